@@ -1,0 +1,163 @@
+package domain
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// GateState is what the gate says of its generation.
+type GateState string
+
+// The states of a gate.
+const (
+	GateNone   GateState = "none"   // no generation yet
+	GateHeld   GateState = "held"   // requested, not released
+	GateOpen   GateState = "open"   // a chain record is alive
+	GateClosed GateState = "closed" // the generation has ended or shall end
+)
+
+// HeldBy says why a request is held.
+type HeldBy string
+
+// The reasons to hold a request.
+const (
+	HeldByCron     HeldBy = "cron"
+	HeldByDisabled HeldBy = "disabled"
+)
+
+// ClosedBy says who ended a generation.
+type ClosedBy string
+
+// Who ends a generation. The first two are the chain's own ends and never stand in a terminal event's closed_by.
+const (
+	ClosedByAnswer     ClosedBy = "answer"     // the ERP answered with success
+	ClosedByFailure    ClosedBy = "failure"    // a final answer, or the attempts were used up
+	ClosedByWebhook    ClosedBy = "webhook"    // an accepting callback
+	ClosedByHand       ClosedBy = "hand"       // settled by an operator: the ERP has it
+	ClosedByRejected   ClosedBy = "rejected"   // a rejecting callback
+	ClosedByCancelled  ClosedBy = "cancelled"  // cancelled by an operator
+	ClosedBySuperseded ClosedBy = "superseded" // a newer generation was made
+)
+
+// Settles reports whether the end means that the ERP has the order.
+func (c ClosedBy) Settles() bool {
+	return c == ClosedByAnswer || c == ClosedByWebhook || c == ClosedByHand
+}
+
+// Gate is the write side of one order's sync: it allots generations, keys and version numbers under its row lock, and
+// tells a chain record to stop. It is advice: exactly-one-ending rests on the chain.
+type Gate struct {
+	Ref            OrderRef
+	SyncID         int64 // 0 until the first request
+	Generation     int   // 0 until the first request
+	State          GateState
+	HeldBy         HeldBy
+	ClosedBy       ClosedBy
+	IdempotencyKey string
+	KeyNumber      int
+	KeyAnswered    bool // the current key is known to have been answered with success
+	MaxAttempts    int
+	RequestNumber  int // of the last class 0 fact of this generation
+	CallbackNumber int // of the last class 2 fact of this generation; 0: none
+	Version        Version
+	RequestedAt    time.Time // when the first generation was made
+	UpdatedAt      time.Time
+}
+
+// Status is what the gate knows of the sync, for the moments before the projection has caught up.
+func (g Gate) Status() Status {
+	switch {
+	case g.State == GateHeld:
+		return Pending
+	case g.State == GateOpen:
+		return Queued
+	case g.State == GateClosed && g.ClosedBy.Settles():
+		return Success
+	case g.State == GateClosed:
+		return Failed
+	default:
+		return NotSynced
+	}
+}
+
+// Intake is what decides whether a new request goes out at once.
+type Intake struct {
+	Enabled       bool // the connector is on
+	ImmediateSync bool // else requests wait for the cron
+	MaxAttempts   int
+}
+
+// Request makes the first generation of an order on its first invoice. ok is false when the order was requested before:
+// the invoice is accepted, and nothing is sent. syncID is used only when ok.
+func (g Gate) Request(syncID int64, in Intake, now time.Time) (next Gate, ok bool) {
+	if g.State != GateNone {
+		return g, false
+	}
+	next = g
+	next.SyncID, next.Generation, next.MaxAttempts = syncID, 1, in.MaxAttempts
+	next.KeyNumber, next.KeyAnswered = 1, false
+	next.IdempotencyKey = IdempotencyKey(g.Ref, 1)
+	next.State = GateOpen
+	switch {
+	case !in.Enabled:
+		next.State, next.HeldBy = GateHeld, HeldByDisabled
+	case !in.ImmediateSync:
+		next.State, next.HeldBy = GateHeld, HeldByCron
+	}
+	next.Version = RequestVersion(1, 0)
+	next.RequestedAt, next.UpdatedAt = Time(now), Time(now)
+	return next, true
+}
+
+// RequestedSync is the sync of the request fact that the gate's last request or release stands for.
+func (g Gate) RequestedSync(orderID *int64, cause string) Sync {
+	released := g.State != GateHeld
+	status := Queued
+	if !released {
+		status = Pending
+	}
+	return Sync{
+		SyncID: g.SyncID, Source: g.Ref.Source, OrderIncrementID: g.Ref.IncrementID, OrderID: orderID,
+		Status: status, MaxAttempts: g.MaxAttempts, IdempotencyKey: g.IdempotencyKey, Generation: g.Generation,
+		Version:  RequestVersion(g.Generation, g.RequestNumber),
+		Released: &released, Cause: cause, CreatedAt: g.RequestedAt, UpdatedAt: g.UpdatedAt,
+	}
+}
+
+// IdempotencyKey derives the n-th key of an order, from 1: ERP_ and 32 hex digits of SHA-256 over source, increment id
+// and number, separated by NUL, which none of them can hold.
+func IdempotencyKey(ref OrderRef, number int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", ref.Source, ref.IncrementID, number))
+	return "ERP_" + hex.EncodeToString(sum[:16])
+}
+
+// Advice is what a gate says to a chain record.
+type Advice struct {
+	Stop     bool
+	Ended    bool     // the generation already has its terminal event: end the record without a second one
+	ClosedBy ClosedBy // with Stop: what the terminal event says
+	Alarm    string   // not empty: the gate and the log are at odds; tell an operator
+}
+
+// Advise reads the gate for a chain record. A gate that is missing or older than the record never stops it, as only
+// the chain is a guarantee; it raises an alarm.
+func Advise(g *Gate, s Sync) Advice {
+	switch {
+	case g == nil:
+		return Advice{Alarm: "gate missing"}
+	case g.Generation < s.Generation:
+		return Advice{Alarm: "gate older than the record"}
+	case g.Generation > s.Generation:
+		return Advice{Stop: true, ClosedBy: ClosedBySuperseded}
+	case g.State == GateClosed && (g.ClosedBy == ClosedByAnswer || g.ClosedBy == ClosedByFailure):
+		return Advice{Stop: true, Ended: true, Alarm: "the generation has ended, yet a record of it is alive"}
+	case g.State == GateClosed:
+		return Advice{Stop: true, ClosedBy: g.ClosedBy}
+	case g.State != GateOpen:
+		return Advice{Alarm: "gate held, yet a released record is alive"}
+	default:
+		return Advice{}
+	}
+}

@@ -1,0 +1,78 @@
+package domain
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// DefaultSource is the shop an event belongs to when it names none.
+const DefaultSource = "default"
+
+// MaxIncrementIDBytes bounds an order's increment id, so that keys and headers stay small. Magento's column has 50.
+const MaxIncrementIDBytes = 128
+
+var sourcePattern = regexp.MustCompile(`^[a-z0-9._-]{1,63}$`)
+
+// OrderRef names an order everywhere: two shops may both have an order 1001.
+type OrderRef struct {
+	Source      string
+	IncrementID string
+}
+
+var incrementIDEscaper = strings.NewReplacer("%", "%25", "/", "%2F")
+var incrementIDUnescaper = strings.NewReplacer("%2F", "/", "%25", "%")
+
+// Key is the order's Kafka key and the first part of event ids: the bare increment id for the default source, else
+// source/increment id. Percent and slash in an increment id are percent-encoded, so that keys of two orders never meet.
+func (r OrderRef) Key() string {
+	id := incrementIDEscaper.Replace(r.IncrementID)
+	if r.Source == DefaultSource {
+		return id
+	}
+	return r.Source + "/" + id
+}
+
+// ParseKey is the inverse of Key.
+func ParseKey(key string) (OrderRef, error) {
+	source, id, found := strings.Cut(key, "/")
+	if !found {
+		source, id = DefaultSource, key
+	}
+	ref := OrderRef{Source: source, IncrementID: incrementIDUnescaper.Replace(id)}
+	if err := ref.Validate(); err != nil {
+		return OrderRef{}, fmt.Errorf("order key %q: %w", key, err)
+	}
+	if ref.Key() != key {
+		return OrderRef{}, fmt.Errorf("order key %q is not in its canonical form %q", key, ref.Key())
+	}
+	return ref, nil
+}
+
+// Validate says what is wrong with the reference, in words for whoever sent it.
+func (r OrderRef) Validate() error {
+	return errors.Join(ValidateSource(r.Source), ValidateIncrementID(r.IncrementID))
+}
+
+// ValidateSource accepts 1 to 63 of a-z, 0-9, dot, underscore and hyphen.
+func ValidateSource(source string) error {
+	if !sourcePattern.MatchString(source) {
+		return fmt.Errorf("source %q must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-'", source)
+	}
+	return nil
+}
+
+// ValidateIncrementID accepts 1 to MaxIncrementIDBytes bytes of printable UTF-8.
+func ValidateIncrementID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("order_increment_id is required")
+	case len(id) > MaxIncrementIDBytes:
+		return fmt.Errorf("order_increment_id has %d bytes; at most %d are taken", len(id), MaxIncrementIDBytes)
+	case !utf8.ValidString(id) || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		return errors.New("order_increment_id must be printable text")
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package domain
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ErrorCode names the kind of a failure for programs; it never changes its meaning.
+type ErrorCode string
+
+// The error codes of a sync.
+const (
+	ErrorUnavailable    ErrorCode = "erp_unavailable"     // 5xx
+	ErrorRateLimited    ErrorCode = "erp_rate_limited"    // 429
+	ErrorRejected       ErrorCode = "erp_rejected"        // any other 3xx or 4xx
+	ErrorTimeout        ErrorCode = "erp_timeout"         // no answer in time: the ERP may have booked
+	ErrorNetwork        ErrorCode = "erp_network"         // no connection, or it broke: the ERP may have booked
+	ErrorPayloadInvalid ErrorCode = "payload_invalid"     // the payload cannot be built; no call was made
+	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
+	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
+)
+
+// Limits of what is kept of an answer.
+const (
+	MaxErrorBytes    = 2 << 10
+	MaxResponseBytes = 64 << 10
+)
+
+// OutcomeKind is what one ERP call came to.
+type OutcomeKind int
+
+// The kinds of outcomes. In doubt is reserved: we cannot know whether the ERP booked.
+const (
+	OutcomeSuccess OutcomeKind = iota + 1
+	OutcomeRetryable
+	OutcomeFinal
+)
+
+// Answer is what came back from one ERP call, or why nothing did.
+type Answer struct {
+	StatusCode int           // 0: no answer
+	RetryAfter string        // the header's value
+	Body       []byte        // at most MaxResponseBytes of it
+	Failure    ErrorCode     // with StatusCode 0: ErrorTimeout, ErrorNetwork or ErrorPayloadInvalid
+	Cause      string        // with StatusCode 0: the error's text
+	Took       time.Duration // from the first byte sent to the last byte read
+}
+
+// Outcome is an answer, read.
+type Outcome struct {
+	Kind       OutcomeKind
+	Code       ErrorCode
+	Error      string
+	Reference  *string
+	RetryAfter *time.Time // the ERP asks for nothing earlier
+}
+
+// Classify reads an answer: 2xx is success; 429, 5xx, no answer and the codes a setting names are retryable; all else
+// is final. A success whose body is not JSON is still one, without reference.
+func Classify(a Answer, retryableCodes []int, now time.Time) Outcome {
+	switch {
+	case a.StatusCode == 0 && a.Failure == ErrorPayloadInvalid:
+		return Outcome{Kind: OutcomeFinal, Code: a.Failure, Error: cut(a.Cause)}
+	case a.StatusCode == 0:
+		return Outcome{Kind: OutcomeRetryable, Code: a.Failure, Error: cut(a.Cause)}
+	case a.StatusCode >= 200 && a.StatusCode <= 299:
+		return Outcome{Kind: OutcomeSuccess, Reference: reference(a.Body)}
+	}
+	o := Outcome{Kind: OutcomeRetryable, Error: errorText(a), RetryAfter: ParseRetryAfter(a.RetryAfter, now)}
+	switch {
+	case a.StatusCode == http.StatusTooManyRequests:
+		o.Code = ErrorRateLimited
+	case a.StatusCode >= 500:
+		o.Code = ErrorUnavailable
+	case slices.Contains(retryableCodes, a.StatusCode):
+		o.Code = ErrorBusy
+	default:
+		o.Kind, o.Code, o.RetryAfter = OutcomeFinal, ErrorRejected, nil
+	}
+	return o
+}
+
+// MaxRetryAfter bounds what an ERP can ask for, so that a mistaken header does not park an order for years.
+const MaxRetryAfter = 30 * 24 * time.Hour
+
+// ParseRetryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date. Nil when absent or unreadable.
+func ParseRetryAfter(header string, now time.Time) *time.Time {
+	header = strings.TrimSpace(header)
+	if header == "" {
+		return nil
+	}
+	var at time.Time
+	if seconds, err := strconv.ParseUint(header, 10, 63); err == nil {
+		wait := MaxRetryAfter
+		if seconds < uint64(MaxRetryAfter/time.Second) {
+			wait = time.Duration(seconds) * time.Second
+		}
+		at = now.Add(wait)
+	} else if at, err = http.ParseTime(header); err != nil {
+		return nil
+	}
+	if limit := now.Add(MaxRetryAfter); at.After(limit) {
+		at = limit
+	}
+	return &at
+}
+
+// reference is erp_reference, else erp_id, else id of a JSON object; numbers count.
+func reference(body []byte) *string {
+	fields := object(body)
+	for _, name := range []string{"erp_reference", "erp_id", "id"} {
+		if s := scalar(fields[name]); s != "" {
+			return &s
+		}
+	}
+	return nil
+}
+
+// errorText is error, else message, else the body, cut to MaxErrorBytes.
+func errorText(a Answer) string {
+	fields := object(a.Body)
+	for _, name := range []string{"error", "message"} {
+		if s := scalar(fields[name]); s != "" {
+			return cut(s)
+		}
+	}
+	if text := strings.TrimSpace(string(a.Body)); text != "" {
+		return cut(text)
+	}
+	return fmt.Sprintf("HTTP %d without a body", a.StatusCode)
+}
+
+func object(body []byte) map[string]json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil {
+		return nil
+	}
+	return fields
+}
+
+// scalar is the text of a JSON string or number that is not empty, and "" for all else.
+func scalar(raw json.RawMessage) string {
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if len(raw) == 0 || dec.Decode(&v) != nil {
+		return ""
+	}
+	switch v := v.(type) {
+	case string:
+		return cut(KeepableText(v))
+	case json.Number:
+		return v.String()
+	default:
+		return ""
+	}
+}
+
+// KeepableText is s as valid UTF-8 without U+0000, which Postgres cannot keep.
+func KeepableText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func cut(s string) string {
+	s = KeepableText(s)
+	if len(s) <= MaxErrorBytes {
+		return s
+	}
+	end := MaxErrorBytes - len("…")
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}

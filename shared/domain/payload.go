@@ -1,0 +1,103 @@
+package domain
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+type payload struct {
+	Source            string        `json:"source,omitempty"`
+	OrderIncrementID  string        `json:"order_increment_id"`
+	OrderID           *int64        `json:"order_id"`
+	CustomerEmail     *string       `json:"customer_email"`
+	CustomerFirstname *string       `json:"customer_firstname"`
+	CustomerLastname  *string       `json:"customer_lastname"`
+	Items             []payloadItem `json:"items"`
+	Totals            payloadTotals `json:"totals"`
+	BillingAddress    *Address      `json:"billing_address"`
+	ShippingAddress   *Address      `json:"shipping_address"`
+	CreatedAt         *string       `json:"created_at"`
+	UpdatedAt         *string       `json:"updated_at"`
+}
+
+type payloadItem struct {
+	SKU      string `json:"sku"`
+	Name     string `json:"name"`
+	Qty      Amount `json:"qty"`
+	Price    Amount `json:"price"`
+	RowTotal Amount `json:"row_total"`
+}
+
+type payloadTotals struct {
+	Subtotal   Amount `json:"subtotal"`
+	Tax        Amount `json:"tax"`
+	Shipping   Amount `json:"shipping"`
+	Discount   Amount `json:"discount"`
+	GrandTotal Amount `json:"grand_total"`
+}
+
+// BuildPayload renders the bytes that go to the ERP, the module's fields and no others beside the source of a shop that
+// is not the default one. The same order gives the same bytes. An error here is final for the generation.
+func BuildPayload(ref OrderRef, o Order) ([]byte, error) {
+	created, err := moduleTime("created_at", o.CreatedAt)
+	if err != nil {
+		return nil, err
+	}
+	updated, err := moduleTime("updated_at", o.UpdatedAt)
+	if err != nil {
+		return nil, err
+	}
+	p := payload{
+		OrderIncrementID: ref.IncrementID, OrderID: o.OrderID,
+		CustomerEmail: o.CustomerEmail, CustomerFirstname: o.CustomerFirstname, CustomerLastname: o.CustomerLastname,
+		Items: payloadItems(o.Items),
+		Totals: payloadTotals{
+			Subtotal: o.Totals.Subtotal, Tax: o.Totals.Tax, Shipping: o.Totals.Shipping,
+			Discount: o.Totals.Discount, GrandTotal: o.Totals.GrandTotal,
+		},
+		BillingAddress: o.BillingAddress, ShippingAddress: o.ShippingAddress,
+		CreatedAt: created, UpdatedAt: updated,
+	}
+	if ref.Source != DefaultSource {
+		p.Source = ref.Source
+	}
+	if o.IsVirtual {
+		p.ShippingAddress = nil
+	}
+	return encode(p)
+}
+
+func payloadItems(items []Item) []payloadItem {
+	out := make([]payloadItem, 0, len(items))
+	for _, it := range items {
+		if it.ParentItemID != nil {
+			continue
+		}
+		out = append(out, payloadItem{SKU: it.SKU, Name: it.Name, Qty: it.Qty, Price: it.Price, RowTotal: it.RowTotal})
+	}
+	return out
+}
+
+func moduleTime(field, s string) (*string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	t, err := ParseTime(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	out := t.Format(ModuleTime)
+	return &out, nil
+}
+
+// encode is json.Marshal without HTML escaping: names with & and < go out as they came in.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,46 @@
+package domain
+
+import "time"
+
+// Status is where a sync stands. The values are the module's.
+type Status string
+
+// The statuses. NotSynced is only ever an answer: no sync exists.
+const (
+	Pending    Status = "pending"     // accepted, held for the cron or because the connector is off
+	Queued     Status = "queued"      // on its way, or waiting for a retry with next_attempt_at
+	InProgress Status = "in_progress" // the ERP is being called
+	Success    Status = "success"
+	Failed     Status = "failed"
+	NotSynced  Status = "not_synced"
+)
+
+// Sync is the record of the effort to bring one order to the ERP, as of one event. It is the `sync` of every lifecycle
+// event and holds no personal data beyond the order's number.
+type Sync struct {
+	SyncID           int64      `json:"sync_id"`
+	Source           string     `json:"source"`
+	OrderID          *int64     `json:"order_id"`
+	OrderIncrementID string     `json:"order_increment_id"`
+	Status           Status     `json:"status"`
+	Attempts         int        `json:"attempts"`     // ERP calls of this generation that came to an end
+	MaxAttempts      int        `json:"max_attempts"` // fixed when the generation is made
+	LastAttemptAt    *time.Time `json:"last_attempt_at"`
+	NextAttemptAt    *time.Time `json:"next_attempt_at"`
+	ErpReference     *string    `json:"erp_reference"` // only in facts that establish it
+	IdempotencyKey   string     `json:"idempotency_key"`
+	Generation       int        `json:"generation"`
+	Version          Version    `json:"version"`
+	Released         *bool      `json:"released,omitempty"`   // requests only: false is held
+	Cause            string     `json:"cause,omitempty"`      // requests: the event id or the operator's action
+	ClosedBy         ClosedBy   `json:"closed_by,omitempty"`  // terminal events that the gate, not an answer, brought about
+	ErrorCode        ErrorCode  `json:"error_code,omitempty"` // stable, for programs; the text stands in `error`
+	CreatedAt        time.Time  `json:"created_at"`           // when the sync was first requested
+	UpdatedAt        time.Time  `json:"updated_at"`           // this fact's time
+}
+
+// Ref is the order the sync belongs to.
+func (s Sync) Ref() OrderRef { return OrderRef{Source: s.Source, IncrementID: s.OrderIncrementID} }
+
+// Time is t as all records carry it: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
+func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

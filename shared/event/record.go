@@ -1,0 +1,110 @@
+package event
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// Header names of a record: CloudEvents 1.0 in Kafka binary mode, W3C trace context, Watermill's uuid, and ours.
+const (
+	HeaderSpecVersion = "ce_specversion"
+	HeaderID          = "ce_id"
+	HeaderSource      = "ce_source"
+	HeaderType        = "ce_type"
+	HeaderSubject     = "ce_subject"
+	HeaderTime        = "ce_time"
+	HeaderContentType = "content-type"
+	HeaderTraceparent = "traceparent"
+	HeaderUUID        = "_watermill_message_uuid"
+	HeaderDue         = "due" // unix milliseconds, on parked and due retries only
+
+	// Of dead-lettered records: why, and the coordinates they came from.
+	HeaderReason          = "dead_letter_reason"
+	HeaderOriginTopic     = "dead_letter_topic"
+	HeaderOriginPartition = "dead_letter_partition"
+	HeaderOriginOffset    = "dead_letter_offset"
+)
+
+// TypeRetry is the ce_type of parked and due retries; every other type is its topic's name or the commerce event's type.
+const TypeRetry = "vendor_erp_sync_retry"
+
+// SourceConnector is the ce_source of what the connector itself states.
+const SourceConnector = "/erpconnector"
+
+// MaxEventIDBytes bounds a commerce event's id.
+const MaxEventIDBytes = 255
+
+// Record is one record before it is given to the outbox or to Kafka.
+type Record struct {
+	Topic   string // without the prefix
+	Key     string // the order's key
+	UUID    string // Watermill's message uuid, derived from ce_id: a repeated record has the same
+	Headers map[string]string
+	Value   []byte
+}
+
+// uuidSpace is the namespace of the message uuids, itself the version 5 UUID of our ce_source under the URL namespace.
+var uuidSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte(SourceConnector))
+
+// newRecord is a CloudEvent in binary mode. traceparent continues the trace that led here, or starts one when empty.
+func newRecord(topic, key, id, ceType, source string, at time.Time, traceparent string, value []byte) Record {
+	messageID := uuid.NewSHA1(uuidSpace, []byte(id)).String()
+	return Record{
+		Topic: topic, Key: key, UUID: messageID, Value: value,
+		Headers: map[string]string{
+			HeaderSpecVersion: "1.0",
+			HeaderID:          id,
+			HeaderSource:      source,
+			HeaderType:        ceType,
+			HeaderSubject:     key,
+			HeaderTime:        domain.Time(at).Format("2006-01-02T15:04:05.000Z07:00"),
+			HeaderContentType: "application/json",
+			HeaderTraceparent: ChildTrace(traceparent),
+		},
+	}
+}
+
+// ID is the ce_id of a fact of a sync: key/version/type.
+func ID(key string, v domain.Version, ceType string) string {
+	return fmt.Sprintf("%s/%d/%s", key, int64(v), ceType)
+}
+
+// Time is the record's ce_time.
+func (r Record) Time() (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, r.Headers[HeaderTime])
+	if err != nil {
+		return time.Time{}, fmt.Errorf("header %s: %w", HeaderTime, err)
+	}
+	return domain.Time(t), nil
+}
+
+// Due is when a parked retry may be handed on.
+func (r Record) Due() (time.Time, error) {
+	ms, err := strconv.ParseInt(r.Headers[HeaderDue], 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("header %s: %w", HeaderDue, err)
+	}
+	return time.UnixMilli(ms).UTC(), nil
+}
+
+var traceparentPattern = regexp.MustCompile(`^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$`)
+
+// ChildTrace is a W3C traceparent of the same trace with a new parent id, or of a new, sampled trace when the parent is
+// empty or malformed.
+func ChildTrace(parent string) string {
+	var random [24]byte
+	_, _ = rand.Read(random[:]) // never fails: crypto/rand's documentation
+	trace, flags := hex.EncodeToString(random[:16]), "01"
+	if m := traceparentPattern.FindStringSubmatch(parent); m != nil {
+		trace, flags = m[1], m[2]
+	}
+	return "00-" + trace + "-" + hex.EncodeToString(random[16:]) + "-" + flags
+}

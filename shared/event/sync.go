@@ -1,0 +1,89 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// Sync is the value of every record about a sync. Personal data stands only in Order, Payload, Response and Error.
+type Sync struct {
+	Sync     domain.Sync     `json:"sync"`
+	Order    json.RawMessage `json:"order,omitempty"`   // the snapshot as the shop sent it
+	Payload  *string         `json:"payload,omitempty"` // the exact bytes sent, as text
+	Response *Response       `json:"response,omitempty"`
+	Error    *string         `json:"error,omitempty"`
+}
+
+// Response is the ERP's answer, or a callback's body.
+type Response struct {
+	Status    int               `json:"status"` // HTTP status; 0: no answer
+	Headers   map[string]string `json:"headers,omitempty"`
+	Body      string            `json:"body"`                // at most domain.MaxResponseBytes
+	Truncated bool              `json:"truncated,omitempty"` // the body was longer
+}
+
+// Context is what a record takes over from what led to it.
+type Context struct {
+	Traceparent string
+	At          time.Time // becomes ce_time
+}
+
+// NewSync is the record of a fact about a sync on the given topic; its ce_type is the topic's name.
+func NewSync(topic string, v Sync, c Context) (Record, error) { return newSync(topic, topic, v, c) }
+
+// NewRetry parks a retry in the rung for its due time, or in _due when that has passed.
+func NewRetry(v Sync, due time.Time, c Context) (Record, error) {
+	r, err := newSync(RungFor(due, c.At), TypeRetry, v, c)
+	if err != nil {
+		return Record{}, err
+	}
+	r.Headers[HeaderDue] = strconv.FormatInt(due.UnixMilli(), 10)
+	return r, nil
+}
+
+func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
+	key := v.Sync.Ref().Key()
+	value, err := Encode(v)
+	if err != nil {
+		return Record{}, fmt.Errorf("encoding %s of order %s: %w", ceType, key, err)
+	}
+	return newRecord(topic, key, ID(key, v.Sync.Version, ceType), ceType, SourceConnector, c.At, c.Traceparent, value), nil
+}
+
+// DecodeSync reads the value of a record about a sync and checks what every consumer relies on.
+func DecodeSync(value []byte) (Sync, error) {
+	var v Sync
+	if err := json.Unmarshal(value, &v); err != nil {
+		return Sync{}, fmt.Errorf("decoding the record's value: %w", err)
+	}
+	s := v.Sync
+	switch {
+	case s.SyncID <= 0:
+		return Sync{}, errors.New("sync.sync_id must be positive")
+	case s.Generation <= 0 || s.Version.Generation() != s.Generation:
+		return Sync{}, fmt.Errorf("sync.version %d is not of generation %d", s.Version, s.Generation)
+	case s.Status == "":
+		return Sync{}, errors.New("sync.status is missing")
+	}
+	if err := s.Ref().Validate(); err != nil {
+		return Sync{}, err
+	}
+	return v, nil
+}
+
+// Encode is JSON without HTML escaping and without a final newline.
+func Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,131 @@
+// Package event is the contract between the services and with subscribers: the topics, the record form (a CloudEvent in
+// Kafka binary mode that is also a Watermill message), the JSON values, their schemas and golden files.
+// Fields are added, never changed.
+package event
+
+import (
+	"fmt"
+	"time"
+)
+
+// The topics, without the configurable prefix. They are the module's event names.
+const (
+	TopicSalesOrder = "sales_order_event"
+	TopicRequested  = "vendor_erp_sync_requested"
+	TopicCallback   = "vendor_erp_sync_callback"
+	TopicBeforeSend = "vendor_erp_sync_before_send"
+	TopicAfterSend  = "vendor_erp_sync_after_send"
+	TopicSuccess    = "vendor_erp_sync_success"
+	TopicFailed     = "vendor_erp_sync_failed"
+	TopicDue        = "vendor_erp_sync_due"
+	TopicDeadLetter = "vendor_erp_sync_dead_letter"
+	TopicPosition   = "vendor_erp_sync_position"
+)
+
+// Rung is one step of the retry ladder: a topic in which a record waits no longer than Delay at a time.
+type Rung struct {
+	Topic string
+	Delay time.Duration
+}
+
+// Ladder lists the rungs from the shortest to the longest; each is four times the one before.
+var Ladder = func() []Rung {
+	var rungs []Rung
+	for seconds := 1; seconds <= 4096; seconds *= 4 {
+		rungs = append(rungs, Rung{
+			Topic: fmt.Sprintf("vendor_erp_sync_retry_%ds", seconds),
+			Delay: time.Duration(seconds) * time.Second,
+		})
+	}
+	return rungs
+}()
+
+// RungFor is the topic in which a record due at the given time waits next: the longest rung that does not pass the due
+// time; the shortest one when less than its delay is left; _due when the time has come.
+func RungFor(due, now time.Time) string {
+	left := due.Sub(now)
+	if left <= 0 {
+		return TopicDue
+	}
+	topic := Ladder[0].Topic
+	for _, r := range Ladder {
+		if r.Delay <= left {
+			topic = r.Topic
+		}
+	}
+	return topic
+}
+
+// Group is a consumer group, without the configurable prefix.
+type Group string
+
+// The consumer groups.
+const (
+	GroupSyncer    Group = "erpconnector-syncer"
+	GroupDelayer   Group = "erpconnector-delayer"
+	GroupProjector Group = "erpconnector-projector"
+)
+
+// Retention says how long a topic keeps records.
+type Retention int
+
+// The kinds of retention.
+const (
+	KeepForever   Retention = iota // the log: replay and rebuild read it from offset zero
+	KeepConsumed                   // no time limit; trimmed below the committed offset, never to empty
+	KeepLatestKey                  // compacted
+)
+
+// MaxRecordBytes is the max.message.bytes of every topic. It follows from MaxEventBytes: before_send carries the order
+// (1 MiB) and the payload as JSON text (at most 2 MiB, escaped at most doubled), after_send a response of 64 KiB (each
+// byte at most 6 when escaped).
+const MaxRecordBytes = 8 << 20
+
+// MaxEventBytes is the largest commerce event that is taken.
+const MaxEventBytes = 1 << 20
+
+// Topic describes one topic.
+type Topic struct {
+	Name      string
+	Keyed     bool // by order: has the common partition count
+	Retention Retention
+	Purpose   string
+	WrittenBy string
+	ReadBy    []Group
+}
+
+// Topics lists every topic, in the order of the flow.
+func Topics() []Topic {
+	topics := []Topic{
+		{TopicSalesOrder, true, KeepForever, "every commerce event as accepted", "accept, by the outbox and the relay", nil},
+		{TopicRequested, true, KeepForever, "a sync was requested, held or released", "accept and the API, by the outbox and the relay", []Group{GroupSyncer, GroupProjector}},
+		{TopicCallback, true, KeepForever, "the ERP or an operator settled a sync", "the API, by the outbox and the relay", []Group{GroupProjector}},
+		{TopicBeforeSend, true, KeepForever, "the ERP is about to be called; may repeat under the same ce_id", "syncer", []Group{GroupProjector}},
+		{TopicAfterSend, true, KeepForever, "the ERP's answer, and the decision to retry", "syncer", []Group{GroupProjector}},
+		{TopicSuccess, true, KeepForever, "the ERP has the order", "syncer", []Group{GroupProjector}},
+		{TopicFailed, true, KeepForever, "the sync ended without success", "syncer", []Group{GroupProjector}},
+	}
+	for _, r := range Ladder {
+		topics = append(topics, Topic{
+			r.Topic, true, KeepConsumed, fmt.Sprintf("retries that hop down or are due in %s or later", r.Delay), "syncer and delayer", []Group{GroupDelayer},
+		})
+	}
+	return append(topics,
+		Topic{TopicDue, true, KeepConsumed, "retries whose time has come", "delayer and syncer", []Group{GroupSyncer}},
+		Topic{TopicDeadLetter, false, KeepForever, "records nobody can decode, with the reason and where they came from", "every consumer", nil},
+		Topic{TopicPosition, false, KeepLatestKey, "the relay's position; offsets of transactions with nothing else to write", "relay, syncer, delayer", nil},
+	)
+}
+
+// TopicsOf lists the topics a group reads.
+func TopicsOf(g Group) []string {
+	var names []string
+	for _, t := range Topics() {
+		for _, reader := range t.ReadBy {
+			if reader == g {
+				names = append(names, t.Name)
+			}
+		}
+	}
+	return names
+}
