@@ -1,0 +1,29 @@
+package platform
+
+import "net/http"
+
+// Resource is an ACL resource of the module that a token must hold to use a route.
+type Resource string
+
+// The ACL resources: the module's, and one for publishers.
+const (
+	ResourceConfig     Resource = "Escooter_ErpConnector::config"
+	ResourceManage     Resource = "Escooter_ErpConnector::manage"
+	ResourceSync       Resource = "Escooter_ErpConnector::sync"
+	ResourceResync     Resource = "Escooter_ErpConnector::resync"
+	ResourceViewStatus Resource = "Escooter_ErpConnector::view_status"
+	ResourcePublish    Resource = "Escooter_ErpConnector::publish"
+	// ResourceNone marks a route without a token: the mock ERP, the webhook (its signature is checked), probes.
+	ResourceNone Resource = ""
+)
+
+// BasePath is the prefix of the module's REST paths.
+const BasePath = "/rest/V1/erpconnector"
+
+// Route is one HTTP route of a service. Path is a gorilla/mux pattern below the server's root.
+type Route struct {
+	Method   string
+	Path     string
+	Resource Resource
+	Handler  http.Handler
+}
