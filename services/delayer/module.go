@@ -1,0 +1,39 @@
+package delayer
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+// slots bounds how many delayers can work at once; each holds one transactional id.
+const slots = 16
+
+// Module runs one delayer in the process.
+var Module = fx.Module("delayer", fx.Provide(platformfx.AsLoop(newLoop)))
+
+type loop struct {
+	pool *pgxpool.Pool
+	cfg  kafka.Config
+	log  *slog.Logger
+}
+
+func newLoop(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *loop {
+	return &loop{pool: pool, cfg: cfg, log: log.With("service", "delayer")}
+}
+
+// Name is the service's name.
+func (l *loop) Name() string { return "delayer" }
+
+// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew.
+func (l *loop) Run(ctx context.Context) error {
+	return postgres.WithSlot(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
+		return New(Params{Kafka: l.cfg, SlotID: slotID, Log: l.log}).Run(ctx)
+	})
+}

@@ -1,0 +1,25 @@
+package syncer
+
+import (
+	"context"
+	"time"
+)
+
+// backoff doubles its waits from first to most.
+type backoff struct {
+	first, most time.Duration
+	last        time.Duration
+}
+
+// sleep waits for the next step; false when ctx ends first.
+func (b *backoff) sleep(ctx context.Context) bool {
+	b.last = min(max(b.first, 2*b.last), b.most)
+	timer := time.NewTimer(b.last)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,122 @@
+package syncer
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// caller takes works from the queue and brings each to its outcome, one at a time. There are as many callers as calls
+// may be in flight: a caller is the slot of promise 6.
+func (s *Syncer) caller() {
+	for {
+		w, ok := s.queue.next()
+		if !ok {
+			return
+		}
+		a := w.part.assignment
+		if !a.begin() {
+			s.queue.release(w.key)
+			continue
+		}
+		if s.bringToOutcome(a.ctx, w) {
+			s.inbox.put(w)
+			continue
+		}
+		s.abandon(w)
+	}
+}
+
+// bringToOutcome takes the steps in the order of promise 6: slot (the caller), gate, before_send, call. It returns
+// false when the assignment ended before there was an outcome; the record then belongs to the partition's next owner.
+func (s *Syncer) bringToOutcome(ctx context.Context, w *work) bool {
+	advice, ok := s.askGate(ctx, w)
+	if !ok {
+		return false
+	}
+	if advice.Alarm != "" {
+		s.log.Warn("gate and log are at odds", "alarm", advice.Alarm, "order_increment_id", w.value.Sync.OrderIncrementID,
+			"sync_id", w.value.Sync.SyncID, "generation", w.value.Sync.Generation)
+	}
+	now := s.now()
+	switch {
+	case advice.Ended:
+		return true // its terminal event stands in the log: consume the record, write nothing
+	case advice.Stop:
+		return s.must(w, w.close(domain.Closed(w.value.Sync, advice.ClosedBy, now), "", now))
+	}
+	payload, err := w.payload()
+	if err != nil {
+		return s.must(w, w.close(domain.Unsendable(w.value.Sync, now), "building the payload: "+err.Error(), now))
+	}
+	return s.callERP(ctx, w, payload)
+}
+
+// callERP states the intent, awaits that it is durable, and calls.
+func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
+	if !s.ownsPartitions() {
+		return false
+	}
+	now := s.now()
+	intent, err := event.NewSync(event.TopicBeforeSend, event.Sync{
+		Sync: domain.Sending(w.value.Sync, now), Order: w.value.Order, Payload: text(string(payload)),
+	}, w.context(now))
+	if err != nil {
+		return s.must(w, err)
+	}
+	if err := s.intents.ProduceSync(ctx, s.cfg.Record(intent)).FirstErr(); err != nil {
+		return false
+	}
+	crash.Point("syncer.before_send")
+	if w.part.assignment.stopping.Load() || !s.ownsPartitions() {
+		return false
+	}
+	reply := s.erp.Send(ctx, erphttp.Request{
+		Payload: payload, IdempotencyKey: w.value.Sync.IdempotencyKey, MessageID: w.value.Sync.IdempotencyKey, At: s.now(),
+	})
+	crash.Point("syncer.called")
+	if reply.Cancelled {
+		return false
+	}
+	w.finish(reply, s.settings.Current().RetryPolicy(), s.now(), rand.Float64()) //nolint:gosec // jitter needs no secrecy
+	return true
+}
+
+// askGate reads the gate; without an answer from Postgres no call is made, and the caller waits. Ok is false when the
+// assignment ended first.
+func (s *Syncer) askGate(ctx context.Context, w *work) (domain.Advice, bool) {
+	wait := backoff{first: 50 * time.Millisecond, most: 2 * time.Second}
+	for {
+		gates, err := s.gates.Read(ctx, []string{w.key})
+		if err == nil {
+			return domain.Advise(gates[w.key], w.value.Sync), true
+		}
+		s.postgresDown.report(s.log, err)
+		if !wait.sleep(ctx) {
+			return domain.Advice{}, false
+		}
+	}
+}
+
+// ownsPartitions is whether the group coordinator has heard of this instance lately: a heartbeat older than half the
+// session means that the partitions may be somebody else's soon.
+func (s *Syncer) ownsPartitions() bool { return s.consumer.HeartbeatAge() < heartbeatFresh }
+
+// must turns an error that no retry mends into a dead letter, so that the record neither blocks nor vanishes.
+func (s *Syncer) must(w *work, err error) bool {
+	if err != nil {
+		s.dead(w, err)
+	}
+	return true
+}
+
+// abandon gives up a work whose assignment ends; the record stays where it is.
+func (s *Syncer) abandon(w *work) {
+	s.queue.release(w.key)
+	w.part.assignment.started.Done()
+}

@@ -1,0 +1,68 @@
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// slots bounds how many syncers can work at once; each holds one transactional id.
+const slots = 64
+
+// Module runs one syncer in the process.
+var Module = fx.Module("syncer", fx.Provide(platformfx.AsLoop(newLoop)))
+
+type loop struct {
+	pool   *pgxpool.Pool
+	params Params
+}
+
+func newLoop(pool *pgxpool.Pool, cfg platform.Config, kcfg kafka.Config, settings setting.Reader, log *slog.Logger) *loop {
+	client := erphttp.New(erphttp.Config{
+		APIKey: cfg.ErpAPIKey, Secrets: []platform.Secret{cfg.ErpHMAC}, InFlight: cfg.ErpInFlight, Settings: settings,
+	})
+	for _, w := range client.Warnings() {
+		log.Warn(w, "service", "syncer")
+	}
+	return &loop{pool: pool, params: Params{
+		Kafka: kcfg, InFlight: cfg.ErpInFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
+		Log:   log.With("service", "syncer"),
+		Hints: func(ctx context.Context, endings []Ending) error { return closeGates(ctx, pool, endings) },
+	}}
+}
+
+// Name is the service's name.
+func (l *loop) Name() string { return "syncer" }
+
+// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew.
+func (l *loop) Run(ctx context.Context) error {
+	return postgres.WithSlot(ctx, l.pool, "syncer", slots, l.params.Log, func(ctx context.Context, slotID string) error {
+		p := l.params
+		p.SlotID = slotID
+		return New(p).Run(ctx)
+	})
+}
+
+func closeGates(ctx context.Context, pool *pgxpool.Pool, endings []Ending) error {
+	ended := make([]gate.Ending, 0, len(endings))
+	for _, e := range endings {
+		ended = append(ended, gate.Ending{
+			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By, Answered: e.Answered,
+		})
+	}
+	if _, err := gate.Close(ctx, pool, ended); err != nil {
+		return fmt.Errorf("closing %d gates: %w", len(ended), err)
+	}
+	return nil
+}
