@@ -1,0 +1,109 @@
+// Package outbox is the table erp_outbox: written in the caller's transaction through Watermill's SQL publisher, read
+// in the order of its ids by Reader, which loses no row however the writers' commits interleave.
+package outbox
+
+import (
+	"context"
+	stdsql "database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/ThreeDotsLabs/watermill"
+	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// NewTxPublisher is Watermill's SQL publisher on erp_outbox inside the caller's transaction: what it publishes commits
+// and rolls back with tx. It is good for as long as tx and ctx are.
+func NewTxPublisher(ctx context.Context, tx pgx.Tx) (message.Publisher, error) {
+	p, err := wsql.NewPublisher(executor{ctx: ctx, tx: tx}, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermill.NopLogger{})
+	if err != nil {
+		return nil, fmt.Errorf("making the outbox publisher: %w", err)
+	}
+	return p, nil
+}
+
+// Publish writes the records to the outbox within tx, one statement per topic. Records of one topic keep their order.
+func Publish(ctx context.Context, tx pgx.Tx, recs []event.Record) error {
+	if len(recs) == 0 {
+		return nil
+	}
+	publisher, err := NewTxPublisher(ctx, tx)
+	if err != nil {
+		return err
+	}
+	var topics []string
+	byTopic := map[string]message.Messages{}
+	for _, rec := range recs {
+		if byTopic[rec.Topic] == nil {
+			topics = append(topics, rec.Topic)
+		}
+		byTopic[rec.Topic] = append(byTopic[rec.Topic], Message(rec))
+	}
+	for _, topic := range topics {
+		if err := publisher.Publish(topic, byTopic[topic]...); err != nil {
+			return fmt.Errorf("writing %d records of %s to the outbox: %w", len(byTopic[topic]), topic, err)
+		}
+	}
+	return nil
+}
+
+// Message is the record as a Watermill message; its topic is the caller's to keep.
+func Message(rec event.Record) *message.Message {
+	msg := message.NewMessage(rec.UUID, rec.Value)
+	for name, value := range rec.Headers {
+		msg.Metadata.Set(name, value)
+	}
+	msg.Metadata.Set(MetadataPartitionKey, rec.Key)
+	return msg
+}
+
+// FromMessage is the reverse of Message.
+func FromMessage(topic string, msg *message.Message) event.Record {
+	rec := event.Record{
+		Topic: topic, Key: msg.Metadata.Get(MetadataPartitionKey), UUID: msg.UUID, Value: msg.Payload,
+		Headers: make(map[string]string, len(msg.Metadata)),
+	}
+	for name, value := range msg.Metadata {
+		if name != MetadataPartitionKey {
+			rec.Headers[name] = value
+		}
+	}
+	return rec
+}
+
+// executor gives a pgx transaction to watermill-sql. It holds the caller's context because v3's publisher inserts with
+// context.Background(), which would neither end with the request nor carry its trace.
+type executor struct {
+	ctx context.Context //nolint:containedctx // see above
+	tx  pgx.Tx
+}
+
+var errInsertOnly = errors.New("the outbox's executor only inserts")
+
+func (e executor) ExecContext(_ context.Context, query string, args ...any) (stdsql.Result, error) {
+	tag, err := e.tx.Exec(e.ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return driver.RowsAffected(tag.RowsAffected()), nil
+}
+
+func (e executor) Exec(query string, args ...any) (stdsql.Result, error) {
+	return e.ExecContext(e.ctx, query, args...)
+}
+
+func (executor) Query(string, ...any) (*stdsql.Rows, error) { return nil, errInsertOnly }
+
+func (executor) QueryContext(context.Context, string, ...any) (*stdsql.Rows, error) {
+	return nil, errInsertOnly
+}
+
+// QueryRow and QueryRowContext complete the interface; the publisher never calls them.
+func (executor) QueryRow(string, ...any) *stdsql.Row { return nil }
+
+func (executor) QueryRowContext(context.Context, string, ...any) *stdsql.Row { return nil }

@@ -1,0 +1,191 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Row is one row of erp_outbox.
+type Row struct {
+	ID        int64
+	Topic     string
+	CreatedAt time.Time
+	Message   *message.Message
+}
+
+// Limits bound what one read returns. A single row may be larger than Bytes.
+type Limits struct {
+	Rows  int // default 1,000
+	Bytes int // of payload, default 4 MiB
+}
+
+// Reader reads erp_outbox in the order of ids, each statement on its own: it never keeps a transaction open and writes
+// nothing. It is for one goroutine.
+//
+// Ids come from a sequence, so their order is not the order of commits: row 8 may be visible while the transaction that
+// was given 7 is open. Reading past 7 would lose it. Reader stops at such a hole until it is dead (see hole).
+type Reader struct {
+	pool   *pgxpool.Pool
+	limits Limits
+	hole   hole
+}
+
+// NewReader makes a reader; zero limits mean their defaults.
+func NewReader(pool *pgxpool.Pool, limits Limits) *Reader {
+	if limits.Rows <= 0 {
+		limits.Rows = 1000
+	}
+	if limits.Bytes <= 0 {
+		limits.Bytes = 4 << 20
+	}
+	return &Reader{pool: pool, limits: limits}
+}
+
+// Batch is what one read found.
+type Batch struct {
+	Rows    []Row
+	Blocked bool // rows exist behind a hole that is still alive
+}
+
+// Next returns the rows after the given id that may be relayed now. After an empty batch call it again later; after an
+// error too.
+func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
+	if r.hole.isOpenAt(after) {
+		alive, err := r.stillBlocked(ctx, after)
+		if err != nil || alive {
+			return Batch{Blocked: alive}, err
+		}
+	}
+	rows, err := r.read(ctx, after)
+	if err != nil {
+		return Batch{}, err
+	}
+	n := r.hole.passable(after, rows)
+	if n == len(rows) {
+		return Batch{Rows: rows}, nil
+	}
+	last := after
+	if n > 0 {
+		last = rows[n-1].ID
+	}
+	if err := r.look(ctx, last); err != nil {
+		return Batch{}, err
+	}
+	if n == 0 && !r.hole.isOpenAt(after) {
+		return r.Next(ctx, after) // nobody holds the table: the hole is dead, and the next snapshot is late enough
+	}
+	return Batch{Rows: rows[:n], Blocked: true}, nil
+}
+
+// The bytes are summed before any payload is fetched: octet_length of a toasted value reads only its header.
+const readQuery = `
+SELECT id, topic, key, uuid, metadata, payload, created_at
+FROM (
+    SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
+    FROM (SELECT * FROM erp_outbox WHERE id > $1 ORDER BY id LIMIT $2) AS page
+) AS sized
+WHERE bytes_before < $3
+ORDER BY id`
+
+func (r *Reader) read(ctx context.Context, after int64) ([]Row, error) {
+	found, err := r.pool.Query(ctx, readQuery, after, r.limits.Rows, r.limits.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox after id %d: %w", after, err)
+	}
+	rows, err := pgx.CollectRows(found, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox after id %d: %w", after, err)
+	}
+	return rows, nil
+}
+
+func scanRow(found pgx.CollectableRow) (Row, error) {
+	var (
+		row               Row
+		key, uuid         string
+		metadata, payload []byte
+	)
+	if err := found.Scan(&row.ID, &row.Topic, &key, &uuid, &metadata, &payload, &row.CreatedAt); err != nil {
+		return Row{}, err
+	}
+	msg, err := newMessage(uuid, key, metadata, payload)
+	if err != nil {
+		return Row{}, fmt.Errorf("outbox row %d: %w", row.ID, err)
+	}
+	row.Message = msg
+	return row, nil
+}
+
+// The sequence is read first, by a statement of its own: every id up to it was allotted before the locks are listed.
+// erp_outbox has partitions, and a writer may name one: parent and partitions count. Prepared transactions are listed too.
+const (
+	lastIDQuery  = `SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM erp_outbox_id_seq`
+	holdersQuery = `
+SELECT DISTINCT virtualtransaction
+FROM pg_locks
+WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND relation IN (SELECT relid FROM pg_partition_tree('erp_outbox'))`
+	nextIDQuery = `SELECT min(id) FROM erp_outbox WHERE id > $1`
+)
+
+// look starts watching the hole after the given id, or goes on with the watch that covers it.
+func (r *Reader) look(ctx context.Context, after int64) error {
+	if r.hole.covers(after + 1) {
+		r.hole.at = after
+		return nil
+	}
+	lastID, err := r.LastID(ctx)
+	if err != nil {
+		return err
+	}
+	holders, err := r.holders(ctx)
+	if err != nil {
+		return err
+	}
+	r.hole.watch(after, lastID, holders)
+	return nil
+}
+
+// stillBlocked looks at the locks again, without fetching the rows that wait.
+func (r *Reader) stillBlocked(ctx context.Context, after int64) (bool, error) {
+	holders, err := r.holders(ctx)
+	if err != nil {
+		return false, err
+	}
+	r.hole.update(holders)
+	if !r.hole.isOpenAt(after) {
+		return false, nil
+	}
+	var next *int64
+	if err := r.pool.QueryRow(ctx, nextIDQuery, after).Scan(&next); err != nil {
+		return false, fmt.Errorf("looking for outbox id %d: %w", after+1, err)
+	}
+	return next != nil && *next > after+1, nil
+}
+
+func (r *Reader) holders(ctx context.Context) ([]string, error) {
+	found, err := r.pool.Query(ctx, holdersQuery)
+	if err != nil {
+		return nil, fmt.Errorf("listing the transactions that write to the outbox: %w", err)
+	}
+	holders, err := pgx.CollectRows(found, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("listing the transactions that write to the outbox: %w", err)
+	}
+	return holders, nil
+}
+
+// LastID is the highest id ever allotted, 0 when none was.
+func (r *Reader) LastID(ctx context.Context) (int64, error) {
+	var id int64
+	if err := r.pool.QueryRow(ctx, lastIDQuery).Scan(&id); err != nil {
+		return 0, fmt.Errorf("reading the outbox's sequence: %w", err)
+	}
+	return id, nil
+}

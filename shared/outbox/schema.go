@@ -1,0 +1,119 @@
+package outbox
+
+import (
+	stdsql "database/sql"
+	"encoding/json"
+	"fmt"
+
+	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// MetadataPartitionKey is the metadata key that holds the record's key. It has a column of its own in erp_outbox.
+const MetadataPartitionKey = "partition_key"
+
+// Schema lets watermill-sql's stock publisher and subscriber work on erp_outbox, one table for all topics. The table
+// itself is made by our migrations. The zero value is ready.
+type Schema struct {
+	BatchSize int // rows a stock subscriber reads at once, 100 when zero
+}
+
+var _ wsql.SchemaAdapter = Schema{}
+
+const insertQuery = `
+INSERT INTO erp_outbox (topic, key, uuid, metadata, payload)
+SELECT $1, m.key, m.uuid, m.metadata, m.payload
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS m (key, uuid, metadata, payload, ordinality)
+ORDER BY m.ordinality`
+
+// InsertQuery inserts all messages with one statement; their ids follow the order of msgs.
+func (Schema) InsertQuery(topic string, msgs message.Messages) (wsql.Query, error) {
+	keys, uuids := make([]string, len(msgs)), make([]string, len(msgs))
+	metadata, payloads := make([]string, len(msgs)), make([][]byte, len(msgs))
+	for i, msg := range msgs {
+		rest := make(message.Metadata, len(msg.Metadata))
+		for name, value := range msg.Metadata {
+			if name != MetadataPartitionKey {
+				rest[name] = value
+			}
+		}
+		encoded, err := json.Marshal(rest)
+		if err != nil {
+			return wsql.Query{}, fmt.Errorf("encoding the metadata of message %s: %w", msg.UUID, err)
+		}
+		keys[i], uuids[i], metadata[i] = msg.Metadata.Get(MetadataPartitionKey), msg.UUID, string(encoded)
+		payloads[i] = msg.Payload
+		if msg.Payload == nil {
+			payloads[i] = []byte{} // the column is NOT NULL
+		}
+	}
+	return wsql.Query{Query: insertQuery, Args: []any{topic, keys, uuids, metadata, payloads}}, nil
+}
+
+// selectQuery stops at a hole in the ids as long as the transaction that owns the missing id may still commit. A stock
+// subscriber has no memory between queries, so it cannot use the rule of Reader: it waits until the row after the hole
+// is 5 s old and no transaction at all is in progress in its snapshot. Safe, but stalled by anybody's open transaction;
+// that is what our relay is for. The topic's offsets hold an id; last_processed_transaction_id stays 0.
+const selectQuery = `
+WITH last_processed AS MATERIALIZED (%s),
+ahead AS (
+    SELECT id, topic, key, uuid, metadata, payload, created_at, lag(id) OVER (ORDER BY id) AS before
+    FROM erp_outbox
+    WHERE id > (SELECT offset_acked FROM last_processed)
+),
+hole AS (
+    SELECT min(id) AS id FROM ahead
+    WHERE id <> coalesce(before, (SELECT offset_acked FROM last_processed)) + 1
+      AND (created_at > clock_timestamp() - interval '5 s' OR EXISTS (SELECT FROM pg_snapshot_xip(pg_current_snapshot())))
+)
+SELECT id AS "offset", key, uuid, payload, metadata FROM ahead
+WHERE topic = $%d AND id < coalesce((SELECT id FROM hole), 9223372036854775807)
+ORDER BY id
+LIMIT %d`
+
+// SelectQuery reads the topic's next rows for the stock subscriber.
+func (s Schema) SelectQuery(topic, group string, offsets wsql.OffsetsAdapter) wsql.Query {
+	next := offsets.NextOffsetQuery(topic, group)
+	limit := s.BatchSize
+	if limit <= 0 {
+		limit = 100
+	}
+	args := append(append([]any{}, next.Args...), topic)
+	return wsql.Query{Query: fmt.Sprintf(selectQuery, next.Query, len(args), limit), Args: args}
+}
+
+// UnmarshalMessage gives the message back as it was published, the partition key in its metadata.
+func (Schema) UnmarshalMessage(row wsql.Scanner) (wsql.Row, error) {
+	var (
+		r   wsql.Row
+		key string
+	)
+	if err := row.Scan(&r.Offset, &key, &r.UUID, &r.Payload, &r.Metadata); err != nil {
+		return wsql.Row{}, fmt.Errorf("scanning an outbox row: %w", err)
+	}
+	msg, err := newMessage(string(r.UUID), key, r.Metadata, r.Payload)
+	if err != nil {
+		return wsql.Row{}, fmt.Errorf("outbox row %d: %w", r.Offset, err)
+	}
+	r.Msg = msg
+	r.ExtraData = map[string]any{"transaction_id": int64(0)} // Watermill's offsets table wants one
+	return r, nil
+}
+
+// SchemaInitializingQueries is empty: migrations make the table.
+func (Schema) SchemaInitializingQueries(string) []wsql.Query { return nil }
+
+// SubscribeIsolationLevel is read committed: the subscriber's transaction takes a new snapshot for each statement.
+func (Schema) SubscribeIsolationLevel() stdsql.IsolationLevel { return stdsql.LevelReadCommitted }
+
+func newMessage(uuid, key string, metadata, payload []byte) (*message.Message, error) {
+	msg := message.NewMessage(uuid, payload)
+	if err := json.Unmarshal(metadata, &msg.Metadata); err != nil {
+		return nil, fmt.Errorf("decoding metadata: %w", err)
+	}
+	if msg.Metadata == nil {
+		msg.Metadata = message.Metadata{}
+	}
+	msg.Metadata.Set(MetadataPartitionKey, key)
+	return msg, nil
+}
