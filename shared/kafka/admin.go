@@ -1,0 +1,204 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// Admin creates and checks topics and the positions of groups.
+type Admin struct {
+	cfg        Config
+	partitions int32
+	client     *kgo.Client
+	adm        *kadm.Client
+}
+
+// NewAdmin connects. partitions is the common count of the keyed topics.
+func NewAdmin(cfg Config, partitions int) (*Admin, error) {
+	client, err := kgo.NewClient(cfg.Options()...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	return &Admin{cfg: cfg, partitions: int32(partitions), client: client, adm: kadm.NewClient(client)}, nil
+}
+
+// Close ends the connection.
+func (a *Admin) Close() { a.client.Close() }
+
+// groups are those whose positions live in Kafka; the projector's stand in Postgres.
+var groups = []event.Group{event.GroupSyncer, event.GroupDelayer}
+
+// Ensure creates the topics that are missing and commits offset 0 for our groups on topics it created. It never touches
+// a topic or an offset that exists. resetMissing commits the start of the log for groups that lost their offset.
+func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string, err error) {
+	for _, t := range event.Topics() {
+		resp, err := a.adm.CreateTopic(ctx, a.count(t), -1, topicConfig(t), a.cfg.Topic(t.Name))
+		switch {
+		case errors.Is(err, kerr.TopicAlreadyExists):
+			continue
+		case err != nil:
+			return created, fmt.Errorf("creating topic %s: %w", a.cfg.Topic(t.Name), err)
+		}
+		created = append(created, resp.Topic)
+	}
+	for _, g := range groups {
+		if err := a.ensureOffsets(ctx, g, created, resetMissing); err != nil {
+			return created, err
+		}
+	}
+	return created, nil
+}
+
+// ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was
+// killed between the two steps), and on all when asked.
+func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []string, all bool) error {
+	missing, starts, err := a.missingOffsets(ctx, g)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	ends, err := a.adm.ListEndOffsets(ctx, a.cfg.Topics(event.TopicsOf(g))...)
+	if err != nil {
+		return fmt.Errorf("reading the ends of topics: %w", err)
+	}
+	commit := kadm.Offsets{}
+	for _, tp := range missing {
+		end, _ := ends.Lookup(tp.topic, tp.partition)
+		if all || slices.Contains(created, tp.topic) || end.Offset == 0 {
+			start, _ := starts.Lookup(tp.topic, tp.partition)
+			commit.AddOffset(tp.topic, tp.partition, start.Offset, -1)
+		}
+	}
+	if len(commit) == 0 {
+		return nil
+	}
+	if err := a.adm.CommitAllOffsets(ctx, a.cfg.Group(string(g)), commit); err != nil {
+		return fmt.Errorf("committing the first offsets of group %s (stop its members first): %w", g, err)
+	}
+	return nil
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+func (a *Admin) missingOffsets(ctx context.Context, g event.Group) ([]topicPartition, kadm.ListedOffsets, error) {
+	topics := a.cfg.Topics(event.TopicsOf(g))
+	starts, err := a.adm.ListStartOffsets(ctx, topics...)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)
+	}
+	committed, err := a.adm.FetchOffsets(ctx, a.cfg.Group(string(g)))
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil, fmt.Errorf("reading the offsets of group %s: %w", g, err)
+	}
+	var missing []topicPartition
+	starts.Each(func(o kadm.ListedOffset) {
+		if at, ok := committed.Lookup(o.Topic, o.Partition); !ok || at.At < 0 {
+			missing = append(missing, topicPartition{o.Topic, o.Partition})
+		}
+	})
+	return missing, starts, nil
+}
+
+// Check lists what is wrong with the topics and positions, each with what mends it; none means that services may start.
+func (a *Admin) Check(ctx context.Context) ([]string, error) {
+	var names []string
+	for _, t := range event.Topics() {
+		names = append(names, a.cfg.Topic(t.Name))
+	}
+	details, err := a.adm.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("reading topics: %w", err)
+	}
+	var problems []string
+	for _, t := range event.Topics() {
+		d, name := details[a.cfg.Topic(t.Name)], a.cfg.Topic(t.Name)
+		switch {
+		case d.Err != nil || len(d.Partitions) == 0:
+			problems = append(problems, fmt.Sprintf("topic %s is missing: run `erpconnector topics ensure`", name))
+		case int32(len(d.Partitions)) != a.count(t):
+			problems = append(problems, fmt.Sprintf("topic %s has %d partitions, not %d: set KAFKA_PARTITIONS=%d; "+
+				"a changed count would break the order of an order's records", name, len(d.Partitions), a.count(t), len(d.Partitions)))
+		}
+	}
+	if len(problems) > 0 {
+		return problems, nil
+	}
+	problems, err = a.checkRetention(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		missing, _, err := a.missingOffsets(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		for _, tp := range missing {
+			problems = append(problems, fmt.Sprintf("group %s has no offset for %s partition %d: run `erpconnector topics ensure`; "+
+				"if the topic has records, they are repeated or lost: find out who deleted the offset, then add --reset-missing-offsets", g, tp.topic, tp.partition))
+		}
+	}
+	return problems, nil
+}
+
+// checkRetention refuses limits that would delete what is not consumed or what the log must keep.
+func (a *Admin) checkRetention(ctx context.Context, names []string) ([]string, error) {
+	configs, err := a.adm.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("reading topic configurations: %w", err)
+	}
+	var problems []string
+	for _, c := range configs {
+		if c.Err != nil {
+			return nil, fmt.Errorf("reading the configuration of topic %s: %w", c.Name, c.Err)
+		}
+		policy, forever := "delete", true
+		for _, entry := range c.Configs {
+			value := entry.MaybeValue()
+			switch entry.Key {
+			case "cleanup.policy":
+				policy = value
+			case "retention.ms", "retention.bytes":
+				forever = forever && (value == "-1" || value == "")
+			}
+		}
+		if policy == "delete" && !forever {
+			problems = append(problems, fmt.Sprintf("topic %s deletes by time or size: set its retention.ms and retention.bytes to -1; "+
+				"what is not consumed would be lost", c.Name))
+		}
+	}
+	return problems, nil
+}
+
+func (a *Admin) count(t event.Topic) int32 {
+	if t.Keyed {
+		return a.partitions
+	}
+	return 1
+}
+
+func topicConfig(t event.Topic) map[string]*string {
+	config := map[string]*string{
+		"max.message.bytes": kadm.StringPtr(strconv.Itoa(event.MaxRecordBytes)),
+		"retention.ms":      kadm.StringPtr("-1"),
+		"retention.bytes":   kadm.StringPtr("-1"),
+		"cleanup.policy":    kadm.StringPtr("delete"),
+	}
+	if t.Retention == event.KeepLatestKey {
+		config["cleanup.policy"] = kadm.StringPtr("compact")
+	}
+	return config
+}

@@ -1,0 +1,60 @@
+// Package kafka is the connector's Kafka plumbing on franz-go: clients that agree on one partitioner, a transactional
+// producer that survives being fenced, consumer groups whose offsets travel in those transactions, completion out of
+// order, and the administration of topics.
+package kafka
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Config names the cluster. The prefix is on topics, groups and transactional ids, so that several installations share it.
+type Config struct {
+	Brokers  []string
+	Prefix   string
+	ClientID string
+}
+
+// fetchMaxWait is how long a broker holds an idle fetch. A resumed partition waits for the fetch in flight, so it stays
+// short; a new record ends the wait at once.
+const fetchMaxWait = 100 * time.Millisecond
+
+// maxRecordBytes is what a client sends and fetches at most in one batch; topics are created with the same limit.
+const maxRecordBytes = 8 << 20
+
+// Topic is a topic's name on the cluster.
+func (c Config) Topic(name string) string { return c.Prefix + name }
+
+// Topics are the names of several topics on the cluster.
+func (c Config) Topics(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		out = append(out, c.Topic(name))
+	}
+	return out
+}
+
+// Group is a group's name on the cluster.
+func (c Config) Group(name string) string { return c.Prefix + name }
+
+// Options are what every client is made with. The partitioner is that of the Java client (murmur2 of the key): all
+// writers of a keyed topic must agree, as the order of an order's records rests on it.
+func (c Config) Options() []kgo.Opt {
+	clientID := c.ClientID
+	if clientID == "" {
+		clientID = "erpconnector"
+	}
+	return []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID(clientID),
+		kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerLinger(0),
+		kgo.ProducerBatchMaxBytes(maxRecordBytes),
+		kgo.MaxBufferedRecords(100_000),
+		kgo.FetchMaxWait(fetchMaxWait),
+		kgo.RetryBackoffFn(func(tries int) time.Duration { return min(time.Duration(tries)*50*time.Millisecond, time.Second) }),
+	}
+}

@@ -1,0 +1,243 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Group timing (promise 12): a killed member is noticed after the session time-out.
+const (
+	sessionTimeout    = 6 * time.Second
+	heartbeatInterval = time.Second
+	rebalanceTimeout  = 20 * time.Second // a revocation may let calls finish for 5 s and a transaction for 9 s
+)
+
+// ErrOffsetMissing means that a group has no committed offset for a partition it reads. `topics ensure` commits one for
+// every group when it creates a topic, so this is always a loss, and reading from either end would hide it.
+var ErrOffsetMissing = errors.New("committed offset missing: records would be skipped or repeated; " +
+	"find out who deleted it, then run `erpconnector topics ensure --reset-missing-offsets`")
+
+// AssignedPartition is one partition with the position its group committed.
+type AssignedPartition struct {
+	Topic     string // with the prefix
+	Partition int32
+	Offset    int64
+	Tracker   *Tracker // at that position, with what its metadata says is done beyond
+}
+
+// Consumer says what a GroupConsumer reads and whom it tells. Callbacks run between polls or while one waits; the group
+// goes on only when they return. An assignment is always whole: the one before was revoked or lost entirely.
+type Consumer struct {
+	Group      string   // without the prefix
+	Topics     []string // without the prefix
+	OnAssigned func([]AssignedPartition)
+	OnRevoked  func()
+	OnLost     func()
+}
+
+// GroupConsumer reads committed records as a member of a classic group with the range assignor, so that the same
+// partition of all its topics, which is all work of an order, comes to one member. It commits nothing itself: offsets
+// go into transactions (GroupOffsets, TxnProducer).
+type GroupConsumer struct {
+	cfg       Config
+	spec      Consumer
+	client    *kgo.Client
+	admin     *kadm.Client
+	heartbeat atomic.Int64 // unix nanoseconds of the last answered heartbeat
+
+	mu       sync.Mutex
+	missing  error
+	topicIDs map[string][16]byte
+}
+
+// NewGroupConsumer joins the group.
+func NewGroupConsumer(cfg Config, spec Consumer) (*GroupConsumer, error) {
+	c := &GroupConsumer{cfg: cfg, spec: spec, topicIDs: map[string][16]byte{}}
+	client, err := kgo.NewClient(append(cfg.Options(),
+		kgo.ConsumerGroup(cfg.Group(spec.Group)),
+		kgo.ConsumeTopics(cfg.Topics(spec.Topics)...),
+		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.SessionTimeout(sessionTimeout),
+		kgo.HeartbeatInterval(heartbeatInterval),
+		kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.WithHooks(c),
+		kgo.OnOffsetsFetched(c.fetched),
+		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { spec.OnRevoked() }),
+		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { spec.OnLost() }),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("group %s: %w", spec.Group, err)
+	}
+	c.client, c.admin = client, kadm.NewClient(client)
+	return c, nil
+}
+
+// fetched is called with the committed offsets of a new assignment, before its first fetch.
+func (c *GroupConsumer) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	var assigned []AssignedPartition
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				if p.Offset < 0 {
+					return c.fail(fmt.Errorf("group %s, %s partition %d: %w", g.Group, t.Topic, p.Partition, ErrOffsetMissing))
+				}
+				metadata := ""
+				if p.Metadata != nil {
+					metadata = *p.Metadata
+				}
+				tracker, err := NewTracker(p.Offset, metadata)
+				if err != nil {
+					return c.fail(fmt.Errorf("group %s, %s partition %d: %w: %w", g.Group, t.Topic, p.Partition, ErrOffsetMissing, err))
+				}
+				assigned = append(assigned, AssignedPartition{Topic: t.Topic, Partition: p.Partition, Offset: p.Offset, Tracker: tracker})
+			}
+		}
+	}
+	c.spec.OnAssigned(assigned)
+	return nil
+}
+
+func (c *GroupConsumer) fail(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missing = err
+	return err
+}
+
+// Poll waits for records until ctx ends. An error may come beside records; ErrOffsetMissing is final.
+func (c *GroupConsumer) Poll(ctx context.Context, most int) (kgo.Fetches, error) {
+	fetches := c.client.PollRecords(ctx, most)
+	c.mu.Lock()
+	missing := c.missing
+	c.mu.Unlock()
+	if missing != nil {
+		return fetches, missing
+	}
+	var failed error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if failed == nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+			failed = fmt.Errorf("reading %s partition %d: %w", topic, partition, err)
+		}
+	})
+	return fetches, failed
+}
+
+// AllowRebalance ends the time after a poll in which partitions stay.
+func (c *GroupConsumer) AllowRebalance() { c.client.AllowRebalance() }
+
+// Pause stops fetching partitions; records already fetched stay in the client.
+func (c *GroupConsumer) Pause(partitions map[string][]int32) { c.client.PauseFetchPartitions(partitions) }
+
+// Resume fetches paused partitions again.
+func (c *GroupConsumer) Resume(partitions map[string][]int32) { c.client.ResumeFetchPartitions(partitions) }
+
+// GroupOffsets is an empty set of positions in the name of this member and its generation.
+func (c *GroupConsumer) GroupOffsets(ctx context.Context) (GroupOffsets, error) {
+	member, generation := c.client.GroupMetadata()
+	ids, err := c.ids(ctx)
+	return GroupOffsets{
+		Group: c.cfg.Group(c.spec.Group), Member: member, Generation: generation, topicIDs: ids,
+	}, err
+}
+
+// ids are the topics' ids, read once: a topic that is deleted and made anew is a loss that no commit must paper over.
+func (c *GroupConsumer) ids(ctx context.Context) (map[string][16]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.topicIDs) > 0 {
+		return c.topicIDs, nil
+	}
+	topics, err := c.admin.ListTopics(ctx, c.cfg.Topics(c.spec.Topics)...)
+	if err != nil {
+		return nil, fmt.Errorf("reading topic ids: %w", err)
+	}
+	ids := map[string][16]byte{}
+	for _, t := range topics {
+		if t.Err != nil {
+			return nil, fmt.Errorf("reading the id of topic %s: %w", t.Topic, t.Err)
+		}
+		ids[t.Topic] = t.ID
+	}
+	c.topicIDs = ids
+	return ids, nil
+}
+
+// Positions are a group's committed positions, with what is done beyond them.
+type Positions map[string]map[int32]position
+
+type position struct {
+	offset int64
+	done   map[int64]bool
+}
+
+// Done reports whether a record is covered by the positions.
+func (p Positions) Done(topic string, partition int32, offset int64) bool {
+	at, ok := p[topic][partition]
+	return ok && (offset < at.offset || at.done[offset])
+}
+
+// Committed reads the group's positions once no transaction has any pending.
+func (c *GroupConsumer) Committed(ctx context.Context) (Positions, error) {
+	for {
+		offsets, err := c.admin.FetchOffsets(kadm.RequireStable(ctx), c.cfg.Group(c.spec.Group))
+		if err == nil {
+			err = offsets.Error()
+		}
+		switch {
+		case err == nil:
+			return positions(offsets)
+		case !errors.Is(err, kerr.UnstableOffsetCommit):
+			return nil, fmt.Errorf("reading the positions of group %s: %w", c.spec.Group, err)
+		}
+		timer := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func positions(offsets kadm.OffsetResponses) (Positions, error) {
+	out := Positions{}
+	var failed error
+	offsets.Each(func(o kadm.OffsetResponse) {
+		done, err := parseMetadata(o.At, o.Metadata)
+		failed = errors.Join(failed, err)
+		if out[o.Topic] == nil {
+			out[o.Topic] = map[int32]position{}
+		}
+		out[o.Topic][o.Partition] = position{offset: o.At, done: done}
+	})
+	return out, failed
+}
+
+// OnBrokerE2E notes each answered heartbeat, join and sync; it makes the consumer a kgo hook.
+func (c *GroupConsumer) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	const joinGroup, heartbeat, syncGroup = 11, 12, 14
+	if e2e.Err() == nil && (key == joinGroup || key == heartbeat || key == syncGroup) {
+		c.heartbeat.Store(time.Now().UnixNano())
+	}
+}
+
+// HeartbeatAge is how long ago the coordinator last answered. Past the session time-out the partitions may be
+// somebody else's.
+func (c *GroupConsumer) HeartbeatAge() time.Duration {
+	return time.Since(time.Unix(0, c.heartbeat.Load()))
+}
+
+// Close leaves the group; OnRevoked is called for what was assigned.
+func (c *GroupConsumer) Close() { c.client.CloseAllowingRebalance() }
