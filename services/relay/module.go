@@ -1,0 +1,28 @@
+package relay
+
+import (
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+)
+
+// Module runs a relay in the process.
+var Module = fx.Module("relay",
+	fx.Provide(newRelay, fx.Private),
+	fx.Provide(platformfx.AsLoop(func(r *Relay) *Relay { return r }), platformfx.AsProbe((*Relay).Probe)),
+)
+
+func newRelay(pool *pgxpool.Pool, cfg platform.Config, log *slog.Logger) *Relay {
+	return New(Params{
+		Pool: pool, Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix, ClientID: "erpconnector-relay", Log: log.With("service", "relay"),
+	})
+}
+
+// Probe tells whether the relay leads, or stands by for a leader that works.
+func (r *Relay) Probe() platform.Probe {
+	return platform.Probe{Name: r.Name(), Check: r.check}
+}

@@ -1,0 +1,137 @@
+// Package relay moves the rows of erp_outbox to Kafka, each exactly once, in the order of their ids.
+//
+// One relay leads at a time. It reads a batch, writes it and its own position with one Kafka transaction, and reads on.
+// The position lives in Kafka only (topic vendor_erp_sync_position, key "relay"), so it commits with the records or not
+// at all, and nothing is written to Postgres. A new leader first opens its producer, whose fixed transactional id
+// fences the one before and decides its open transaction, and only then reads the position.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/outbox"
+)
+
+const (
+	pollBusy = 10 * time.Millisecond // while rows come, or wait behind a hole
+	pollIdle = 50 * time.Millisecond // what others than our services wrote without a wake-up waits no longer
+
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 5 * time.Second
+
+	// stopTimeout bounds the transaction in flight when the process stops; it is aborted after that.
+	stopTimeout = 4 * time.Second
+)
+
+// Params is what a relay is made of.
+type Params struct {
+	Pool     *pgxpool.Pool
+	Brokers  []string
+	Prefix   string // on topics and the transactional id
+	ClientID string
+	Log      *slog.Logger
+	Limits   outbox.Limits
+}
+
+// Relay is the loop. Any number may run; one works.
+type Relay struct {
+	p    Params
+	wake chan struct{}
+
+	failure atomic.Pointer[error] // why it does not work now; nil while it leads or waits to
+}
+
+// check is nil while the relay leads or stands by.
+func (r *Relay) check(context.Context) error {
+	if err := r.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// New makes a relay that does nothing before Run.
+func New(p Params) *Relay {
+	return &Relay{p: p, wake: make(chan struct{}, 1)}
+}
+
+// Name is the service's name.
+func (r *Relay) Name() string { return "relay" }
+
+// errPosition marks what no retry can mend: the outbox and Kafka do not belong together.
+var errPosition = errors.New("the relay's position does not fit the outbox")
+
+// Run leads whenever it can until ctx ends. It returns an error only when the position in Kafka does not fit the outbox.
+func (r *Relay) Run(ctx context.Context) error {
+	delay, failing := retryFirst, false
+	for ctx.Err() == nil {
+		progress, err := r.lead(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errPosition):
+			return err
+		}
+		failures.Inc()
+		r.failure.Store(&err)
+		if progress {
+			delay, failing = retryFirst, false
+		}
+		if !failing {
+			r.p.Log.Warn("relay interrupted; it keeps trying", "error", err)
+		}
+		failing = true
+		pause(ctx, delay, nil)
+		delay = min(2*delay, retryLast)
+	}
+	return nil
+}
+
+// lead waits for leadership and works until it is lost or something fails. It reports whether a batch was committed.
+func (r *Relay) lead(ctx context.Context) (progress bool, err error) {
+	slot, err := acquireSlot(ctx, r.p.Pool, r.p.Prefix+"relay")
+	if err != nil {
+		return false, err
+	}
+	defer slot.Release()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(slot.ctx, func() { cancel(errSlotLost) })
+	defer stop()
+
+	s, err := openSession(ctx, r.p)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	listening := make(chan struct{})
+	go func() { defer close(listening); listen(ctx, r.p.Pool, r.wake) }()
+	defer func() { cancel(nil); <-listening }()
+
+	r.p.Log.Info("relay leads", "last_id", s.last)
+	r.failure.Store(nil)
+	leader.Set(1)
+	defer leader.Set(0)
+	err = s.run(ctx, r.wake)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return s.committed, fmt.Errorf("relaying after id %d: %w", s.last, err)
+}
+
+// pause waits for the time, a wake-up or the end of ctx.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-wake:
+	}
+}
