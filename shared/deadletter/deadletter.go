@@ -1,0 +1,32 @@
+// Package deadletter builds the record that keeps what nobody can decode: the original, byte for byte, with the reason
+// and where it came from.
+package deadletter
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// maxReason bounds the reason header in bytes.
+const maxReason = 1 << 10
+
+// Record is the dead letter of a record that was read from the cluster.
+func Record(cfg kafka.Config, original *kgo.Record, reason string) *kgo.Record {
+	reason = strings.ToValidUTF8(domain.KeepableText(reason)[:min(maxReason, len(domain.KeepableText(reason)))], "")
+	headers := append([]kgo.RecordHeader{}, original.Headers...)
+	for _, h := range []struct{ key, value string }{
+		{event.HeaderReason, reason},
+		{event.HeaderOriginTopic, original.Topic},
+		{event.HeaderOriginPartition, strconv.Itoa(int(original.Partition))},
+		{event.HeaderOriginOffset, strconv.FormatInt(original.Offset, 10)},
+	} {
+		headers = append(headers, kgo.RecordHeader{Key: h.key, Value: []byte(h.value)})
+	}
+	return &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: original.Key, Value: original.Value, Headers: headers}
+}

@@ -1,0 +1,120 @@
+// Package postgres is the connector's Postgres plumbing.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	slotPoll  = 200 * time.Millisecond // a freed slot is taken within this
+	slotCheck = time.Second
+	slotWait  = 3 * time.Second // an unanswered check after this means that the session, and so the slot, is gone
+)
+
+// WithSlot runs work while this process holds one of the n slots of the name: a session advisory lock on a connection
+// of its own, which a killed process frees at once. The slot's id ("name-3") is a transactional id that nobody else
+// uses meanwhile; whoever takes a freed slot fences what its former holder left open. The context of work ends when
+// the slot is lost; then another is acquired and work begins anew. WithSlot returns when ctx ends or work fails.
+func WithSlot(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *slog.Logger, work func(ctx context.Context, slotID string) error) error {
+	waiting := false
+	for ctx.Err() == nil {
+		s, err := acquire(ctx, pool, name, n)
+		if err != nil {
+			if !waiting && ctx.Err() == nil {
+				log.Warn("waiting for a slot", "slots", n, "error", err)
+			}
+			waiting = true
+			pause(ctx, slotPoll)
+			continue
+		}
+		waiting = false
+		err = s.hold(ctx, work)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type slot struct {
+	id   string
+	conn *pgx.Conn
+}
+
+// acquire takes the first free slot, or says that none is.
+func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*slot, error) {
+	dial, cancel := context.WithTimeout(ctx, slotWait)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(dial, pool.Config().ConnConfig.Copy())
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	for i := range n {
+		id := fmt.Sprintf("%s-%d", name, i)
+		var got bool
+		err = conn.QueryRow(dial, `SELECT pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0))`, id).Scan(&got)
+		if err != nil {
+			break
+		}
+		if got {
+			return &slot{id: id, conn: conn}, nil
+		}
+	}
+	_ = conn.Close(context.WithoutCancel(dial))
+	if err != nil {
+		return nil, fmt.Errorf("taking a slot: %w", err)
+	}
+	return nil, fmt.Errorf("all %d slots of %s are held", n, name)
+}
+
+func (s *slot) hold(ctx context.Context, work func(ctx context.Context, slotID string) error) error {
+	held, lose := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		defer lose()
+		s.watch(held)
+	}()
+	err := work(held, s.id)
+	lose()
+	<-watched
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotWait)
+	defer cancel()
+	_ = s.conn.Close(closing)
+	return err
+}
+
+// watch returns when the session has ended. Waiting for a message notices that at once, the ping notices a network
+// that is gone.
+func (s *slot) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait, cancel := context.WithTimeout(ctx, slotCheck)
+		err := s.conn.PgConn().WaitForNotification(wait)
+		quiet := wait.Err() != nil
+		cancel()
+		if err != nil && !quiet {
+			return
+		}
+		ping, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotWait)
+		err = s.conn.Ping(ping)
+		cancel()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
