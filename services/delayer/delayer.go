@@ -132,7 +132,10 @@ func (d *Delayer) receive(fetches kgo.Fetches) {
 func (d *Delayer) hop(ctx context.Context) error {
 	now := d.now()
 	batch := kafka.Batch{}
-	offsets := d.consumer.GroupOffsets()
+	offsets, err := d.consumer.GroupOffsets(ctx)
+	if err != nil {
+		return err
+	}
 	moved := map[*rung]int{}
 	for tp, r := range d.parked {
 		n := 0

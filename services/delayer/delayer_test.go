@@ -1,0 +1,68 @@
+package delayer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+func TestRetriesAreHandedOnWhenDueAndNeverBefore(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(t.TempDir()))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	cfg := kafka.Config{Brokers: c.ListenAddrs(), Prefix: "t."}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	admin, err := kafka.NewAdmin(cfg, 4)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(ctx, false)
+	require.NoError(t, err)
+
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	d := New(Params{Kafka: cfg, SlotID: "delayer-0", Log: slog.New(slog.DiscardHandler)})
+	go func() { done <- d.Run(running) }()
+
+	cl, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicDue)), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	require.NoError(t, err)
+	defer cl.Close()
+	delays := []time.Duration{0, 200 * time.Millisecond, 900 * time.Millisecond, 1500 * time.Millisecond, 4200 * time.Millisecond, 5100 * time.Millisecond}
+	due := map[string]time.Time{}
+	for i := range 60 {
+		at := time.Now()
+		when := at.Add(delays[i%len(delays)]).Truncate(time.Millisecond)
+		key := fmt.Sprintf("order-%d", i)
+		due[key] = when
+		r := &kgo.Record{Topic: cfg.Topic(event.RungFor(when, at)), Key: []byte(key), Value: []byte("as it was"),
+			Headers: []kgo.RecordHeader{{Key: event.HeaderDue, Value: []byte(strconv.FormatInt(when.UnixMilli(), 10))}}}
+		require.NoError(t, cl.ProduceSync(ctx, r).FirstErr())
+	}
+	for seen := 0; seen < 60; {
+		fetches := cl.PollFetches(ctx)
+		require.NoError(t, fetches.Err())
+		now := time.Now()
+		fetches.EachRecord(func(r *kgo.Record) {
+			seen++
+			when, ok := due[string(r.Key)]
+			require.True(t, ok, "order %s was handed on twice", r.Key)
+			delete(due, string(r.Key))
+			require.Equal(t, "as it was", string(r.Value))
+			require.False(t, now.Before(when), "order %s is %s early", r.Key, when.Sub(now))
+			t.Logf("%s late by %s", r.Key, now.Sub(when))
+		})
+	}
+	require.Empty(t, due)
+	stop()
+	require.NoError(t, <-done)
+}
