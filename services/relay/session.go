@@ -9,6 +9,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
@@ -16,7 +17,7 @@ import (
 // forgets it with the error. So an unknown outcome of a commit needs no handling of its own.
 type session struct {
 	p         Params
-	producer  *producer
+	producer  *kafka.TxnProducer
 	reader    *outbox.Reader
 	last      int64 // committed to Kafka
 	committed bool
@@ -30,13 +31,13 @@ func openSession(ctx context.Context, p Params) (*session, error) {
 	}
 	s := &session{p: p, producer: producer, reader: outbox.NewReader(p.Pool, p.Limits)}
 	if s.last, err = s.startAt(ctx); err != nil {
-		producer.close()
+		producer.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *session) close() { s.producer.close() }
+func (s *session) close() { s.producer.Close() }
 
 // startAt is the last relayed id. A position beyond the outbox's sequence means that the database was restored to an
 // earlier time, or is another one: ids would be given anew, and their rows be taken for relayed.
@@ -115,7 +116,9 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row) error {
 		return err
 	}
 	position.Topic = s.p.Prefix + event.TopicPosition
-	if err := s.producer.commit(ctx, append(records, position)); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, position)}); err != nil {
 		return err
 	}
 	crash.Point("relay.committed")
