@@ -98,7 +98,7 @@ func (s *Syncer) commitOnce(batch []*work) error {
 	if len(records) == 0 {
 		records = []*kgo.Record{s.carrier(len(batch))}
 	}
-	offsets, err := s.offsets(batch)
+	offsets, err := s.offsets(ctx, batch)
 	if err != nil {
 		return err
 	}
@@ -149,15 +149,18 @@ func (s *Syncer) carrier(works int) *kgo.Record {
 }
 
 // offsets is the positions of all partitions the batch touches, as if the batch were done.
-func (s *Syncer) offsets(batch []*work) (kafka.GroupOffsets, error) {
+func (s *Syncer) offsets(ctx context.Context, batch []*work) (kafka.GroupOffsets, error) {
 	byPartition := map[*partition][]int64{}
 	for _, w := range batch {
 		byPartition[w.part] = append(byPartition[w.part], w.record.Offset)
 	}
+	g, err := s.consumer.GroupOffsets(ctx)
+	if err != nil {
+		return g, err
+	}
 	a := batch[0].part.assignment
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g := s.consumer.GroupOffsets()
 	for p, done := range byPartition {
 		position, metadata, err := p.tracker.Snapshot(done)
 		if err != nil {

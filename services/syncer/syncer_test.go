@@ -1,0 +1,222 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+type memoryGates struct {
+	mu    sync.Mutex
+	gates map[string]*domain.Gate
+}
+
+func (m *memoryGates) Read(_ context.Context, keys []string) (map[string]*domain.Gate, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]*domain.Gate{}
+	for _, k := range keys {
+		if g := m.gates[k]; g != nil {
+			copied := *g
+			out[k] = &copied
+		}
+	}
+	return out, nil
+}
+
+func (m *memoryGates) set(g domain.Gate) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gates[g.Ref.Key()] = &g
+}
+
+type scriptedERP struct {
+	mu      sync.Mutex
+	answers map[string][]int // by order: statuses, the last one repeats
+	calls   map[string]int
+	active  map[string]int
+	overlap bool
+}
+
+func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
+	var p struct {
+		ID string `json:"order_increment_id"`
+	}
+	_ = json.Unmarshal(r.Payload, &p)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.calls[p.ID]
+	e.calls[p.ID]++
+	script := e.answers[p.ID]
+	if len(script) == 0 {
+		script = []int{201}
+	}
+	return erphttp.Reply{Answer: domain.Answer{
+		StatusCode: script[min(n, len(script)-1)], Body: []byte(`{"erp_reference":"ERP-` + p.ID + `"}`),
+	}}
+}
+
+type bench struct {
+	cfg   kafka.Config
+	gates *memoryGates
+	erp   *scriptedERP
+	cl    *kgo.Client
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(t.TempDir()))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	b := &bench{
+		cfg:   kafka.Config{Brokers: c.ListenAddrs(), Prefix: "t."},
+		gates: &memoryGates{gates: map[string]*domain.Gate{}},
+		erp:   &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}},
+	}
+	admin, err := kafka.NewAdmin(b.cfg, 4)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(t.Context(), false)
+	require.NoError(t, err)
+	b.cl, err = kgo.NewClient(append(b.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeRegex(),
+		kgo.ConsumeTopics(`t\.vendor_erp_sync_(before_send|after_send|success|failed|retry_.*|due|dead_letter)`))...)
+	require.NoError(t, err)
+	t.Cleanup(b.cl.Close)
+	return b
+}
+
+func (b *bench) start(t *testing.T) (stop func()) {
+	t.Helper()
+	s := setting.Defaults()
+	s.BaseDelay = time.Second
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	y := New(Params{
+		Kafka: b.cfg, SlotID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
+		Log:   slog.New(slog.DiscardHandler),
+		Hints: func(context.Context, []Ending) error { return nil },
+	})
+	go func() { done <- y.Run(ctx) }()
+	var once sync.Once
+	stop = func() { once.Do(func() { cancel(); require.NoError(t, <-done) }) }
+	t.Cleanup(stop)
+	return stop
+}
+
+func (b *bench) request(t *testing.T, id string) domain.Sync {
+	t.Helper()
+	g, ok := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: id}, State: domain.GateNone}.
+		Request(1, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 3}, time.Now())
+	require.True(t, ok)
+	b.gates.set(g)
+	s := g.RequestedSync(nil, "evt")
+	order := json.RawMessage(fmt.Sprintf(`{"order_increment_id":%q,"items":[{"sku":"A","qty":1,"price":"1.50","row_total":"1.50"}],"totals":{"grand_total":"1.50"}}`, id))
+	r, err := event.NewSync(event.TopicRequested, event.Sync{Sync: s, Order: order}, event.Context{At: time.Now()})
+	require.NoError(t, err)
+	require.NoError(t, b.cl.ProduceSync(t.Context(), b.cfg.Record(r)).FirstErr())
+	return s
+}
+
+// collect reads until want says that it has seen enough.
+func (b *bench) collect(t *testing.T, enough func(seen map[string]int) bool) map[string]int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	seen := map[string]int{}
+	for !enough(seen) {
+		fetches := b.cl.PollFetches(ctx)
+		require.NoError(t, ctx.Err(), "seen so far: %v", seen)
+		fetches.EachRecord(func(r *kgo.Record) { seen[r.Topic[len("t."):]+" "+string(r.Key)]++ })
+	}
+	return seen
+}
+
+func TestAnOrderAcceptedAtOnceSucceeds(t *testing.T) {
+	b := setup(t)
+	b.start(t)
+	b.request(t, "1")
+	seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] > 0 })
+	require.Equal(t, map[string]int{
+		"vendor_erp_sync_before_send 1": 1, "vendor_erp_sync_after_send 1": 1, "vendor_erp_sync_success 1": 1,
+	}, seen)
+}
+
+func TestABusyERPParksTheOrder(t *testing.T) {
+	b := setup(t)
+	b.erp.answers["2"] = []int{503}
+	b.start(t)
+	b.request(t, "2")
+	b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_retry_1s 2"] == 1 && s["vendor_erp_sync_after_send 2"] == 1 })
+}
+
+func TestARejectedOrderFailsAtOnce(t *testing.T) {
+	b := setup(t)
+	b.erp.answers["3"] = []int{422}
+	b.start(t)
+	b.request(t, "3")
+	seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_failed 3"] > 0 })
+	require.Equal(t, 1, b.erp.calls["3"])
+	require.Zero(t, seen["vendor_erp_sync_retry_1s 3"])
+}
+
+func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
+	b := setup(t)
+	s := b.request(t, "4")
+	g := *b.gates.gates["4"]
+	g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByWebhook
+	b.gates.set(g)
+	b.start(t)
+	b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_success 4"] == 1 })
+	require.Zero(t, b.erp.calls["4"])
+	require.Equal(t, 1, s.Generation)
+}
+
+func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
+	b := setup(t)
+	stop := b.start(t)
+	for i := range 100 {
+		b.request(t, fmt.Sprintf("a%d", i))
+	}
+	terminal := func(s map[string]int) (n int) {
+		for k, v := range s {
+			if len(k) > 24 && k[:24] == "vendor_erp_sync_success " {
+				n += v
+			}
+		}
+		return n
+	}
+	b.collect(t, func(s map[string]int) bool { return terminal(s) == 100 })
+	stop()
+	b.start(t)
+	b.request(t, "last")
+	seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success last"] == 1 })
+	require.Equal(t, 1, terminal(seen), "an order came twice: %v", seen)
+	for id, n := range b.erp.calls {
+		require.Equal(t, 1, n, "order %s", id)
+	}
+}
+
+func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
+	b := setup(t)
+	b.start(t)
+	bad := &kgo.Record{Topic: b.cfg.Topic(event.TopicRequested), Key: []byte("5"), Value: []byte("{")}
+	require.NoError(t, b.cl.ProduceSync(t.Context(), bad).FirstErr())
+	b.request(t, "5")
+	b.collect(t, func(s map[string]int) bool {
+		return s["vendor_erp_sync_success 5"] == 1 && s["vendor_erp_sync_dead_letter 5"] == 1
+	})
+}
