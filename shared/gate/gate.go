@@ -1,0 +1,168 @@
+// Package gate keeps domain.Gate in Postgres, one row per order. Whoever requests, releases or settles an order locks
+// its row first; several in the order of their keys.
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+const columns = `order_key, source, increment_id, coalesce(sync_id, 0), generation, state, coalesce(held_by, ''),
+	coalesce(closed_by, ''), coalesce(idempotency_key, ''), key_number, key_answered, max_attempts, request_number,
+	callback_number, version, coalesce(requested_at, 'epoch'), updated_at`
+
+// Lock makes sure that each order has a gate and locks them, in the order of their keys, until tx ends.
+func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time) (map[string]domain.Gate, error) {
+	byKey := map[string]domain.OrderRef{}
+	var keys []string
+	for _, ref := range refs {
+		key := ref.Key()
+		if _, seen := byKey[key]; !seen {
+			byKey[key] = ref
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	var sources, ids []string
+	for _, key := range keys {
+		sources, ids = append(sources, byKey[key].Source), append(ids, byKey[key].IncrementID)
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO erp_sync_gate (order_key, source, increment_id, updated_at)
+		SELECT k, s, i, $4 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n (k, s, i, position) ORDER BY position
+		ON CONFLICT (order_key) DO NOTHING`, keys, sources, ids, domain.Time(now))
+	if err != nil {
+		return nil, fmt.Errorf("making %d gates: %w", len(keys), err)
+	}
+	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = ANY($1) ORDER BY order_key COLLATE "C" FOR UPDATE`, keys)
+	if err != nil {
+		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
+	}
+	gates, err := collect(rows)
+	if err != nil {
+		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
+	}
+	return gates, nil
+}
+
+// Save writes gates that the transaction has locked.
+func Save(ctx context.Context, tx pgx.Tx, gates []domain.Gate) error {
+	batch := &pgx.Batch{}
+	for _, g := range gates {
+		batch.Queue(`
+			UPDATE erp_sync_gate SET sync_id = nullif($2::bigint, 0), generation = $3, state = $4, held_by = nullif($5, ''),
+				closed_by = nullif($6, ''), idempotency_key = nullif($7, ''), key_number = $8, key_answered = $9,
+				max_attempts = $10, request_number = $11, callback_number = $12, version = $13, requested_at = $14, updated_at = $15
+			WHERE order_key = $1`,
+			g.Ref.Key(), g.SyncID, g.Generation, string(g.State), string(g.HeldBy), string(g.ClosedBy), g.IdempotencyKey,
+			g.KeyNumber, g.KeyAnswered, g.MaxAttempts, g.RequestNumber, g.CallbackNumber, int64(g.Version), g.RequestedAt, g.UpdatedAt)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("saving %d gates: %w", len(gates), err)
+	}
+	return nil
+}
+
+// Store reads gates without locks.
+type Store struct{ pool *pgxpool.Pool }
+
+// NewStore reads through the pool.
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// readWithin bounds one reading, so that a caller learns in time that Postgres does not answer.
+const readWithin = 2 * time.Second
+
+// Read is the gates of the keys; an order without one is missing from the result.
+func (s *Store) Read(ctx context.Context, keys []string) (map[string]*domain.Gate, error) {
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = ANY($1)`, keys)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d gates: %w", len(keys), err)
+	}
+	gates, err := collect(rows)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d gates: %w", len(keys), err)
+	}
+	out := make(map[string]*domain.Gate, len(gates))
+	for key, g := range gates {
+		out[key] = &g
+	}
+	return out, nil
+}
+
+func collect(rows pgx.Rows) (map[string]domain.Gate, error) {
+	gates := map[string]domain.Gate{}
+	var key string
+	var g domain.Gate
+	_, err := pgx.ForEachRow(rows, []any{
+		&key, &g.Ref.Source, &g.Ref.IncrementID, &g.SyncID, &g.Generation, &g.State, &g.HeldBy, &g.ClosedBy, &g.IdempotencyKey,
+		&g.KeyNumber, &g.KeyAnswered, &g.MaxAttempts, &g.RequestNumber, &g.CallbackNumber, &g.Version, &g.RequestedAt, &g.UpdatedAt,
+	}, func() error {
+		g.RequestedAt, g.UpdatedAt = g.RequestedAt.UTC(), g.UpdatedAt.UTC()
+		gates[key] = g
+		return nil
+	})
+	return gates, err
+}
+
+// Ending says that a generation has its terminal event.
+type Ending struct {
+	Key        string
+	Generation int
+	Version    domain.Version
+	By         domain.ClosedBy
+	Answered   bool // the ERP answered with success: the current key is used up
+}
+
+// Querier is a pool or a transaction.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Close closes the gates whose generation has ended and notes answered keys. It never waits: gates that somebody holds
+// locked are skipped and counted, and a gate of another generation, or closed before, keeps its state.
+func Close(ctx context.Context, q Querier, endings []Ending) (skipped int, err error) {
+	var keys, by []string
+	var generations []int32
+	var versions []int64
+	var answered []bool
+	for _, e := range endings {
+		keys, by = append(keys, e.Key), append(by, string(e.By))
+		generations, versions = append(generations, int32(e.Generation)), append(versions, int64(e.Version))
+		answered = append(answered, e.Answered || e.By == domain.ClosedByAnswer)
+	}
+	rows, err := q.Query(ctx, `
+		WITH ended AS (
+			SELECT DISTINCT ON (k, g) * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::bool[]) AS e (k, g, v, b, a)
+			ORDER BY k, g, v DESC
+		), free AS (
+			SELECT t.order_key FROM erp_sync_gate t WHERE t.order_key = ANY($1) ORDER BY t.order_key COLLATE "C" FOR UPDATE SKIP LOCKED
+		), closed AS (
+			UPDATE erp_sync_gate t SET
+				state = CASE WHEN t.state = 'open' AND t.generation = e.g THEN 'closed' ELSE t.state END,
+				closed_by = CASE WHEN t.state = 'open' AND t.generation = e.g THEN e.b ELSE t.closed_by END,
+				version = CASE WHEN t.generation = e.g THEN greatest(t.version, e.v) ELSE t.version END,
+				key_answered = t.key_answered OR e.a
+			FROM ended e JOIN free f ON f.order_key = e.k
+			WHERE t.order_key = e.k AND t.generation = e.g
+			RETURNING t.order_key
+		)
+		SELECT count(*) FROM (SELECT DISTINCT k FROM ended) e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`,
+		keys, generations, versions, by, answered)
+	if err != nil {
+		return 0, fmt.Errorf("closing %d gates: %w", len(endings), err)
+	}
+	skipped, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	if err != nil {
+		return 0, fmt.Errorf("closing %d gates: %w", len(endings), err)
+	}
+	return skipped, nil
+}
