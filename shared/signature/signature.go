@@ -1,0 +1,79 @@
+// Package signature signs and verifies bodies: the module's X-Signature and Standard Webhooks 1.0.0.
+package signature
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The headers.
+const (
+	HeaderModule    = "X-Signature"
+	HeaderID        = "Webhook-Id"
+	HeaderTimestamp = "Webhook-Timestamp"
+	HeaderSignature = "Webhook-Signature"
+)
+
+// Module is the module's signature: base64 of HMAC-SHA256 over the body.
+func Module(secret string, body []byte) string { return mac([]byte(secret), body) }
+
+// VerifyModule compares in constant time; any of the secrets will do, so that they can rotate with an overlap.
+func VerifyModule(secrets []string, body []byte, signature string) bool {
+	ok := false
+	for _, s := range secrets {
+		ok = hmac.Equal([]byte(Module(s, body)), []byte(signature)) || ok
+	}
+	return ok
+}
+
+// Standard is the value of Webhook-Signature: one signature for each secret, the newest first. id must not contain a dot.
+func Standard(secrets []string, id string, at time.Time, body []byte) string {
+	var signatures []string
+	for _, s := range secrets {
+		signatures = append(signatures, "v1,"+mac(key(s), content(id, strconv.FormatInt(at.Unix(), 10), body)))
+	}
+	return strings.Join(signatures, " ")
+}
+
+// Tolerance is how far a signed timestamp may lie from now, as in the reference libraries.
+const Tolerance = 5 * time.Minute
+
+// VerifyStandard checks timestamp and signatures in constant time.
+func VerifyStandard(secrets []string, id, timestamp, signatures string, body []byte, now time.Time) bool {
+	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > Tolerance {
+		return false
+	}
+	ok := false
+	for _, s := range secrets {
+		want := "v1," + mac(key(s), content(id, timestamp, body))
+		for given := range strings.FieldsSeq(signatures) {
+			ok = hmac.Equal([]byte(want), []byte(given)) || ok
+		}
+	}
+	return ok
+}
+
+func content(id, timestamp string, body []byte) []byte {
+	return append([]byte(id+"."+timestamp+"."), body...)
+}
+
+// key is the decoded part of a whsec_ secret, or the secret's own bytes.
+func key(secret string) []byte {
+	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
+		if raw, err := base64.StdEncoding.DecodeString(encoded); err == nil {
+			return raw
+		}
+	}
+	return []byte(secret)
+}
+
+func mac(key, content []byte) string {
+	h := hmac.New(sha256.New, key)
+	h.Write(content)
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
