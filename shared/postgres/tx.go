@@ -14,12 +14,12 @@ import (
 const txTries = 8
 
 // InTx runs work in a transaction and again, from the start, when Postgres reports a serialization failure or a
-// deadlock (40001, 40P01).
+// deadlock (40001, 40P01), or that somebody else was first with a unique key (23505).
 func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, pool, work)
 		var pgErr *pgconn.PgError
-		if err == nil || try == txTries || !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01") {
+		if err == nil || try == txTries || !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01" && pgErr.Code != "23505") {
 			return err
 		}
 		pause(ctx, time.Duration(rand.Int64N(int64(try)*int64(10*time.Millisecond)))) //nolint:gosec // jitter needs no secrecy

@@ -1,0 +1,10 @@
+package api
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+)
+
+// Module serves the API's routes.
+var Module = fx.Module("api", fx.Provide(platformfx.AsRoutes(routes)))

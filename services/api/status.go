@@ -1,0 +1,121 @@
+// Package api answers what support and operators ask: where an order stands.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/problem"
+)
+
+// status is the module's answer to a status query, its fields and their order.
+type status struct {
+	SyncID           int64         `json:"sync_id"`
+	OrderID          *int64        `json:"order_id"`
+	OrderIncrementID string        `json:"order_increment_id"`
+	Status           domain.Status `json:"status"`
+	Attempts         int           `json:"attempts"`
+	MaxAttempts      int           `json:"max_attempts"`
+	LastAttemptAt    *string       `json:"last_attempt_at"`
+	NextAttemptAt    *string       `json:"next_attempt_at"`
+	ErpReference     *string       `json:"erp_reference"`
+	LastError        *string       `json:"last_error"`
+	CreatedAt        string        `json:"created_at"`
+	UpdatedAt        string        `json:"updated_at"`
+}
+
+type handler struct {
+	pool *pgxpool.Pool
+	log  *slog.Logger
+}
+
+func routes(pool *pgxpool.Pool, log *slog.Logger) []platform.Route {
+	h := &handler{pool: pool, log: log.With("service", "api")}
+	return []platform.Route{{
+		Method: http.MethodGet, Path: platform.BasePath + "/sync-status/{id}", Resource: platform.ResourceViewStatus,
+		Handler: http.HandlerFunc(h.syncStatus),
+	}}
+}
+
+func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
+	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may hold a slash
+	source := r.URL.Query().Get("source")
+	if source == "" {
+		source = domain.DefaultSource
+	}
+	ref := domain.OrderRef{Source: source, IncrementID: id}
+	if err = errors.Join(err, ref.Validate()); err != nil {
+		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})
+		return
+	}
+	s, err := h.read(r.Context(), ref)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		problem.JSON(w, http.StatusNotFound, map[string]string{
+			"order_increment_id": id, "status": string(domain.NotSynced), "message": "No sync record found for this order",
+		})
+	case err != nil:
+		h.log.Error("status not read", "order_increment_id", id, "error", err)
+		w.Header().Set("Retry-After", "5")
+		problem.Write(w, problem.Problem{
+			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
+		})
+	default:
+		problem.JSON(w, http.StatusOK, s)
+	}
+}
+
+// read takes the projection's row, or what the gate knows while its version is newer: right after an event was accepted
+// there is no row yet.
+func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var s status
+	var g domain.Gate
+	var rowVersion domain.Version
+	var last, next *time.Time
+	var created, updated time.Time
+	err := h.pool.QueryRow(ctx, `
+		SELECT g.sync_id, g.state, coalesce(g.closed_by, ''), g.version, g.max_attempts, coalesce(v.order_id, o.order_id),
+			coalesce(v.version, -1), coalesce(v.status, ''), coalesce(v.attempts, 0),
+			v.last_attempt_at, v.next_attempt_at, v.erp_reference, v.last_error,
+			coalesce(v.created_at, g.requested_at), coalesce(v.updated_at, g.updated_at), g.updated_at
+		FROM erp_sync_gate g
+		LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
+		LEFT JOIN sales_order o ON o.order_key = g.order_key
+		WHERE g.order_key = $1 AND g.sync_id IS NOT NULL`, ref.Key()).
+		Scan(&s.SyncID, &g.State, &g.ClosedBy, &g.Version, &s.MaxAttempts, &s.OrderID,
+			&rowVersion, &s.Status, &s.Attempts,
+			&last, &next, &s.ErpReference, &s.LastError, &created, &updated, &g.UpdatedAt)
+	if err != nil {
+		return s, err
+	}
+	s.OrderIncrementID = ref.IncrementID
+	if g.Version > rowVersion {
+		s.Status, s.LastError, next, updated = g.Status(), nil, nil, g.UpdatedAt
+		if g.Version.Class() == domain.ClassRequest {
+			s.Attempts, last = 0, nil
+		}
+	}
+	s.LastAttemptAt, s.NextAttemptAt = moduleTime(last), moduleTime(next)
+	s.CreatedAt, s.UpdatedAt = created.UTC().Format(domain.ModuleTime), updated.UTC().Format(domain.ModuleTime)
+	return s, nil
+}
+
+func moduleTime(t *time.Time) *string {
+	if t == nil {
+		return nil
+	}
+	s := t.UTC().Format(domain.ModuleTime)
+	return &s
+}

@@ -1,0 +1,142 @@
+// Package ingest takes commerce events over HTTP. Read on in internal/accept.
+package ingest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/problem"
+)
+
+// Limits of one request.
+const (
+	maxBatch     = 1000
+	maxBodyBytes = 16 << 20
+)
+
+type handler struct {
+	accepter *accept.Accepter
+	log      *slog.Logger
+}
+
+func routes(a *accept.Accepter, log *slog.Logger) []platform.Route {
+	h := &handler{accepter: a, log: log.With("service", "ingest")}
+	return []platform.Route{{
+		Method: http.MethodPost, Path: platform.BasePath + "/events", Resource: platform.ResourcePublish,
+		Handler: http.HandlerFunc(h.events),
+	}}
+}
+
+// events takes one event (an object) or a batch (an array).
+func (h *handler) events(w http.ResponseWriter, r *http.Request) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusUnsupportedMediaType, Code: "not_json", Detail: "send the event with Content-Type: application/json",
+		})
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		tooBig(w, fmt.Sprintf("the body is larger than %d bytes; send fewer events at once", maxBodyBytes))
+		return
+	case err != nil:
+		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "the body ended early; send it again"})
+		return
+	}
+	body = bytes.TrimLeft(body, " \t\r\n")
+	if len(body) > 0 && body[0] == '[' {
+		h.batch(w, r, body)
+		return
+	}
+	h.one(w, r, body)
+}
+
+func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
+	if len(body) > event.MaxEventBytes {
+		tooBig(w, fmt.Sprintf("the event has %d bytes; at most %d are taken", len(body), event.MaxEventBytes))
+		return
+	}
+	if !json.Valid(body) {
+		notJSON(w, json.Unmarshal(body, new(any)))
+		return
+	}
+	results, ok := h.accept(w, r, []json.RawMessage{body})
+	if !ok {
+		return
+	}
+	switch res := results[0]; res.Result {
+	case accept.Accepted:
+		problem.JSON(w, http.StatusAccepted, single(res))
+	case accept.Duplicate:
+		problem.JSON(w, http.StatusOK, single(res))
+	case accept.Refused:
+		problem.Write(w, problem.Problem{
+			Status: http.StatusUnprocessableEntity, Code: "event_refused", Errors: res.Errors,
+			Detail: "the event was not accepted; correct what errors lists and send it again under the same event_id",
+		})
+	}
+}
+
+// single is a result whose sync_id is there even when it is null.
+func single(r accept.Result) any {
+	return struct {
+		accept.Result
+		SyncID *int64 `json:"sync_id"`
+	}{r, r.SyncID}
+}
+
+func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
+	var events []json.RawMessage
+	if err := json.Unmarshal(body, &events); err != nil {
+		notJSON(w, err)
+		return
+	}
+	if len(events) > maxBatch {
+		tooBig(w, fmt.Sprintf("the batch has %d events; at most %d are taken at once", len(events), maxBatch))
+		return
+	}
+	results, ok := h.accept(w, r, events)
+	if !ok {
+		return
+	}
+	problem.JSON(w, http.StatusOK, map[string]any{"results": results})
+}
+
+func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.RawMessage) ([]accept.Result, bool) {
+	trace := r.Header.Get(event.HeaderTraceparent)
+	events := make([]accept.Incoming, len(bodies))
+	for i, b := range bodies {
+		events[i] = accept.Incoming{Body: b, Traceparent: trace}
+	}
+	results, err := h.accepter.Accept(r.Context(), events)
+	if err != nil {
+		h.log.Error("events not accepted", "events", len(events), "error", err)
+		w.Header().Set("Retry-After", "5")
+		problem.Write(w, problem.Problem{
+			Status: http.StatusServiceUnavailable, Code: "database_unavailable",
+			Detail: "nothing of this request was accepted, as the database does not answer; send it again",
+		})
+		return nil, false
+	}
+	return results, true
+}
+
+func notJSON(w http.ResponseWriter, err error) {
+	problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf("the body is not valid JSON: %v", err)})
+}
+
+func tooBig(w http.ResponseWriter, detail string) {
+	problem.Write(w, problem.Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: detail})
+}

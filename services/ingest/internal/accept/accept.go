@@ -1,0 +1,356 @@
+// Package accept is the only place where a commerce event becomes ours.
+package accept
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// Incoming is one event as it came, and the trace it came with.
+type Incoming struct {
+	Body        []byte
+	Traceparent string
+}
+
+// Verdict is what became of an event.
+type Verdict string
+
+// The verdicts.
+const (
+	Accepted  Verdict = "accepted"
+	Duplicate Verdict = "duplicate"
+	Refused   Verdict = "refused"
+)
+
+// Result is the answer to one event.
+type Result struct {
+	Result           Verdict       `json:"result"`
+	EventID          string        `json:"event_id"`
+	SyncID           *int64        `json:"sync_id,omitempty"`
+	Source           string        `json:"source,omitempty"` // when it is not the default one
+	OrderIncrementID string        `json:"order_increment_id,omitempty"`
+	Status           domain.Status `json:"status,omitempty"`
+	Differs          bool          `json:"differs,omitempty"` // a duplicate whose content is not that of the first one
+	Warnings         []string      `json:"warnings,omitempty"`
+	Errors           []Problem     `json:"errors,omitempty"`
+}
+
+// Accepter accepts events into one database.
+type Accepter struct {
+	pool     *pgxpool.Pool
+	settings setting.Reader
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// New makes an Accepter.
+func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepter {
+	return &Accepter{pool: pool, settings: settings, log: log, now: time.Now}
+}
+
+// within bounds one transaction: a caller hears of a database that does not answer before its own patience ends.
+const within = 5 * time.Second
+
+// Accept checks the events, and takes those that pass in one transaction, in their order: deduplication, gates,
+// snapshots and outbox rows, a handful of statements however many there are. An error means that none was taken.
+func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, error) {
+	s := a.settings.Current()
+	results := make([]Result, len(events))
+	var batch []*item
+	for i, in := range events {
+		c, problems := check(in.Body, s.RefuseBadTotals)
+		if len(problems) > 0 {
+			results[i] = Result{Result: Refused, EventID: c.event.EventID, Errors: problems}
+			continue
+		}
+		batch = append(batch, &item{
+			checked: c, digest: sha256.Sum256(c.body), trace: in.Traceparent, result: &results[i],
+		})
+	}
+	if len(batch) == 0 {
+		return results, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error {
+		t := transaction{tx: tx, intake: s.Intake(), now: domain.Time(a.now()), batch: batch}
+		return t.run(ctx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
+	}
+	crash.Point("accept.after_commit")
+	outbox.Wake(ctx, a.pool)
+	return results, nil
+}
+
+// item is one checked event of a batch.
+type item struct {
+	checked
+	digest [sha256.Size]byte
+	trace  string
+	result *Result
+}
+
+// transaction is one try at a batch; nothing in it outlives a rollback but the results, which the next try overwrites.
+type transaction struct {
+	tx     pgx.Tx
+	intake domain.Intake
+	now    time.Time
+	batch  []*item
+
+	gates     map[string]domain.Gate
+	snapshots map[string]*snapshot
+	changed   map[string]bool
+	records   []event.Record
+}
+
+type snapshot struct {
+	order   json.RawMessage
+	orderID *int64
+	changed bool
+}
+
+func (t *transaction) run(ctx context.Context) error {
+	if err := t.lock(ctx); err != nil {
+		return err
+	}
+	seen, err := t.seen(ctx)
+	if err != nil {
+		return err
+	}
+	accepted, err := t.decide(ctx, seen)
+	if err != nil {
+		return err
+	}
+	if err := t.store(ctx, accepted); err != nil {
+		return err
+	}
+	crash.Point("accept.before_commit")
+	return nil
+}
+
+// lock takes the gates in key order and reads the snapshots they guard.
+func (t *transaction) lock(ctx context.Context) error {
+	refs := make([]domain.OrderRef, 0, len(t.batch))
+	for _, it := range t.batch {
+		refs = append(refs, it.ref)
+	}
+	var err error
+	if t.gates, err = gate.Lock(ctx, t.tx, refs, t.now); err != nil {
+		return err
+	}
+	t.snapshots = map[string]*snapshot{}
+	rows, err := t.tx.Query(ctx, `SELECT order_key, snapshot::text, order_id FROM sales_order WHERE order_key = ANY($1)`,
+		slices.Collect(maps.Keys(t.gates)))
+	if err != nil {
+		return fmt.Errorf("reading snapshots: %w", err)
+	}
+	var key, order string
+	var orderID *int64
+	_, err = pgx.ForEachRow(rows, []any{&key, &order, &orderID}, func() error {
+		t.snapshots[key] = &snapshot{order: json.RawMessage(order), orderID: orderID}
+		return nil
+	})
+	return err
+}
+
+type eventKey struct{ source, id string }
+
+// seen is the digests of the batch's events that were accepted before.
+func (t *transaction) seen(ctx context.Context) (map[eventKey][]byte, error) {
+	var sources, ids []string
+	for _, it := range t.batch {
+		sources, ids = append(sources, it.event.Source), append(ids, it.event.EventID)
+	}
+	rows, err := t.tx.Query(ctx, `
+		SELECT e.source, e.event_id, e.digest FROM accepted_event e
+		JOIN (SELECT DISTINCT s, i FROM unnest($1::text[], $2::text[]) AS n (s, i)) n ON e.source = n.s AND e.event_id = n.i`, sources, ids)
+	if err != nil {
+		return nil, fmt.Errorf("looking for duplicates: %w", err)
+	}
+	seen := map[eventKey][]byte{}
+	var k eventKey
+	var digest []byte
+	_, err = pgx.ForEachRow(rows, []any{&k.source, &k.id, &digest}, func() error {
+		seen[k] = bytes.Clone(digest)
+		return nil
+	})
+	return seen, err
+}
+
+// decide goes through the batch in its order and fills the results; it returns what is new.
+func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*item, error) {
+	syncIDs, err := t.syncIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.changed = map[string]bool{}
+	var accepted []*item
+	for _, it := range t.batch {
+		key, id := it.ref.Key(), eventKey{it.event.Source, it.event.EventID}
+		if digest, again := seen[id]; again {
+			t.answer(it, Duplicate)
+			it.result.Differs = !bytes.Equal(digest, it.digest[:])
+			continue
+		}
+		if it.order == nil && t.snapshots[key] == nil {
+			*it.result = Result{Result: Refused, EventID: it.event.EventID, Errors: []Problem{{"/order",
+				fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID)}}}
+			continue
+		}
+		seen[id] = it.digest[:]
+		accepted = append(accepted, it)
+		if it.order != nil {
+			t.snapshots[key] = &snapshot{order: it.event.Order, orderID: it.order.OrderID, changed: true}
+		}
+		t.records = append(t.records, event.NewCommerce(it.event, it.ref, it.body, t.now, it.trace))
+		if it.event.Type == event.InvoiceCreated {
+			if err := t.request(it, key, syncIDs); err != nil {
+				return nil, err
+			}
+		}
+		t.answer(it, Accepted)
+	}
+	return accepted, nil
+}
+
+func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
+	g, ok := t.gates[key].Request(syncIDs[key], t.intake, t.now)
+	if !ok {
+		return nil
+	}
+	t.gates[key], t.changed[key] = g, true
+	snap := t.snapshots[key]
+	r, err := event.NewSync(event.TopicRequested, event.Sync{Sync: g.RequestedSync(snap.orderID, it.event.EventID), Order: snap.order},
+		event.Context{Traceparent: it.trace, At: t.now})
+	t.records = append(t.records, r)
+	return err
+}
+
+// syncIDs allots one id to each order that may get its first sync in this batch; those not used are gaps.
+func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
+	var keys []string
+	for _, it := range t.batch {
+		key := it.ref.Key()
+		if it.event.Type == event.InvoiceCreated && t.gates[key].State == domain.GateNone && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows, err := t.tx.Query(ctx, `SELECT nextval('erp_sync_id_seq') FROM generate_series(1, $1)`, len(keys))
+	if err != nil {
+		return nil, fmt.Errorf("allotting sync ids: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("allotting sync ids: %w", err)
+	}
+	out := map[string]int64{}
+	for i, key := range keys {
+		out[key] = ids[i]
+	}
+	return out, nil
+}
+
+func (t *transaction) answer(it *item, v Verdict) {
+	g := t.gates[it.ref.Key()]
+	*it.result = Result{
+		Result: v, EventID: it.event.EventID, OrderIncrementID: it.ref.IncrementID, Status: g.Status(), Warnings: it.warnings,
+	}
+	if g.SyncID != 0 {
+		it.result.SyncID = &g.SyncID
+	}
+	if it.ref.Source != domain.DefaultSource {
+		it.result.Source = it.ref.Source
+	}
+}
+
+// store writes what decide came to.
+func (t *transaction) store(ctx context.Context, accepted []*item) error {
+	if len(accepted) == 0 {
+		return nil
+	}
+	if err := t.storeEvents(ctx, accepted); err != nil {
+		return err
+	}
+	if err := t.storeSnapshots(ctx); err != nil {
+		return err
+	}
+	var gates []domain.Gate
+	for _, key := range slices.Sorted(maps.Keys(t.changed)) {
+		gates = append(gates, t.gates[key])
+	}
+	if err := gate.Save(ctx, t.tx, gates); err != nil {
+		return err
+	}
+	return outbox.Publish(ctx, t.tx, t.records)
+}
+
+func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
+	accepted = slices.Clone(accepted) // in the order of the key, so that two batches with the same events do not deadlock
+	slices.SortFunc(accepted, func(a, b *item) int {
+		return bytes.Compare([]byte(a.event.Source+"\x00"+a.event.EventID), []byte(b.event.Source+"\x00"+b.event.EventID))
+	})
+	var sources, ids, keys []string
+	var digests [][]byte
+	for _, it := range accepted {
+		sources, ids, keys = append(sources, it.event.Source), append(ids, it.event.EventID), append(keys, it.ref.Key())
+		digests = append(digests, it.digest[:])
+	}
+	// Two orders may come with one event id at the same time, under different gates: the later one finds the id taken
+	// and the transaction is tried again, to find a duplicate.
+	_, err := t.tx.Exec(ctx, `
+		INSERT INTO accepted_event (source, event_id, order_key, digest, accepted_at)
+		SELECT s, i, k, d, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS n (s, i, k, d)`,
+		sources, ids, keys, digests, t.now)
+	if err != nil {
+		return fmt.Errorf("noting %d events: %w", len(accepted), err)
+	}
+	return nil
+}
+
+func (t *transaction) storeSnapshots(ctx context.Context) error {
+	var keys, sources, ids, orders []string
+	var orderIDs []*int64
+	for _, key := range slices.Sorted(maps.Keys(t.snapshots)) {
+		if s := t.snapshots[key]; s.changed {
+			ref := t.gates[key].Ref
+			keys, sources, ids = append(keys, key), append(sources, ref.Source), append(ids, ref.IncrementID)
+			orders, orderIDs = append(orders, string(s.order)), append(orderIDs, s.orderID)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := t.tx.Exec(ctx, `
+		INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at)
+		SELECT k, s, i, o, j::json, $6, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS n (k, s, i, o, j)
+		ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at,
+			order_id = coalesce(excluded.order_id, sales_order.order_id)`,
+		keys, sources, ids, orderIDs, orders, t.now)
+	if err != nil {
+		return fmt.Errorf("storing %d snapshots: %w", len(keys), err)
+	}
+	return nil
+}

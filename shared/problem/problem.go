@@ -1,0 +1,51 @@
+// Package problem writes errors as RFC 9457 problem details that also carry the module's success and message.
+package problem
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// Problem is one error answer.
+type Problem struct {
+	Status  int    // HTTP status
+	Code    string // stable, for programs
+	Detail  string // what to do about it
+	Message string // the module's message, when it differs from Detail
+	Errors  any    // what is wrong with the body, as a list of pointer and detail
+}
+
+type body struct {
+	Type    string `json:"type"`
+	Title   string `json:"title"`
+	Status  int    `json:"status"`
+	Code    string `json:"code"`
+	Detail  string `json:"detail"`
+	Success bool   `json:"success"`
+	Message string `json:"message"`
+	Errors  any    `json:"errors,omitempty"`
+}
+
+// Write answers with the problem.
+func Write(w http.ResponseWriter, p Problem) {
+	if p.Message == "" {
+		p.Message = p.Detail
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body{ // an error here means that the client has left
+		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status, Code: p.Code,
+		Detail: p.Detail, Message: p.Message, Errors: p.Errors,
+	})
+}
+
+// JSON answers with a value.
+func JSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+}
