@@ -1,0 +1,36 @@
+package projector
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+// Module runs a projector in the process.
+var Module = fx.Module("projector", fx.Provide(platformfx.AsLoop(newLoop)))
+
+type loop struct {
+	pool *pgxpool.Pool
+	cfg  kafka.Config
+	log  *slog.Logger
+}
+
+func newLoop(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *loop {
+	return &loop{pool: pool, cfg: cfg, log: log.With("service", "projector")}
+}
+
+// Name is the service's name.
+func (l *loop) Name() string { return "projector" }
+
+// Run works while the process holds the one slot; another instance stands by.
+func (l *loop) Run(ctx context.Context) error {
+	return postgres.WithSlot(ctx, l.pool, "projector", 1, l.log, func(ctx context.Context, _ string) error {
+		return New(l.cfg, l.pool, l.log).Run(ctx)
+	})
+}

@@ -1,0 +1,338 @@
+package projector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+// fact is one record of the log and its coordinates.
+type fact struct {
+	domain.Fact
+	at         topicPartition
+	offset     int64
+	httpStatus *int
+}
+
+type batch struct {
+	facts         []fact
+	before, after map[topicPartition]int64 // positions
+}
+
+// errMoved means that somebody else applied records since the session began; it begins anew from the new positions.
+var errMoved = errors.New("the projection's positions were moved by another instance")
+
+type store struct {
+	pool    *pgxpool.Pool
+	skipped bool // somebody held a gate or an order locked: catchUp has work
+}
+
+func (s *store) positions(ctx context.Context) (map[topicPartition]int64, error) {
+	rows, err := s.pool.Query(ctx, `SELECT topic, partition, next_offset FROM projector_position`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the projection's positions: %w", err)
+	}
+	out := map[topicPartition]int64{}
+	var tp topicPartition
+	var next int64
+	_, err = pgx.ForEachRow(rows, []any{&tp.topic, &tp.partition, &next}, func() error {
+		out[tp] = next
+		return nil
+	})
+	return out, err
+}
+
+// apply writes a batch in one transaction, a handful of statements however large it is.
+func (s *store) apply(ctx context.Context, b batch) error {
+	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := movePositions(ctx, tx, b); err != nil {
+			return err
+		}
+		rows, err := fold(ctx, tx, b.facts)
+		if err != nil {
+			return err
+		}
+		if err := writeRows(ctx, tx, rows); err != nil {
+			return err
+		}
+		if err := writeTimeline(ctx, tx, b.facts); err != nil {
+			return err
+		}
+		if err := s.tellWriteSide(ctx, tx, b.facts); err != nil {
+			return err
+		}
+		crash.Point("projector.before_commit")
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("applying %d facts: %w", len(b.facts), err)
+	}
+	crash.Point("projector.after_commit")
+	return nil
+}
+
+func movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
+	var topics []string
+	var partitions []int32
+	var before, after []int64
+	for tp, next := range b.after {
+		topics, partitions = append(topics, tp.topic), append(partitions, tp.partition)
+		before, after = append(before, b.before[tp]), append(after, next)
+	}
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO projector_position AS p (topic, partition, next_offset)
+		SELECT t, n, a FROM unnest($1::text[], $2::int[], $3::bigint[]) AS m (t, n, a) ORDER BY t, n
+		ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+		WHERE p.next_offset = (SELECT b FROM unnest($1::text[], $2::int[], $4::bigint[]) AS m (t, n, b) WHERE t = p.topic AND n = p.partition)`,
+		topics, partitions, after, before)
+	if err != nil {
+		return fmt.Errorf("moving positions: %w", err)
+	}
+	if tag.RowsAffected() != int64(len(topics)) {
+		return errMoved
+	}
+	return nil
+}
+
+// row is a line of vendor_erp_sync, named as its columns.
+type row struct {
+	SyncID             int64         `json:"sync_id" db:"sync_id"`
+	OrderID            *int64        `json:"order_id" db:"order_id"`
+	OrderIncrementID   string        `json:"order_increment_id" db:"order_increment_id"`
+	Status             domain.Status `json:"status" db:"status"`
+	Attempts           int           `json:"attempts" db:"attempts"`
+	MaxAttempts        int           `json:"max_attempts" db:"max_attempts"`
+	LastAttemptAt      *time.Time    `json:"last_attempt_at" db:"last_attempt_at"`
+	NextAttemptAt      *time.Time    `json:"next_attempt_at" db:"next_attempt_at"`
+	LastError          *string       `json:"last_error" db:"last_error"`
+	ErpReference       *string       `json:"erp_reference" db:"erp_reference"`
+	IdempotencyKey     string        `json:"idempotency_key" db:"idempotency_key"`
+	Payload            *string       `json:"payload" db:"payload"`
+	Response           *string       `json:"response" db:"response"`
+	CreatedAt          time.Time     `json:"created_at" db:"created_at"`
+	UpdatedAt          time.Time     `json:"updated_at" db:"updated_at"`
+	Source             string        `json:"source" db:"source"`
+	Generation         int           `json:"generation" db:"generation"`
+	AttemptVersion     int64         `json:"attempt_version" db:"attempt_version"`
+	AttemptVersionAt   time.Time     `json:"attempt_version_at" db:"attempt_version_at"`
+	Version            int64         `json:"version" db:"version"`
+	VersionAt          time.Time     `json:"version_at" db:"version_at"`
+	ReferenceVersion   int64         `json:"reference_version" db:"reference_version"`
+	ReferenceVersionAt *time.Time    `json:"reference_version_at" db:"reference_version_at"`
+}
+
+func (r row) domain() domain.Row {
+	out := domain.Row{
+		SyncID: r.SyncID, OrderID: r.OrderID, Source: r.Source, OrderIncrementID: r.OrderIncrementID, Status: r.Status,
+		Attempts: r.Attempts, MaxAttempts: r.MaxAttempts, LastAttemptAt: r.LastAttemptAt, NextAttemptAt: r.NextAttemptAt,
+		LastError: r.LastError, ErpReference: r.ErpReference, IdempotencyKey: r.IdempotencyKey, Payload: r.Payload,
+		Response: r.Response, Generation: r.Generation, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		AttemptVersion: domain.Stamp{Version: domain.Version(r.AttemptVersion), Time: r.AttemptVersionAt},
+		Version:        domain.Stamp{Version: domain.Version(r.Version), Time: r.VersionAt},
+	}
+	if r.ReferenceVersionAt != nil {
+		out.ReferenceVersion = domain.Stamp{Version: domain.Version(r.ReferenceVersion), Time: *r.ReferenceVersionAt}
+	}
+	return out
+}
+
+func rowOf(d domain.Row) row {
+	r := row{
+		SyncID: d.SyncID, OrderID: d.OrderID, Source: d.Source, OrderIncrementID: d.OrderIncrementID, Status: d.Status,
+		Attempts: d.Attempts, MaxAttempts: d.MaxAttempts, LastAttemptAt: d.LastAttemptAt, NextAttemptAt: d.NextAttemptAt,
+		LastError: d.LastError, ErpReference: d.ErpReference, IdempotencyKey: d.IdempotencyKey, Payload: d.Payload,
+		Response: d.Response, Generation: d.Generation, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+		AttemptVersion: int64(d.AttemptVersion.Version), AttemptVersionAt: d.AttemptVersion.Time,
+		Version: int64(d.Version.Version), VersionAt: d.Version.Time, ReferenceVersion: int64(d.ReferenceVersion.Version),
+	}
+	if !d.ReferenceVersion.Time.IsZero() {
+		r.ReferenceVersionAt = &d.ReferenceVersion.Time
+	}
+	return r
+}
+
+// fold reads the rows that the facts touch and applies the facts to them.
+func fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*domain.Row, error) {
+	var ids []int64
+	rows := map[int64]*domain.Row{}
+	for _, f := range facts {
+		if _, seen := rows[f.Sync.SyncID]; !seen {
+			rows[f.Sync.SyncID] = nil
+			ids = append(ids, f.Sync.SyncID)
+		}
+	}
+	found, err := tx.Query(ctx, `SELECT * FROM vendor_erp_sync WHERE sync_id = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d syncs: %w", len(ids), err)
+	}
+	existing, err := pgx.CollectRows(found, pgx.RowToStructByName[row])
+	if err != nil {
+		return nil, fmt.Errorf("reading %d syncs: %w", len(ids), err)
+	}
+	for _, r := range existing {
+		d := r.domain()
+		rows[r.SyncID] = &d
+	}
+	for _, f := range facts {
+		next := domain.Fold(rows[f.Sync.SyncID], f.Fact)
+		rows[f.Sync.SyncID] = &next
+	}
+	return rows, nil
+}
+
+func writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row) error {
+	out := make([]row, 0, len(rows))
+	for _, d := range rows {
+		out = append(out, rowOf(*d))
+	}
+	encoded, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO vendor_erp_sync SELECT * FROM json_populate_recordset(null::vendor_erp_sync, $1::json) ORDER BY sync_id
+		ON CONFLICT (sync_id) DO UPDATE SET
+			order_id = excluded.order_id, status = excluded.status, attempts = excluded.attempts, max_attempts = excluded.max_attempts,
+			last_attempt_at = excluded.last_attempt_at, next_attempt_at = excluded.next_attempt_at, last_error = excluded.last_error,
+			erp_reference = excluded.erp_reference, idempotency_key = excluded.idempotency_key, payload = excluded.payload,
+			response = excluded.response, created_at = excluded.created_at, updated_at = excluded.updated_at,
+			generation = excluded.generation, attempt_version = excluded.attempt_version,
+			attempt_version_at = excluded.attempt_version_at, version = excluded.version, version_at = excluded.version_at,
+			reference_version = excluded.reference_version, reference_version_at = excluded.reference_version_at`, string(encoded))
+	if err != nil {
+		return fmt.Errorf("writing %d syncs: %w", len(out), err)
+	}
+	return nil
+}
+
+// line is one line of the timeline, named as its columns.
+type line struct {
+	OccurredAt time.Time        `json:"occurred_at"`
+	Topic      string           `json:"topic"`
+	Partition  int32            `json:"partition"`
+	Offset     int64            `json:"offset"`
+	SyncID     int64            `json:"sync_id"`
+	Version    int64            `json:"version"`
+	Type       string           `json:"type"`
+	Status     domain.Status    `json:"status"`
+	Attempts   int              `json:"attempts"`
+	HTTPStatus *int             `json:"http_status"`
+	ErrorCode  domain.ErrorCode `json:"error_code"`
+	Error      *string          `json:"error"`
+	Cause      string           `json:"cause"`
+}
+
+func writeTimeline(ctx context.Context, tx pgx.Tx, facts []fact) error {
+	lines := make([]line, 0, len(facts))
+	for _, f := range facts {
+		cause := f.Sync.Cause
+		if f.Sync.ClosedBy != "" {
+			cause = string(f.Sync.ClosedBy)
+		}
+		lines = append(lines, line{
+			OccurredAt: f.Time, Topic: f.at.topic, Partition: f.at.partition, Offset: f.offset, SyncID: f.Sync.SyncID,
+			Version: int64(f.Sync.Version), Type: f.at.topic, Status: f.Sync.Status, Attempts: f.Sync.Attempts,
+			HTTPStatus: f.httpStatus, ErrorCode: f.Sync.ErrorCode, Error: f.Error, Cause: cause,
+		})
+	}
+	encoded, err := json.Marshal(lines)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO vendor_erp_sync_event
+		SELECT * FROM json_populate_recordset(null::vendor_erp_sync_event, $1::json) ON CONFLICT DO NOTHING`, string(encoded))
+	if err != nil {
+		return fmt.Errorf("writing %d lines of the timeline: %w", len(lines), err)
+	}
+	return nil
+}
+
+// tellWriteSide closes the gates of generations that ended and marks orders the ERP has. Rows that somebody holds
+// locked are left to catchUp: the projection waits for nobody.
+func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) error {
+	var endings []gate.Ending
+	var synced []string
+	for _, f := range facts {
+		key := f.Sync.Ref().Key()
+		if f.Sync.Status == domain.Success {
+			synced = append(synced, key)
+		}
+		if f.at.topic != event.TopicSuccess && f.at.topic != event.TopicFailed {
+			continue
+		}
+		by := f.Sync.ClosedBy
+		switch {
+		case by != "":
+		case f.Sync.Status == domain.Success:
+			by = domain.ClosedByAnswer
+		default:
+			by = domain.ClosedByFailure
+		}
+		endings = append(endings, gate.Ending{Key: key, Generation: f.Sync.Generation, Version: f.Sync.Version, By: by})
+	}
+	if len(endings) > 0 {
+		skipped, err := gate.Close(ctx, tx, endings)
+		if err != nil {
+			return err
+		}
+		s.skipped = s.skipped || skipped > 0
+	}
+	return s.markSynced(ctx, tx, synced)
+}
+
+func (s *store) markSynced(ctx context.Context, tx pgx.Tx, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	var skipped bool
+	err := tx.QueryRow(ctx, `
+		WITH free AS (SELECT order_key FROM sales_order WHERE order_key = ANY($1) AND erp_synced = 0 ORDER BY order_key FOR UPDATE SKIP LOCKED),
+		marked AS (UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key RETURNING o.order_key)
+		SELECT EXISTS (SELECT FROM sales_order o WHERE o.order_key = ANY($1) AND o.erp_synced = 0
+			AND NOT EXISTS (SELECT FROM marked m WHERE m.order_key = o.order_key))`, keys).Scan(&skipped)
+	if err != nil {
+		return fmt.Errorf("marking %d orders synced: %w", len(keys), err)
+	}
+	s.skipped = s.skipped || skipped
+	return nil
+}
+
+// catchUp closes gates and marks orders that were locked when their facts were applied, or were never told because the
+// process died.
+func (s *store) catchUp(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `
+		WITH free AS (
+			SELECT g.order_key FROM erp_sync_gate g JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
+			WHERE g.state = 'open' AND v.generation = g.generation AND v.status IN ('success', 'failed') AND v.version >> 24 & 15 = 1
+			ORDER BY g.order_key FOR UPDATE OF g SKIP LOCKED
+		)
+		UPDATE erp_sync_gate g SET state = 'closed', closed_by = CASE v.status WHEN 'success' THEN 'answer' ELSE 'failure' END,
+			key_answered = g.key_answered OR v.status = 'success', version = greatest(g.version, v.version)
+		FROM free, vendor_erp_sync v WHERE g.order_key = free.order_key AND v.sync_id = g.sync_id`)
+	if err != nil {
+		return fmt.Errorf("closing gates that were locked: %w", err)
+	}
+	_, err = s.pool.Exec(ctx, `
+		WITH free AS (
+			SELECT o.order_key FROM sales_order o JOIN vendor_erp_sync v ON v.source = o.source AND v.order_increment_id = o.increment_id
+			WHERE o.erp_synced = 0 AND v.status = 'success' ORDER BY o.order_key FOR UPDATE OF o SKIP LOCKED
+		)
+		UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key`)
+	if err != nil {
+		return fmt.Errorf("marking orders that were locked: %w", err)
+	}
+	s.skipped = false
+	return nil
+}
