@@ -1,0 +1,294 @@
+// Package mockerp is an ERP to try the connector against: it checks what it is sent, books each idempotency key once,
+// misbehaves on demand, and counts calls, bookings and doubles.
+package mockerp
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/signature"
+)
+
+// Options are what the ERP knows of its callers.
+type Options struct {
+	APIKey string // empty: not checked
+	Secret string // empty: not checked
+}
+
+// Fault is what goes wrong with a call. The zero value is none.
+type Fault struct {
+	Order       string        `json:"order,omitempty"`        // order increment id; empty or *: any
+	Times       int           `json:"times,omitempty"`        // calls it hits; 0: all
+	Rate        float64       `json:"rate,omitempty"`         // share of the calls it hits; 0: all
+	Status      int           `json:"status,omitempty"`       // answered in place of booking
+	RetryAfter  string        `json:"retry_after,omitempty"`  // header beside Status
+	Delay       time.Duration `json:"delay,omitempty"`        // before anything else, in nanoseconds
+	Hang        bool          `json:"hang,omitempty"`         // no answer until the caller leaves
+	ResetBefore bool          `json:"reset_before,omitempty"` // the connection breaks, nothing is booked
+	ResetAfter  bool          `json:"reset_after,omitempty"`  // booked, then the connection breaks
+	BadJSON     bool          `json:"bad_json,omitempty"`     // booked, answered 200 with a body that is not JSON
+	Huge        bool          `json:"huge,omitempty"`         // booked, answered 200 with a body of 10 MB
+}
+
+// Stats are the ERP's counters.
+type Stats struct {
+	Calls    int `json:"calls"`
+	Bookings int `json:"bookings"` // keys booked
+	Doubles  int `json:"doubles"`  // orders booked under more than one key
+	Refused  int `json:"refused"`  // bad signature, API key, idempotency key or payload
+}
+
+// Call is one call as it came.
+type Call struct {
+	At     time.Time         `json:"at"`
+	Order  string            `json:"order"`
+	Key    string            `json:"idempotency_key"`
+	Header map[string]string `json:"headers"`
+	Body   string            `json:"body"`
+	Status int               `json:"status"` // 0: no answer was given
+}
+
+const keepCalls = 10_000 // older calls are forgotten; the book is not
+
+// ERP is a mock ERP. It is safe for concurrent use.
+type ERP struct {
+	opts Options
+
+	mu     sync.Mutex
+	faults []*Fault
+	calls  []Call
+	stats  Stats
+	book   map[string]booking // by idempotency key
+	orders map[string]int     // keys booked per source and order
+}
+
+type booking struct {
+	reference string
+	digest    [sha256.Size]byte
+}
+
+// New makes an ERP with an empty book.
+func New(opts Options) *ERP {
+	return &ERP{opts: opts, book: map[string]booking{}, orders: map[string]int{}}
+}
+
+// Fail adds faults; the first that fits a call hits it.
+func (e *ERP) Fail(faults ...Fault) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range faults {
+		e.faults = append(e.faults, &f)
+	}
+}
+
+// Reset forgets faults, calls and the book.
+func (e *ERP) Reset() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.faults, e.calls, e.stats = nil, nil, Stats{}
+	e.book, e.orders = map[string]booking{}, map[string]int{}
+}
+
+// Stats are the counters now.
+func (e *ERP) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stats
+}
+
+// Calls are the calls of an order, oldest first; all of them when order is empty.
+func (e *ERP) Calls(order string) []Call {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := []Call{}
+	for _, c := range e.calls {
+		if order == "" || c.Order == order {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+type payload struct {
+	Source           string            `json:"source"`
+	OrderIncrementID string            `json:"order_increment_id"`
+	Items            []json.RawMessage `json:"items"`
+	Totals           map[string]any    `json:"totals"`
+}
+
+const maxBody = 8 << 20
+
+// ServeHTTP is POST orders/sync.
+func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		answer(w, http.StatusBadRequest, errorBody("BODY", err.Error()))
+		return
+	}
+	var p payload
+	parseErr := json.Unmarshal(body, &p)
+	call := Call{At: time.Now(), Order: p.OrderIncrementID, Key: r.Header.Get("X-Idempotency-Key"), Body: string(body), Header: headers(r.Header)}
+	fault := e.fault(p.OrderIncrementID)
+	if !wait(r, fault.Delay) || fault.Hang {
+		if fault.Hang {
+			<-r.Context().Done()
+		}
+		e.note(call, 0, false)
+		return
+	}
+	switch {
+	case fault.ResetBefore:
+		e.note(call, 0, false)
+		reset(w)
+		return
+	case fault.Status != 0:
+		if fault.RetryAfter != "" {
+			w.Header().Set("Retry-After", fault.RetryAfter)
+		}
+		e.note(call, fault.Status, false)
+		answer(w, fault.Status, errorBody("FAULT", fmt.Sprintf("the mock ERP was told to answer %d", fault.Status)))
+		return
+	}
+	if status, problem := e.check(r, p, body, parseErr); problem != "" {
+		e.note(call, status, true)
+		answer(w, status, errorBody("REFUSED", problem))
+		return
+	}
+	status, reference := e.bookOrder(p, call.Key, body)
+	e.note(call, status, false)
+	switch {
+	case status == http.StatusConflict:
+		answer(w, status, errorBody("KEY_REUSED", "the idempotency key was used for another body"))
+	case fault.ResetAfter:
+		reset(w)
+	case fault.BadJSON:
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, `{"erp_reference": `)
+	case fault.Huge:
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, `{"erp_reference":"`+reference+`","padding":"`+strings.Repeat("x", 10<<20)+`"}`)
+	default:
+		answer(w, status, map[string]string{"erp_reference": reference, "status": "accepted"})
+	}
+}
+
+func (e *ERP) fault(order string) Fault {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, f := range e.faults {
+		if (f.Order != "" && f.Order != "*" && f.Order != order) || (f.Rate > 0 && rand.Float64() >= f.Rate) { //nolint:gosec // a mock
+			continue
+		}
+		hit := *f
+		if f.Times > 0 {
+			if f.Times--; f.Times == 0 {
+				e.faults = append(e.faults[:i:i], e.faults[i+1:]...)
+			}
+		}
+		return hit
+	}
+	return Fault{}
+}
+
+func (e *ERP) check(r *http.Request, p payload, body []byte, parseErr error) (int, string) {
+	switch {
+	case e.opts.APIKey != "" && r.Header.Get("X-Api-Key") != e.opts.APIKey:
+		return http.StatusUnauthorized, "X-API-KEY is missing or wrong"
+	case e.opts.Secret != "" && !signature.VerifyModule([]string{e.opts.Secret}, body, r.Header.Get(signature.HeaderModule)):
+		return http.StatusUnauthorized, "X-Signature is missing or wrong"
+	case e.opts.Secret != "" && !signature.VerifyStandard([]string{e.opts.Secret}, r.Header.Get(signature.HeaderID),
+		r.Header.Get(signature.HeaderTimestamp), r.Header.Get(signature.HeaderSignature), body, time.Now()):
+		return http.StatusUnauthorized, "Webhook-Signature is missing, wrong or too old"
+	case r.Header.Get("X-Idempotency-Key") == "":
+		return http.StatusBadRequest, "X-Idempotency-Key is missing"
+	case parseErr != nil:
+		return http.StatusBadRequest, parseErr.Error()
+	case p.OrderIncrementID == "" || len(p.Items) == 0 || p.Totals["grand_total"] == nil:
+		return http.StatusUnprocessableEntity, "order_increment_id, items and totals.grand_total are required"
+	}
+	return 0, ""
+}
+
+func (e *ERP) bookOrder(p payload, key string, body []byte) (int, string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	digest := sha256.Sum256(body)
+	if b, again := e.book[key]; again {
+		if b.digest != digest {
+			return http.StatusConflict, ""
+		}
+		return http.StatusOK, b.reference
+	}
+	e.stats.Bookings++
+	b := booking{reference: fmt.Sprintf("ERP-%d", e.stats.Bookings), digest: digest}
+	e.book[key] = b
+	order := p.Source + "/" + p.OrderIncrementID
+	if e.orders[order]++; e.orders[order] > 1 {
+		e.stats.Doubles++
+	}
+	return http.StatusCreated, b.reference
+}
+
+func (e *ERP) note(c Call, status int, refused bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.Status = status
+	e.stats.Calls++
+	if refused {
+		e.stats.Refused++
+	}
+	if len(e.calls) >= keepCalls {
+		e.calls = e.calls[keepCalls/2:]
+	}
+	e.calls = append(e.calls, c)
+}
+
+func wait(r *http.Request, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// reset breaks the connection with a TCP reset.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	var tcp *net.TCPConn
+	if t, ok := conn.(*net.TCPConn); ok {
+		tcp = t
+		_ = tcp.SetLinger(0)
+	}
+	_ = errors.Join(conn.Close())
+}
+
+func headers(h http.Header) map[string]string {
+	out := map[string]string{}
+	for name := range h {
+		out[name] = h.Get(name)
+	}
+	return out
+}
+
+func errorBody(code, text string) map[string]string { return map[string]string{"error": text, "code": code} }
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}

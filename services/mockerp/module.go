@@ -1,0 +1,48 @@
+package mockerp
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+)
+
+// Module serves a mock ERP beside the other routes. It is for demonstration: nothing protects its faults and book.
+var Module = fx.Module("mockerp", fx.Provide(platformfx.AsRoutes(newRoutes)))
+
+func newRoutes(cfg platform.Config) []platform.Route {
+	return Routes(New(Options{APIKey: cfg.ErpAPIKey.Reveal(), Secret: cfg.ErpHMAC.Reveal()}))
+}
+
+// Routes are the ERP's own paths, as in the module, and those that show and steer it, below /mockerp.
+func Routes(e *ERP) []platform.Route {
+	public := func(method, path string, h http.HandlerFunc) platform.Route {
+		return platform.Route{Method: method, Path: path, Resource: platform.ResourceNone, Handler: h}
+	}
+	return []platform.Route{
+		public(http.MethodPost, platform.BasePath+"/orders/sync", e.ServeHTTP),
+		public(http.MethodGet, platform.BasePath+"/health", func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, http.StatusOK, map[string]string{"status": "ok"})
+		}),
+		public(http.MethodGet, "/mockerp/stats", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, e.Stats()) }),
+		public(http.MethodGet, "/mockerp/calls", func(w http.ResponseWriter, r *http.Request) {
+			answer(w, http.StatusOK, e.Calls(r.URL.Query().Get("order")))
+		}),
+		public(http.MethodPost, "/mockerp/faults", func(w http.ResponseWriter, r *http.Request) {
+			var faults []Fault
+			if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&faults); err != nil {
+				answer(w, http.StatusBadRequest, errorBody("FAULTS", "send a JSON array of faults: "+err.Error()))
+				return
+			}
+			e.Fail(faults...)
+			answer(w, http.StatusOK, map[string]int{"faults": len(faults)})
+		}),
+		public(http.MethodDelete, "/mockerp", func(w http.ResponseWriter, _ *http.Request) {
+			e.Reset()
+			w.WriteHeader(http.StatusNoContent)
+		}),
+	}
+}
