@@ -285,7 +285,9 @@ func headers(h http.Header) map[string]string {
 	return out
 }
 
-func errorBody(code, text string) map[string]string { return map[string]string{"error": text, "code": code} }
+func errorBody(code, text string) map[string]string {
+	return map[string]string{"error": text, "code": code}
+}
 
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")

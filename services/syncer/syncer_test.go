@@ -160,7 +160,9 @@ func TestABusyERPParksTheOrder(t *testing.T) {
 	b.erp.answers["2"] = []int{503}
 	b.start(t)
 	b.request(t, "2")
-	b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_retry_1s 2"] == 1 && s["vendor_erp_sync_after_send 2"] == 1 })
+	b.collect(t, func(s map[string]int) bool {
+		return s["vendor_erp_sync_retry_1s 2"] == 1 && s["vendor_erp_sync_after_send 2"] == 1
+	})
 }
 
 func TestARejectedOrderFailsAtOnce(t *testing.T) {

@@ -138,10 +138,14 @@ func (c *GroupConsumer) Poll(ctx context.Context, most int) (kgo.Fetches, error)
 func (c *GroupConsumer) AllowRebalance() { c.client.AllowRebalance() }
 
 // Pause stops fetching partitions; records already fetched stay in the client.
-func (c *GroupConsumer) Pause(partitions map[string][]int32) { c.client.PauseFetchPartitions(partitions) }
+func (c *GroupConsumer) Pause(partitions map[string][]int32) {
+	c.client.PauseFetchPartitions(partitions)
+}
 
 // Resume fetches paused partitions again.
-func (c *GroupConsumer) Resume(partitions map[string][]int32) { c.client.ResumeFetchPartitions(partitions) }
+func (c *GroupConsumer) Resume(partitions map[string][]int32) {
+	c.client.ResumeFetchPartitions(partitions)
+}
 
 // GroupOffsets is an empty set of positions in the name of this member and its generation.
 func (c *GroupConsumer) GroupOffsets(ctx context.Context) (GroupOffsets, error) {

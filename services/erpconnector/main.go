@@ -1,0 +1,131 @@
+// Command erpconnector runs the connector's services and carries the operator's commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/services/api"
+	"github.com/erpconnector/erpconnector/services/delayer"
+	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/services/relay"
+	"github.com/erpconnector/erpconnector/services/syncer"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+)
+
+// services by name; `run` alone runs all but mockerp.
+var services = map[string]fx.Option{
+	"ingest": ingest.Module, "relay": relay.Module, "syncer": syncer.Module, "delayer": delayer.Module,
+	"projector": projector.Module, "api": api.Module, "mockerp": mockerp.Module,
+}
+
+const stopWithin = 15 * time.Second
+
+func main() {
+	if err := root().ExecuteContext(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "erpconnector:", err)
+		os.Exit(1)
+	}
+}
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
+	}
+	cmd.AddCommand(upCommand(), runCommand(), migrateCommand(), topicsCommand())
+	return cmd
+}
+
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run [SERVICE…]",
+		Short: "Run services against DATABASE_URL and KAFKA_BROKERS (default: all but mockerp)",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) == 0 {
+				names = slices.DeleteFunc(slices.Sorted(maps.Keys(services)), func(n string) bool { return n == "mockerp" })
+			}
+			for _, n := range names {
+				if services[n] == nil {
+					return fmt.Errorf("there is no service %q; there are %s", n, strings.Join(slices.Sorted(maps.Keys(services)), ", "))
+				}
+			}
+			cfg, err := config()
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(requireMigrated(cmd.Context(), cfg), requireTopics(cmd.Context(), cfg)); err != nil {
+				return err
+			}
+			return runServices(cfg, names, func() {})
+		},
+	}
+}
+
+// config is the environment's, complete enough to reach real servers.
+func config() (platform.Config, error) {
+	cfg, err := platform.FromEnv(os.LookupEnv)
+	if cfg.DatabaseURL == "" {
+		err = errors.Join(err, errors.New("DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)"))
+	}
+	if len(cfg.KafkaBrokers) == 0 {
+		err = errors.Join(err, errors.New("KAFKA_BROKERS is not set: name the brokers (`erpconnector up` needs none)"))
+	}
+	return cfg, err
+}
+
+// runServices runs until a signal or until a loop dies; then the error is not nil.
+func runServices(cfg platform.Config, names []string, started func()) error {
+	options := []fx.Option{
+		platformfx.Platform(cfg, logger(cfg)), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
+	}
+	for _, n := range names {
+		options = append(options, services[n])
+	}
+	app := fx.New(options...)
+	if err := app.Err(); err != nil {
+		return err
+	}
+	start, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	if err := app.Start(start); err != nil {
+		return err
+	}
+	started()
+	end := <-app.Wait()
+	second := make(chan os.Signal, 1)
+	signal.Notify(second, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-second
+		os.Exit(130)
+	}()
+	stop, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	err := app.Stop(stop)
+	if end.ExitCode != 0 {
+		err = errors.Join(errors.New("a service ended by itself; the log says why"), err)
+	}
+	return err
+}
+
+func logger(cfg platform.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		level = slog.LevelInfo
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}

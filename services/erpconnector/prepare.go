@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // goose's driver
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/migrations"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+)
+
+const prepareWithin = time.Minute
+
+func migrateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := platform.FromEnv(lookup)
+			if err != nil {
+				return err
+			}
+			applied, err := migrate(cmd.Context(), cfg.DatabaseURL)
+			if err == nil {
+				fmt.Printf("%d migrations applied; the schema is up to date\n", applied)
+			}
+			return err
+		},
+	}
+}
+
+func migrate(ctx context.Context, url string) (int, error) {
+	applied := 0
+	err := withGoose(url, func(p *goose.Provider) error {
+		results, err := p.Up(ctx)
+		applied = len(results)
+		return err
+	})
+	return applied, err
+}
+
+func requireMigrated(ctx context.Context, cfg platform.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
+	return withGoose(cfg.DatabaseURL, func(p *goose.Provider) error {
+		pending, err := p.HasPending(ctx)
+		if err == nil && pending {
+			err = errors.New("the database's schema is behind this program: run `erpconnector migrate`")
+		}
+		return err
+	})
+}
+
+func withGoose(url string, use func(*goose.Provider) error) error {
+	if url == "" {
+		return errors.New("DATABASE_URL is not set")
+	}
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	defer func() { _ = db.Close() }()
+	locker, err := lock.NewPostgresSessionLocker() // two at once are safe
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS, goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	if err := use(p); err != nil {
+		return fmt.Errorf("schema: %w", err)
+	}
+	return nil
+}
+
+func topicsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "topics", Short: "Create or check the Kafka topics"}
+	reset := false
+	ensure := &cobra.Command{
+		Use: "ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withAdmin(func(a *kafka.Admin) error {
+				created, err := a.Ensure(cmd.Context(), reset)
+				for _, t := range created {
+					fmt.Println("created", t)
+				}
+				return err
+			})
+		},
+	}
+	ensure.Flags().BoolVar(&reset, "reset-missing-offsets", false,
+		"commit the start of the log for groups that lost their offsets: what they handled before is read again")
+	check := &cobra.Command{
+		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := platform.FromEnv(lookup)
+			if err != nil {
+				return err
+			}
+			if err := requireTopics(cmd.Context(), cfg); err != nil {
+				return err
+			}
+			fmt.Println("the topics are right")
+			return nil
+		},
+	}
+	cmd.AddCommand(ensure, check)
+	return cmd
+}
+
+func withAdmin(use func(*kafka.Admin) error) error {
+	cfg, err := platform.FromEnv(lookup)
+	if err != nil {
+		return err
+	}
+	if len(cfg.KafkaBrokers) == 0 {
+		return errors.New("KAFKA_BROKERS is not set")
+	}
+	a, err := kafka.NewAdmin(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}, cfg.Partitions)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return use(a)
+}
+
+func requireTopics(ctx context.Context, cfg platform.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
+	a, err := kafka.NewAdmin(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}, cfg.Partitions)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	problems, err := a.Check(ctx)
+	if err == nil && len(problems) > 0 {
+		err = errors.New("the topics are not right:\n  " + strings.Join(problems, "\n  "))
+	}
+	return err
+}

@@ -1,0 +1,58 @@
+package platformfx
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// Platform provides what every service stands on, runs the loops and serves the routes.
+func Platform(cfg platform.Config, log *slog.Logger) fx.Option {
+	return fx.Options(
+		fx.Supply(cfg, log),
+		fx.Supply(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}),
+		fx.Provide(
+			func() setting.Reader { return setting.Fixed(cfg.Settings) },
+			newPool,
+			fx.Annotate(platform.NewServer, fx.ParamTags(``, `group:"routes"`, `group:"probes"`)),
+			AsProbe(postgresProbe),
+		),
+		Loops,
+		fx.Invoke(func(lc fx.Lifecycle, s *platform.Server) { lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop}) }),
+	)
+}
+
+func newPool(lc fx.Lifecycle, cfg platform.Config) (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig(cfg.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if c.ConnConfig.RuntimeParams["application_name"] == "" {
+		c.ConnConfig.RuntimeParams["application_name"] = "erpconnector"
+	}
+	// A process that hangs inside a transaction must not hold the relay at a hole for ever.
+	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
+	c.ConnConfig.ConnectTimeout = 5 * time.Second
+	c.MaxConns = max(c.MaxConns, 16)
+	pool, err := pgxpool.NewWithConfig(context.Background(), c)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	lc.Append(fx.Hook{OnStop: func(context.Context) error {
+		pool.Close()
+		return nil
+	}})
+	return pool, nil
+}
+
+func postgresProbe(pool *pgxpool.Pool) platform.Probe {
+	return platform.Probe{Name: "postgres", Check: func(ctx context.Context) error { return pool.Ping(ctx) }}
+}

@@ -1,0 +1,124 @@
+package platform
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/erpconnector/erpconnector/shared/problem"
+)
+
+// Server serves the routes of all services of a process.
+type Server struct {
+	http *http.Server
+	addr string
+	log  *slog.Logger
+}
+
+const probeWithin = 3 * time.Second
+
+// NewServer builds the router: every route behind its ACL resource, and /livez, /readyz and /metrics beside them.
+func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Server {
+	router := mux.NewRouter().UseEncodedPath()
+	for _, r := range routes {
+		router.Handle(r.Path, authorize(cfg.APIToken, r)).Methods(r.Method)
+	}
+	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
+		problem.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	}).Methods(http.MethodGet)
+	router.HandleFunc("/readyz", ready(probes)).Methods(http.MethodGet)
+	router.Handle("/metrics", promhttp.Handler()).Methods(http.MethodGet)
+	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		problem.Write(w, problem.Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "there is nothing at " + r.URL.Path})
+	})
+	router.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		problem.Write(w, problem.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: r.Method + " is not taken at " + r.URL.Path})
+	})
+	return &Server{
+		addr: cfg.HTTPAddr, log: log,
+		http: &http.Server{
+			Handler: recovered(router, log), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+			IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+	}
+}
+
+// Start listens; serving goes on until Stop.
+func (s *Server) Start(ctx context.Context) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w; another address can be set with HTTP_ADDR", s.addr, err)
+	}
+	go func() {
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("http server ended", "error", err)
+		}
+	}()
+	return nil
+}
+
+// Stop lets requests finish until ctx ends.
+func (s *Server) Stop(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+// authorize is the one place where a token is checked. The configured token holds every resource.
+func authorize(token Secret, r Route) http.Handler {
+	if r.Resource == ResourceNone {
+		return r.Handler
+	}
+	want := sha256.Sum256([]byte(token.Reveal()))
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		scheme, given, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(strings.TrimSpace(given)))
+		if token == "" || !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="erpconnector"`)
+			problem.Write(w, problem.Problem{
+				Status: http.StatusUnauthorized, Code: "unauthorized",
+				Detail:  "send Authorization: Bearer with a token that holds " + string(r.Resource),
+				Message: "The consumer isn't authorized to access " + string(r.Resource) + ".",
+			})
+			return
+		}
+		r.Handler.ServeHTTP(w, req)
+	})
+}
+
+func ready(probes []Probe) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), probeWithin)
+		defer cancel()
+		status, checks := http.StatusOK, map[string]string{}
+		for _, p := range probes {
+			checks[p.Name] = "ok"
+			if err := p.Check(ctx); err != nil {
+				status, checks[p.Name] = http.StatusServiceUnavailable, err.Error()
+			}
+		}
+		problem.JSON(w, status, map[string]any{"ready": status == http.StatusOK, "checks": checks})
+	}
+}
+
+func recovered(next http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(v)
+				}
+				log.Error("request handler panicked", "path", r.URL.Path, "panic", fmt.Sprint(v))
+				problem.Write(w, problem.Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the request could not be handled; the log says why"})
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
