@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/relay"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 type bundle struct {
@@ -31,14 +31,10 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	server := os.Getenv("TEST_DATABASE_URL")
-	if server == "" {
-		t.Skip("TEST_DATABASE_URL names no server")
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	t.Cleanup(cancel)
-	b := &bundle{ctx: ctx, pool: database(t, server)}
-	if brokers := os.Getenv("TEST_KAFKA_BROKERS"); brokers != "" {
+	b := &bundle{ctx: ctx, pool: testkit.Postgres(t).Pool}
+	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" {
 		b.brokers = strings.Split(brokers, ",")
 	} else {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(t.TempDir()))
@@ -47,32 +43,6 @@ func setup(t *testing.T) *bundle {
 		b.brokers = cluster.ListenAddrs()
 	}
 	return b
-}
-
-func database(t *testing.T, server string) *pgxpool.Pool {
-	t.Helper()
-	ctx := context.Background()
-	name := fmt.Sprintf("relay_%d", time.Now().UnixNano())
-	admin, err := pgx.Connect(ctx, server)
-	require.NoError(t, err)
-	_, err = admin.Exec(ctx, "CREATE DATABASE "+name)
-	require.NoError(t, err)
-	address, err := url.Parse(server)
-	require.NoError(t, err)
-	address.Path = name
-	pool, err := pgxpool.New(ctx, address.String())
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		pool.Close()
-		_, _ = admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
-		_ = admin.Close(ctx)
-	})
-	script, err := os.ReadFile("../../migrations/0001_spine.sql")
-	require.NoError(t, err)
-	up, _, _ := strings.Cut(string(script), "-- +goose Down")
-	_, err = pool.Exec(ctx, up)
-	require.NoError(t, err)
-	return pool
 }
 
 func (b *bundle) prefix(t *testing.T) string {
