@@ -103,7 +103,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 	s.OrderIncrementID = ref.IncrementID
 	if g.Version > rowVersion {
 		s.Status, s.LastError, next, updated = g.Status(), nil, nil, g.UpdatedAt
-		if g.Version.Class() == domain.ClassRequest {
+		if g.Version.Class() == domain.ClassRequest { // a request starts its generation from nought
 			s.Attempts, last = 0, nil
 		}
 	}

@@ -319,7 +319,7 @@ func (s *store) catchUp(ctx context.Context) error {
 			ORDER BY g.order_key FOR UPDATE OF g SKIP LOCKED
 		)
 		UPDATE erp_sync_gate g SET state = 'closed', closed_by = CASE v.status WHEN 'success' THEN 'answer' ELSE 'failure' END,
-			key_answered = g.key_answered OR v.status = 'success', version = greatest(g.version, v.version)
+			key_answered = g.key_answered OR v.status = 'success'
 		FROM free, vendor_erp_sync v WHERE g.order_key = free.order_key AND v.sync_id = g.sync_id`)
 	if err != nil {
 		return fmt.Errorf("closing gates that were locked: %w", err)

@@ -128,7 +128,9 @@ type Querier interface {
 }
 
 // Close closes the gates whose generation has ended and notes answered keys. It never waits: gates that somebody holds
-// locked are skipped and counted, and a gate of another generation, or closed before, keeps its state.
+// locked are skipped and counted, and a gate of another generation, or closed before, keeps its state. The gate's version
+// stays: it is that of the last fact the gate itself allotted, and a status query trusts the gate only while the
+// projection lacks that fact; what the syncer wrote, the projection tells with all its fields.
 func Close(ctx context.Context, q Querier, endings []Ending) (skipped int, err error) {
 	var keys, by []string
 	var generations []int32
@@ -149,7 +151,6 @@ func Close(ctx context.Context, q Querier, endings []Ending) (skipped int, err e
 			UPDATE erp_sync_gate t SET
 				state = CASE WHEN t.state = 'open' AND t.generation = e.g THEN 'closed' ELSE t.state END,
 				closed_by = CASE WHEN t.state = 'open' AND t.generation = e.g THEN e.b ELSE t.closed_by END,
-				version = CASE WHEN t.generation = e.g THEN greatest(t.version, e.v) ELSE t.version END,
 				key_answered = t.key_answered OR e.a
 			FROM ended e JOIN free f ON f.order_key = e.k
 			WHERE t.order_key = e.k AND t.generation = e.g
