@@ -9,18 +9,21 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
+func TestMain(m *testing.M) { testkit.Main(m) }
+
 func TestRetriesAreHandedOnWhenDueAndNeverBefore(t *testing.T) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(t.TempDir()))
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	cfg := kafka.Config{Brokers: c.ListenAddrs(), Prefix: "t."}
+	testkit.OnBrokers(t, handsOnWhenDue)
+}
+
+func handsOnWhenDue(t *testing.T, cfg kafka.Config) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	admin, err := kafka.NewAdmin(cfg, 4)

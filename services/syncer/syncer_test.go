@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
@@ -18,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 type memoryGates struct {
@@ -77,13 +78,12 @@ type bench struct {
 	cl    *kgo.Client
 }
 
-func setup(t *testing.T) *bench {
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func setup(t *testing.T, cfg kafka.Config) *bench {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(t.TempDir()))
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
 	b := &bench{
-		cfg:   kafka.Config{Brokers: c.ListenAddrs(), Prefix: "t."},
+		cfg:   cfg,
 		gates: &memoryGates{gates: map[string]*domain.Gate{}},
 		erp:   &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}},
 	}
@@ -93,7 +93,7 @@ func setup(t *testing.T) *bench {
 	_, err = admin.Ensure(t.Context(), false)
 	require.NoError(t, err)
 	b.cl, err = kgo.NewClient(append(b.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeRegex(),
-		kgo.ConsumeTopics(`t\.vendor_erp_sync_(before_send|after_send|success|failed|retry_.*|due|dead_letter)`))...)
+		kgo.ConsumeTopics(`^`+regexp.QuoteMeta(cfg.Prefix)+`vendor_erp_sync_(before_send|after_send|success|failed|retry_.*|due|dead_letter)`))...)
 	require.NoError(t, err)
 	t.Cleanup(b.cl.Close)
 	return b
@@ -140,85 +140,97 @@ func (b *bench) collect(t *testing.T, enough func(seen map[string]int) bool) map
 	for !enough(seen) {
 		fetches := b.cl.PollFetches(ctx)
 		require.NoError(t, ctx.Err(), "seen so far: %v", seen)
-		fetches.EachRecord(func(r *kgo.Record) { seen[r.Topic[len("t."):]+" "+string(r.Key)]++ })
+		fetches.EachRecord(func(r *kgo.Record) { seen[r.Topic[len(b.cfg.Prefix):]+" "+string(r.Key)]++ })
 	}
 	return seen
 }
 
 func TestAnOrderAcceptedAtOnceSucceeds(t *testing.T) {
-	b := setup(t)
-	b.start(t)
-	b.request(t, "1")
-	seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] > 0 })
-	require.Equal(t, map[string]int{
-		"vendor_erp_sync_before_send 1": 1, "vendor_erp_sync_after_send 1": 1, "vendor_erp_sync_success 1": 1,
-	}, seen)
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		b.start(t)
+		b.request(t, "1")
+		seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] > 0 })
+		require.Equal(t, map[string]int{
+			"vendor_erp_sync_before_send 1": 1, "vendor_erp_sync_after_send 1": 1, "vendor_erp_sync_success 1": 1,
+		}, seen)
+	})
 }
 
 func TestABusyERPParksTheOrder(t *testing.T) {
-	b := setup(t)
-	b.erp.answers["2"] = []int{503}
-	b.start(t)
-	b.request(t, "2")
-	b.collect(t, func(s map[string]int) bool {
-		return s["vendor_erp_sync_retry_1s 2"] == 1 && s["vendor_erp_sync_after_send 2"] == 1
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		b.erp.answers["2"] = []int{503}
+		b.start(t)
+		b.request(t, "2")
+		b.collect(t, func(s map[string]int) bool {
+			return s["vendor_erp_sync_retry_1s 2"] == 1 && s["vendor_erp_sync_after_send 2"] == 1
+		})
 	})
 }
 
 func TestARejectedOrderFailsAtOnce(t *testing.T) {
-	b := setup(t)
-	b.erp.answers["3"] = []int{422}
-	b.start(t)
-	b.request(t, "3")
-	seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_failed 3"] > 0 })
-	require.Equal(t, 1, b.erp.calls["3"])
-	require.Zero(t, seen["vendor_erp_sync_retry_1s 3"])
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		b.erp.answers["3"] = []int{422}
+		b.start(t)
+		b.request(t, "3")
+		seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_failed 3"] > 0 })
+		require.Equal(t, 1, b.erp.calls["3"])
+		require.Zero(t, seen["vendor_erp_sync_retry_1s 3"])
+	})
 }
 
 func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
-	b := setup(t)
-	s := b.request(t, "4")
-	g := *b.gates.gates["4"]
-	g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByWebhook
-	b.gates.set(g)
-	b.start(t)
-	b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_success 4"] == 1 })
-	require.Zero(t, b.erp.calls["4"])
-	require.Equal(t, 1, s.Generation)
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		s := b.request(t, "4")
+		g := *b.gates.gates["4"]
+		g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByWebhook
+		b.gates.set(g)
+		b.start(t)
+		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_success 4"] == 1 })
+		require.Zero(t, b.erp.calls["4"])
+		require.Equal(t, 1, s.Generation)
+	})
 }
 
 func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
-	b := setup(t)
-	stop := b.start(t)
-	for i := range 100 {
-		b.request(t, fmt.Sprintf("a%d", i))
-	}
-	terminal := func(s map[string]int) (n int) {
-		for k, v := range s {
-			if len(k) > 24 && k[:24] == "vendor_erp_sync_success " {
-				n += v
-			}
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		stop := b.start(t)
+		for i := range 100 {
+			b.request(t, fmt.Sprintf("a%d", i))
 		}
-		return n
-	}
-	b.collect(t, func(s map[string]int) bool { return terminal(s) == 100 })
-	stop()
-	b.start(t)
-	b.request(t, "last")
-	seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success last"] == 1 })
-	require.Equal(t, 1, terminal(seen), "an order came twice: %v", seen)
-	for id, n := range b.erp.calls {
-		require.Equal(t, 1, n, "order %s", id)
-	}
+		terminal := func(s map[string]int) (n int) {
+			for k, v := range s {
+				if len(k) > 24 && k[:24] == "vendor_erp_sync_success " {
+					n += v
+				}
+			}
+			return n
+		}
+		b.collect(t, func(s map[string]int) bool { return terminal(s) == 100 })
+		stop()
+		b.start(t)
+		b.request(t, "last")
+		seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success last"] == 1 })
+		require.Equal(t, 1, terminal(seen), "an order came twice: %v", seen)
+		for id, n := range b.erp.calls {
+			require.Equal(t, 1, n, "order %s", id)
+		}
+	})
 }
 
 func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
-	b := setup(t)
-	b.start(t)
-	bad := &kgo.Record{Topic: b.cfg.Topic(event.TopicRequested), Key: []byte("5"), Value: []byte("{")}
-	require.NoError(t, b.cl.ProduceSync(t.Context(), bad).FirstErr())
-	b.request(t, "5")
-	b.collect(t, func(s map[string]int) bool {
-		return s["vendor_erp_sync_success 5"] == 1 && s["vendor_erp_sync_dead_letter 5"] == 1
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		b.start(t)
+		bad := &kgo.Record{Topic: b.cfg.Topic(event.TopicRequested), Key: []byte("5"), Value: []byte("{")}
+		require.NoError(t, b.cl.ProduceSync(t.Context(), bad).FirstErr())
+		b.request(t, "5")
+		b.collect(t, func(s map[string]int) bool {
+			return s["vendor_erp_sync_success 5"] == 1 && s["vendor_erp_sync_dead_letter 5"] == 1
+		})
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -51,11 +52,34 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 		created = append(created, resp.Topic)
 	}
 	for _, g := range groups {
-		if err := a.ensureOffsets(ctx, g, created, resetMissing); err != nil {
+		err := settle(ctx, func() error { return a.ensureOffsets(ctx, g, created, resetMissing) })
+		if err != nil {
 			return created, err
 		}
 	}
 	return created, nil
+}
+
+// settleWithin is how long a fresh cluster may take to know its new topics and to elect the groups' coordinators.
+const settleWithin = 30 * time.Second
+
+// settle repeats what fails only because the cluster is not ready yet.
+func settle(ctx context.Context, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := do()
+		if err == nil || !kerr.IsRetriable(err) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was

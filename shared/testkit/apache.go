@@ -1,0 +1,182 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// apacheVersion is the Apache Kafka release that tests run on; it needs Java 17.
+const apacheVersion = "4.3.0"
+
+const apachePOM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>test</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + apacheVersion + `</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>` + apacheVersion + `</version></dependency>
+<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
+</dependencies></project>`
+
+// apacheConfig is a broker and controller in one. The second half shortens what a production broker waits for.
+const apacheConfig = `process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:%[2]d
+listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
+advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
+controller.listener.names=CONTROLLER
+log.dirs=%[3]s
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=8
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
+add.partitions.to.txn.retry.backoff.ms=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+log.cleaner.dedupe.buffer.size=4194304
+`
+
+// errNoApache says why no Apache Kafka runs here.
+var errNoApache = errors.New("no java and mvn on this machine")
+
+// apache is the process's Apache Kafka: the one KAFKA_BROKERS names, else one started from its Maven artifacts. It dies
+// with the process.
+var apache = sync.OnceValues(func() ([]string, error) {
+	if named := os.Getenv("KAFKA_BROKERS"); named != "" {
+		return strings.Split(named, ","), nil
+	}
+	for _, tool := range []string{"java", "mvn"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return nil, errNoApache
+		}
+	}
+	libs, err := apacheLibs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "erpconnector-kafka-")
+	if err != nil {
+		return nil, err
+	}
+	return startApache(libs, dir)
+})
+
+// apacheLibs fetches the broker's jars once into the user's cache; test processes wait for each other.
+func apacheLibs() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "erpconnector", "kafka-"+apacheVersion)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache of public files
+		return "", err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	libs := filepath.Join(dir, "libs")
+	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
+		return libs, nil
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(apachePOM), 0o600); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", apacheVersion, err, out)
+	}
+	return libs, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600)
+}
+
+func startApache(libs, dir string) ([]string, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	properties := filepath.Join(dir, "server.properties")
+	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"))
+	if err := os.WriteFile(properties, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	java := func(args ...string) *exec.Cmd {
+		return exec.Command("java", append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*")}, args...)...) //nolint:gosec // our own arguments
+	}
+	format := java("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties)
+	if out, err := format.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("formatting Apache Kafka's folder: %w: %s", err, out)
+	}
+	broker := java("kafka.Kafka", properties)
+	broker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the death signal belongs to the thread that forks
+		err := broker.Start()
+		started <- err
+		if err == nil {
+			_ = broker.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	addrs := []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	return addrs, awaitBroker(addrs)
+}
+
+// awaitBroker returns once the broker answers as a cluster of one.
+func awaitBroker(addrs []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	adm := kadm.NewClient(client)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		brokers, err := adm.ListBrokers(ctx)
+		if err == nil && len(brokers) > 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("Apache Kafka does not answer at %s: %w", addrs[0], errors.Join(err, ctx.Err()))
+		}
+	}
+}
+
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener
+	}
+	return ports, nil
+}

@@ -1,0 +1,77 @@
+package testkit
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/devkafka"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// ran counts the tests on each broker, for the last line of the run.
+var ran struct {
+	embedded, apache atomic.Int64
+	apacheError      sync.Map
+}
+
+// OnBrokers runs a test on the embedded broker and, where it can be had, on Apache Kafka. Each run has a prefix of its
+// own for topics, groups and transactional ids. Main says at the end which brokers were used.
+func OnBrokers(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
+	t.Helper()
+	t.Run("embedded_broker", func(t *testing.T) {
+		broker, err := devkafka.Start(t.TempDir(), 0)
+		require.NoError(t, err)
+		t.Cleanup(broker.Close)
+		ran.embedded.Add(1)
+		test(t, kafka.Config{Brokers: broker.Addrs(), Prefix: prefix()})
+	})
+	brokers, err := apache()
+	if err != nil {
+		ran.apacheError.Store("why", err)
+		if !errors.Is(err, errNoApache) {
+			t.Errorf("Apache Kafka: %s", err)
+		}
+		return
+	}
+	t.Run("apache_kafka", func(t *testing.T) {
+		ran.apache.Add(1)
+		test(t, kafka.Config{Brokers: brokers, Prefix: prefix()})
+	})
+}
+
+func prefix() string {
+	random := make([]byte, 4)
+	_, _ = rand.Read(random)
+	return "t" + hex.EncodeToString(random) + "."
+}
+
+// Main runs a package's tests and says at the end which brokers they ran on; the line also goes to the file that
+// ERPCONNECTOR_TEST_REPORT names, as `go test` hides it when all is well.
+func Main(m *testing.M) {
+	code := m.Run()
+	line := fmt.Sprintf("brokers: embedded %d tests, Apache Kafka %s %d tests", ran.embedded.Load(), apacheVersion, ran.apache.Load())
+	if why, ok := ran.apacheError.Load("why"); ok {
+		line = fmt.Sprintf("brokers: embedded %d tests, Apache Kafka not run: %v", ran.embedded.Load(), why)
+	}
+	fmt.Println(line)
+	if name := os.Getenv("ERPCONNECTOR_TEST_REPORT"); name != "" {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the file the caller names
+		if err == nil {
+			_, err = fmt.Fprintf(f, "%s: %s\n", os.Args[0], line)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "test report:", err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
