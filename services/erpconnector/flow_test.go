@@ -1,141 +1,28 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/fx"
-	"go.uber.org/fx/fxtest"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
-	"github.com/erpconnector/erpconnector/shared/devkafka"
+	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// product is the whole of it: every service on a real Postgres and a broker, reached by HTTP alone.
-type product struct {
-	t    *testing.T
-	base string
-}
-
-func start(t *testing.T, change func(*platform.Config)) *product {
-	t.Helper()
-	broker, err := devkafka.Start(t.TempDir(), 0)
-	require.NoError(t, err)
-	t.Cleanup(broker.Close)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
-	s := setting.Defaults()
-	s.BaseDelay, s.MaxAttempts, s.ErpTimeout = 100*time.Millisecond, 3, time.Second
-	s.ErpBaseURL = "http://" + addr + platform.BasePath
-	cfg := platform.Config{
-		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: broker.Addrs(), Partitions: 4, HTTPAddr: addr, TopicPrefix: "t.",
-		APIToken: "token", ErpAPIKey: "key", ErpHMAC: "secret", ErpInFlight: 16, Settings: s,
-	}
-	if change != nil {
-		change(&cfg)
-	}
-	admin, err := kafka.NewAdmin(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}, cfg.Partitions)
-	require.NoError(t, err)
-	defer admin.Close()
-	_, err = admin.Ensure(t.Context(), false)
-	require.NoError(t, err)
-	problems, err := admin.Check(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, problems)
-	options := []fx.Option{platformfx.Platform(cfg, slog.New(slog.NewTextHandler(t.Output(), nil))), fx.NopLogger}
-	for _, name := range slices.Sorted(maps.Keys(services)) {
-		options = append(options, services[name])
-	}
-	app := fxtest.New(t, options...)
-	app.RequireStart()
-	t.Cleanup(app.RequireStop)
-	return &product{t: t, base: "http://" + addr}
-}
-
-func (p *product) do(method, path string, body any) (int, map[string]any) {
-	p.t.Helper()
-	encoded, err := json.Marshal(body)
-	require.NoError(p.t, err)
-	if raw, ok := body.(string); ok {
-		encoded = []byte(raw)
-	}
-	req, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, bytes.NewReader(encoded))
-	require.NoError(p.t, err)
-	req.Header.Set("Authorization", "Bearer token")
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(p.t, err)
-	defer func() { _ = resp.Body.Close() }()
-	content, err := io.ReadAll(resp.Body)
-	require.NoError(p.t, err)
-	out := map[string]any{}
-	if len(content) > 0 && content[0] == '{' {
-		require.NoError(p.t, json.Unmarshal(content, &out), "%s", content)
-	}
-	return resp.StatusCode, out
-}
-
-func (p *product) fail(faults ...mockerp.Fault) {
-	p.t.Helper()
-	status, _ := p.do(http.MethodPost, "/mockerp/faults", faults)
-	require.Equal(p.t, http.StatusOK, status)
-}
-
-func invoice(eventID, order string) map[string]any {
-	return map[string]any{
-		"event_id": eventID, "type": "invoice.created", "invoice": map[string]any{"increment_id": "i-" + order},
-		"order": map[string]any{
-			"order_increment_id": order, "order_id": 7, "currency": "EUR",
-			"items":  []any{map[string]any{"sku": "A", "name": "Größe <L> & more", "qty": "2", "price": "99.990", "row_total": "199.98"}},
-			"totals": map[string]any{"subtotal": "199.98", "tax": "20.00", "shipping": "10.00", "discount": "0.00", "grand_total": "229.98"},
-		},
-	}
-}
-
-// becomes waits until the order's status satisfies the condition.
-func (p *product) becomes(order string, want func(status map[string]any) bool) map[string]any {
-	p.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		_, got := p.do(http.MethodGet, platform.BasePath+"/sync-status/"+order, nil)
-		if want(got) {
-			return got
-		}
-		require.False(p.t, time.Now().After(deadline), "order %s stands at %v", order, got)
-		<-tick.C
-	}
-}
-
-func ended(status string) func(map[string]any) bool {
-	return func(s map[string]any) bool { return s["status"] == status && s["last_attempt_at"] != nil }
-}
-
-func (p *product) publish(event any) (int, map[string]any) {
-	p.t.Helper()
-	return p.do(http.MethodPost, platform.BasePath+"/events", event)
-}
-
 func TestFlow(t *testing.T) {
-	p := start(t, nil)
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) { flow(t, start(t, configured(t, brokers))) })
+}
+
+func flow(t *testing.T, p *product) {
+	t.Helper()
 
 	t.Run("an_invoice_reaches_the_erp_once", func(t *testing.T) {
 		status, answer := p.publish(invoice("e1", "1"))
@@ -215,10 +102,44 @@ func TestFlow(t *testing.T) {
 	})
 }
 
-func TestAnUnknownOrderIsNotSynced(t *testing.T) {
-	p := start(t, nil)
-	status, answer := p.do(http.MethodGet, platform.BasePath+"/sync-status/404", nil)
-	require.Equal(t, http.StatusNotFound, status)
-	require.Equal(t, "not_synced", answer["status"])
-	require.Equal(t, "No sync record found for this order", answer["message"])
+func TestTheErpCannotBeReached(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+		cfg := configured(t, brokers)
+		addr := freeAddr(t)
+		cfg.Settings.ErpBaseURL, cfg.Settings.MaxAttempts = "http://"+addr+platform.BasePath, 10
+		p := start(t, cfg)
+		p.publish(invoice("e1", "1"))
+		p.becomes("1", func(s map[string]any) bool { return s["attempts"] == 1.0 && s["status"] == "queued" })
+		l, err := net.Listen("tcp", addr)
+		require.NoError(t, err)
+		erp := mockerp.New(mockerp.Options{APIKey: "key", Secret: "secret"})
+		server := &http.Server{Handler: erp, ReadHeaderTimeout: time.Second}
+		go func() { _ = server.Serve(l) }()
+		t.Cleanup(func() { _ = server.Close() })
+		p.becomes("1", ended("success"))
+		require.Equal(t, 1, erp.Stats().Bookings)
+	})
+}
+
+func TestHeldOrdersWait(t *testing.T) {
+	for name, change := range map[string]func(*setting.Settings){
+		"the_connector_is_off":  func(s *setting.Settings) { s.Enabled = false },
+		"immediate_sync_is_off": func(s *setting.Settings) { s.ImmediateSync = false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+				cfg := configured(t, brokers)
+				change(&cfg.Settings)
+				p := start(t, cfg)
+				_, answer := p.publish(invoice("e1", "1"))
+				require.Equal(t, "pending", answer["status"])
+				p.consumed(event.GroupSyncer, event.TopicRequested, 1)
+				status, row := p.do(http.MethodGet, platform.BasePath+"/sync-status/1", nil)
+				require.Equal(t, http.StatusOK, status)
+				require.Equal(t, "pending", row["status"])
+				_, stats := p.do(http.MethodGet, "/mockerp/stats", nil)
+				require.InDelta(t, 0, stats["calls"], 0)
+			})
+		})
+	}
 }

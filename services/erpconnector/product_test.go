@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxtest"
+
+	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// product is the whole of it: every service on a real Postgres and a broker, reached by HTTP alone.
+type product struct {
+	t    *testing.T
+	cfg  platform.Config
+	base string
+}
+
+// configured is a product on a database of its own with topics of its own, short delays, and the mock ERP beside it.
+func configured(t *testing.T, brokers kafka.Config) platform.Config {
+	t.Helper()
+	addr := freeAddr(t)
+	s := setting.Defaults()
+	s.BaseDelay, s.MaxAttempts, s.ErpTimeout = 100*time.Millisecond, 3, time.Second
+	s.ErpBaseURL = "http://" + addr + platform.BasePath
+	cfg := platform.Config{
+		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, Partitions: 4, HTTPAddr: addr,
+		APIToken: "token", ErpAPIKey: "key", ErpHMAC: "secret", ErpInFlight: 16, Settings: s,
+	}
+	admin, err := kafka.NewAdmin(brokers, cfg.Partitions)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(t.Context(), false)
+	require.NoError(t, err)
+	problems, err := admin.Check(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	return cfg
+}
+
+// freeAddr is an address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	return l.Addr().String()
+}
+
+func start(t *testing.T, cfg platform.Config) *product {
+	t.Helper()
+	options := []fx.Option{platformfx.Platform(cfg, slog.New(slog.NewTextHandler(t.Output(), nil))), fx.NopLogger}
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		options = append(options, services[name])
+	}
+	app := fxtest.New(t, options...)
+	app.RequireStart()
+	t.Cleanup(app.RequireStop)
+	return &product{t: t, cfg: cfg, base: "http://" + cfg.HTTPAddr}
+}
+
+func (p *product) do(method, path string, body any) (int, map[string]any) {
+	p.t.Helper()
+	encoded, err := json.Marshal(body)
+	require.NoError(p.t, err)
+	if raw, ok := body.(string); ok {
+		encoded = []byte(raw)
+	}
+	req, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, bytes.NewReader(encoded))
+	require.NoError(p.t, err)
+	req.Header.Set("Authorization", "Bearer token")
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(p.t, err)
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	require.NoError(p.t, err)
+	out := map[string]any{}
+	if len(content) > 0 && content[0] == '{' {
+		require.NoError(p.t, json.Unmarshal(content, &out), "%s", content)
+	}
+	return resp.StatusCode, out
+}
+
+func (p *product) fail(faults ...mockerp.Fault) {
+	p.t.Helper()
+	status, _ := p.do(http.MethodPost, "/mockerp/faults", faults)
+	require.Equal(p.t, http.StatusOK, status)
+}
+
+func invoice(eventID, order string) map[string]any {
+	return map[string]any{
+		"event_id": eventID, "type": "invoice.created", "invoice": map[string]any{"increment_id": "i-" + order},
+		"order": map[string]any{
+			"order_increment_id": order, "order_id": 7, "currency": "EUR",
+			"items":  []any{map[string]any{"sku": "A", "name": "Größe <L> & more", "qty": "2", "price": "99.990", "row_total": "199.98"}},
+			"totals": map[string]any{"subtotal": "199.98", "tax": "20.00", "shipping": "10.00", "discount": "0.00", "grand_total": "229.98"},
+		},
+	}
+}
+
+// becomes waits until the order's status satisfies the condition.
+func (p *product) becomes(order string, want func(status map[string]any) bool) map[string]any {
+	p.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, got := p.do(http.MethodGet, platform.BasePath+"/sync-status/"+order, nil)
+		if want(got) {
+			return got
+		}
+		require.False(p.t, time.Now().After(deadline), "order %s stands at %v", order, got)
+		<-tick.C
+	}
+}
+
+func ended(status string) func(map[string]any) bool {
+	return func(s map[string]any) bool { return s["status"] == status && s["last_attempt_at"] != nil }
+}
+
+func (p *product) publish(event any) (int, map[string]any) {
+	p.t.Helper()
+	return p.do(http.MethodPost, platform.BasePath+"/events", event)
+}
+
+// consumed waits until a group has committed that it is through with this many records of a topic. (Lag would not do:
+// the marker that ends a transaction has an offset of its own, which no consumer commits.)
+func (p *product) consumed(group event.Group, topic string, records int64) {
+	p.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
+	require.NoError(p.t, err)
+	defer client.Close()
+	var committed int64
+	require.Eventually(p.t, func() bool {
+		offsets, err := kadm.NewClient(client).FetchOffsets(p.t.Context(), p.cfg.TopicPrefix+string(group))
+		committed = 0
+		offsets.Each(func(o kadm.OffsetResponse) {
+			if o.Topic == p.cfg.TopicPrefix+topic {
+				committed += o.At
+			}
+		})
+		return err == nil && committed >= records
+	}, 20*time.Second, 20*time.Millisecond, "%s is at %d of %d records of %s", group, committed, records, topic)
+}
