@@ -52,22 +52,58 @@ func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time)
 	return gates, nil
 }
 
-// Save writes gates that the transaction has locked.
+// Save writes gates that the transaction has locked, each at most once, with one statement.
 func Save(ctx context.Context, tx pgx.Tx, gates []domain.Gate) error {
-	batch := &pgx.Batch{}
-	for _, g := range gates {
-		batch.Queue(`
-			UPDATE erp_sync_gate SET sync_id = nullif($2::bigint, 0), generation = $3, state = $4, held_by = nullif($5, ''),
-				closed_by = nullif($6, ''), idempotency_key = nullif($7, ''), key_number = $8, key_answered = $9,
-				max_attempts = $10, request_number = $11, callback_number = $12, version = $13, requested_at = $14, updated_at = $15
-			WHERE order_key = $1`,
-			g.Ref.Key(), g.SyncID, g.Generation, string(g.State), string(g.HeldBy), string(g.ClosedBy), g.IdempotencyKey,
-			g.KeyNumber, g.KeyAnswered, g.MaxAttempts, g.RequestNumber, g.CallbackNumber, int64(g.Version), g.RequestedAt, g.UpdatedAt)
+	if len(gates) == 0 {
+		return nil
 	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+	tag, err := tx.Exec(ctx, `
+		UPDATE erp_sync_gate t SET sync_id = nullif(n.sync_id, 0), generation = n.generation, state = n.state,
+			held_by = nullif(n.held_by, ''), closed_by = nullif(n.closed_by, ''), idempotency_key = nullif(n.idempotency_key, ''),
+			key_number = n.key_number, key_answered = n.key_answered, max_attempts = n.max_attempts,
+			request_number = n.request_number, callback_number = n.callback_number, version = n.version,
+			requested_at = nullif(n.requested_at, 'epoch'), updated_at = n.updated_at
+		FROM unnest($1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bool[],
+			$10::int[], $11::int[], $12::int[], $13::bigint[], $14::timestamptz[], $15::timestamptz[])
+			AS n (order_key, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number, key_answered,
+				max_attempts, request_number, callback_number, version, requested_at, updated_at)
+		WHERE t.order_key = n.order_key`, columnsOf(gates)...)
+	if err != nil {
 		return fmt.Errorf("saving %d gates: %w", len(gates), err)
 	}
+	if saved := tag.RowsAffected(); saved != int64(len(gates)) {
+		return fmt.Errorf("saving %d gates: %d were there; lock gates before saving them", len(gates), saved)
+	}
 	return nil
+}
+
+// columnsOf turns gates into one array per column, in the order of Save's parameters.
+func columnsOf(gates []domain.Gate) []any {
+	return []any{
+		column(gates, func(g domain.Gate) string { return g.Ref.Key() }),
+		column(gates, func(g domain.Gate) int64 { return g.SyncID }),
+		column(gates, func(g domain.Gate) int { return g.Generation }),
+		column(gates, func(g domain.Gate) string { return string(g.State) }),
+		column(gates, func(g domain.Gate) string { return string(g.HeldBy) }),
+		column(gates, func(g domain.Gate) string { return string(g.ClosedBy) }),
+		column(gates, func(g domain.Gate) string { return g.IdempotencyKey }),
+		column(gates, func(g domain.Gate) int { return g.KeyNumber }),
+		column(gates, func(g domain.Gate) bool { return g.KeyAnswered }),
+		column(gates, func(g domain.Gate) int { return g.MaxAttempts }),
+		column(gates, func(g domain.Gate) int { return g.RequestNumber }),
+		column(gates, func(g domain.Gate) int { return g.CallbackNumber }),
+		column(gates, func(g domain.Gate) int64 { return int64(g.Version) }),
+		column(gates, func(g domain.Gate) time.Time { return g.RequestedAt }),
+		column(gates, func(g domain.Gate) time.Time { return g.UpdatedAt }),
+	}
+}
+
+func column[T any](gates []domain.Gate, of func(domain.Gate) T) []T {
+	out := make([]T, len(gates))
+	for i, g := range gates {
+		out[i] = of(g)
+	}
+	return out
 }
 
 // Store reads gates without locks.
