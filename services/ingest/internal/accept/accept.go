@@ -219,9 +219,7 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*
 		}
 		seen[id] = it.digest[:]
 		accepted = append(accepted, it)
-		if it.order != nil {
-			t.snapshots[key] = &snapshot{order: it.event.Order, orderID: it.order.OrderID, changed: true}
-		}
+		t.keepSnapshot(it, key)
 		t.records = append(t.records, event.NewCommerce(it.event, it.ref, it.body, t.now, it.trace))
 		if it.event.Type == event.InvoiceCreated {
 			if err := t.request(it, key, syncIDs); err != nil {
@@ -231,6 +229,18 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*
 		t.answer(it, Accepted)
 	}
 	return accepted, nil
+}
+
+// keepSnapshot replaces the order's snapshot; an order_id once known stays known.
+func (t *transaction) keepSnapshot(it *item, key string) {
+	if it.order == nil {
+		return
+	}
+	next := &snapshot{order: it.event.Order, orderID: it.order.OrderID, changed: true}
+	if known := t.snapshots[key]; next.orderID == nil && known != nil {
+		next.orderID = known.orderID
+	}
+	t.snapshots[key] = next
 }
 
 func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {

@@ -3,8 +3,8 @@ package accept
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -34,10 +34,11 @@ func check(raw []byte, refuseBadTotals bool) (checked, []Problem) {
 		return c, []Problem{{"", fmt.Sprintf("the event has %d bytes; at most %d are taken", len(raw), event.MaxEventBytes)}}
 	}
 	if problems := checkText(raw); len(problems) > 0 {
+		c.event.EventID = idBeside(problems, raw)
 		return c, problems
 	}
-	if err := json.Unmarshal(raw, &c.event); err != nil {
-		return c, []Problem{problem("", err)}
+	if problems := decode("", raw, &c.event); len(problems) > 0 {
+		return c, problems
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
@@ -47,6 +48,20 @@ func check(raw []byte, refuseBadTotals bool) (checked, []Problem) {
 	problems := checkEnvelope(&c)
 	problems = append(problems, checkOrder(&c, refuseBadTotals)...)
 	return c, problems
+}
+
+// idBeside is the event's id, for the answer, unless it is what cannot be kept.
+func idBeside(problems []Problem, raw []byte) string {
+	for _, p := range problems {
+		if p.Pointer == "" || p.Pointer == "/event_id" {
+			return ""
+		}
+	}
+	var e struct {
+		EventID string `json:"event_id"`
+	}
+	_ = json.Unmarshal(raw, &e) // without an id the answer is still in its place
+	return e.EventID
 }
 
 func checkEnvelope(c *checked) []Problem {
@@ -87,27 +102,42 @@ func checkOrder(c *checked, refuseBadTotals bool) []Problem {
 	e := c.event
 	c.ref = domain.OrderRef{Source: e.Source}
 	if len(e.Order) == 0 || bytes.Equal(e.Order, []byte("null")) {
-		c.event.Order = nil
-		if e.Type != event.InvoiceCreated || e.Invoice == nil || e.Invoice.OrderIncrementID == "" {
-			return []Problem{{"/order", "is required; an invoice of an order sent before may name it in invoice.order_increment_id instead"}}
-		}
-		c.ref.IncrementID = e.Invoice.OrderIncrementID
-		if err := domain.ValidateIncrementID(c.ref.IncrementID); err != nil {
-			return []Problem{{"/invoice/order_increment_id", err.Error()}}
-		}
-		return nil
+		return checkOrderNamed(c)
 	}
-	var o domain.Order
-	if err := json.Unmarshal(e.Order, &o); err != nil {
-		return []Problem{problem("/order", err)}
+	c.order = &domain.Order{}
+	if problems := decode("/order", e.Order, c.order); len(problems) > 0 {
+		return problems
 	}
-	c.order, c.ref.IncrementID = &o, o.IncrementID
+	c.ref.IncrementID = c.order.IncrementID
 	var problems []Problem
-	add := func(pointer, format string, args ...any) {
-		problems = append(problems, Problem{"/order" + pointer, fmt.Sprintf(format, args...)})
+	if e.Invoice != nil && e.Invoice.OrderIncrementID != "" && e.Invoice.OrderIncrementID != c.order.IncrementID {
+		problems = append(problems, Problem{"/invoice/order_increment_id",
+			fmt.Sprintf("is %q, but the order that came with it is %q", e.Invoice.OrderIncrementID, c.order.IncrementID)})
 	}
+	problems = append(problems, checkFields(c.order)...)
+	return append(problems, checkTotals(c, refuseBadTotals)...)
+}
+
+// checkOrderNamed is for an invoice that names its order instead of bringing it.
+func checkOrderNamed(c *checked) []Problem {
+	c.event.Order = nil
+	if invoice := c.event.Invoice; c.event.Type == event.InvoiceCreated && invoice != nil {
+		c.ref.IncrementID = invoice.OrderIncrementID
+	}
+	if c.ref.IncrementID == "" {
+		return []Problem{{"/order", "is required; an invoice of an order sent before may name it in invoice.order_increment_id instead"}}
+	}
+	if err := domain.ValidateIncrementID(c.ref.IncrementID); err != nil {
+		return []Problem{{"/invoice/order_increment_id", err.Error()}}
+	}
+	return nil
+}
+
+func checkFields(o *domain.Order) []Problem {
+	var problems []Problem
+	add := func(pointer, detail string) { problems = append(problems, Problem{"/order" + pointer, detail}) }
 	if err := domain.ValidateIncrementID(o.IncrementID); err != nil {
-		add("/order_increment_id", "%s", err)
+		add("/order_increment_id", err.Error())
 	}
 	if len(o.Items) == 0 {
 		add("/items", "is empty; an order has at least one item")
@@ -120,34 +150,40 @@ func checkOrder(c *checked, refuseBadTotals bool) []Problem {
 			add(fmt.Sprintf("/items/%d/qty", i), "is required")
 		}
 	}
-	if o.Totals.GrandTotal.IsZero() {
-		add("/totals/grand_total", "is required")
-	} else if err := o.Totals.CheckTotals(); err != nil {
-		if refuseBadTotals {
-			add("/totals", "%s", err)
-		} else {
-			c.warnings = append(c.warnings, err.Error())
-		}
-	}
-	for pointer, date := range map[string]string{"/created_at": o.CreatedAt, "/updated_at": o.UpdatedAt} {
-		if _, err := domain.ParseTime(date); date != "" && err != nil {
-			add(pointer, "%s", err)
+	for _, date := range []struct{ pointer, text string }{{"/created_at", o.CreatedAt}, {"/updated_at", o.UpdatedAt}} {
+		if _, err := domain.ParseTime(date.text); date.text != "" && err != nil {
+			add(date.pointer, err.Error())
 		}
 	}
 	return problems
 }
 
-// problem places a decoder's error.
-func problem(base string, err error) Problem {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		pointer := base
-		if wrongType.Field != "" {
-			pointer += "/" + strings.ReplaceAll(wrongType.Field, ".", "/")
-		}
-		return Problem{pointer, fmt.Sprintf("is a JSON %s, which does not fit here", wrongType.Value)}
+func checkTotals(c *checked, refuse bool) []Problem {
+	if c.order.Totals.GrandTotal.IsZero() {
+		return []Problem{{"/order/totals/grand_total", "is required"}}
 	}
-	return Problem{base, err.Error()}
+	err := c.order.Totals.CheckTotals()
+	switch {
+	case err == nil:
+		return nil
+	case refuse:
+		return []Problem{{"/order/totals", err.Error()}}
+	default:
+		c.warnings = append(c.warnings, err.Error())
+		return nil
+	}
+}
+
+// decode reads raw into v and says of everything that does not fit where it stands.
+func decode(base string, raw []byte, v any) []Problem {
+	err := json.Unmarshal(raw, v)
+	if err == nil {
+		return nil
+	}
+	if problems := misfits(base, raw, reflect.TypeOf(v)); len(problems) > 0 {
+		return problems
+	}
+	return []Problem{{base, err.Error()}} // a name in other letters, or one given twice
 }
 
 const maxDepth = 64
@@ -160,7 +196,7 @@ func checkText(raw []byte) []Problem {
 	w := textWalker{dec: json.NewDecoder(bytes.NewReader(raw)), raw: raw}
 	w.dec.UseNumber()
 	if err := w.value("", 0); err != nil {
-		return []Problem{{"", "the event is not valid JSON: " + err.Error()}}
+		return []Problem{{"", "the event " + err.Error()}}
 	}
 	return w.problems
 }
@@ -173,12 +209,12 @@ type textWalker struct {
 
 func (w *textWalker) value(pointer string, depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("it is nested deeper than %d levels", maxDepth)
+		return fmt.Errorf("is nested deeper than %d levels", maxDepth)
 	}
 	start := w.dec.InputOffset()
 	token, err := w.dec.Token()
 	if err != nil {
-		return err
+		return fmt.Errorf("is not valid JSON: %w", err)
 	}
 	switch token := token.(type) {
 	case json.Delim:
@@ -196,7 +232,7 @@ func (w *textWalker) children(open json.Delim, pointer string, depth int) error 
 			start := w.dec.InputOffset()
 			name, err := w.dec.Token()
 			if err != nil {
-				return err
+				return fmt.Errorf("is not valid JSON: %w", err)
 			}
 			child = pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(fmt.Sprint(name))
 			w.text(child, w.raw[start:w.dec.InputOffset()])
@@ -205,8 +241,10 @@ func (w *textWalker) children(open json.Delim, pointer string, depth int) error 
 			return err
 		}
 	}
-	_, err := w.dec.Token()
-	return err
+	if _, err := w.dec.Token(); err != nil {
+		return fmt.Errorf("is not valid JSON: %w", err)
+	}
+	return nil
 }
 
 // text looks at the escapes of one JSON string as it was written; decoding would replace a lone surrogate silently.

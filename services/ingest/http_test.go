@@ -1,0 +1,227 @@
+package ingest
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/mux"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// publisher is a shop that posts events to the handler, and a page that records what it is answered.
+type publisher struct {
+	*problemtest.Recorder
+	t    *testing.T
+	pool *pgxpool.Pool
+}
+
+func setup(t *testing.T, name string, change func(*setting.Settings)) *publisher {
+	t.Helper()
+	s := setting.Defaults()
+	if change != nil {
+		change(&s)
+	}
+	pool := testkit.Postgres(t).Pool
+	return &publisher{Recorder: problemtest.New(t, name, serve(t, pool, s)), t: t, pool: pool}
+}
+
+func serve(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	router := mux.NewRouter().UseEncodedPath()
+	for _, r := range routes(accept.New(pool, setting.Fixed(s), log), log) {
+		router.Handle(r.Path, r.Handler).Methods(r.Method)
+	}
+	return router
+}
+
+func (p *publisher) post(body string) {
+	p.t.Helper()
+	p.postAs("application/json", body)
+}
+
+func (p *publisher) postAs(contentType, body string) {
+	p.t.Helper()
+	p.Do(problemtest.Request{
+		Method: http.MethodPost, Path: "/rest/V1/erpconnector/events", Header: []string{"Content-Type", contentType}, Body: body,
+	})
+}
+
+// outbox notes what waits for the relay.
+func (p *publisher) outbox() {
+	p.t.Helper()
+	rows, err := p.pool.Query(p.t.Context(), `SELECT topic || ' ' || key FROM erp_outbox ORDER BY id`)
+	require.NoError(p.t, err)
+	waiting, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(p.t, err)
+	if len(waiting) == 0 {
+		waiting = []string{"nothing"}
+	}
+	p.Note("in the outbox: %s", strings.Join(waiting, ", "))
+}
+
+const order = `{"order_increment_id": "%s", "order_id": 123, "currency": "EUR", "customer_email": "john@example.com",
+  "items": [{"item_id": 1, "sku": "PROD-001", "name": "Größe <L> & more", "qty": "2", "price": "99.99", "row_total": "199.98"}],
+  "totals": {"subtotal": "199.98", "tax": "20.00", "shipping": "10.00", "discount": "0.00", "grand_total": "229.98"},
+  "created_at": "2024-01-15 10:00:00"}`
+
+func placed(eventID, incrementID string) string {
+	return fmt.Sprintf(`{"event_id": "%s", "type": "order.placed", "order": `+order+`}`, eventID, incrementID)
+}
+
+func invoice(eventID, incrementID string) string {
+	return fmt.Sprintf(`{"event_id": "%s", "type": "invoice.created", "invoice": {"increment_id": "000000045"}, "order": `+order+`}`,
+		eventID, incrementID)
+}
+
+// invoiceOf names its order instead of bringing it.
+func invoiceOf(eventID, incrementID string) string {
+	return fmt.Sprintf(`{"event_id": "%s", "type": "invoice.created", "invoice": {"increment_id": "000000045", "order_increment_id": "%s"}}`,
+		eventID, incrementID)
+}
+
+func batch(events ...string) string { return "[" + strings.Join(events, ",\n ") + "]" }
+
+// badTotals do not add up.
+func badTotals(event string) string {
+	return strings.Replace(event, `"tax": "20.00"`, `"tax": "19.99"`, 1)
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	refuseBadTotals := func(s *setting.Settings) { s.RefuseBadTotals = true }
+	disabled := func(s *setting.Settings) { s.Enabled = false }
+	forTheCron := func(s *setting.Settings) { s.ImmediateSync = false }
+	tests := []struct {
+		name   string
+		change func(*setting.Settings)
+		story  func(p *publisher)
+	}{
+		{name: "invoice_accepted", story: func(p *publisher) { p.post(invoice("e1", "000000123")) }},
+		{name: "order_placed_starts_no_sync", story: func(p *publisher) { p.post(placed("e1", "000000123")) }},
+		{name: "duplicate", story: func(p *publisher) {
+			p.post(invoice("e1", "000000123"))
+			p.Note("the same with other white space")
+			p.post(strings.ReplaceAll(invoice("e1", "000000123"), "\n", ""))
+		}},
+		{name: "duplicate_that_differs", story: func(p *publisher) {
+			p.post(invoice("e1", "000000123"))
+			p.post(strings.Replace(invoice("e1", "000000123"), "99.99", "99.98", 1))
+		}},
+		{name: "batch_with_accepted_refused_and_duplicate", story: func(p *publisher) {
+			p.post(batch(invoice("e1", "000000123"), `{"event_id": "e2", "type": "order.deleted"}`, invoice("e1", "000000123"),
+				`"not an object"`, placed("e3", "000000124")))
+		}},
+		{name: "invoice_without_order_of_a_known_one", story: func(p *publisher) {
+			p.post(placed("e1", "000000123"))
+			p.post(invoiceOf("e2", "000000123"))
+		}},
+		{name: "invoice_without_order_of_an_unknown_one", story: func(p *publisher) {
+			p.post(invoiceOf("e1", "000000123"))
+			p.Note("the order comes first in the same batch")
+			p.post(batch(placed("e2", "000000124"), invoiceOf("e3", "000000124")))
+		}},
+		{name: "two_sources_with_the_same_number", story: func(p *publisher) {
+			p.post(invoice("e1", "000000123"))
+			p.post(strings.Replace(invoice("e1", "000000123"), `"type"`, `"source": "shop-b", "type"`, 1))
+		}},
+		{name: "an_increment_id_with_slash_and_percent", story: func(p *publisher) { p.post(invoice("e1", "A/1%2")) }},
+		{name: "second_invoice_of_an_order_already_requested", story: func(p *publisher) {
+			p.post(invoice("e1", "000000123"))
+			p.post(invoice("e2", "000000123"))
+		}},
+		{name: "connector_disabled", change: disabled, story: func(p *publisher) { p.post(invoice("e1", "000000123")) }},
+		{name: "held_for_the_cron", change: forTheCron, story: func(p *publisher) { p.post(invoice("e1", "000000123")) }},
+		{name: "totals_that_do_not_add_up_are_warned_of", story: func(p *publisher) { p.post(badTotals(invoice("e1", "000000123"))) }},
+		{name: "totals_that_do_not_add_up_are_refused", change: refuseBadTotals, story: func(p *publisher) {
+			p.post(badTotals(invoice("e1", "000000123")))
+		}},
+		{name: "not_declared_as_json", story: func(p *publisher) {
+			p.postAs("text/xml", "<event/>")
+			p.postAs("", placed("e1", "000000123"))
+			p.Note("a suffix of +json will do")
+			p.postAs("application/cloudevents+json; charset=utf-8", placed("e1", "000000123"))
+		}},
+		{name: "not_json", story: func(p *publisher) {
+			p.post(`{"event_id": "e1",}`)
+			p.post("[" + placed("e1", "000000123") + ", {]")
+			p.post(placed("e1", "000000123") + " and more")
+			p.post("")
+		}},
+		{name: "event_too_large", story: func(p *publisher) {
+			p.post(padded(event.MaxEventBytes + 1))
+			p.Note("in a batch it spoils no other")
+			p.post(batch(padded(event.MaxEventBytes+1), placed("e1", "000000123")))
+			p.Note("one byte less is taken")
+			p.post(padded(event.MaxEventBytes))
+		}},
+		{name: "body_too_large", story: func(p *publisher) { p.post(padded(maxBodyBytes + 1)) }},
+		{name: "batch_too_large", story: func(p *publisher) { p.post("[" + strings.Repeat("{},", maxBatch) + "{}]") }},
+		{name: "empty_batch", story: func(p *publisher) { p.post(" [] ") }},
+		{name: "several_errors_at_once", story: severalErrors},
+		{name: "text_that_cannot_be_stored", story: func(p *publisher) {
+			p.post(placed(`a\u0000b`, "000000123"))
+			p.post(placed("e1", `\uD83D`))
+			p.post(strings.Replace(placed("e1", "000000123"), "Größe", "Gr\xf6\xdfe", 1))
+			p.post(batch(placed(`\udc00`, "000000123"), placed("e2", `000000123`), placed("e3", `\ud83d\u0000`)))
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := setup(t, test.name, test.change)
+			test.story(p)
+			p.outbox()
+		})
+	}
+}
+
+func severalErrors(p *publisher) {
+	p.post(`{"type": "order.deleted", "source": "Shop B", "occurred_at": "yesterday",
+ "order": {"order_increment_id": "", "items": [{"sku": "A", "qty": 1}, {"name": "no sku, no qty"}], "created_at": "15.1.2024", "updated_at": "x"}}`)
+	p.Note("each value that does not fit says where it stands")
+	p.post(`{"event_id": "e1", "type": "order.placed", "order": {"order_increment_id": 123, "is_virtual": "no",
+ "items": [{"sku": "A", "qty": "two"}, {"sku": "B", "qty": 1, "price": 123456789012345}, "C"],
+ "totals": {"grand_total": "1,50"}, "billing_address": {"street": "Main Street 1"}}}`)
+	p.post(`{"event_id": 1, "type": "invoice.created", "invoice": {"increment_id": 45}, "order": []}`)
+	p.Note("an invoice without its number, for another order than the one that came with it")
+	p.post(strings.Replace(invoice("e1", "000000123"), `"increment_id": "000000045"`, `"order_increment_id": "000000124"`, 1))
+}
+
+// padded is an event of that many bytes.
+func padded(size int) string {
+	start := strings.Replace(placed("padded", "000000125"), `"order_id"`, `"padding": "`, 1)
+	head, tail, _ := strings.Cut(start, `"padding": "`)
+	head += `"padding": "`
+	tail = `", "order_id"` + tail
+	return head + strings.Repeat("x", size-len(head)-len(tail)) + tail
+}
+
+func TestNothingIsAcceptedWhilePostgresIsAway(t *testing.T) {
+	t.Parallel()
+	unreachable, err := pgxpool.New(t.Context(), "postgres://127.0.0.1:1/nowhere?connect_timeout=1")
+	require.NoError(t, err)
+	t.Cleanup(unreachable.Close)
+	ended := testkit.Postgres(t).Pool
+	ended.Close()
+	for name, pool := range map[string]*pgxpool.Pool{"unreachable": unreachable, "ended": ended} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &publisher{t: t, pool: pool, Recorder: problemtest.New(t, "postgres_away", serve(t, pool, setting.Defaults()))}
+			p.post(invoice("e1", "000000123"))
+			p.Note("what is refused is told all the same")
+			p.post(batch(`{}`))
+		})
+	}
+}
