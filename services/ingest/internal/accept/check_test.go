@@ -1,0 +1,248 @@
+package accept
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// change is a path into an event and the JSON to put there; an empty value takes the field away.
+type change map[string]string
+
+const goodEvent = `{
+	"event_id": "e1", "type": "invoice.created", "occurred_at": "2024-01-15T10:30:00Z",
+	"invoice": {"increment_id": "000000045", "grand_total": "229.98"},
+	"order": {
+		"order_increment_id": "000000123", "order_id": 123,
+		"items": [{"item_id": 1, "sku": "A", "name": "a", "qty": "2", "price": 99.99, "row_total": 199.98}],
+		"totals": {"subtotal": 199.98, "tax": 20.00, "shipping": 10, "discount": 0, "grand_total": "229.98"},
+		"created_at": "2024-01-15 10:00:00", "updated_at": "2024-01-15T10:00:00+02:00"
+	}}`
+
+// eventWith is the good event with changes.
+func eventWith(t testing.TB, changes change) []byte {
+	t.Helper()
+	var root any
+	require.NoError(t, json.Unmarshal([]byte(goodEvent), &root))
+	for path, value := range changes {
+		parts := strings.Split(path, ".")
+		parent, last := root, parts[len(parts)-1]
+		for _, part := range parts[:len(parts)-1] {
+			if list, ok := parent.([]any); ok {
+				require.Equal(t, "0", part)
+				parent = list[0]
+				continue
+			}
+			parent = parent.(map[string]any)[part] //nolint:forcetypeassert // a test
+		}
+		fields := parent.(map[string]any) //nolint:forcetypeassert // a test
+		if delete(fields, last); value != "" {
+			fields[last] = json.RawMessage(value)
+		}
+	}
+	raw, err := json.Marshal(root)
+	require.NoError(t, err)
+	return raw
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	const notATime = `"soon" is not a time: give RFC 3339 (2024-01-15T10:30:00Z) or 2024-01-15 10:30:00 in UTC`
+	const tooLong = "an amount has at most 14 digits before and 8 after the point"
+	const orderRequired = "is required; an invoice of an order sent before may name it in invoice.order_increment_id instead"
+	tests := map[string]struct {
+		changes  change
+		want     []Problem
+		warnings []string
+	}{
+		"a_good_event":                        {},
+		"an_unknown_field_is_kept":            {changes: change{"order.gift_message": `{"to": "Ann"}`}},
+		"other_shops_have_names":              {changes: change{"source": `"shop-b.example_1"`}},
+		"an_order_without_number_of_its_own":  {changes: change{"order.order_id": ""}},
+		"a_null_means_it_was_left_out":        {changes: change{"source": `null`, "occurred_at": `null`, "order.customer_email": `null`}},
+		"an_emoji_is_two_surrogates":          {changes: change{"order.customer_lastname": `"\ud83d\ude00 \\u0000 \\ud800"`}},
+		"a_discount_may_have_either_sign":     {changes: change{"order.totals.discount": `-5`, "order.totals.subtotal": `"204.98"`}},
+		"a_gift_card_is_a_signed_adjustment":  {changes: change{"order.totals.adjustments": `[{"code": "gift", "amount": "-29.98"}]`, "order.totals.grand_total": `200`}},
+		"an_invoice_may_name_a_known_order":   {changes: change{"order": "", "invoice.order_increment_id": `"000000123"`}},
+		"an_invoice_may_name_its_order_twice": {changes: change{"invoice.order_increment_id": `"000000123"`}},
+		"totals_that_do_not_add_up_are_warned_of": {
+			changes:  change{"order.totals.tax": `"19.99"`},
+			warnings: []string{"the totals add up to 229.97000000, but grand_total is 229.98"},
+		},
+		"no_event_id": {
+			changes: change{"event_id": ""},
+			want:    []Problem{{"/event_id", "is required: an id that stays the same when the event is sent again"}},
+		},
+		"an_event_id_too_long": {
+			changes: change{"event_id": `"` + strings.Repeat("ü", 128) + `"`},
+			want:    []Problem{{"/event_id", "has 256 bytes; at most 255 are taken"}},
+		},
+		"an_unknown_type": {
+			changes: change{"type": `"order.deleted"`},
+			want:    []Problem{{"/type", `is "order.deleted"; it must be order.placed, order.updated or invoice.created`}},
+		},
+		"a_source_that_cannot_be_a_path": {
+			changes: change{"source": `"a/b"`},
+			want:    []Problem{{"/source", `source "a/b" must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-'`}},
+		},
+		"a_date_that_is_none": {
+			changes: change{"occurred_at": `"soon"`, "order.created_at": `"soon"`, "order.updated_at": `"soon"`},
+			want:    []Problem{{"/occurred_at", notATime}, {"/order/created_at", notATime}, {"/order/updated_at", notATime}},
+		},
+		"an_invoice_without_number": {
+			changes: change{"invoice.increment_id": ""},
+			want:    []Problem{{"/invoice/increment_id", "is required for invoice.created"}},
+		},
+		"an_order_event_without_order": {
+			changes: change{"type": `"order.placed"`, "order": "", "invoice.order_increment_id": `"000000123"`},
+			want:    []Problem{{"/order", orderRequired}},
+		},
+		"an_invoice_that_names_no_order": {
+			changes: change{"order": `null`},
+			want:    []Problem{{"/order", orderRequired}},
+		},
+		"an_invoice_that_names_no_possible_order": {
+			changes: change{"order": "", "invoice.order_increment_id": `"1\n2"`},
+			want:    []Problem{{"/invoice/order_increment_id", "order_increment_id must be printable text"}},
+		},
+		"an_invoice_of_one_order_with_another": {
+			changes: change{"invoice.order_increment_id": `"000000124"`},
+			want:    []Problem{{"/invoice/order_increment_id", `is "000000124", but the order that came with it is "000000123"`}},
+		},
+		"an_order_without_items": {
+			changes: change{"order.items": `[]`},
+			want:    []Problem{{"/order/items", "is empty; an order has at least one item"}},
+		},
+		"items_without_what_the_erp_needs": {
+			changes: change{"order.items": `[{"sku": "A", "qty": 1}, {}, null]`},
+			want: []Problem{
+				{"/order/items/1/sku", "is required"}, {"/order/items/1/qty", "is required"},
+				{"/order/items/2/sku", "is required"}, {"/order/items/2/qty", "is required"},
+			},
+		},
+		"no_grand_total": {
+			changes: change{"order.totals": `{}`},
+			want:    []Problem{{"/order/totals/grand_total", "is required"}},
+		},
+		"amounts_that_are_none": {
+			changes: change{
+				"order.items.0.qty": `"two"`, "order.items.0.price": `[1]`, "order.totals.adjustments": `[{"amount": 1}, {"amount": 1e15}]`,
+				"order.totals.grand_total": `"0.123456789"`,
+			},
+			want: []Problem{
+				{"/order/items/0/qty", `"two" is not a decimal number`}, {"/order/items/0/price", `"[1]" is not a decimal number`},
+				{"/order/totals/adjustments/1/amount", tooLong}, {"/order/totals/grand_total", tooLong},
+			},
+		},
+		"values_of_another_type": {
+			changes: change{"order.order_id": `"123"`, "order.is_virtual": `1`, "order.billing_address": `{"street": ["a", 1]}`, "order.items.0.item_id": `1.5`},
+			want: []Problem{
+				{"/order/order_id", "is a JSON string; it must be a whole number"},
+				{"/order/is_virtual", "is a JSON number; it must be true or false"},
+				{"/order/items/0/item_id", "is a JSON number 1.5; it must be a whole number"},
+				{"/order/billing_address/street/1", "is a JSON number; it must be a string"},
+			},
+		},
+		"an_envelope_of_another_type": {
+			changes: change{"event_id": `7`, "invoice": `"000000045"`},
+			want: []Problem{
+				{"/event_id", "is a JSON number; it must be a string"}, {"/invoice", "is a JSON string; it must be an object"},
+			},
+		},
+		"u0000_wherever_it_stands": {
+			changes: change{"order.note": `["a", {"b/~": "\u0000"}]`, "order.customer_email": `"\u0000"`},
+			want: []Problem{
+				{"/order/customer_email", "contains U+0000, which cannot be stored; remove it"},
+				{"/order/note/1/b~1~0", "contains U+0000, which cannot be stored; remove it"},
+			},
+		},
+		"half_a_character": {
+			changes: change{"order.customer_lastname": `"\ud83dx"`, "order.customer_firstname": `"\uDE00\uD83D"`, "order.customer_email": `"\ud83d\u0041"`},
+			want: []Problem{
+				{"/order/customer_email", `contains the lone surrogate \ud83d; send whole characters`},
+				{"/order/customer_firstname", `contains the lone surrogate \ude00; send whole characters`},
+				{"/order/customer_lastname", `contains the lone surrogate \ud83d; send whole characters`},
+			},
+		},
+		"nested_deeper_than_anybody_means_to": {
+			changes: change{"order.note": strings.Repeat("[", 70) + strings.Repeat("]", 70)},
+			want:    []Problem{{"", "the event is nested deeper than 64 levels"}},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, problems := check(eventWith(t, test.changes), false)
+			require.Equal(t, test.want, problems)
+			require.Equal(t, test.warnings, got.warnings)
+		})
+	}
+}
+
+func TestCheckOfWhatIsNoEvent(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		`[]`:                       "is a JSON array; it must be an object",
+		`{"a": 1`:                  "the event is not valid JSON: EOF",
+		`{"a": 1} {}`:              "invalid character '{' after top-level value",
+		"{\"a\": \"\xff\"}":        "the event is not valid UTF-8",
+		strings.Repeat(" ", 2e6):   fmt.Sprintf("the event has 2000000 bytes; at most %d are taken", event.MaxEventBytes),
+		`{"EVENT_ID": {"a": "b"}}`: "json: cannot unmarshal object into Go struct field Commerce.event_id of type string",
+	} {
+		_, problems := check([]byte(raw), false)
+		require.Equal(t, []Problem{{"", want}}, problems, "%.40s", raw)
+	}
+}
+
+func TestCheckRefusesTotalsThatDoNotAddUpWhereTheSettingSaysSo(t *testing.T) {
+	t.Parallel()
+	_, problems := check(eventWith(t, change{"order.totals.grand_total": `230`}), true)
+	require.Equal(t, []Problem{{"/order/totals", "the totals add up to 229.98000000, but grand_total is 230"}}, problems)
+}
+
+// FuzzCheck: whatever comes in, check answers; and what it lets through, Postgres can keep.
+func FuzzCheck(f *testing.F) {
+	f.Add([]byte(goodEvent))
+	f.Add([]byte(`{"event_id":"e","type":"order.placed","order":{"order_increment_id":"a/b%","items":[{"sku":"\ud83d\ude00","qty":1e2}],"totals":{"grand_total":"-0.5"}}}`))
+	f.Add([]byte(`{"event_id":"\ud800","order":{"\u0000":"\\u0000"}}`))
+	f.Add([]byte(`{"event_id":"\u00","invoice":null,"order":[{"\udbff\udfff":"\uDC00"}]}`))
+	f.Add([]byte("{\"event_id\":\"\xed\xa0\x80\"}"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, problems := check(raw, false)
+		if len(problems) > 0 {
+			return
+		}
+		require.NoError(t, c.ref.Validate())
+		require.NotEmpty(t, c.event.EventID)
+		require.True(t, json.Valid(c.body))
+		require.True(t, utf8.Valid(c.body))
+		if c.order != nil {
+			require.True(t, json.Valid(c.event.Order))
+		}
+		replaced := strings.Contains(string(raw), "\uFFFD") || strings.Contains(strings.ToLower(string(raw)), `\ufffd`)
+		eachString(t, c.body, func(s string) {
+			require.NotContains(t, s, "\x00")
+			require.True(t, replaced || !strings.Contains(s, "\uFFFD"), "a lone surrogate is decoded as U+FFFD: %q", s)
+		})
+	})
+}
+
+// eachString visits every key and string of the JSON, decoded.
+func eachString(t *testing.T, body []byte, visit func(string)) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(string(body)))
+	dec.UseNumber()
+	for dec.More() {
+		token, err := dec.Token()
+		require.NoError(t, err)
+		if s, ok := token.(string); ok {
+			visit(s)
+		}
+	}
+}
