@@ -22,7 +22,7 @@ type Sync struct {
 
 // Response is the ERP's answer, or a callback's body.
 type Response struct {
-	Status    int               `json:"status"` // HTTP status; 0: no answer
+	Status    int               `json:"status"` // HTTP status; 0 in a callback, which has none
 	Headers   map[string]string `json:"headers,omitempty"`
 	Body      string            `json:"body"`                // at most domain.MaxResponseBytes
 	Truncated bool              `json:"truncated,omitempty"` // the body was longer
