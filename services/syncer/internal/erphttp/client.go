@@ -83,12 +83,15 @@ type Reply struct {
 // Send posts the payload to {base}/orders/sync and reads the answer, all within the timeout of the settings.
 func (c *Client) Send(ctx context.Context, r Request) Reply {
 	s := c.cfg.Settings.Current()
+	if s.ErpBaseURL == "" {
+		return failure(domain.ErrorNetwork, "ERP_BASE_URL is not set: no call was made")
+	}
 	target := strings.TrimRight(s.ErpBaseURL, "/") + "/orders/sync"
 	call, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
 	req, err := c.request(call, target, r)
 	if err != nil {
-		return failure(domain.ErrorNetwork, fmt.Sprintf("ERP_BASE_URL cannot be called: %s", err))
+		return failure(domain.ErrorNetwork, fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -142,11 +145,17 @@ func (c *Client) noAnswer(ctx, call context.Context, target string, timeout time
 	case call.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
 		return failure(domain.ErrorTimeout, fmt.Sprintf("no answer from %s within %s; the ERP may have booked the order, the next attempt carries the same key", target, timeout))
 	}
+	return failure(domain.ErrorNetwork,
+		fmt.Sprintf("no answer from %s: %s; check that the ERP is up and ERP_BASE_URL names it", target, withoutURL(err)))
+}
+
+// withoutURL takes the URL out of net/http's errors, as it may hold a password.
+func withoutURL(err error) error {
 	var urlErr *url.Error
 	if errors.As(err, &urlErr) {
-		err = urlErr.Err
+		return urlErr.Err
 	}
-	return failure(domain.ErrorNetwork, fmt.Sprintf("no answer from %s: %s; check that the ERP is up and ERP_BASE_URL names it", target, err))
+	return err
 }
 
 func failure(code domain.ErrorCode, cause string) Reply {
