@@ -83,6 +83,9 @@ func New(p Params) *Delayer {
 
 // Run works until ctx ends.
 func (d *Delayer) Run(ctx context.Context) error {
+	if err := d.fence(ctx); err != nil {
+		return nil //nolint:nilerr // ctx ended before Kafka answered
+	}
 	var err error
 	d.consumer, err = kafka.NewGroupConsumer(d.cfg, kafka.Consumer{
 		Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer),
@@ -99,6 +102,24 @@ func (d *Delayer) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fence ends what a killed holder of the slot left open, as an open transaction hides all later records of its
+// partitions from readers. Without Kafka it tries until ctx ends.
+func (d *Delayer) fence(ctx context.Context) error {
+	for {
+		open, cancel := context.WithTimeout(ctx, commitWithin)
+		err := d.producer.Open(open)
+		cancel()
+		d.report(err)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(retryAfter):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // runOnce waits for records or for the next one to be ready, and hops all that are.

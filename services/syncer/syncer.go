@@ -135,6 +135,7 @@ func (s *Syncer) connect(ctx context.Context) error {
 	}
 	s.intents = intents
 	s.producer = kafka.NewTxnProducer(s.cfg, s.slotID)
+	s.fence(ctx)
 	s.consumer, err = kafka.NewGroupConsumer(s.cfg, kafka.Consumer{
 		Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer),
 		OnAssigned: s.assigned, OnRevoked: s.revoked, OnLost: s.lost,
@@ -144,6 +145,21 @@ func (s *Syncer) connect(ctx context.Context) error {
 		return fmt.Errorf("syncer: joining its group: %w", err)
 	}
 	return nil
+}
+
+// fence ends what a killed holder of the slot left open, as an open transaction hides all later records of its
+// partitions from readers. Without Kafka it tries until ctx ends.
+func (s *Syncer) fence(ctx context.Context) {
+	wait := backoff{first: 20 * time.Millisecond, most: time.Second}
+	for {
+		open, cancel := context.WithTimeout(ctx, commitWithin)
+		err := s.producer.Open(open)
+		cancel()
+		s.kafkaDown.report(s.log, err)
+		if err == nil || !wait.sleep(ctx) {
+			return
+		}
+	}
 }
 
 func (s *Syncer) poll(ctx context.Context) error {

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/erpconnector/erpconnector/shared/crash"
 )
 
 // transactionTimeout is when the broker aborts an open transaction: well above the slowest commit, and the fallback
@@ -38,8 +40,9 @@ type Batch struct {
 // failed is closed, and a new one, fenced anew, takes its place at the next use: no error of a transaction is worth
 // telling apart by its code, as time-out and fencing look alike.
 type TxnProducer struct {
-	cfg Config
-	id  string
+	cfg  Config
+	name string
+	id   string // the name with the prefix
 
 	mu     sync.Mutex
 	client *kgo.Client
@@ -48,7 +51,7 @@ type TxnProducer struct {
 // NewTxnProducer prepares a producer; it connects at the first use. The id carries no prefix. Whoever uses it must hold
 // it exclusively (a slot), as a second user fences the first.
 func NewTxnProducer(cfg Config, transactionalID string) *TxnProducer {
-	return &TxnProducer{cfg: cfg, id: cfg.Prefix + transactionalID}
+	return &TxnProducer{cfg: cfg, name: transactionalID, id: cfg.Prefix + transactionalID}
 }
 
 // Open connects and fences: when it returns nil, no transaction of a former holder of the id is open.
@@ -101,6 +104,7 @@ func (p *TxnProducer) commit(ctx context.Context, b Batch) error {
 		p.abort()
 		return fmt.Errorf("transaction of %s: %w", p.id, err)
 	}
+	crash.Point(p.name + ".produced")
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return fmt.Errorf("committing a transaction of %s: %w: %w", p.id, ErrCommitUnknown, err)
 	}

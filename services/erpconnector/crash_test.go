@@ -1,0 +1,360 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// crashPoints are the places between an effect and its commit, in the order of the flow; the count says which passing.
+var crashPoints = []string{
+	"accept.before_commit", "accept.after_commit",
+	"relay.read", "erpconnector-relay.produced", "relay.committed",
+	"syncer.before_send:4", "syncer.called:4", "syncer.before_commit", "syncer-0.produced", "syncer.committed",
+	"delayer.before_commit", "delayer-0.produced", "delayer.committed",
+	"projector.before_commit", "projector.after_commit",
+}
+
+// TestCrash kills the whole product at each point, starts it again, and asks: is anything lost, booked twice, ended
+// twice, or told differently by the table than by the log?
+func TestCrash(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "erpconnector")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashpoints", "-o", binary, ".")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+		for _, point := range crashPoints {
+			t.Run(point, func(t *testing.T) {
+				t.Parallel()
+				brokers := brokers
+				brokers.Prefix += strings.NewReplacer(":", "-").Replace(point) + "."
+				crashAt(t, newCrashCase(t, binary, brokers), point)
+			})
+		}
+	})
+}
+
+func crashAt(t *testing.T, c *crashCase, point string) {
+	t.Helper()
+	const orders = 12
+	var batch []any
+	for i := range orders {
+		order := fmt.Sprint(1000 + i)
+		batch = append(batch, invoice("e"+order, order))
+		if i%2 == 1 {
+			c.erp.Fail(mockerp.Fault{Order: order, Status: http.StatusServiceUnavailable, Times: 1})
+		}
+	}
+	first := c.run(point)
+	var published sync.WaitGroup
+	published.Go(func() { c.publish(batch) })
+	require.Equal(t, syscall.SIGKILL, first.ended(t), "the point %s was not passed", point)
+	c.run("")
+	published.Wait()
+	c.listening()
+	for _, e := range batch {
+		order := e.(map[string]any)["order"].(map[string]any)["order_increment_id"].(string) //nolint:forcetypeassert // made above
+		c.p.becomes(order, ended("success"))
+	}
+	require.Zero(t, c.erp.Stats().Doubles)
+	require.Equal(t, orders, c.erp.Stats().Bookings)
+	require.Zero(t, c.erp.Stats().Refused)
+	log := c.log(t)
+	require.Len(t, log, orders)
+	for order, facts := range log {
+		requireOneEnd(t, order, facts)
+	}
+	c.requireTableIsLog(t, log)
+}
+
+// requireOneEnd: each event and request once, each attempt's after_send once, one terminal event.
+func requireOneEnd(t *testing.T, order string, facts []logged) {
+	t.Helper()
+	seen := map[string]int{}
+	for _, f := range facts {
+		seen[f.id]++
+		switch f.topic {
+		case event.TopicSuccess, event.TopicFailed:
+			seen["terminal"]++
+		case event.TopicBeforeSend:
+			seen[f.id] = 1 // an intent may repeat
+		}
+	}
+	for id, n := range seen {
+		require.Equal(t, 1, n, "order %s: %s", order, id)
+	}
+	require.Equal(t, 1, seen["terminal"], "order %s", order)
+}
+
+// crashCase is a product in a process of its own, against servers and an ERP that outlive it.
+type crashCase struct {
+	p      *product
+	binary string
+	erp    *mockerp.ERP
+}
+
+func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase {
+	t.Helper()
+	cfg := configured(t, brokers)
+	erp := mockerp.New(mockerp.Options{APIKey: cfg.ErpAPIKey.Reveal(), Secret: cfg.ErpHMAC.Reveal()})
+	mux := http.NewServeMux()
+	mux.Handle("POST "+platform.BasePath+"/orders/sync", erp)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	cfg.Settings.ErpBaseURL = server.URL + platform.BasePath
+	return &crashCase{p: &product{t: t, cfg: cfg, base: "http://" + cfg.HTTPAddr}, binary: binary, erp: erp}
+}
+
+// listening waits until the product takes requests.
+func (c *crashCase) listening() {
+	c.p.t.Helper()
+	require.Eventually(c.p.t, func() bool {
+		conn, err := net.Dial("tcp", c.p.cfg.HTTPAddr) //nolint:noctx // answered at once on this machine
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// run starts the product; it dies with the test.
+func (c *crashCase) run(crashAt string) *process {
+	cfg, t := c.p.cfg, c.p.t
+	t.Helper()
+	cmd := exec.Command(c.binary, "run") //nolint:gosec,noctx // built by this test; ended by its cleanup
+	cmd.Env = append(os.Environ(),
+		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
+		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+cfg.HTTPAddr, "API_TOKEN="+cfg.APIToken.Reveal(),
+		"ERP_BASE_URL="+cfg.Settings.ErpBaseURL, "ERP_API_KEY="+cfg.ErpAPIKey.Reveal(), "ERP_HMAC_SECRET="+cfg.ErpHMAC.Reveal(),
+		"RETRY_BASE_DELAY=100ms", "ERPCONNECTOR_CRASH_AT="+crashAt,
+	)
+	cmd.Stderr = t.Output()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, cmd.Start())
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-p.done
+	})
+	return p
+}
+
+// ended is the signal that ended the process.
+func (p *process) ended(t *testing.T) syscall.Signal {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "the process did not die")
+	}
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(t, ok)
+	return status.Signal()
+}
+
+// publish sends the batch as a shop does: again, until an answer says that it was taken.
+func (c *crashCase) publish(batch []any) {
+	body, _ := json.Marshal(batch) // maps of strings always encode
+	ctx, cancel := context.WithTimeout(c.p.t.Context(), 60*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, c.p.base+platform.BasePath+"/events", strings.NewReader(string(body)))
+		req.Header.Set("Authorization", "Bearer token")
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		<-tick.C
+	}
+}
+
+// logged is one record of the log.
+type logged struct {
+	topic, id string
+	at        time.Time
+	value     event.Sync
+}
+
+// log is every committed record of the log, by order.
+func (c *crashCase) log(t *testing.T) map[string][]logged {
+	t.Helper()
+	prefix := c.p.cfg.TopicPrefix
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.p.cfg.KafkaBrokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords(),
+		kgo.ConsumeTopics(prefix+event.TopicSalesOrder, prefix+event.TopicRequested, prefix+event.TopicCallback, prefix+event.TopicBeforeSend,
+			prefix+event.TopicAfterSend, prefix+event.TopicSuccess, prefix+event.TopicFailed))
+	require.NoError(t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, client.GetConsumeTopics()...)
+	require.NoError(t, err)
+	left := 0
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left++
+		}
+	})
+	out := map[string][]logged{}
+	for left > 0 {
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, fetches.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			if end, _ := ends.Lookup(r.Topic, r.Partition); end.Offset == r.Offset+1 {
+				left--
+			}
+			if !r.Attrs.IsControl() {
+				out[string(r.Key)] = append(out[string(r.Key)], read(t, strings.TrimPrefix(r.Topic, prefix), r))
+			}
+		})
+	}
+	return out
+}
+
+func read(t *testing.T, topic string, r *kgo.Record) logged {
+	t.Helper()
+	l := logged{topic: topic}
+	for _, h := range r.Headers {
+		switch h.Key {
+		case event.HeaderID:
+			l.id = string(h.Value)
+		case event.HeaderTime:
+			at, err := time.Parse(time.RFC3339Nano, string(h.Value))
+			require.NoError(t, err)
+			l.at = domain.Time(at)
+		}
+	}
+	require.NotEmpty(t, l.id)
+	if topic != event.TopicSalesOrder {
+		v, err := event.DecodeSync(r.Value)
+		require.NoError(t, err)
+		l.value = v
+	}
+	return l
+}
+
+// tableRow is what the table says of an order; lists in words, so that a difference can be read.
+type tableRow struct {
+	Status, Error, Reference, Key, Payload, Response string
+	Attempts, Generation                             int
+	Version, AttemptVersion, ReferenceVersion        int64
+	LastAttempt, Next, Created, Updated              string
+}
+
+// requireTableIsLog folds the log anew and compares it with the table, field by field.
+func (c *crashCase) requireTableIsLog(t *testing.T, log map[string][]logged) {
+	t.Helper()
+	want := map[string]tableRow{}
+	for order, facts := range log {
+		var row *domain.Row
+		for _, f := range facts {
+			if f.topic == event.TopicSalesOrder {
+				continue
+			}
+			fact := domain.Fact{Sync: f.value.Sync, Time: f.at, Payload: f.value.Payload, Error: f.value.Error}
+			if f.value.Response != nil && f.topic != event.TopicCallback {
+				fact.Response = &f.value.Response.Body
+			}
+			next := domain.Fold(row, fact)
+			row = &next
+		}
+		want[order] = folded(*row)
+	}
+	conn, err := pgx.Connect(t.Context(), c.p.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	var got map[string]tableRow
+	caughtUp := func() bool { got = table(t, conn); return fmt.Sprint(got) == fmt.Sprint(want) }
+	deadline := time.Now().Add(15 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !caughtUp() && time.Now().Before(deadline) {
+		<-tick.C
+	}
+	require.Equal(t, want, got)
+}
+
+func folded(r domain.Row) tableRow {
+	return tableRow{
+		Status: string(r.Status), Error: deref(r.LastError), Reference: deref(r.ErpReference), Key: r.IdempotencyKey,
+		Payload: deref(r.Payload), Response: deref(r.Response), Attempts: r.Attempts, Generation: r.Generation,
+		Version: int64(r.Version.Version), AttemptVersion: int64(r.AttemptVersion.Version), ReferenceVersion: int64(r.ReferenceVersion.Version),
+		LastAttempt: stamp(r.LastAttemptAt), Next: stamp(r.NextAttemptAt), Created: stamp(&r.CreatedAt), Updated: stamp(&r.UpdatedAt),
+	}
+}
+
+func table(t *testing.T, conn *pgx.Conn) map[string]tableRow {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `
+		SELECT order_increment_id, status, coalesce(last_error, ''), coalesce(erp_reference, ''), idempotency_key, coalesce(payload, ''),
+			coalesce(response, ''), attempts, generation, version, attempt_version, reference_version, last_attempt_at, next_attempt_at,
+			created_at, updated_at
+		FROM vendor_erp_sync`)
+	require.NoError(t, err)
+	out := map[string]tableRow{}
+	var order string
+	var r tableRow
+	var last, next, created, updated *time.Time
+	_, err = pgx.ForEachRow(rows, []any{
+		&order, &r.Status, &r.Error, &r.Reference, &r.Key, &r.Payload, &r.Response, &r.Attempts, &r.Generation, &r.Version,
+		&r.AttemptVersion, &r.ReferenceVersion, &last, &next, &created, &updated,
+	}, func() error {
+		r.LastAttempt, r.Next, r.Created, r.Updated = stamp(last), stamp(next), stamp(created), stamp(updated)
+		out[order] = r
+		return nil
+	})
+	require.NoError(t, err)
+	return out
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func stamp(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
