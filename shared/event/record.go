@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -95,7 +96,7 @@ func (r Record) Due() (time.Time, error) {
 	return time.UnixMilli(ms).UTC(), nil
 }
 
-var traceparentPattern = regexp.MustCompile(`^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$`)
+var traceparentPattern = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
 
 // ChildTrace is a W3C traceparent of the same trace with a new parent id, or of a new, sampled trace when the parent is
 // empty or malformed.
@@ -103,8 +104,11 @@ func ChildTrace(parent string) string {
 	var random [24]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand's documentation
 	trace, flags := hex.EncodeToString(random[:16]), "01"
-	if m := traceparentPattern.FindStringSubmatch(parent); m != nil {
-		trace, flags = m[1], m[2]
+	if m := traceparentPattern.FindStringSubmatch(parent); m != nil && !zeros(m[1]) && !zeros(m[2]) {
+		trace, flags = m[1], m[3]
 	}
 	return "00-" + trace + "-" + hex.EncodeToString(random[16:]) + "-" + flags
 }
+
+// zeros is what makes an id invalid in W3C Trace Context, section 3.2.2.
+func zeros(id string) bool { return strings.Trim(id, "0") == "" }

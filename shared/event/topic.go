@@ -77,8 +77,8 @@ const (
 )
 
 // MaxRecordBytes is the max.message.bytes of every topic. It follows from MaxEventBytes: before_send carries the order
-// (1 MiB) and the payload as JSON text (at most 2 MiB, escaped at most doubled), after_send a response of 64 KiB (each
-// byte at most 6 when escaped).
+// (1 MiB) and the payload, which has fields the order may leave out (at most 3 times its length) and grows again as JSON
+// text (by a fifth); after_send carries a response of 64 KiB (each byte at most 6 when escaped). size_test.go measures.
 const MaxRecordBytes = 8 << 20
 
 // MaxEventBytes is the largest commerce event that is taken.
