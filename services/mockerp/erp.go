@@ -3,6 +3,7 @@
 package mockerp
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -39,12 +40,26 @@ type Fault struct {
 	Huge        bool          `json:"huge,omitempty"`         // booked, answered 200 with a body of 10 MB
 }
 
+// validate refuses what could not be played.
+func (f Fault) validate() error {
+	switch {
+	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
+		return fmt.Errorf("status %d is none that an ERP answers", f.Status)
+	case f.Rate < 0 || f.Rate > 1:
+		return fmt.Errorf("rate %v is not from 0 to 1", f.Rate)
+	case f.Times < 0 || f.Delay < 0:
+		return errors.New("times and delay are not negative")
+	}
+	return nil
+}
+
 // Stats are the ERP's counters.
 type Stats struct {
 	Calls    int `json:"calls"`
 	Bookings int `json:"bookings"` // keys booked
-	Doubles  int `json:"doubles"`  // orders booked under more than one key
+	Doubles  int `json:"doubles"`  // bookings of an order beyond its first
 	Refused  int `json:"refused"`  // bad signature, API key, idempotency key or payload
+	Faults   int `json:"faults"`   // calls that a fault hit
 }
 
 // Call is one call as it came.
@@ -55,6 +70,7 @@ type Call struct {
 	Header map[string]string `json:"headers"`
 	Body   string            `json:"body"`
 	Status int               `json:"status"` // 0: no answer was given
+	Fault  *Fault            `json:"fault,omitempty"`
 }
 
 const keepCalls = 10_000 // older calls are forgotten; the book is not
@@ -118,11 +134,10 @@ func (e *ERP) Calls(order string) []Call {
 	return out
 }
 
-type payload struct {
-	Source           string            `json:"source"`
-	OrderIncrementID string            `json:"order_increment_id"`
-	Items            []json.RawMessage `json:"items"`
-	Totals           map[string]any    `json:"totals"`
+// names is what of a payload books are kept by.
+type names struct {
+	Source           string `json:"source"`
+	OrderIncrementID string `json:"order_increment_id"`
 }
 
 const maxBody = 8 << 20
@@ -134,72 +149,94 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, errorBody("BODY", err.Error()))
 		return
 	}
-	var p payload
-	parseErr := json.Unmarshal(body, &p)
-	call := Call{At: time.Now(), Order: p.OrderIncrementID, Key: r.Header.Get("X-Idempotency-Key"), Body: string(body), Header: headers(r.Header)}
-	fault := e.fault(p.OrderIncrementID)
-	if !wait(r, fault.Delay) || fault.Hang {
-		if fault.Hang {
-			<-r.Context().Done()
-		}
-		e.note(call, 0, false)
+	var n names
+	_ = json.Unmarshal(body, &n) // check says what is wrong
+	call := Call{At: time.Now(), Order: n.OrderIncrementID, Key: r.Header.Get("X-Idempotency-Key"), Body: string(body), Header: headers(r.Header)}
+	fault, hit := e.fault(n.OrderIncrementID)
+	if hit {
+		call.Fault = &fault
+	}
+	if e.failsBefore(w, r, call, fault) {
 		return
 	}
+	if status, problem := e.check(r, body); problem != "" {
+		e.note(call, status, true)
+		answer(w, status, errorBody("REFUSED", problem))
+		return
+	}
+	status, reference := e.bookOrder(n, call.Key, body)
+	if status == http.StatusConflict {
+		e.note(call, status, false)
+		answer(w, status, errorBody("KEY_REUSED", "the idempotency key was used for another body"))
+		return
+	}
+	e.answerBooked(w, call, fault, status, reference)
+}
+
+// failsBefore plays the faults that keep the order from the book, and reports whether one did.
+func (e *ERP) failsBefore(w http.ResponseWriter, r *http.Request, call Call, fault Fault) bool {
+	arrived := wait(r, fault.Delay)
 	switch {
+	case fault.Hang:
+		<-r.Context().Done()
+		e.note(call, 0, false)
+	case !arrived:
+		e.note(call, 0, false)
 	case fault.ResetBefore:
 		e.note(call, 0, false)
 		reset(w)
-		return
 	case fault.Status != 0:
 		if fault.RetryAfter != "" {
 			w.Header().Set("Retry-After", fault.RetryAfter)
 		}
 		e.note(call, fault.Status, false)
 		answer(w, fault.Status, errorBody("FAULT", fmt.Sprintf("the mock ERP was told to answer %d", fault.Status)))
-		return
+	default:
+		return false
 	}
-	if status, problem := e.check(r, p, body, parseErr); problem != "" {
-		e.note(call, status, true)
-		answer(w, status, errorBody("REFUSED", problem))
-		return
-	}
-	status, reference := e.bookOrder(p, call.Key, body)
-	e.note(call, status, false)
+	return true
+}
+
+// answerBooked answers for an order in the book, or plays the faults that lose the answer.
+func (e *ERP) answerBooked(w http.ResponseWriter, call Call, fault Fault, status int, reference string) {
 	switch {
-	case status == http.StatusConflict:
-		answer(w, status, errorBody("KEY_REUSED", "the idempotency key was used for another body"))
 	case fault.ResetAfter:
+		e.note(call, 0, false)
 		reset(w)
 	case fault.BadJSON:
+		e.note(call, http.StatusOK, false)
 		w.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(w, `{"erp_reference": `)
 	case fault.Huge:
+		e.note(call, http.StatusOK, false)
 		w.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(w, `{"erp_reference":"`+reference+`","padding":"`+strings.Repeat("x", 10<<20)+`"}`)
 	default:
+		e.note(call, status, false)
 		answer(w, status, map[string]string{"erp_reference": reference, "status": "accepted"})
 	}
 }
 
-func (e *ERP) fault(order string) Fault {
+func (e *ERP) fault(order string) (_ Fault, hit bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, f := range e.faults {
 		if (f.Order != "" && f.Order != "*" && f.Order != order) || (f.Rate > 0 && rand.Float64() >= f.Rate) { //nolint:gosec // a mock
 			continue
 		}
-		hit := *f
+		played := *f
 		if f.Times > 0 {
 			if f.Times--; f.Times == 0 {
 				e.faults = append(e.faults[:i:i], e.faults[i+1:]...)
 			}
 		}
-		return hit
+		return played, true
 	}
-	return Fault{}
+	return Fault{}, false
 }
 
-func (e *ERP) check(r *http.Request, p payload, body []byte, parseErr error) (int, string) {
+// check is the status and the reason of a refusal; an empty reason means that the call is in order.
+func (e *ERP) check(r *http.Request, body []byte) (int, string) {
 	switch {
 	case e.opts.APIKey != "" && r.Header.Get("X-Api-Key") != e.opts.APIKey:
 		return http.StatusUnauthorized, "X-API-KEY is missing or wrong"
@@ -210,15 +247,16 @@ func (e *ERP) check(r *http.Request, p payload, body []byte, parseErr error) (in
 		return http.StatusUnauthorized, "Webhook-Signature is missing, wrong or too old"
 	case r.Header.Get("X-Idempotency-Key") == "":
 		return http.StatusBadRequest, "X-Idempotency-Key is missing"
-	case parseErr != nil:
-		return http.StatusBadRequest, parseErr.Error()
-	case p.OrderIncrementID == "" || len(p.Items) == 0 || p.Totals["grand_total"] == nil:
-		return http.StatusUnprocessableEntity, "order_increment_id, items and totals.grand_total are required"
+	case !json.Valid(body):
+		return http.StatusBadRequest, "the body is not JSON"
+	}
+	if problems := contract("", bytes.TrimSpace(body)); len(problems) > 0 {
+		return http.StatusUnprocessableEntity, strings.Join(problems, "; ")
 	}
 	return 0, ""
 }
 
-func (e *ERP) bookOrder(p payload, key string, body []byte) (int, string) {
+func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	digest := sha256.Sum256(body)
@@ -231,7 +269,7 @@ func (e *ERP) bookOrder(p payload, key string, body []byte) (int, string) {
 	e.stats.Bookings++
 	b := booking{reference: fmt.Sprintf("ERP-%d", e.stats.Bookings), digest: digest}
 	e.book[key] = b
-	order := p.Source + "/" + p.OrderIncrementID
+	order := n.Source + "/" + n.OrderIncrementID
 	if e.orders[order]++; e.orders[order] > 1 {
 		e.stats.Doubles++
 	}
@@ -243,6 +281,9 @@ func (e *ERP) note(c Call, status int, refused bool) {
 	defer e.mu.Unlock()
 	c.Status = status
 	e.stats.Calls++
+	if c.Fault != nil {
+		e.stats.Faults++
+	}
 	if refused {
 		e.stats.Refused++
 	}
@@ -269,12 +310,10 @@ func reset(w http.ResponseWriter) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	var tcp *net.TCPConn
-	if t, ok := conn.(*net.TCPConn); ok {
-		tcp = t
+	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
-	_ = errors.Join(conn.Close())
+	_ = conn.Close()
 }
 
 func headers(h http.Header) map[string]string {

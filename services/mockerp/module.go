@@ -2,6 +2,7 @@ package mockerp
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"go.uber.org/fx"
@@ -31,18 +32,27 @@ func Routes(e *ERP) []platform.Route {
 		public(http.MethodGet, "/mockerp/calls", func(w http.ResponseWriter, r *http.Request) {
 			answer(w, http.StatusOK, e.Calls(r.URL.Query().Get("order")))
 		}),
-		public(http.MethodPost, "/mockerp/faults", func(w http.ResponseWriter, r *http.Request) {
-			var faults []Fault
-			if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&faults); err != nil {
-				answer(w, http.StatusBadRequest, errorBody("FAULTS", "send a JSON array of faults: "+err.Error()))
-				return
-			}
-			e.Fail(faults...)
-			answer(w, http.StatusOK, map[string]int{"faults": len(faults)})
-		}),
+		public(http.MethodPost, "/mockerp/faults", e.postFaults),
 		public(http.MethodDelete, "/mockerp", func(w http.ResponseWriter, _ *http.Request) {
 			e.Reset()
 			w.WriteHeader(http.StatusNoContent)
 		}),
 	}
+}
+
+// postFaults adds all of the faults or, when one cannot be played, none.
+func (e *ERP) postFaults(w http.ResponseWriter, r *http.Request) {
+	var faults []Fault
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&faults)
+	for _, f := range faults {
+		err = errors.Join(err, f.validate())
+	}
+	if err != nil {
+		answer(w, http.StatusBadRequest, errorBody("FAULTS", "send a JSON array of faults: "+err.Error()))
+		return
+	}
+	e.Fail(faults...)
+	answer(w, http.StatusOK, map[string]int{"faults": len(faults)})
 }
