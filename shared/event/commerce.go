@@ -1,9 +1,8 @@
 package event
 
 import (
-	"time"
-
 	"encoding/json"
+	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 )

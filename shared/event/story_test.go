@@ -92,8 +92,10 @@ func (s *teller) request() domain.Sync {
 	require.True(s.t, ok)
 	s.gate = gate
 	e := event.Commerce{EventID: "evt-77", Type: event.InvoiceCreated, Source: domain.DefaultSource}
-	s.steps = append(s.steps, step{"invoice_1_sales_order_event",
-		event.NewCommerce(e, gate.Ref, []byte(commerceEvent), accepted, parentTrace)})
+	s.steps = append(s.steps, step{
+		"invoice_1_sales_order_event",
+		event.NewCommerce(e, gate.Ref, []byte(commerceEvent), accepted, parentTrace),
+	})
 	requested := gate.RequestedSync(orderID(), "evt-77")
 	s.add("invoice_2_requested", event.TopicRequested, event.Sync{Sync: requested, Order: s.order}, accepted)
 	return requested

@@ -107,7 +107,7 @@ func Topics() []Topic {
 	}
 	for _, r := range Ladder {
 		topics = append(topics, Topic{
-			r.Topic, true, KeepConsumed, fmt.Sprintf("retries that hop down or are due in %s or later", r.Delay), "syncer and delayer", []Group{GroupDelayer},
+			r.Topic, true, KeepConsumed, fmt.Sprintf("retries that wait here for at most %d s and then hop on", r.Delay/time.Second), "syncer and delayer", []Group{GroupDelayer},
 		})
 	}
 	return append(topics,
