@@ -47,8 +47,10 @@ func handsOnWhenDue(t *testing.T, cfg kafka.Config) {
 		when := at.Add(delays[i%len(delays)]).Truncate(time.Millisecond)
 		key := fmt.Sprintf("order-%d", i)
 		due[key] = when
-		r := &kgo.Record{Topic: cfg.Topic(event.RungFor(when, at)), Key: []byte(key), Value: []byte("as it was"),
-			Headers: []kgo.RecordHeader{{Key: event.HeaderDue, Value: []byte(strconv.FormatInt(when.UnixMilli(), 10))}}}
+		r := &kgo.Record{
+			Topic: cfg.Topic(event.RungFor(when, at)), Key: []byte(key), Value: []byte("as it was"),
+			Headers: []kgo.RecordHeader{{Key: event.HeaderDue, Value: []byte(strconv.FormatInt(when.UnixMilli(), 10))}},
+		}
 		require.NoError(t, cl.ProduceSync(ctx, r).FirstErr())
 	}
 	for seen := 0; seen < 60; {

@@ -132,7 +132,7 @@ func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase 
 func (c *crashCase) listening() {
 	c.p.t.Helper()
 	require.Eventually(c.p.t, func() bool {
-		conn, err := net.Dial("tcp", c.p.cfg.HTTPAddr) //nolint:noctx // answered at once on this machine
+		conn, err := net.Dial("tcp", c.p.cfg.HTTPAddr)
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -149,7 +149,7 @@ type process struct {
 func (c *crashCase) run(crashAt string) *process {
 	cfg, t := c.p.cfg, c.p.t
 	t.Helper()
-	cmd := exec.Command(c.binary, "run") //nolint:gosec,noctx // built by this test; ended by its cleanup
+	cmd := exec.Command(c.binary, "run") //nolint:gosec // built by this test
 	cmd.Env = append(os.Environ(),
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+cfg.HTTPAddr, "API_TOKEN="+cfg.APIToken.Reveal(),

@@ -25,7 +25,7 @@ type bundle struct {
 	pool    *pgxpool.Pool
 	brokers []string
 	prefix  string
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // the test's own
 	written int
 }
 

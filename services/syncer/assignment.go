@@ -19,7 +19,7 @@ type topicPartition struct {
 // assignment is what the group gave this instance at one time. Its works end with it: none starts after it stops, and
 // an outcome whose assignment was lost is dropped, as the next owner of the partition makes its own.
 type assignment struct {
-	ctx      context.Context // ends when calls must be cut off
+	ctx      context.Context //nolint:containedctx // ends when the calls of this assignment must be cut off
 	cancel   context.CancelFunc
 	stopping atomic.Bool    // no new call starts
 	lost     atomic.Bool    // nothing may be committed any more

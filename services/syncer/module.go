@@ -33,7 +33,7 @@ func newLoop(pool *pgxpool.Pool, cfg platform.Config, kcfg kafka.Config, setting
 		APIKey: cfg.ErpAPIKey, Secrets: []platform.Secret{cfg.ErpHMAC}, InFlight: cfg.ErpInFlight, Settings: settings,
 	})
 	for _, w := range client.Warnings() {
-		log.Warn(w, "service", "syncer")
+		log.Warn("the ERP connection needs attention", "service", "syncer", "warning", w)
 	}
 	return &loop{pool: pool, params: Params{
 		Kafka: kcfg, InFlight: cfg.ErpInFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,

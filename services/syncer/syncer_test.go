@@ -50,7 +50,8 @@ type scriptedERP struct {
 	answers map[string][]int // by order: statuses, the last one repeats
 	calls   map[string]int
 	active  map[string]int
-	overlap bool
+	overlap bool                     // an order was called while a call of it was under way
+	held    map[string]chan struct{} // by order: no answer before this is closed
 }
 
 func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
@@ -62,6 +63,14 @@ func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
 	defer e.mu.Unlock()
 	n := e.calls[p.ID]
 	e.calls[p.ID]++
+	e.active[p.ID]++
+	defer func() { e.active[p.ID]-- }()
+	e.overlap = e.overlap || e.active[p.ID] > 1
+	if held := e.held[p.ID]; held != nil {
+		e.mu.Unlock()
+		<-held
+		e.mu.Lock()
+	}
 	script := e.answers[p.ID]
 	if len(script) == 0 {
 		script = []int{201}
@@ -85,7 +94,7 @@ func setup(t *testing.T, cfg kafka.Config) *bench {
 	b := &bench{
 		cfg:   cfg,
 		gates: &memoryGates{gates: map[string]*domain.Gate{}},
-		erp:   &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}},
+		erp:   &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}, held: map[string]chan struct{}{}},
 	}
 	admin, err := kafka.NewAdmin(b.cfg, 4)
 	require.NoError(t, err)
@@ -232,5 +241,32 @@ func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
 		b.collect(t, func(s map[string]int) bool {
 			return s["vendor_erp_sync_success 5"] == 1 && s["vendor_erp_sync_dead_letter 5"] == 1
 		})
+	})
+}
+
+func TestASlowOrderDelaysNoOtherAndIsNeverCalledTwiceAtOnce(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		answer := make(chan struct{})
+		b.erp.held["slow"] = answer
+		release := sync.OnceFunc(func() { close(answer) })
+		b.start(t)
+		t.Cleanup(release) // before the syncer is stopped
+		b.request(t, "slow")
+		b.request(t, "slow") // a second record of the same order: it waits for the first
+		for i := range 20 {
+			b.request(t, fmt.Sprintf("quick%d", i))
+		}
+		seen := b.collect(t, func(s map[string]int) bool {
+			n := 0
+			for i := range 20 {
+				n += s[fmt.Sprintf("vendor_erp_sync_success quick%d", i)]
+			}
+			return n == 20
+		})
+		require.Zero(t, seen["vendor_erp_sync_after_send slow"])
+		release()
+		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success slow"] == 2 })
+		require.False(t, b.erp.overlap)
 	})
 }

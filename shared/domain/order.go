@@ -22,8 +22,10 @@ type OrderRef struct {
 	IncrementID string
 }
 
-var incrementIDEscaper = strings.NewReplacer("%", "%25", "/", "%2F")
-var incrementIDUnescaper = strings.NewReplacer("%2F", "/", "%25", "%")
+var (
+	incrementIDEscaper   = strings.NewReplacer("%", "%25", "/", "%2F")
+	incrementIDUnescaper = strings.NewReplacer("%2F", "/", "%25", "%")
+)
 
 // Key is the order's Kafka key and the first part of event ids: the bare increment id for the default source, else
 // source/increment id. Percent and slash in an increment id are percent-encoded, so that keys of two orders never meet.

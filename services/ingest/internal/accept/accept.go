@@ -213,8 +213,10 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*
 			continue
 		}
 		if it.order == nil && t.snapshots[key] == nil {
-			*it.result = Result{Result: Refused, EventID: it.event.EventID, Errors: []Problem{{"/order",
-				fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID)}}}
+			*it.result = Result{Result: Refused, EventID: it.event.EventID, Errors: []Problem{{
+				"/order",
+				fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID),
+			}}}
 			continue
 		}
 		seen[id] = it.digest[:]

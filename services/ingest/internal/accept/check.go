@@ -111,8 +111,10 @@ func checkOrder(c *checked, refuseBadTotals bool) []Problem {
 	c.ref.IncrementID = c.order.IncrementID
 	var problems []Problem
 	if e.Invoice != nil && e.Invoice.OrderIncrementID != "" && e.Invoice.OrderIncrementID != c.order.IncrementID {
-		problems = append(problems, Problem{"/invoice/order_increment_id",
-			fmt.Sprintf("is %q, but the order that came with it is %q", e.Invoice.OrderIncrementID, c.order.IncrementID)})
+		problems = append(problems, Problem{
+			"/invoice/order_increment_id",
+			fmt.Sprintf("is %q, but the order that came with it is %q", e.Invoice.OrderIncrementID, c.order.IncrementID),
+		})
 	}
 	problems = append(problems, checkFields(c.order)...)
 	return append(problems, checkTotals(c, refuseBadTotals)...)

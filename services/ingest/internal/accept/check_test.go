@@ -122,8 +122,10 @@ func TestCheck(t *testing.T) {
 		"items_without_what_the_erp_needs": {
 			changes: change{"order.items": `[{"sku": "A", "qty": 1}, {}, null]`},
 			want: []Problem{
-				{"/order/items/1/sku", "is required"}, {"/order/items/1/qty", "is required"},
-				{"/order/items/2/sku", "is required"}, {"/order/items/2/qty", "is required"},
+				{"/order/items/1/sku", "is required"},
+				{"/order/items/1/qty", "is required"},
+				{"/order/items/2/sku", "is required"},
+				{"/order/items/2/qty", "is required"},
 			},
 		},
 		"no_grand_total": {
@@ -136,8 +138,10 @@ func TestCheck(t *testing.T) {
 				"order.totals.grand_total": `"0.123456789"`,
 			},
 			want: []Problem{
-				{"/order/items/0/qty", `"two" is not a decimal number`}, {"/order/items/0/price", `"[1]" is not a decimal number`},
-				{"/order/totals/adjustments/1/amount", tooLong}, {"/order/totals/grand_total", tooLong},
+				{"/order/items/0/qty", `"two" is not a decimal number`},
+				{"/order/items/0/price", `"[1]" is not a decimal number`},
+				{"/order/totals/adjustments/1/amount", tooLong},
+				{"/order/totals/grand_total", tooLong},
 			},
 		},
 		"values_of_another_type": {
