@@ -1,0 +1,56 @@
+package event_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+func TestRecordOfAnotherSource(t *testing.T) {
+	t.Parallel()
+	ref := domain.OrderRef{Source: "b2b", IncrementID: "7/5%"}
+	r := event.NewCommerce(event.Commerce{EventID: "evt-1", Type: event.OrderPlaced}, ref, []byte(`{}`), accepted, "")
+	require.Equal(t, "b2b/7%2F5%25", r.Key)
+	require.Equal(t, "b2b/7%2F5%25", r.Headers[event.HeaderSubject])
+	require.Equal(t, "b2b:evt-1", r.Headers[event.HeaderID])
+	require.Equal(t, "/shops/b2b", r.Headers[event.HeaderSource])
+}
+
+func TestTimesOfARecord(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2024, 1, 15, 11, 30, 0, 999_999, time.FixedZone("CET", 3600))
+	due := at.Add(2 * time.Minute).Truncate(time.Millisecond)
+	v := event.Sync{Sync: domain.Sync{Source: domain.DefaultSource, OrderIncrementID: "1", Generation: 1}}
+	r, err := event.NewRetry(v, due, event.Context{At: at})
+	require.NoError(t, err)
+	require.Equal(t, "2024-01-15T10:30:00.000Z", r.Headers[event.HeaderTime], "the milliseconds stay when they are nought")
+	got, err := r.Time()
+	require.NoError(t, err)
+	require.Equal(t, domain.Time(at), got)
+	got, err = r.Due()
+	require.NoError(t, err)
+	require.Equal(t, due.UTC(), got)
+
+	r.Headers = nil
+	_, err = r.Time()
+	require.ErrorContains(t, err, "header ce_time: ")
+	_, err = r.Due()
+	require.ErrorContains(t, err, "header due: ")
+}
+
+// TestRungsOfTwoMinutes is the way of the retry in the golden files.
+func TestRungsOfTwoMinutes(t *testing.T) {
+	t.Parallel()
+	now, due := accepted, accepted.Add(2*time.Minute+time.Millisecond)
+	var way []string
+	for topic := event.RungFor(due, now); topic != event.TopicDue; topic = event.RungFor(due, now) {
+		way = append(way, topic)
+		now = now.Add(min(delays()[topic], due.Sub(now)))
+	}
+	const rung = event.TypeRetry
+	require.Equal(t, []string{rung + "_64s", rung + "_16s", rung + "_16s", rung + "_16s", rung + "_4s", rung + "_4s", rung + "_1s"}, way)
+}
