@@ -209,12 +209,22 @@ func (e *ERP) answerBooked(w http.ResponseWriter, call Call, fault Fault, status
 		_, _ = io.WriteString(w, `{"erp_reference": `)
 	case fault.Huge:
 		e.note(call, http.StatusOK, false)
-		w.WriteHeader(http.StatusOK)
-		_, _ = io.WriteString(w, `{"erp_reference":"`+reference+`","padding":"`+strings.Repeat("x", 10<<20)+`"}`)
+		writeHuge(w, reference)
 	default:
 		e.note(call, status, false)
 		answer(w, status, map[string]string{"erp_reference": reference, "status": "accepted"})
 	}
+}
+
+// writeHuge answers with 10 MB, or as much of it as the caller reads.
+func writeHuge(w http.ResponseWriter, reference string) {
+	w.WriteHeader(http.StatusOK)
+	_, err := io.WriteString(w, `{"erp_reference":"`+reference+`","padding":"`)
+	chunk := strings.Repeat("x", 64<<10)
+	for written := 0; err == nil && written < 10<<20; written += len(chunk) {
+		_, err = io.WriteString(w, chunk)
+	}
+	_, _ = io.WriteString(w, `"}`)
 }
 
 func (e *ERP) fault(order string) (_ Fault, hit bool) {
