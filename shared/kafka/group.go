@@ -21,10 +21,11 @@ const (
 	rebalanceTimeout  = 20 * time.Second // a revocation may let calls finish for 5 s and a transaction for 9 s
 )
 
-// ErrOffsetMissing means that a group has no committed offset for a partition it reads. `topics ensure` commits one for
-// every group when it creates a topic, so this is always a loss, and reading from either end would hide it.
-var ErrOffsetMissing = errors.New("committed offset missing: records would be skipped or repeated; " +
-	"find out who deleted it, then run `erpconnector topics ensure --reset-missing-offsets`")
+// ErrOffsetMissing means that a group has no committed offset for a partition it reads, or one outside of what the log
+// holds. `topics ensure` commits one for every group when it creates a topic, so this is always a loss, and reading from
+// either end would hide it.
+var ErrOffsetMissing = errors.New("committed offset missing or outside the log: records would be skipped or repeated; " +
+	"find out who deleted it, or the records, then run `erpconnector topics ensure --reset-missing-offsets`")
 
 // AssignedPartition is one partition with the position its group committed.
 type AssignedPartition struct {
@@ -67,6 +68,7 @@ func NewGroupConsumer(cfg Config, spec Consumer) (*GroupConsumer, error) {
 		kgo.ConsumeTopics(cfg.Topics(spec.Topics)...),
 		kgo.Balancers(kgo.RangeBalancer()),
 		kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.SessionTimeout(sessionTimeout),
@@ -90,6 +92,9 @@ func (c *GroupConsumer) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.Off
 	for _, g := range resp.Groups {
 		for _, t := range g.Topics {
 			for _, p := range t.Partitions {
+				if p.ErrorCode != 0 {
+					continue // the client gives the error to Poll and leaves the partition out
+				}
 				if p.Offset < 0 {
 					return c.fail(fmt.Errorf("group %s, %s partition %d: %w", g.Group, t.Topic, p.Partition, ErrOffsetMissing))
 				}
@@ -119,18 +124,21 @@ func (c *GroupConsumer) fail(err error) error {
 // Poll waits for records until ctx ends. An error may come beside records; ErrOffsetMissing is final.
 func (c *GroupConsumer) Poll(ctx context.Context, most int) (kgo.Fetches, error) {
 	fetches := c.client.PollRecords(ctx, most)
-	c.mu.Lock()
-	missing := c.missing
-	c.mu.Unlock()
-	if missing != nil {
-		return fetches, missing
-	}
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if failed == nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			_ = c.fail(fmt.Errorf("group %s, %s partition %d: %w: %w", c.spec.Group, topic, partition, ErrOffsetMissing, err))
+		case failed == nil:
 			failed = fmt.Errorf("reading %s partition %d: %w", topic, partition, err)
 		}
 	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.missing != nil {
+		return fetches, c.missing
+	}
 	return fetches, failed
 }
 

@@ -66,7 +66,9 @@ func (p *TxnProducer) open(ctx context.Context) error {
 		return nil
 	}
 	client, err := kgo.NewClient(append(p.cfg.Options(),
-		kgo.TransactionalID(p.id), kgo.TransactionTimeout(transactionTimeout))...)
+		kgo.TransactionalID(p.id), kgo.TransactionTimeout(transactionTimeout),
+		kgo.DisableClientMetrics(), // their last push would hold up Close for a second when no broker answers
+	)...)
 	if err != nil {
 		return fmt.Errorf("transactional id %s: %w", p.id, err)
 	}
@@ -78,7 +80,8 @@ func (p *TxnProducer) open(ctx context.Context) error {
 	return nil
 }
 
-// Commit writes all records and offsets in one transaction, or nothing. It returns when ctx ends at the latest.
+// Commit writes all records and offsets in one transaction, or nothing. It returns when ctx ends, or up to abortWithin
+// later, when a transaction is under way. The records are left as they are and may be given again.
 func (p *TxnProducer) Commit(ctx context.Context, b Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +119,9 @@ func (p *TxnProducer) commit(ctx context.Context, b Batch) error {
 func (p *TxnProducer) write(ctx context.Context, b Batch) error {
 	results := make(chan error, len(b.Records))
 	for _, r := range b.Records {
-		p.client.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- err })
+		own := *r // the client keeps its context and coordinates in the record, and may still hold it when Commit returns
+		own.Context = ctx
+		p.client.Produce(ctx, &own, func(_ *kgo.Record, err error) { results <- err })
 	}
 	var failed error
 	for _, g := range b.Offsets {
@@ -133,10 +138,12 @@ func (p *TxnProducer) write(ctx context.Context, b Batch) error {
 	return failed
 }
 
+const abortWithin = time.Second
+
 // abort tries for a moment to end the transaction, so that readers need not wait for its time-out; the next client
 // fences it in any case.
 func (p *TxnProducer) abort() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), abortWithin)
 	defer cancel()
 	_ = p.client.AbortBufferedRecords(ctx)
 	_ = p.client.EndTransaction(ctx, kgo.TryAbort)

@@ -1,0 +1,76 @@
+package kafka_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// keepPolling lets a member take part in rebalances until the returned function is called.
+func keepPolling(b *bench, m *member) (stop func()) {
+	ctx, cancel := context.WithCancel(b.ctx)
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = m.Poll(ctx, 100)
+			m.AllowRebalance()
+		}
+	})
+	return func() { cancel(); polling.Wait() }
+}
+
+func TestARebalanceRevokesAndTheOldGenerationsCommitIsRefused(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.topic("in", 2)
+		b.topic("out", 1)
+		b.feed("in", 2, 3)
+		b.startAt("g", "in", 2, 0)
+		first := b.join("g", "in")
+		require.Len(b, await(b, first.assigned, "all partitions for the first"), 2)
+		late := b.batch("late")
+		late.Offsets = []kafka.GroupOffsets{b.offsets(first, "in", 3, "")}
+		require.Less(b, first.HeartbeatAge(), 6*time.Second)
+
+		defer keepPolling(b, first)()
+		second := b.join("g", "in")
+		await(b, first.revoked, "the first to be revoked")
+		require.Len(b, await(b, first.assigned, "half for the first"), 1)
+		require.Len(b, await(b, second.assigned, "half for the second"), 1)
+
+		p := b.producer("p")
+		require.ErrorIs(b, p.Commit(b.ctx, late), kafka.ErrNotOwner)
+		require.Empty(b, b.visible("out"))
+		at, _ := b.committed("g", "in")
+		require.Zero(b, at)
+	})
+}
+
+func TestAGroupWithoutItsOffsetStops(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.topic("in", 1)
+		b.feed("in", 1, 3)
+		m := b.join("g", "in")
+		_, err := m.Poll(b.ctx, 10)
+		require.ErrorIs(b, err, kafka.ErrOffsetMissing)
+		require.ErrorContains(b, err, "erpconnector topics ensure --reset-missing-offsets")
+		require.Empty(b, m.assigned, "nothing is assigned")
+	})
+}
+
+// The client would go back to the start of the log by itself, and every record be handled again.
+func TestAGroupWhoseOffsetLiesOutsideTheLogStops(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.topic("in", 1)
+		b.feed("in", 1, 3)
+		b.startAt("g", "in", 1, 100)
+		m := b.join("g", "in")
+		_, err := m.Poll(b.ctx, 10)
+		require.ErrorIs(b, err, kafka.ErrOffsetMissing)
+		require.ErrorContains(b, err, b.cfg.Topic("in"))
+	})
+}
