@@ -1,0 +1,101 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/platform"
+)
+
+var update = flag.Bool("update", false, "rewrite generated documents")
+
+const repository = "../.." // the repository, seen from this package
+
+func TestFlowNamesAtMostEightFilesThatExist(t *testing.T) {
+	text, err := os.ReadFile(repository + "/docs/flow.md")
+	require.NoError(t, err)
+	steps := regexp.MustCompile("(?m)^[0-9]+\\. \\[`([^`]+)`\\]\\(\\.\\./([^)]+)\\)").FindAllStringSubmatch(string(text), -1)
+	require.NotEmpty(t, steps)
+	require.LessOrEqual(t, len(steps), 8)
+	for _, s := range steps {
+		require.Equal(t, s[1], s[2])
+		require.FileExists(t, filepath.Join(repository, s[1]))
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	docs, err := filepath.Glob(repository + "/docs/*.md")
+	require.NoError(t, err)
+	adrs, err := filepath.Glob(repository + "/docs/adr/*.md")
+	require.NoError(t, err)
+	link := regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
+	for _, doc := range append(append(docs, adrs...), repository+"/README.md", repository+"/CHANGELOG.md") {
+		text, err := os.ReadFile(doc)
+		require.NoError(t, err)
+		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(l[1], "://") {
+				continue
+			}
+			_, err := os.Stat(filepath.Join(filepath.Dir(doc), l[1]))
+			require.NoError(t, err, "%s links to %s", doc, l[1])
+		}
+	}
+}
+
+func TestConfigurationIsDocumented(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Configuration\n\nThe environment is read once, at the start. Durations are `30s`, `5m` or a bare number of seconds. Everything that is\n" +
+		"wrong is reported at once, and the process does not start. A secret NAME may stand in a file that `NAME_FILE` names;\n" +
+		"secrets print as stars.\n\n| variable | default | meaning |\n|---|---|---|\n")
+	for _, v := range platform.Variables() {
+		name := "`" + v.Name + "`"
+		if v.Secret {
+			name += " (secret)"
+		}
+		fallback := ""
+		if v.Default != "" {
+			fallback = "`" + v.Default + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, fallback, v.Meaning)
+	}
+	file := repository + "/docs/config.md"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o600))
+	}
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, b.String(), string(got), "run `go test ./services/erpconnector -run Configuration -update`")
+}
+
+// Test libraries never reach a binary, and services do not import each other. Run with -count=1: the test cache does not
+// see what a subprocess read.
+func TestTheBinaryLinksNoTestLibrary(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	require.NoError(t, err)
+	for _, dep := range strings.Fields(string(out)) {
+		for _, forbidden := range []string{"testify", "goleak", "/testkit", "pgregory.net/rapid", "jsonschema"} {
+			require.NotContains(t, dep, forbidden)
+		}
+	}
+}
+
+func TestServicesDoNotImportEachOther(t *testing.T) {
+	for name := range services {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../"+name).Output() //nolint:gosec // our own names
+		require.NoError(t, err)
+		for _, dep := range strings.Fields(string(out)) {
+			service, ours := strings.CutPrefix(dep, "github.com/erpconnector/erpconnector/services/")
+			if ours {
+				require.Equal(t, name, strings.Split(service, "/")[0], "service %s imports %s", name, dep)
+			}
+		}
+	}
+}
