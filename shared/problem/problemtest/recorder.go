@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 )
 
 var update = flag.Bool("update", false, "write testdata/*.golden anew")
@@ -47,13 +45,23 @@ func New(t testing.TB, name string, h http.Handler) *Recorder {
 func compare(t testing.TB, file, page string) {
 	t.Helper()
 	if *update {
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))  //nolint:gosec // a test's data
-		require.NoError(t, os.WriteFile(file, []byte(page), 0o644)) //nolint:gosec // a test's data
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))  //nolint:gosec // a test's data
+		must(t, os.WriteFile(file, []byte(page), 0o644)) //nolint:gosec // a test's data
 		return
 	}
 	want, err := os.ReadFile(file) //nolint:gosec // a test's data
-	require.NoError(t, err, "run the test with -update to write it")
-	require.Equal(t, string(want), page)
+	must(t, err)
+	if page != string(want) {
+		t.Errorf("%s differs; run the test with -update and read what changed in it. Now:\n%s", file, page)
+	}
+}
+
+// must stands in for testify, which stays out of all but tests.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Note adds a remark to the page.
@@ -73,7 +81,7 @@ type Request struct {
 func (r *Recorder) Do(req Request) (int, []byte) {
 	r.t.Helper()
 	httpReq, err := http.NewRequestWithContext(r.t.Context(), req.Method, r.base+req.Path, strings.NewReader(req.Body))
-	require.NoError(r.t, err)
+	must(r.t, err)
 	_, _ = fmt.Fprintf(&r.page, "%s %s\n", req.Method, req.Path)
 	for i := 0; i+1 < len(req.Header); i += 2 {
 		httpReq.Header.Set(req.Header[i], req.Header[i+1])
@@ -81,10 +89,10 @@ func (r *Recorder) Do(req Request) (int, []byte) {
 	}
 	r.body(req.Body)
 	resp, err := http.DefaultClient.Do(httpReq)
-	require.NoError(r.t, err)
+	must(r.t, err)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	require.NoError(r.t, err)
+	must(r.t, err)
 	_, _ = fmt.Fprintf(&r.page, "→ %s\n", resp.Status)
 	for _, name := range []string{"Content-Type", "Retry-After"} {
 		if v := resp.Header.Get(name); v != "" {
