@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -85,20 +86,14 @@ func settle(ctx context.Context, do func() error) error {
 // ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was
 // killed between the two steps), and on all when asked.
 func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []string, all bool) error {
-	missing, starts, err := a.missingOffsets(ctx, g)
-	if err != nil || len(missing) == 0 {
+	lost, err := a.lostOffsets(ctx, g)
+	if err != nil {
 		return err
 	}
-	ends, err := a.adm.ListEndOffsets(ctx, a.cfg.Topics(event.TopicsOf(g))...)
-	if err != nil {
-		return fmt.Errorf("reading the ends of topics: %w", err)
-	}
 	commit := kadm.Offsets{}
-	for _, tp := range missing {
-		end, _ := ends.Lookup(tp.topic, tp.partition)
-		if all || slices.Contains(created, tp.topic) || end.Offset == 0 {
-			start, _ := starts.Lookup(tp.topic, tp.partition)
-			commit.AddOffset(tp.topic, tp.partition, start.Offset, -1)
+	for _, l := range lost {
+		if all || (l.missing && (slices.Contains(created, l.topic) || l.end == 0)) {
+			commit.AddOffset(l.topic, l.partition, l.start, -1)
 		}
 	}
 	if len(commit) == 0 {
@@ -110,31 +105,66 @@ func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []stri
 	return nil
 }
 
-type topicPartition struct {
-	topic     string
-	partition int32
+// lostOffset is a partition of which a group has no usable position.
+type lostOffset struct {
+	topic      string
+	partition  int32
+	missing    bool  // else committed lies outside of the log
+	committed  int64 // when not missing
+	start, end int64 // what the log holds
 }
 
-func (a *Admin) missingOffsets(ctx context.Context, g event.Group) ([]topicPartition, kadm.ListedOffsets, error) {
-	topics := a.cfg.Topics(event.TopicsOf(g))
-	starts, err := a.adm.ListStartOffsets(ctx, topics...)
+// problem tells an operator what is wrong and what mends it.
+func (l lostOffset) problem(g event.Group) string {
+	what := fmt.Sprintf("group %s has no offset for %s partition %d", g, l.topic, l.partition)
+	if !l.missing {
+		what = fmt.Sprintf("group %s stands at offset %d of %s partition %d, which holds %d to %d", g, l.committed, l.topic, l.partition, l.start, l.end)
+	}
+	return what + ": run `erpconnector topics ensure`; if the topic has or had records, they are repeated or lost: " +
+		"find out who deleted them or the offset, then add --reset-missing-offsets"
+}
+
+func (a *Admin) lostOffsets(ctx context.Context, g event.Group) ([]lostOffset, error) {
+	starts, ends, err := a.bounds(ctx, a.cfg.Topics(event.TopicsOf(g)))
+	if err != nil {
+		return nil, err
+	}
+	committed, err := a.adm.FetchOffsets(ctx, a.cfg.Group(string(g)))
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("reading the offsets of group %s: %w", g, err)
+	}
+	var lost []lostOffset
+	for _, start := range starts.Offsets().Sorted() {
+		end, _ := ends.Lookup(start.Topic, start.Partition)
+		at, ok := committed.Lookup(start.Topic, start.Partition)
+		missing := !ok || at.At < 0
+		if missing || at.At < start.At || at.At > end.Offset {
+			lost = append(lost, lostOffset{start.Topic, start.Partition, missing, at.At, start.At, end.Offset})
+		}
+	}
+	return lost, nil
+}
+
+// bounds are the first and the next offset of each partition.
+func (a *Admin) bounds(ctx context.Context, topics []string) (starts, ends kadm.ListedOffsets, err error) {
+	starts, err = a.adm.ListStartOffsets(ctx, topics...)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	committed, err := a.adm.FetchOffsets(ctx, a.cfg.Group(string(g)))
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil, fmt.Errorf("reading the offsets of group %s: %w", g, err)
+	ends, err = a.adm.ListEndOffsets(ctx, topics...)
+	if err == nil {
+		err = ends.Error()
 	}
-	var missing []topicPartition
-	starts.Each(func(o kadm.ListedOffset) {
-		if at, ok := committed.Lookup(o.Topic, o.Partition); !ok || at.At < 0 {
-			missing = append(missing, topicPartition{o.Topic, o.Partition})
-		}
-	})
-	return missing, starts, nil
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the ends of topics: %w", err)
+	}
+	return starts, ends, nil
 }
 
 // Check lists what is wrong with the topics and positions, each with what mends it; none means that services may start.
@@ -152,7 +182,7 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 		d, name := details[a.cfg.Topic(t.Name)], a.cfg.Topic(t.Name)
 		switch {
 		case d.Err != nil || len(d.Partitions) == 0:
-			problems = append(problems, fmt.Sprintf("topic %s is missing: run `erpconnector topics ensure`", name))
+			problems = append(problems, missingTopic(name))
 		case int32(len(d.Partitions)) != a.count(t):
 			problems = append(problems, fmt.Sprintf("topic %s has %d partitions, not %d: set KAFKA_PARTITIONS=%d; "+
 				"a changed count would break the order of an order's records", name, len(d.Partitions), a.count(t), len(d.Partitions)))
@@ -166,13 +196,12 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, g := range groups {
-		missing, _, err := a.missingOffsets(ctx, g)
+		lost, err := a.lostOffsets(ctx, g)
 		if err != nil {
 			return nil, err
 		}
-		for _, tp := range missing {
-			problems = append(problems, fmt.Sprintf("group %s has no offset for %s partition %d: run `erpconnector topics ensure`; "+
-				"if the topic has records, they are repeated or lost: find out who deleted the offset, then add --reset-missing-offsets", g, tp.topic, tp.partition))
+		for _, l := range lost {
+			problems = append(problems, l.problem(g))
 		}
 	}
 	return problems, nil
@@ -185,26 +214,46 @@ func (a *Admin) checkRetention(ctx context.Context, names []string) ([]string, e
 		return nil, fmt.Errorf("reading topic configurations: %w", err)
 	}
 	var problems []string
-	for _, c := range configs {
-		if c.Err != nil {
-			return nil, fmt.Errorf("reading the configuration of topic %s: %w", c.Name, c.Err)
+	for _, t := range event.Topics() {
+		name := a.cfg.Topic(t.Name)
+		config, err := configs.On(name, func(c *kadm.ResourceConfig) error { return c.Err })
+		if errors.Is(err, kerr.UnknownTopicOrPartition) { // deleted a moment ago
+			problems = append(problems, missingTopic(name))
+			continue
 		}
-		policy, forever := "delete", true
-		for _, entry := range c.Configs {
-			value := entry.MaybeValue()
-			switch entry.Key {
-			case "cleanup.policy":
-				policy = value
-			case "retention.ms", "retention.bytes":
-				forever = forever && (value == "-1" || value == "")
-			}
+		if err != nil {
+			return nil, fmt.Errorf("reading the configuration of topic %s: %w", name, err)
 		}
-		if policy == "delete" && !forever {
-			problems = append(problems, fmt.Sprintf("topic %s deletes by time or size: set its retention.ms and retention.bytes to -1; "+
-				"what is not consumed would be lost", c.Name))
+		if problem := retentionProblem(t, config); problem != "" {
+			problems = append(problems, "topic "+name+" "+problem)
 		}
 	}
 	return problems, nil
+}
+
+func missingTopic(name string) string {
+	return fmt.Sprintf("topic %s is missing: run `erpconnector topics ensure`", name)
+}
+
+func retentionProblem(t event.Topic, c kadm.ResourceConfig) string {
+	policy, forever := "delete", true
+	for _, entry := range c.Configs {
+		value := entry.MaybeValue()
+		switch entry.Key {
+		case "cleanup.policy":
+			policy = value
+		case "retention.ms", "retention.bytes":
+			forever = forever && (value == "-1" || value == "")
+		}
+	}
+	switch {
+	case strings.Contains(policy, "delete") && !forever:
+		return "deletes by time or size: set its retention.ms and retention.bytes to -1; what is not consumed would be lost"
+	case strings.Contains(policy, "compact") && t.Retention != event.KeepLatestKey:
+		return "is compacted: set its cleanup.policy to delete; all records of an order but the last would be lost"
+	default:
+		return ""
+	}
 }
 
 func (a *Admin) count(t event.Topic) int32 {

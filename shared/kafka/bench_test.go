@@ -55,7 +55,15 @@ func (b *bench) topic(name string, partitions int32) {
 // within waits for a condition.
 func (b *bench) within(what string, holds func() bool) {
 	b.Helper()
-	require.Eventually(b, holds, 30*time.Second, 10*time.Millisecond, what)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-b.ctx.Done():
+			require.Fail(b, "waited in vain", what)
+		}
+	}
 }
 
 func (b *bench) record(topic, value string) *kgo.Record {
@@ -77,11 +85,11 @@ func (b *bench) feed(topic string, partitions int32, n int) {
 	}
 }
 
-// visible is what a read_committed reader finds in a topic of one partition. It writes a last record and reads up to
+// visible is what a read_committed reader finds in the topic "out", of one partition. It writes a last record and reads up to
 // that, so it also fails when an open transaction holds readers up.
-func (b *bench) visible(topic string) []string {
+func (b *bench) visible() []string {
 	b.Helper()
-	const last = "the end"
+	const topic, last = "out", "the end"
 	end, err := b.client.ProduceSync(b.ctx, b.record(topic, last)).First()
 	require.NoError(b, err)
 	reader, err := kgo.NewClient(append(b.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -129,9 +137,9 @@ func (b *bench) committed(group, topic string) (int64, string) {
 	return at.At, at.Metadata
 }
 
-func (b *bench) producer(id string) *kafka.TxnProducer {
+func (b *bench) producer() *kafka.TxnProducer {
 	b.Helper()
-	p := kafka.NewTxnProducer(b.cfg, id)
+	p := kafka.NewTxnProducer(b.cfg, "p")
 	b.Cleanup(p.Close)
 	return p
 }
@@ -152,11 +160,12 @@ type member struct {
 	revoked  chan struct{}
 }
 
-func (b *bench) join(group, topic string) *member {
+// join makes a member of the group "g", which reads the topic "in".
+func (b *bench) join() *member {
 	b.Helper()
 	m := &member{assigned: make(chan []kafka.AssignedPartition, 10), revoked: make(chan struct{}, 10)}
 	consumer, err := kafka.NewGroupConsumer(b.cfg, kafka.Consumer{
-		Group: group, Topics: []string{topic},
+		Group: "g", Topics: []string{"in"},
 		OnAssigned: func(p []kafka.AssignedPartition) { m.assigned <- p },
 		OnRevoked:  func() { m.revoked <- struct{}{} },
 		OnLost:     func() { m.revoked <- struct{}{} },
@@ -192,11 +201,11 @@ func (b *bench) read(m *member, n int) []*kgo.Record {
 	return records
 }
 
-// offsets are positions of partition 0 of a topic in the member's name.
-func (b *bench) offsets(m *member, topic string, offset int64, metadata string) kafka.GroupOffsets {
+// offsets are positions of partition 0 of "in" in the member's name.
+func (b *bench) offsets(m *member, offset int64, metadata string) kafka.GroupOffsets {
 	b.Helper()
 	g, err := m.GroupOffsets(b.ctx)
 	require.NoError(b, err)
-	g.Add(b.cfg.Topic(topic), 0, kafka.OffsetMeta{Offset: offset, LeaderEpoch: -1, Metadata: metadata})
+	g.Add(b.cfg.Topic("in"), 0, kafka.OffsetMeta{Offset: offset, LeaderEpoch: -1, Metadata: metadata})
 	return g
 }

@@ -55,6 +55,12 @@ func (c Config) Options() []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
 		kgo.MaxBufferedRecords(100_000),
 		kgo.FetchMaxWait(fetchMaxWait),
-		kgo.RetryBackoffFn(func(tries int) time.Duration { return min(time.Duration(tries)*50*time.Millisecond, time.Second) }),
+		kgo.RetryBackoffFn(retryBackoff),
 	}
+}
+
+// retryBackoff begins short, as the brokers' common refusal (a transaction whose markers are not written yet) passes in
+// milliseconds, and doubles, so that a broker that is away is not hammered.
+func retryBackoff(tries int) time.Duration {
+	return min(4*time.Millisecond<<min(tries, 10), time.Second)
 }

@@ -191,11 +191,24 @@ func (p *TxnProducer) writeOffsets(ctx context.Context, g GroupOffsets) error {
 		}
 		req.Topics = append(req.Topics, t)
 	}
-	resp, err := req.RequestWith(ctx, p.client)
-	if err != nil {
-		return fmt.Errorf("writing offsets of group %s: %w", g.Group, err)
+	wait := time.Millisecond
+	for {
+		resp, err := req.RequestWith(ctx, p.client)
+		if err != nil {
+			return fmt.Errorf("writing offsets of group %s: %w", g.Group, err)
+		}
+		err = offsetsError(g.Group, resp)
+		// The markers of this id's last transaction are still being written: it passes in milliseconds.
+		if !errors.Is(err, kerr.ConcurrentTransactions) && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, 50*time.Millisecond)
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		}
 	}
-	return offsetsError(g.Group, resp)
 }
 
 func offsetsError(group string, resp *kmsg.TxnOffsetCommitResponse) error {

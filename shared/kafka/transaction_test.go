@@ -23,7 +23,7 @@ func consuming(b *bench) (*member, *kafka.Tracker) {
 	b.topic("out", 1)
 	b.feed("in", 1, 5)
 	b.startAt("g", "in", 1, 0)
-	m := b.join("g", "in")
+	m := b.join()
 	assigned := await(b, m.assigned, "an assignment")
 	require.Len(b, assigned, 1)
 	for _, r := range b.read(m, 5) {
@@ -38,14 +38,14 @@ func TestABatchAndItsOffsetsAreVisibleTogether(t *testing.T) {
 		position, metadata, err := tracker.Snapshot([]int64{0, 2, 4})
 		require.NoError(b, err)
 		batch := b.batch("a", "b", "c")
-		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, "in", position, metadata)}
-		require.NoError(b, b.producer("p").Commit(b.ctx, batch))
+		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, position, metadata)}
+		require.NoError(b, b.producer().Commit(b.ctx, batch))
 
 		at, kept := b.committed("g", "in")
 		require.Equal(b, int64(1), at)
 		require.Equal(b, metadata, kept)
 		require.NotEmpty(b, kept)
-		require.Equal(b, []string{"a", "b", "c"}, b.visible("out"))
+		require.Equal(b, []string{"a", "b", "c"}, b.visible())
 		positions, err := m.Committed(b.ctx)
 		require.NoError(b, err)
 		for offset, done := range []bool{true, false, true, false, true} {
@@ -60,12 +60,12 @@ func TestWhatIsDoneBeyondAGapIsSkippedByTheNextMember(t *testing.T) {
 		position, metadata, err := tracker.Snapshot([]int64{0, 2, 4})
 		require.NoError(b, err)
 		batch := b.batch("a")
-		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, "in", position, metadata)}
-		require.NoError(b, b.producer("p").Commit(b.ctx, batch))
+		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, position, metadata)}
+		require.NoError(b, b.producer().Commit(b.ctx, batch))
 		m.Close()
 		await(b, m.revoked, "the revocation of the one that leaves")
 
-		next := b.join("g", "in")
+		next := b.join()
 		assigned := await(b, next.assigned, "the successor's assignment")
 		require.Equal(b, int64(1), assigned[0].Offset)
 		again := []int64{}
@@ -84,20 +84,20 @@ func TestABatchWithARecordTooLargeCommitsNothingAndTheRestCanBeCommittedAfterwar
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)
 		batch := b.batch("good", incompressible(2<<20), "also good")
-		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, "in", 5, "")}
-		p := b.producer("p")
+		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, 5, "")}
+		p := b.producer()
 		ctx, cancel := context.WithCancel(b.ctx)
 		err := p.Commit(ctx, batch)
 		cancel()
 		require.ErrorIs(b, err, kerr.MessageTooLarge)
 		require.NotErrorIs(b, err, kafka.ErrCommitUnknown)
-		require.Empty(b, b.visible("out"))
+		require.Empty(b, b.visible())
 		at, _ := b.committed("g", "in")
 		require.Zero(b, at)
 
 		batch.Records = []*kgo.Record{batch.Records[0], batch.Records[2]}
 		require.NoError(b, p.Commit(b.ctx, batch))
-		require.Equal(b, []string{"good", "also good"}, b.visible("out"))
+		require.Equal(b, []string{"good", "also good"}, b.visible())
 		at, _ = b.committed("g", "in")
 		require.Equal(b, int64(5), at)
 	})
@@ -113,14 +113,14 @@ func incompressible(n int) string {
 func TestASecondUserOfATransactionalIDFencesTheFirst(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		b.topic("out", 1)
-		first, second := b.producer("p"), b.producer("p")
+		first, second := b.producer(), b.producer()
 		require.NoError(b, first.Commit(b.ctx, b.batch("first 1")))
 		require.NoError(b, second.Open(b.ctx))
 		require.Error(b, first.Commit(b.ctx, b.batch("first 2")))
 		require.NoError(b, second.Commit(b.ctx, b.batch("second 1")))
 		require.NoError(b, first.Commit(b.ctx, b.batch("first 3")), "a new client takes the id back")
 		require.Error(b, second.Commit(b.ctx, b.batch("second 2")))
-		require.Equal(b, []string{"first 1", "second 1", "first 3"}, b.visible("out"))
+		require.Equal(b, []string{"first 1", "second 1", "first 3"}, b.visible())
 	})
 }
 
@@ -133,25 +133,25 @@ func TestOpeningEndsTheTransactionOfAHolderThatDied(t *testing.T) {
 		require.NoError(b, dead.BeginTransaction())
 		require.NoError(b, dead.ProduceSync(b.ctx, b.record("out", "of the dead")).FirstErr())
 
-		p := b.producer("p")
+		p := b.producer()
 		require.NoError(b, p.Open(b.ctx))
-		require.Empty(b, b.visible("out"))
+		require.Empty(b, b.visible())
 		require.Error(b, dead.EndTransaction(b.ctx, kgo.TryCommit))
 		require.NoError(b, p.Commit(b.ctx, b.batch("of the living")))
-		require.Equal(b, []string{"of the living"}, b.visible("out"))
+		require.Equal(b, []string{"of the living"}, b.visible())
 	})
 }
 
 func TestOffsetsOfSomebodyWhoIsNotAMemberAreRefusedWithTheirRecords(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)
-		p := b.producer("p")
+		p := b.producer()
 		for name, falsify := range map[string]func(*kafka.GroupOffsets){
 			"a stranger":         func(g *kafka.GroupOffsets) { g.Member = "stranger" },
 			"an old generation":  func(g *kafka.GroupOffsets) { g.Generation-- },
 			"before it is known": func(g *kafka.GroupOffsets) { g.Member = "" },
 		} {
-			g := b.offsets(m, "in", 5, "")
+			g := b.offsets(m, 5, "")
 			falsify(&g)
 			batch := b.batch(name)
 			batch.Offsets = []kafka.GroupOffsets{g}
@@ -159,20 +159,20 @@ func TestOffsetsOfSomebodyWhoIsNotAMemberAreRefusedWithTheirRecords(t *testing.T
 		}
 		at, _ := b.committed("g", "in")
 		require.Zero(b, at)
-		require.Empty(b, b.visible("out"))
+		require.Empty(b, b.visible())
 
 		batch := b.batch("the member itself")
-		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, "in", 5, "")}
+		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, 5, "")}
 		require.NoError(b, p.Commit(b.ctx, batch))
-		require.Equal(b, []string{"the member itself"}, b.visible("out"))
+		require.Equal(b, []string{"the member itself"}, b.visible())
 	})
 }
 
 func TestOffsetsAloneAreRefused(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)
-		p := b.producer("p")
-		err := p.Commit(b.ctx, kafka.Batch{Offsets: []kafka.GroupOffsets{b.offsets(m, "in", 5, "")}})
+		p := b.producer()
+		err := p.Commit(b.ctx, kafka.Batch{Offsets: []kafka.GroupOffsets{b.offsets(m, 5, "")}})
 		require.ErrorIs(b, err, kafka.ErrNoRecords)
 		require.NoError(b, p.Commit(b.ctx, b.batch("next")))
 		at, _ := b.committed("g", "in")
