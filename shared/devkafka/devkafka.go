@@ -5,12 +5,20 @@ package devkafka
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
 // Broker is a running embedded broker.
-type Broker struct{ cluster *kfake.Cluster }
+type Broker struct {
+	cluster *kfake.Cluster
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// compactEvery is how often compacted topics shrink: after a restart the broker does not do so by itself.
+const compactEvery = time.Minute
 
 // Start runs a broker on the port (0: a free one) with its data in dir.
 func Start(dir string, port int) (*Broker, error) {
@@ -18,11 +26,31 @@ func Start(dir string, port int) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded broker on port %d: %w; is the port taken, or another one at work on %s?", port, err, dir)
 	}
-	return &Broker{cluster: cluster}, nil
+	b := &Broker{cluster: cluster, stop: make(chan struct{}), done: make(chan struct{})}
+	go b.compact()
+	return b, nil
+}
+
+func (b *Broker) compact() {
+	defer close(b.done)
+	tick := time.NewTicker(compactEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			b.cluster.Compact()
+		case <-b.stop:
+			return
+		}
+	}
 }
 
 // Addrs are the broker's addresses.
 func (b *Broker) Addrs() []string { return b.cluster.ListenAddrs() }
 
 // Close stops the broker; its data stays.
-func (b *Broker) Close() { b.cluster.Close() }
+func (b *Broker) Close() {
+	close(b.stop)
+	<-b.done
+	b.cluster.Close()
+}
