@@ -79,7 +79,7 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	if n == 0 && !r.hole.isOpenAt(after) {
 		return r.Next(ctx, after) // nobody holds the table: the hole is dead, and the next snapshot is late enough
 	}
-	return Batch{Rows: rows[:n], Blocked: true}, nil
+	return Batch{Rows: rows[:n], Blocked: r.hole.isOpenAt(last)}, nil
 }
 
 // The bytes are summed before any payload is fetched: octet_length of a toasted value reads only its header.

@@ -140,26 +140,8 @@ func TestReaderLosesNothing(t *testing.T) {
 	_, err := foreign.Exec(ctx, "CREATE TABLE elsewhere (id int)")
 	require.NoError(t, err)
 
-	var (
-		writers   sync.WaitGroup
-		mu        sync.Mutex
-		committed = map[string]bool{}
-	)
-	for w := range 12 {
-		writers.Go(func() {
-			for i := range 150 {
-				id := fmt.Sprintf("%d-%d", w, i)
-				if writeSomehow(ctx, t, pool, id) {
-					mu.Lock()
-					committed[id] = true
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	done := make(chan struct{})
-	go func() { writers.Wait(); close(done) }()
-
+	committed := map[string]bool{}
+	done := writeConcurrently(ctx, t, pool, committed)
 	reader, after, seen := outbox.NewReader(pool, outbox.Limits{Rows: 50}), int64(0), map[string]bool{}
 	for finished := false; ; {
 		batch, err := reader.Next(ctx, after)
@@ -179,6 +161,30 @@ func TestReaderLosesNothing(t *testing.T) {
 		}
 	}
 	require.Equal(t, committed, seen)
+}
+
+// writeConcurrently fills committed until the returned channel is closed.
+func writeConcurrently(ctx context.Context, t *testing.T, pool *pgxpool.Pool, committed map[string]bool) (done <-chan struct{}) {
+	t.Helper()
+	var (
+		writers  sync.WaitGroup
+		mu       sync.Mutex
+		finished = make(chan struct{})
+	)
+	for w := range 12 {
+		writers.Go(func() {
+			for i := range 150 {
+				id := fmt.Sprintf("%d-%d", w, i)
+				if writeSomehow(ctx, t, pool, id) {
+					mu.Lock()
+					committed[id] = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	go func() { writers.Wait(); close(finished) }()
+	return finished
 }
 
 func writeSomehow(ctx context.Context, t *testing.T, pool *pgxpool.Pool, id string) bool {

@@ -51,25 +51,53 @@ func (Schema) InsertQuery(topic string, msgs message.Messages) (wsql.Query, erro
 }
 
 // selectQuery stops at a hole in the ids as long as the transaction that owns the missing id may still commit. A stock
-// subscriber has no memory between queries, so it cannot use the rule of Reader: it waits until the row after the hole
-// is 5 s old and no transaction at all is in progress in its snapshot. Safe, but stalled by anybody's open transaction;
-// that is what our relay is for. The topic's offsets hold an id; last_processed_transaction_id stays 0.
+// subscriber has no memory between queries, so it cannot wait for the holders of the lock as Reader does. Instead:
+//
+// A hole is dead when the row behind it was written 5 s before the statement began, and no suspect may own the missing
+// id. The owner was given the id before that row was written and an xid well within those 5 s, so it is in the snapshot's
+// list of transactions in progress (xip), or has ended before the snapshot. Of that list, a transaction is cleared when
+// it is still in progress after the locks were listed, and holds none on the outbox: the owner keeps its lock to the end
+// (see hole). CASE makes sure that the locks come first. One that began after the row was written, by more than a clock
+// is likely to be set back, is cleared too. What ended meanwhile is left to the next query.
+//
+// statement_timestamp, not the clock: the statement may have waited for the offset's row lock with an old snapshot.
+// Only the ids up to the page's last row are looked at, so a backlog costs nothing.
+// The topic's offsets hold an id; last_processed_transaction_id stays 0.
 const selectQuery = `
 WITH last_processed AS MATERIALIZED (%s),
-ahead AS (
-    SELECT id, topic, key, uuid, metadata, payload, created_at, lag(id) OVER (ORDER BY id) AS before
-    FROM erp_outbox
-    WHERE id > (SELECT offset_acked FROM last_processed)
+page AS MATERIALIZED (
+    SELECT id, key, uuid, payload, metadata FROM erp_outbox
+    WHERE topic = $%d AND id > (SELECT offset_acked FROM last_processed)
+    ORDER BY id
+    LIMIT %d
+),
+locks AS MATERIALIZED (SELECT * FROM pg_locks),
+writer AS MATERIALIZED (
+    SELECT own.transactionid AS xid
+    FROM locks w JOIN locks own ON own.virtualtransaction = w.virtualtransaction
+    WHERE own.locktype = 'transactionid' AND own.mode = 'ExclusiveLock'
+      AND w.locktype = 'relation' AND w.mode = 'RowExclusiveLock' AND w.granted
+      AND w.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND w.relation IN (SELECT relid FROM pg_partition_tree('erp_outbox'))
+),
+suspect AS MATERIALIZED (
+    SELECT a.xact_start
+    FROM pg_snapshot_xip(pg_current_snapshot()) AS x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid
+    WHERE CASE WHEN x::xid IN (SELECT xid FROM writer) THEN true ELSE pg_xact_status(x) IS DISTINCT FROM 'in progress' END
 ),
 hole AS (
-    SELECT min(id) AS id FROM ahead
+    SELECT min(id) AS id
+    FROM (
+        SELECT id, created_at, lag(id) OVER (ORDER BY id) AS before FROM erp_outbox
+        WHERE id > (SELECT offset_acked FROM last_processed) AND id <= (SELECT max(id) FROM page)
+    ) AS ahead
     WHERE id <> coalesce(before, (SELECT offset_acked FROM last_processed)) + 1
-      AND (created_at > clock_timestamp() - interval '5 s' OR EXISTS (SELECT FROM pg_snapshot_xip(pg_current_snapshot())))
+      AND (created_at > statement_timestamp() - interval '5 s'
+        OR EXISTS (SELECT FROM suspect WHERE xact_start IS NULL OR xact_start < ahead.created_at + interval '10 s'))
 )
-SELECT id AS "offset", key, uuid, payload, metadata FROM ahead
-WHERE topic = $%d AND id < coalesce((SELECT id FROM hole), 9223372036854775807)
-ORDER BY id
-LIMIT %d`
+SELECT id AS "offset", key, uuid, payload, metadata FROM page
+WHERE id < coalesce((SELECT id FROM hole), 9223372036854775807)
+ORDER BY id`
 
 // SelectQuery reads the topic's next rows for the stock subscriber.
 func (s Schema) SelectQuery(topic, group string, offsets wsql.OffsetsAdapter) wsql.Query {
