@@ -112,7 +112,7 @@ func unprivileged() (*syscall.Credential, error) {
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, errors.New("Postgres refuses to run as root, and there is neither a user postgres nor nobody")
+	return nil, errors.New("running Postgres: it refuses to run as root, and there is neither a user postgres nor nobody")
 }
 
 // prepare makes the folders and hands them to the server's user, who must be able to walk to them.
@@ -210,9 +210,9 @@ func (s *Server) await(ctx context.Context) error {
 		}
 		select {
 		case <-s.done:
-			return errors.New("Postgres ended while it started")
+			return errors.New("starting Postgres: it ended")
 		case <-ctx.Done():
-			return fmt.Errorf("Postgres does not answer within %s: %w", startWithin, err)
+			return fmt.Errorf("starting Postgres: no answer within %s: %w", startWithin, err)
 		case <-tick.C:
 		}
 	}
@@ -243,7 +243,7 @@ func waitForFormer(ctx context.Context, pidFile string) error {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -316,5 +316,5 @@ for p in *.deb; do dpkg -x "$p" .; rm "$p"; done`
 	if dir, env, ok := find(); ok {
 		return dir, env, nil
 	}
-	return "", nil, fmt.Errorf("%w (fetching one failed: %v %s)", ErrNoBinaries, err, strings.TrimSpace(string(out)))
+	return "", nil, fmt.Errorf("%w (fetching one failed: %w %s)", ErrNoBinaries, err, strings.TrimSpace(string(out)))
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +74,7 @@ func Classify(a Answer, retryableCodes []int, now time.Time) Outcome {
 	}
 	o := Outcome{Kind: OutcomeRetryable, Error: errorText(a), RetryAfter: ParseRetryAfter(a.RetryAfter, now)}
 	switch {
-	case a.StatusCode == http.StatusTooManyRequests:
+	case a.StatusCode == tooManyRequests:
 		o.Code = ErrorRateLimited
 	case a.StatusCode >= 500:
 		o.Code = ErrorUnavailable
@@ -103,7 +102,7 @@ func ParseRetryAfter(header string, now time.Time) *time.Time {
 			wait = time.Duration(seconds) * time.Second
 		}
 		at = now.Add(wait)
-	} else if at, err = http.ParseTime(header); err != nil {
+	} else if at, err = parseHTTPDate(header); err != nil {
 		return nil
 	}
 	if limit := now.Add(MaxRetryAfter); at.After(limit) {
@@ -178,4 +177,17 @@ func cut(s string) string {
 		end--
 	}
 	return s[:end] + "…"
+}
+
+// tooManyRequests is HTTP's 429 (RFC 6585); the domain knows no transport.
+const tooManyRequests = 429
+
+// parseHTTPDate reads the three date formats of RFC 9110, section 5.6.7.
+func parseHTTPDate(text string) (at time.Time, err error) {
+	for _, layout := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC} {
+		if at, err = time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, err
 }

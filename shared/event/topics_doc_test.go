@@ -49,8 +49,10 @@ func topicLines() []topicLine {
 	}
 	var lines []topicLine
 	for _, topic := range event.Topics() {
-		line := topicLine{Topic: topic, Key: "the order", Kept: kept[topic.Retention], ReadBy: readers(topic),
-			Value: "[schema](../shared/event/schema/" + schemaOf(topic.Name) + ".json)"}
+		line := topicLine{
+			Topic: topic, Key: "the order", Kept: kept[topic.Retention], ReadBy: readers(topic),
+			Value: "[schema](../shared/event/schema/" + schemaOf(topic.Name) + ".json)",
+		}
 		switch topic.Name {
 		case event.TopicDeadLetter:
 			line.Key, line.Value = "the record's", "the record's, byte for byte"

@@ -100,7 +100,7 @@ func apacheLibs() (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(apachePOM), 0o600); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
+	cmd := exec.CommandContext(context.Background(), "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", apacheVersion, err, out)
@@ -119,7 +119,7 @@ func startApache(libs, dir string) ([]string, error) {
 		return nil, err
 	}
 	java := func(args ...string) *exec.Cmd {
-		return exec.Command("java", append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*")}, args...)...) //nolint:gosec // our own arguments
+		return exec.CommandContext(context.Background(), "java", append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*")}, args...)...) //nolint:gosec // our own arguments
 	}
 	format := java("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties)
 	if out, err := format.CombinedOutput(); err != nil {
@@ -163,7 +163,7 @@ func awaitBroker(addrs []string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("Apache Kafka does not answer at %s: %w", addrs[0], errors.Join(err, ctx.Err()))
+			return fmt.Errorf("starting Apache Kafka: no answer at %s: %w", addrs[0], errors.Join(err, ctx.Err()))
 		}
 	}
 }
@@ -171,7 +171,7 @@ func awaitBroker(addrs []string) error {
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
