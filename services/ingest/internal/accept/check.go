@@ -190,7 +190,8 @@ func decode(base string, raw []byte, v any) []Problem {
 
 const maxDepth = 64
 
-// checkText refuses what Postgres cannot keep as text: invalid UTF-8, U+0000 and lone surrogates, in keys and values.
+// checkText refuses what Postgres cannot keep as text (invalid UTF-8, U+0000 and lone surrogates, in keys and values),
+// and names of ours in another case or twice.
 func checkText(raw []byte) []Problem {
 	if !utf8.Valid(raw) {
 		return []Problem{{"", "the event is not valid UTF-8"}}
@@ -228,6 +229,7 @@ func (w *textWalker) value(pointer string, depth int) error {
 }
 
 func (w *textWalker) children(open json.Delim, pointer string, depth int) error {
+	seen := map[string]bool{}
 	for i := 0; w.dec.More(); i++ {
 		child := fmt.Sprintf("%s/%d", pointer, i)
 		if open == '{' {
@@ -238,6 +240,7 @@ func (w *textWalker) children(open json.Delim, pointer string, depth int) error 
 			}
 			child = pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(fmt.Sprint(name))
 			w.text(child, w.raw[start:w.dec.InputOffset()])
+			w.problems = append(w.problems, checkName(pointer, child, fmt.Sprint(name), seen)...)
 		}
 		if err := w.value(child, depth+1); err != nil {
 			return err

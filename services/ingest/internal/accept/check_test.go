@@ -192,12 +192,11 @@ func TestCheck(t *testing.T) {
 func TestCheckOfWhatIsNoEvent(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
-		`[]`:                       "is a JSON array; it must be an object",
-		`{"a": 1`:                  "the event is not valid JSON: EOF",
-		`{"a": 1} {}`:              "invalid character '{' after top-level value",
-		"{\"a\": \"\xff\"}":        "the event is not valid UTF-8",
-		strings.Repeat(" ", 2e6):   fmt.Sprintf("the event has 2000000 bytes; at most %d are taken", event.MaxEventBytes),
-		`{"EVENT_ID": {"a": "b"}}`: "json: cannot unmarshal object into Go struct field Commerce.event_id of type string",
+		`[]`:                     "is a JSON array; it must be an object",
+		`{"a": 1`:                "the event is not valid JSON: EOF",
+		`{"a": 1} {}`:            "invalid character '{' after top-level value",
+		"{\"a\": \"\xff\"}":      "the event is not valid UTF-8",
+		strings.Repeat(" ", 2e6): fmt.Sprintf("the event has 2000000 bytes; at most %d are taken", event.MaxEventBytes),
 	} {
 		_, problems := check([]byte(raw), false)
 		require.Equal(t, []Problem{{"", want}}, problems, "%.40s", raw)
@@ -248,5 +247,23 @@ func eachString(t *testing.T, body []byte, visit func(string)) {
 		if s, ok := token.(string); ok {
 			visit(s)
 		}
+	}
+}
+
+func TestNamesAreTakenAsTheyAreSpecified(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		event string
+		want  []Problem
+	}{
+		"another_case":         {`{"Event_ID":"e"}`, []Problem{{"/Event_ID", `is written "Event_ID"; write it "event_id"`}}},
+		"in_a_list":            {`{"order":{"items":[{},{"SKU":"A"}]}}`, []Problem{{"/order/items/1/SKU", `is written "SKU"; write it "sku"`}}},
+		"twice":                {`{"event_id":"a","event_id":"b"}`, []Problem{{"/event_id", "stands there twice; send it once"}}},
+		"the_shops_own_fields": {`{"order":{"Channel":"x","gift":{"Name":"y","sku":1,"SKU":2}}}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, checkText([]byte(c.event)))
+		})
 	}
 }
