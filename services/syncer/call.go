@@ -2,8 +2,12 @@ package syncer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 	"github.com/erpconnector/erpconnector/shared/crash"
@@ -57,11 +61,8 @@ func (s *Syncer) bringToOutcome(ctx context.Context, w *work) bool {
 	return s.callERP(ctx, w, payload)
 }
 
-// callERP states the intent, awaits that it is durable, and calls.
+// callERP states the intent, awaits that it is durable, and calls. False means that the assignment ended first.
 func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
-	if !s.ownsPartitions() {
-		return false
-	}
 	now := s.now()
 	intent, err := event.NewSync(event.TopicBeforeSend, event.Sync{
 		Sync: domain.Sending(w.value.Sync, now), Order: w.value.Order, Payload: text(string(payload)),
@@ -69,11 +70,11 @@ func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
 	if err != nil {
 		return s.must(w, err)
 	}
-	if err := s.intents.ProduceSync(ctx, s.cfg.Record(intent)).FirstErr(); err != nil {
-		return false
+	if stated, err := s.state(ctx, w, intent); !stated {
+		return err != nil && s.must(w, err)
 	}
 	crash.Point("syncer.before_send")
-	if w.part.assignment.stopping.Load() || !s.ownsPartitions() {
+	if !s.awaitOwnership(ctx, w.part.assignment) {
 		return false
 	}
 	reply := s.erp.Send(ctx, erphttp.Request{
@@ -85,6 +86,59 @@ func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
 	}
 	w.finish(reply, s.settings.Current().RetryPolicy(), s.now(), rand.Float64()) //nolint:gosec // jitter needs no secrecy
 	return true
+}
+
+// state makes the intent durable, however long that takes. It is false when the assignment ended first, and false with
+// an error when the brokers will never take this record.
+func (s *Syncer) state(ctx context.Context, w *work, intent event.Record) (bool, error) {
+	wait, alone := backoff{first: 20 * time.Millisecond, most: time.Second}, false
+	for s.awaitOwnership(ctx, w.part.assignment) {
+		err := s.produce(ctx, intent, alone)
+		switch {
+		case err == nil:
+			return true, nil
+		case errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) || errors.Is(err, kerr.InvalidRecord):
+			if alone {
+				return false, fmt.Errorf("writing before_send: %w", err)
+			}
+			alone = true
+			continue
+		case ctx.Err() == nil:
+			s.kafkaDown.report(s.log, err)
+		}
+		if !wait.sleep(ctx) {
+			break
+		}
+	}
+	return false, nil
+}
+
+// produce writes an intent and awaits it. Intents written at the same time may share a batch, which is refused as a whole:
+// alone makes sure that a refusal is this record's own.
+func (s *Syncer) produce(ctx context.Context, intent event.Record, alone bool) error {
+	if alone {
+		s.batching.Lock()
+		defer s.batching.Unlock()
+	} else {
+		s.batching.RLock()
+		defer s.batching.RUnlock()
+	}
+	return s.intents.ProduceSync(ctx, s.cfg.Record(intent)).FirstErr()
+}
+
+// awaitOwnership waits until the group coordinator has heard of this instance lately: while no heartbeat is answered
+// the partitions may be somebody else's soon. It is false once the assignment ends.
+func (s *Syncer) awaitOwnership(ctx context.Context, a *assignment) bool {
+	wait := backoff{first: 10 * time.Millisecond, most: 100 * time.Millisecond}
+	for !a.stopping.Load() {
+		if s.owns() {
+			return true
+		}
+		if !wait.sleep(ctx) {
+			return false
+		}
+	}
+	return false
 }
 
 // askGate reads the gate; without an answer from Postgres no call is made, and the caller waits. Ok is false when the
@@ -102,10 +156,6 @@ func (s *Syncer) askGate(ctx context.Context, w *work) (domain.Advice, bool) {
 		}
 	}
 }
-
-// ownsPartitions is whether the group coordinator has heard of this instance lately: a heartbeat older than half the
-// session means that the partitions may be somebody else's soon.
-func (s *Syncer) ownsPartitions() bool { return s.consumer.HeartbeatAge() < heartbeatFresh }
 
 // must turns an error that no retry mends into a dead letter, so that the record neither blocks nor vanishes.
 func (s *Syncer) must(w *work, err error) bool {

@@ -70,9 +70,11 @@ type Syncer struct {
 	log      *slog.Logger
 	now      func() time.Time
 
+	owns     func() bool // whether a heartbeat was answered lately
 	consumer *kafka.GroupConsumer
 	producer *kafka.TxnProducer
-	intents  *kgo.Client // plain idempotent producer of before_send
+	intents  *kgo.Client  // plain idempotent producer of before_send
+	batching sync.RWMutex // held for writing by an intent that must not share a batch
 
 	queue   *queue
 	inbox   *inbox
@@ -90,12 +92,14 @@ func New(p Params) *Syncer {
 	if now == nil {
 		now = time.Now
 	}
-	return &Syncer{
+	s := &Syncer{
 		cfg: p.Kafka, slotID: p.SlotID, inFlight: max(1, p.InFlight), room: roomPerClass * max(1, p.InFlight),
 		gates: p.Gates, tell: p.Hints, erp: p.ERP, settings: p.Settings, log: p.Log, now: now,
 		queue: newQueue(), inbox: newInbox(), hints: newHints(), flush: make(chan struct{}, 1),
 		postgresDown: outage{what: "postgres"}, kafkaDown: outage{what: "kafka"},
 	}
+	s.owns = func() bool { return s.consumer.HeartbeatAge() < heartbeatFresh }
+	return s
 }
 
 // Run works until ctx ends; then it hands over what is in flight, within revokeGrace and a transaction.

@@ -2,15 +2,19 @@ package syncer
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
@@ -108,7 +112,7 @@ func setup(t *testing.T, cfg kafka.Config) *bench {
 	return b
 }
 
-func (b *bench) start(t *testing.T) (stop func()) {
+func (b *bench) start(t *testing.T, change ...func(*Syncer)) (stop func()) {
 	t.Helper()
 	s := setting.Defaults()
 	s.BaseDelay = time.Second
@@ -119,6 +123,9 @@ func (b *bench) start(t *testing.T) (stop func()) {
 		Log:   slog.New(slog.DiscardHandler),
 		Hints: func(context.Context, []Ending) error { return nil },
 	})
+	for _, c := range change {
+		c(y)
+	}
 	go func() { done <- y.Run(ctx) }()
 	var once sync.Once
 	stop = func() { once.Do(func() { cancel(); require.NoError(t, <-done) }) }
@@ -128,12 +135,17 @@ func (b *bench) start(t *testing.T) (stop func()) {
 
 func (b *bench) request(t *testing.T, id string) domain.Sync {
 	t.Helper()
+	return b.requestNamed(t, id, "an item")
+}
+
+func (b *bench) requestNamed(t *testing.T, id, name string) domain.Sync {
+	t.Helper()
 	g, ok := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: id}, State: domain.GateNone}.
 		Request(1, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 3}, time.Now())
 	require.True(t, ok)
 	b.gates.set(g)
 	s := g.RequestedSync(nil, "evt")
-	order := json.RawMessage(fmt.Sprintf(`{"order_increment_id":%q,"items":[{"sku":"A","qty":1,"price":"1.50","row_total":"1.50"}],"totals":{"grand_total":"1.50"}}`, id))
+	order := json.RawMessage(fmt.Sprintf(`{"order_increment_id":%q,"items":[{"sku":"A","name":%q,"qty":1,"price":"1.50","row_total":"1.50"}],"totals":{"grand_total":"1.50"}}`, id, name))
 	r, err := event.NewSync(event.TopicRequested, event.Sync{Sync: s, Order: order}, event.Context{At: time.Now()})
 	require.NoError(t, err)
 	require.NoError(t, b.cl.ProduceSync(t.Context(), b.cfg.Record(r)).FirstErr())
@@ -269,4 +281,53 @@ func TestASlowOrderDelaysNoOtherAndIsNeverCalledTwiceAtOnce(t *testing.T) {
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success slow"] == 2 })
 		require.False(t, b.erp.overlap)
 	})
+}
+
+// Works that met a heartbeat that was late were once given up: nothing read their records again before a rebalance.
+func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		var asked atomic.Int64
+		b.start(t, func(s *Syncer) {
+			fresh := s.owns
+			s.owns = func() bool { return asked.Add(1) > 20 && fresh() }
+		})
+		for i := range 5 {
+			b.request(t, fmt.Sprint("late", i))
+		}
+		b.collect(t, func(s map[string]int) bool {
+			n := 0
+			for i := range 5 {
+				n += s[fmt.Sprint("vendor_erp_sync_success late", i)]
+			}
+			return n == 5
+		})
+	})
+}
+
+// A broker whose topic takes smaller records than ours: the order is not stuck, and no other waits behind it.
+func TestAnIntentThatTheBrokersRefuseBecomesADeadLetter(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		limit, topic := "10000", b.cfg.Topic(event.TopicBeforeSend)
+		alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}
+		responses, err := kadm.NewClient(b.cl).AlterTopicConfigs(t.Context(), alter, topic)
+		require.NoError(t, err)
+		_, err = responses.On(topic, nil)
+		require.NoError(t, err)
+		b.start(t)
+		b.requestNamed(t, "large", randomText(20_000))
+		b.request(t, "small")
+		b.collect(t, func(s map[string]int) bool {
+			return s["vendor_erp_sync_success small"] == 1 && s["vendor_erp_sync_dead_letter large"] == 1
+		})
+		require.Zero(t, b.erp.calls["large"])
+	})
+}
+
+// randomText does not compress.
+func randomText(n int) string {
+	random := make([]byte, n/2)
+	_, _ = rand.Read(random)
+	return hex.EncodeToString(random)
 }
