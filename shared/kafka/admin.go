@@ -52,6 +52,9 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 		}
 		created = append(created, resp.Topic)
 	}
+	if err := settle(ctx, func() error { return a.known(ctx, created) }); err != nil {
+		return created, err
+	}
 	for _, g := range groups {
 		err := settle(ctx, func() error { return a.ensureOffsets(ctx, g, created, resetMissing) })
 		if err != nil {
@@ -59,6 +62,30 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 		}
 	}
 	return created, nil
+}
+
+// known is nil once the brokers answer for new topics: that a topic was created comes to them a moment later.
+func (a *Admin) known(ctx context.Context, topics []string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	details, err := a.adm.ListTopics(ctx, topics...)
+	if err != nil {
+		return fmt.Errorf("reading new topics: %w", err)
+	}
+	for _, t := range topics {
+		d, known := details[t]
+		if !known {
+			return fmt.Errorf("topic %s: %w", t, kerr.UnknownTopicOrPartition)
+		}
+		for _, p := range d.Partitions {
+			d.Err = errors.Join(d.Err, p.Err)
+		}
+		if d.Err != nil {
+			return fmt.Errorf("topic %s: %w", t, d.Err)
+		}
+	}
+	return nil
 }
 
 // settleWithin is how long a fresh cluster may take to know its new topics and to elect the groups' coordinators.
