@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"maps"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -36,15 +38,16 @@ var errPositions = errors.New("the log does not continue where the projection st
 
 // Projector is one instance.
 type Projector struct {
-	cfg   kafka.Config
-	store *store
-	log   *slog.Logger
-	down  bool
+	cfg          kafka.Config
+	store        *store
+	log          *slog.Logger
+	catchUpEvery time.Duration
+	down         bool
 }
 
 // New makes a Projector.
 func New(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger) *Projector {
-	return &Projector{cfg: cfg, store: &store{pool: pool}, log: log}
+	return &Projector{cfg: cfg, store: &store{pool: pool}, log: log, catchUpEvery: catchUpEvery}
 }
 
 // Run applies the log until ctx ends, or the log and the positions are at odds.
@@ -68,7 +71,8 @@ func (p *Projector) Run(ctx context.Context) error {
 
 // session reads from the stored positions until something fails; then the next one begins from there.
 func (p *Projector) session(ctx context.Context) error {
-	client, err := kgo.NewClient(append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	client, err := kgo.NewClient(append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()))...) // a log that was trimmed meanwhile is an error, see positions
 	if err != nil {
 		return fmt.Errorf("connecting to Kafka: %w", err)
 	}
@@ -90,18 +94,18 @@ func (p *Projector) session(ctx context.Context) error {
 	}
 	caughtUp := time.Now()
 	for ctx.Err() == nil {
-		fetches := client.PollRecords(ctx, pollMost)
+		fetches := p.poll(ctx, client)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err := fetchError(fetches); err != nil {
 			return err
 		}
-		if err := p.apply(ctx, client, positions, fetches); err != nil {
+		if err := p.apply(ctx, client, positions, entriesOf(p.cfg, fetches)); err != nil {
 			return err
 		}
 		p.report(nil)
-		if p.store.skipped && time.Since(caughtUp) > catchUpEvery {
+		if p.store.skipped && time.Since(caughtUp) >= p.catchUpEvery {
 			if err := p.store.catchUp(ctx); err != nil {
 				return err
 			}
@@ -109,6 +113,16 @@ func (p *Projector) session(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// poll waits for records, not beyond the next catch-up when there is one to do.
+func (p *Projector) poll(ctx context.Context, client *kgo.Client) kgo.Fetches {
+	if !p.store.skipped {
+		return client.PollRecords(ctx, pollMost)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.catchUpEvery)
+	defer cancel()
+	return client.PollRecords(ctx, pollMost)
 }
 
 type topicPartition struct {
@@ -132,6 +146,9 @@ func (p *Projector) positions(ctx context.Context, client *kgo.Client) (map[topi
 		return nil, fmt.Errorf("reading the log's starts: %w", err)
 	}
 	ends, err := adm.ListEndOffsets(ctx, p.cfg.Topics(topics)...)
+	if err == nil {
+		err = ends.Error()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the log's ends: %w", err)
 	}
@@ -151,39 +168,90 @@ func (p *Projector) positions(ctx context.Context, client *kgo.Client) (map[topi
 	return positions, nil
 }
 
-// apply folds one poll into the tables and moves the positions.
-func (p *Projector) apply(ctx context.Context, client *kgo.Client, positions map[topicPartition]int64, fetches kgo.Fetches) error {
-	b := batch{before: map[topicPartition]int64{}, after: map[topicPartition]int64{}}
-	var letters []*kgo.Record
+// entry is one record that was polled: its fact, or why there is none.
+type entry struct {
+	at      topicPartition
+	record  *kgo.Record
+	fact    fact
+	refused error
+	kept    bool // its dead letter is written
+}
+
+func entriesOf(cfg kafka.Config, fetches kgo.Fetches) []*entry {
+	var entries []*entry
 	fetches.EachRecord(func(r *kgo.Record) {
-		tp := topicPartition{r.Topic[len(p.cfg.Prefix):], r.Partition}
-		if _, seen := b.before[tp]; !seen {
-			b.before[tp] = positions[tp]
-		}
-		b.after[tp] = r.Offset + 1
-		f, err := read(tp, r)
-		if err != nil {
-			p.log.Error("record cannot be read; it goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
-				"offset", r.Offset, "error", err)
-			letters = append(letters, deadletter.Record(p.cfg, r, err.Error()))
-			return
-		}
-		b.facts = append(b.facts, f)
+		e := &entry{at: topicPartition{r.Topic[len(cfg.Prefix):], r.Partition}, record: r}
+		e.fact, e.refused = read(e.at, r)
+		entries = append(entries, e)
 	})
-	if len(b.after) == 0 {
+	return entries
+}
+
+// apply folds the entries into the tables and moves the positions. One that the database refuses for what stands in it
+// is looked for by halves and kept as a dead letter, so that it does not hold up the others.
+func (p *Projector) apply(ctx context.Context, client *kgo.Client, positions map[topicPartition]int64, entries []*entry) error {
+	if len(entries) == 0 {
 		return nil
 	}
+	err := p.applyOnce(ctx, client, positions, entries)
+	switch {
+	case !refusesContent(err):
+		return err
+	case len(entries) == 1:
+		entries[0].refused = err
+		return p.applyOnce(ctx, client, positions, entries)
+	}
+	middle := len(entries) / 2
+	if err := p.apply(ctx, client, positions, entries[:middle]); err != nil {
+		return err
+	}
+	return p.apply(ctx, client, positions, entries[middle:])
+}
+
+// refusesContent tells data that no column can hold (class 22), a status nobody knows, and a second sync of one order.
+func refusesContent(err error) bool {
+	const uniqueViolation, checkViolation = "23505", "23514"
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (strings.HasPrefix(pgErr.Code, "22") || pgErr.Code == uniqueViolation || pgErr.Code == checkViolation)
+}
+
+func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions map[topicPartition]int64, entries []*entry) error {
 	ctx, cancel := context.WithTimeout(ctx, applyWithin)
 	defer cancel()
+	b := batch{before: map[topicPartition]int64{}, after: map[topicPartition]int64{}}
+	for _, e := range entries {
+		b.before[e.at], b.after[e.at] = positions[e.at], e.record.Offset+1
+		if e.refused == nil {
+			b.facts = append(b.facts, e.fact)
+		}
+	}
 	// The letters come first: a crash before the positions move repeats them, and loses none.
-	if err := client.ProduceSync(ctx, letters...).FirstErr(); err != nil {
-		return fmt.Errorf("writing dead letters: %w", err)
+	if err := p.keepRefused(ctx, client, entries); err != nil {
+		return err
 	}
 	if err := p.store.apply(ctx, b); err != nil {
 		return err
 	}
-	for tp, next := range b.after {
-		positions[tp] = next
+	maps.Copy(positions, b.after)
+	return nil
+}
+
+// keepRefused writes the dead letters of what cannot be applied.
+func (p *Projector) keepRefused(ctx context.Context, client *kgo.Client, entries []*entry) error {
+	var letters []*kgo.Record
+	var now []*entry
+	for _, e := range entries {
+		if e.refused != nil && !e.kept {
+			p.log.Error("record cannot be applied; it goes to the dead letters", "topic", e.record.Topic, "partition", e.record.Partition,
+				"offset", e.record.Offset, "error", e.refused)
+			letters, now = append(letters, deadletter.Record(p.cfg, e.record, e.refused.Error())), append(now, e)
+		}
+	}
+	if err := client.ProduceSync(ctx, letters...).FirstErr(); err != nil {
+		return fmt.Errorf("writing dead letters: %w", err)
+	}
+	for _, e := range now {
+		e.kept = true
 	}
 	return nil
 }
@@ -225,7 +293,9 @@ func header(r *kgo.Record, name string) string {
 func fetchError(fetches kgo.Fetches) error {
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		failed = fmt.Errorf("reading %s partition %s: %w", topic, strconv.Itoa(int(partition)), err)
+		if !errors.Is(err, context.DeadlineExceeded) { // of poll
+			failed = fmt.Errorf("reading %s partition %d: %w", topic, partition, err)
+		}
 	})
 	return failed
 }

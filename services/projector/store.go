@@ -310,29 +310,41 @@ func (s *store) markSynced(ctx context.Context, tx pgx.Tx, keys []string) error 
 }
 
 // catchUp closes gates and marks orders that were locked when their facts were applied, or were never told because the
-// process died.
+// process died. What is still locked is left to the next one.
 func (s *store) catchUp(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, `
-		WITH free AS (
-			SELECT g.order_key FROM erp_sync_gate g JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
+	var gatesLeft, ordersLeft bool
+	err := s.pool.QueryRow(ctx, `
+		WITH due AS MATERIALIZED (
+			SELECT g.order_key, v.status FROM erp_sync_gate g JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
 			WHERE g.state = 'open' AND v.generation = g.generation AND v.status IN ('success', 'failed') AND v.version >> 24 & 15 = 1
-			ORDER BY g.order_key FOR UPDATE OF g SKIP LOCKED
+		), free AS (
+			SELECT g.order_key, g.generation FROM erp_sync_gate g JOIN due ON due.order_key = g.order_key
+			WHERE g.state = 'open' ORDER BY g.order_key COLLATE "C" FOR UPDATE OF g SKIP LOCKED
+		), closed AS (
+			UPDATE erp_sync_gate g SET state = 'closed', closed_by = CASE v.status WHEN 'success' THEN 'answer' ELSE 'failure' END,
+				key_answered = g.key_answered OR v.status = 'success'
+			FROM free, vendor_erp_sync v
+			WHERE g.order_key = free.order_key AND v.sync_id = g.sync_id AND v.generation = free.generation
+			RETURNING g.order_key
 		)
-		UPDATE erp_sync_gate g SET state = 'closed', closed_by = CASE v.status WHEN 'success' THEN 'answer' ELSE 'failure' END,
-			key_answered = g.key_answered OR v.status = 'success'
-		FROM free, vendor_erp_sync v WHERE g.order_key = free.order_key AND v.sync_id = g.sync_id`)
+		SELECT EXISTS (SELECT order_key FROM due EXCEPT SELECT order_key FROM closed)`).Scan(&gatesLeft)
 	if err != nil {
 		return fmt.Errorf("closing gates that were locked: %w", err)
 	}
-	_, err = s.pool.Exec(ctx, `
-		WITH free AS (
+	err = s.pool.QueryRow(ctx, `
+		WITH due AS MATERIALIZED (
 			SELECT o.order_key FROM sales_order o JOIN vendor_erp_sync v ON v.source = o.source AND v.order_increment_id = o.increment_id
-			WHERE o.erp_synced = 0 AND v.status = 'success' ORDER BY o.order_key FOR UPDATE OF o SKIP LOCKED
+			WHERE o.erp_synced = 0 AND v.status = 'success'
+		), free AS (
+			SELECT o.order_key FROM sales_order o JOIN due ON due.order_key = o.order_key
+			ORDER BY o.order_key COLLATE "C" FOR UPDATE OF o SKIP LOCKED
+		), marked AS (
+			UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key RETURNING o.order_key
 		)
-		UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key`)
+		SELECT EXISTS (SELECT order_key FROM due EXCEPT SELECT order_key FROM marked)`).Scan(&ordersLeft)
 	if err != nil {
 		return fmt.Errorf("marking orders that were locked: %w", err)
 	}
-	s.skipped = false
+	s.skipped = gatesLeft || ordersLeft
 	return nil
 }

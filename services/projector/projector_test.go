@@ -1,0 +1,257 @@
+package projector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// bench is a cluster with a log, a database, and a projector between them once run is called.
+type bench struct {
+	*testing.T
+
+	ctx    context.Context //nolint:containedctx // the test's deadline
+	cfg    kafka.Config
+	client *kgo.Client
+	pool   *pgxpool.Pool
+}
+
+func onBrokers(t *testing.T, story func(b *bench)) {
+	t.Helper()
+	t.Parallel()
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		t.Cleanup(cancel)
+		admin, err := kafka.NewAdmin(cfg, partitions)
+		require.NoError(t, err)
+		t.Cleanup(admin.Close)
+		_, err = admin.Ensure(ctx, false)
+		require.NoError(t, err)
+		client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicDeadLetter)))...)
+		require.NoError(t, err)
+		t.Cleanup(client.Close)
+		story(&bench{T: t, ctx: ctx, cfg: cfg, client: client, pool: testkit.Postgres(t).Pool})
+	})
+}
+
+// run starts a projector that is stopped with the test, or before.
+func (b *bench) run() (stop func()) {
+	b.Helper()
+	p := New(b.cfg, b.pool, slog.New(slog.DiscardHandler))
+	p.catchUpEvery = 50 * time.Millisecond
+	ctx, cancel := context.WithCancel(b.ctx)
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(b, <-done)
+	})
+	b.Cleanup(stop)
+	return stop
+}
+
+// publish writes facts to the log, each once the one before is there.
+func (b *bench) publish(facts []fact) {
+	b.Helper()
+	for _, f := range facts {
+		rec, err := event.NewSync(f.at.topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		require.NoError(b, err)
+		b.write(b.cfg.Record(rec))
+	}
+}
+
+func (b *bench) write(r *kgo.Record) *kgo.Record {
+	b.Helper()
+	written, err := b.client.ProduceSync(b.ctx, r).First()
+	require.NoError(b, err)
+	return written
+}
+
+// within waits for a condition; what it was is said in vain.
+func (b *bench) within(what string, holds func() bool) {
+	b.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-b.ctx.Done():
+			require.Fail(b, "waited in vain", what)
+		}
+	}
+}
+
+// status is the projection's, "" without a row.
+func (b *bench) status(order int) domain.Status {
+	b.Helper()
+	for _, row := range query(b, b.pool, fmt.Sprintf(`SELECT status FROM vendor_erp_sync WHERE sync_id = %d`, order+1)) {
+		return domain.Status(row["status"].(string)) //nolint:forcetypeassert // a text column
+	}
+	return ""
+}
+
+// accept puts an order and its open gate on the write side.
+func (b *bench) accept(order int) {
+	b.Helper()
+	g := openGate(order, 1)
+	require.NoError(b, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
+		if _, err := gate.Lock(b.ctx, tx, []domain.OrderRef{g.Ref}, began); err != nil {
+			return err
+		}
+		if err := gate.Save(b.ctx, tx, []domain.Gate{g}); err != nil {
+			return err
+		}
+		_, err := tx.Exec(b.ctx, `INSERT INTO sales_order (order_key, source, increment_id, snapshot, created_at, updated_at)
+			VALUES ($1, $2, $3, '{}', now(), now())`, g.Ref.Key(), g.Ref.Source, g.Ref.IncrementID)
+		return err
+	}))
+}
+
+// writeSide is the gate's state and the order's erp_synced.
+func (b *bench) writeSide(order int) (state string, synced int) {
+	b.Helper()
+	err := b.pool.QueryRow(b.ctx, `SELECT state, erp_synced FROM erp_sync_gate JOIN sales_order USING (order_key) WHERE order_key = $1`,
+		ref(order).Key()).Scan(&state, &synced)
+	require.NoError(b, err)
+	return state, synced
+}
+
+func (b *bench) told(order int) func() bool {
+	return func() bool {
+		state, synced := b.writeSide(order)
+		return state == "closed" && synced == 1
+	}
+}
+
+func TestASuccessClosesTheGateAndMarksTheOrder(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.accept(0)
+		b.accept(1)
+		b.run()
+		b.publish(success(0))
+		b.within("the order is told", b.told(0))
+		require.Equal(b, domain.Success, b.status(0))
+		state, synced := b.writeSide(1)
+		require.Equal(b, "open", state)
+		require.Zero(b, synced)
+	})
+}
+
+// The catch-up used to wait for the next record, which on a quiet log may never come.
+func TestALockedGateDoesNotStopTheProjectionAndIsClosedAfterwards(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.accept(0)
+		b.accept(1)
+		holder, err := b.pool.Begin(b.ctx)
+		require.NoError(b, err)
+		defer func() { _ = holder.Rollback(context.Background()) }()
+		_, err = holder.Exec(b.ctx, `SELECT FROM erp_sync_gate JOIN sales_order USING (order_key) WHERE order_key = $1 FOR UPDATE`, ref(0).Key())
+		require.NoError(b, err)
+		b.run()
+		b.publish(append(success(0), success(1)...))
+		b.within("the other order is told", b.told(1))
+		b.within("the projection goes on", func() bool { return b.status(0) == domain.Success })
+		state, synced := b.writeSide(0)
+		require.Equal(b, "open", state)
+		require.Zero(b, synced)
+		require.NoError(b, holder.Rollback(b.ctx))
+		b.within("the catch-up, without another record", b.told(0))
+	})
+}
+
+// letter reads the next dead letter.
+func (b *bench) letter() *kgo.Record {
+	b.Helper()
+	fetches := b.client.PollRecords(b.ctx, 1)
+	require.NoError(b, fetches.Err())
+	return fetches.Records()[0]
+}
+
+func TestARecordNobodyCanApplyGoesToTheDeadLettersAndTheProjectorGoesOn(t *testing.T) {
+	spoil := func(change func(*domain.Sync)) []byte {
+		s := success(2)[3].Sync
+		change(&s)
+		value, err := event.Encode(event.Sync{Sync: s})
+		require.NoError(t, err)
+		return value
+	}
+	bad := map[string]struct {
+		value  []byte
+		reason string
+	}{
+		"not JSON":                 {[]byte("{"), "decoding the record's value"},
+		"empty":                    {nil, "decoding the record's value"},
+		"no sync":                  {[]byte("{}"), "sync_id"},
+		"a status nobody knows":    {spoil(func(s *domain.Sync) { s.Status = "bogus" }), "vendor_erp_sync_status_check"},
+		"a second sync of order 1": {spoil(func(s *domain.Sync) { s.SyncID, s.Source, s.OrderIncrementID = 99, "default", "1" }), "unique"},
+		"text no column can hold":  {spoil(func(s *domain.Sync) { s.IdempotencyKey = "\x00" }), "Unicode"},
+		"a number no column holds": {spoil(func(s *domain.Sync) { s.Attempts = 1 << 40 }), "range"},
+	}
+	onBrokers(t, func(b *bench) {
+		stop := b.run()
+		b.publish(success(0))
+		b.within("the first order is applied", func() bool { return b.status(0) == domain.Success })
+		stop() // so that the others come in one batch
+		at := began.Format(time.RFC3339)
+		origin := map[string]*kgo.Record{}
+		for name, spoiled := range bad {
+			origin[name] = b.write(&kgo.Record{
+				Topic: b.cfg.Topic(event.TopicSuccess), Key: []byte(name), Value: spoiled.value,
+				Headers: []kgo.RecordHeader{{Key: event.HeaderTime, Value: []byte(at)}},
+			})
+		}
+		b.publish(success(1))
+		b.run()
+		b.within("what follows is applied", func() bool { return b.status(1) == domain.Success })
+		for range bad {
+			r := b.letter()
+			from, want := origin[string(r.Key)], bad[string(r.Key)]
+			require.NotNil(b, from, "a letter twice, or of a record that is fine: %s", r.Key)
+			delete(origin, string(r.Key))
+			require.Equal(b, want.value, r.Value)
+			require.Contains(b, header(r, event.HeaderReason), want.reason, "%s", r.Key)
+			require.Equal(b, []string{from.Topic, fmt.Sprint(from.Partition), fmt.Sprint(from.Offset), at}, []string{
+				header(r, event.HeaderOriginTopic), header(r, event.HeaderOriginPartition), header(r, event.HeaderOriginOffset), header(r, event.HeaderTime),
+			})
+		}
+		require.Len(b, query(b, b.pool, `SELECT FROM vendor_erp_sync`), 2)
+	})
+}
+
+func TestAProjectorThatIsStartedAgainGoesOnWhereItStopped(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		stop := b.run()
+		b.publish(success(0))
+		b.within("the first has applied it", func() bool { return b.status(0) == domain.Success })
+		stop()
+		b.publish(success(1))
+		b.run()
+		b.within("the second goes on", func() bool { return b.status(1) == domain.Success })
+		require.Len(b, shown(b, b.pool).Timeline, 8)
+	})
+}
+
+func TestAProjectorStopsWhenTheLogDoesNotHoldWhatComesNext(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		_, err := b.pool.Exec(b.ctx, `INSERT INTO projector_position VALUES ($1, 0, 100)`, event.TopicSuccess)
+		require.NoError(b, err)
+		err = New(b.cfg, b.pool, slog.New(slog.DiscardHandler)).Run(b.ctx)
+		require.ErrorIs(b, err, errPositions)
+		require.ErrorContains(b, err, event.TopicSuccess+" partition 0 holds offsets 0 to 0, and 100 comes next")
+	})
+}
