@@ -176,11 +176,22 @@ func (d *Delayer) hop(ctx context.Context) error {
 	if err := d.commit(ctx, batch); err != nil {
 		return err
 	}
+	d.measure(batch.Records)
 	for r, n := range moved {
 		r.records = r.records[n:]
 	}
 	d.pauseFull()
 	return nil
+}
+
+func (d *Delayer) measure(moved []*kgo.Record) {
+	now := d.now()
+	for _, r := range moved {
+		hops.WithLabelValues(r.Topic[len(d.cfg.Prefix):]).Inc()
+		if due, err := due(r); err == nil && r.Topic == d.cfg.Topic(event.TopicDue) {
+			lateSeconds.Observe(now.Sub(due).Seconds())
+		}
+	}
 }
 
 // commit writes the batch. When nobody knows whether it was committed, the partitions are read anew from the group's

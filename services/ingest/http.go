@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -116,19 +117,25 @@ func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 
 func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.RawMessage) ([]accept.Result, bool) {
 	trace := r.Header.Get(event.HeaderTraceparent)
-	events := make([]accept.Incoming, len(bodies))
+	incoming := make([]accept.Incoming, len(bodies))
 	for i, b := range bodies {
-		events[i] = accept.Incoming{Body: b, Traceparent: trace}
+		incoming[i] = accept.Incoming{Body: b, Traceparent: trace}
 	}
-	results, err := h.accepter.Accept(r.Context(), events)
+	began := time.Now()
+	results, err := h.accepter.Accept(r.Context(), incoming)
+	acceptSeconds.Observe(time.Since(began).Seconds())
 	if err != nil {
-		h.log.Error("events not accepted", "events", len(events), "error", err)
+		events.WithLabelValues("failed").Add(float64(len(incoming)))
+		h.log.Error("events not accepted", "events", len(incoming), "error", err)
 		w.Header().Set("Retry-After", "5")
 		problem.Write(w, problem.Problem{
 			Status: http.StatusServiceUnavailable, Code: "database_unavailable",
 			Detail: "nothing of this request was accepted, as the database does not answer; send it again",
 		})
 		return nil, false
+	}
+	for _, r := range results {
+		events.WithLabelValues(string(r.Result)).Inc()
 	}
 	return results, true
 }

@@ -77,14 +77,18 @@ func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
 	if !s.awaitOwnership(ctx, w.part.assignment) {
 		return false
 	}
+	callsInFlight.Inc()
+	began := time.Now()
 	reply := s.erp.Send(ctx, erphttp.Request{
 		Payload: payload, IdempotencyKey: w.value.Sync.IdempotencyKey, MessageID: w.value.Sync.IdempotencyKey, At: s.now(),
 	})
+	callsInFlight.Dec()
 	crash.Point("syncer.called")
 	if reply.Cancelled {
 		return false
 	}
 	w.finish(reply, s.settings.Current().RetryPolicy(), s.now(), rand.Float64()) //nolint:gosec // jitter needs no secrecy
+	callSeconds.WithLabelValues(w.decision.name()).Observe(time.Since(began).Seconds())
 	return true
 }
 

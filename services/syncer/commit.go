@@ -103,9 +103,11 @@ func (s *Syncer) commitOnce(batch []*work) error {
 		return err
 	}
 	crash.Point("syncer.before_commit")
+	began := time.Now()
 	if err := s.producer.Commit(ctx, kafka.Batch{Records: records, Offsets: []kafka.GroupOffsets{offsets}}); err != nil {
 		return err
 	}
+	commitSeconds.Observe(time.Since(began).Seconds())
 	crash.Point("syncer.committed")
 	return nil
 }
@@ -183,6 +185,7 @@ func (s *Syncer) confirm(batch []*work) {
 	var endings []Ending
 	for _, w := range batch {
 		endings = append(endings, w.endings...)
+		handled.WithLabelValues(outcomeOf(w)).Inc()
 		s.log.Info("order handled", w.logFields()...)
 		s.end(w)
 	}

@@ -41,6 +41,8 @@ func (s *Syncer) intake(a *assignment) {
 		}
 		s.pause(p, len(p.backlog) > 0)
 	}
+	queued.WithLabelValues("due").Set(float64(s.queue.length(classDue)))
+	queued.WithLabelValues("requested").Set(float64(s.queue.length(classRequested)))
 }
 
 func (s *Syncer) pause(p *partition, pause bool) {
