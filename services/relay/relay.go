@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 const (
@@ -69,6 +70,12 @@ var errPosition = errors.New("the relay's position does not fit the outbox")
 
 // Run leads whenever it can until ctx ends. It returns an error only when the position in Kafka does not fit the outbox.
 func (r *Relay) Run(ctx context.Context) error {
+	return postgres.WithSlot(ctx, r.p.Pool, r.p.Prefix+"relay", 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
+}
+
+// keepLeading works until leadership is lost, session after session. A leader that has not noticed the loss yet does no
+// harm: its successor's producer fences it.
+func (r *Relay) keepLeading(ctx context.Context) error {
 	delay, failing := retryFirst, false
 	for ctx.Err() == nil {
 		progress, err := r.lead(ctx)
@@ -93,35 +100,23 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// lead waits for leadership and works until it is lost or something fails. It reports whether a batch was committed.
+// lead works until leadership is lost or something fails. It reports whether a batch was committed.
 func (r *Relay) lead(ctx context.Context) (progress bool, err error) {
-	slot, err := acquireSlot(ctx, r.p.Pool, r.p.Prefix+"relay")
-	if err != nil {
-		return false, err
-	}
-	defer slot.Release()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(slot.ctx, func() { cancel(errSlotLost) })
-	defer stop()
-
 	s, err := openSession(ctx, r.p)
 	if err != nil {
 		return false, err
 	}
 	defer s.close()
+	ctx, cancel := context.WithCancel(ctx)
 	listening := make(chan struct{})
 	go func() { defer close(listening); listen(ctx, r.p.Pool, r.wake) }()
-	defer func() { cancel(nil); <-listening }()
+	defer func() { cancel(); <-listening }()
 
 	r.p.Log.Info("relay leads", "last_id", s.last)
 	r.failure.Store(nil)
 	leader.Set(1)
 	defer leader.Set(0)
 	err = s.run(ctx, r.wake)
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
 	return s.committed, fmt.Errorf("relaying after id %d: %w", s.last, err)
 }
 
