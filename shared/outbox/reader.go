@@ -138,7 +138,11 @@ WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted
 func (r *Reader) look(ctx context.Context, after int64) error {
 	if r.hole.covers(after + 1) {
 		r.hole.at = after
-		return nil
+		holders, err := r.holders(ctx)
+		if err == nil {
+			r.hole.update(holders)
+		}
+		return err
 	}
 	lastID, err := r.LastID(ctx)
 	if err != nil {
