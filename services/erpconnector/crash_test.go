@@ -41,10 +41,7 @@ var crashPoints = []string{
 // TestCrash kills the whole product at each point, starts it again, and asks: is anything lost, booked twice, ended
 // twice, or told differently by the table than by the log?
 func TestCrash(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "erpconnector")
-	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashpoints", "-o", binary, ".")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	binary := build(t)
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range crashPoints {
 			t.Run(point, func(t *testing.T) {
@@ -57,13 +54,53 @@ func TestCrash(t *testing.T) {
 	})
 }
 
+// build makes the binary with its crash points.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "erpconnector")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashpoints", "-o", binary, ".").CombinedOutput() //nolint:gosec // ourselves
+	require.NoError(t, err, "%s", out)
+	return binary
+}
+
+// Two processes share the work; one is killed while calls are under way, and the other finishes all of it.
+func TestOneOfTwoProcessesDies(t *testing.T) {
+	binary := build(t)
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+		const orders = 60
+		c := newCrashCase(t, binary, brokers)
+		c.erp.Fail(mockerp.Fault{Delay: 100 * time.Millisecond})
+		first := c.run("syncer.called:10")
+		c.listening()
+		second := *c.p
+		second.cfg.HTTPAddr = freeAddr(t)
+		second.base = "http://" + second.cfg.HTTPAddr
+		survivor := &crashCase{p: &second, binary: binary, erp: c.erp}
+		survivor.run("")
+		survivor.listening()
+		batch, names := invoices(orders)
+		survivor.publish(batch)
+		require.Equal(t, syscall.SIGKILL, first.ended(t))
+		for _, order := range names {
+			survivor.p.becomes(order, ended("success"))
+		}
+		survivor.requireNothingLostOrDoubled(t, orders)
+	})
+}
+
+// invoices are events of that many orders, and the orders' numbers.
+func invoices(n int) (batch []any, orders []string) {
+	for i := range n {
+		order := fmt.Sprint(1000 + i)
+		batch, orders = append(batch, invoice("e"+order, order)), append(orders, order)
+	}
+	return batch, orders
+}
+
 func crashAt(t *testing.T, c *crashCase, point string) {
 	t.Helper()
-	const orders = 12
-	var batch []any
-	for i := range orders {
-		order := fmt.Sprint(1000 + i)
-		batch = append(batch, invoice("e"+order, order))
+	batch, orders := invoices(12)
+	for i, order := range orders {
 		if i%2 == 1 {
 			c.erp.Fail(mockerp.Fault{Order: order, Status: http.StatusServiceUnavailable, Times: 1})
 		}
@@ -75,10 +112,14 @@ func crashAt(t *testing.T, c *crashCase, point string) {
 	c.run("")
 	published.Wait()
 	c.listening()
-	for _, e := range batch {
-		order := e.(map[string]any)["order"].(map[string]any)["order_increment_id"].(string) //nolint:forcetypeassert // made above
+	for _, order := range orders {
 		c.p.becomes(order, ended("success"))
 	}
+	c.requireNothingLostOrDoubled(t, len(orders))
+}
+
+func (c *crashCase) requireNothingLostOrDoubled(t *testing.T, orders int) {
+	t.Helper()
 	require.Zero(t, c.erp.Stats().Doubles)
 	require.Equal(t, orders, c.erp.Stats().Bookings)
 	require.Zero(t, c.erp.Stats().Refused)

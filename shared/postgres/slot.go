@@ -3,6 +3,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -26,8 +27,12 @@ func WithSlot(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *
 	for ctx.Err() == nil {
 		s, err := acquire(ctx, pool, name, n)
 		if err != nil {
-			if !waiting && ctx.Err() == nil {
-				log.Warn("waiting for a slot", "slots", n, "error", err)
+			switch {
+			case waiting || ctx.Err() != nil:
+			case errors.Is(err, errHeld):
+				log.Info("standing by; another process holds the slot", "slot", name, "slots", n)
+			default:
+				log.Warn("waiting for a slot", "slot", name, "slots", n, "error", err)
 			}
 			waiting = true
 			pause(ctx, slotPoll)
@@ -46,6 +51,8 @@ type slot struct {
 	id   string
 	conn *pgx.Conn
 }
+
+var errHeld = errors.New("all slots are held")
 
 // acquire takes the first free slot, or says that none is.
 func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*slot, error) {
@@ -70,7 +77,7 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*slot
 	if err != nil {
 		return nil, fmt.Errorf("taking a slot: %w", err)
 	}
-	return nil, fmt.Errorf("all %d slots of %s are held", n, name)
+	return nil, errHeld
 }
 
 func (s *slot) hold(ctx context.Context, work func(ctx context.Context, slotID string) error) error {
