@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -69,7 +70,9 @@ func freeAddr(t *testing.T) string {
 
 func start(t *testing.T, cfg platform.Config) *product {
 	t.Helper()
-	options := []fx.Option{platformfx.Platform(cfg, slog.New(slog.NewTextHandler(t.Output(), nil))), fx.NopLogger}
+	var level slog.Level
+	require.NoError(t, level.UnmarshalText([]byte(cmp.Or(cfg.LogLevel, "info"))))
+	options := []fx.Option{platformfx.Platform(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level}))), fx.NopLogger}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		options = append(options, services[name])
 	}

@@ -204,6 +204,9 @@ func checkText(raw []byte) []Problem {
 	return w.problems
 }
 
+// pointerToken escapes a name for a JSON pointer (RFC 6901, section 3).
+var pointerToken = strings.NewReplacer("~", "~0", "/", "~1")
+
 type textWalker struct {
 	dec      *json.Decoder
 	raw      []byte
@@ -238,7 +241,7 @@ func (w *textWalker) children(open json.Delim, pointer string, depth int) error 
 			if err != nil {
 				return fmt.Errorf("is not valid JSON: %w", err)
 			}
-			child = pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(fmt.Sprint(name))
+			child = pointer + "/" + pointerToken.Replace(fmt.Sprint(name))
 			w.text(child, w.raw[start:w.dec.InputOffset()])
 			w.problems = append(w.problems, checkName(pointer, child, fmt.Sprint(name), seen)...)
 		}
