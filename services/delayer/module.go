@@ -3,6 +3,7 @@ package delayer
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
@@ -31,9 +32,19 @@ func newLoop(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *loop {
 // Name is the service's name.
 func (l *loop) Name() string { return "delayer" }
 
-// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew.
+// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew. Beside that it ends
+// what others left open when they died.
 func (l *loop) Run(ctx context.Context) error {
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sweeping.Go(func() { kafka.EndAbandoned(ctx, l.cfg, "delayer", l.claim, l.log) })
 	return postgres.WithSlot(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
 		return New(Params{Kafka: l.cfg, SlotID: slotID, Log: l.log}).Run(ctx)
 	})
+}
+
+func (l *loop) claim(ctx context.Context, id string) (func(), bool, error) {
+	return postgres.Claim(ctx, l.pool, id)
 }

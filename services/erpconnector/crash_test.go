@@ -67,25 +67,36 @@ func build(t *testing.T) string {
 func TestOneOfTwoProcessesDies(t *testing.T) {
 	binary := build(t)
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
-		const orders = 60
-		c := newCrashCase(t, binary, brokers)
-		c.erp.Fail(mockerp.Fault{Delay: 100 * time.Millisecond})
-		first := c.run("syncer.called:10")
-		c.listening()
-		second := *c.p
-		second.cfg.HTTPAddr = freeAddr(t)
-		second.base = "http://" + second.cfg.HTTPAddr
-		survivor := &crashCase{p: &second, binary: binary, erp: c.erp}
-		survivor.run("")
-		survivor.listening()
-		batch, names := invoices(orders)
-		survivor.publish(batch)
-		require.Equal(t, syscall.SIGKILL, first.ended(t))
-		for _, order := range names {
-			survivor.p.becomes(order, ended("success"))
+		for _, point := range []string{"syncer.called:10", "syncer-0.produced"} {
+			t.Run(point, func(t *testing.T) {
+				t.Parallel()
+				brokers := brokers
+				brokers.Prefix += "two." + strings.NewReplacer(":", "-").Replace(point) + "."
+				oneOfTwoDies(t, newCrashCase(t, binary, brokers), point)
+			})
 		}
-		survivor.requireNothingLostOrDoubled(t, orders)
 	})
+}
+
+func oneOfTwoDies(t *testing.T, c *crashCase, point string) {
+	t.Helper()
+	const orders = 60
+	c.erp.Fail(mockerp.Fault{Delay: 100 * time.Millisecond})
+	first := c.run(point)
+	c.listening()
+	second := *c.p
+	second.cfg.HTTPAddr = freeAddr(t)
+	second.base = "http://" + second.cfg.HTTPAddr
+	survivor := &crashCase{p: &second, binary: c.binary, erp: c.erp}
+	survivor.run("")
+	survivor.listening()
+	batch, names := invoices(orders)
+	survivor.publish(batch)
+	require.Equal(t, syscall.SIGKILL, first.ended(t))
+	for _, order := range names {
+		survivor.p.becomes(order, ended("success"))
+	}
+	survivor.requireNothingLostOrDoubled(t, orders)
 }
 
 // invoices are events of that many orders, and the orders' numbers.

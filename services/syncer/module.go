@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
@@ -45,8 +46,14 @@ func newLoop(pool *pgxpool.Pool, cfg platform.Config, kcfg kafka.Config, setting
 // Name is the service's name.
 func (l *loop) Name() string { return "syncer" }
 
-// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew.
+// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew. Beside that it ends
+// what others left open when they died.
 func (l *loop) Run(ctx context.Context) error {
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sweeping.Go(func() { kafka.EndAbandoned(ctx, l.params.Kafka, "syncer", l.claim, l.params.Log) })
 	return postgres.WithSlot(ctx, l.pool, "syncer", slots, l.params.Log, func(ctx context.Context, slotID string) error {
 		p := l.params
 		p.SlotID = slotID
@@ -65,4 +72,8 @@ func closeGates(ctx context.Context, pool *pgxpool.Pool, endings []Ending) error
 		return fmt.Errorf("closing %d gates: %w", len(ended), err)
 	}
 	return nil
+}
+
+func (l *loop) claim(ctx context.Context, id string) (func(), bool, error) {
+	return postgres.Claim(ctx, l.pool, id)
 }

@@ -65,7 +65,7 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*slot
 	for i := range n {
 		id := fmt.Sprintf("%s-%d", name, i)
 		var got bool
-		err = conn.QueryRow(dial, `SELECT pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0))`, id).Scan(&got)
+		err = conn.QueryRow(dial, tryLock, id).Scan(&got)
 		if err != nil {
 			break
 		}
