@@ -269,6 +269,9 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 		if f.Sync.Status == domain.Success {
 			synced = append(synced, key)
 		}
+		if f.at.topic == event.TopicAfterSend && f.httpStatus != nil && *f.httpStatus >= 200 && *f.httpStatus < 300 {
+			endings = append(endings, gate.Ending{Key: key, IdempotencyKey: f.Sync.IdempotencyKey, Answered: true})
+		}
 		if f.at.topic != event.TopicSuccess && f.at.topic != event.TopicFailed {
 			continue
 		}
@@ -280,7 +283,7 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 		default:
 			by = domain.ClosedByFailure
 		}
-		endings = append(endings, gate.Ending{Key: key, Generation: f.Sync.Generation, Version: f.Sync.Version, By: by})
+		endings = append(endings, gate.Ending{Key: key, Generation: f.Sync.Generation, Version: f.Sync.Version, By: by, IdempotencyKey: f.Sync.IdempotencyKey})
 	}
 	if len(endings) > 0 {
 		skipped, err := gate.Close(ctx, tx, endings)

@@ -65,7 +65,8 @@ func closeGates(ctx context.Context, pool *pgxpool.Pool, endings []Ending) error
 	ended := make([]gate.Ending, 0, len(endings))
 	for _, e := range endings {
 		ended = append(ended, gate.Ending{
-			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By, Answered: e.Answered,
+			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By,
+			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered,
 		})
 	}
 	if _, err := gate.Close(ctx, pool, ended); err != nil {

@@ -149,13 +149,14 @@ func collect(rows pgx.Rows) (map[string]domain.Gate, error) {
 	return gates, err
 }
 
-// Ending says that a generation has its terminal event.
+// Ending says that a generation has its terminal event, or only that a key was answered.
 type Ending struct {
-	Key        string
-	Generation int
-	Version    domain.Version
-	By         domain.ClosedBy
-	Answered   bool // the ERP answered with success: the current key is used up
+	Key            string
+	Generation     int // 0: nothing ended
+	Version        domain.Version
+	By             domain.ClosedBy
+	IdempotencyKey string // of the call that was answered
+	Answered       bool   // the ERP answered this key with success: it is used up, whichever generation carries it
 }
 
 // Querier is a pool or a transaction.
@@ -168,32 +169,39 @@ type Querier interface {
 // stays: it is that of the last fact the gate itself allotted, and a status query trusts the gate only while the
 // projection lacks that fact; what the syncer wrote, the projection tells with all its fields.
 func Close(ctx context.Context, q Querier, endings []Ending) (skipped int, err error) {
-	var keys, by []string
+	var keys, by, idempotencyKeys []string
 	var generations []int32
 	var versions []int64
 	var answered []bool
 	for _, e := range endings {
-		keys, by = append(keys, e.Key), append(by, string(e.By))
+		keys, by, idempotencyKeys = append(keys, e.Key), append(by, string(e.By)), append(idempotencyKeys, e.IdempotencyKey)
 		generations, versions = append(generations, int32(e.Generation)), append(versions, int64(e.Version))
 		answered = append(answered, e.Answered || e.By == domain.ClosedByAnswer)
 	}
+	// The columns of free are those of the rows as they were locked; a second look at the table would be at the snapshot.
 	rows, err := q.Query(ctx, `
-		WITH ended AS (
-			SELECT DISTINCT ON (k, g) * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::bool[]) AS e (k, g, v, b, a)
-			ORDER BY k, g, v DESC
+		WITH told AS (
+			SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[], $6::bool[]) AS e (k, g, v, b, i, a)
+		), ended AS (
+			SELECT DISTINCT ON (k, g) k, g, b FROM told WHERE g > 0 ORDER BY k, g, v DESC
 		), free AS (
-			SELECT t.order_key FROM erp_sync_gate t WHERE t.order_key = ANY($1) ORDER BY t.order_key COLLATE "C" FOR UPDATE SKIP LOCKED
+			SELECT t.order_key, t.generation, t.idempotency_key FROM erp_sync_gate t
+			WHERE t.order_key = ANY($1) ORDER BY t.order_key COLLATE "C" FOR UPDATE SKIP LOCKED
+		), news AS (
+			SELECT f.order_key, e.b AS closed_by,
+				EXISTS (SELECT FROM told a WHERE a.a AND a.k = f.order_key AND a.i = f.idempotency_key) AS answered
+			FROM free f LEFT JOIN ended e ON e.k = f.order_key AND e.g = f.generation
 		), closed AS (
 			UPDATE erp_sync_gate t SET
-				state = CASE WHEN t.state = 'open' AND t.generation = e.g THEN 'closed' ELSE t.state END,
-				closed_by = CASE WHEN t.state = 'open' AND t.generation = e.g THEN e.b ELSE t.closed_by END,
-				key_answered = t.key_answered OR e.a
-			FROM ended e JOIN free f ON f.order_key = e.k
-			WHERE t.order_key = e.k AND t.generation = e.g
+				state = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN 'closed' ELSE t.state END,
+				closed_by = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN n.closed_by ELSE t.closed_by END,
+				key_answered = t.key_answered OR n.answered
+			FROM news n
+			WHERE t.order_key = n.order_key AND ((t.state = 'open' AND n.closed_by IS NOT NULL) OR (n.answered AND NOT t.key_answered))
 			RETURNING t.order_key
 		)
-		SELECT count(*) FROM (SELECT DISTINCT k FROM ended) e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`,
-		keys, generations, versions, by, answered)
+		SELECT count(*) FROM (SELECT DISTINCT k FROM told) e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`,
+		keys, generations, versions, by, idempotencyKeys, answered)
 	if err != nil {
 		return 0, fmt.Errorf("closing %d gates: %w", len(endings), err)
 	}

@@ -75,7 +75,7 @@ func end(t *testing.T, q Querier, endings ...Ending) (skipped int) {
 }
 
 func ending(g domain.Gate, by domain.ClosedBy) Ending {
-	return Ending{
+	return Ending{IdempotencyKey: g.IdempotencyKey,
 		Key: g.Ref.Key(), Generation: g.Generation, By: by, Version: domain.AttemptVersion(g.Generation, 1, domain.PhaseTerminal),
 	}
 }
@@ -157,17 +157,28 @@ func TestClose(t *testing.T) {
 			gate: second, endings: []Ending{ending(second, domain.ClosedByFailure)},
 			want: func(g *domain.Gate) { g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByFailure },
 		},
-		"the_end_of_an_older_generation_leaves_the_gate_open": {
+		"an_answer_to_an_older_generation_uses_up_the_key_that_the_newer_one_carries": {
 			gate: second, endings: []Ending{ending(open(plain, 1, 1), domain.ClosedByAnswer)},
+			want: func(g *domain.Gate) { g.KeyAnswered = true },
+		},
+		"an_answer_to_another_key_leaves_the_gate_as_it_is": {
+			gate: second, endings: []Ending{{Key: plain.Key(), Generation: 1, By: domain.ClosedByAnswer, IdempotencyKey: "ERP_another"}},
+		},
+		"an_answer_alone_closes_nothing": {
+			gate: second, endings: []Ending{{Key: plain.Key(), IdempotencyKey: second.IdempotencyKey, Answered: true}},
+			want: func(g *domain.Gate) { g.KeyAnswered = true },
+		},
+		"the_failure_of_an_older_generation_leaves_the_gate_open": {
+			gate: second, endings: []Ending{ending(open(plain, 1, 1), domain.ClosedByFailure)},
 		},
 		"the_end_of_a_newer_generation_leaves_the_gate_open": {
-			gate: second, endings: []Ending{ending(open(plain, 1, 3), domain.ClosedByAnswer)},
+			gate: second, endings: []Ending{ending(open(plain, 1, 3), domain.ClosedByFailure)},
 		},
 		"a_gate_closed_before_keeps_its_reason": {
 			gate: cancelled, endings: []Ending{ending(cancelled, domain.ClosedByFailure)},
 		},
 		"a_gate_closed_before_still_learns_of_the_answer": {
-			gate: cancelled, endings: []Ending{{Key: plain.Key(), Generation: 2, By: domain.ClosedByCancelled, Answered: true}},
+			gate: cancelled, endings: []Ending{{Key: plain.Key(), Generation: 2, By: domain.ClosedByCancelled, IdempotencyKey: cancelled.IdempotencyKey, Answered: true}},
 			want: func(g *domain.Gate) { g.KeyAnswered = true },
 		},
 		"endings_of_several_generations_close_the_current_one": {
