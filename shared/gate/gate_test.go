@@ -75,8 +75,9 @@ func end(t *testing.T, q Querier, endings ...Ending) (skipped int) {
 }
 
 func ending(g domain.Gate, by domain.ClosedBy) Ending {
-	return Ending{IdempotencyKey: g.IdempotencyKey,
-		Key: g.Ref.Key(), Generation: g.Generation, By: by, Version: domain.AttemptVersion(g.Generation, 1, domain.PhaseTerminal),
+	return Ending{
+		IdempotencyKey: g.IdempotencyKey,
+		Key:            g.Ref.Key(), Generation: g.Generation, By: by, Version: domain.AttemptVersion(g.Generation, 1, domain.PhaseTerminal),
 	}
 }
 
