@@ -186,7 +186,7 @@ func TestARecordNobodyCanApplyGoesToTheDeadLettersAndTheProjectorGoesOn(t *testi
 	spoil := func(change func(*domain.Sync)) []byte {
 		s := success(2)[3].Sync
 		change(&s)
-		value, err := event.Encode(event.Sync{Sync: s})
+		value, err := domain.EncodeJSON(event.Sync{Sync: s})
 		require.NoError(t, err)
 		return value
 	}

@@ -275,15 +275,7 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 		if f.at.topic != event.TopicSuccess && f.at.topic != event.TopicFailed {
 			continue
 		}
-		by := f.Sync.ClosedBy
-		switch {
-		case by != "":
-		case f.Sync.Status == domain.Success:
-			by = domain.ClosedByAnswer
-		default:
-			by = domain.ClosedByFailure
-		}
-		endings = append(endings, gate.Ending{Key: key, Generation: f.Sync.Generation, Version: f.Sync.Version, By: by, IdempotencyKey: f.Sync.IdempotencyKey})
+		endings = append(endings, gate.Ending{Key: key, Generation: f.Sync.Generation, Version: f.Sync.Version, By: f.Sync.EndedBy(), IdempotencyKey: f.Sync.IdempotencyKey})
 	}
 	if len(endings) > 0 {
 		skipped, err := gate.Close(ctx, tx, endings)

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
@@ -28,7 +29,7 @@ type position struct {
 }
 
 func encodePosition(lastID int64, at time.Time) (*kgo.Record, error) {
-	value, err := event.Encode(position{LastID: lastID, At: at.UTC()})
+	value, err := domain.EncodeJSON(position{LastID: lastID, At: at.UTC()})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the position %d: %w", lastID, err)
 	}

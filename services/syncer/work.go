@@ -97,15 +97,7 @@ func (w *work) close(terminal domain.Sync, errorText string, now time.Time) erro
 }
 
 func (w *work) end(terminal domain.Sync, answered bool) {
-	by := terminal.ClosedBy
-	switch {
-	case by != "":
-	case terminal.Status == domain.Success:
-		by = domain.ClosedByAnswer
-	default:
-		by = domain.ClosedByFailure
-	}
-	w.endings = []Ending{{Sync: terminal, By: by, Answered: answered}}
+	w.endings = []Ending{{Sync: terminal, By: terminal.EndedBy(), Answered: answered}}
 }
 
 func (w *work) context(at time.Time) event.Context {

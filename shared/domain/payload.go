@@ -65,7 +65,7 @@ func BuildPayload(ref OrderRef, o Order) ([]byte, error) {
 	if o.IsVirtual {
 		p.ShippingAddress = nil
 	}
-	return encode(p)
+	return EncodeJSON(p)
 }
 
 func payloadItems(items []Item) []payloadItem {
@@ -91,8 +91,8 @@ func moduleTime(field, s string) (*string, error) {
 	return &out, nil
 }
 
-// encode is json.Marshal without HTML escaping: names with & and < go out as they came in.
-func encode(v any) ([]byte, error) {
+// EncodeJSON is json.Marshal without HTML escaping and without a final newline: names with & and < go out as they came in.
+func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

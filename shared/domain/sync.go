@@ -44,3 +44,15 @@ func (s Sync) Ref() OrderRef { return OrderRef{Source: s.Source, IncrementID: s.
 
 // Time is t as all records carry it: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
 func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// EndedBy is what closed the generation, of a sync as its terminal event has it.
+func (s Sync) EndedBy() ClosedBy {
+	switch {
+	case s.ClosedBy != "":
+		return s.ClosedBy
+	case s.Status == Success:
+		return ClosedByAnswer
+	default:
+		return ClosedByFailure
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
@@ -61,7 +62,7 @@ func TestDecodeSyncReadsWhatWasWritten(t *testing.T) {
 		}
 		v, err := event.DecodeSync(g.Value)
 		require.NoError(t, err, path)
-		again, err := event.Encode(v)
+		again, err := domain.EncodeJSON(v)
 		require.NoError(t, err, path)
 		require.Equal(t, string(g.Value), string(again), path)
 	}
@@ -79,11 +80,11 @@ func FuzzDecodeSync(f *testing.F) {
 		if err != nil {
 			return
 		}
-		written, err := event.Encode(v)
+		written, err := domain.EncodeJSON(v)
 		require.NoError(t, err)
 		again, err := event.DecodeSync(written)
 		require.NoError(t, err)
-		rewritten, err := event.Encode(again)
+		rewritten, err := domain.EncodeJSON(again)
 		require.NoError(t, err)
 		require.Equal(t, string(written), string(rewritten))
 	})

@@ -42,7 +42,7 @@ func sizes(t *testing.T, order string) (value, payload int) {
 	body, err := domain.BuildPayload(domain.OrderRef{Source: "b2b", IncrementID: "1"}, snapshot)
 	require.NoError(t, err)
 	text, failure := string(body), strings.Repeat("\x01", domain.MaxErrorBytes)
-	encoded, err := event.Encode(event.Sync{
+	encoded, err := domain.EncodeJSON(event.Sync{
 		Order: []byte(order), Payload: &text, Error: &failure,
 		Response: &event.Response{Body: strings.Repeat("\x01", domain.MaxResponseBytes)},
 	})

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,7 +48,7 @@ func NewRetry(v Sync, due time.Time, c Context) (Record, error) {
 
 func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 	key := v.Sync.Ref().Key()
-	value, err := Encode(v)
+	value, err := domain.EncodeJSON(v)
 	if err != nil {
 		return Record{}, fmt.Errorf("encoding %s of order %s: %w", ceType, key, err)
 	}
@@ -75,15 +74,4 @@ func DecodeSync(value []byte) (Sync, error) {
 		return Sync{}, err
 	}
 	return v, nil
-}
-
-// Encode is JSON without HTML escaping and without a final newline.
-func Encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
