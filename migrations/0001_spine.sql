@@ -19,7 +19,7 @@ CREATE TABLE accepted_event (
     source      text        NOT NULL,
     event_id    text        NOT NULL,
     order_key   text        NOT NULL,
-    digest      bytea       NOT NULL, -- SHA-256 of the event's compacted JSON
+    digest      bytea       NOT NULL, -- SHA-256 of the event's JSON with its members in order
     accepted_at timestamptz NOT NULL,
     PRIMARY KEY (source, event_id)
 );

@@ -30,25 +30,25 @@ type Item struct {
 	ParentItemID *int64 `json:"parent_item_id"`
 	SKU          string `json:"sku"`
 	Name         string `json:"name"`
-	Qty          Amount `json:"qty"`
-	Price        Amount `json:"price"`
-	RowTotal     Amount `json:"row_total"`
+	Qty          Amount `json:"qty,omitzero"`
+	Price        Amount `json:"price,omitzero"`
+	RowTotal     Amount `json:"row_total,omitzero"`
 }
 
 // Totals are the order's sums in its currency. A discount may have either sign; adjustments are signed.
 type Totals struct {
-	Subtotal    Amount       `json:"subtotal"`
-	Tax         Amount       `json:"tax"`
-	Shipping    Amount       `json:"shipping"`
-	Discount    Amount       `json:"discount"`
+	Subtotal    Amount       `json:"subtotal,omitzero"`
+	Tax         Amount       `json:"tax,omitzero"`
+	Shipping    Amount       `json:"shipping,omitzero"`
+	Discount    Amount       `json:"discount,omitzero"`
 	Adjustments []Adjustment `json:"adjustments,omitempty"`
-	GrandTotal  Amount       `json:"grand_total"`
+	GrandTotal  Amount       `json:"grand_total,omitzero"`
 }
 
 // Adjustment is a signed part of the grand total beyond the usual ones: a gift card (negative), a fee (positive).
 type Adjustment struct {
 	Code   string `json:"code"`
-	Amount Amount `json:"amount"`
+	Amount Amount `json:"amount,omitzero"`
 }
 
 // Address has the module's fields.

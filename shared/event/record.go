@@ -104,10 +104,17 @@ func ChildTrace(parent string) string {
 	var random [24]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand's documentation
 	trace, flags := hex.EncodeToString(random[:16]), "01"
-	if m := traceparentPattern.FindStringSubmatch(parent); m != nil && !zeros(m[1]) && !zeros(m[2]) {
+	if ValidTrace(parent) {
+		m := traceparentPattern.FindStringSubmatch(parent)
 		trace, flags = m[1], m[3]
 	}
 	return "00-" + trace + "-" + hex.EncodeToString(random[16:]) + "-" + flags
+}
+
+// ValidTrace reports whether it is a traceparent that a trace can go on from.
+func ValidTrace(traceparent string) bool {
+	m := traceparentPattern.FindStringSubmatch(traceparent)
+	return m != nil && !zeros(m[1]) && !zeros(m[2])
 }
 
 // zeros is what makes an id invalid in W3C Trace Context, section 3.2.2.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,4 +25,16 @@ func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) e
 		}
 		pause(ctx, time.Duration(rand.Int64N(int64(try)*int64(10*time.Millisecond)))) //nolint:gosec // jitter needs no secrecy
 	}
+}
+
+// IsAboutData reports an error that the same statement with the same values will bring again: SQLSTATE classes 22
+// (data), 23 (constraints) and 54 (limits).
+func IsAboutData(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && slices.Contains([]string{"22", "23", "54"}, pgErr.Code[:2])
+}
+
+// Execer is a pool or a transaction that a statement runs on.
+type Execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }

@@ -51,6 +51,7 @@ type Result struct {
 	Differs          bool          `json:"differs,omitempty"` // a duplicate whose content is not that of the first one
 	Warnings         []string      `json:"warnings,omitempty"`
 	Errors           []Problem     `json:"errors,omitempty"`
+	UnknownOrder     string        `json:"-"` // the key of the order that an invoice names and nobody has published yet
 }
 
 // Accepter accepts events into one database.
@@ -72,34 +73,64 @@ const within = 5 * time.Second
 // Accept checks the events, and takes those that pass in one transaction, in their order: deduplication, gates,
 // snapshots and outbox rows, a handful of statements however many there are. An error means that none was taken.
 func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, error) {
-	s := a.settings.Current()
-	results := make([]Result, len(events))
-	var batch []*item
-	for i, in := range events {
-		c, problems := check(in.Body, s.RefuseBadTotals)
-		if len(problems) > 0 {
-			results[i] = Result{Result: Refused, EventID: c.event.EventID, Errors: problems}
-			continue
-		}
-		batch = append(batch, &item{
-			checked: c, digest: sha256.Sum256(c.body), trace: in.Traceparent, result: &results[i],
-		})
-	}
+	results, batch := a.check(events)
 	if len(batch) == 0 {
 		return results, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error {
-		t := transaction{tx: tx, intake: s.Intake(), now: domain.Time(a.now()), batch: batch}
-		return t.run(ctx)
-	})
+	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.take(ctx, tx, batch) })
 	if err != nil {
 		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
 	}
 	crash.Point("accept.after_commit")
 	outbox.Wake(ctx, a.pool)
 	return results, nil
+}
+
+// AcceptIn is Accept in the caller's transaction, which may be tried again. Once it has committed, outbox.Wake is the
+// caller's to call.
+func (a *Accepter) AcceptIn(ctx context.Context, tx pgx.Tx, events []Incoming) ([]Result, error) {
+	results, batch := a.check(events)
+	if err := a.take(ctx, tx, batch); err != nil {
+		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
+	}
+	return results, nil
+}
+
+// check is the results of those that cannot be accepted, and the items of the others, whose results are to come.
+func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
+	refuseBadTotals := a.settings.Current().RefuseBadTotals
+	results := make([]Result, len(events))
+	var batch []*item
+	for i, in := range events {
+		c, problems := check(in.Body, refuseBadTotals)
+		if len(problems) > 0 {
+			results[i] = Result{Result: Refused, EventID: c.event.EventID, Errors: problems}
+			continue
+		}
+		batch = append(batch, &item{checked: c, digest: digest(c.body), trace: in.Traceparent, result: &results[i]})
+	}
+	return results, batch
+}
+
+func (a *Accepter) take(ctx context.Context, tx pgx.Tx, batch []*item) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	t := transaction{tx: tx, intake: a.settings.Current().Intake(), now: domain.Time(a.now()), batch: batch}
+	return t.run(ctx)
+}
+
+// digest tells a repeated event from a changed one: the order of members, white space and escapes do not count, as they
+// change on the way through jsonb.
+func digest(body []byte) [sha256.Size]byte {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var value any
+	_ = dec.Decode(&value) // body has been checked
+	canonical, _ := domain.EncodeJSON(value)
+	return sha256.Sum256(canonical)
 }
 
 // item is one checked event of a batch.
@@ -213,7 +244,7 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*
 			continue
 		}
 		if it.order == nil && t.snapshots[key] == nil {
-			*it.result = Result{Result: Refused, EventID: it.event.EventID, Errors: []Problem{{
+			*it.result = Result{Result: Refused, EventID: it.event.EventID, UnknownOrder: key, Errors: []Problem{{
 				"/order",
 				fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID),
 			}}}

@@ -1,0 +1,233 @@
+// Package drain takes events from the commerce outbox and accepts them: the same accept as over HTTP, in one
+// transaction with their deletion. What accept refuses goes to the quarantine, with its reason.
+//
+// One process drains at a time, so that the events of an order are accepted in the order of their ids.
+package drain
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
+	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+const (
+	batchRows  = 1000
+	batchBytes = 8 << 20
+
+	pollBusy = 10 * time.Millisecond // while events come
+	pollIdle = 50 * time.Millisecond // after busyFor without any
+	busyFor  = time.Second
+
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 5 * time.Second
+
+	batchWithin = 30 * time.Second // of one transaction
+	sweepEvery  = 10 * time.Second
+	sweepShare  = 50 // a sweep that takes long is made more rarely: at most this part of the time goes into it
+)
+
+// Drainer is the loop. Any number may run; one works.
+type Drainer struct {
+	pool     *pgxpool.Pool
+	accepter *accept.Accepter
+	log      *slog.Logger
+
+	failure atomic.Pointer[error] // why it does not work now
+}
+
+// New makes a drainer that does nothing before Run.
+func New(pool *pgxpool.Pool, accepter *accept.Accepter, log *slog.Logger) *Drainer {
+	return &Drainer{pool: pool, accepter: accepter, log: log}
+}
+
+// Name is the loop's name.
+func (d *Drainer) Name() string { return "commerce_outbox" }
+
+// Check is nil while the drainer works or stands by.
+func (d *Drainer) Check(context.Context) error {
+	if err := d.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Run drains whenever it can until ctx ends.
+func (d *Drainer) Run(ctx context.Context) error {
+	return postgres.WithSlot(ctx, d.pool, "commerce-outbox", 1, d.log, func(ctx context.Context, _ string) error {
+		d.keepDraining(ctx)
+		return nil
+	})
+}
+
+// keepDraining drains session after session; what one knows of the outbox is forgotten with its first error. A second
+// drainer would do no harm but to the order of an order's events: rows are locked, and each is deleted with its event.
+func (d *Drainer) keepDraining(ctx context.Context) {
+	delay, failing := retryFirst, false
+	for ctx.Err() == nil {
+		progress, err := d.drain(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		d.failure.Store(&err)
+		if progress {
+			delay, failing = retryFirst, false
+		}
+		if !failing {
+			d.log.Warn("the commerce outbox is not drained; trying on", "error", err)
+		}
+		failing = true
+		pause(ctx, delay)
+		delay = min(2*delay, retryLast)
+	}
+}
+
+// drain works until something fails. It reports whether it came to read the outbox.
+func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
+	dial, cancel := context.WithTimeout(ctx, retryLast)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(dial, d.pool.Config().ConnConfig.Copy())
+	if err != nil {
+		return false, fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	f, err := newFeed(ctx, conn, batchRows)
+	if err != nil {
+		return false, err
+	}
+	var busyUntil, sweepAt time.Time
+	for ctx.Err() == nil {
+		rows, more, err := f.next(ctx)
+		if err == nil {
+			err = d.acceptAll(ctx, f, rows)
+		}
+		if err == nil && !time.Now().Before(sweepAt) {
+			sweepAt, err = d.sweep(ctx, f)
+		}
+		if err != nil {
+			return progress, err
+		}
+		progress = true
+		d.failure.Store(nil)
+		if len(rows) > 0 {
+			busyUntil = time.Now().Add(busyFor)
+		}
+		if !more {
+			pause(ctx, pollAfter(busyUntil))
+		}
+	}
+	return progress, ctx.Err()
+}
+
+func pollAfter(busyUntil time.Time) time.Duration {
+	if time.Now().Before(busyUntil) {
+		return pollBusy
+	}
+	return pollIdle
+}
+
+// sweep measures the outbox and says when to do so next.
+func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error) {
+	began := time.Now()
+	waiting, oldest, overlooked, err := f.sweep(ctx)
+	if err != nil {
+		return began, err
+	}
+	if len(overlooked) > 0 {
+		d.log.Warn("rows of the commerce outbox were found behind the reading mark; they are taken now: were they restored, or given ids by hand?",
+			"rows", len(overlooked), "first_id", slices.Min(overlooked))
+	}
+	outboxRows.Set(float64(waiting))
+	outboxAge.Set(0)
+	if oldest != nil {
+		outboxAge.Set(max(0, time.Since(*oldest).Seconds()))
+	}
+	if count, err := quarantine.Count(ctx, d.pool); err == nil {
+		quarantineRows.Set(float64(count))
+	}
+	return time.Now().Add(max(sweepEvery, sweepShare*time.Since(began))), nil
+}
+
+// acceptAll accepts the rows in batches; those that somebody else holds go back to the feed.
+func (d *Drainer) acceptAll(ctx context.Context, f *feed, rows []row) error {
+	for len(rows) > 0 {
+		n := cut(rows)
+		held, err := d.accept(ctx, rows[:n])
+		if err != nil {
+			return err
+		}
+		f.returned(held)
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// cut is the number of rows of the next batch: at least one, and no more than the limits.
+func cut(rows []row) int {
+	n, bytes := 0, 0
+	for n < len(rows) && n < batchRows {
+		bytes += min(rows[n].bytes, event.MaxEventBytes) // larger ones are not fetched
+		if n > 0 && bytes > batchBytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// accept settles one batch. When Postgres finds something wrong with its data, the batch is halved until the row is
+// found that spoils it; that one is set aside.
+func (d *Drainer) accept(ctx context.Context, rows []row) (held []int64, err error) {
+	held, err = d.acceptBatch(ctx, rows)
+	if err == nil || !postgres.IsAboutData(err) {
+		return held, err
+	}
+	if len(rows) == 1 {
+		d.log.Error("event set aside: the database refuses it; erpconnector quarantine list", "error", err)
+		return nil, d.setAside(ctx, rows[0], err)
+	}
+	first, err := d.accept(ctx, rows[:len(rows)/2])
+	if err != nil {
+		return nil, err
+	}
+	second, err := d.accept(ctx, rows[len(rows)/2:])
+	return append(first, second...), err
+}
+
+func (d *Drainer) acceptBatch(ctx context.Context, rows []row) (held []int64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, batchWithin, fmt.Errorf("not done within %s", batchWithin))
+	defer cancel()
+	var b *batch
+	err = postgres.InTx(ctx, d.pool, func(tx pgx.Tx) error {
+		b = &batch{tx: tx, rows: rows}
+		return b.run(ctx, d.accepter)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("draining %d rows from id %d: %w", len(rows), rows[0].id, causeOf(ctx, err))
+	}
+	crash.Point("drain.after_commit")
+	outbox.Wake(ctx, d.pool)
+	b.count(d.log)
+	return b.held(), nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,298 @@
+package drain
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// feed finds the rows of commerce_outbox that have committed and were not given out yet. Each row comes once; the order
+// of an order's events is that of their ids, as far as their transactions did not overlap. It is for one goroutine, and
+// after an error it is made anew.
+//
+// The table is a queue, and a queue in Postgres has an old enemy: while any transaction stays open, deleted rows cannot
+// be cleaned up, and reading from the front means reading past all of them. So feed reads behind a mark, head, that only
+// moves on. Two kinds of rows lie below it:
+//
+//   - Rows that commit late. The transaction that owns an id has its xid before it is given the id (see the migration). So
+//     the owner of an invisible row below head was in progress when head was moved: that look's snapshot names it (xip),
+//     or has a xmax that is not above it. Once it is named no longer, its rows are looked for by xid. What is still open is
+//     not looked at, even if it holds a million rows.
+//   - Rows of a shop that is set apart: one that fills a look alone is read from then on behind a mark of its own, beside
+//     the others, so that its backlog delays nobody else's.
+//
+// Within a shop, all rows that are visible come in the order of their ids. What all that overlooks (somebody has restored rows, or given ids by hand) is found by sweep.
+type feed struct {
+	conn  *pgx.Conn
+	limit int // rows of one look
+
+	head  int64            // rows up to here were seen, but for those of open, apart and again
+	open  map[int64]bool   // xids in progress at the last look: their rows below the marks are yet to come
+	xmax  int64            // so are those of xids from here on
+	apart map[string]int64 // of shops set apart: seen up to this id
+	again map[int64]bool   // ids that somebody held, or that sweep found
+}
+
+// row is where an event stands.
+type row struct {
+	id     int64
+	source string
+	bytes  int
+}
+
+// newFeed takes a connection for itself. Its plans must not depend on statistics, as a queue's are always wrong.
+func newFeed(ctx context.Context, conn *pgx.Conn, limit int) (*feed, error) {
+	if _, err := conn.Exec(ctx, `SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off`); err != nil {
+		return nil, fmt.Errorf("preparing to read the commerce outbox: %w", err)
+	}
+	return &feed{conn: conn, limit: limit, xmax: math.MaxInt64, open: map[int64]bool{}, apart: map[string]int64{}, again: map[int64]bool{}}, nil
+}
+
+// The sequence is read before the snapshot is taken: each id up to it was allotted before, so its owner's xid too.
+const lastIDQuery = `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM commerce_outbox_id_seq`
+
+// All kinds of rows come by one statement, so from one snapshot, and that snapshot's list of open transactions.
+const lookQuery = `
+WITH head AS (
+    SELECT id, source, octet_length(payload) AS bytes FROM commerce_outbox
+    WHERE id > $1 AND source <> ALL($3::text[]) ORDER BY id LIMIT $2
+),
+apart AS (
+    SELECT r.* FROM unnest($3::text[], $4::bigint[]) AS a (source, seen) CROSS JOIN LATERAL (
+        SELECT o.id, o.source, octet_length(o.payload) AS bytes FROM commerce_outbox o
+        WHERE o.source = a.source AND o.id > a.seen ORDER BY o.id LIMIT $2
+    ) r
+),
+ended AS (
+    SELECT r.* FROM unnest($5::bigint[]) AS l (xact) CROSS JOIN LATERAL (
+        SELECT o.id, o.source, octet_length(o.payload) AS bytes FROM commerce_outbox o
+        WHERE o.xact = l.xact::text::xid8
+          AND o.id <= coalesce((SELECT a.seen FROM unnest($3::text[], $4::bigint[]) AS a (source, seen) WHERE a.source = o.source), $1)
+        ORDER BY o.id LIMIT $2
+    ) r
+    WHERE l.xact NOT IN (SELECT x::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) x)
+),
+young AS (
+    SELECT o.id, o.source, octet_length(o.payload) AS bytes FROM commerce_outbox o
+    WHERE o.xact >= $7::bigint::text::xid8
+      AND o.id <= coalesce((SELECT a.seen FROM unnest($3::text[], $4::bigint[]) AS a (source, seen) WHERE a.source = o.source), $1)
+    ORDER BY o.id LIMIT $2
+),
+again AS (
+    SELECT id, source, octet_length(payload) AS bytes FROM commerce_outbox WHERE id = ANY($6::bigint[])
+)
+SELECT 'head', id, source, bytes FROM head
+UNION ALL SELECT 'apart', id, source, bytes FROM apart
+UNION ALL SELECT 'late', id, source, bytes FROM ended
+UNION ALL SELECT 'late', id, source, bytes FROM young
+UNION ALL SELECT 'again', id, source, bytes FROM again
+UNION ALL SELECT 'open', x::text::bigint, '', 0 FROM pg_snapshot_xip(pg_current_snapshot()) x
+UNION ALL SELECT 'xmax', pg_snapshot_xmax(pg_current_snapshot())::text::bigint, '', 0`
+
+// look is what one look found.
+type look struct {
+	lastID                   int64
+	head, apart, late, again []row
+	open                     map[int64]bool
+	xmax                     int64
+}
+
+// next is what there is to accept now, in the order of the ids, about as many as the limit; more says that there may be
+// more. The rows must have left the table before the next call, but for those given back by returned.
+func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
+	quota := max(f.limit/(1+len(f.apart)), f.limit/20, 1)
+	found, err := f.look(ctx, quota)
+	if err != nil {
+		return nil, false, err
+	}
+	head, open, xmax := f.head, f.open, f.xmax
+	clear(f.again)
+	more = f.moveApart(found, quota)
+	more = f.moveHead(found, quota) || more
+	f.open, f.xmax = found.open, found.xmax
+	rows = found.all()
+	if len(found.late) >= quota { // there may be more of them
+		more = true
+		rows, err = f.setLateApart(ctx, rows, head, open, xmax)
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+	return rows, more, err
+}
+
+// all are the rows of every kind, each once.
+func (l *look) all() []row {
+	rows := slices.Concat(l.head, l.apart, l.late, l.again)
+	seen := make(map[int64]bool, len(rows))
+	return slices.DeleteFunc(rows, func(r row) bool {
+		double := seen[r.id]
+		seen[r.id] = true
+		return double
+	})
+}
+
+// setLateApart sets the shops of transactions that ended late apart, with marks before all that is to come, and leaves
+// their rows of this look for later: else a row that another transaction wrote afterwards would come before one of theirs.
+func (f *feed) setLateApart(ctx context.Context, rows []row, head int64, open map[int64]bool, xmax int64) ([]row, error) {
+	found, err := f.conn.Query(ctx, `
+		SELECT source, min(id) FROM (
+			SELECT source, id FROM commerce_outbox WHERE xact = ANY($1::text[]::xid8[])
+			UNION ALL SELECT source, id FROM commerce_outbox WHERE xact >= $2::bigint::text::xid8
+		) late GROUP BY source`, texts(open), xmax)
+	if err != nil {
+		return nil, fmt.Errorf("reading the shops of late transactions: %w", err)
+	}
+	marks := map[string]int64{}
+	var source string
+	var first int64
+	if _, err = pgx.ForEachRow(found, []any{&source, &first}, func() error {
+		marks[source] = min(first-1, head)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading the shops of late transactions: %w", err)
+	}
+	rows = slices.DeleteFunc(rows, func(r row) bool {
+		mark, late := marks[r.source]
+		if late {
+			marks[r.source] = min(mark, r.id-1)
+		}
+		return late
+	})
+	maps.Copy(f.apart, marks)
+	return rows, nil
+}
+
+func (f *feed) look(ctx context.Context, quota int) (look, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookWithin, fmt.Errorf("no answer within %s", lookWithin))
+	defer cancel()
+	sources, marks := []string{}, []int64{}
+	for source, mark := range f.apart {
+		sources, marks = append(sources, source), append(marks, mark)
+	}
+	found := look{open: map[int64]bool{}}
+	batch := &pgx.Batch{}
+	batch.Queue(lastIDQuery).QueryRow(func(r pgx.Row) error { return r.Scan(&found.lastID) })
+	batch.Queue(lookQuery, f.head, quota, sources, marks, keys(f.open), keys(f.again), f.xmax).Query(found.read)
+	began := time.Now()
+	if err := f.conn.SendBatch(ctx, batch).Close(); err != nil {
+		return look{}, fmt.Errorf("reading the commerce outbox after id %d: %w", f.head, causeOf(ctx, err))
+	}
+	if time.Since(began) > slowLook {
+		// A large open transaction that is the youngest of the server is read past in each look, as one of the xids from
+		// xmax on, until a younger one has ended: this is one.
+		if _, err := f.conn.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
+			return look{}, fmt.Errorf("reading the commerce outbox: %w", causeOf(ctx, err))
+		}
+	}
+	return found, nil
+}
+
+const slowLook = 20 * time.Millisecond
+
+// lookWithin is far more than any look takes: a look reads no more rows than it returns, but for the first one.
+const lookWithin = 30 * time.Second
+
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+func (l *look) read(rows pgx.Rows) error {
+	var (
+		kind string
+		r    row
+	)
+	of := map[string]*[]row{"head": &l.head, "apart": &l.apart, "late": &l.late, "again": &l.again}
+	_, err := pgx.ForEachRow(rows, []any{&kind, &r.id, &r.source, &r.bytes}, func() error {
+		switch kind {
+		case "open":
+			l.open[r.id] = true
+		case "xmax":
+			l.xmax = r.id
+		default:
+			*of[kind] = append(*of[kind], r)
+		}
+		return nil
+	})
+	return err
+}
+
+// moveApart moves the marks of shops set apart; one whose backlog has ended comes back to the others.
+func (f *feed) moveApart(found look, quota int) (more bool) {
+	counts, last := map[string]int{}, map[string]int64{}
+	for _, r := range found.apart {
+		counts[r.source]++
+		last[r.source] = r.id
+	}
+	for source := range f.apart {
+		if counts[source] < quota {
+			delete(f.apart, source)
+			continue
+		}
+		f.apart[source], more = last[source], true
+	}
+	return more
+}
+
+// moveHead moves the mark to the last row seen, or past everything that was allotted when there is no more. Shops that
+// fill a look are set apart.
+func (f *feed) moveHead(found look, quota int) (more bool) {
+	rows := found.head
+	if len(rows) > 0 {
+		f.head = max(f.head, rows[len(rows)-1].id)
+	}
+	if len(rows) < quota {
+		f.head = max(f.head, found.lastID)
+		return false
+	}
+	counts := map[string]int{}
+	for _, r := range rows {
+		if counts[r.source]++; counts[r.source] > quota/4 {
+			f.apart[r.source] = f.head
+		}
+	}
+	return true
+}
+
+// returned takes back rows that somebody else held.
+func (f *feed) returned(ids []int64) {
+	for _, id := range ids {
+		f.again[id] = true
+	}
+}
+
+const sweepQuery = `
+SELECT count(*), min(created_at), array_agg(id) FILTER (
+    WHERE id <= $1 AND source <> ALL($2::text[]) AND xact::text::bigint <> ALL($3::bigint[]) AND xact < $5::bigint::text::xid8
+    AND id <> ALL($4::bigint[]))
+FROM commerce_outbox`
+
+// sweep counts what waits, and finds what the marks have passed over. Its cost grows with the table, dead rows included.
+func (f *feed) sweep(ctx context.Context) (waiting int64, oldest *time.Time, overlooked []int64, err error) {
+	err = f.conn.QueryRow(ctx, sweepQuery, f.head, keys(f.apart), keys(f.open), keys(f.again), f.xmax).
+		Scan(&waiting, &oldest, &overlooked)
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("counting the commerce outbox: %w", err)
+	}
+	f.returned(overlooked)
+	return waiting, oldest, overlooked, nil
+}
+
+// keys are never nil, which Postgres would take for NULL.
+func keys[K comparable, V any](m map[K]V) []K { return slices.AppendSeq([]K{}, maps.Keys(m)) }
+
+func texts(xids map[int64]bool) []string {
+	out := []string{}
+	for xid := range xids {
+		out = append(out, strconv.FormatInt(xid, 10))
+	}
+	return out
+}

@@ -1,0 +1,128 @@
+package quarantine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+// Sent is what became of an entry that was sent again.
+type Sent struct {
+	ID     int64
+	Result accept.Result // a refused one is still in the quarantine, with the new reason
+}
+
+const sendAtOnce = 500
+
+// Send gives entries to accept once more, in the order of their ids. What is accepted, or was accepted meanwhile, leaves
+// the quarantine in the same transaction. Entries that somebody else is sending are left out of the answer, as are ids
+// that are not there.
+func Send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, ids []int64) ([]Sent, error) {
+	var sent []Sent
+	for len(ids) > 0 {
+		n := min(sendAtOnce, len(ids))
+		some, err := send(ctx, pool, accepter, ids[:n])
+		sent = append(sent, some...)
+		if err != nil {
+			return sent, err
+		}
+		ids = ids[n:]
+	}
+	return sent, nil
+}
+
+// send halves what the database refuses until the entry is found.
+func send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, ids []int64) (sent []Sent, err error) {
+	err = postgres.InTx(ctx, pool, func(tx pgx.Tx) (err error) {
+		sent, err = sendIn(ctx, tx, accepter, ids)
+		return err
+	})
+	switch {
+	case err == nil:
+		outbox.Wake(ctx, pool)
+		return sent, nil
+	case !postgres.IsAboutData(err):
+		return nil, fmt.Errorf("sending %d quarantined events: %w", len(ids), err)
+	case len(ids) == 1:
+		result := accept.Result{Result: accept.Refused, Errors: []accept.Problem{{Detail: err.Error()}}}
+		return []Sent{{ids[0], result}}, refuse(ctx, pool, ids[0], Failed, result)
+	}
+	first, err := send(ctx, pool, accepter, ids[:len(ids)/2])
+	if err != nil {
+		return first, err
+	}
+	second, err := send(ctx, pool, accepter, ids[len(ids)/2:])
+	return append(first, second...), err
+}
+
+// The payload of one that is too large stays on the server; its place is taken by an event that is refused for its size.
+const lockQuery = `
+SELECT id, coalesce(traceparent, ''), octet_length(payload), CASE WHEN octet_length(payload) <= $2 THEN payload ELSE '' END
+FROM commerce_quarantine WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED`
+
+func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int64) ([]Sent, error) {
+	rows, err := tx.Query(ctx, lockQuery, ids, event.MaxEventBytes)
+	if err != nil {
+		return nil, err
+	}
+	var sent []Sent
+	var incoming []accept.Incoming
+	large := map[int64]bool{}
+	var id int64
+	var size int
+	var in accept.Incoming
+	_, err = pgx.ForEachRow(rows, []any{&id, &in.Traceparent, &size, &in.Body}, func() error {
+		sent, incoming = append(sent, Sent{ID: id}), append(incoming, in)
+		in.Body = nil // the next row's must not share it
+		large[id] = size > event.MaxEventBytes
+		return nil
+	})
+	if err != nil || len(sent) == 0 {
+		return nil, err
+	}
+	results, err := accepter.AcceptIn(ctx, tx, incoming)
+	if err != nil {
+		return nil, err
+	}
+	var done []int64
+	for i, r := range results {
+		sent[i].Result = r
+		if r.Result != accept.Refused {
+			done = append(done, sent[i].ID)
+			continue
+		}
+		code := Entry{}.With(r).Code
+		if large[sent[i].ID] {
+			code = TooLarge
+			sent[i].Result.Errors = []accept.Problem{{Detail: fmt.Sprintf("the event has more than %d bytes, which is the most that is taken", event.MaxEventBytes)}}
+		}
+		if err := refuse(ctx, tx, sent[i].ID, code, sent[i].Result); err != nil {
+			return nil, err
+		}
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM commerce_quarantine WHERE id = ANY($1::bigint[])`, done)
+	return sent, err
+}
+
+// refuse notes the new reason.
+func refuse(ctx context.Context, on postgres.Execer, id int64, code Code, r accept.Result) error {
+	problems, err := domain.EncodeJSON(r.Errors)
+	if err != nil {
+		return fmt.Errorf("encoding the reasons of entry %d: %w", id, err)
+	}
+	_, err = on.Exec(ctx, `UPDATE commerce_quarantine SET code = $2, order_key = nullif($3, ''), problems = $4, tries = tries + 1,
+		event_id = coalesce(nullif($5, ''), event_id), quarantined_at = now() WHERE id = $1`, id, code, r.UnknownOrder, json.RawMessage(problems), r.EventID)
+	if err != nil {
+		return fmt.Errorf("keeping entry %d in the quarantine: %w", id, err)
+	}
+	return nil
+}

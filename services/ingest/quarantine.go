@@ -1,0 +1,52 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// What an operator sees of the quarantine.
+type (
+	QuarantineEntry  = quarantine.Entry
+	QuarantineFilter = quarantine.Filter
+	QuarantineCode   = quarantine.Code
+	Sent             = quarantine.Sent
+)
+
+// Quarantine holds what was refused from the commerce outbox, for the operator's commands.
+type Quarantine struct {
+	pool     *pgxpool.Pool
+	accepter *accept.Accepter
+}
+
+// NewQuarantine makes one. What is sent again is accepted under the settings.
+func NewQuarantine(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Quarantine {
+	return &Quarantine{pool: pool, accepter: accept.New(pool, settings, log)}
+}
+
+// List gives entries without their payloads, oldest first.
+func (q *Quarantine) List(ctx context.Context, f QuarantineFilter) ([]QuarantineEntry, error) {
+	return quarantine.List(ctx, q.pool, f)
+}
+
+// Get gives one entry with its payload.
+func (q *Quarantine) Get(ctx context.Context, id int64) (QuarantineEntry, error) {
+	return quarantine.Get(ctx, q.pool, id)
+}
+
+// Replace gives the entry another event, to be sent in place of the one that was refused.
+func (q *Quarantine) Replace(ctx context.Context, id int64, event json.RawMessage) error {
+	return quarantine.Replace(ctx, q.pool, id, event)
+}
+
+// Send gives entries to accept once more; what is accepted leaves the quarantine.
+func (q *Quarantine) Send(ctx context.Context, ids []int64) ([]Sent, error) {
+	return quarantine.Send(ctx, q.pool, q.accepter, ids)
+}

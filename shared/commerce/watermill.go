@@ -1,0 +1,62 @@
+package commerce
+
+import (
+	stdsql "database/sql"
+	"errors"
+	"fmt"
+
+	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// Topic is what Watermill's SQL publisher publishes commerce events under.
+const Topic = "commerce_outbox"
+
+// WatermillSchema lets watermill-sql's own publisher write the commerce outbox, in the transaction it is made with:
+//
+//	publisher, err := sql.NewPublisher(tx, sql.PublisherConfig{SchemaAdapter: commerce.Outbox{}.WatermillSchema()}, logger)
+//	err = publisher.Publish(commerce.Topic, message.NewMessage(watermill.NewUUID(), eventJSON))
+//
+// A message's payload is the event as JSON. Of the metadata, "traceparent" is kept; the uuid is not, as the event's id
+// is what tells a repeated event. Subscribers read what the connector makes of the events from its topics, not from here.
+func (o Outbox) WatermillSchema() wsql.SchemaAdapter { return watermillSchema{o} }
+
+type watermillSchema struct{ outbox Outbox }
+
+// InsertQuery publishes all messages with one statement.
+func (s watermillSchema) InsertQuery(topic string, msgs message.Messages) (wsql.Query, error) {
+	if topic != Topic {
+		return wsql.Query{}, fmt.Errorf("%w: the topic is %q; commerce events are published under %q", ErrIncomplete, topic, Topic)
+	}
+	events := make([]Event, len(msgs))
+	for i, msg := range msgs {
+		events[i] = Event{JSON: []byte(msg.Payload), Traceparent: msg.Metadata.Get(event.HeaderTraceparent)}
+		if msg.Payload == nil {
+			events[i].JSON = []byte{}
+		}
+	}
+	rows, err := rowsOf(events)
+	if err != nil {
+		return wsql.Query{}, err
+	}
+	query, args := s.outbox.texts(rows)
+	return wsql.Query{Query: query, Args: args}, nil
+}
+
+var errPublishOnly = errors.New("the commerce outbox is read by the connector alone: subscribe to its topics")
+
+// SelectQuery reads nothing: a subscriber would take events from the connector.
+func (watermillSchema) SelectQuery(string, string, wsql.OffsetsAdapter) wsql.Query {
+	return wsql.Query{Query: `SELECT 1/0 AS "the commerce outbox is read by the connector alone"`}
+}
+
+func (watermillSchema) UnmarshalMessage(wsql.Scanner) (wsql.Row, error) {
+	return wsql.Row{}, errPublishOnly
+}
+
+// SchemaInitializingQueries is empty: `erpconnector migrate` makes the table.
+func (watermillSchema) SchemaInitializingQueries(string) []wsql.Query { return nil }
+
+func (watermillSchema) SubscribeIsolationLevel() stdsql.IsolationLevel { return stdsql.LevelDefault }
