@@ -122,17 +122,6 @@ func (a *Accepter) take(ctx context.Context, tx pgx.Tx, batch []*item) error {
 	return t.run(ctx)
 }
 
-// digest tells a repeated event from a changed one: the order of members, white space and escapes do not count, as they
-// change on the way through jsonb.
-func digest(body []byte) [sha256.Size]byte {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	var value any
-	_ = dec.Decode(&value) // body has been checked
-	canonical, _ := domain.EncodeJSON(value)
-	return sha256.Sum256(canonical)
-}
-
 // item is one checked event of a batch.
 type item struct {
 	checked

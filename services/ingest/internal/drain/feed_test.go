@@ -247,3 +247,38 @@ func (w *world) abandon() {
 	}
 	_ = w.conn.Close(w.ctx)
 }
+
+// Rows that came without ids and xids of their own, as from a restore, are found by the next sweep.
+func TestSweepFindsWhatTheMarksPassedOver(t *testing.T) {
+	t.Parallel()
+	ctx, pool := t.Context(), testkit.Postgres(t).Pool
+	conn, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig.Copy())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(ctx)) })
+	f, err := newFeed(ctx, conn, 10)
+	require.NoError(t, err)
+	insert := func(columns, values string) {
+		_, err := pool.Exec(ctx, `INSERT INTO commerce_outbox (`+columns+`source, payload) OVERRIDING SYSTEM VALUE VALUES (`+values+`'default', '{}')`)
+		require.NoError(t, err)
+	}
+	ids := func() (out []int64) {
+		rows, _, err := f.next(ctx)
+		require.NoError(t, err)
+		for _, r := range rows {
+			out = append(out, r.id)
+		}
+		_, err = pool.Exec(ctx, `DELETE FROM commerce_outbox WHERE id = ANY($1)`, out)
+		require.NoError(t, err)
+		return out
+	}
+	insert("", "")
+	require.Equal(t, []int64{1}, ids())
+	insert("xact, id, ", "'3', -5, ")
+	require.Empty(t, ids())
+	waiting, oldest, overlooked, err := f.sweep(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, waiting)
+	require.NotNil(t, oldest)
+	require.Equal(t, []int64{-5}, overlooked)
+	require.Equal(t, []int64{-5}, ids())
+}

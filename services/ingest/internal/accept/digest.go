@@ -1,0 +1,39 @@
+package accept
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"strings"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// digest tells a repeated event from a changed one. The order of members, white space, escapes and exponents do not
+// count: they change on the way through jsonb.
+func digest(body []byte) [sha256.Size]byte {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var value any
+	_ = dec.Decode(&value) // body has been checked
+	canonical, _ := domain.EncodeJSON(withoutExponents(value))
+	return sha256.Sum256(canonical)
+}
+
+func withoutExponents(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if amount, err := domain.ParseAmount(v.String()); strings.ContainsAny(v.String(), "eE") && err == nil {
+			return amount
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutExponents(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = withoutExponents(v[name])
+		}
+	}
+	return v
+}
