@@ -3,6 +3,8 @@ module github.com/erpconnector/erpconnector/services
 go 1.26.8
 
 require (
+	github.com/ThreeDotsLabs/watermill v1.5.1
+	github.com/ThreeDotsLabs/watermill-sql/v3 v3.1.0
 	github.com/erpconnector/erpconnector/migrations v0.0.0
 	github.com/erpconnector/erpconnector/shared v0.0.0
 	github.com/gorilla/mux v1.8.1
@@ -18,8 +20,6 @@ require (
 )
 
 require (
-	github.com/ThreeDotsLabs/watermill v1.5.1 // indirect
-	github.com/ThreeDotsLabs/watermill-sql/v3 v3.1.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect

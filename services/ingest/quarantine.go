@@ -41,12 +41,12 @@ func (q *Quarantine) Get(ctx context.Context, id int64) (QuarantineEntry, error)
 	return quarantine.Get(ctx, q.pool, id)
 }
 
-// Replace gives the entry another event, to be sent in place of the one that was refused.
-func (q *Quarantine) Replace(ctx context.Context, id int64, event json.RawMessage) error {
-	return quarantine.Replace(ctx, q.pool, id, event)
-}
-
 // Send gives entries to accept once more; what is accepted leaves the quarantine.
 func (q *Quarantine) Send(ctx context.Context, ids []int64) ([]Sent, error) {
 	return quarantine.Send(ctx, q.pool, q.accepter, ids)
+}
+
+// SendCorrected gives accept another event in place of the entry's, which stays as it was unless that one is accepted.
+func (q *Quarantine) SendCorrected(ctx context.Context, id int64, event json.RawMessage) (Sent, error) {
+	return quarantine.SendCorrected(ctx, q.pool, q.accepter, id, event)
 }

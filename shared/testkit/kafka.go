@@ -26,13 +26,7 @@ var ran struct {
 // own for topics, groups and transactional ids. Main says at the end which brokers were used.
 func OnBrokers(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 	t.Helper()
-	t.Run("embedded_broker", func(t *testing.T) {
-		broker, err := devkafka.Start(t.TempDir(), 0)
-		require.NoError(t, err)
-		t.Cleanup(broker.Close)
-		ran.embedded.Add(1)
-		test(t, kafka.Config{Brokers: broker.Addrs(), Prefix: prefix()})
-	})
+	t.Run("embedded_broker", func(t *testing.T) { test(t, EmbeddedBroker(t)) })
 	brokers, err := apache()
 	if err != nil {
 		ran.apacheError.Store("why", err)
@@ -45,6 +39,16 @@ func OnBrokers(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 		ran.apache.Add(1)
 		test(t, kafka.Config{Brokers: brokers, Prefix: prefix()})
 	})
+}
+
+// EmbeddedBroker is a broker of the test's own, for what does not depend on the broker.
+func EmbeddedBroker(t *testing.T) kafka.Config {
+	t.Helper()
+	broker, err := devkafka.Start(t.TempDir(), 0)
+	require.NoError(t, err)
+	t.Cleanup(broker.Close)
+	ran.embedded.Add(1)
+	return kafka.Config{Brokers: broker.Addrs(), Prefix: prefix()}
 }
 
 func prefix() string {
@@ -61,17 +65,30 @@ func Main(m *testing.M) {
 	if why, ok := ran.apacheError.Load("why"); ok {
 		line = fmt.Sprintf("brokers: embedded %d tests, Apache Kafka not run: %v", ran.embedded.Load(), why)
 	}
-	fmt.Println(line)
-	if name := os.Getenv("ERPCONNECTOR_TEST_REPORT"); name != "" {
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the file the caller names
-		if err == nil {
-			_, err = fmt.Fprintf(f, "%s: %s\n", os.Args[0], line)
-			err = errors.Join(err, f.Close())
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "test report:", err)
-			code = max(code, 1)
-		}
+	if err := report(line); err != nil {
+		fmt.Fprintln(os.Stderr, "test report:", err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// NotRun ends a test for which this machine lacks a program, and says so in the report.
+func NotRun(t *testing.T, what, why string) {
+	t.Helper()
+	require.NoError(t, report(fmt.Sprintf("%s not run: %s", what, why)))
+	t.Skipf("%s not run: %s", what, why)
+}
+
+func report(line string) error {
+	fmt.Println(line)
+	name := os.Getenv("ERPCONNECTOR_TEST_REPORT")
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the file the caller names
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s: %s\n", os.Args[0], line)
+	return errors.Join(err, f.Close())
 }

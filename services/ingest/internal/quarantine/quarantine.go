@@ -4,7 +4,6 @@ package quarantine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -142,16 +141,4 @@ func Get(ctx context.Context, pool *pgxpool.Pool, id int64) (e Entry, err error)
 		return Entry{}, fmt.Errorf("reading entry %d of the quarantine: %w", id, err)
 	}
 	return e, nil
-}
-
-// Replace gives the entry another event, to be sent in place of the one that was refused.
-func Replace(ctx context.Context, pool *pgxpool.Pool, id int64, event json.RawMessage) error {
-	tag, err := pool.Exec(ctx, `UPDATE commerce_quarantine SET payload = $2 WHERE id = $1`, id, []byte(event))
-	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotThere
-	}
-	if err != nil {
-		return fmt.Errorf("replacing the event of entry %d: %w", id, err)
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package quarantine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +38,36 @@ func Send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id
 		}
 		ids = ids[n:]
 	}
+	return sent, nil
+}
+
+// SendCorrected gives accept another event in place of the entry's. When it is accepted, or was before, the entry leaves
+// the quarantine; else the entry stays as it was.
+func SendCorrected(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id int64, corrected []byte) (Sent, error) {
+	sent := Sent{ID: id}
+	err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
+		in := accept.Incoming{Body: corrected}
+		err := tx.QueryRow(ctx, `SELECT coalesce(traceparent, '') FROM commerce_quarantine WHERE id = $1 FOR UPDATE`, id).Scan(&in.Traceparent)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrNotThere
+		}
+		if err != nil {
+			return err
+		}
+		results, err := accepter.AcceptIn(ctx, tx, []accept.Incoming{in})
+		if err != nil {
+			return err
+		}
+		if sent.Result = results[0]; sent.Result.Result == accept.Refused {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM commerce_quarantine WHERE id = $1`, id)
+		return err
+	})
+	if err != nil {
+		return Sent{}, fmt.Errorf("sending a correction of entry %d: %w", id, err)
+	}
+	outbox.Wake(ctx, pool)
 	return sent, nil
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/commerce"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// An operator finds what was refused, corrects it, sends it again, and the order reaches the ERP.
+func TestQuarantineFromRefusalToTheErp(t *testing.T) {
+	broker := testkit.EmbeddedBroker(t)
+	cfg := configured(t, broker)
+	p := start(t, cfg)
+	conn, err := pgx.Connect(t.Context(), cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(t.Context()) }()
+	bad := invoice("bad", "1")
+	bad["type"] = "invoice.paid"
+	publishIn(t, conn, bad, invoice("good", "2"))
+	p.becomes("2", ended("success"))
+
+	quarantine := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		cmd := root()
+		cmd.SetArgs(append([]string{"quarantine"}, args...))
+		cmd.SetOut(&out)
+		lookup = func(name string) (string, bool) { return cfg.DatabaseURL, name == "DATABASE_URL" }
+		defer func() { lookup = os.LookupEnv }()
+		err := cmd.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	list, err := quarantine("list")
+	require.NoError(t, err)
+	require.Contains(t, list, `refused: /type is "invoice.paid"; it must be order.placed, order.updated or invoice.created`)
+	id, _, _ := strings.Cut(strings.Split(list, "\n")[1], " ")
+
+	shown, err := quarantine("show", id)
+	require.NoError(t, err)
+	require.Contains(t, shown, "erpconnector quarantine send "+id)
+	out, err := quarantine("send", id)
+	require.ErrorContains(t, err, "1 of 1 were refused again and stay in the quarantine")
+	require.Contains(t, out, id+"  refused: /type")
+
+	file := filepath.Join(t.TempDir(), "event.json")
+	payload, err := quarantine("show", id, "--payload")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(payload, "invoice.paid", "invoice.created", 1)), 0o600))
+	out, err = quarantine("send", id, "--event", file)
+	require.NoError(t, err)
+	require.Equal(t, id+"  accepted: order 1 is queued\n", out)
+	p.becomes("1", ended("success"))
+	list, err = quarantine("list")
+	require.NoError(t, err)
+	require.Equal(t, "nothing is in the quarantine\n", list)
+
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"send"}, "name entries by their ids, or give --all"},
+		{[]string{"send", "one"}, `"one" is no id`},
+		{[]string{"send", id}, "1 of 1 are not in the quarantine (any more)"},
+		{[]string{"show", id}, "there is no such entry in the quarantine"},
+		{[]string{"send", id, "--event", file}, "there is no such entry in the quarantine"},
+		{[]string{"send", id, "--event", file + ".txt"}, "reading the event"},
+	} {
+		_, err := quarantine(c.args...)
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+// publishIn publishes events in one transaction of a shop's, by the Go library.
+func publishIn(t *testing.T, conn *pgx.Conn, events ...map[string]any) {
+	t.Helper()
+	published := make([]commerce.Event, len(events))
+	for i, e := range events {
+		body, err := json.Marshal(e)
+		require.NoError(t, err, fmt.Sprint(e))
+		published[i] = commerce.Event{JSON: body}
+	}
+	require.NoError(t, pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error { return commerce.Outbox{}.Publish(t.Context(), tx, published...) }))
+}
