@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/commerce"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -26,7 +23,10 @@ func TestQuarantineFromRefusalToTheErp(t *testing.T) {
 	defer func() { _ = conn.Close(t.Context()) }()
 	bad := invoice("bad", "1")
 	bad["type"] = "invoice.paid"
-	publishIn(t, conn, bad, invoice("good", "2"))
+	require.NoError(t, pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		publishEvents(t, tx, []any{bad, invoice("good", "2")})
+		return nil
+	}))
 	p.becomes("2", ended("success"))
 
 	quarantine := func(args ...string) (string, error) {
@@ -77,16 +77,4 @@ func TestQuarantineFromRefusalToTheErp(t *testing.T) {
 		_, err := quarantine(c.args...)
 		require.ErrorContains(t, err, c.want)
 	}
-}
-
-// publishIn publishes events in one transaction of a shop's, by the Go library.
-func publishIn(t *testing.T, conn *pgx.Conn, events ...map[string]any) {
-	t.Helper()
-	published := make([]commerce.Event, len(events))
-	for i, e := range events {
-		body, err := json.Marshal(e)
-		require.NoError(t, err, fmt.Sprint(e))
-		published[i] = commerce.Event{JSON: body}
-	}
-	require.NoError(t, pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error { return commerce.Outbox{}.Publish(t.Context(), tx, published...) }))
 }

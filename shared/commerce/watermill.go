@@ -37,12 +37,8 @@ func (s watermillSchema) InsertQuery(topic string, msgs message.Messages) (wsql.
 			events[i].JSON = []byte{}
 		}
 	}
-	rows, err := rowsOf(events)
-	if err != nil {
-		return wsql.Query{}, err
-	}
-	query, args := s.outbox.texts(rows)
-	return wsql.Query{Query: query, Args: args}, nil
+	query, args, err := s.outbox.insert(events)
+	return wsql.Query{Query: query, Args: args}, err
 }
 
 var errPublishOnly = errors.New("the commerce outbox is read by the connector alone: subscribe to its topics")

@@ -5,6 +5,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,21 +35,33 @@ func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time)
 	for _, key := range keys {
 		sources, ids = append(sources, byKey[key].Source), append(ids, byKey[key].IncrementID)
 	}
-	_, err := tx.Exec(ctx, `
+	created, err := tx.Query(ctx, `
 		INSERT INTO erp_sync_gate (order_key, source, increment_id, updated_at)
 		SELECT k, s, i, $4 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n (k, s, i, position) ORDER BY position
-		ON CONFLICT (order_key) DO NOTHING`, keys, sources, ids, domain.Time(now))
+		ON CONFLICT (order_key) DO NOTHING RETURNING `+columns, keys, sources, ids, domain.Time(now))
 	if err != nil {
 		return nil, fmt.Errorf("making %d gates: %w", len(keys), err)
+	}
+	gates, err := collect(created)
+	if err != nil {
+		return nil, fmt.Errorf("making %d gates: %w", len(keys), err)
+	}
+	keys = slices.DeleteFunc(keys, func(key string) bool { // who has made a gate holds it
+		_, made := gates[key]
+		return made
+	})
+	if len(keys) == 0 {
+		return gates, nil
 	}
 	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = ANY($1) ORDER BY order_key COLLATE "C" FOR UPDATE`, keys)
 	if err != nil {
 		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
 	}
-	gates, err := collect(rows)
+	known, err := collect(rows)
 	if err != nil {
 		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
 	}
+	maps.Copy(gates, known)
 	return gates, nil
 }
 

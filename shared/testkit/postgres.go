@@ -20,6 +20,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/migrations"
 	"github.com/erpconnector/erpconnector/shared/devpg"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // Database is a test's own database, migrated and empty.
@@ -68,6 +69,7 @@ func Postgres(t testing.TB) Database {
 	_, err = provider.Up(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
+	postgres.Configure(config)
 	config.MaxConns = 30
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	require.NoError(t, err)

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -35,12 +35,7 @@ func newPool(lc fx.Lifecycle, cfg platform.Config) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	if c.ConnConfig.RuntimeParams["application_name"] == "" {
-		c.ConnConfig.RuntimeParams["application_name"] = "erpconnector"
-	}
-	// A process that hangs inside a transaction must not hold the relay at a hole for ever.
-	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
-	c.ConnConfig.ConnectTimeout = 5 * time.Second
+	postgres.Configure(c)
 	c.MaxConns = max(c.MaxConns, 16)
 	pool, err := pgxpool.NewWithConfig(context.Background(), c)
 	if err != nil {
