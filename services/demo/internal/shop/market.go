@@ -33,11 +33,14 @@ var (
 var germany = market{
 	country: "DE", currency: euro, tax: 1_900, phone: "+49 30 23125 0%02d", scooter: "E-Scooter",
 	people: []person{
-		{"Jürgen", "Größmann-Weiß", "juergen.groessmann"}, {"Zoë", "Müller", "zoe.mueller"},
-		{"Jörg", "Süßkind", "joerg.suesskind"}, {"Ayşe", "Yıldırım", "ayse.yildirim"},
+		{"Jürgen", "Größmann-Weiß", "juergen.groessmann"},
+		{"Zoë", "Müller", "zoe.mueller"},
+		{"Jörg", "Süßkind", "joerg.suesskind"},
+		{"Ayşe", "Yıldırım", "ayse.yildirim"},
 	},
 	places: []place{
-		{"Köln", "Nordrhein-Westfalen", "50667", "Große Musterstraße 12"}, {"München", "Bayern", "80331", "Beispielgässchen 3a"},
+		{"Köln", "Nordrhein-Westfalen", "50667", "Große Musterstraße 12"},
+		{"München", "Bayern", "80331", "Beispielgässchen 3a"},
 		{"Görlitz", "", "02826", "Am Übungsplatz 7"},
 	},
 	engraving: []string{"Für Zoë", "Größe & Güte", "Vorsicht, schnell! 🛴"},

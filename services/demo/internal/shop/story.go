@@ -125,7 +125,11 @@ func (t *story) mistake() event.Commerce {
 		e.Type = "order.deleted"
 	case 3: // an amount as people write it
 		total := t.order.Totals.GrandTotal.String()
-		e.Order = json.RawMessage(strings.Replace(string(encode(o)), `"grand_total":`+total, `"grand_total":"`+total+`,–"`, 1))
+		written := strings.Replace(total, ".", ",", 1)
+		if written == total {
+			written = "¥" + total
+		}
+		e.Order = json.RawMessage(strings.Replace(string(encode(o)), `"grand_total":`+total, `"grand_total":"`+written+`"`, 1))
 		return e
 	case 4: // billed before it was placed
 		unknown := t.invoiceOf(1, t.total)
