@@ -51,6 +51,7 @@ type standing struct {
 
 // trouble is what the mock ERP was told to do to an order.
 type trouble struct {
+	kind  shop.TroubleKind
 	words string
 	times int // ERP calls
 }

@@ -96,7 +96,7 @@ func (r *run) arm(ctx context.Context, e shop.Event) {
 		r.screen.note("faults", "the mock ERP was not told to misbehave with %s: %s", name(e.Ref), err)
 		return
 	}
-	r.board.arm(e.Ref, trouble{words, f.Times})
+	r.board.arm(e.Ref, trouble{e.Trouble.Kind, words, f.Times})
 }
 
 // fault is an order's trouble in the mock ERP's terms, and in words.

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/erpconnector/erpconnector/services/demo/internal/shop"
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
@@ -89,20 +91,10 @@ func (b *board) sumUp(out *Report) {
 	defer b.mu.Unlock()
 	out.Orders, out.Armed = len(b.placed), len(b.armed)
 	var took []time.Duration
-	var mended, failed, waiting, plain *standing
-	for _, s := range slices.Concat(b.ended, b.open) {
-		switch {
-		case s.status.Status == domain.Failed:
-			failed = s
-		case !s.next.IsZero():
-			waiting = s
-			if out.next.IsZero() || s.next.Before(out.next) {
-				out.next = s.next
-			}
-		case s.status.Status == domain.Success && s.status.Attempts > 1:
-			mended = s
-		case s.status.Status == domain.Success:
-			plain = s
+	all := slices.Concat(b.ended, b.open)
+	for _, s := range all {
+		if !s.next.IsZero() && (out.next.IsZero() || s.next.Before(out.next)) {
+			out.next = s.next
 		}
 		if s.took > 0 {
 			took = append(took, s.took)
@@ -112,14 +104,45 @@ func (b *board) sumUp(out *Report) {
 		slices.Sort(took)
 		out.Median, out.Slowest = took[len(took)/2], took[len(took)-1]
 	}
+	out.look = worthALook(all)
+}
+
+// worthALook chooses up to three orders that tell most, and of those the later ones.
+func worthALook(all []*standing) []look {
+	var lost, mended, waiting, failed, plain *standing
+	for _, s := range all {
+		switch succeeded := s.status.Status == domain.Success; {
+		case s.status.Status == domain.Failed:
+			failed = s
+		case !s.next.IsZero():
+			waiting = s
+		case succeeded && s.trouble.kind == shop.Lost: // one key, two calls, one booking
+			lost = s
+		case succeeded && s.status.Attempts > 1:
+			mended = s
+		case succeeded && s.trouble.times == 0:
+			plain = s
+		}
+	}
+	var out []look
 	for _, l := range []struct {
 		s   *standing
 		why string
-	}{{mended, "needed more than one attempt"}, {waiting, "waits for its next attempt"}, {failed, "failed"}, {plain, "went straight through"}} {
-		if l.s != nil && len(out.look) < 3 {
-			out.look = append(out.look, look{l.s.ref, l.why})
+	}{
+		{cmp.Or(lost, mended), "needed more than one attempt"},
+		{waiting, "waits for its next attempt"},
+		{failed, "failed"},
+		{plain, "went straight through"},
+	} {
+		if l.s == nil || len(out) == 3 {
+			continue
 		}
+		if l.s.trouble.times > 0 {
+			l.why += " (" + l.s.trouble.words + ")"
+		}
+		out = append(out, look{l.s.ref, l.why})
 	}
+	return out
 }
 
 // problem is why the run did not show what it should.

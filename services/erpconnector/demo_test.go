@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -26,6 +27,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
+
+func init() { _ = flag.Set("rapid.checks", "30") } // each writes to Postgres; the command line wins
 
 // runDemo runs the command as a user would and returns what it printed.
 func runDemo(t *testing.T, args ...string) (string, error) {

@@ -200,7 +200,8 @@ curl -sS %s%s/sync-status/000000123 -H 'Authorization: Bearer %s'
 
 Or watch a minute of sample orders, from another shell:
 
-API_TOKEN=%s %s demo --url %s
+export API_TOKEN=%s
+%s demo --url %s
 
 Ctrl-C stops.
 `, base, platform.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,

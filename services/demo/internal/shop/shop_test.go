@@ -23,6 +23,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
+func init() { _ = flag.Set("rapid.checks", "30") } // each tells dozens of stories; the command line wins
+
 func TestGoldenEventsOfASeed(t *testing.T) {
 	var b bytes.Buffer
 	for e := range Stream(1, 5) {
