@@ -16,6 +16,7 @@ require (
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
 	go.uber.org/fx v1.24.0
+	golang.org/x/term v0.45.0
 	pgregory.net/rapid v1.3.0
 )
 

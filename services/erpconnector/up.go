@@ -141,9 +141,12 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
+// tokenFile is where `up` keeps its API token, in the data folder.
+const tokenFile = "api-token"
+
 // devSecrets makes the secrets that the environment does not give, once, and keeps them in the data folder.
 func devSecrets(cfg *platform.Config) error {
-	for name, secret := range map[string]*platform.Secret{"api-token": &cfg.APIToken, "erp-api-key": &cfg.ErpAPIKey, "erp-hmac-secret": &cfg.ErpHMAC} {
+	for name, secret := range map[string]*platform.Secret{tokenFile: &cfg.APIToken, "erp-api-key": &cfg.ErpAPIKey, "erp-hmac-secret": &cfg.ErpHMAC} {
 		if *secret != "" {
 			continue
 		}
@@ -195,7 +198,12 @@ See where it stands:
 
 curl -sS %s%s/sync-status/000000123 -H 'Authorization: Bearer %s'
 
+Or watch a minute of sample orders, from another shell:
+
+export API_TOKEN=%s
+%s demo --url %s
+
 Ctrl-C stops.
 `, base, platform.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
-		base, platform.BasePath, token, base, platform.BasePath, token)
+		base, platform.BasePath, token, base, platform.BasePath, token, token, self(), base)
 }

@@ -4,6 +4,7 @@ package mockerp
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -12,10 +13,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
@@ -27,6 +30,8 @@ type Options struct {
 
 // Fault is what goes wrong with a call. The zero value is none.
 type Fault struct {
+	Label       string        `json:"label,omitempty"`        // whose fault it is, for Forgive
+	Source      string        `json:"source,omitempty"`       // the order's shop; empty: any
 	Order       string        `json:"order,omitempty"`        // order increment id; empty or *: any
 	Times       int           `json:"times,omitempty"`        // calls it hits; 0: all
 	Rate        float64       `json:"rate,omitempty"`         // share of the calls it hits; 0: all
@@ -106,6 +111,15 @@ func (e *ERP) Fail(faults ...Fault) {
 	}
 }
 
+// Forgive takes back the faults with this label, or all of them when it is empty, and says how many there were.
+func (e *ERP) Forgive(label string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := len(e.faults)
+	e.faults = slices.DeleteFunc(e.faults, func(f *Fault) bool { return label == "" || f.Label == label })
+	return before - len(e.faults)
+}
+
 // Reset forgets faults, calls and the book.
 func (e *ERP) Reset() {
 	e.mu.Lock()
@@ -152,7 +166,7 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var n names
 	_ = json.Unmarshal(body, &n) // check says what is wrong
 	call := Call{At: time.Now(), Order: n.OrderIncrementID, Key: r.Header.Get("X-Idempotency-Key"), Body: string(body), Header: headers(r.Header)}
-	fault, hit := e.fault(n.OrderIncrementID)
+	fault, hit := e.fault(n)
 	if hit {
 		call.Fault = &fault
 	}
@@ -227,11 +241,17 @@ func writeHuge(w http.ResponseWriter, reference string) {
 	_, _ = io.WriteString(w, `"}`)
 }
 
-func (e *ERP) fault(order string) (_ Fault, hit bool) {
+// concerns reports whether the fault is meant for the order.
+func (f Fault) concerns(n names) bool {
+	return (f.Source == "" || f.Source == cmp.Or(n.Source, domain.DefaultSource)) &&
+		(f.Order == "" || f.Order == "*" || f.Order == n.OrderIncrementID)
+}
+
+func (e *ERP) fault(n names) (_ Fault, hit bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, f := range e.faults {
-		if (f.Order != "" && f.Order != "*" && f.Order != order) || (f.Rate > 0 && rand.Float64() >= f.Rate) { //nolint:gosec // a mock
+		if !f.concerns(n) || (f.Rate > 0 && rand.Float64() >= f.Rate) { //nolint:gosec // a mock
 			continue
 		}
 		played := *f

@@ -33,6 +33,9 @@ func Routes(e *ERP) []platform.Route {
 			answer(w, http.StatusOK, e.Calls(r.URL.Query().Get("order")))
 		}),
 		public(http.MethodPost, "/mockerp/faults", e.postFaults),
+		public(http.MethodDelete, "/mockerp/faults", func(w http.ResponseWriter, r *http.Request) {
+			answer(w, http.StatusOK, map[string]int{"faults": e.Forgive(r.URL.Query().Get("label"))})
+		}),
 		public(http.MethodDelete, "/mockerp", func(w http.ResponseWriter, _ *http.Request) {
 			e.Reset()
 			w.WriteHeader(http.StatusNoContent)

@@ -1,0 +1,215 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/platform"
+)
+
+// client knows the connector's HTTP API, as a shop and as an operator.
+type client struct {
+	base  string
+	token platform.Secret
+	http  *http.Client
+}
+
+const answerWithin = 15 * time.Second
+
+func newClient(base string, token platform.Secret) *client {
+	return &client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: answerWithin, Transport: &http.Transport{}}}
+}
+
+func (c *client) close() { c.http.CloseIdleConnections() }
+
+// errNobody means that nothing listens at the address.
+var errNobody = errors.New("nothing listens")
+
+// deniedError is a 401 or 403.
+type deniedError struct{ status int }
+
+func (e *deniedError) Error() string { return fmt.Sprint(e.status, " ", http.StatusText(e.status)) }
+
+// laterError means: send the same again, after a while.
+type laterError struct {
+	why   string
+	after time.Duration // 0: not said
+}
+
+func (e *laterError) Error() string { return e.why }
+
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (c *client) do(ctx context.Context, method, path string, body []byte) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return reply{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			err = fmt.Errorf("%w at %s", errNobody, c.base)
+		}
+		return reply{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		return reply{}, &deniedError{resp.StatusCode}
+	}
+	return reply{resp.StatusCode, resp.Header, content}, err
+}
+
+// problem is what the connector says of a request it does not take.
+type problem struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Pointer string `json:"pointer"`
+		Detail  string `json:"detail"`
+	} `json:"errors"`
+}
+
+func (r reply) problem() problem {
+	var p problem
+	if json.Unmarshal(r.body, &p) != nil || p.Detail == "" {
+		p.Detail = fmt.Sprintf("%d %s", r.status, http.StatusText(r.status))
+	}
+	return p
+}
+
+// reasons are the problem's parts in one line.
+func (p problem) reasons() string {
+	var out []string
+	for _, e := range p.Errors {
+		out = append(out, strings.TrimSpace(e.Pointer+" "+e.Detail))
+	}
+	if len(out) == 0 {
+		return p.Detail
+	}
+	return strings.Join(out, "; ")
+}
+
+// hello finds out whether a connector listens and takes the token.
+func (c *client) hello(ctx context.Context) error {
+	r, err := c.do(ctx, http.MethodGet, platform.BasePath+"/sync-status/hello", nil)
+	if err == nil && r.status == http.StatusNotFound && !strings.Contains(string(r.body), string(domain.NotSynced)) {
+		err = fmt.Errorf("what listens at %s is no connector, or one without its api service: name another with --url", c.base)
+	}
+	return err
+}
+
+// verdict is the answer to one event.
+type verdict struct {
+	Result  string `json:"result"` // accepted, duplicate or refused
+	Differs bool   `json:"differs"`
+	reasons string // of a refusal
+}
+
+// publish sends one event. A laterError asks for the same event again.
+func (c *client) publish(ctx context.Context, body []byte) (verdict, error) {
+	r, err := c.do(ctx, http.MethodPost, platform.BasePath+"/events", body)
+	var denied *deniedError
+	switch {
+	case errors.As(err, &denied) || ctx.Err() != nil:
+		return verdict{}, err
+	case err != nil:
+		return verdict{}, &laterError{why: err.Error()}
+	}
+	switch r.status {
+	case http.StatusOK, http.StatusAccepted:
+		var v verdict
+		return v, json.Unmarshal(r.body, &v)
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return verdict{Result: "refused", reasons: r.problem().reasons()}, nil
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return verdict{}, fmt.Errorf("the connector at %s takes no events: its ingest service does not run there", c.base)
+	}
+	seconds, _ := strconv.Atoi(r.header.Get("Retry-After"))
+	return verdict{}, &laterError{why: fmt.Sprintf("%d, %s", r.status, r.problem().Detail), after: time.Duration(seconds) * time.Second}
+}
+
+// status is the connector's answer to a status query.
+type status struct {
+	Status        domain.Status `json:"status"`
+	Attempts      int           `json:"attempts"`
+	MaxAttempts   int           `json:"max_attempts"`
+	NextAttemptAt string        `json:"next_attempt_at"`
+	ErpReference  string        `json:"erp_reference"`
+	LastError     string        `json:"last_error"`
+}
+
+func (c *client) status(ctx context.Context, ref domain.OrderRef) (status, error) {
+	r, err := c.do(ctx, http.MethodGet, statusPath(ref), nil)
+	if err == nil && r.status != http.StatusOK && r.status != http.StatusNotFound {
+		err = errors.New(r.problem().Detail)
+	}
+	var s status
+	if err == nil {
+		err = json.Unmarshal(r.body, &s)
+	}
+	return s, err
+}
+
+func statusPath(ref domain.OrderRef) string {
+	path := platform.BasePath + "/sync-status/" + url.PathEscape(ref.IncrementID)
+	if ref.Source != domain.DefaultSource {
+		path += "?source=" + url.QueryEscape(ref.Source)
+	}
+	return path
+}
+
+func (c *client) stats(ctx context.Context) (mockerp.Stats, error) {
+	r, err := c.do(ctx, http.MethodGet, "/mockerp/stats", nil)
+	if err == nil && r.status != http.StatusOK {
+		err = fmt.Errorf("%d", r.status)
+	}
+	var s mockerp.Stats
+	if err == nil {
+		err = json.Unmarshal(r.body, &s)
+	}
+	return s, err
+}
+
+// arm tells the mock ERP what goes wrong.
+func (c *client) arm(ctx context.Context, f mockerp.Fault) error {
+	body, err := json.Marshal([]mockerp.Fault{f})
+	if err != nil {
+		return err
+	}
+	r, err := c.do(ctx, http.MethodPost, "/mockerp/faults", body)
+	if err == nil && r.status != http.StatusOK {
+		err = fmt.Errorf("%d: %.200s", r.status, r.body)
+	}
+	return err
+}
+
+// disarm takes back the faults with the label and says how many had not happened yet.
+func (c *client) disarm(ctx context.Context, label string) (int, error) {
+	r, err := c.do(ctx, http.MethodDelete, "/mockerp/faults?label="+url.QueryEscape(label), nil)
+	var answer struct {
+		Faults int `json:"faults"`
+	}
+	if err == nil {
+		err = json.Unmarshal(r.body, &answer)
+	}
+	return answer.Faults, err
+}
