@@ -234,7 +234,7 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*
 		}
 		if it.order == nil && t.snapshots[key] == nil {
 			*it.result = Result{Result: Refused, EventID: it.event.EventID, UnknownOrder: key, Errors: []Problem{{
-				"/order",
+				"/invoice/order_increment_id",
 				fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID),
 			}}}
 			continue
