@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -198,7 +199,7 @@ func checkText(raw []byte) []Problem {
 	}
 	w := textWalker{dec: json.NewDecoder(bytes.NewReader(raw)), raw: raw}
 	w.dec.UseNumber()
-	if err := w.value("", 0); err != nil {
+	if err := w.value(place{}, 0); err != nil {
 		return []Problem{{"", "the event " + err.Error()}}
 	}
 	return w.problems
@@ -213,7 +214,19 @@ type textWalker struct {
 	problems []Problem
 }
 
-func (w *textWalker) value(pointer string, depth int) error {
+// place is where a value stands: its JSON pointer, and the same with * for each position in a list.
+type place struct{ pointer, kind string }
+
+func (p place) member(name string) place {
+	token := "/" + pointerToken.Replace(name)
+	return place{p.pointer + token, p.kind + token}
+}
+
+func (p place) element(i int) place {
+	return place{p.pointer + "/" + strconv.Itoa(i), p.kind + "/*"}
+}
+
+func (w *textWalker) value(at place, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("is nested deeper than %d levels", maxDepth)
 	}
@@ -224,26 +237,32 @@ func (w *textWalker) value(pointer string, depth int) error {
 	}
 	switch token := token.(type) {
 	case json.Delim:
-		return w.children(token, pointer, depth)
+		return w.children(token, at, depth)
 	case string:
-		w.text(pointer, w.raw[start:w.dec.InputOffset()])
+		w.text(at.pointer, w.raw[start:w.dec.InputOffset()])
 	}
 	return nil
 }
 
-func (w *textWalker) children(open json.Delim, pointer string, depth int) error {
-	seen := map[string]bool{}
+func (w *textWalker) children(open json.Delim, at place, depth int) error {
+	var seen map[string]bool
 	for i := 0; w.dec.More(); i++ {
-		child := fmt.Sprintf("%s/%d", pointer, i)
+		var child place
 		if open == '{' {
 			start := w.dec.InputOffset()
-			name, err := w.dec.Token()
+			token, err := w.dec.Token()
 			if err != nil {
 				return fmt.Errorf("is not valid JSON: %w", err)
 			}
-			child = pointer + "/" + pointerToken.Replace(fmt.Sprint(name))
-			w.text(child, w.raw[start:w.dec.InputOffset()])
-			w.problems = append(w.problems, checkName(pointer, child, fmt.Sprint(name), seen)...)
+			name, _ := token.(string) // the decoder has checked that it is one
+			child = at.member(name)
+			w.text(child.pointer, w.raw[start:w.dec.InputOffset()])
+			if seen == nil {
+				seen = map[string]bool{}
+			}
+			w.problems = append(w.problems, checkName(at.kind, child.pointer, name, seen)...)
+		} else {
+			child = at.element(i)
 		}
 		if err := w.value(child, depth+1); err != nil {
 			return err

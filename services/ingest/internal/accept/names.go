@@ -3,7 +3,6 @@ package accept
 import (
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -35,11 +34,13 @@ func collectNames(out map[string]map[string]string, pointer string, t reflect.Ty
 	}
 }
 
-var position = regexp.MustCompile(`/[0-9]+(/|$)`)
-
-// checkName finds a field of ours that is written in another case, or twice in its object.
-func checkName(parent, pointer, name string, seen map[string]bool) []Problem {
-	known, ours := names[position.ReplaceAllString(parent, "/*$1")][strings.ToLower(name)]
+// checkName finds a field of ours that is written in another case, or twice in its object. kind is the object's place.
+func checkName(kind, pointer, name string, seen map[string]bool) []Problem {
+	fields := names[kind]
+	if fields == nil {
+		return nil
+	}
+	known, ours := fields[strings.ToLower(name)]
 	switch {
 	case !ours:
 		return nil
