@@ -80,9 +80,9 @@ ended AS (
     WHERE l.xact NOT IN (SELECT x::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) x)
 ),
 young AS (
-    SELECT o.id, o.source, octet_length(o.payload) AS bytes FROM commerce_outbox o
-    WHERE o.xact >= $7::bigint::text::xid8
-      AND o.id <= coalesce((SELECT a.seen FROM unnest($3::text[], $4::bigint[]) AS a (source, seen) WHERE a.source = o.source), $1)
+    SELECT o.id, o.source, octet_length(o.payload) AS bytes
+    FROM (SELECT * FROM commerce_outbox WHERE xact >= $7::bigint::text::xid8 OFFSET 0) o -- OFFSET: by the index of xact, not of id
+    WHERE o.id <= coalesce((SELECT a.seen FROM unnest($3::text[], $4::bigint[]) AS a (source, seen) WHERE a.source = o.source), $1)
     ORDER BY o.id LIMIT $2
 ),
 again AS (
@@ -107,7 +107,7 @@ type look struct {
 // next is what there is to accept now, in the order of the ids, about as many as the limit; more says that there may be
 // more. The rows must have left the table before the next call, but for those given back by returned.
 func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
-	quota := max(f.limit/(1+len(f.apart)), f.limit/20, 1)
+	quota := f.quota()
 	found, err := f.look(ctx, quota)
 	if err != nil {
 		return nil, false, err
@@ -124,6 +124,15 @@ func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
 	return rows, more, err
+}
+
+// quota is the rows of one look of each kind. While a backlog is taken, the events of others wait for a batch of it: so
+// batches are smaller then.
+func (f *feed) quota() int {
+	if len(f.apart) == 0 {
+		return f.limit
+	}
+	return max(f.limit/(2+2*len(f.apart)), f.limit/20, 1)
 }
 
 // all are the rows of every kind, each once.
