@@ -33,12 +33,13 @@ func newLoop(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *loop {
 func (l *loop) Name() string { return "delayer" }
 
 // Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew. Beside that it ends
-// what others left open when they died.
+// what others left open when they died, and deletes what the retry topics no longer need.
 func (l *loop) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	sweeping.Go(func() { kafka.Trim(ctx, l.cfg, l.log) })
 	sweeping.Go(func() { kafka.EndAbandoned(ctx, l.cfg, "delayer", l.claim, l.log) })
 	return postgres.WithSlot(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
 		return New(Params{Kafka: l.cfg, SlotID: slotID, Log: l.log}).Run(ctx)

@@ -152,7 +152,7 @@ func (l lostOffset) problem(g event.Group) string {
 }
 
 func (a *Admin) lostOffsets(ctx context.Context, g event.Group) ([]lostOffset, error) {
-	starts, ends, err := a.bounds(ctx, a.cfg.Topics(event.TopicsOf(g)))
+	starts, ends, err := bounds(ctx, a.adm, a.cfg.Topics(event.TopicsOf(g)))
 	if err != nil {
 		return nil, err
 	}
@@ -176,15 +176,15 @@ func (a *Admin) lostOffsets(ctx context.Context, g event.Group) ([]lostOffset, e
 }
 
 // bounds are the first and the next offset of each partition.
-func (a *Admin) bounds(ctx context.Context, topics []string) (starts, ends kadm.ListedOffsets, err error) {
-	starts, err = a.adm.ListStartOffsets(ctx, topics...)
+func bounds(ctx context.Context, adm *kadm.Client, topics []string) (starts, ends kadm.ListedOffsets, err error) {
+	starts, err = adm.ListStartOffsets(ctx, topics...)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	ends, err = a.adm.ListEndOffsets(ctx, topics...)
+	ends, err = adm.ListEndOffsets(ctx, topics...)
 	if err == nil {
 		err = ends.Error()
 	}

@@ -1,0 +1,99 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+const (
+	trimEvery  = time.Minute
+	trimWithin = 30 * time.Second
+)
+
+// Trim deletes, once a minute until ctx ends, what the ladder and the due topic hold below the positions of the groups
+// that read them. The last offset always stays: a position in an emptied log would have nothing to be compared with.
+// Any number of processes may trim.
+func Trim(ctx context.Context, cfg Config, log *slog.Logger) {
+	client, err := kgo.NewClient(cfg.Options()...)
+	if err != nil {
+		log.Error("retry topics are not trimmed; they grow", "error", err)
+		return
+	}
+	defer client.Close()
+	tick := time.NewTicker(trimEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := trim(ctx, cfg, kadm.NewClient(client))
+		if err != nil && !failing && ctx.Err() == nil {
+			log.Warn("retry topics are not trimmed; trying on", "error", err)
+		}
+		failing = err != nil
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func trim(ctx context.Context, cfg Config, adm *kadm.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, trimWithin)
+	defer cancel()
+	consumed := kadm.Offsets{}
+	for _, g := range groups {
+		if err := consumedBy(ctx, cfg, adm, g, consumed); err != nil {
+			return err
+		}
+	}
+	if len(consumed) == 0 {
+		return nil
+	}
+	deleted, err := adm.DeleteRecords(ctx, consumed)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("deleting consumed records: %w", err)
+	}
+	return nil
+}
+
+// consumedBy adds, for each partition that a group reads and nobody keeps, the offset below which all is consumed.
+func consumedBy(ctx context.Context, cfg Config, adm *kadm.Client, g event.Group, into kadm.Offsets) error {
+	positions, err := adm.FetchOffsets(ctx, cfg.Group(string(g)))
+	if err == nil {
+		err = positions.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("reading the positions of group %s: %w", g, err)
+	}
+	var topics []string
+	for _, t := range event.Topics() {
+		if t.Retention == event.KeepConsumed && len(t.ReadBy) == 1 && t.ReadBy[0] == g {
+			topics = append(topics, cfg.Topic(t.Name))
+		}
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	starts, ends, err := bounds(ctx, adm, topics)
+	if err != nil {
+		return err
+	}
+	for _, end := range ends.Offsets().Sorted() {
+		at, known := positions.Lookup(end.Topic, end.Partition)
+		start, _ := starts.Lookup(end.Topic, end.Partition)
+		if upTo := min(at.At, end.At-1); known && upTo > start.Offset {
+			into.AddOffset(end.Topic, end.Partition, upTo, -1)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package kafka_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/devkafka"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// starts are the first offsets of a topic's partitions.
+func starts(b *bench, topic string) (out []int64) {
+	b.Helper()
+	listed, err := b.adm.ListStartOffsets(b.ctx, b.cfg.Topic(topic))
+	require.NoError(b, err)
+	for _, o := range listed.Offsets().Sorted() {
+		out = append(out, o.At)
+	}
+	return out
+}
+
+func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		admin := ensured(b)
+		rung := event.Ladder[0].Topic
+		for _, topic := range []string{rung, event.TopicDue, event.TopicRequested} {
+			b.feed(topic, partitions, 5)
+		}
+		b.startAt(string(event.GroupDelayer), rung, partitions, 3)
+		b.startAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
+		b.startAt(string(event.GroupSyncer), event.TopicRequested, partitions, 5)
+		ctx, stop := context.WithCancel(b.ctx)
+		ended := make(chan struct{})
+		go func() { defer close(ended); kafka.Trim(ctx, b.cfg, slog.New(slog.DiscardHandler)) }()
+		b.within("both are trimmed", func() bool { return starts(b, rung)[1] == 3 && starts(b, event.TopicDue)[1] == 4 })
+		stop()
+		<-ended
+		require.Equal(b, []int64{3, 3}, starts(b, rung), "up to the position")
+		require.Equal(b, []int64{4, 4}, starts(b, event.TopicDue), "the last record stays")
+		require.Equal(b, []int64{0, 0}, starts(b, event.TopicRequested), "the log is kept")
+		require.Equal(b, []int64{0, 0}, starts(b, event.Ladder[1].Topic))
+		require.Empty(b, check(b, admin))
+	})
+}
+
+// A log that was emptied begins at offset 0 again when the embedded broker restarts, and the positions lie outside it.
+func TestTrimmedTopicsSurviveARestartOfTheEmbeddedBroker(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	onDir := func(story func(b *bench)) {
+		broker, err := devkafka.Start(dir, 0)
+		require.NoError(t, err)
+		defer broker.Close()
+		cfg := kafka.Config{Brokers: broker.Addrs(), Prefix: "t."}
+		client, err := kgo.NewClient(cfg.Options()...)
+		require.NoError(t, err)
+		defer client.Close()
+		story(&bench{T: t, ctx: t.Context(), cfg: cfg, client: client, adm: kadm.NewClient(client)})
+	}
+	onDir(func(b *bench) {
+		ensured(b)
+		b.feed(event.TopicDue, partitions, 5)
+		b.startAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
+		ctx, stop := context.WithCancel(b.ctx)
+		defer stop()
+		go kafka.Trim(ctx, b.cfg, slog.New(slog.DiscardHandler))
+		b.within("it is trimmed", func() bool { return starts(b, event.TopicDue)[1] == 4 })
+	})
+	onDir(func(b *bench) {
+		admin, err := kafka.NewAdmin(b.cfg, partitions)
+		require.NoError(b, err)
+		defer admin.Close()
+		require.Empty(b, check(b, admin))
+		require.Equal(b, []int64{4, 4}, starts(b, event.TopicDue))
+	})
+}
