@@ -1,0 +1,100 @@
+package kafka_test
+
+import (
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/devkafka"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// restartable is an embedded broker that comes back at the same address with the same data.
+type restartable struct {
+	*devkafka.Broker
+
+	dir  string
+	port int
+}
+
+func startRestartable(t *testing.T) *restartable {
+	t.Helper()
+	r := &restartable{dir: t.TempDir()}
+	r.start(t)
+	_, port, err := net.SplitHostPort(r.Addrs()[0])
+	require.NoError(t, err)
+	r.port, err = strconv.Atoi(port)
+	require.NoError(t, err)
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func (r *restartable) start(t *testing.T) {
+	t.Helper()
+	var err error
+	r.Broker, err = devkafka.Start(r.dir, r.port)
+	require.NoError(t, err)
+}
+
+// This is the story of the suite's TestReconnect, with its numbers (see features): the broker restarts while 100 publish
+// and one reads. What was published is counted only once Publish has returned nil, and every such message must come.
+func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
+	t.Parallel()
+	const count, publishers, topic = 10_000, 100, "in"
+	broker := startRestartable(t)
+	p := pubSub{cfg: kafka.Config{Brokers: broker.Addrs()}}
+	pub, sub := p.group(t, "g")
+	messages, err := sub.Subscribe(t.Context(), topic)
+	require.NoError(t, err)
+
+	published, work := make(chan string, count), make(chan int)
+	var publishing sync.WaitGroup
+	for range publishers {
+		publishing.Go(func() {
+			for range work {
+				msg := message.NewMessage(watermill.NewUUID(), []byte("x"))
+				for pub.Publish(topic, msg) != nil { // again
+				}
+				published <- msg.UUID
+			}
+		})
+	}
+	go func() {
+		defer close(work)
+		for i := range count {
+			if i == count/3 || i == count/2 {
+				broker.Close()
+				broker.start(t)
+			}
+			work <- i
+		}
+	}()
+
+	missing := map[string]bool{}
+	received := map[string]bool{}
+	deadline := time.After(time.Minute)
+	for len(missing) > 0 || len(received) < count {
+		select {
+		case uuid := <-published:
+			if !received[uuid] {
+				missing[uuid] = true
+			}
+		case msg := <-messages:
+			received[msg.UUID] = true
+			delete(missing, msg.UUID)
+			require.True(t, msg.Ack())
+		case <-deadline:
+			require.Fail(t, "waited in vain", "%d received, %d published ones missing", len(received), len(missing))
+		}
+	}
+	publishing.Wait()
+	require.Len(t, received, count)
+	require.NoError(t, pub.Close())
+	require.NoError(t, sub.Close())
+}
