@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -44,7 +43,7 @@ func TestTheStockKafkaSubscriberReadsWhatTheRelayWrites(t *testing.T) {
 		b.write(t, n)
 		seen := map[string]bool{}
 		for len(seen) < n {
-			msg := next(t, b.ctx, messages)
+			msg := next(t, b, messages)
 			require.Equal(t, msg.UUID, msg.Metadata.Get(event.HeaderID))
 			require.Equal(t, msg.UUID, string(msg.Payload[:len(msg.UUID)]))
 			key, ok := stockkafka.MessageKeyFromCtx(msg.Context())
@@ -128,13 +127,13 @@ func runForwarder(t *testing.T, b *bundle, publisher message.Publisher) {
 	<-f.Running()
 }
 
-func next(t *testing.T, ctx context.Context, messages <-chan *message.Message) *message.Message { //nolint:revive // t first, as everywhere
+func next(t *testing.T, b *bundle, messages <-chan *message.Message) *message.Message {
 	t.Helper()
 	select {
 	case msg, ok := <-messages:
 		require.True(t, ok, "the subscription ended")
 		return msg
-	case <-ctx.Done():
+	case <-b.ctx.Done():
 		require.Fail(t, "waited in vain for a message")
 		panic("unreachable")
 	}

@@ -53,7 +53,7 @@ func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
 	messages, err := sub.Subscribe(t.Context(), topic)
 	require.NoError(t, err)
 
-	published, work := make(chan string, count), make(chan int)
+	published, work, restart := make(chan string, count), make(chan int), make(chan bool)
 	var publishing sync.WaitGroup
 	for range publishers {
 		publishing.Go(func() {
@@ -69,8 +69,7 @@ func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
 		defer close(work)
 		for i := range count {
 			if i == count/3 || i == count/2 {
-				broker.Close()
-				broker.start(t)
+				restart <- true
 			}
 			work <- i
 		}
@@ -81,6 +80,9 @@ func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
 	deadline := time.After(time.Minute)
 	for len(missing) > 0 || len(received) < count {
 		select {
+		case <-restart:
+			broker.Close()
+			broker.start(t)
 		case uuid := <-published:
 			if !received[uuid] {
 				missing[uuid] = true

@@ -13,9 +13,10 @@ import (
 
 const (
 	subscriberPollMost = 1000
-	// What a worker keeps beyond the message in hand: at the first number its partition is paused, at the second it goes on.
-	subscriberQueueMost  = 1000
-	subscriberQueueLeast = 250
+	// A partition of which so much waits for its worker is paused; it goes on when a quarter is left. A pause drops what the
+	// client has fetched ahead, so it should be rare.
+	queueRecords = 10_000
+	queueBytes   = 8 << 20
 
 	commitEvery  = time.Second
 	commitWithin = 5 * time.Second

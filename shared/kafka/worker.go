@@ -20,6 +20,7 @@ type worker struct {
 
 	mu     sync.Mutex
 	queue  []*kgo.Record
+	bytes  int // of the queue
 	paused bool
 }
 
@@ -68,7 +69,10 @@ func (w *worker) run() {
 func (w *worker) push(records []*kgo.Record) {
 	w.mu.Lock()
 	w.queue = append(w.queue, records...)
-	if len(w.queue) >= subscriberQueueMost && !w.paused {
+	for _, r := range records {
+		w.bytes += len(r.Value)
+	}
+	if !w.paused && (len(w.queue) >= queueRecords || w.bytes >= queueBytes) {
 		w.paused = true
 		w.s.client.PauseFetchPartitions(w.itself())
 	}
@@ -108,9 +112,10 @@ func (w *worker) pop() *kgo.Record {
 	}
 	r := w.queue[0]
 	w.queue[0], w.queue = nil, w.queue[1:]
-	enough := len(w.queue) >= subscriberQueueLeast
+	w.bytes -= len(r.Value)
+	room := w.paused && len(w.queue) <= queueRecords/4 && w.bytes <= queueBytes/4
 	w.mu.Unlock()
-	if !enough {
+	if room {
 		w.resume()
 	}
 	return r
