@@ -20,7 +20,7 @@ import (
 )
 
 // drained is how many outbox rows of 1 KiB each way has to bring to a read_committed consumer.
-const drained = 20_000
+const drained = 50_000
 
 // TestSpeedOfDrainingTheOutbox prints figures and claims none; it is built with the tag speed only: rows per second by the
 // relay, and by Watermill's stock SQL subscriber, router or Forwarder, and kafka.Publisher.
@@ -32,8 +32,8 @@ func TestSpeedOfDrainingTheOutbox(t *testing.T) {
 			start func(*testing.T, *bundle)
 		}{
 			{"relay", fill, func(t *testing.T, b *bundle) { b.start(t) }},
-			{"stock subscriber, router", fill, runRouter},
-			{"stock subscriber, Forwarder", fillEnveloped, func(t *testing.T, b *bundle) { runForwarder(t, b, newPublisher(t, b)) }},
+			{"stock subscriber and router", fill, runRouter},
+			{"stock subscriber and Forwarder", fillEnveloped, func(t *testing.T, b *bundle) { runForwarder(t, b, newPublisher(t, b)) }},
 		}
 		rates := map[string]float64{}
 		for _, way := range ways {

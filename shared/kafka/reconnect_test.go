@@ -100,3 +100,39 @@ func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
 	require.NoError(t, pub.Close())
 	require.NoError(t, sub.Close())
 }
+
+// A process that stops while Kafka is away must not hang: nothing can be committed, so what was acked comes again.
+func TestCloseReturnsWhileNoBrokerAnswers(t *testing.T) {
+	t.Parallel()
+	broker := startRestartable(t)
+	p := pubSub{cfg: kafka.Config{Brokers: broker.Addrs()}}
+	pub, sub := p.group(t, "g")
+	messages, err := sub.Subscribe(t.Context(), "in")
+	require.NoError(t, err)
+	require.NoError(t, pub.Publish("in", message.NewMessage("u1", nil)))
+	msg := <-messages
+	broker.Close()
+	require.True(t, msg.Ack())
+	closed := make(chan error, 2)
+	go func() { closed <- sub.Close() }()
+	go func() { closed <- pub.Close() }()
+	for range 2 {
+		select {
+		case err := <-closed:
+			require.NoError(t, err)
+		case <-time.After(30 * time.Second):
+			require.Fail(t, "Close hangs")
+		}
+	}
+	_, open := <-messages
+	require.False(t, open)
+	broker.start(t)
+	pub, sub = p.group(t, "g")
+	messages, err = sub.Subscribe(t.Context(), "in")
+	require.NoError(t, err)
+	again := <-messages
+	require.Equal(t, "u1", again.UUID)
+	require.True(t, again.Ack())
+	require.NoError(t, sub.Close())
+	require.NoError(t, pub.Close())
+}
