@@ -13,14 +13,36 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// restartable is an embedded broker that comes back at the same address with the same data.
+// broker comes back at the same address with the same data.
+type broker interface {
+	Addrs() []string
+	restart(t *testing.T)
+}
+
+// restartable is an embedded broker.
 type restartable struct {
 	*devkafka.Broker
 
 	dir  string
 	port int
+}
+
+func (r *restartable) restart(t *testing.T) {
+	t.Helper()
+	r.Close()
+	r.start(t)
+}
+
+// killable is an Apache Kafka.
+type killable struct{ *testkit.Apache }
+
+func (k killable) restart(t *testing.T) {
+	t.Helper()
+	k.Kill()
+	k.Start(t)
 }
 
 func startRestartable(t *testing.T) *restartable {
@@ -45,10 +67,20 @@ func (r *restartable) start(t *testing.T) {
 // This is the story of the suite's TestReconnect, with its numbers (see features): the broker restarts while 100 publish
 // and one reads. What was published is counted only once Publish has returned nil, and every such message must come.
 func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
-	t.Parallel()
+	t.Run("embedded_broker", func(t *testing.T) {
+		t.Parallel()
+		loseNothing(t, startRestartable(t))
+	})
+	t.Run("apache_kafka", func(t *testing.T) {
+		t.Parallel()
+		loseNothing(t, killable{testkit.OwnApache(t)})
+	})
+}
+
+func loseNothing(t *testing.T, b broker) {
+	t.Helper()
 	const count, publishers, topic = 10_000, 100, "in"
-	broker := startRestartable(t)
-	p := pubSub{cfg: kafka.Config{Brokers: broker.Addrs()}}
+	p := pubSub{cfg: kafka.Config{Brokers: b.Addrs()}}
 	pub, sub := p.group(t, "g")
 	messages, err := sub.Subscribe(t.Context(), topic)
 	require.NoError(t, err)
@@ -77,12 +109,11 @@ func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
 
 	missing := map[string]bool{}
 	received := map[string]bool{}
-	deadline := time.After(time.Minute)
+	deadline := time.After(90 * time.Second)
 	for len(missing) > 0 || len(received) < count {
 		select {
 		case <-restart:
-			broker.Close()
-			broker.start(t)
+			b.restart(t)
 		case uuid := <-published:
 			if !received[uuid] {
 				missing[uuid] = true
