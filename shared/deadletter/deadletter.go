@@ -3,6 +3,8 @@
 package deadletter
 
 import (
+	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -29,4 +31,15 @@ func Record(cfg kafka.Config, original *kgo.Record, reason string) *kgo.Record {
 		headers = append(headers, kgo.RecordHeader{Key: h.key, Value: []byte(h.value)})
 	}
 	return &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: original.Key, Value: original.Value, Headers: headers}
+}
+
+// Hook sets aside what a kafka.Subscriber cannot read (SubscriberConfig.Refused): its dead letter is written with the
+// client, which is the caller's to close.
+func Hook(cfg kafka.Config, client *kgo.Client) func(context.Context, *kgo.Record, error) error {
+	return func(ctx context.Context, r *kgo.Record, why error) error {
+		if err := client.ProduceSync(ctx, Record(cfg, r, why.Error())).FirstErr(); err != nil {
+			return fmt.Errorf("writing the dead letter of %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+		}
+		return nil
+	}
 }

@@ -34,6 +34,9 @@ const (
 	HeaderOriginOffset    = "dead_letter_offset"
 )
 
+// MetadataPartitionKey is the metadata of a Watermill message that holds the record's key; it is no header.
+const MetadataPartitionKey = "partition_key"
+
 // TypeRetry is the ce_type of parked and due retries; every other type is its topic's name or the commerce event's type.
 const TypeRetry = "vendor_erp_sync_retry"
 

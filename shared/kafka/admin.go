@@ -52,7 +52,7 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 		}
 		created = append(created, resp.Topic)
 	}
-	if err := settle(ctx, func() error { return a.known(ctx, created) }); err != nil {
+	if err := settle(ctx, func() error { return known(ctx, a.adm, created) }); err != nil {
 		return created, err
 	}
 	for _, g := range groups {
@@ -64,14 +64,14 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 	return created, nil
 }
 
-// known is nil once the brokers answer for new topics: that a topic was created comes to them a moment later.
-func (a *Admin) known(ctx context.Context, topics []string) error {
+// known is nil once the brokers answer for topics: that a topic was created comes to them a moment later.
+func known(ctx context.Context, adm *kadm.Client, topics []string) error {
 	if len(topics) == 0 {
 		return nil
 	}
-	details, err := a.adm.ListTopics(ctx, topics...)
+	details, err := adm.ListTopics(ctx, topics...)
 	if err != nil {
-		return fmt.Errorf("reading new topics: %w", err)
+		return fmt.Errorf("reading topics: %w", err)
 	}
 	for _, t := range topics {
 		d, known := details[t]

@@ -7,10 +7,12 @@ import (
 
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/erpconnector/erpconnector/shared/event"
 )
 
 // MetadataPartitionKey is the metadata key that holds the record's key. It has a column of its own in erp_outbox.
-const MetadataPartitionKey = "partition_key"
+const MetadataPartitionKey = event.MetadataPartitionKey
 
 // Schema lets watermill-sql's stock publisher and subscriber work on erp_outbox, one table for all topics. The table
 // itself is made by our migrations. The zero value is ready.

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -59,11 +61,6 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	if named := os.Getenv("KAFKA_BROKERS"); named != "" {
 		return strings.Split(named, ","), nil
 	}
-	for _, tool := range []string{"java", "mvn"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return nil, errNoApache
-		}
-	}
 	libs, err := apacheLibs()
 	if err != nil {
 		return nil, err
@@ -77,6 +74,11 @@ var apache = sync.OnceValues(func() ([]string, error) {
 
 // apacheLibs fetches the broker's jars once into the user's cache; test processes wait for each other.
 func apacheLibs() (string, error) {
+	for _, tool := range []string{"java", "mvn"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return "", errNoApache
+		}
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -109,25 +111,76 @@ func apacheLibs() (string, error) {
 }
 
 func startApache(libs, dir string) ([]string, error) {
+	b, err := formatApache(libs, dir)
+	if err != nil {
+		return nil, err
+	}
+	return b.addrs, b.start()
+}
+
+// Apache is an Apache Kafka of a test's own, which it may kill and start again.
+type Apache struct {
+	libs, properties string
+	addrs            []string
+	process          *os.Process
+	ended            chan struct{}
+}
+
+// OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
+func OwnApache(t testing.TB) *Apache {
+	t.Helper()
+	libs, err := apacheLibs()
+	if errors.Is(err, errNoApache) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	b, err := formatApache(libs, t.TempDir())
+	require.NoError(t, err)
+	b.Start(t)
+	t.Cleanup(b.Kill)
+	return b
+}
+
+// Addrs are the broker's addresses, the same after each start.
+func (b *Apache) Addrs() []string { return b.addrs }
+
+// Start starts the broker, after a Kill with the data it had.
+func (b *Apache) Start(t testing.TB) {
+	t.Helper()
+	require.NoError(t, b.start())
+}
+
+// Kill ends the broker as kill -9 does.
+func (b *Apache) Kill() {
+	_ = b.process.Kill()
+	<-b.ended
+}
+
+func formatApache(libs, dir string) (*Apache, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
-	properties := filepath.Join(dir, "server.properties")
+	b := &Apache{libs: libs, properties: filepath.Join(dir, "server.properties"), addrs: []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}}
 	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"))
-	if err := os.WriteFile(properties, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	java := func(args ...string) *exec.Cmd {
-		return exec.CommandContext(context.Background(), "java", append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*")}, args...)...) //nolint:gosec // our own arguments
-	}
-	format := java("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties)
+	format := b.java("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", b.properties)
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("formatting Apache Kafka's folder: %w: %s", err, out)
 	}
-	broker := java("kafka.Kafka", properties)
+	return b, nil
+}
+
+func (b *Apache) java(args ...string) *exec.Cmd {
+	return exec.CommandContext(context.Background(), "java", append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(b.libs, "*")}, args...)...) //nolint:gosec // our own arguments
+}
+
+func (b *Apache) start() error {
+	broker := b.java("kafka.Kafka", b.properties)
 	broker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
+	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // the death signal belongs to the thread that forks
 		err := broker.Start()
@@ -135,12 +188,13 @@ func startApache(libs, dir string) ([]string, error) {
 		if err == nil {
 			_ = broker.Wait()
 		}
+		close(ended)
 	}()
 	if err := <-started; err != nil {
-		return nil, err
+		return err
 	}
-	addrs := []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}
-	return addrs, awaitBroker(addrs)
+	b.process, b.ended = broker.Process, ended
+	return awaitBroker(b.addrs)
 }
 
 // awaitBroker returns once the broker answers as a cluster of one.
