@@ -1,6 +1,8 @@
 package relay_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -15,7 +17,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/erpconnector/erpconnector/services/relay"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -91,6 +96,31 @@ func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
 		slices.Sort(got)
 		slices.Sort(want)
 		require.Equal(t, want, got)
+	})
+}
+
+// What docs/watermill.md warns of: all topics share one table, so a topic that Kafka does not have holds up the others.
+func TestARowOfATopicThatIsMissingHoldsTheRelayUntilItIsThere(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		require.NoError(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
+			return outbox.Publish(b.ctx, tx, []event.Record{{Topic: "missing", Key: "k", UUID: "u", Value: []byte("v")}})
+		}))
+		b.write(t, 1)
+		r := relay.New(relay.Params{Pool: b.pool, Brokers: b.brokers, Prefix: b.prefix, Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(b.ctx)
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+		require.Eventually(t, func() bool { return errors.Is(r.Probe().Check(b.ctx), kerr.UnknownTopicOrPartition) }, 30*time.Second, 10*time.Millisecond)
+
+		consumer := b.consumer(t)
+		moment, end := context.WithTimeout(b.ctx, 300*time.Millisecond)
+		defer end()
+		require.Zero(t, consumer.PollFetches(moment).NumRecords(), "what stands behind it does not go out")
+		_, err := kadm.NewClient(consumer).CreateTopic(b.ctx, 1, 1, nil, b.prefix+"missing")
+		require.NoError(t, err)
+		b.read(t, consumer, map[string]int{}, 1)
 	})
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
@@ -255,8 +257,10 @@ func TestCloseWaitsForWhatIsInHandAndCommitsIt(t *testing.T) {
 func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		b.topic("in", 1)
+		b.topic(event.TopicDeadLetter, 1)
 		b.feed("in", 1, 4)
 		var refused []string
+		keep := deadletter.Hook(b.cfg, b.client)
 		messages := b.subscribe(b.subscriber(func(c *kafka.SubscriberConfig) {
 			c.Unmarshal = func(r *kgo.Record) (*message.Message, error) {
 				if string(r.Value) == "1" {
@@ -264,17 +268,23 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 				}
 				return kafka.Unmarshal(r)
 			}
-			c.Refused = func(_ context.Context, r *kgo.Record, why error) error {
+			c.Refused = func(ctx context.Context, r *kgo.Record, why error) error {
 				refused = append(refused, string(r.Value)+": "+why.Error())
 				if len(refused) < 3 {
 					return errors.New("no room yet")
 				}
-				return nil
+				return keep(ctx, r, why)
 			}
 		}))
 		require.Equal(b, []string{"0", "2", "3"}, takeAll(b, messages, 3)[0])
 		require.Equal(b, slices.Repeat([]string{"1: not a fact"}, 3), refused)
 		b.within("it is done", func() bool { return b.positions()[0] == 4 })
+		letter, err := kafka.Unmarshal(b.first(event.TopicDeadLetter))
+		require.NoError(b, err)
+		require.Equal(b, "1", string(letter.Payload))
+		require.Equal(b, "not a fact", letter.Metadata.Get(event.HeaderReason))
+		require.Equal(b, b.cfg.Topic("in"), letter.Metadata.Get(event.HeaderOriginTopic))
+		require.Equal(b, "1", letter.Metadata.Get(event.HeaderOriginOffset))
 	})
 }
 
