@@ -47,7 +47,7 @@ func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(upCommand(), runCommand(), migrateCommand(), topicsCommand())
+	cmd.AddCommand(upCommand(), runCommand(), migrateCommand(), topicsCommand(), healthCommand())
 	return cmd
 }
 
