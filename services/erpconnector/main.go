@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // an image may hold no time zones
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -55,16 +56,12 @@ func runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run [SERVICE…]",
 		Short: "Run services against DATABASE_URL and KAFKA_BROKERS (default: all but mockerp)",
+		Args:  knownServices,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) == 0 {
 				names = slices.DeleteFunc(slices.Sorted(maps.Keys(services)), func(n string) bool { return n == "mockerp" })
 			}
-			for _, n := range names {
-				if services[n] == nil {
-					return fmt.Errorf("there is no service %q; there are %s", n, strings.Join(slices.Sorted(maps.Keys(services)), ", "))
-				}
-			}
-			cfg, err := config()
+			cfg, err := config(lookup)
 			if err != nil {
 				return err
 			}
@@ -76,9 +73,18 @@ func runCommand() *cobra.Command {
 	}
 }
 
+func knownServices(_ *cobra.Command, names []string) error {
+	for _, n := range names {
+		if services[n] == nil {
+			return fmt.Errorf("there is no service %q; there are %s", n, strings.Join(slices.Sorted(maps.Keys(services)), ", "))
+		}
+	}
+	return nil
+}
+
 // config is the environment's, complete enough to reach real servers.
-func config() (platform.Config, error) {
-	cfg, err := platform.FromEnv(os.LookupEnv)
+func config(lookup platform.Lookup) (platform.Config, error) {
+	cfg, err := platform.FromEnv(lookup)
 	if cfg.DatabaseURL == "" {
 		err = errors.Join(err, errors.New("DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)"))
 	}
