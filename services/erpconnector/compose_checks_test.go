@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,7 +29,7 @@ func composeProblems(p *types.Project) (problems []string) {
 		s := p.Services[name]
 		checks := []func(*types.Project, types.ServiceConfig) []string{checkStore}
 		if ours(s) {
-			checks = []func(*types.Project, types.ServiceConfig) []string{checkCommand, checkEnvironment, checkHardening, checkAddresses}
+			checks = []func(*types.Project, types.ServiceConfig) []string{checkCommand, checkEnvironment, checkSettings, checkHardening, checkAddresses}
 		}
 		if ours(s) && !oneShot(s) {
 			checks = append(checks, checkSupervision, checkHealth, checkPorts)
@@ -90,6 +91,16 @@ func checkEnvironment(_ *types.Project, s types.ServiceConfig) (problems []strin
 		problems = append(problems, err.Error())
 	}
 	return problems
+}
+
+// checkSettings compares with ingest: each setting is read by some services, and by which ones may change.
+func checkSettings(p *types.Project, s types.ServiceConfig) []string {
+	first, err := platform.FromEnv(lookupOf(p.Services["ingest"]))
+	own, failed := platform.FromEnv(lookupOf(s))
+	if err == nil && failed == nil && !reflect.DeepEqual(first.Settings, own.Settings) {
+		return []string{"its settings differ from ingest's"}
+	}
+	return nil
 }
 
 func checkHardening(_ *types.Project, s types.ServiceConfig) (problems []string) {
@@ -202,7 +213,8 @@ func checkStore(p *types.Project, s types.ServiceConfig) (problems []string) {
 	}
 	switch s.Name {
 	case "postgres":
-		if most, needed := maxConnections(s), connections(p); most < needed {
+		const reserved = 3 // for superusers
+		if most, needed := maxConnections(s), connections(p); most-reserved < needed {
 			problems = append(problems, fmt.Sprintf("max_connections is %d, and the processes may open %d", most, needed))
 		}
 		if !strings.Contains(value(s, "POSTGRES_PASSWORD"), "demo") {

@@ -197,7 +197,7 @@ type process struct {
 	done chan struct{}
 }
 
-// run starts the product; it dies with the test.
+// run starts the product.
 func (c *crashCase) run(crashAt string) *process {
 	cfg, t := c.p.cfg, c.p.t
 	t.Helper()
@@ -208,8 +208,14 @@ func (c *crashCase) run(crashAt string) *process {
 		"ERP_BASE_URL="+cfg.Settings.ErpBaseURL, "ERP_API_KEY="+cfg.ErpAPIKey.Reveal(), "ERP_HMAC_SECRET="+cfg.ErpHMAC.Reveal(),
 		"RETRY_BASE_DELAY=100ms", "ERPCONNECTOR_CRASH_AT="+crashAt,
 	)
-	cmd.Stderr = t.Output()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return launch(t, cmd)
+}
+
+// launch starts a process that dies with the test.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	cmd.Stderr = t.Output()
 	require.NoError(t, cmd.Start())
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	go func() {
