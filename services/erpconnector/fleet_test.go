@@ -28,12 +28,14 @@ type fleet struct {
 	cfg     platform.Config
 	addr    map[string]string // of the first process of each service
 	members []*member
+	more    func(service string) []string // environment that is not in the Compose file; may be nil
 }
 
 // member is one process of the fleet.
 type member struct {
 	*process
 	service types.ServiceConfig
+	addr    string
 	env     []string
 }
 
@@ -88,7 +90,7 @@ func (f *fleet) up() {
 
 func (f *fleet) start(s types.ServiceConfig, addr string) *member {
 	f.t.Helper()
-	m := &member{service: s, env: f.environment(s, addr)}
+	m := &member{service: s, addr: addr, env: f.environment(s, addr)}
 	cmd := f.img.command(s.Command...)
 	cmd.Env = m.env
 	m.process = launch(f.t, cmd)
@@ -111,6 +113,9 @@ func (f *fleet) environment(s types.ServiceConfig, addr string) (env []string) {
 			v = strings.Replace(v, "mockerp:8080", f.addr["mockerp"], 1)
 		}
 		env = append(env, name+"="+v)
+	}
+	if f.more != nil {
+		env = append(env, f.more(s.Name)...)
 	}
 	return env
 }

@@ -161,6 +161,21 @@ func (p *product) publish(event any) (int, map[string]any) {
 	return p.do(http.MethodPost, platform.BasePath+"/events", event)
 }
 
+// joined waits until a group has this many members and each partition belongs to one.
+func (p *product) joined(group event.Group, members int) {
+	p.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
+	require.NoError(p.t, err)
+	defer client.Close()
+	name := p.cfg.TopicPrefix + string(group)
+	var got kadm.DescribedGroup
+	require.Eventually(p.t, func() bool {
+		groups, err := kadm.NewClient(client).DescribeGroups(p.t.Context(), name)
+		got = groups[name]
+		return err == nil && got.State == "Stable" && len(got.Members) == members
+	}, 20*time.Second, 20*time.Millisecond, "%s: %s with %d members", group, got.State, len(got.Members))
+}
+
 // consumed waits until a group has committed that it is through with this many records of a topic. (Lag would not do:
 // the marker that ends a transaction has an offset of its own, which no consumer commits.)
 func (p *product) consumed(group event.Group, topic string, records int64) {
