@@ -106,13 +106,14 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	if err := app.Err(); err != nil {
 		return err
 	}
+	ended := app.Wait() // before the start: a signal that comes meanwhile stops the process in the ordinary way
 	start, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	if err := app.Start(start); err != nil {
 		return err
 	}
 	started()
-	end := <-app.Wait()
+	end := <-ended
 	second := make(chan os.Signal, 1)
 	signal.Notify(second, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
