@@ -193,11 +193,11 @@ func (c *crashCase) listening() {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
-// run starts the product.
-func (c *crashCase) run(crashAt string) *process {
+// run starts the product, or some of its services.
+func (c *crashCase) run(crashAt string, services ...string) *process {
 	cfg, t := c.p.cfg, c.p.t
 	t.Helper()
-	cmd := exec.Command(c.binary, "run") //nolint:gosec // built by this test
+	cmd := exec.Command(c.binary, append([]string{"run"}, services...)...) //nolint:gosec // built by this test
 	cmd.Env = append(os.Environ(),
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+cfg.HTTPAddr, "API_TOKEN="+cfg.APIToken.Reveal(),
