@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -81,7 +83,7 @@ func TestComposeProblemsAreFound(t *testing.T) {
 		"volume_nobody_declared":   {"  kafka-data: {}", "", "kafka-data"},
 		"data_lost_with_upgrades":  {"postgres-data:/var/lib/postgresql]", "postgres-data:/var/lib/postgresql/data]", "postgres: keeps no volume at /var/lib/postgresql"},
 		"logs_outside_the_volume":  {"KAFKA_LOG_DIRS: /var/lib/kafka/data", "KAFKA_LOG_DIRS: /tmp/data", "kafka: keeps no volume at /tmp/data"},
-		"store_unhealthy":          {"test: [CMD, nc, -z, 127.0.0.1, \"9092\"]", "disable: true", "kafka: has no health check"},
+		"store_unhealthy":          {`test: [CMD, bash, -c, "</dev/tcp/127.0.0.1/9092"]`, "disable: true", "kafka: has no health check"},
 		"image_that_moves":         {"postgres:18.4", "postgres:18", "is not pinned"},
 		"untested_kafka":           {"apache/kafka:4.3.0", "apache/kafka:4.0.0", "is not the one tests run on"},
 		"too_few_connections":      {"max_connections=200", "max_connections=100", "max_connections"},
@@ -105,8 +107,8 @@ func TestComposeProblemsAreFound(t *testing.T) {
 	}
 }
 
-// The broker's variables are settings that the broker has.
-func TestComposeBrokerSettingsExist(t *testing.T) {
+// The broker's variables are settings that the broker has, and its health check tells it from nobody.
+func TestComposeFitsTheBroker(t *testing.T) {
 	testkit.OnApache(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(kgo.SeedBrokers(brokers.Brokers...))
 		require.NoError(t, err)
@@ -123,5 +125,14 @@ func TestComposeBrokerSettingsExist(t *testing.T) {
 				require.True(t, known[strings.ToLower(strings.ReplaceAll(setting, "_", "."))], "%s is no setting of the broker", name)
 			}
 		}
+		health := func(addr string) error {
+			_, port, err := net.SplitHostPort(addr)
+			require.NoError(t, err)
+			test := composeProject(t, nil).Services["kafka"].HealthCheck.Test[1:]
+			last := strings.ReplaceAll(test[len(test)-1], "9092", port)
+			return exec.CommandContext(t.Context(), test[0], append(test[1:len(test)-1:len(test)-1], last)...).Run() //nolint:gosec // the Compose file's
+		}
+		require.NoError(t, health(brokers.Brokers[0]))
+		require.Error(t, health(freeAddr(t)))
 	})
 }
