@@ -83,13 +83,14 @@ func oneOfTwoDies(t *testing.T, c *crashCase, point string) {
 	const orders = 60
 	c.erp.Fail(mockerp.Fault{Delay: 100 * time.Millisecond})
 	first := c.run(point)
-	c.listening()
+	c.p.joined(event.GroupSyncer, 1) // so that it holds the first slot
 	second := *c.p
 	second.cfg.HTTPAddr = freeAddr(t)
 	second.base = "http://" + second.cfg.HTTPAddr
 	survivor := &crashCase{p: &second, binary: c.binary, erp: c.erp}
 	survivor.run("")
 	survivor.listening()
+	survivor.p.joined(event.GroupSyncer, 2) // one that joins too late has no work to die in
 	batch, names := invoices(orders)
 	survivor.publish(batch)
 	require.Equal(t, syscall.SIGKILL, first.ended(t))
@@ -192,48 +193,19 @@ func (c *crashCase) listening() {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-}
-
-// run starts the product; it dies with the test.
-func (c *crashCase) run(crashAt string) *process {
+// run starts the product, or some of its services.
+func (c *crashCase) run(crashAt string, services ...string) *process {
 	cfg, t := c.p.cfg, c.p.t
 	t.Helper()
-	cmd := exec.Command(c.binary, "run") //nolint:gosec // built by this test
+	cmd := exec.Command(c.binary, append([]string{"run"}, services...)...) //nolint:gosec // built by this test
 	cmd.Env = append(os.Environ(),
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+cfg.HTTPAddr, "API_TOKEN="+cfg.APIToken.Reveal(),
 		"ERP_BASE_URL="+cfg.Settings.ErpBaseURL, "ERP_API_KEY="+cfg.ErpAPIKey.Reveal(), "ERP_HMAC_SECRET="+cfg.ErpHMAC.Reveal(),
 		"RETRY_BASE_DELAY=100ms", "ERPCONNECTOR_CRASH_AT="+crashAt,
 	)
-	cmd.Stderr = t.Output()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		_ = cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-p.done
-	})
-	return p
-}
-
-// ended is the signal that ended the process.
-func (p *process) ended(t *testing.T) syscall.Signal {
-	t.Helper()
-	select {
-	case <-p.done:
-	case <-time.After(30 * time.Second):
-		require.Fail(t, "the process did not die")
-	}
-	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	require.True(t, ok)
-	return status.Signal()
+	return launch(t, cmd)
 }
 
 // publish sends the batch as a shop does: again, until an answer says that it was taken.

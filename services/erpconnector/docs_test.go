@@ -81,7 +81,7 @@ func TestTheBinaryLinksNoTestLibrary(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	require.NoError(t, err)
 	for _, dep := range strings.Fields(string(out)) {
-		for _, forbidden := range []string{"testify", "goleak", "/testkit", "pgregory.net/rapid", "jsonschema"} {
+		for _, forbidden := range []string{"testify", "goleak", "/testkit", "pgregory.net/rapid", "jsonschema", "compose-spec", "moby/patternmatcher"} {
 			require.NotContains(t, dep, forbidden)
 		}
 	}

@@ -107,18 +107,23 @@ func TestTheErpCannotBeReached(t *testing.T) {
 		cfg := configured(t, brokers)
 		addr := freeAddr(t)
 		cfg.Settings.ErpBaseURL, cfg.Settings.MaxAttempts = "http://"+addr+platform.BasePath, 10
-		p := start(t, cfg)
-		p.publish(invoice("e1", "1"))
-		p.becomes("1", func(s map[string]any) bool { return s["attempts"] == 1.0 && s["status"] == "queued" })
-		l, err := net.Listen("tcp", addr)
-		require.NoError(t, err)
-		erp := mockerp.New(mockerp.Options{APIKey: "key", Secret: "secret"})
-		server := &http.Server{Handler: erp, ReadHeaderTimeout: time.Second}
-		go func() { _ = server.Serve(l) }()
-		t.Cleanup(func() { _ = server.Close() })
-		p.becomes("1", ended("success"))
-		require.Equal(t, 1, erp.Stats().Bookings)
+		erpComesBack(t, start(t, cfg), addr)
 	})
+}
+
+// erpComesBack lets the ERP begin to listen after an order's first attempt.
+func erpComesBack(t *testing.T, p *product, addr string) {
+	t.Helper()
+	p.publish(invoice("e1", "1"))
+	p.becomes("1", func(s map[string]any) bool { return s["attempts"] == 1.0 && s["status"] == "queued" })
+	l, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	erp := mockerp.New(mockerp.Options{APIKey: "key", Secret: "secret"})
+	server := &http.Server{Handler: erp, ReadHeaderTimeout: time.Second}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	p.becomes("1", ended("success"))
+	require.Equal(t, 1, erp.Stats().Bookings)
 }
 
 func TestHeldOrdersWait(t *testing.T) {
@@ -130,16 +135,20 @@ func TestHeldOrdersWait(t *testing.T) {
 			testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 				cfg := configured(t, brokers)
 				change(&cfg.Settings)
-				p := start(t, cfg)
-				_, answer := p.publish(invoice("e1", "1"))
-				require.Equal(t, "pending", answer["status"])
-				p.consumed(event.GroupSyncer, event.TopicRequested, 1)
-				status, row := p.do(http.MethodGet, platform.BasePath+"/sync-status/1", nil)
-				require.Equal(t, http.StatusOK, status)
-				require.Equal(t, "pending", row["status"])
-				_, stats := p.do(http.MethodGet, "/mockerp/stats", nil)
-				require.InDelta(t, 0, stats["calls"], 0)
+				heldOrderWaits(t, start(t, cfg))
 			})
 		})
 	}
+}
+
+func heldOrderWaits(t *testing.T, p *product) {
+	t.Helper()
+	_, answer := p.publish(invoice("e1", "1"))
+	require.Equal(t, "pending", answer["status"])
+	p.consumed(event.GroupSyncer, event.TopicRequested, 1)
+	status, row := p.do(http.MethodGet, platform.BasePath+"/sync-status/1", nil)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "pending", row["status"])
+	_, stats := p.do(http.MethodGet, "/mockerp/stats", nil)
+	require.InDelta(t, 0, stats["calls"], 0)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // an image may hold no time zones
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -47,7 +48,7 @@ func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand())
+	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), healthCommand())
 	return cmd
 }
 
@@ -55,16 +56,12 @@ func runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run [SERVICE…]",
 		Short: "Run services against DATABASE_URL and KAFKA_BROKERS (default: all but mockerp)",
+		Args:  knownServices,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) == 0 {
 				names = slices.DeleteFunc(slices.Sorted(maps.Keys(services)), func(n string) bool { return n == "mockerp" })
 			}
-			for _, n := range names {
-				if services[n] == nil {
-					return fmt.Errorf("there is no service %q; there are %s", n, strings.Join(slices.Sorted(maps.Keys(services)), ", "))
-				}
-			}
-			cfg, err := config()
+			cfg, err := config(lookup)
 			if err != nil {
 				return err
 			}
@@ -76,9 +73,18 @@ func runCommand() *cobra.Command {
 	}
 }
 
+func knownServices(_ *cobra.Command, names []string) error {
+	for _, n := range names {
+		if services[n] == nil {
+			return fmt.Errorf("there is no service %q; there are %s", n, strings.Join(slices.Sorted(maps.Keys(services)), ", "))
+		}
+	}
+	return nil
+}
+
 // config is the environment's, complete enough to reach real servers.
-func config() (platform.Config, error) {
-	cfg, err := platform.FromEnv(os.LookupEnv)
+func config(lookup platform.Lookup) (platform.Config, error) {
+	cfg, err := platform.FromEnv(lookup)
 	if cfg.DatabaseURL == "" {
 		err = errors.Join(err, errors.New("DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)"))
 	}
@@ -100,13 +106,14 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	if err := app.Err(); err != nil {
 		return err
 	}
+	ended := app.Wait() // before the start: a signal that comes meanwhile stops the process in the ordinary way
 	start, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	if err := app.Start(start); err != nil {
 		return err
 	}
 	started()
-	end := <-app.Wait()
+	end := <-ended
 	second := make(chan os.Signal, 1)
 	signal.Notify(second, syscall.SIGINT, syscall.SIGTERM)
 	go func() {

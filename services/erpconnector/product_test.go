@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,19 @@ type product struct {
 	t    *testing.T
 	cfg  platform.Config
 	base string
+	at   map[string]string // base URL by service, when each is a process of its own
+}
+
+// url is where a path is served.
+func (p *product) url(path string) string {
+	for prefix, service := range map[string]string{
+		platform.BasePath + "/events": "ingest", platform.BasePath + "/sync-status": "api", "/mockerp": "mockerp",
+	} {
+		if p.at != nil && strings.HasPrefix(path, prefix) {
+			return p.at[service] + path
+		}
+	}
+	return p.base + path
 }
 
 // configured is a product on a database of its own with topics of its own, short delays, and the mock ERP beside it.
@@ -89,7 +103,7 @@ func (p *product) do(method, path string, body any) (int, map[string]any) {
 	if raw, ok := body.(string); ok {
 		encoded = []byte(raw)
 	}
-	req, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, bytes.NewReader(encoded))
+	req, err := http.NewRequestWithContext(p.t.Context(), method, p.url(path), bytes.NewReader(encoded))
 	require.NoError(p.t, err)
 	req.Header.Set("Authorization", "Bearer token")
 	req.Header.Set("Content-Type", "application/json")
@@ -145,6 +159,21 @@ func ended(status string) func(map[string]any) bool {
 func (p *product) publish(event any) (int, map[string]any) {
 	p.t.Helper()
 	return p.do(http.MethodPost, platform.BasePath+"/events", event)
+}
+
+// joined waits until a group has this many members and each partition belongs to one.
+func (p *product) joined(group event.Group, members int) {
+	p.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
+	require.NoError(p.t, err)
+	defer client.Close()
+	name := p.cfg.TopicPrefix + string(group)
+	var got kadm.DescribedGroup
+	require.Eventually(p.t, func() bool {
+		groups, err := kadm.NewClient(client).DescribeGroups(p.t.Context(), name)
+		got = groups[name]
+		return err == nil && got.State == "Stable" && len(got.Members) == members
+	}, 20*time.Second, 20*time.Millisecond, "%s: %s with %d members", group, got.State, len(got.Members))
 }
 
 // consumed waits until a group has committed that it is through with this many records of a topic. (Lag would not do:

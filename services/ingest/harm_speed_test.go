@@ -40,7 +40,9 @@ func TestSpeedBesideABulk(t *testing.T) {
 	for b := range 500 {
 		require.NoError(t, doors["go_pgx"](s, speedEventsOf(b, "d")))
 	}
-	require.Eventually(t, func() bool { return s.read(`SELECT count(*)::text FROM (SELECT FROM commerce_outbox LIMIT 1) o`)[0] == "0" },
+	require.Eventually(t, func() bool {
+		return s.read(`SELECT count(*)::text FROM (SELECT FROM commerce_outbox LIMIT 1) o`)[0] == "0"
+	},
 		5*time.Minute, 100*time.Millisecond)
 	t.Logf("with 50,000 deleted rows that cannot be cleaned up: %s", s.acceptLatency("dead", 100, nil))
 }

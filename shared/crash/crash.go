@@ -4,5 +4,5 @@
 package crash
 
 // Point kills the process with SIGKILL when the build has the tag crashpoints and ERPCONNECTOR_CRASH_AT names it:
-// "name", or "name:3" for the third time it is passed.
+// "name", or "name:3" for the third time it is passed; ERPCONNECTOR_CRASH_FILE names a file that arms one later.
 func Point(string) {}

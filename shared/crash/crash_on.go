@@ -5,6 +5,7 @@ package crash
 
 import (
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 var (
 	target, nth = parse(os.Getenv("ERPCONNECTOR_CRASH_AT"))
 	passed      atomic.Int64
+	armed       = os.Getenv("ERPCONNECTOR_CRASH_FILE")
 )
 
 func parse(at string) (string, int64) {
@@ -26,11 +28,20 @@ func parse(at string) (string, int64) {
 }
 
 // Point kills the process with SIGKILL when ERPCONNECTOR_CRASH_AT names it: "name", or "name:3" for the third time it
-// is passed.
+// is passed. It also does when a pattern in the file that ERPCONNECTOR_CRASH_FILE names matches it; of several processes
+// that share the file the first to pass removes it and dies.
 func Point(name string) {
-	if name != target || passed.Add(1) != nth {
-		return
+	if (name == target && passed.Add(1) == nth) || (armed != "" && drawn(name)) {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal may arrive after Kill returns: nothing past the point may run
 	}
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {} // the signal may arrive after Kill returns: nothing past the point may run
+}
+
+func drawn(name string) bool {
+	pattern, err := os.ReadFile(armed)
+	if err != nil {
+		return false
+	}
+	match, _ := path.Match(string(pattern), name)
+	return match && os.Remove(armed) == nil
 }

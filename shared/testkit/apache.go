@@ -20,13 +20,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// apacheVersion is the Apache Kafka release that tests run on; it needs Java 17.
-const apacheVersion = "4.3.0"
+// ApacheVersion is the Apache Kafka release that tests run on; it needs Java 17.
+const ApacheVersion = "4.3.0"
 
 const apachePOM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>test</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + apacheVersion + `</version></dependency>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>` + apacheVersion + `</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + ApacheVersion + `</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>` + ApacheVersion + `</version></dependency>
 <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>`
 
@@ -83,7 +83,7 @@ func apacheLibs() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "erpconnector", "kafka-"+apacheVersion)
+	dir := filepath.Join(cache, "erpconnector", "kafka-"+ApacheVersion)
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache of public files
 		return "", err
 	}
@@ -105,7 +105,7 @@ func apacheLibs() (string, error) {
 	cmd := exec.CommandContext(context.Background(), "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", apacheVersion, err, out)
+		return "", fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", ApacheVersion, err, out)
 	}
 	return libs, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600)
 }

@@ -26,7 +26,19 @@ var ran struct {
 // own for topics, groups and transactional ids. Main says at the end which brokers were used.
 func OnBrokers(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 	t.Helper()
+	OnEmbedded(t, test)
+	OnApache(t, test)
+}
+
+// OnEmbedded runs a test on the embedded broker alone.
+func OnEmbedded(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
+	t.Helper()
 	t.Run("embedded_broker", func(t *testing.T) { test(t, EmbeddedBroker(t)) })
+}
+
+// OnApache runs a test on Apache Kafka where it can be had; Main says when it could not.
+func OnApache(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
+	t.Helper()
 	brokers, err := apache()
 	if err != nil {
 		ran.apacheError.Store("why", err)
@@ -61,7 +73,7 @@ func prefix() string {
 // ERPCONNECTOR_TEST_REPORT names, as `go test` hides it when all is well.
 func Main(m *testing.M) {
 	code := m.Run()
-	line := fmt.Sprintf("brokers: embedded %d tests, Apache Kafka %s %d tests", ran.embedded.Load(), apacheVersion, ran.apache.Load())
+	line := fmt.Sprintf("brokers: embedded %d tests, Apache Kafka %s %d tests", ran.embedded.Load(), ApacheVersion, ran.apache.Load())
 	if why, ok := ran.apacheError.Load("why"); ok {
 		line = fmt.Sprintf("brokers: embedded %d tests, Apache Kafka not run: %v", ran.embedded.Load(), why)
 	}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// documentedSQL is the SQL block of docs/deploy.md below a heading or a bold word.
+func documentedSQL(t *testing.T, below string) string {
+	t.Helper()
+	text, err := os.ReadFile(repository + "/docs/deploy.md")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), below)
+	require.True(t, found, below)
+	_, after, _ = strings.Cut(after, "```sql\n")
+	sql, _, found := strings.Cut(after, "```")
+	require.True(t, found, below)
+	return sql
+}
+
+func execute(t *testing.T, url, sql string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, url)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
+	require.NoError(t, err, sql)
+}
+
+// terminated ends a process in the ordinary way.
+func (p *process) terminated(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	<-p.done
+	require.Zero(t, p.cmd.ProcessState.ExitCode())
+}
+
+// refuses waits until a process has ended by itself, as going on would lose something.
+func (p *process) refuses(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "it went on")
+	}
+	require.Equal(t, 1, p.cmd.ProcessState.ExitCode())
+}
+
+func (c *crashCase) sell(t *testing.T, order string) {
+	t.Helper()
+	c.publish([]any{invoice("e"+order, order)})
+	c.p.becomes(order, ended("success"))
+}
+
+func TestADatabaseRestoredToAnEarlierTime(t *testing.T) {
+	binary := build(t)
+	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
+		c := newCrashCase(t, binary, brokers)
+		session := c.run("")
+		c.listening()
+		c.sell(t, "1")
+		session.terminated(t)
+		earlier := backup(t, c.p.cfg.DatabaseURL)
+		session = c.run("")
+		c.listening()
+		c.sell(t, "2")
+		session.terminated(t)
+		relayed := outboxEnd(t, c.p.cfg.DatabaseURL)
+
+		c.p.cfg.DatabaseURL = earlier
+		c.run("").refuses(t)
+		execute(t, earlier, strings.ReplaceAll(documentedSQL(t, "2. Move the sequences"), ":relayed", strconv.FormatInt(relayed, 10)))
+		session = c.run("", "projector")
+		c.listening()
+		c.tableSays(t, "2", "success")
+		session.terminated(t)
+		execute(t, earlier, documentedSQL(t, "3. Start one process"))
+
+		c.run("")
+		c.listening()
+		c.p.becomes("2", ended("success"))
+		c.sell(t, "3")
+		calls := c.erp.Stats().Calls
+		c.publish([]any{invoice("e2", "2"), invoice("e4", "4")})
+		c.p.becomes("4", ended("success"))
+		c.p.becomes("2", ended("success"))
+		require.Equal(t, calls+1, c.erp.Stats().Calls, "an order that had ended was sent again")
+		c.requireBookedOnce(t, 4)
+	})
+}
+
+// tableSays waits for a row of the projection.
+func (c *crashCase) tableSays(t *testing.T, order, status string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), c.p.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	require.Eventually(t, func() bool {
+		return table(t, conn)[order].Status == status
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
+// backup is a copy of the database as it stands.
+func backup(t *testing.T, database string) string {
+	t.Helper()
+	at, err := url.Parse(database)
+	require.NoError(t, err)
+	original := strings.TrimPrefix(at.Path, "/")
+	server := *at
+	server.Path = "/postgres"
+	execute(t, server.String(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+original+"'")
+	execute(t, server.String(), "CREATE DATABASE "+original+"_b TEMPLATE "+original)
+	t.Cleanup(func() { execute(t, server.String(), "DROP DATABASE "+original+"_b WITH (FORCE)") })
+	at.Path += "_b"
+	return at.String()
+}
+
+// outboxEnd is the outbox's highest id, which the relay's refusal names as the one that Kafka has relayed.
+func outboxEnd(t *testing.T, url string) (id int64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT max(id) FROM erp_outbox").Scan(&id))
+	return id
+}
+
+func TestKafkaWasLost(t *testing.T) {
+	binary := build(t)
+	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
+		c := newCrashCase(t, binary, brokers)
+		session := c.run("")
+		c.listening()
+		c.sell(t, "1")
+		c.erp.Fail(mockerp.Fault{Order: "2", Status: http.StatusServiceUnavailable, Times: 3})
+		c.publish([]any{invoice("e2", "2")})
+		c.p.becomes("2", func(s map[string]any) bool { return s["attempts"] == 3.0 && s["status"] == "queued" })
+		session.terminated(t)
+
+		brokers.Prefix += "new." // topics of another name are a cluster that has forgotten everything
+		c.p.cfg.TopicPrefix = brokers.Prefix
+		c.run("").refuses(t) // there are no topics
+		ensureTopics(t, brokers, c.p.cfg)
+		c.run("").refuses(t) // the projection is ahead of the log
+		execute(t, c.p.cfg.DatabaseURL, documentedSQL(t, "### Kafka was lost"))
+
+		c.run("")
+		c.listening()
+		c.p.becomes("2", ended("success"))
+		c.sell(t, "3")
+		c.p.consumed(event.GroupSyncer, event.TopicRequested, 3)
+		require.NotNil(t, c.p.becomes("1", ended("success"))["erp_reference"], "what had ended keeps its row")
+		require.Len(t, c.erp.Calls("1"), 1, "what had ended is not called again")
+		c.requireBookedOnce(t, 3)
+	})
+}
+
+func (c *crashCase) requireBookedOnce(t *testing.T, orders int) {
+	t.Helper()
+	require.Equal(t, orders, c.erp.Stats().Bookings)
+	require.Zero(t, c.erp.Stats().Doubles)
+}
+
+// The services run with the rights that docs/deploy.md gives their role, and no more.
+func TestTheServicesNeedTheDocumentedRightsOnly(t *testing.T) {
+	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
+		cfg := configured(t, brokers)
+		at, err := url.Parse(cfg.DatabaseURL)
+		require.NoError(t, err)
+		owner, role := cfg.DatabaseURL, "erp_"+strings.TrimPrefix(at.Path, "/")
+		execute(t, owner, "CREATE ROLE "+role+" LOGIN")
+		t.Cleanup(func() { execute(t, owner, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+		execute(t, owner, regexp.MustCompile(`\berp\b`).ReplaceAllString(documentedSQL(t, "**Rights.**"), role))
+		at.User = url.User(role)
+		cfg.DatabaseURL = at.String()
+		require.NoError(t, requireMigrated(t.Context(), cfg))
+		flow(t, start(t, cfg))
+	})
+}
+
+// ensureTopics is `erpconnector topics ensure`.
+func ensureTopics(t *testing.T, brokers kafka.Config, cfg platform.Config) {
+	t.Helper()
+	admin, err := kafka.NewAdmin(brokers, cfg.Partitions)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(t.Context(), false)
+	require.NoError(t, err)
+}
