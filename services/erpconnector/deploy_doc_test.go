@@ -57,6 +57,9 @@ func TestDeployPageNamesWhatExists(t *testing.T) {
 	t.Run("metrics", func(t *testing.T) {
 		files, err := filepath.Glob(repository + "/services/*/metrics.go")
 		require.NoError(t, err)
+		inside, err := filepath.Glob(repository + "/services/*/internal/*/metrics.go")
+		require.NoError(t, err)
+		files = append(files, inside...)
 		code := ""
 		for _, file := range files {
 			content, err := os.ReadFile(file)

@@ -12,12 +12,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// What an operator sees of the quarantine.
 type (
-	QuarantineEntry  = quarantine.Entry
+	// QuarantineEntry is one event in the quarantine, with the reason.
+	QuarantineEntry = quarantine.Entry
+	// QuarantineFilter selects entries.
 	QuarantineFilter = quarantine.Filter
-	QuarantineCode   = quarantine.Code
-	Sent             = quarantine.Sent
+	// QuarantineCode is the kind of reason.
+	QuarantineCode = quarantine.Code
+	// Sent is what became of an entry that was sent again.
+	Sent = quarantine.Sent
 )
 
 // Quarantine holds what was refused from the commerce outbox, for the operator's commands.

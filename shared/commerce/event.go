@@ -17,14 +17,22 @@ import (
 
 // The parts of an event. Amounts are decimals and keep the digits they are given (see ParseAmount).
 type (
-	Order      = domain.Order
-	Item       = domain.Item
-	Totals     = domain.Totals
+	// Order is the order as the shop knows it now.
+	Order = domain.Order
+	// Item is one line of an order; a child of a configurable item names its parent.
+	Item = domain.Item
+	// Totals are the order's sums.
+	Totals = domain.Totals
+	// Adjustment is a signed part of the grand total beyond the usual ones: a gift card, a fee.
 	Adjustment = domain.Adjustment
-	Address    = domain.Address
-	Amount     = domain.Amount
-	Invoice    = event.Invoice
-	Type       = event.Type
+	// Address is a billing or shipping address.
+	Address = domain.Address
+	// Amount is a decimal; the zero value is an amount that is left out.
+	Amount = domain.Amount
+	// Invoice is what an InvoiceCreated says of the invoice itself.
+	Invoice = event.Invoice
+	// Type is what happened.
+	Type = event.Type
 )
 
 // The types of events.
