@@ -59,8 +59,9 @@ type Gate struct {
 	KeyNumber      int
 	KeyAnswered    bool // the current key is known to have been answered with success
 	MaxAttempts    int
-	RequestNumber  int // of the last class 0 fact of this generation
-	CallbackNumber int // of the last class 2 fact of this generation; 0: none
+	RequestNumber  int    // of the last class 0 fact of this generation
+	CallbackNumber int    // of the last class 2 fact of this generation; 0: none
+	Callback       string // what that fact said: who closed and the reference, so that the same is not said twice
 	Version        Version
 	RequestedAt    time.Time // when the first generation was made
 	UpdatedAt      time.Time

@@ -17,7 +17,7 @@ import (
 
 const columns = `order_key, source, increment_id, coalesce(sync_id, 0), generation, state, coalesce(held_by, ''),
 	coalesce(closed_by, ''), coalesce(idempotency_key, ''), key_number, key_answered, max_attempts, request_number,
-	callback_number, version, coalesce(requested_at, 'epoch'), updated_at`
+	callback_number, coalesce(callback, ''), version, coalesce(requested_at, 'epoch'), updated_at`
 
 // Lock makes sure that each order has a gate and locks them, in the order of their keys, until tx ends.
 func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time) (map[string]domain.Gate, error) {
@@ -74,12 +74,12 @@ func Save(ctx context.Context, tx pgx.Tx, gates []domain.Gate) error {
 		UPDATE erp_sync_gate t SET sync_id = nullif(n.sync_id, 0), generation = n.generation, state = n.state,
 			held_by = nullif(n.held_by, ''), closed_by = nullif(n.closed_by, ''), idempotency_key = nullif(n.idempotency_key, ''),
 			key_number = n.key_number, key_answered = n.key_answered, max_attempts = n.max_attempts,
-			request_number = n.request_number, callback_number = n.callback_number, version = n.version,
+			request_number = n.request_number, callback_number = n.callback_number, callback = nullif(n.callback, ''), version = n.version,
 			requested_at = nullif(n.requested_at, 'epoch'), updated_at = n.updated_at
 		FROM unnest($1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bool[],
-			$10::int[], $11::int[], $12::int[], $13::bigint[], $14::timestamptz[], $15::timestamptz[])
+			$10::int[], $11::int[], $12::int[], $13::text[], $14::bigint[], $15::timestamptz[], $16::timestamptz[])
 			AS n (order_key, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number, key_answered,
-				max_attempts, request_number, callback_number, version, requested_at, updated_at)
+				max_attempts, request_number, callback_number, callback, version, requested_at, updated_at)
 		WHERE t.order_key = n.order_key`, columnsOf(gates)...)
 	if err != nil {
 		return fmt.Errorf("saving %d gates: %w", len(gates), err)
@@ -105,6 +105,7 @@ func columnsOf(gates []domain.Gate) []any {
 		column(gates, func(g domain.Gate) int { return g.MaxAttempts }),
 		column(gates, func(g domain.Gate) int { return g.RequestNumber }),
 		column(gates, func(g domain.Gate) int { return g.CallbackNumber }),
+		column(gates, func(g domain.Gate) string { return g.Callback }),
 		column(gates, func(g domain.Gate) int64 { return int64(g.Version) }),
 		column(gates, func(g domain.Gate) time.Time { return g.RequestedAt }),
 		column(gates, func(g domain.Gate) time.Time { return g.UpdatedAt }),
@@ -153,7 +154,7 @@ func collect(rows pgx.Rows) (map[string]domain.Gate, error) {
 	var g domain.Gate
 	_, err := pgx.ForEachRow(rows, []any{
 		&key, &g.Ref.Source, &g.Ref.IncrementID, &g.SyncID, &g.Generation, &g.State, &g.HeldBy, &g.ClosedBy, &g.IdempotencyKey,
-		&g.KeyNumber, &g.KeyAnswered, &g.MaxAttempts, &g.RequestNumber, &g.CallbackNumber, &g.Version, &g.RequestedAt, &g.UpdatedAt,
+		&g.KeyNumber, &g.KeyAnswered, &g.MaxAttempts, &g.RequestNumber, &g.CallbackNumber, &g.Callback, &g.Version, &g.RequestedAt, &g.UpdatedAt,
 	}, func() error {
 		g.RequestedAt, g.UpdatedAt = g.RequestedAt.UTC(), g.UpdatedAt.UTC()
 		gates[key] = g

@@ -59,6 +59,9 @@ func (e *env) config() Config {
 			MaxAttempts:     e.number("RETRY_MAX_ATTEMPTS", d.MaxAttempts, 1, 1000, "ERP calls of one sync before it has failed."),
 			BaseDelay:       e.duration("RETRY_BASE_DELAY", d.BaseDelay, "After attempt n the next one follows in 2^n times this; 1ms to 24h."),
 			MaxDelay:        e.duration("RETRY_MAX_DELAY", d.MaxDelay, "A cap on that; 0: none."),
+			CronEnabled:     e.boolean("CRON_ENABLED", d.CronEnabled, "Off: what waits for the cron waits on."),
+			CronSchedule:    e.text("CRON_SCHEDULE", d.CronSchedule, "When the cron releases what waits for it: minute, hour, day, month, weekday, in UTC."),
+			CronBatch:       e.number("CRON_BATCH", d.CronBatch, 1, 10_000, "Orders that one run of the cron releases at most."),
 			Jitter:          e.share("RETRY_JITTER", d.Jitter, "Lengthens a delay by a random part of it, up to this share; 0 to 1."),
 		},
 	}

@@ -23,6 +23,9 @@ type Settings struct {
 	MaxDelay        time.Duration // cap on that; 0: only domain.MaxRetryAfter
 	Jitter          float64       // lengthens a delay by up to this share of it, 0…1
 	RetryableCodes  []int         // statuses beyond 429 and 5xx that are tried again
+	CronEnabled     bool          // the cron releases what waits for it
+	CronSchedule    string        // five fields of cron, in UTC
+	CronBatch       int           // orders of one run at most
 }
 
 // Defaults are the module's.
@@ -30,6 +33,7 @@ func Defaults() Settings {
 	return Settings{
 		Enabled: true, ImmediateSync: true,
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
+		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
 	}
 }
 
@@ -78,6 +82,9 @@ func (s Settings) Validate() error {
 	}
 	if s.Jitter < 0 || s.Jitter > 1 {
 		bad("RETRY_JITTER is %v; from 0 to 1 are taken", s.Jitter)
+	}
+	if s.CronBatch < 1 || s.CronBatch > 10_000 {
+		bad("CRON_BATCH is %d; from 1 to 10000 are taken", s.CronBatch)
 	}
 	for _, code := range s.RetryableCodes {
 		if code < 300 || code > 499 {
