@@ -1,20 +1,16 @@
-// Package api answers what support and operators ask: where an order stands.
 package api
 
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
@@ -32,19 +28,6 @@ type status struct {
 	LastError        *string       `json:"last_error"`
 	CreatedAt        string        `json:"created_at"`
 	UpdatedAt        string        `json:"updated_at"`
-}
-
-type handler struct {
-	pool *pgxpool.Pool
-	log  *slog.Logger
-}
-
-func routes(pool *pgxpool.Pool, log *slog.Logger) []platform.Route {
-	h := &handler{pool: pool, log: log.With("service", "api")}
-	return []platform.Route{{
-		Method: http.MethodGet, Path: platform.BasePath + "/sync-status/{id}", Resource: platform.ResourceViewStatus,
-		Handler: http.HandlerFunc(h.syncStatus),
-	}}
 }
 
 func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
