@@ -246,7 +246,7 @@ func (s *stateProduct) webhook(order, verdict string) string {
 }
 
 func (s *stateProduct) release(by domain.HeldBy) string {
-	n, err := s.orders.Release(s.t.Context(), by, 100, "cron")
+	n, err := s.orders.Release(s.t.Context(), orders.Releasing{HeldBy: by, Limit: 100, Cause: "cron"})
 	switch {
 	case err != nil:
 		return "nothing: " + err.Error()

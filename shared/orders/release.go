@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,101 +15,178 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// Orders that somebody has locked are passed over: they are the next run's. The lock makes an order that another process
-// releases at the same time one that is passed over.
-const heldQuery = `
-SELECT g.order_key, o.snapshot::text, o.order_id
-FROM (SELECT order_key, requested_at FROM erp_sync_gate WHERE state = 'held' AND held_by = $1
-    ORDER BY requested_at, order_key LIMIT $2 FOR UPDATE SKIP LOCKED) g
-LEFT JOIN sales_order o ON o.order_key = g.order_key
-ORDER BY g.requested_at, g.order_key`
+// releaseBytes bounds the snapshots of one release: an order may have 1 MiB.
+const releaseBytes = 8 << 20
 
-// Release lets held orders go out, the longest held first, at most limit of them, in one transaction; cause stands in the
-// log. It releases nothing while the connector is off.
-func (o *Orders) Release(ctx context.Context, heldBy domain.HeldBy, limit int, cause string) (released int, err error) {
+// Releasing is one release of held orders, in one transaction.
+type Releasing struct {
+	HeldBy domain.HeldBy
+	Limit  int    // orders at most; fewer are released when their snapshots are large
+	Cause  string // stands in the log for ever
+	// Also, when given, is done in the same transaction, whether or not any order was held. Its error undoes the release.
+	Also func(ctx context.Context, tx pgx.Tx, released int) error
+}
+
+// Release lets held orders go out, those that were requested first before others. Orders that somebody has locked are
+// passed over, so any number of callers share them. None released means that none is held, or that others release the
+// rest. It releases nothing while the connector is off.
+func (o *Orders) Release(ctx context.Context, r Releasing) (released int, err error) {
 	if !o.settings.Current().Enabled {
 		return 0, ErrDisabled
 	}
-	err = o.eachHeld(ctx, heldBy, limit, func(c *change, g domain.Gate) (domain.Gate, error) {
-		g, _ = g.Release(c.now)
-		return g, c.add(event.TopicRequested, event.Sync{Sync: g.RequestedSync(c.orderID, cause), Order: c.order})
-	}, &released)
-	return released, err
-}
-
-// Rehold makes orders that were held because the connector was off wait for the cron instead; they stay pending, so it is
-// no fact.
-func (o *Orders) Rehold(ctx context.Context, limit int) (moved int, err error) {
-	err = o.eachHeld(ctx, domain.HeldByDisabled, limit, func(_ *change, g domain.Gate) (domain.Gate, error) {
-		g, _ = g.Hold(domain.HeldByCron)
-		return g, nil
-	}, &moved)
-	return moved, err
-}
-
-func (o *Orders) eachHeld(ctx context.Context, heldBy domain.HeldBy, limit int,
-	do func(c *change, g domain.Gate) (domain.Gate, error), done *int,
-) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	err := postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
-		c := &change{tx: tx, now: domain.Time(o.now())}
-		gates, err := c.held(ctx, heldBy, limit, do)
-		if err != nil || len(gates) == 0 {
-			*done = 0
-			return err
-		}
-		*done = len(gates)
-		if err := gate.Save(ctx, tx, gates); err != nil {
-			return err
-		}
-		return outbox.Publish(ctx, tx, c.records)
+	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) (err error) {
+		released, err = releaseIn(ctx, tx, r, domain.Time(o.now()))
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("releasing orders held by %s: %w", heldBy, err)
+		return 0, fmt.Errorf("releasing orders held by %s: %w", r.HeldBy, err)
 	}
-	if *done > 0 {
+	if released > 0 {
 		outbox.Wake(ctx, o.pool)
 	}
-	return nil
+	return released, nil
 }
 
-func (c *change) held(ctx context.Context, heldBy domain.HeldBy, limit int, do func(*change, domain.Gate) (domain.Gate, error)) ([]domain.Gate, error) {
-	type held struct {
-		key     string
-		order   *string
-		orderID *int64
-	}
-	rows, err := c.tx.Query(ctx, heldQuery, heldBy, limit)
+func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (released int, err error) {
+	gates, err := lockHeld(ctx, tx, r.HeldBy, r.Limit)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h held, err error) {
-		err = row.Scan(&h.key, &h.order, &h.orderID)
-		return h, err
+	snapshots, err := readSnapshots(ctx, tx, gates)
+	if err != nil {
+		return 0, err
+	}
+	gates = gates[:len(snapshots)]
+	c := change{tx: tx, now: now}
+	for i, s := range snapshots {
+		gates[i], _ = gates[i].Release(now)
+		if err := c.add(event.TopicRequested, event.Sync{Sync: gates[i].RequestedSync(s.orderID, r.Cause), Order: s.order}); err != nil {
+			return 0, err
+		}
+	}
+	if err := gate.Save(ctx, tx, gates); err != nil {
+		return 0, err
+	}
+	if err := outbox.Publish(ctx, tx, c.records); err != nil {
+		return 0, err
+	}
+	if r.Also != nil {
+		err = r.Also(ctx, tx, len(gates))
+	}
+	return len(gates), err
+}
+
+// Rehold makes orders that were held because the connector was off wait for the cron instead, at most limit of them. They
+// stay pending and keep their place in the order of arrival, so it is no fact.
+func (o *Orders) Rehold(ctx context.Context, limit int) (moved int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
+		gates, err := lockHeld(ctx, tx, domain.HeldByDisabled, limit)
+		if err != nil {
+			return err
+		}
+		for i := range gates {
+			gates[i], _ = gates[i].Hold(domain.HeldByCron)
+		}
+		moved = len(gates)
+		return gate.Save(ctx, tx, gates)
 	})
 	if err != nil {
-		return nil, err
+		return 0, fmt.Errorf("letting orders wait for the cron: %w", err)
 	}
-	keys := make([]string, len(found))
-	for i, h := range found {
-		keys[i] = h.key
+	return moved, nil
+}
+
+// Whoever locks here waits for nobody, so the order of the locks is free.
+const heldQuery = `
+SELECT order_key FROM erp_sync_gate WHERE state = 'held' AND held_by = $1 ORDER BY requested_at, order_key LIMIT $2 FOR UPDATE SKIP LOCKED`
+
+// lockHeld locks held gates, those that were requested first before others.
+func lockHeld(ctx context.Context, tx pgx.Tx, heldBy domain.HeldBy, limit int) ([]domain.Gate, error) {
+	rows, err := tx.Query(ctx, heldQuery, heldBy, limit)
+	if err != nil {
+		return nil, fmt.Errorf("finding held orders: %w", err)
 	}
-	gates, err := gate.LockKnown(ctx, c.tx, keys)
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("finding held orders: %w", err)
+	}
+	byKey, err := gate.LockKnown(ctx, tx, keys)
 	if err != nil {
 		return nil, err
 	}
-	changed := make([]domain.Gate, 0, len(found))
-	for _, h := range found {
-		c.order, c.orderID = nil, h.orderID
-		if h.order != nil {
-			c.order = json.RawMessage(*h.order)
-		}
-		g, err := do(c, gates[h.key])
-		if err != nil {
-			return nil, err
-		}
-		changed = append(changed, g)
+	gates := make([]domain.Gate, len(keys))
+	for i, key := range keys {
+		gates[i] = byKey[key]
 	}
-	return changed, nil
+	return gates, nil
+}
+
+type snapshot struct {
+	order   json.RawMessage // nil when nobody has published the order
+	orderID *int64
+}
+
+const snapshotQuery = `
+SELECT o.snapshot::text, o.order_id FROM unnest($1::text[]) WITH ORDINALITY AS k (order_key, place)
+LEFT JOIN sales_order o ON o.order_key = k.order_key ORDER BY k.place`
+
+// readSnapshots reads those of the first gates: as many as releaseBytes allow, at least one.
+func readSnapshots(ctx context.Context, tx pgx.Tx, gates []domain.Gate) ([]snapshot, error) {
+	if len(gates) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(gates))
+	for i, g := range gates {
+		keys[i] = g.Ref.Key()
+	}
+	rows, err := tx.Query(ctx, snapshotQuery, keys)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d snapshots: %w", len(keys), err)
+	}
+	defer rows.Close()
+	var out []snapshot
+	for bytes := 0; rows.Next(); {
+		var order *string
+		var s snapshot
+		if err := rows.Scan(&order, &s.orderID); err != nil {
+			return nil, fmt.Errorf("reading %d snapshots: %w", len(keys), err)
+		}
+		if order != nil {
+			s.order = json.RawMessage(*order)
+		}
+		if bytes += len(s.order); bytes > releaseBytes && len(out) > 0 {
+			break
+		}
+		out = append(out, s)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading %d snapshots: %w", len(keys), err)
+	}
+	return out, nil
+}
+
+// Held counts the orders that are held, by the reason. It reads all of them.
+func (o *Orders) Held(ctx context.Context) (map[domain.HeldBy]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	counts := map[domain.HeldBy]int{domain.HeldByCron: 0, domain.HeldByDisabled: 0}
+	rows, err := o.pool.Query(ctx, `SELECT held_by, count(*) FROM erp_sync_gate WHERE state = 'held' GROUP BY held_by`)
+	if err != nil {
+		return nil, fmt.Errorf("counting held orders: %w", err)
+	}
+	var heldBy domain.HeldBy
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&heldBy, &n}, func() error {
+		counts[heldBy] = n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting held orders: %w", err)
+	}
+	return counts, nil
 }
