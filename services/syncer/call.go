@@ -36,13 +36,22 @@ func (s *Syncer) caller() {
 	}
 }
 
-// bringToOutcome takes the steps in the order of promise 6: slot (the caller), gate, before_send, call. It returns
-// false when the assignment ended before there was an outcome; the record then belongs to the partition's next owner.
+// bringToOutcome takes the steps in the order of promise 6: slot (the caller), gate, before_send, call. While the connector
+// is off it waits before the first and before the last two; then the gate is asked anew, as much may have happened
+// meanwhile. It returns false when the assignment ended before there was an outcome; the record then belongs to the
+// partition's next owner.
 func (s *Syncer) bringToOutcome(ctx context.Context, w *work) bool {
-	advice, ok := s.askGate(ctx, w)
-	if !ok {
-		return false
+	for s.awaitEnabled(ctx, w.part.assignment) {
+		advice, ok := s.askGate(ctx, w)
+		if ok && (s.endByGate(w, advice) || s.sendOrder(ctx, w)) {
+			return true
+		}
 	}
+	return false
+}
+
+// endByGate ends what the gate stops.
+func (s *Syncer) endByGate(w *work, advice domain.Advice) bool {
 	if advice.Alarm != "" {
 		s.log.Warn("gate and log are at odds", "alarm", advice.Alarm, "order_increment_id", w.value.Sync.OrderIncrementID,
 			"sync_id", w.value.Sync.SyncID, "generation", w.value.Sync.Generation)
@@ -54,14 +63,21 @@ func (s *Syncer) bringToOutcome(ctx context.Context, w *work) bool {
 	case advice.Stop:
 		return s.must(w, w.close(domain.Closed(w.value.Sync, advice.ClosedBy, now), "", now))
 	}
+	return false
+}
+
+// sendOrder is false when the ERP was not called: the connector was turned off, or the assignment ended.
+func (s *Syncer) sendOrder(ctx context.Context, w *work) bool {
 	payload, err := w.payload()
 	if err != nil {
+		now := s.now()
 		return s.must(w, w.close(domain.Unsendable(w.value.Sync, now), "building the payload: "+err.Error(), now))
 	}
 	return s.callERP(ctx, w, payload)
 }
 
-// callERP states the intent, awaits that it is durable, and calls. False means that the assignment ended first.
+// callERP states the intent, awaits that it is durable, and calls. False means that the assignment ended first, or that
+// the connector was turned off: an intent may repeat.
 func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
 	now := s.now()
 	intent, err := event.NewSync(event.TopicBeforeSend, event.Sync{
@@ -74,7 +90,7 @@ func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
 		return err != nil && s.must(w, err)
 	}
 	crash.Point("syncer.before_send")
-	if !s.awaitOwnership(ctx, w.part.assignment) {
+	if !s.awaitOwnership(ctx, w.part.assignment) || !s.settings.Current().Enabled {
 		return false
 	}
 	callsInFlight.Inc()
@@ -92,11 +108,11 @@ func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
 	return true
 }
 
-// state makes the intent durable, however long that takes. It is false when the assignment ended first, and false with
-// an error when the brokers will never take this record.
+// state makes the intent durable, however long that takes. It is false when the assignment ended or the connector was
+// turned off first, and false with an error when the brokers will never take this record.
 func (s *Syncer) state(ctx context.Context, w *work, intent event.Record) (bool, error) {
 	wait, alone := backoff{first: 20 * time.Millisecond, most: time.Second}, false
-	for s.awaitOwnership(ctx, w.part.assignment) {
+	for s.awaitOwnership(ctx, w.part.assignment) && s.settings.Current().Enabled {
 		err := s.produce(ctx, intent, alone)
 		switch {
 		case err == nil:
@@ -136,6 +152,20 @@ func (s *Syncer) awaitOwnership(ctx context.Context, a *assignment) bool {
 	wait := backoff{first: 10 * time.Millisecond, most: 100 * time.Millisecond}
 	for !a.stopping.Load() {
 		if s.owns() {
+			return true
+		}
+		if !wait.sleep(ctx) {
+			return false
+		}
+	}
+	return false
+}
+
+// awaitEnabled waits until the connector is on. It is false once the assignment ends.
+func (s *Syncer) awaitEnabled(ctx context.Context, a *assignment) bool {
+	wait := backoff{first: 10 * time.Millisecond, most: 100 * time.Millisecond}
+	for !a.stopping.Load() && ctx.Err() == nil {
+		if s.settings.Current().Enabled {
 			return true
 		}
 		if !wait.sleep(ctx) {

@@ -1,0 +1,147 @@
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+func turn(c *settingtest.Changeable, on bool) {
+	c.Change(func(s *setting.Settings) { s.Enabled = on })
+}
+
+// off is settings with the connector off, and a change that puts them in force in a syncer.
+func off() (*settingtest.Changeable, func(*Syncer)) {
+	c := settingtest.New(setting.Defaults())
+	turn(c, false)
+	return c, func(s *Syncer) { s.settings = c }
+}
+
+// looked waits until callers have asked a while longer whether the connector is on.
+func looked(t *testing.T, c *settingtest.Changeable) {
+	t.Helper()
+	since := c.Reads()
+	require.Eventually(t, func() bool { return c.Reads() > since+30 }, 20*time.Second, 5*time.Millisecond)
+}
+
+func (b *bench) allCalls() (n int) {
+	b.erp.mu.Lock()
+	defer b.erp.mu.Unlock()
+	for _, calls := range b.erp.calls {
+		n += calls
+	}
+	return n
+}
+
+func (b *bench) members(t *testing.T, n int) {
+	t.Helper()
+	name := b.cfg.Prefix + string(event.GroupSyncer)
+	require.Eventually(t, func() bool {
+		groups, err := kadm.NewClient(b.cl).DescribeGroups(t.Context(), name)
+		return err == nil && groups[name].State == "Stable" && len(groups[name].Members) == n
+	}, 20*time.Second, 10*time.Millisecond)
+}
+
+// Off, a rebalance to two, one leaves, on: what was queued stayed where it was, and goes out once.
+func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		const orders = 300 // more than callers and their queue hold
+		b := setup(t, cfg)
+		settings, use := off()
+		stop := b.start(t, use)
+		for i := range orders {
+			b.request(t, fmt.Sprint("o", i))
+		}
+		looked(t, settings)
+		b.start(t, use, func(s *Syncer) { s.slotID = "syncer-1" })
+		b.members(t, 2)
+		looked(t, settings)
+		began := time.Now()
+		stop()
+		require.Less(t, time.Since(began), revokeGrace, "callers that wait leave at once")
+		looked(t, settings)
+		require.Zero(t, b.allCalls())
+
+		began = time.Now()
+		turn(settings, true)
+		require.Eventually(t, func() bool { return b.allCalls() > 0 }, 20*time.Second, time.Millisecond)
+		require.Less(t, time.Since(began), time.Second)
+		// before_send, after_send, success: none of them before it was on, none of them twice
+		seen := b.collect(t, func(s map[string]int) bool { return len(s) >= 3*orders })
+		for what, n := range seen {
+			require.Equal(t, 1, n, what)
+		}
+		require.Len(t, seen, 3*orders)
+		require.Equal(t, orders, b.allCalls())
+	})
+}
+
+func TestACallUnderWayEndsThoughTheConnectorIsTurnedOff(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		answer := make(chan struct{})
+		b.erp.held["1"] = answer
+		release := sync.OnceFunc(func() { close(answer) })
+		settings, use := off()
+		turn(settings, true)
+		b.start(t, use)
+		t.Cleanup(release) // before the syncer is stopped
+		b.request(t, "1")
+		require.Eventually(t, func() bool { return b.allCalls() == 1 }, 20*time.Second, time.Millisecond)
+		turn(settings, false)
+		b.request(t, "2")
+		release()
+		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
+		looked(t, settings)
+		require.Equal(t, 1, b.allCalls())
+		turn(settings, true)
+		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 2"] == 1 })
+	})
+}
+
+// afterRead does something once, when a gate has been read and the order is about to be sent.
+type afterRead struct {
+	gates
+	once sync.Once
+	do   func()
+}
+
+func (a *afterRead) Read(ctx context.Context, keys []string) (map[string]*domain.Gate, error) {
+	read, err := a.gates.Read(ctx, keys)
+	a.once.Do(a.do)
+	return read, err
+}
+
+// An operator turns the connector off to cancel an order that is about to be sent: it is not sent when it is on again.
+func TestAGateIsReadAnewOnceTheConnectorIsOn(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		settings, use := off()
+		turn(settings, true)
+		b.start(t, use, func(s *Syncer) { s.gates = &afterRead{gates: s.gates, do: func() { turn(settings, false) }} })
+		b.request(t, "1")
+		require.Eventually(t, func() bool { return !settings.Current().Enabled }, 20*time.Second, time.Millisecond)
+		looked(t, settings)
+		b.gates.mu.Lock()
+		g := *b.gates.gates["1"]
+		b.gates.mu.Unlock()
+		g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByCancelled
+		b.gates.set(g)
+		turn(settings, true)
+		seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_failed 1"] == 1 })
+		require.Zero(t, b.allCalls())
+		require.Equal(t, map[string]int{"vendor_erp_sync_failed 1": 1}, seen)
+	})
+}
