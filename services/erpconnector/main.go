@@ -24,6 +24,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/services/projector"
 	"github.com/erpconnector/erpconnector/services/relay"
+	"github.com/erpconnector/erpconnector/services/scheduler"
 	"github.com/erpconnector/erpconnector/services/syncer"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
@@ -32,7 +33,7 @@ import (
 // services by name; `run` alone runs all but mockerp.
 var services = map[string]fx.Option{
 	"ingest": ingest.Module, "relay": relay.Module, "syncer": syncer.Module, "delayer": delayer.Module,
-	"projector": projector.Module, "api": api.Module, "mockerp": mockerp.Module,
+	"projector": projector.Module, "scheduler": scheduler.Module, "api": api.Module, "mockerp": mockerp.Module,
 }
 
 const stopWithin = 15 * time.Second
@@ -48,7 +49,7 @@ func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), healthCommand())
+	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), cronCommand(), healthCommand())
 	return cmd
 }
 

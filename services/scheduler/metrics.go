@@ -1,0 +1,32 @@
+package scheduler
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// A process has one scheduler at most, so its metrics stand in the default registry.
+var (
+	leader = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "erpconnector_scheduler_leader", Help: "1 while this process releases held orders.",
+	})
+	runs = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "erpconnector_cron_runs_total", Help: "Runs of the cron, those by hand not among them.",
+	})
+	released = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "erpconnector_scheduler_released_total", Help: "Held orders that were released, by why they were held: cron or disabled.",
+	}, []string{"held_by"})
+	held = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "erpconnector_held_orders", Help: "Orders that are held, by the reason: cron or disabled. Counted every 10 s or more rarely by the leader.",
+	}, []string{"held_by"})
+	lastRunAge = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "erpconnector_cron_last_run_age_seconds", Help: "Time since the cron ran last, or since the scheduler first started; only the leader's counts.",
+	})
+)
+
+// resign leaves no figures that the next leader has to contradict.
+func resign() {
+	leader.Set(0)
+	lastRunAge.Set(0)
+	held.Reset()
+}

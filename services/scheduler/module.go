@@ -1,0 +1,18 @@
+package scheduler
+
+import (
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// Module runs a scheduler in the process.
+var Module = fx.Module("scheduler", fx.Provide(platformfx.AsLoop(
+	func(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Scheduler {
+		return New(pool, settings, log.With("service", "scheduler"))
+	},
+)))

@@ -1,0 +1,129 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// runPage is how many orders of a run share a transaction: as many as of a batch of events.
+const runPage = 1000
+
+// errRunByOther is that another process has made the run.
+var errRunByOther = errors.New("the run has been made by another process")
+
+// run is one run of the cron. Its name in cron_run is the schedule: times that another one had are none of its own.
+//
+// It is noted in the transaction that releases its first orders. So a crash undoes a run of up to runPage orders as a
+// whole, and it is made anew; of a larger one what is not yet released waits for the next run. None is made twice.
+type run struct {
+	name  string
+	dueAt time.Time
+}
+
+// make releases up to limit orders that wait for the cron, in the order of arrival.
+func (r run) make(ctx context.Context, o *orders.Orders, limit int, now time.Time) (total int, err error) {
+	return release(ctx, o, limit, "cron", func(ctx context.Context, tx pgx.Tx, first bool, n int) error {
+		if first {
+			return r.begin(ctx, tx, n, now)
+		}
+		return r.goOn(ctx, tx, n)
+	})
+}
+
+// release releases up to limit orders in pages; note is part of each page's transaction.
+func release(ctx context.Context, o *orders.Orders, limit int, cause string,
+	note func(ctx context.Context, tx pgx.Tx, first bool, n int) error,
+) (total int, err error) {
+	for first := true; total < limit; first = false {
+		n, err := o.Release(ctx, orders.Releasing{
+			HeldBy: domain.HeldByCron, Limit: min(runPage, limit-total), Cause: cause,
+			Also: func(ctx context.Context, tx pgx.Tx, n int) error { return note(ctx, tx, first, n) },
+		})
+		if err != nil {
+			return total, err
+		}
+		crash.Point("scheduler.after_commit")
+		total += n
+		if n == 0 {
+			break
+		}
+	}
+	return total, nil
+}
+
+// begin notes the run, unless somebody has noted it before.
+func (r run) begin(ctx context.Context, tx pgx.Tx, n int, now time.Time) error {
+	tag, err := tx.Exec(ctx, `UPDATE cron_run SET due_at = $2, ran_at = $3, released = $4 WHERE name = $1 AND due_at < $2`, r.name, r.dueAt, now, n)
+	if err != nil {
+		return fmt.Errorf("noting the run of %s: %w", r.dueAt, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return errRunByOther
+	}
+	return nil
+}
+
+func (r run) goOn(ctx context.Context, tx pgx.Tx, n int) error {
+	_, err := tx.Exec(ctx, `UPDATE cron_run SET released = released + $3 WHERE name = $1 AND due_at = $2`, r.name, r.dueAt, n)
+	if err != nil {
+		return fmt.Errorf("noting the run of %s: %w", r.dueAt, err)
+	}
+	return nil
+}
+
+// pass is done with the run without making it.
+func (r run) pass(ctx context.Context, pool *pgxpool.Pool) error {
+	_, err := pool.Exec(ctx, `UPDATE cron_run SET due_at = $2 WHERE name = $1 AND due_at < $2`, r.name, r.dueAt)
+	if err != nil {
+		return fmt.Errorf("passing the run of %s by: %w", r.dueAt, err)
+	}
+	return nil
+}
+
+// lastRun is the scheduled time up to which runs of a schedule are done with, and when one was made. A schedule that
+// counts for the first time is done with all that is past: nothing of it was missed. The schedule before it is forgotten.
+func lastRun(ctx context.Context, pool *pgxpool.Pool, name string, now time.Time) (dueAt, ranAt time.Time, err error) {
+	const read = `SELECT due_at, ran_at FROM cron_run WHERE name = $1`
+	err = pool.QueryRow(ctx, read, name).Scan(&dueAt, &ranAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO cron_run (name, due_at, ran_at, released)
+				VALUES ($1, $2, coalesce((SELECT max(ran_at) FROM cron_run), $2), 0) ON CONFLICT (name) DO NOTHING`, name, now)
+			if err == nil {
+				_, err = tx.Exec(ctx, `DELETE FROM cron_run WHERE name <> $1`, name)
+			}
+			if err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, read, name).Scan(&dueAt, &ranAt)
+		})
+	}
+	if err != nil {
+		return dueAt, ranAt, fmt.Errorf("reading when the cron ran last: %w", err)
+	}
+	return dueAt, ranAt, nil
+}
+
+// RunNow makes one run of the cron by hand, whatever the schedule says and whether or not the cron is on; the schedule
+// goes on as if there had been none. It returns how many orders were released and how many still wait for the cron. While
+// the connector is off it releases none and returns orders.ErrDisabled.
+func RunNow(ctx context.Context, pool *pgxpool.Pool, settings setting.Reader) (total, waiting int, err error) {
+	o := orders.New(pool, settings)
+	total, err = release(ctx, o, settings.Current().CronBatch, "cron by hand",
+		func(context.Context, pgx.Tx, bool, int) error { return nil })
+	if err != nil {
+		return total, 0, err
+	}
+	counts, err := o.Held(ctx)
+	return total, counts[domain.HeldByCron], err
+}

@@ -1,0 +1,192 @@
+// Package scheduler lets held orders go out: those that wait for the cron when it is due, and those that were held
+// because the connector was off as soon as it is on. The rule of when a run is due stands in due.go.
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+const (
+	tickEvery = 500 * time.Millisecond // a changed setting counts, and a due run begins, within this
+
+	// What was held while the connector was off goes out at 1,000 orders a second at most: more than ERPs take, so that
+	// nothing waits for the pace, and little enough for an invoice that comes meanwhile to pass most of the backlog by.
+	// A million orders take a quarter of an hour.
+	freeMost  = 100
+	freeEvery = 100 * time.Millisecond
+	// Those that join the cron's are not sent by it.
+	reholdMost = 1000
+
+	countEvery = 10 * time.Second
+	countShare = 50 // a count that takes long is made more rarely: at most this part of the time goes into it
+)
+
+// Scheduler is the loop. Any number may run; one works.
+type Scheduler struct {
+	pool     *pgxpool.Pool
+	orders   *orders.Orders
+	settings setting.Reader
+	log      *slog.Logger
+	now      func() time.Time
+
+	freed   int       // since the connector is on
+	countAt time.Time // when held orders are counted next
+	failing bool      // the last tick failed, and the log says so
+}
+
+// New makes a scheduler that does nothing before Run.
+func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Scheduler {
+	return &Scheduler{pool: pool, orders: orders.New(pool, settings), settings: settings, log: log, now: time.Now}
+}
+
+// Name is the loop's name.
+func (s *Scheduler) Name() string { return "scheduler" }
+
+// Run works while the process holds the one slot, until ctx ends; another instance stands by. Two at a time would do no
+// harm: orders are locked, and a run is noted once.
+func (s *Scheduler) Run(ctx context.Context) error {
+	return postgres.WithSlot(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
+		leader.Set(1)
+		defer resign()
+		s.countAt = time.Time{}
+		for ctx.Err() == nil {
+			more, err := s.tick(ctx)
+			s.report(ctx, err)
+			if more {
+				pause(ctx, freeEvery)
+			} else {
+				pause(ctx, tickEvery)
+			}
+		}
+		return nil
+	})
+}
+
+// tick does what is to be done now; more says that orders are left that need not wait for the next tick.
+func (s *Scheduler) tick(ctx context.Context) (more bool, err error) {
+	current := s.settings.Current()
+	more, err = s.free(ctx, current)
+	if errors.Is(err, orders.ErrDisabled) { // turned off meanwhile
+		err = nil
+	}
+	return more, errors.Join(err, s.cron(ctx, current), s.count(ctx))
+}
+
+// free takes up what was held because the connector was off: with immediate sync it goes out, else it waits for the cron.
+func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bool, err error) {
+	if !current.Enabled {
+		return false, nil
+	}
+	if !current.ImmediateSync {
+		moved, err := s.orders.Rehold(ctx, reholdMost)
+		if moved > 0 {
+			s.log.Info("orders held while the connector was off wait for the cron now", "orders", moved)
+		}
+		return moved > 0, err
+	}
+	n, err := s.orders.Release(ctx, orders.Releasing{HeldBy: domain.HeldByDisabled, Limit: freeMost, Cause: "the connector is on again"})
+	if err != nil {
+		return false, err
+	}
+	if n > 0 {
+		crash.Point("scheduler.after_commit")
+		released.WithLabelValues(string(domain.HeldByDisabled)).Add(float64(n))
+	}
+	s.freed += n
+	if n == 0 && s.freed > 0 {
+		s.log.Info("orders held while the connector was off have gone out", "orders", s.freed)
+		s.freed = 0
+	}
+	return n > 0, nil
+}
+
+// cron makes the run that is due. While the connector is off it makes none and forgets none: the last one missed is made
+// up for when it is on again. While the cron is off its times pass by, as the module's do.
+func (s *Scheduler) cron(ctx context.Context, current setting.Settings) error {
+	parsed, err := parse(current.CronSchedule)
+	if err != nil {
+		return err
+	}
+	r := run{name: current.CronSchedule}
+	last, ran, err := lastRun(ctx, s.pool, r.name, s.now())
+	if err != nil {
+		return err
+	}
+	lastRunAge.Set(max(0, s.now().Sub(ran).Seconds()))
+	var isDue bool
+	r.dueAt, isDue = due(parsed, last, s.now())
+	switch {
+	case !isDue:
+		return nil
+	case !current.CronEnabled:
+		return r.pass(ctx, s.pool)
+	case !current.Enabled:
+		return nil
+	}
+	return s.make(ctx, r, current.CronBatch)
+}
+
+func (s *Scheduler) make(ctx context.Context, r run, limit int) error {
+	began := s.now()
+	n, err := r.make(ctx, s.orders, limit, began)
+	if n > 0 || err == nil {
+		runs.Inc()
+		released.WithLabelValues(string(domain.HeldByCron)).Add(float64(n))
+		s.countAt = time.Time{}
+		s.log.Info("cron run", "due_at", r.dueAt, "released", n, "limit", limit, "took_ms", s.now().Sub(began).Milliseconds())
+	}
+	if errors.Is(err, errRunByOther) || errors.Is(err, orders.ErrDisabled) {
+		return nil
+	}
+	return err
+}
+
+// count measures what is held.
+func (s *Scheduler) count(ctx context.Context) error {
+	began := time.Now()
+	if began.Before(s.countAt) {
+		return nil
+	}
+	counts, err := s.orders.Held(ctx)
+	if err != nil {
+		return err
+	}
+	for heldBy, n := range counts {
+		held.WithLabelValues(string(heldBy)).Set(float64(n))
+	}
+	s.countAt = began.Add(max(countEvery, countShare*time.Since(began)))
+	return nil
+}
+
+// report logs when ticks begin to fail and when they succeed again, not each one between.
+func (s *Scheduler) report(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil && !s.failing:
+		s.log.Warn("held orders are not released; trying on", "error", err)
+	case err == nil && s.failing:
+		s.log.Info("held orders are released again")
+	}
+	s.failing = err != nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
