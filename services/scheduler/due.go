@@ -8,7 +8,9 @@ import (
 )
 
 // schedule gives the first scheduled time after another; the zero time when there is none.
-type schedule interface{ Next(after time.Time) time.Time }
+type schedule interface {
+	Next(after time.Time) time.Time
+}
 
 // parse reads five fields of cron, which mean UTC.
 func parse(expression string) (schedule, error) {
