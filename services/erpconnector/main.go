@@ -96,8 +96,9 @@ func config(lookup platform.Lookup) (platform.Config, error) {
 
 // runServices runs until a signal or until a loop dies; then the error is not nil.
 func runServices(cfg platform.Config, names []string, started func()) error {
+	log, level := logger(cfg)
 	options := []fx.Option{
-		platformfx.Platform(cfg, logger(cfg)), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
+		platformfx.Platform(cfg, log), platformfx.DebugMode(level), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
 	}
 	for _, n := range names {
 		options = append(options, services[n])
@@ -129,10 +130,9 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	return err
 }
 
-func logger(cfg platform.Config) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-		level = slog.LevelInfo
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+// logger logs from LOG_LEVEL on; the level is there to be changed at run time.
+func logger(cfg platform.Config) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // FromEnv has refused what it cannot read; of nothing it stays info
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})), level
 }

@@ -252,5 +252,10 @@ func withQuarantine(ctx context.Context, use func(*ingest.Quarantine) error) err
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	defer pool.Close()
-	return use(ingest.NewQuarantine(pool, setting.Fixed(cfg.Settings), logger(cfg)))
+	settings, err := setting.NewStore(pool, cfg.Settings, nil).View(ctx)
+	if err != nil {
+		return err
+	}
+	log, _ := logger(cfg)
+	return use(ingest.NewQuarantine(pool, setting.Fixed(settings.Settings), log))
 }
