@@ -7,4 +7,4 @@ import (
 )
 
 // Module serves the API's routes.
-var Module = fx.Module("api", fx.Provide(platformfx.AsRoutes(routes)))
+var Module = fx.Module("api", fx.Provide(platformfx.AsRoutes(routes), platformfx.AsRoutes(settingsRoutes)))

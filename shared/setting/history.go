@@ -43,7 +43,7 @@ func (c Cursor) String() string { return fmt.Sprintf("%d.%s", c.Version, c.Name)
 func ParseCursor(text string) (Cursor, error) {
 	version, name, ok := strings.Cut(text, ".")
 	n, err := strconv.ParseInt(version, 10, 64)
-	if !ok || err != nil || n < 1 {
+	if !ok || err != nil || n < 1 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
 		return Cursor{}, errors.New("is no cursor; give the next of an earlier page, or leave it out to begin with the newest")
 	}
 	return Cursor{Version: n, Name: name}, nil
