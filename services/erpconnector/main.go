@@ -48,7 +48,7 @@ func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), healthCommand())
+	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), settingsCommand(), healthCommand())
 	return cmd
 }
 
@@ -96,9 +96,8 @@ func config(lookup platform.Lookup) (platform.Config, error) {
 
 // runServices runs until a signal or until a loop dies; then the error is not nil.
 func runServices(cfg platform.Config, names []string, started func()) error {
-	log, level := logger(cfg)
 	options := []fx.Option{
-		platformfx.Platform(cfg, log), platformfx.DebugMode(level), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
+		platformfx.Platform(cfg, logger(cfg)), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
 	}
 	for _, n := range names {
 		options = append(options, services[n])
@@ -130,9 +129,10 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	return err
 }
 
-// logger logs from LOG_LEVEL on; the level is there to be changed at run time.
-func logger(cfg platform.Config) (*slog.Logger, *slog.LevelVar) {
-	level := new(slog.LevelVar)
-	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // FromEnv has refused what it cannot read; of nothing it stays info
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})), level
+func logger(cfg platform.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		level = slog.LevelInfo
+	}
+	return platform.NewLog(os.Stderr, level)
 }

@@ -53,6 +53,7 @@ func ParseCursor(text string) (Cursor, error) {
 func (s *Store) History(ctx context.Context, f Filter) (past []Past, next *Cursor, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	f.Limit = max(1, f.Limit)
 	rows, err := s.pool.Query(ctx, `
 		SELECT version, name, before, after, changed_by, changed_at, coalesce(reason, '') FROM setting_history
 		WHERE ($1 = '' OR name = $1) AND ($2 = 0 OR version < $2 OR (version = $2 AND name > $3))

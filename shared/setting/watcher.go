@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -21,11 +20,10 @@ const (
 // Watcher is the Reader of a running process. It is told of changes and polls besides; while Postgres is away, what it
 // knows stays in force. Load it, then Run it.
 type Watcher struct {
-	pool    *pgxpool.Pool
-	store   *Store
-	log     *slog.Logger
-	poll    time.Duration
-	listens []func(Settings)
+	pool  *pgxpool.Pool
+	store *Store
+	log   *slog.Logger
+	poll  time.Duration
 
 	current atomic.Pointer[Settings]
 	rows    []Row // in force; Load's, then Run's alone
@@ -40,9 +38,6 @@ func NewWatcher(store *Store, log *slog.Logger) *Watcher {
 
 // Current returns the settings in force.
 func (w *Watcher) Current() Settings { return *w.current.Load() }
-
-// OnChange has f called with what is in force: once by Load, and after each change. Call it before Load; f must not block.
-func (w *Watcher) OnChange(f func(Settings)) { w.listens = append(w.listens, f) }
 
 // Load reads the settings for the first time: a process must not work on others than those in force.
 func (w *Watcher) Load(ctx context.Context) error {
@@ -139,6 +134,7 @@ func (w *Watcher) apply(rows []Row, first bool) {
 	before := w.Current()
 	after, unused := Resolve(w.store.environment, rows)
 	w.current.Store(&after)
+	w.log.Debug("settings read", "changed", len(rows), "unused", len(unused))
 	for _, p := range unused {
 		w.log.Error("a stored setting is not used; set it again, or unset it", "setting", p.Name, "error", p)
 	}
@@ -148,11 +144,6 @@ func (w *Watcher) apply(rows []Row, first bool) {
 	for _, f := range fields {
 		if from, to := f.Text(before), f.Text(after); from != to {
 			w.log.Info("setting in force", "setting", f.Name, "value", to, "before", from)
-		}
-	}
-	if first || !reflect.DeepEqual(before, after) {
-		for _, f := range w.listens {
-			f(after)
 		}
 	}
 }

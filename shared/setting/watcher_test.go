@@ -26,7 +26,6 @@ type watching struct {
 	store *Store
 	pool  *pgxpool.Pool
 	log   *lockedBuffer
-	told  chan Settings
 }
 
 func watch(t *testing.T, pool *pgxpool.Pool, poll time.Duration) *watching {
@@ -35,14 +34,12 @@ func watch(t *testing.T, pool *pgxpool.Pool, poll time.Duration) *watching {
 	store := NewStore(pool, Defaults(), nil)
 	w := NewWatcher(store, slog.New(slog.NewTextHandler(log, nil)))
 	w.poll = poll
-	told := make(chan Settings, 100)
-	w.OnChange(func(s Settings) { told <- s })
 	require.NoError(t, w.Load(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = w.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	return &watching{Watcher: w, t: t, store: store, pool: pool, log: log, told: told}
+	return &watching{Watcher: w, t: t, store: store, pool: pool, log: log}
 }
 
 func (w *watching) change(name, value string) {
@@ -90,11 +87,9 @@ func (b *lockedBuffer) String() string {
 func TestANotificationPutsAChangeInForce(t *testing.T) {
 	t.Parallel()
 	w := watch(t, testkit.Postgres(t).Pool, time.Hour)
-	require.Equal(t, Defaults(), <-w.told, "told once by Load")
 	w.listening()
 	w.change("erp_timeout", `"5s"`)
 	t.Logf("in force after %s", w.becomes(func(s Settings) bool { return s.ErpTimeout == 5*time.Second }))
-	require.Equal(t, 5*time.Second, (<-w.told).ErpTimeout)
 	w.change("erp_timeout", `null`)
 	w.becomes(func(s Settings) bool { return s.ErpTimeout == 30*time.Second })
 	w.logs(`msg="setting in force" service=settings setting=erp_timeout value=5s before=30s`)

@@ -28,6 +28,7 @@ func Platform(cfg platform.Config, log *slog.Logger) fx.Option {
 			fx.Annotate(platform.NewServer, fx.ParamTags(``, `group:"routes"`, `group:"probes"`)),
 			AsProbe(postgresProbe),
 		),
+		fx.Invoke(platform.FollowDebug),
 		Loops,
 		fx.Invoke(func(lc fx.Lifecycle, s *platform.Server) { lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop}) }),
 	)
@@ -56,20 +57,6 @@ func newWatcher(lc fx.Lifecycle, store *setting.Store, log *slog.Logger) *settin
 	w := setting.NewWatcher(store, log)
 	lc.Append(fx.StartHook(w.Load))
 	return w
-}
-
-// DebugMode has the level follow the setting: debug while it is on, else the configured one.
-func DebugMode(level *slog.LevelVar) fx.Option {
-	configured := level.Level()
-	return fx.Invoke(func(w *setting.Watcher) {
-		w.OnChange(func(s setting.Settings) {
-			if s.Debug {
-				level.Set(min(configured, slog.LevelDebug))
-				return
-			}
-			level.Set(configured)
-		})
-	})
 }
 
 func postgresProbe(pool *pgxpool.Pool) platform.Probe {
