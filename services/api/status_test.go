@@ -18,7 +18,10 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -44,7 +47,8 @@ func setup(t *testing.T, name string) *caller {
 func serve(t *testing.T, pool *pgxpool.Pool) http.Handler {
 	t.Helper()
 	router := mux.NewRouter().UseEncodedPath()
-	for _, r := range routes(pool, slog.New(slog.NewTextHandler(t.Output(), nil))) {
+	cfg := platform.Config{ErpHMAC: "secret"}
+	for _, r := range routes(pool, orders.New(pool, setting.Fixed(setting.Defaults())), cfg, slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		router.Handle(r.Path, r.Handler).Methods(r.Method)
 	}
 	return router

@@ -1,6 +1,8 @@
 package event
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +46,17 @@ func NewRetry(v Sync, due time.Time, c Context) (Record, error) {
 	}
 	r.Headers[HeaderDue] = strconv.FormatInt(due.UnixMilli(), 10)
 	return r, nil
+}
+
+// NewNote is the record of something that was said about a sync and changes nothing: it stands on the timeline only. What
+// is said again has the same ce_id.
+func NewNote(v Sync, said string, c Context) (Record, error) {
+	r, err := newSync(TopicCallback, TopicCallback, v, c)
+	if err != nil {
+		return Record{}, err
+	}
+	sum := sha256.Sum256([]byte(said))
+	return newRecord(r.Topic, r.Key, r.Headers[HeaderID]+"/"+hex.EncodeToString(sum[:8]), TopicCallback, SourceConnector, c.At, c.Traceparent, r.Value), nil
 }
 
 func newSync(topic, ceType string, v Sync, c Context) (Record, error) {

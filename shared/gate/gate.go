@@ -50,18 +50,27 @@ func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time)
 		_, made := gates[key]
 		return made
 	})
+	known, err := LockKnown(ctx, tx, keys)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(gates, known)
+	return gates, nil
+}
+
+// LockKnown locks the gates that exist, in the order of their keys, until tx ends; orders without one are left out.
+func LockKnown(ctx context.Context, tx pgx.Tx, keys []string) (map[string]domain.Gate, error) {
 	if len(keys) == 0 {
-		return gates, nil
+		return nil, nil
 	}
 	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = ANY($1) ORDER BY order_key COLLATE "C" FOR UPDATE`, keys)
 	if err != nil {
 		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
 	}
-	known, err := collect(rows)
+	gates, err := collect(rows)
 	if err != nil {
 		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
 	}
-	maps.Copy(gates, known)
 	return gates, nil
 }
 

@@ -45,7 +45,7 @@ func (w *Watcher) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.apply(v.Rows, true)
+	w.apply(v.Rows)
 	return nil
 }
 
@@ -121,13 +121,13 @@ func (w *Watcher) readOnce(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("reading: %w", err)
 	}
-	w.apply(read, false)
+	w.apply(read)
 	return nil
 }
 
 // apply puts the rows in force, unless they are; so what is wrong with them is logged once.
-func (w *Watcher) apply(rows []Row, first bool) {
-	if !first && slices.EqualFunc(rows, w.rows, sameValue) {
+func (w *Watcher) apply(rows []Row) {
+	if slices.EqualFunc(rows, w.rows, sameValue) {
 		return
 	}
 	w.rows = rows

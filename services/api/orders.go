@@ -1,0 +1,278 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/problem"
+)
+
+const (
+	maxRequestBytes = 1 << 20
+	waitDefault     = 10 * time.Second // how long an answer waits for the end of what it started
+	waitMost        = 60 * time.Second
+)
+
+// orderRequest is the module's body, and ours beside it.
+type orderRequest struct {
+	OrderIncrementID string `json:"orderIncrementId"`
+	Source           string `json:"source"`
+	NewKey           bool   `json:"newKey"`       // resync: under a new idempotency key
+	Reason           string `json:"reason"`       // by hand, and of newKey: required
+	ErpReference     string `json:"erpReference"` // settle: the ERP's reference, when there is one
+}
+
+// result is the module's answer to sync-order and resync-order.
+type result struct {
+	Success          bool          `json:"success"`
+	SyncID           int64         `json:"sync_id"`
+	OrderIncrementID string        `json:"order_increment_id"`
+	Status           domain.Status `json:"status"`
+	Message          string        `json:"message"`
+	ErpReference     *string       `json:"erp_reference"`
+	Attempts         int           `json:"attempts"`
+	LastError        *string       `json:"last_error"`
+	NextAttemptAt    *string       `json:"next_attempt_at,omitempty"`
+	Generation       int           `json:"generation"`
+	Detail           string        `json:"detail,omitempty"`
+}
+
+// asked is a request that may be asked, by its path.
+type asked struct {
+	request    domain.Request
+	done       string // the module's message of success
+	failed     string
+	needReason bool
+}
+
+var (
+	askSync    = asked{request: domain.RequestSync, done: "Order synced successfully", failed: "Order sync failed"}
+	askResync  = asked{request: domain.RequestResync, done: "Order resynced successfully", failed: "Order resync failed"}
+	askSendNow = asked{request: domain.RequestSendNow, done: "Order synced successfully", failed: "Order sync failed", needReason: true}
+	askCancel  = asked{request: domain.RequestCancel, done: "Order cancelled", failed: "Order cancelled", needReason: true}
+	askSettle  = asked{request: domain.RequestSettle, done: "Order settled", failed: "Order not settled", needReason: true}
+)
+
+// ask answers one of the requests.
+func (h *handler) ask(what asked) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, ref, ok := h.readOrder(w, r, what)
+		if !ok {
+			return
+		}
+		a := orders.Ask{
+			Ref: ref, Request: what.request, Who: asker(r), Reason: body.Reason, NewKey: body.NewKey,
+			Traceparent: r.Header.Get(event.HeaderTraceparent),
+		}
+		if body.ErpReference != "" {
+			a.Reference = &body.ErpReference
+		}
+		answer, err := h.orders.Do(r.Context(), a)
+		if err != nil {
+			h.failed(w, ref, err)
+			return
+		}
+		h.log.Info("order request", "request", what.request, "order_increment_id", ref.IncrementID, "source", ref.Source,
+			"standing", answer.Standing, "action", answer.Action, "generation", answer.Gate.Generation)
+		h.answer(w, r, what, answer)
+	}
+}
+
+// asker is who asks, for the log. There is one admin token.
+func asker(*http.Request) string { return "api" }
+
+func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) (body orderRequest, ref domain.OrderRef, ok bool) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	if err == nil {
+		err = json.Unmarshal(raw, &body)
+	}
+	if err != nil {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf(`send {"orderIncrementId": "000000123"}: %v`, err),
+		})
+		return body, ref, false
+	}
+	ref = domain.OrderRef{Source: body.Source, IncrementID: body.OrderIncrementID}
+	if ref.Source == "" {
+		ref.Source = domain.DefaultSource
+	}
+	var errs []map[string]string
+	add := func(pointer, detail string) {
+		errs = append(errs, map[string]string{"pointer": pointer, "detail": detail})
+	}
+	if body.OrderIncrementID == "" {
+		add("/orderIncrementId", "is required: the order's increment id, like 000000123")
+	} else if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
+		add("/orderIncrementId", err.Error())
+	}
+	if err := domain.ValidateSource(ref.Source); err != nil {
+		add("/source", err.Error())
+	}
+	switch {
+	case (what.needReason || body.NewKey) && body.Reason == "":
+		add("/reason", "is required: it stands in the order's log; name no customer in it")
+	case len(body.Reason) > orders.MaxReasonBytes:
+		add("/reason", fmt.Sprintf("has %d bytes; at most %d are taken", len(body.Reason), orders.MaxReasonBytes))
+	}
+	if body.NewKey && what.request != domain.RequestResync {
+		add("/newKey", "goes with resync-order only")
+	}
+	if body.ErpReference != "" && what.request != domain.RequestSettle {
+		add("/erpReference", "goes with settle-order only")
+	}
+	if len(errs) > 0 {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusUnprocessableEntity, Code: "request_refused", Errors: errs, Detail: "nothing was done; correct what errors lists",
+		})
+		return body, ref, false
+	}
+	return body, ref, true
+}
+
+// failed tells of a request that could not be taken.
+func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
+	if errors.Is(err, orders.ErrDisabled) {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
+			Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
+		})
+		return
+	}
+	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
+	w.Header().Set("Retry-After", "5")
+	problem.Write(w, problem.Problem{
+		Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; nothing was done, ask again",
+	})
+}
+
+// refusal is why a request is not possible where the order stands, and what is.
+func refusal(what asked, a orders.Answer) problem.Problem {
+	id := a.Gate.Ref.IncrementID
+	if a.Action == domain.RefuseNone {
+		detail := fmt.Sprintf("order %s is not known: publish it first, with an order.placed or invoice.created event", id)
+		if a.Standing == domain.Known {
+			detail = fmt.Sprintf("order %s is known, but nothing was ever to be sent: sync-order sends it", id)
+		}
+		return problem.Problem{Status: http.StatusNotFound, Code: "order_not_found", Detail: detail}
+	}
+	detail := map[domain.Standing]string{
+		domain.StandsQueued:   "is on its way to the ERP: wait for its end, or settle it",
+		domain.StandsInFlight: "is being sent to the ERP: wait for its end, or settle it",
+		domain.StandsSuccess:  "has reached the ERP already: resync-order sends it once more",
+		domain.StandsFailed:   "has failed: resync-order sends it again",
+	}[a.Standing]
+	return problem.Problem{
+		Status: http.StatusConflict, Code: "order_" + string(a.Standing),
+		Detail: fmt.Sprintf("order %s %s; nothing was done (%s)", id, detail, what.request),
+	}
+}
+
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a orders.Answer) {
+	if a.Action == domain.RefuseNone || a.Action == domain.RefuseState {
+		problem.Write(w, refusal(what, a))
+		return
+	}
+	wait := waitDefault
+	if seconds, err := strconv.ParseFloat(r.URL.Query().Get("wait"), 64); err == nil && seconds >= 0 {
+		wait = min(time.Duration(seconds*float64(time.Second)), waitMost)
+	}
+	row, err := h.await(r.Context(), a, wait)
+	if err != nil {
+		h.failed(w, a.Gate.Ref, err)
+		return
+	}
+	status, res := resultOf(what, a, row)
+	problem.JSON(w, status, res)
+}
+
+// resultOf is what the caller is told: 200 once the generation it asked for has ended, 202 before.
+func resultOf(what asked, a orders.Answer, row generation) (int, result) {
+	res := result{
+		SyncID: a.Gate.SyncID, OrderIncrementID: a.Gate.Ref.IncrementID, Status: row.status, ErpReference: row.reference,
+		Attempts: row.attempts, LastError: row.lastError, Generation: a.Gate.Generation, NextAttemptAt: moduleTime(row.next),
+	}
+	switch {
+	case row.newer:
+		res.Status, res.Message = domain.Failed, what.failed
+		res.Detail = "somebody asked for a newer resync before this one had ended; sync-status shows where that one stands"
+	case row.status == domain.Success:
+		res.Success, res.Message = true, what.done
+	case row.status == domain.Failed && what.request == domain.RequestCancel && a.Action == domain.ActSettle:
+		res.Success, res.Message = true, what.done
+	case row.status == domain.Failed:
+		res.Message, res.Detail = what.failed, "resync-order sends it again"
+	default:
+		res.Message, res.Detail = "Order sync is under way", "sync-status shows where it stands"
+		return http.StatusAccepted, res
+	}
+	return http.StatusOK, res
+}
+
+// generation is a generation as the projection has it.
+type generation struct {
+	status    domain.Status
+	attempts  int
+	next      *time.Time
+	reference *string
+	lastError *string
+	newer     bool // the order has a newer one
+}
+
+// awaitEvery is how often a waiting answer looks.
+const awaitEvery = 25 * time.Millisecond
+
+// await looks until the generation has ended, or the time is over: then it tells what is known.
+func (h *handler) await(ctx context.Context, a orders.Answer, wait time.Duration) (generation, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+readWithin)
+	defer cancel()
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		g, ended, err := h.generation(ctx, a.Gate)
+		if err != nil || ended {
+			return g, err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return g, nil
+		case <-ctx.Done():
+			return g, ctx.Err()
+		}
+	}
+}
+
+const readWithin = 5 * time.Second
+
+// generation reads the row, as far as it has caught up with what the gate has allotted.
+func (h *handler) generation(ctx context.Context, g domain.Gate) (generation, bool, error) {
+	out := generation{status: g.Status()}
+	var row generation
+	var number int
+	var version domain.Version
+	err := h.pool.QueryRow(ctx, `
+		SELECT coalesce(v.generation, 0), coalesce(v.version, -1), coalesce(v.status, ''), coalesce(v.attempts, 0), v.next_attempt_at, v.erp_reference, v.last_error
+		FROM erp_sync_gate g LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id WHERE g.order_key = $1`, g.Ref.Key()).
+		Scan(&number, &version, &row.status, &row.attempts, &row.next, &row.reference, &row.lastError)
+	switch {
+	case err != nil:
+		return out, false, fmt.Errorf("reading order %s: %w", g.Ref.Key(), err)
+	case number > g.Generation:
+		row.newer = true
+		return row, true, nil
+	case number < g.Generation || version < g.Version:
+		return out, false, nil
+	}
+	return row, row.status == domain.Success || row.status == domain.Failed, nil
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/signature"
+)
+
+// callback is the ERP's body, the module's fields and two of ours.
+type callback struct {
+	OrderIncrementID string  `json:"orderIncrementId"`
+	ErpReference     *string `json:"erpReference"`
+	Status           string  `json:"status"`
+	Source           string  `json:"source"`
+	IdempotencyKey   string  `json:"idempotencyKey"` // an echo of the key that the order was sent under
+}
+
+// callbackAnswer is the module's, and whether anything changed.
+type callbackAnswer struct {
+	Success bool   `json:"success"`
+	Message string `json:"message"`
+	Changed bool   `json:"changed"`
+}
+
+const processed = "Webhook processed successfully"
+
+// webhook takes the ERP's callback. Its signature over the raw body stands for a token.
+func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	if err != nil {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("the body could not be read, or is larger than %d bytes", maxRequestBytes),
+		})
+		return
+	}
+	if why := h.unsigned(r, body); why != "" {
+		h.log.Warn("webhook refused: its signature is not valid", "reason", why)
+		problem.Write(w, problem.Problem{Status: http.StatusUnauthorized, Code: "signature_invalid", Message: "Invalid webhook signature", Detail: why})
+		return
+	}
+	c, ref, ok := readCallback(w, body)
+	if !ok {
+		return
+	}
+	a := orders.Ask{
+		Ref: ref, Who: "webhook", Reference: c.ErpReference, IdempotencyKey: c.IdempotencyKey,
+		Body: domain.KeepableText(string(body)), Traceparent: r.Header.Get(event.HeaderTraceparent),
+	}
+	switch strings.ToLower(c.Status) {
+	case "accepted", "success":
+		a.Request = domain.RequestAccepted
+	case "rejected", "failed":
+		a.Request = domain.RequestRejected
+	default:
+		h.note(w, r, a, c.Status)
+		return
+	}
+	answer, err := h.orders.Do(r.Context(), a)
+	if err != nil {
+		h.failed(w, ref, err)
+		return
+	}
+	h.log.Info("webhook handled", "order_increment_id", ref.IncrementID, "source", ref.Source, "request", a.Request,
+		"standing", answer.Standing, "settled", answer.Settled == domain.SettledNow, "generation", answer.Gate.Generation)
+	answerCallback(w, answer)
+}
+
+func answerCallback(w http.ResponseWriter, a orders.Answer) {
+	switch {
+	case a.Action == domain.RefuseNone:
+		problem.Write(w, problem.Problem{
+			Status: http.StatusNotFound, Code: "order_not_found",
+			Detail: fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID),
+		})
+	case a.Settled == domain.SettledOther:
+		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: "The idempotency key is not the order's current one; nothing was changed"})
+	default:
+		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: processed, Changed: a.Settled == domain.SettledNow})
+	}
+}
+
+// note keeps a callback that settles nothing on the order's timeline.
+func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Ask, status string) {
+	known, err := h.orders.Note(r.Context(), a, status)
+	switch {
+	case err != nil:
+		h.failed(w, a.Ref, err)
+	case !known:
+		answerCallback(w, orders.Answer{Action: domain.RefuseNone, Gate: domain.Gate{Ref: a.Ref}})
+	default:
+		problem.JSON(w, http.StatusOK, callbackAnswer{
+			Success: true, Message: fmt.Sprintf("Webhook recorded; the status %q changes nothing: accepted and rejected do", status),
+		})
+	}
+}
+
+// unsigned is why the signature does not hold; empty when it does.
+func (h *handler) unsigned(r *http.Request, body []byte) string {
+	secret := h.secret.Reveal()
+	module, standard := r.Header.Get(signature.HeaderModule), r.Header.Get(signature.HeaderSignature)
+	switch {
+	case secret == "":
+		return "ERP_HMAC_SECRET is not set here, so no callback can be trusted: set it"
+	case standard != "":
+		if !signature.VerifyStandard([]string{secret}, r.Header.Get(signature.HeaderID), r.Header.Get(signature.HeaderTimestamp), standard, body, time.Now()) {
+			return fmt.Sprintf("Webhook-Signature is not that of this id, timestamp and body, or the timestamp is more than %s off", signature.Tolerance)
+		}
+	case module == "":
+		return "X-Signature is missing: base64 of HMAC-SHA256 over the raw body"
+	case !signature.VerifyModule([]string{secret}, body, module):
+		return "X-Signature is not that of this body: base64 of HMAC-SHA256 over the raw body, byte for byte"
+	}
+	return ""
+}
+
+func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.OrderRef, ok bool) {
+	if err := json.Unmarshal(body, &c); err != nil {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusBadRequest, Code: "not_json",
+			Detail: fmt.Sprintf(`send {"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}: %v`, err),
+		})
+		return c, ref, false
+	}
+	ref = domain.OrderRef{Source: c.Source, IncrementID: c.OrderIncrementID}
+	if ref.Source == "" {
+		ref.Source = domain.DefaultSource
+	}
+	var errs []map[string]string
+	for pointer, err := range map[string]error{"/orderIncrementId": domain.ValidateIncrementID(ref.IncrementID), "/source": domain.ValidateSource(ref.Source)} {
+		if err != nil {
+			errs = append(errs, map[string]string{"pointer": pointer, "detail": err.Error()})
+		}
+	}
+	if c.Status == "" {
+		errs = append(errs, map[string]string{"pointer": "/status", "detail": "is required: accepted or rejected"})
+	}
+	if c.ErpReference != nil && len(*c.ErpReference) > domain.MaxErrorBytes {
+		errs = append(errs, map[string]string{"pointer": "/erpReference", "detail": fmt.Sprintf("has more than %d bytes", domain.MaxErrorBytes)})
+	}
+	if len(errs) > 0 {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusUnprocessableEntity, Code: "callback_refused", Errors: errs, Detail: "nothing was changed; correct what errors lists",
+		})
+		return c, ref, false
+	}
+	if c.ErpReference != nil {
+		reference := domain.KeepableText(*c.ErpReference)
+		c.ErpReference = &reference
+		if reference == "" {
+			c.ErpReference = nil
+		}
+	}
+	return c, ref, true
+}

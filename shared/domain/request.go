@@ -1,0 +1,116 @@
+package domain
+
+import "time"
+
+// Standing is where an order stands when somebody asks something of it.
+type Standing string
+
+// The standings of an order.
+const (
+	Unknown        Standing = "unknown"           // nobody has published it
+	Known          Standing = "known"             // published, never invoiced: no sync
+	StandsPending  Standing = "pending"           // held for the cron, or because the connector was off
+	StandsQueued   Standing = "queued"            // on its way to its first call
+	StandsWaiting  Standing = "waiting_for_retry" // parked until its next attempt is due
+	StandsInFlight Standing = "in_flight"         // being called, or due
+	StandsSuccess  Standing = "success"
+	StandsFailed   Standing = "failed"
+)
+
+// Standings lists them in the order in which an order may pass through them.
+var Standings = []Standing{Unknown, Known, StandsPending, StandsQueued, StandsWaiting, StandsInFlight, StandsSuccess, StandsFailed}
+
+// Seen is what the projection tells of the order's row; it may be behind the gate.
+type Seen struct {
+	Status        Status // empty: no row yet
+	Generation    int
+	Attempts      int
+	NextAttemptAt *time.Time
+}
+
+// Stands tells where an order stands, by its gate and, while the gate is open, by the projection. The projection may lag:
+// an order that it shows as waiting may be called at this moment. What follows from that is harmless (see Request).
+func Stands(published bool, g *Gate, seen Seen, now time.Time) Standing {
+	switch {
+	case g == nil || g.State == GateNone:
+		if published {
+			return Known
+		}
+		return Unknown
+	case g.State == GateHeld:
+		return StandsPending
+	case g.State == GateClosed && g.ClosedBy.Settles():
+		return StandsSuccess
+	case g.State == GateClosed:
+		return StandsFailed
+	case seen.Status == "" || seen.Generation != g.Generation:
+		return StandsQueued
+	case seen.Status == Success:
+		return StandsSuccess // the gate is not told yet
+	case seen.Status == Failed:
+		return StandsFailed
+	case seen.Status == Queued && seen.NextAttemptAt != nil && seen.NextAttemptAt.After(now):
+		return StandsWaiting
+	case seen.Status == InProgress || seen.NextAttemptAt != nil:
+		return StandsInFlight
+	default:
+		return StandsQueued
+	}
+}
+
+// Request is what somebody asks of an order.
+type Request string
+
+// The requests.
+const (
+	RequestSync     Request = "sync"             // bring it to the ERP if that is still to be done
+	RequestResync   Request = "resync"           // once more, whatever came of it
+	RequestAccepted Request = "webhook_accepted" // the ERP says that it has the order
+	RequestRejected Request = "webhook_rejected" // the ERP says that it will not take it
+	RequestCancel   Request = "cancel"           // by hand: do not send it
+	RequestSettle   Request = "settle"           // by hand: the ERP has it already
+	RequestSendNow  Request = "send_now"         // by hand: do not wait any longer
+)
+
+// Requests lists them.
+var Requests = []Request{RequestSync, RequestResync, RequestAccepted, RequestRejected, RequestCancel, RequestSettle, RequestSendNow}
+
+// Action is what a request leads to.
+type Action string
+
+// The actions.
+const (
+	ActNothing  Action = "nothing"          // tell where it stands; a sync or resync waits for the end of what is under way
+	ActFirst    Action = "first_generation" // make it and send it
+	ActRelease  Action = "release"          // of the held request
+	ActNext     Action = "next_generation"  // make it and send it; what is left of the one before ends as superseded
+	ActSettle   Action = "settle"           // say that the generation has ended
+	RefuseNone  Action = "refuse_not_found" // there is no such order, or no sync of it
+	RefuseState Action = "refuse_conflict"  // not possible where the order stands
+)
+
+// actions is the table of what follows from each request in each standing, in the order of Standings.
+var actions = map[Request][8]Action{
+	//               unknown     known        pending     queued       waiting    in flight    success      failed
+	RequestSync:     {RefuseNone, ActFirst, ActRelease, ActNothing, ActNothing, ActNothing, ActNothing, ActNothing},
+	RequestResync:   {RefuseNone, ActFirst, ActRelease, ActNothing, ActNext, ActNothing, ActNext, ActNext},
+	RequestAccepted: {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
+	RequestRejected: {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
+	RequestCancel:   {RefuseNone, RefuseNone, ActSettle, RefuseState, ActSettle, RefuseState, RefuseState, RefuseState},
+	RequestSettle:   {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
+	RequestSendNow:  {RefuseNone, RefuseNone, ActRelease, ActNothing, ActNext, ActNothing, RefuseState, RefuseState},
+}
+
+// ActionFor is what follows from the request where the order stands.
+func ActionFor(r Request, s Standing) Action {
+	for i, standing := range Standings {
+		if standing == s {
+			return actions[r][i]
+		}
+	}
+	return RefuseState
+}
+
+// NeedsConnector reports whether the request is refused while the connector is off: what sends, and what the module
+// refused then. By hand an order can be cancelled and settled all the same.
+func (r Request) NeedsConnector() bool { return r != RequestCancel && r != RequestSettle }

@@ -1,0 +1,234 @@
+// Package orders is what can be asked of an order beside its events: sync and resync, the ERP's callbacks, cancel, settle
+// and send now by hand, and the release of what is held. Each is one Postgres transaction: the gate's lock, a decision by
+// the domain's table, and the facts in the outbox.
+package orders
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// ErrDisabled is what a request that sends comes to while the connector is off.
+var ErrDisabled = errors.New("the connector is off")
+
+// MaxReasonBytes bounds why somebody asks.
+const MaxReasonBytes = 200
+
+const within = 5 * time.Second
+
+// Ask is one request.
+type Ask struct {
+	Ref     domain.OrderRef
+	Request domain.Request
+	// Who asks, and why. Both stand in the log for ever, so neither should name a person that is not an operator.
+	Who, Reason    string
+	NewKey         bool    // of a resync: under a new idempotency key, though the current one may be unanswered
+	Reference      *string // the ERP's, of a callback or a settlement by hand
+	IdempotencyKey string  // that a callback echoes
+	Body           string  // of a callback
+	Traceparent    string
+}
+
+// Answer is what a request came to.
+type Answer struct {
+	Standing domain.Standing // where the order stood
+	Action   domain.Action
+	Settled  domain.Settled // of a settlement
+	Gate     domain.Gate    // as it is now
+}
+
+// Orders takes requests.
+type Orders struct {
+	pool     *pgxpool.Pool
+	settings setting.Reader
+	now      func() time.Time
+}
+
+// New makes Orders on one database.
+func New(pool *pgxpool.Pool, settings setting.Reader) *Orders {
+	return &Orders{pool: pool, settings: settings, now: time.Now}
+}
+
+// Do answers a request, and starts what follows from it. A refusal is no error: Answer.Action tells it.
+func (o *Orders) Do(ctx context.Context, a Ask) (Answer, error) {
+	s := o.settings.Current()
+	if a.Request.NeedsConnector() && !s.Enabled {
+		return Answer{}, ErrDisabled
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var answer Answer
+	err := postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
+		t := change{tx: tx, ask: a, maxAttempts: s.MaxAttempts, now: domain.Time(o.now())}
+		err := t.run(ctx)
+		answer = t.answer
+		return err
+	})
+	if err != nil {
+		return Answer{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), err)
+	}
+	if answer.Action != domain.ActNothing {
+		outbox.Wake(ctx, o.pool)
+	}
+	return answer, nil
+}
+
+// change is one try at a request.
+type change struct {
+	tx          pgx.Tx
+	ask         Ask
+	maxAttempts int
+	now         time.Time
+
+	order   json.RawMessage // the snapshot; nil when nobody has published the order
+	orderID *int64
+	records []event.Record
+	answer  Answer
+}
+
+func (c *change) run(ctx context.Context) error {
+	seen, err := c.read(ctx)
+	if err != nil {
+		return err
+	}
+	g := c.answer.Gate
+	c.answer.Standing = domain.Stands(c.order != nil, &g, seen, c.now)
+	c.answer.Action = domain.ActionFor(c.ask.Request, c.answer.Standing)
+	next, err := c.act(ctx, g)
+	if err != nil || len(c.records) == 0 {
+		return err
+	}
+	c.answer.Gate = next
+	if err := gate.Save(ctx, c.tx, []domain.Gate{next}); err != nil {
+		return err
+	}
+	return outbox.Publish(ctx, c.tx, c.records)
+}
+
+// read locks the gate and reads what it guards. A gate that nobody has made yet guards nothing.
+func (c *change) read(ctx context.Context) (domain.Seen, error) {
+	key := c.ask.Ref.Key()
+	gates, err := gate.LockKnown(ctx, c.tx, []string{key})
+	if err != nil {
+		return domain.Seen{}, err
+	}
+	g, known := gates[key]
+	if !known {
+		c.answer.Gate = domain.Gate{Ref: c.ask.Ref, State: domain.GateNone}
+		return domain.Seen{}, nil
+	}
+	c.answer.Gate = g
+	var order *string
+	var seen domain.Seen
+	err = c.tx.QueryRow(ctx, `
+		SELECT o.snapshot::text, o.order_id, coalesce(v.status, ''), coalesce(v.generation, 0), coalesce(v.attempts, 0), v.next_attempt_at
+		FROM erp_sync_gate g LEFT JOIN sales_order o ON o.order_key = g.order_key LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
+		WHERE g.order_key = $1`, key).Scan(&order, &c.orderID, &seen.Status, &seen.Generation, &seen.Attempts, &seen.NextAttemptAt)
+	if err != nil {
+		return seen, fmt.Errorf("reading the order: %w", err)
+	}
+	if order != nil {
+		c.order = json.RawMessage(*order)
+	}
+	return seen, nil
+}
+
+// act changes the gate and tells of it.
+func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
+	switch c.answer.Action {
+	case domain.ActFirst:
+		var syncID int64
+		if err := c.tx.QueryRow(ctx, `SELECT nextval('erp_sync_id_seq')`).Scan(&syncID); err != nil {
+			return g, fmt.Errorf("allotting a sync id: %w", err)
+		}
+		g, _ = g.Request(syncID, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: c.maxAttempts}, c.now)
+		return g, c.requested(g)
+	case domain.ActRelease:
+		g, _ = g.Release(c.now)
+		return g, c.requested(g)
+	case domain.ActNext:
+		g = g.Resync(c.maxAttempts, c.ask.NewKey, c.now)
+		return g, c.requested(g)
+	case domain.ActSettle:
+		return c.settle(g)
+	default:
+		return g, nil
+	}
+}
+
+// settledBy says what a settlement closes the gate by.
+var settledBy = map[domain.Request]domain.ClosedBy{
+	domain.RequestAccepted: domain.ClosedByWebhook, domain.RequestRejected: domain.ClosedByRejected,
+	domain.RequestCancel: domain.ClosedByCancelled, domain.RequestSettle: domain.ClosedByHand,
+}
+
+func (c *change) settle(g domain.Gate) (domain.Gate, error) {
+	next, released, what := g.Settle(domain.Settlement{
+		By: settledBy[c.ask.Request], Reference: c.ask.Reference, IdempotencyKey: c.ask.IdempotencyKey,
+	}, c.now)
+	c.answer.Settled = what
+	if what != domain.SettledNow {
+		return g, nil
+	}
+	if released {
+		if err := c.requested(next); err != nil {
+			return g, err
+		}
+	}
+	v := event.Sync{Sync: next.SettledSync(c.orderID, c.ask.Reference, c.cause()), Error: c.errorText(next)}
+	if c.ask.Body != "" {
+		v.Response = &event.Response{Body: c.ask.Body}
+	}
+	return next, c.add(event.TopicCallback, v)
+}
+
+// errorText is what the order's last_error says of an end that is none by the ERP's answer.
+func (c *change) errorText(g domain.Gate) *string {
+	switch g.ClosedBy {
+	case domain.ClosedByRejected:
+		return new("rejected by the ERP's callback")
+	case domain.ClosedByCancelled:
+		return new(c.cause())
+	default:
+		return nil
+	}
+}
+
+func (c *change) requested(g domain.Gate) error {
+	return c.add(event.TopicRequested, event.Sync{Sync: g.RequestedSync(c.orderID, c.cause()), Order: c.order})
+}
+
+func (c *change) add(topic string, v event.Sync) error {
+	r, err := event.NewSync(topic, v, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
+	c.records = append(c.records, r)
+	return err
+}
+
+// cause is who asked for what, and why.
+func (c *change) cause() string { return Cause(string(c.ask.Request), c.ask.Who, c.ask.Reason) }
+
+// Cause is how the log names who asked for what, and why.
+func Cause(what, who, why string) string {
+	out := what
+	if who != "" {
+		out += " by " + who
+	}
+	if why = strings.TrimSpace(why); why != "" {
+		out += ": " + why
+	}
+	return out
+}
