@@ -67,6 +67,7 @@ func TestRefusedValues(t *testing.T) {
 		"no_erp":                     {"erp_base_url", `""`, `erp_base_url is ""` + url},
 		"a_query":                    {"erp_base_url", `"http://erp?a=b"`, `erp_base_url is "http://erp?a=b"` + url},
 		"a_password_is_a_secret":     {"erp_base_url", `"http://me:secret@erp/"`, `erp_base_url is "http://****@erp/"` + url},
+		"stars_in_its_place":         {"erp_base_url", `"http://****@erp/"`, `erp_base_url is "http://****@erp/"` + url},
 		"six_fields":                 {"cron_schedule", `"0 0 * * * *"`, `cron_schedule is "0 0 * * * *"` + cron},
 		"a_word":                     {"cron_schedule", `"@hourly"`, `cron_schedule is "@hourly"` + cron},
 		"a_time_zone":                {"cron_schedule", `"TZ=Europe/Berlin 0 * * * *"`, `cron_schedule is "TZ=Europe/Berlin 0 * * * *"` + cron},

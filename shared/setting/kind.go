@@ -150,7 +150,7 @@ func address() kind[string] {
 			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.ContainsAny(text, "?#") &&
 				len(text) <= maxURL && utf8.ValidString(text)
 		},
-		secret: func(text string) bool { return hidePassword(text) != text },
+		secret: userinfo.MatchString,
 		shown:  hidePassword,
 	}
 }
