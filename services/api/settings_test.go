@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,7 +117,7 @@ func TestGoldenSettings(t *testing.T) {
 	}
 }
 
-func TestSettingsPostgresAway(t *testing.T) {
+func TestGoldenSettingsPostgresAway(t *testing.T) {
 	t.Parallel()
 	pool, err := pgxpool.New(context.Background(), "postgres://127.0.0.1:1/nowhere?connect_timeout=1")
 	require.NoError(t, err)
@@ -123,6 +126,27 @@ func TestSettingsPostgresAway(t *testing.T) {
 	o.read("")
 	o.put(`"0"`, `{"debug": true}`)
 	o.read("/history")
+}
+
+// Of those who have read the same version one changes it, and the others are answered 412.
+func TestOneOfManyPutsWins(t *testing.T) {
+	t.Parallel()
+	store := setting.NewStore(testkit.Postgres(t).Pool, setting.Defaults(), nil)
+	h := &settingsHandler{store: store, log: slog.New(slog.DiscardHandler)}
+	answers := make([]int, 8)
+	var sending sync.WaitGroup
+	for i := range answers {
+		sending.Go(func() {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, settingsPath, strings.NewReader(fmt.Sprintf(`{"cron_batch": %d}`, i+1)))
+			r.Header.Set("If-Match", settingsTag(0))
+			h.put(w, r)
+			answers[i] = w.Code
+		})
+	}
+	sending.Wait()
+	slices.Sort(answers)
+	require.Equal(t, append([]int{http.StatusOK}, slices.Repeat([]int{http.StatusPreconditionFailed}, len(answers)-1)...), answers)
 }
 
 // The ETag that a reader was given is the one that its change goes with, however often others change the settings.

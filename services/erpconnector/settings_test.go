@@ -114,7 +114,7 @@ func TestSettingsInForceWithoutRestart(t *testing.T) {
 	t.Cleanup(elsewhere.Close)
 	orders := 0
 	// next publishes order after order until one comes out as wanted, and says how long that took.
-	next := func(change string, wanted func(order string, answer map[string]any) bool) string {
+	next := func(change string, wanted func(order string, answer map[string]any) bool) {
 		t.Helper()
 		p.set(change)
 		began := time.Now()
@@ -124,7 +124,7 @@ func TestSettingsInForceWithoutRestart(t *testing.T) {
 			_, answer := p.publish(invoice("e"+order, order))
 			if wanted(order, answer) {
 				t.Logf("%s in force after %s", change, time.Since(began))
-				return order
+				return
 			}
 			require.Less(t, time.Since(began), 10*time.Second, "%s is not in force", change)
 		}

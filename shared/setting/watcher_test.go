@@ -48,9 +48,9 @@ func (w *watching) change(name, value string) {
 	require.NoError(w.t, err)
 }
 
-func (w *watching) execute(sql string, args ...any) {
+func (w *watching) execute(sql string) {
 	w.t.Helper()
-	_, err := w.pool.Exec(w.t.Context(), sql, args...)
+	_, err := w.pool.Exec(w.t.Context(), sql)
 	require.NoError(w.t, err)
 }
 
