@@ -90,7 +90,11 @@ func (e *moodyERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.t.Errorf("two calls of order %s at once", order)
 	}
 	defer e.end(order)
-	wait := time.NewTimer(time.Duration(rand.IntN(30)) * time.Millisecond) //nolint:gosec // an ERP's mood
+	slow := 30
+	if rand.IntN(3) == 0 { //nolint:gosec // an ERP's mood
+		slow = 500 // long enough to be settled and asked for once more meanwhile
+	}
+	wait := time.NewTimer(time.Duration(rand.IntN(slow)) * time.Millisecond) //nolint:gosec // an ERP's mood
 	<-wait.C
 	switch mood := rand.IntN(100); { //nolint:gosec // an ERP's mood
 	case mood < 30:

@@ -225,6 +225,20 @@ func callbacks(t *testing.T, p *product) {
 		p.accepts("21", "ERP-EARLY")
 		p.becomes("21", ended("success"))
 	})
+	t.Run("a_resync_during_the_call_waits_for_its_end", func(t *testing.T) {
+		const answersAfter = 700 * time.Millisecond
+		p.fail(mockerp.Fault{Order: "23", Delay: answersAfter, Times: 1})
+		p.publish(invoice("e23", "23"))
+		p.becomes("23", func(s map[string]any) bool { return s["status"] == "in_progress" && len(p.calls("23")) == 0 })
+		p.accepts("23", "ERP-EARLY")
+		status, answer := p.order("resync-order", "23", nil)
+		require.Equal(t, http.StatusOK, status, "%v", answer)
+		require.Equal(t, true, answer["success"], "%v", answer)
+		calls := p.calls("23")
+		require.Len(t, calls, 2)
+		require.GreaterOrEqual(t, calls[1].At.Sub(calls[0].At), answersAfter, "two calls of one order at once")
+		require.NotEqual(t, calls[0].Key, calls[1].Key)
+	})
 	t.Run("the_erp_changes_its_mind", func(t *testing.T) {
 		p.publish(invoice("e22", "22"))
 		p.becomes("22", ended("success"))
