@@ -88,7 +88,7 @@ func (h *handler) ask(what asked) http.HandlerFunc {
 	}
 }
 
-// asker is who asks, for the log. There is one admin token.
+// asker is who asks, for the log and the history. There is one token; once tokens have names, it is the token's.
 func asker(*http.Request) string { return "api" }
 
 func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) (body orderRequest, ref domain.OrderRef, ok bool) {

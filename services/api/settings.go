@@ -111,7 +111,7 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, *p)
 		return
 	}
-	change.By, change.On = changedBy(r), on
+	change.By, change.On = asker(r), on
 	v, err := h.store.Change(r.Context(), change)
 	var wrong setting.Problems
 	var stale *setting.StaleError
@@ -134,8 +134,6 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// changedBy is who asks, for the history. There is one token; once tokens have names, it is the token's.
-func changedBy(*http.Request) string { return "api" }
 
 // ifMatch is the version that the caller has read; nil for *, which is any. A weak tag counts as the strong one that a
 // compressing proxy made it of.
