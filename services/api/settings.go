@@ -134,7 +134,6 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-
 // ifMatch is the version that the caller has read; nil for *, which is any. A weak tag counts as the strong one that a
 // compressing proxy made it of.
 func ifMatch(headers []string) (*int64, *problem.Problem) {
