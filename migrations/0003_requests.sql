@@ -14,6 +14,7 @@ CREATE TABLE setting_history (
     changed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (name, version)
 );
+CREATE INDEX setting_history_version ON setting_history (version DESC, name);
 
 -- When each cron schedule ran last, so that a missed run is caught up once.
 CREATE TABLE cron_run (

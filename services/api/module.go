@@ -8,4 +8,7 @@ import (
 )
 
 // Module serves the API's routes.
-var Module = fx.Module("api", fx.Provide(orders.New, fx.Private), fx.Provide(platformfx.AsRoutes(routes)))
+var Module = fx.Module("api",
+	fx.Provide(orders.New, fx.Private),
+	fx.Provide(platformfx.AsRoutes(routes), platformfx.AsRoutes(settingsRoutes)),
+)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,7 +88,7 @@ func (h *handler) ask(what asked) http.HandlerFunc {
 	}
 }
 
-// asker is who asks, for the log. There is one admin token.
+// asker is who asks, for the log and the history. There is one token; once tokens have names, it is the token's.
 func asker(*http.Request) string { return "api" }
 
 func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) (body orderRequest, ref domain.OrderRef, ok bool) {
@@ -97,7 +98,7 @@ func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) 
 	}
 	if err != nil {
 		problem.Write(w, problem.Problem{
-			Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf(`send {"orderIncrementId": "000000123"}: %v`, err),
+			Status: http.StatusBadRequest, Code: "not_json", Detail: `send {"orderIncrementId": "000000123"}: ` + inWords(err),
 		})
 		return body, ref, false
 	}
@@ -136,6 +137,15 @@ func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) 
 		return body, ref, false
 	}
 	return body, ref, true
+}
+
+// inWords tells of a body that could not be read, without the names of our types.
+func inWords(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Sprintf("%s is a JSON %s, which it must not be", cmp.Or(wrong.Field, "the body"), wrong.Value)
+	}
+	return err.Error()
 }
 
 // failed tells of a request that could not be taken.

@@ -69,7 +69,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 	var last, next *time.Time
 	var created, updated time.Time
 	err := h.pool.QueryRow(ctx, `
-		SELECT g.sync_id, g.state, coalesce(g.closed_by, ''), g.version, g.max_attempts, coalesce(v.order_id, o.order_id),
+		SELECT g.sync_id, g.state, coalesce(g.closed_by, ''), coalesce(g.callback, ''), g.version, g.max_attempts, coalesce(v.order_id, o.order_id),
 			coalesce(v.version, -1), coalesce(v.status, ''), coalesce(v.attempts, 0),
 			v.last_attempt_at, v.next_attempt_at, v.erp_reference, v.last_error,
 			coalesce(v.created_at, g.requested_at), coalesce(v.updated_at, g.updated_at), g.updated_at
@@ -77,7 +77,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 		LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
 		LEFT JOIN sales_order o ON o.order_key = g.order_key
 		WHERE g.order_key = $1 AND g.sync_id IS NOT NULL`, ref.Key()).
-		Scan(&s.SyncID, &g.State, &g.ClosedBy, &g.Version, &s.MaxAttempts, &s.OrderID,
+		Scan(&s.SyncID, &g.State, &g.ClosedBy, &g.Callback, &g.Version, &s.MaxAttempts, &s.OrderID,
 			&rowVersion, &s.Status, &s.Attempts,
 			&last, &next, &s.ErpReference, &s.LastError, &created, &updated, &g.UpdatedAt)
 	if err != nil {
@@ -86,6 +86,9 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 	s.OrderIncrementID = ref.IncrementID
 	if g.Version > rowVersion {
 		s.Status, s.LastError, next, updated = g.Status(), nil, nil, g.UpdatedAt
+		if reference := g.CallbackReference(); reference != nil {
+			s.ErpReference = reference
+		}
 		if g.Version.Class() == domain.ClassRequest { // a request starts its generation from nought
 			s.Attempts, last = 0, nil
 		}

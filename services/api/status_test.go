@@ -46,9 +46,14 @@ func setup(t *testing.T, name string) *caller {
 
 func serve(t *testing.T, pool *pgxpool.Pool) http.Handler {
 	t.Helper()
+	return serveWith(t, pool, setting.Defaults())
+}
+
+func serveWith(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
+	t.Helper()
 	router := mux.NewRouter().UseEncodedPath()
 	cfg := platform.Config{ErpHMAC: "secret"}
-	for _, r := range routes(pool, orders.New(pool, setting.Fixed(setting.Defaults())), cfg, slog.New(slog.NewTextHandler(t.Output(), nil))) {
+	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), cfg, slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		router.Handle(r.Path, r.Handler).Methods(r.Method)
 	}
 	return router

@@ -126,7 +126,7 @@ func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.Or
 	if err := json.Unmarshal(body, &c); err != nil {
 		problem.Write(w, problem.Problem{
 			Status: http.StatusBadRequest, Code: "not_json",
-			Detail: fmt.Sprintf(`send {"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}: %v`, err),
+			Detail: `send {"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}: ` + inWords(err),
 		})
 		return c, ref, false
 	}
@@ -135,10 +135,11 @@ func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.Or
 		ref.Source = domain.DefaultSource
 	}
 	var errs []map[string]string
-	for pointer, err := range map[string]error{"/orderIncrementId": domain.ValidateIncrementID(ref.IncrementID), "/source": domain.ValidateSource(ref.Source)} {
-		if err != nil {
-			errs = append(errs, map[string]string{"pointer": pointer, "detail": err.Error()})
-		}
+	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
+		errs = append(errs, map[string]string{"pointer": "/orderIncrementId", "detail": err.Error()})
+	}
+	if err := domain.ValidateSource(ref.Source); err != nil {
+		errs = append(errs, map[string]string{"pointer": "/source", "detail": err.Error()})
 	}
 	if c.Status == "" {
 		errs = append(errs, map[string]string{"pointer": "/status", "detail": "is required: accepted or rejected"})

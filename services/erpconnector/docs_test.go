@@ -56,15 +56,18 @@ func TestConfigurationIsDocumented(t *testing.T) {
 		"wrong is reported at once, and the process does not start. A secret NAME may stand in a file that `NAME_FILE` names;\n" +
 		"secrets print as stars.\n\n| variable | default | meaning |\n|---|---|---|\n")
 	for _, v := range platform.Variables() {
-		name := "`" + v.Name + "`"
-		if v.Secret {
-			name += " (secret)"
+		if v.Setting == nil {
+			fmt.Fprintf(&b, "| %s%s | %s | %s |\n", code(v.Name), map[bool]string{true: " (secret)"}[v.Secret], code(v.Default), v.Meaning)
 		}
-		fallback := ""
-		if v.Default != "" {
-			fallback = "`" + v.Default + "`"
+	}
+	b.WriteString("\n## Run-time settings\n\nThe environment gives each its value until somebody changes it: by `erpconnector settings set NAME=VALUE`, or by\n" +
+		"`PUT /rest/V1/erpconnector/settings`. A changed value stands in the database with its history, and is in force in every\n" +
+		"process within a second; `erpconnector settings unset NAME`, or null, returns to the environment's. Secrets are never among them.\n\n" +
+		"| setting | variable | default | takes | meaning |\n|---|---|---|---|---|\n")
+	for _, v := range platform.Variables() {
+		if f := v.Setting; f != nil {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(f.Name), code(v.Name), code(v.Default), f.Allowed, v.Meaning)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, fallback, v.Meaning)
 	}
 	file := repository + "/docs/config.md"
 	if *update {
@@ -73,6 +76,14 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	got, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, b.String(), string(got), "run `go test ./services/erpconnector -run Configuration -update`")
+}
+
+// code is the text as code; nothing for nothing.
+func code(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "`" + text + "`"
 }
 
 // Test libraries never reach a binary, and services do not import each other. Run with -count=1: the test cache does not

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -72,33 +70,17 @@ func python(t *testing.T) string {
 }
 
 func venv(ctx context.Context, requirement string) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "erpconnector", "python-"+requirement)
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache of public files
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
-	interpreter, complete := filepath.Join(dir, "venv", "bin", "python"), filepath.Join(dir, "complete")
-	if _, err := os.Stat(complete); !errors.Is(err, os.ErrNotExist) {
-		return interpreter, err
-	}
-	for _, args := range [][]string{
-		{"python3", "-m", "venv", "--clear", filepath.Join(dir, "venv")},
-		{interpreter, "-m", "pip", "install", "--quiet", requirement},
-	} {
-		if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil { //nolint:gosec // our own arguments
-			return "", fmt.Errorf("making a Python with %s: %w: %s", requirement, err, out)
+	interpreter := filepath.Join("venv", "bin", "python")
+	dir, err := testkit.Cached("python-"+requirement, func(dir string) error {
+		for _, args := range [][]string{
+			{"python3", "-m", "venv", "--clear", filepath.Join(dir, "venv")},
+			{filepath.Join(dir, interpreter), "-m", "pip", "install", "--quiet", requirement},
+		} {
+			if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil { //nolint:gosec // our own arguments
+				return fmt.Errorf("making a Python with %s: %w: %s", requirement, err, out)
+			}
 		}
-	}
-	return interpreter, os.WriteFile(complete, nil, 0o600)
+		return nil
+	})
+	return filepath.Join(dir, interpreter), err
 }

@@ -240,17 +240,11 @@ func parseIDs(args []string) ([]int64, error) {
 }
 
 func withQuarantine(ctx context.Context, use func(*ingest.Quarantine) error) error {
-	cfg, err := platform.FromEnv(lookup)
-	if err != nil {
-		return err
-	}
-	if err := requireMigrated(ctx, cfg); err != nil {
-		return err
-	}
-	pool, err := pgxpool.New(ctx, cfg.DatabaseURL)
-	if err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	defer pool.Close()
-	return use(ingest.NewQuarantine(pool, setting.Fixed(cfg.Settings), logger(cfg)))
+	return withDatabase(ctx, func(cfg platform.Config, pool *pgxpool.Pool) error {
+		v, err := setting.NewStore(pool, cfg.Settings, nil).View(ctx)
+		if err != nil {
+			return err
+		}
+		return use(ingest.NewQuarantine(pool, setting.Fixed(v.Settings), logger(cfg)))
+	})
 }

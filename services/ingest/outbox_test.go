@@ -129,7 +129,7 @@ func TestATransactionHarmsNobodyElse(t *testing.T) {
 	t.Run("with_thousands_of_rows", func(t *testing.T) {
 		t.Parallel()
 		s := newShop(t)
-		const rows = 20_000
+		const rows = 6_000
 		_, err := s.pool.Exec(t.Context(), `
 			INSERT INTO commerce_outbox (source, payload)
 			SELECT 'bulk', convert_to(replace($1, '@', n::text), 'UTF8') FROM generate_series(1, $2) n`,

@@ -1,24 +1,10 @@
 package scheduler
 
-import (
-	"fmt"
-	"time"
+import "time"
 
-	"github.com/robfig/cron/v3"
-)
-
-// schedule gives the first scheduled time after another; the zero time when there is none.
+// schedule gives the first scheduled time after another; the zero time when there is none. It means UTC.
 type schedule interface {
 	Next(after time.Time) time.Time
-}
-
-// parse reads five fields of cron, which mean UTC.
-func parse(expression string) (schedule, error) {
-	s, err := cron.ParseStandard(expression)
-	if err != nil {
-		return nil, fmt.Errorf("CRON_SCHEDULE %q: %w; nothing is released for the cron until it is set to minute, hour, day, month, weekday, like 0 * * * *", expression, err)
-	}
-	return s, nil
 }
 
 // lookBack are spans in which the last scheduled time is looked for, so that few times are counted through however long

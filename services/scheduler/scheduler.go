@@ -5,6 +5,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -114,9 +115,9 @@ func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bo
 // cron makes the run that is due. While the connector is off it makes none and forgets none: the last one missed is made
 // up for when it is on again. While the cron is off its times pass by, as the module's do.
 func (s *Scheduler) cron(ctx context.Context, current setting.Settings) error {
-	parsed, err := parse(current.CronSchedule)
+	parsed, err := setting.ParseSchedule(current.CronSchedule)
 	if err != nil {
-		return err
+		return fmt.Errorf("the schedule of the cron %q: %w; change the setting cron_schedule, no run is made until then", current.CronSchedule, err)
 	}
 	r := run{name: current.CronSchedule}
 	last, ran, err := lastRun(ctx, s.pool, r.name, s.now())

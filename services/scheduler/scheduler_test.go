@@ -240,7 +240,7 @@ func TestAScheduleThatCannotBeReadStopsTheCronAlone(t *testing.T) {
 	settings.Change(func(s *setting.Settings) { s.CronSchedule = "hourly" })
 	b.hold(t, domain.HeldByDisabled, 1)
 	_, err := b.tick(t.Context())
-	require.ErrorContains(t, err, `CRON_SCHEDULE "hourly"`)
+	require.ErrorContains(t, err, "change the setting cron_schedule")
 	require.Equal(t, 1, b.sent(t))
 }
 

@@ -1,6 +1,9 @@
 package domain
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Resync makes a new generation of an order that was requested before, sent at once. It carries the current idempotency
 // key, unless that is known to have been answered with success, or a new one is asked for (promise 7). Records of the
@@ -95,4 +98,12 @@ func (g Gate) SettledSync(orderID *int64, reference *string, cause string) Sync 
 		s.ErrorCode = ErrorClosed
 	}
 	return s
+}
+
+// CallbackReference is the reference that the last settling callback named.
+func (g Gate) CallbackReference() *string {
+	if _, reference, named := strings.Cut(g.Callback, " "); named {
+		return &reference
+	}
+	return nil
 }

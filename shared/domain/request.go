@@ -58,6 +58,16 @@ func Stands(published bool, g *Gate, seen Seen, now time.Time) Standing {
 	}
 }
 
+// CaughtUp is the gate as the projection's row makes it, when the row has heard of the answer and the gate has not yet.
+// A callback or a hand would have closed the gate under its lock, so a success that the gate lacks is the ERP's answer:
+// its key is used up.
+func (g Gate) CaughtUp(seen Seen) Gate {
+	if g.State == GateOpen && seen.Generation == g.Generation && seen.Status == Success {
+		g.KeyAnswered = true
+	}
+	return g
+}
+
 // Request is what somebody asks of an order.
 type Request string
 

@@ -105,7 +105,7 @@ func (c *change) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g := c.answer.Gate
+	g := c.answer.Gate.CaughtUp(seen)
 	c.answer.Standing = domain.Stands(c.order != nil, &g, seen, c.now)
 	c.answer.Action = domain.ActionFor(c.ask.Request, c.answer.Standing)
 	next, err := c.act(ctx, g)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
@@ -16,7 +15,8 @@ import (
 type Lookup func(name string) (string, bool)
 
 // FromEnv reads the configuration and reports everything that is wrong with it at once. Durations are given as 30s, or
-// as a bare number of seconds. A secret NAME may stand in the file that NAME_FILE names.
+// as a bare number of seconds. A secret NAME may stand in the file that NAME_FILE names. The run-time settings are those
+// of setting.Fields.
 func FromEnv(lookup Lookup) (Config, error) {
 	e := env{lookup: lookup}
 	c := e.config()
@@ -33,11 +33,11 @@ func Variables() []Variable {
 // Variable is one environment variable.
 type Variable struct {
 	Name, Default, Meaning string
-	Secret                 bool // may stand in the file that NAME_FILE names
+	Secret                 bool           // may stand in the file that NAME_FILE names
+	Setting                *setting.Field // what it gives the value of until somebody changes it at run time; nil: nothing
 }
 
 func (e *env) config() Config {
-	d := setting.Defaults()
 	c := Config{
 		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. `up` starts its own when it is not set."),
 		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. `up` starts an embedded one when it is not set.")),
@@ -50,33 +50,40 @@ func (e *env) config() Config {
 		ErpInFlight:  e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
 		DataDir:      e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
 		LogLevel:     e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
-		Settings: setting.Settings{
-			Enabled:         e.boolean("CONNECTOR_ENABLED", d.Enabled, "Off: invoices are accepted and held, their status is `pending`."),
-			ImmediateSync:   e.boolean("IMMEDIATE_SYNC", d.ImmediateSync, "Off: invoices wait for the cron."),
-			RefuseBadTotals: e.boolean("REFUSE_BAD_TOTALS", d.RefuseBadTotals, "On: orders whose totals do not add up are refused. Off: they are accepted with a warning."),
-			ErpBaseURL:      e.text("ERP_BASE_URL", "", "The ERP: orders are posted to {this}/orders/sync."),
-			ErpTimeout:      e.duration("ERP_TIMEOUT", d.ErpTimeout, "Of one ERP call, from dialling to the last byte of the answer; 100ms to 10m."),
-			MaxAttempts:     e.number("RETRY_MAX_ATTEMPTS", d.MaxAttempts, 1, 1000, "ERP calls of one sync before it has failed."),
-			BaseDelay:       e.duration("RETRY_BASE_DELAY", d.BaseDelay, "After attempt n the next one follows in 2^n times this; 1ms to 24h."),
-			MaxDelay:        e.duration("RETRY_MAX_DELAY", d.MaxDelay, "A cap on that; 0: none."),
-			CronEnabled:     e.boolean("CRON_ENABLED", d.CronEnabled, "Off: what waits for the cron waits on."),
-			CronSchedule:    e.text("CRON_SCHEDULE", d.CronSchedule, "When the cron releases what waits for it: minute, hour, day, month, weekday, in UTC."),
-			CronBatch:       e.number("CRON_BATCH", d.CronBatch, 1, 10_000, "Orders that one run of the cron releases at most."),
-			Jitter:          e.share("RETRY_JITTER", d.Jitter, "Lengthens a delay by a random part of it, up to this share; 0 to 1."),
-		},
-	}
-	for _, code := range split(e.text("RETRYABLE_CODES", "", "HTTP statuses of the ERP, beside 429 and 5xx, that are tried again, like 409,423.")) {
-		n, err := strconv.Atoi(code)
-		if err != nil {
-			e.bad("RETRYABLE_CODES", code, "a list of HTTP statuses like 409,423")
-		}
-		c.Settings.RetryableCodes = append(c.Settings.RetryableCodes, n)
+		Settings:     e.settings(),
 	}
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}
-	e.problems = append(e.problems, c.Settings.Validate())
 	return c
+}
+
+// settings are the run-time settings until somebody changes them. What is wrong with one is told by its variable.
+func (e *env) settings() setting.Settings {
+	s, before := setting.Defaults(), len(e.problems)
+	for _, f := range setting.Fields() {
+		e.variables = append(e.variables, Variable{Name: f.Variable, Default: f.Text(setting.Defaults()), Meaning: f.Meaning, Setting: &f})
+		if v := e.value(f.Variable, ""); v != "" {
+			e.refuse(f.Parse(&s, v))
+		}
+	}
+	if len(e.problems) == before { // else those that were not read would be compared with defaults
+		e.refuse(s.Validate())
+	}
+	return s
+}
+
+func (e *env) refuse(err error) {
+	var one setting.Problem
+	var all setting.Problems
+	if errors.As(err, &one) {
+		all = setting.Problems{one}
+	} else {
+		errors.As(err, &all)
+	}
+	for _, p := range all {
+		e.problems = append(e.problems, errors.New(p.Variable+" "+p.Said))
+	}
 }
 
 type env struct {
@@ -126,51 +133,6 @@ func (e *env) number(name string, fallback, least, most int, meaning string) int
 	n, err := strconv.Atoi(v)
 	if err != nil || n < least || n > most {
 		e.bad(name, v, fmt.Sprintf("a number from %d to %d", least, most))
-		return fallback
-	}
-	return n
-}
-
-func (e *env) boolean(name string, fallback bool, meaning string) bool {
-	e.note(name, strconv.FormatBool(fallback), meaning)
-	v := e.value(name, "")
-	if v == "" {
-		return fallback
-	}
-	b, err := strconv.ParseBool(v)
-	if err != nil {
-		e.bad(name, v, "true or false")
-		return fallback
-	}
-	return b
-}
-
-func (e *env) duration(name string, fallback time.Duration, meaning string) time.Duration {
-	e.note(name, fallback.String(), meaning)
-	v := e.value(name, "")
-	if v == "" {
-		return fallback
-	}
-	if seconds, err := strconv.ParseFloat(v, 64); err == nil {
-		return time.Duration(seconds * float64(time.Second))
-	}
-	d, err := time.ParseDuration(v)
-	if err != nil {
-		e.bad(name, v, "a duration like 30s, or a number of seconds")
-		return fallback
-	}
-	return d
-}
-
-func (e *env) share(name string, fallback float64, meaning string) float64 {
-	e.note(name, strconv.FormatFloat(fallback, 'g', -1, 64), meaning)
-	v := e.value(name, "")
-	if v == "" {
-		return fallback
-	}
-	n, err := strconv.ParseFloat(v, 64)
-	if err != nil {
-		e.bad(name, v, "a number from 0 to 1")
 		return fallback
 	}
 	return n

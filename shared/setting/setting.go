@@ -1,10 +1,11 @@
 // Package setting holds what an operator can change about the connector: the module's admin page, one for one.
+//
+// Fields names each setting, what it takes and what it means; the environment, the API, the CLI and docs/config.md are
+// all derived from it. The environment gives the values until somebody changes them: Store keeps what was changed, and
+// its history; Watcher is what every process reads.
 package setting
 
 import (
-	"errors"
-	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -24,7 +25,7 @@ type Settings struct {
 	Jitter          float64       // lengthens a delay by up to this share of it, 0…1
 	RetryableCodes  []int         // statuses beyond 429 and 5xx that are tried again
 	CronEnabled     bool          // the cron releases what waits for it
-	CronSchedule    string        // five fields of cron, in UTC
+	CronSchedule    string        // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int           // orders of one run at most
 }
 
@@ -58,38 +59,20 @@ func (s Settings) RetryPolicy() domain.RetryPolicy {
 	}
 }
 
-// Validate reports everything that is out of range at once.
-func (s Settings) Validate() error {
-	var problems []error
-	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if s.ErpBaseURL != "" {
-		u, err := url.Parse(s.ErpBaseURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			bad("ERP_BASE_URL %q must be an http or https URL", s.ErpBaseURL)
+// Validate reports everything that is out of range, or that does not go together, as Problems.
+func (s Settings) Validate() error { return s.problems().err() }
+
+func (s Settings) problems() (ps Problems) {
+	for _, f := range fields {
+		if !f.fits(s) {
+			ps = append(ps, f.problem(f.Text(s)))
 		}
 	}
-	if s.ErpTimeout < time.Second/10 || s.ErpTimeout > 10*time.Minute {
-		bad("ERP_TIMEOUT is %s; from 100ms to 10m are taken", s.ErpTimeout)
+	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
+		ps = append(ps, Problem{
+			Name: nameMaxDelay, Variable: "RETRY_MAX_DELAY", with: nameBaseDelay,
+			Said: "is " + short(s.MaxDelay) + "; it must be 0 (no cap) or at least the base delay, which is " + short(s.BaseDelay),
+		})
 	}
-	if s.MaxAttempts < 1 || s.MaxAttempts > 1000 {
-		bad("RETRY_MAX_ATTEMPTS is %d; from 1 to 1000 are taken", s.MaxAttempts)
-	}
-	if s.BaseDelay < time.Millisecond || s.BaseDelay > 24*time.Hour {
-		bad("RETRY_BASE_DELAY is %s; from 1ms to 24h are taken", s.BaseDelay)
-	}
-	if s.MaxDelay < 0 || s.MaxDelay > domain.MaxRetryAfter {
-		bad("RETRY_MAX_DELAY is %s; from 0 (none) to %s are taken", s.MaxDelay, domain.MaxRetryAfter)
-	}
-	if s.Jitter < 0 || s.Jitter > 1 {
-		bad("RETRY_JITTER is %v; from 0 to 1 are taken", s.Jitter)
-	}
-	if s.CronBatch < 1 || s.CronBatch > 10_000 {
-		bad("CRON_BATCH is %d; from 1 to 10000 are taken", s.CronBatch)
-	}
-	for _, code := range s.RetryableCodes {
-		if code < 300 || code > 499 {
-			bad("RETRYABLE_CODES names %d; only codes from 300 to 499 can be added", code)
-		}
-	}
-	return errors.Join(problems...)
+	return ps
 }

@@ -72,42 +72,25 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	return startApache(libs, dir)
 })
 
-// apacheLibs fetches the broker's jars once into the user's cache; test processes wait for each other.
+// apacheLibs are the broker's jars.
 func apacheLibs() (string, error) {
 	for _, tool := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", errNoApache
 		}
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "erpconnector", "kafka-"+ApacheVersion)
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache of public files
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
-	libs := filepath.Join(dir, "libs")
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
-		return libs, nil
-	}
-	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(apachePOM), 0o600); err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(context.Background(), "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", ApacheVersion, err, out)
-	}
-	return libs, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600)
+	dir, err := Cached("kafka-"+ApacheVersion, func(dir string) error {
+		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(apachePOM), 0o600); err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(context.Background(), "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", ApacheVersion, err, out)
+		}
+		return nil
+	})
+	return filepath.Join(dir, "libs"), err
 }
 
 func startApache(libs, dir string) ([]string, error) {

@@ -20,11 +20,15 @@ func Platform(cfg platform.Config, log *slog.Logger) fx.Option {
 		fx.Supply(cfg, log),
 		fx.Supply(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}),
 		fx.Provide(
-			func() setting.Reader { return setting.Fixed(cfg.Settings) },
 			newPool,
+			func(pool *pgxpool.Pool) *setting.Store { return setting.NewStore(pool, cfg.Settings, nil) },
+			newWatcher,
+			func(w *setting.Watcher) setting.Reader { return w },
+			AsLoop(func(w *setting.Watcher) *setting.Watcher { return w }),
 			fx.Annotate(platform.NewServer, fx.ParamTags(``, `group:"routes"`, `group:"probes"`)),
 			AsProbe(postgresProbe),
 		),
+		fx.Invoke(platform.FollowDebug),
 		Loops,
 		fx.Invoke(func(lc fx.Lifecycle, s *platform.Server) { lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop}) }),
 	)
@@ -46,6 +50,13 @@ func newPool(lc fx.Lifecycle, cfg platform.Config) (*pgxpool.Pool, error) {
 		return nil
 	}})
 	return pool, nil
+}
+
+// newWatcher loads the settings before any loop starts: the loops' hooks stand behind this one.
+func newWatcher(lc fx.Lifecycle, store *setting.Store, log *slog.Logger) *setting.Watcher {
+	w := setting.NewWatcher(store, log)
+	lc.Append(fx.StartHook(w.Load))
+	return w
 }
 
 func postgresProbe(pool *pgxpool.Pool) platform.Probe {

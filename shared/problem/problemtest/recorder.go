@@ -23,6 +23,8 @@ const longBody = 2500
 
 // Recorder sends requests to a handler, on a server of its own, and writes down what was said.
 type Recorder struct {
+	Whole bool // long bodies are written down too, in place of their size
+
 	t    testing.TB
 	base string
 	page strings.Builder
@@ -94,7 +96,7 @@ func (r *Recorder) Do(req Request) (int, []byte) {
 	body, err := io.ReadAll(resp.Body)
 	must(r.t, err)
 	_, _ = fmt.Fprintf(&r.page, "→ %s\n", resp.Status)
-	for _, name := range []string{"Content-Type", "Retry-After"} {
+	for _, name := range []string{"Content-Type", "Retry-After", "ETag"} {
 		if v := resp.Header.Get(name); v != "" {
 			_, _ = fmt.Fprintf(&r.page, "%s: %s\n", name, v)
 		}
@@ -105,7 +107,7 @@ func (r *Recorder) Do(req Request) (int, []byte) {
 
 func (r *Recorder) body(text string) {
 	switch {
-	case len(text) > longBody:
+	case len(text) > longBody && !r.Whole:
 		_, _ = fmt.Fprintf(&r.page, "\n(%d bytes)\n\n", len(text))
 	case text != "":
 		_, _ = fmt.Fprintf(&r.page, "\n%s\n\n", strings.ToValidUTF8(strings.TrimSuffix(text, "\n"), "�"))

@@ -1,0 +1,213 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// Limits of the settings' requests.
+const (
+	maxSettingsBody = 64 << 10
+	historyPage     = 50
+	mostHistoryPage = 500
+)
+
+const settingsPath = platform.BasePath + "/settings"
+
+type settingsHandler struct {
+	store *setting.Store
+	log   *slog.Logger
+}
+
+// settingsRoutes show and change what an operator can change about the connector.
+func settingsRoutes(store *setting.Store, log *slog.Logger) []platform.Route {
+	h := &settingsHandler{store: store, log: log.With("service", "api")}
+	route := func(method, path string, f http.HandlerFunc) platform.Route {
+		return platform.Route{Method: method, Path: path, Resource: platform.ResourceConfig, Handler: f}
+	}
+	return []platform.Route{
+		route(http.MethodGet, settingsPath, h.get),
+		route(http.MethodPut, settingsPath, h.put),
+		route(http.MethodGet, settingsPath+"/history", h.history),
+	}
+}
+
+// settings is the answer: every setting, in the order of the module's admin page.
+type settings struct {
+	Version  int64          `json:"version"`
+	Settings []settingEntry `json:"settings"`
+}
+
+type settingEntry struct {
+	Name      string          `json:"name"`
+	Value     json.RawMessage `json:"value"`
+	Default   json.RawMessage `json:"default"` // the environment's
+	Source    string          `json:"source"`  // environment, or changed
+	ChangedBy *string         `json:"changed_by"`
+	ChangedAt *time.Time      `json:"changed_at"`
+	Type      setting.Type    `json:"type"`
+	Allowed   string          `json:"allowed"`
+	Meaning   string          `json:"meaning"`
+	Variable  string          `json:"variable"`
+	Unused    string          `json:"unused,omitempty"` // why what somebody changed is not in force
+}
+
+func settingsOf(v setting.View) settings {
+	out := settings{Version: v.Version}
+	for _, f := range setting.Fields() {
+		e := settingEntry{
+			Name: f.Name, Value: f.JSON(v.Settings), Default: f.JSON(v.Environment), Source: "environment",
+			Type: f.Type, Allowed: f.Allowed, Meaning: f.Meaning, Variable: f.Variable, Unused: v.Unusable(f.Name),
+		}
+		if row, ok := v.Row(f.Name); ok {
+			e.ChangedBy, e.ChangedAt = &row.By, &row.At
+			if e.Unused == "" {
+				e.Source = "changed"
+			}
+		}
+		out.Settings = append(out.Settings, e)
+	}
+	return out
+}
+
+// settingsTag changes with each change, whichever process answers.
+func settingsTag(version int64) string { return fmt.Sprintf(`"%d"`, version) }
+
+func (h *settingsHandler) get(w http.ResponseWriter, r *http.Request) {
+	v, err := h.store.View(r.Context())
+	if err != nil {
+		h.unavailable(w, err, "the database does not answer; ask again")
+		return
+	}
+	h.answer(w, v)
+}
+
+func (h *settingsHandler) answer(w http.ResponseWriter, v setting.View) {
+	w.Header().Set("ETag", settingsTag(v.Version))
+	w.Header().Set("Cache-Control", "no-store")
+	problem.JSON(w, http.StatusOK, settingsOf(v))
+}
+
+// put changes the settings that the body names, and no others.
+func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
+	on, p := ifMatch(r.Header.Values("If-Match"))
+	if p != nil {
+		problem.Write(w, *p)
+		return
+	}
+	change, p := readChange(http.MaxBytesReader(w, r.Body, maxSettingsBody))
+	if p != nil {
+		problem.Write(w, *p)
+		return
+	}
+	change.By, change.On = asker(r), on
+	v, err := h.store.Change(r.Context(), change)
+	var wrong setting.Problems
+	var stale *setting.StaleError
+	switch {
+	case errors.As(err, &wrong):
+		problem.Write(w, problem.Problem{
+			Status: http.StatusUnprocessableEntity, Code: "settings_refused", Errors: pointers(wrong),
+			Detail: "nothing was changed; correct what errors lists and send all of it again",
+		})
+	case errors.As(err, &stale):
+		w.Header().Set("ETag", settingsTag(stale.Current.Version))
+		problem.Write(w, problem.Problem{
+			Status: http.StatusPreconditionFailed, Code: "settings_changed_meanwhile", Current: settingsOf(stale.Current),
+			Detail: "nothing was changed: somebody changed the settings since you read them; current has them, send what is still to be changed with their ETag",
+		})
+	case err != nil:
+		h.unavailable(w, err, "the database does not answer; read the settings to see whether they were changed, and send what is then still to be changed")
+	default:
+		h.answer(w, v)
+	}
+}
+
+// ifMatch is the version that the caller has read; nil for *, which is any. A weak tag counts as the strong one that a
+// compressing proxy made it of.
+func ifMatch(headers []string) (*int64, *problem.Problem) {
+	tag := strings.TrimSpace(strings.Join(headers, ","))
+	switch tag {
+	case "":
+		return nil, &problem.Problem{
+			Status: http.StatusPreconditionRequired, Code: "if_match_required",
+			Detail: "send If-Match with the ETag of the settings you have read, so that nobody's change is lost; If-Match: * changes them whatever they are",
+		}
+	case "*":
+		return nil, nil
+	}
+	version, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(tag, "W/"), `"`), 10, 64)
+	if err != nil {
+		return nil, &problem.Problem{
+			Status: http.StatusBadRequest, Code: "if_match_invalid", Detail: fmt.Sprintf("If-Match is %.100q; send the one ETag that the settings came with", tag),
+		}
+	}
+	return &version, nil
+}
+
+// readChange reads the body: {"setting": value, …, "reason": "…"}.
+func readChange(body io.Reader) (c setting.Change, p *problem.Problem) {
+	content, err := io.ReadAll(body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return c, &problem.Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("the body is larger than %d bytes", maxSettingsBody)}
+	case err != nil:
+		return c, &problem.Problem{Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "the body ended early; send it again"}
+	}
+	if err := json.Unmarshal(content, &c.Values); err != nil {
+		return c, &problem.Problem{
+			Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf(`send a JSON object of settings, like {"erp_timeout": "10s"}: %v`, err),
+		}
+	}
+	if reason, ok := c.Values["reason"]; ok {
+		delete(c.Values, "reason")
+		if err := json.Unmarshal(reason, &c.Reason); err != nil {
+			return c, refused("/reason", "reason must be text")
+		}
+	}
+	if len(c.Values) == 0 {
+		return c, refused("", "name at least one setting to change; there are "+setting.Names())
+	}
+	return c, nil
+}
+
+func refused(pointer, detail string) *problem.Problem {
+	return &problem.Problem{
+		Status: http.StatusUnprocessableEntity, Code: "settings_refused", Errors: []misfit{{pointer, detail}},
+		Detail: "nothing was changed; correct what errors lists and send all of it again",
+	}
+}
+
+// misfit is one thing that is wrong with a body, at a JSON pointer into it.
+type misfit struct {
+	Pointer string `json:"pointer"`
+	Detail  string `json:"detail"`
+}
+
+func pointers(ps setting.Problems) (out []misfit) {
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	for _, p := range ps {
+		out = append(out, misfit{"/" + escape.Replace(p.Name), p.Error()})
+	}
+	return out
+}
+
+func (h *settingsHandler) unavailable(w http.ResponseWriter, err error, detail string) {
+	h.log.Error("settings not answered", "error", err)
+	w.Header().Set("Retry-After", "5")
+	problem.Write(w, problem.Problem{
+		Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: detail,
+	})
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// TestRequestsAtOnce asks everything of the same orders at once, while the ERP answers in every way, and then checks
+// promises 3, 6 and 7 by what the ERP was sent and what stands in the log. The seed prints.
+func TestRequestsAtOnce(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+		cfg := configured(t, brokers)
+		erp := &moodyERP{t: t, busy: map[string]bool{}}
+		server := httptest.NewServer(erp)
+		t.Cleanup(server.Close)
+		cfg.Settings.ErpBaseURL = server.URL
+		p := start(t, cfg)
+		pool, err := pgxpool.New(t.Context(), cfg.DatabaseURL)
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		asked := orders.New(pool, setting.Fixed(cfg.Settings))
+		seed := uint64(time.Now().UnixNano())
+		t.Logf("seed %d", seed)
+
+		const n = 20
+		var asking sync.WaitGroup
+		for o := range n {
+			order := fmt.Sprint(o)
+			p.publish(invoice("e"+order, order))
+			for asker := range 4 {
+				random := rand.New(rand.NewPCG(seed, uint64(o*4+asker))) //nolint:gosec // a plan, repeatable
+				asking.Go(func() { askAtRandom(t, asked, order, random) })
+			}
+		}
+		asking.Wait()
+		log := (&crashCase{p: p}).quiet(t)
+		require.Len(t, log, n)
+		for order, facts := range log {
+			requireOneEndOfEachGeneration(t, order, facts)
+			requireGenerationsInOrder(t, order, facts)
+			requireKeysUsedUpBeforeNew(t, order, facts)
+		}
+		(&crashCase{p: p}).requireTableIsLog(t, log)
+	})
+}
+
+func askAtRandom(t *testing.T, o *orders.Orders, order string, random *rand.Rand) {
+	for range 6 {
+		a := orders.Ask{
+			Ref:     domain.OrderRef{Source: domain.DefaultSource, IncrementID: order},
+			Request: domain.Requests[random.IntN(len(domain.Requests))], Who: "test", Reason: "at random",
+		}
+		if random.IntN(2) == 0 {
+			a.Reference = new(fmt.Sprint("ERP-", random.IntN(3)))
+		}
+		if _, err := o.Do(t.Context(), a); err != nil {
+			t.Errorf("%s of order %s: %s", a.Request, order, err)
+		}
+		pause := time.NewTimer(time.Duration(random.IntN(150)) * time.Millisecond)
+		<-pause.C
+	}
+}
+
+// moodyERP answers in every way, and notices two calls of one order at once.
+type moodyERP struct {
+	t    *testing.T
+	mu   sync.Mutex
+	busy map[string]bool
+}
+
+func (e *moodyERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	order := orderOf(e.t, r)
+	if !e.begin(order) {
+		e.t.Errorf("two calls of order %s at once", order)
+	}
+	defer e.end(order)
+	slow := 30
+	if rand.IntN(3) == 0 { //nolint:gosec // an ERP's mood
+		slow = 500 // long enough to be settled and asked for once more meanwhile
+	}
+	wait := time.NewTimer(time.Duration(rand.IntN(slow)) * time.Millisecond) //nolint:gosec // an ERP's mood
+	<-wait.C
+	switch mood := rand.IntN(100); { //nolint:gosec // an ERP's mood
+	case mood < 30:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case mood < 40:
+		w.WriteHeader(http.StatusUnprocessableEntity)
+	case mood < 50:
+		panic(http.ErrAbortHandler) // the answer is lost
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"erp_reference": "ERP-%s"}`, order)
+	}
+}
+
+func (e *moodyERP) begin(order string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	free := !e.busy[order]
+	e.busy[order] = true
+	return free
+}
+
+func (e *moodyERP) end(order string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.busy, order)
+}
+
+// requireGenerationsInOrder: an older generation never goes out after a newer one has begun.
+func requireGenerationsInOrder(t *testing.T, order string, facts []logged) {
+	t.Helper()
+	newest := 0
+	for _, f := range facts { // of one topic and key, so of one partition, in its order
+		if f.topic == event.TopicBeforeSend {
+			require.GreaterOrEqual(t, f.value.Sync.Generation, newest, "order %s: %s", order, f.id)
+			newest = f.value.Sync.Generation
+		}
+	}
+}
+
+// requireKeysUsedUpBeforeNew: a generation has another key than the one before only if that was answered with success.
+func requireKeysUsedUpBeforeNew(t *testing.T, order string, facts []logged) {
+	t.Helper()
+	keys, answered := map[int]string{}, map[string]bool{}
+	for _, f := range facts {
+		if f.topic == event.TopicSalesOrder {
+			continue
+		}
+		s := f.value.Sync
+		accepts := f.topic == event.TopicCallback && s.ClosedBy == domain.ClosedByWebhook
+		success := f.topic == event.TopicAfterSend && f.value.Response != nil && f.value.Response.Status < 300
+		answered[s.IdempotencyKey] = answered[s.IdempotencyKey] || accepts || success
+		if known, seen := keys[s.Generation]; seen {
+			require.Equal(t, known, s.IdempotencyKey, "order %s: %s", order, f.id)
+		}
+		keys[s.Generation] = s.IdempotencyKey
+	}
+	for generation := 2; keys[generation] != ""; generation++ {
+		before := keys[generation-1]
+		require.True(t, keys[generation] == before || answered[before], "order %s: generation %d has a new key, though %s was never answered", order, generation, before)
+	}
+}
+
+func orderOf(t *testing.T, r *http.Request) string {
+	var body struct {
+		ID string `json:"order_increment_id"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		t.Errorf("the ERP was sent no JSON: %s", err)
+	}
+	return body.ID
+}

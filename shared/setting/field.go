@@ -1,0 +1,156 @@
+package setting
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// The names that rules between settings use.
+const (
+	nameBaseDelay = "retry_base_delay"
+	nameMaxDelay  = "retry_max_delay"
+)
+
+// fields is the one list of the settings, in the order of the module's admin page.
+var fields = []Field{
+	field("enabled", "CONNECTOR_ENABLED", func(s *Settings) *bool { return &s.Enabled }, boolean,
+		"Off: invoices are accepted and held, their status is `pending`."),
+	field("immediate_sync", "IMMEDIATE_SYNC", func(s *Settings) *bool { return &s.ImmediateSync }, boolean,
+		"Off: invoices wait for the cron."),
+	field("debug", "DEBUG_MODE", func(s *Settings) *bool { return &s.Debug }, boolean,
+		"On: every process logs all it can. Off: it logs from `LOG_LEVEL` on."),
+	field("cron_enabled", "CRON_ENABLED", func(s *Settings) *bool { return &s.CronEnabled }, boolean,
+		"Off: what waits for the cron waits on."),
+	field("cron_schedule", "CRON_SCHEDULE", func(s *Settings) *string { return &s.CronSchedule }, schedule,
+		"When the cron releases what waits for it: minute, hour, day, month, weekday, in UTC."),
+	field("cron_batch", "CRON_BATCH", func(s *Settings) *int { return &s.CronBatch }, integer(1, 10_000),
+		"Orders that one run of the cron releases at most."),
+	field("erp_base_url", "ERP_BASE_URL", func(s *Settings) *string { return &s.ErpBaseURL }, address(),
+		"The ERP: orders are posted to {this}/orders/sync."),
+	field("erp_timeout", "ERP_TIMEOUT", func(s *Settings) *time.Duration { return &s.ErpTimeout }, duration(100*time.Millisecond, 10*time.Minute),
+		"Of one ERP call, from dialling to the last byte of the answer."),
+	field("retry_max_attempts", "RETRY_MAX_ATTEMPTS", func(s *Settings) *int { return &s.MaxAttempts }, integer(1, 1000),
+		"ERP calls of one sync before it has failed; of syncs requested from then on."),
+	field(nameBaseDelay, "RETRY_BASE_DELAY", func(s *Settings) *time.Duration { return &s.BaseDelay }, duration(time.Millisecond, 24*time.Hour),
+		"After attempt n the next one follows in 2^n times this."),
+	field(nameMaxDelay, "RETRY_MAX_DELAY", func(s *Settings) *time.Duration { return &s.MaxDelay }, duration(0, domain.MaxRetryAfter),
+		"A cap on that, at least the base delay; 0: none."),
+	field("retry_jitter", "RETRY_JITTER", func(s *Settings) *float64 { return &s.Jitter }, number(0, 1),
+		"Lengthens a delay by a random part of it, up to this share."),
+	field("retryable_codes", "RETRYABLE_CODES", func(s *Settings) *[]int { return &s.RetryableCodes }, statuses,
+		"HTTP statuses of the ERP, beside 429 and 5xx, that are tried again."),
+	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
+		"On: orders whose totals do not add up are refused. Off: they are accepted with a warning."),
+}
+
+// Field is one run-time setting: its names, its meaning, and how its value stands in Settings.
+type Field struct {
+	Name     string // in the API, the CLI and the table
+	Variable string // the environment variable that gives its value until somebody changes it
+	Meaning  string // in a line
+	Type     Type
+	Allowed  string // what it takes, in words
+
+	parse  func(s *Settings, text string) bool
+	forms  string
+	shown  func(refused string) string
+	format func(s Settings) string
+	encode func(s Settings) any
+	fits   func(s Settings) bool
+	secret func(s Settings) bool
+	copy   func(to *Settings, from Settings)
+}
+
+// Fields are all settings, in the order in which they are shown.
+func Fields() []Field { return append([]Field(nil), fields...) }
+
+// FieldOf is the setting of a name; ok is false when there is none.
+func FieldOf(name string) (f Field, ok bool) {
+	for _, f := range fields {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return Field{}, false
+}
+
+// Names are the settings' names, for people.
+func Names() string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+func field[T any](name, variable string, of func(*Settings) *T, k kind[T], meaning string) Field {
+	fits := func(s Settings) bool {
+		d := Defaults()
+		return k.within == nil || k.within(*of(&s)) || reflect.DeepEqual(*of(&s), *of(&d)) // no ERP at all is a default
+	}
+	return Field{
+		Name: name, Variable: variable, Meaning: meaning, Type: k.typ, Allowed: k.allowed, forms: k.forms, shown: k.shown,
+		parse: func(s *Settings, text string) bool {
+			v, ok := k.parse(text)
+			if ok = ok && (k.within == nil || k.within(v)); ok {
+				*of(s) = v
+			}
+			return ok
+		},
+		format: func(s Settings) string { return k.format(*of(&s)) },
+		encode: func(s Settings) any { return k.encode(*of(&s)) },
+		fits:   fits,
+		secret: func(s Settings) bool { return k.secret != nil && k.secret(*of(&s)) },
+		copy:   func(to *Settings, from Settings) { *of(to) = *of(&from) },
+	}
+}
+
+// Parse reads the setting from text, as the environment and the CLI give it, into s. The error is a Problem, and then s
+// is as it was.
+func (f Field) Parse(s *Settings, text string) error {
+	if !f.parse(s, text) {
+		return f.problem(fmt.Sprintf("%q", f.show(text)))
+	}
+	return nil
+}
+
+// Decode reads the setting from JSON, as the API and the table give it, into s; it takes no secrets. The error is a Problem, and then s is as it was.
+func (f Field) Decode(s *Settings, raw json.RawMessage) error {
+	text, form := unpack(raw)
+	next := *s
+	if form == "" || !strings.Contains(f.forms, form) || !f.parse(&next, text) || f.secret(next) {
+		return f.problem(f.show(string(raw)))
+	}
+	*s = next
+	return nil
+}
+
+// Text is the setting's value for people, as Parse reads it. A password in it shows as stars.
+func (f Field) Text(s Settings) string { return f.format(s) }
+
+// JSON is the setting's value for programs, as Decode reads it. A password in it shows as stars.
+func (f Field) JSON(s Settings) json.RawMessage {
+	raw, _ := json.Marshal(f.encode(s)) // of a bool, a number, a string or a list of numbers
+	return raw
+}
+
+const showMost = 120 // characters of a value that is refused
+
+func (f Field) show(refused string) string {
+	if f.shown != nil {
+		refused = f.shown(refused)
+	}
+	if runes := []rune(refused); len(runes) > showMost {
+		refused = string(runes[:showMost]) + "…"
+	}
+	return refused
+}
+
+func (f Field) problem(value string) Problem {
+	return Problem{Name: f.Name, Variable: f.Variable, Said: "is " + value + "; it must be " + f.Allowed}
+}

@@ -1,0 +1,232 @@
+package setting
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestValuesOfEachSetting(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ setting, taken, as string }{
+		"false":                          {"enabled", `false`, `false`},
+		"an_integer":                     {"retry_max_attempts", `1000`, `1000`},
+		"a_duration_in_words":            {"erp_timeout", `"1m30s"`, `"1m30s"`},
+		"a_number_of_seconds":            {"erp_timeout", `2.5`, `"2.5s"`},
+		"a_number_of_seconds_as_text":    {"retry_base_delay", `"3600"`, `"1h"`},
+		"durations_lose_their_zeros":     {"retry_base_delay", `"60s"`, `"1m"`},
+		"no_cap":                         {"retry_max_delay", `0`, `"0s"`},
+		"a_share":                        {"retry_jitter", `0.25`, `0.25`},
+		"statuses_in_order_and_once":     {"retryable_codes", `[423, 409, 409]`, `[409,423]`},
+		"no_statuses":                    {"retryable_codes", `[]`, `[]`},
+		"an_erp_with_a_path":             {"erp_base_url", `"https://erp.example.com:8443/api/"`, `"https://erp.example.com:8443/api/"`},
+		"a_schedule_with_names_and_gaps": {"cron_schedule", `" */5  6-22 * JAN MON-FRI "`, `"*/5 6-22 * JAN MON-FRI"`},
+		"a_leap_day":                     {"cron_schedule", `"0 0 29 2 *"`, `"0 0 29 2 *"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, ok := FieldOf(c.setting)
+			require.True(t, ok)
+			s := Defaults()
+			require.NoError(t, f.Decode(&s, json.RawMessage(c.taken)))
+			require.JSONEq(t, c.as, string(f.JSON(s)))
+			require.NoError(t, s.Validate())
+		})
+	}
+}
+
+func TestRefusedValues(t *testing.T) {
+	t.Parallel()
+	const (
+		boolean  = "; it must be true or false"
+		attempts = "; it must be a whole number from 1 to 1000"
+		timeout  = "; it must be a duration from 100ms to 10m, like 30s, or a number of seconds"
+		url      = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
+		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *"
+		codes    = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
+	)
+	for name, c := range map[string]struct{ setting, given, detail string }{
+		"a_boolean_as_text":          {"enabled", `"true"`, `enabled is "true"` + boolean},
+		"a_boolean_as_number":        {"debug", `1`, `debug is 1` + boolean},
+		"too_many":                   {"retry_max_attempts", `1001`, `retry_max_attempts is 1001` + attempts},
+		"none":                       {"retry_max_attempts", `0`, `retry_max_attempts is 0` + attempts},
+		"not_whole":                  {"retry_max_attempts", `5.0`, `retry_max_attempts is 5.0` + attempts},
+		"beyond_an_integer":          {"retry_max_attempts", `1e400`, `retry_max_attempts is 1e400` + attempts},
+		"an_integer_as_text":         {"retry_max_attempts", `"5"`, `retry_max_attempts is "5"` + attempts},
+		"too_short":                  {"erp_timeout", `"99ms"`, `erp_timeout is "99ms"` + timeout},
+		"too_long":                   {"erp_timeout", `601`, `erp_timeout is 601` + timeout},
+		"no_duration":                {"erp_timeout", `"soon"`, `erp_timeout is "soon"` + timeout},
+		"longer_than_time":           {"erp_timeout", `"1e300"`, `erp_timeout is "1e300"` + timeout},
+		"not_a_number":               {"erp_timeout", `"NaN"`, `erp_timeout is "NaN"` + timeout},
+		"a_duration_in_an_object":    {"erp_timeout", `{"s":1}`, `erp_timeout is {"s":1}` + timeout},
+		"more_than_all":              {"retry_jitter", `1.01`, `retry_jitter is 1.01; it must be a number from 0 to 1`},
+		"no_scheme":                  {"erp_base_url", `"erp.example.com"`, `erp_base_url is "erp.example.com"` + url},
+		"no_erp":                     {"erp_base_url", `""`, `erp_base_url is ""` + url},
+		"a_query":                    {"erp_base_url", `"http://erp?a=b"`, `erp_base_url is "http://erp?a=b"` + url},
+		"a_password_is_a_secret":     {"erp_base_url", `"http://me:secret@erp/"`, `erp_base_url is "http://****@erp/"` + url},
+		"stars_in_its_place":         {"erp_base_url", `"http://****@erp/"`, `erp_base_url is "http://****@erp/"` + url},
+		"six_fields":                 {"cron_schedule", `"0 0 * * * *"`, `cron_schedule is "0 0 * * * *"` + cron},
+		"a_word":                     {"cron_schedule", `"@hourly"`, `cron_schedule is "@hourly"` + cron},
+		"a_time_zone":                {"cron_schedule", `"TZ=Europe/Berlin 0 * * * *"`, `cron_schedule is "TZ=Europe/Berlin 0 * * * *"` + cron},
+		"a_time_zone_and_no_more":    {"cron_schedule", `"CRON_TZ=UTC"`, `cron_schedule is "CRON_TZ=UTC"` + cron},
+		"a_day_that_never_comes":     {"cron_schedule", `"0 0 31 2 *"`, `cron_schedule is "0 0 31 2 *"` + cron},
+		"a_status_that_is_a_success": {"retryable_codes", `[200, 409]`, `retryable_codes is [200, 409]` + codes},
+		"statuses_as_text":           {"retryable_codes", `"409"`, `retryable_codes is "409"` + codes},
+		"a_list_of_texts":            {"retryable_codes", `["409"]`, `retryable_codes is ["409"]` + codes},
+		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 1 to 10000`},
+		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 1 to 10000`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, ok := FieldOf(c.setting)
+			require.True(t, ok)
+			s := Defaults()
+			require.EqualError(t, f.Decode(&s, json.RawMessage(c.given)), c.detail)
+			require.Equal(t, Defaults(), s)
+		})
+	}
+}
+
+func TestEachFieldIsOneOfSettings(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, Defaults().Validate())
+	other := Settings{
+		Enabled: false, ImmediateSync: false, Debug: true, RefuseBadTotals: true, ErpBaseURL: "http://erp", ErpTimeout: time.Second,
+		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
+		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1,
+	}
+	names, variables := map[string]bool{}, map[string]bool{}
+	got := Defaults()
+	for _, f := range Fields() {
+		names[f.Name], variables[f.Variable] = true, true
+		require.NotEqual(t, f.Text(Defaults()), f.Text(other), f.Name)
+		require.NoError(t, f.Decode(&got, f.JSON(other)), f.Name)
+		f.copy(&got, Defaults())
+		require.NoError(t, f.Parse(&got, f.Text(other)), f.Name)
+		require.NotEmpty(t, f.Meaning+f.Allowed+string(f.Type), f.Name)
+	}
+	require.Equal(t, other, got, "a field of Settings is no setting")
+	require.Len(t, names, len(fields))
+	require.Len(t, variables, len(fields))
+}
+
+func TestWhatDoesNotGoTogether(t *testing.T) {
+	t.Parallel()
+	s := Defaults()
+	s.MaxDelay, s.MaxAttempts = time.Second, 0
+	require.EqualError(t, s.Validate(), "retry_max_attempts is 0; it must be a whole number from 1 to 1000\n"+
+		"retry_max_delay is 1s; it must be 0 (no cap) or at least the base delay, which is 1m")
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	environment := Defaults()
+	environment.MaxDelay = 10 * time.Minute
+	for name, c := range map[string]struct {
+		rows   map[string]string
+		change func(*Settings)
+		unused string
+	}{
+		"no_rows": {change: func(*Settings) {}},
+		"rows_win": {
+			rows:   map[string]string{"enabled": `false`, "erp_timeout": `"5s"`},
+			change: func(s *Settings) { s.Enabled, s.ErpTimeout = false, 5*time.Second },
+		},
+		"what_cannot_be_read_is_the_environments": {
+			rows:   map[string]string{"cron_batch": `"many"`, "debug": `true`},
+			change: func(s *Settings) { s.Debug = true },
+			unused: `cron_batch is "many"; it must be a whole number from 1 to 10000`,
+		},
+		"a_newer_programs_setting_is_passed_over": {
+			rows: map[string]string{"warp": `9`}, change: func(*Settings) {},
+		},
+		"a_cap_below_the_environments_base": {
+			rows: map[string]string{"retry_max_delay": `"30s"`}, change: func(*Settings) {},
+			unused: "retry_max_delay is 30s; it must be 0 (no cap) or at least the base delay, which is 1m",
+		},
+		"a_base_above_the_environments_cap": {
+			rows: map[string]string{"retry_base_delay": `"1h"`}, change: func(*Settings) {},
+			unused: "retry_base_delay is 1h, with which retry_max_delay is 10m; it must be 0 (no cap) or at least the base delay, which is 1h",
+		},
+		"both_changed_and_at_odds": {
+			rows: map[string]string{"retry_base_delay": `"2m"`, "retry_max_delay": `"1m"`}, change: func(s *Settings) { s.BaseDelay = 2 * time.Minute },
+			unused: "retry_max_delay is 1m; it must be 0 (no cap) or at least the base delay, which is 2m",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := environment
+			c.change(&want)
+			got, unused := Resolve(environment, rowsOf(c.rows))
+			require.Equal(t, want, got)
+			require.Equal(t, c.unused, unused.Error())
+		})
+	}
+}
+
+func rowsOf(values map[string]string) (rows []Row) {
+	for name, value := range values {
+		rows = append(rows, Row{Name: name, Value: json.RawMessage(value)})
+	}
+	return rows
+}
+
+// Whatever stands in the table, what is in force is valid.
+func TestResolvedIsValid(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		environment := Defaults()
+		if rapid.Bool().Draw(t, "cap") {
+			environment.MaxDelay = time.Hour
+		}
+		rows := map[string]string{}
+		for range rapid.IntRange(0, 20).Draw(t, "rows") {
+			rows[anyName.Draw(t, "name")] = anyValue.Draw(t, "value")
+		}
+		got, _ := Resolve(environment, rowsOf(rows))
+		require.NoError(t, got.Validate())
+	})
+}
+
+var (
+	anyName = rapid.Custom(func(t *rapid.T) string {
+		return fields[rapid.IntRange(0, len(fields)-1).Draw(t, "field")].Name
+	})
+	anyValue = rapid.SampledFrom([]string{
+		`true`, `false`, `null`, `0`, `1`, `5`, `0.5`, `-1`, `1000`, `"30s"`, `"1ms"`, `"2m"`, `"24h"`, `""`, `"soon"`, `[]`, `[409]`, `[200]`, `{}`,
+		`"http://erp"`, `"http://u:p@erp"`, `"0 * * * *"`, `"@daily"`,
+	})
+)
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"0 * * * *", "TZ=", "CRON_TZ= ", "30s", "409,423", "http://[::1", "*/0 * * * *", "NaN", "0 0 */-1 * *"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, field := range fields {
+			s := Defaults()
+			if field.Parse(&s, text) != nil {
+				require.Equal(t, Defaults(), s)
+				continue
+			}
+			require.NoError(t, s.problemsOf(field.Name))
+			again := Defaults()
+			if !field.secret(s) {
+				require.NoError(t, field.Decode(&again, field.JSON(s)))
+				require.Equal(t, s, again, "%s %q", field.Name, text)
+			}
+		}
+	})
+}
+
+func (s Settings) problemsOf(name string) error {
+	for _, p := range s.problems() {
+		if p.Name == name && p.with == "" {
+			return p
+		}
+	}
+	return nil
+}

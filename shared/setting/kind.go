@@ -1,0 +1,205 @@
+package setting
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Type is the kind of value that a setting has, for programs.
+type Type string
+
+// The types. In JSON a duration is a string like "30s" or a number of seconds; the others are what they are called.
+const (
+	Boolean  Type = "boolean"
+	Integer  Type = "integer"
+	Number   Type = "number"
+	Duration Type = "duration"
+	URL      Type = "url"
+	Cron     Type = "cron"
+	Statuses Type = "statuses"
+)
+
+// kind is how the values of a type are read, written and bounded.
+type kind[T any] struct {
+	typ     Type
+	allowed string                      // for people, after "it must be"
+	forms   string                      // the JSON forms it is read from
+	parse   func(text string) (T, bool) // of the environment, the CLI, and of JSON once it is text
+	format  func(v T) string
+	encode  func(v T) any       // what its JSON is made of
+	within  func(v T) bool      // nil: all are
+	secret  func(v T) bool      // holds a secret, which the table does not keep; nil: none does
+	shown   func(string) string // what of a refused text may be shown; nil: all
+}
+
+// The JSON forms.
+const (
+	formText   = "s"
+	formNumber = "n"
+	formBool   = "b"
+	formList   = "l"
+)
+
+// unpack turns JSON into the text that the environment would have, and tells its form.
+func unpack(raw json.RawMessage) (text, form string) {
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return "", ""
+	}
+	switch v := v.(type) {
+	case string:
+		return v, formText
+	case bool:
+		return strconv.FormatBool(v), formBool
+	case float64:
+		return strings.TrimSpace(string(raw)), formNumber // as it was written: 5.0 is no whole number
+	case []any:
+		var items []json.RawMessage
+		_ = json.Unmarshal(raw, &items) // it was a list a moment ago
+		parts := make([]string, len(items))
+		for i, item := range items {
+			if parts[i], form = unpack(item); form != formNumber {
+				return "", ""
+			}
+		}
+		return strings.Join(parts, ","), formList
+	}
+	return "", ""
+}
+
+var boolean = kind[bool]{
+	typ: Boolean, allowed: "true or false", forms: formBool,
+	parse:  func(text string) (bool, bool) { b, err := strconv.ParseBool(text); return b, err == nil },
+	format: strconv.FormatBool,
+	encode: func(b bool) any { return b },
+}
+
+func integer(least, most int) kind[int] {
+	return kind[int]{
+		typ: Integer, allowed: fmt.Sprintf("a whole number from %d to %d", least, most), forms: formNumber,
+		parse:  func(text string) (int, bool) { n, err := strconv.Atoi(text); return n, err == nil },
+		format: strconv.Itoa,
+		encode: func(n int) any { return n },
+		within: func(n int) bool { return least <= n && n <= most },
+	}
+}
+
+func number(least, most float64) kind[float64] {
+	return kind[float64]{
+		typ: Number, allowed: fmt.Sprintf("a number from %v to %v", least, most), forms: formNumber,
+		parse:  func(text string) (float64, bool) { n, err := strconv.ParseFloat(text, 64); return n, err == nil },
+		format: func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) },
+		encode: func(n float64) any { return n },
+		within: func(n float64) bool { return least <= n && n <= most }, // false for NaN
+	}
+}
+
+func duration(least, most time.Duration) kind[time.Duration] {
+	return kind[time.Duration]{
+		typ: Duration, forms: formText + formNumber,
+		allowed: fmt.Sprintf("a duration from %s to %s, like 30s, or a number of seconds", short(least), short(most)),
+		parse:   parseDuration,
+		format:  short,
+		encode:  func(d time.Duration) any { return short(d) },
+		within:  func(d time.Duration) bool { return least <= d && d <= most },
+	}
+}
+
+func parseDuration(text string) (time.Duration, bool) {
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		d := math.Round(seconds * float64(time.Second))
+		return time.Duration(d), math.Abs(d) < math.MaxInt64 // false for NaN
+	}
+	d, err := time.ParseDuration(text)
+	return d, err == nil
+}
+
+// short is the duration without its zeros: 1m, not 1m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+const maxURL = 2000
+
+// address is an ERP's base URL. What is given at run time holds no user and password, as those are secrets; the
+// environment's may, and is shown without them.
+func address() kind[string] {
+	return kind[string]{
+		typ: URL, forms: formText,
+		allowed: "an http or https URL without user, password, query and fragment, like https://erp.example.com/api",
+		parse:   func(text string) (string, bool) { return text, true },
+		format:  hidePassword,
+		encode:  func(text string) any { return hidePassword(text) },
+		within: func(text string) bool {
+			u, err := url.Parse(text)
+			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.ContainsAny(text, "?#") &&
+				len(text) <= maxURL && utf8.ValidString(text)
+		},
+		secret: userinfo.MatchString,
+		shown:  hidePassword,
+	}
+}
+
+var userinfo = regexp.MustCompile(`//[^/?#]*@`)
+
+func hidePassword(text string) string { return userinfo.ReplaceAllString(text, "//****@") }
+
+var schedule = kind[string]{
+	typ: Cron, forms: formText,
+	allowed: "five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *",
+	parse: func(text string) (string, bool) {
+		_, err := ParseSchedule(text)
+		return strings.Join(strings.Fields(text), " "), err == nil
+	},
+	format: func(text string) string { return text },
+	encode: func(text string) any { return text },
+	within: func(text string) bool { _, err := ParseSchedule(text); return err == nil },
+}
+
+var statuses = kind[[]int]{
+	typ: Statuses, allowed: "HTTP statuses from 300 to 499, like 409,423; in JSON a list", forms: formList,
+	parse:  parseStatuses,
+	format: formatStatuses,
+	encode: func(codes []int) any { return append([]int{}, codes...) }, // never null: null is the environment's value
+	within: func(codes []int) bool {
+		return !slices.ContainsFunc(codes, func(code int) bool { return code < 300 || code > 499 })
+	},
+}
+
+func parseStatuses(list string) (codes []int, ok bool) {
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		code, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, false
+		}
+		codes = append(codes, code)
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes), true
+}
+
+func formatStatuses(codes []int) string {
+	parts := make([]string, len(codes))
+	for i, code := range codes {
+		parts[i] = strconv.Itoa(code)
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,160 @@
+package setting
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	poll     = 500 * time.Millisecond // finds a change whose notification was lost, in half of what is promised
+	readWait = 3 * time.Second        // a Postgres that has not answered by then is away
+)
+
+// Watcher is the Reader of a running process. It is told of changes and polls besides; while Postgres is away, what it
+// knows stays in force. Load it, then Run it.
+type Watcher struct {
+	pool  *pgxpool.Pool
+	store *Store
+	log   *slog.Logger
+	poll  time.Duration
+
+	current atomic.Pointer[Settings]
+	rows    []Row // in force; Load's, then Run's alone
+}
+
+// NewWatcher makes a Watcher; until Load its settings are the environment's.
+func NewWatcher(store *Store, log *slog.Logger) *Watcher {
+	w := &Watcher{pool: store.pool, store: store, log: log.With("service", "settings"), poll: poll}
+	w.current.Store(&store.environment)
+	return w
+}
+
+// Current returns the settings in force.
+func (w *Watcher) Current() Settings { return *w.current.Load() }
+
+// Load reads the settings for the first time: a process must not work on others than those in force.
+func (w *Watcher) Load(ctx context.Context) error {
+	v, err := w.store.View(ctx)
+	if err != nil {
+		return err
+	}
+	w.apply(v.Rows)
+	return nil
+}
+
+// Name is the loop's name.
+func (w *Watcher) Name() string { return "settings" }
+
+// Run follows the changes until ctx ends.
+func (w *Watcher) Run(ctx context.Context) error {
+	away := false
+	for ctx.Err() == nil {
+		err := w.follow(ctx, func() {
+			if away {
+				w.log.Info("settings are read again")
+			}
+			away = false
+		})
+		if ctx.Err() == nil && !away {
+			w.log.Warn("settings cannot be read; those last known stay in force until Postgres answers", "error", err)
+			away = true
+		}
+		pause(ctx, w.poll)
+	}
+	return nil
+}
+
+// follow keeps one connection of the pool, so that no load on the pool delays a change.
+func (w *Watcher) follow(ctx context.Context, answered func()) error {
+	dial, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	conn, err := w.pool.Acquire(dial)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Conn().Close(closing) // it listens: nobody else is to have it
+		conn.Release()
+	}()
+	if _, err := conn.Exec(dial, "LISTEN "+Channel); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	for {
+		if err := w.readOnce(ctx, conn.Conn()); err != nil {
+			return err
+		}
+		answered()
+		if err := w.wait(ctx, conn.Conn()); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when a notification came, or when it is time to poll.
+func (w *Watcher) wait(ctx context.Context, conn *pgx.Conn) error {
+	quiet, cancel := context.WithTimeout(ctx, w.poll)
+	defer cancel()
+	if _, err := conn.WaitForNotification(quiet); err != nil && (quiet.Err() == nil || ctx.Err() != nil) {
+		return fmt.Errorf("waiting for a change: %w", err)
+	}
+	return nil
+}
+
+// readOnce reads the whole table, at most a row for each setting: that costs what a version would, and misses nothing.
+func (w *Watcher) readOnce(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	rows, err := conn.Query(ctx, "SELECT name, value, version, changed_by, changed_at FROM setting ORDER BY name")
+	if err != nil {
+		return fmt.Errorf("reading: %w", err)
+	}
+	read, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Row])
+	if err != nil {
+		return fmt.Errorf("reading: %w", err)
+	}
+	w.apply(read)
+	return nil
+}
+
+// apply puts the rows in force, unless they are; so what is wrong with them is logged once.
+func (w *Watcher) apply(rows []Row) {
+	if slices.EqualFunc(rows, w.rows, sameValue) {
+		return
+	}
+	w.rows = rows
+	before := w.Current()
+	after, unused := Resolve(w.store.environment, rows)
+	w.current.Store(&after)
+	w.log.Debug("settings read", "changed", len(rows), "unused", len(unused))
+	for _, p := range unused {
+		w.log.Error("a stored setting is not used; set it again, or unset it", "setting", p.Name, "error", p)
+	}
+	if names := Unknown(rows); len(names) > 0 {
+		w.log.Warn("settings of another version of the program are passed over", "settings", names)
+	}
+	for _, f := range fields {
+		if from, to := f.Text(before), f.Text(after); from != to {
+			w.log.Info("setting in force", "setting", f.Name, "value", to, "before", from)
+		}
+	}
+}
+
+func sameValue(a, b Row) bool { return a.Name == b.Name && string(a.Value) == string(b.Value) }
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
