@@ -167,6 +167,7 @@ type crashCase struct {
 	p      *product
 	binary string
 	erp    *mockerp.ERP
+	with   []string // environment of the next process, beside what all have
 }
 
 func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase {
@@ -204,6 +205,7 @@ func (c *crashCase) run(crashAt string, services ...string) *process {
 		"ERP_BASE_URL="+cfg.Settings.ErpBaseURL, "ERP_API_KEY="+cfg.ErpAPIKey.Reveal(), "ERP_HMAC_SECRET="+cfg.ErpHMAC.Reveal(),
 		"RETRY_BASE_DELAY=100ms", "ERPCONNECTOR_CRASH_AT="+crashAt,
 	)
+	cmd.Env = append(cmd.Env, c.with...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return launch(t, cmd)
 }
