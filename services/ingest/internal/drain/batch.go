@@ -156,5 +156,5 @@ func (b *batch) count(log *slog.Logger) {
 		first = b.refused[0]
 	}
 	log.Error("events quarantined: see erpconnector quarantine list", "events", quarantined, "first_source", first.Source,
-		"first_event_id", first.EventID, "first_code", first.Code, "first_pointer", first.Pointer())
+		"first_event_id", accept.Loggable(first.EventID), "first_code", first.Code, "first_pointer", first.Pointer())
 }

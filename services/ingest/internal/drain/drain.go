@@ -149,6 +149,11 @@ func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error
 		d.log.Warn("rows of the commerce outbox were found behind the reading mark; they are taken now: were they restored, or given ids by hand?",
 			"rows", len(overlooked), "first_id", slices.Min(overlooked))
 	}
+	if released, err := accept.ReleaseKnown(ctx, d.pool); err != nil {
+		return began, err
+	} else if len(released) > 0 {
+		d.log.Info("invoices released from the quarantine: their orders are there", "orders", len(released))
+	}
 	outboxRows.Set(float64(waiting))
 	outboxAge.Set(0)
 	if oldest != nil {
@@ -220,6 +225,7 @@ func (d *Drainer) acceptBatch(ctx context.Context, rows []row) (held []int64, er
 	crash.Point("drain.after_commit")
 	outbox.Wake(ctx, d.pool)
 	b.count(d.log)
+	d.accepter.Log(ctx, b.results)
 	return b.held(), nil
 }
 
