@@ -25,6 +25,7 @@ func Platform(cfg platform.Config, log *slog.Logger) fx.Option {
 			fx.Annotate(platform.NewServer, fx.ParamTags(``, `group:"routes"`, `group:"probes"`)),
 			AsProbe(postgresProbe),
 		),
+		fx.Invoke(platform.FollowDebug),
 		Loops,
 		fx.Invoke(func(lc fx.Lifecycle, s *platform.Server) { lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop}) }),
 	)

@@ -200,7 +200,7 @@ func (d *Drainer) accept(ctx context.Context, rows []row) (held []int64, err err
 		return held, err
 	}
 	if len(rows) == 1 {
-		d.log.Error("event set aside: the database refuses it; erpconnector quarantine list", "error", err)
+		d.log.Error("event set aside: the database refuses it; erpconnector quarantine list", postgres.LogFields(err)...)
 		return nil, d.setAside(ctx, rows[0], err)
 	}
 	first, err := d.accept(ctx, rows[:len(rows)/2])

@@ -1,0 +1,42 @@
+package platform
+
+import (
+	"io"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// NewLog writes JSON lines of the level and above; of debug and above while the debug setting is on, once FollowDebug
+// has told where to look. docs/logs.md lists the lines.
+func NewLog(w io.Writer, level slog.Level) *slog.Logger {
+	l := &logLevel{least: level}
+	return slog.New(&logHandler{Handler: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}), level: l})
+}
+
+// FollowDebug lets a log of NewLog, and all that were made of it, obey the debug setting; it does nothing to others.
+func FollowDebug(log *slog.Logger, settings setting.Reader) {
+	if h, ok := log.Handler().(*logHandler); ok {
+		h.level.settings.Store(&settings)
+	}
+}
+
+// logHandler remembers the level of the log it is the root of.
+type logHandler struct {
+	slog.Handler
+	level *logLevel
+}
+
+type logLevel struct {
+	least    slog.Level
+	settings atomic.Pointer[setting.Reader]
+}
+
+// Level is asked for each line.
+func (l *logLevel) Level() slog.Level {
+	if s := l.settings.Load(); s != nil && (*s).Current().Debug {
+		return min(l.least, slog.LevelDebug)
+	}
+	return l.least
+}
