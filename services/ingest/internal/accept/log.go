@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
@@ -39,6 +40,14 @@ func (r Result) logFields() []any {
 		fields = append(fields, "sync_id", *r.SyncID)
 	}
 	return fields
+}
+
+// LoggableSource is the source for the log, empty when it is none that a shop may have: then it may be anything.
+func LoggableSource(source string) string {
+	if domain.ValidateSource(source) != nil {
+		return ""
+	}
+	return source
 }
 
 // Loggable is the event id for the log, empty when it is none that an event may have.
