@@ -105,6 +105,7 @@ func startObserved(t *testing.T, out *lockedText) *observed {
 	cfg.APIToken, cfg.ErpAPIKey, cfg.ErpHMAC = "planted-token", "planted-key", "planted-secret"
 	cfg.Settings.ErpBaseURL, cfg.Settings.Debug = talkativeERP(t), true
 	p := startLogging(t, cfg, platform.NewLog(out, slog.LevelInfo))
+	p.token = cfg.APIToken.Reveal()
 	conn, err := pgx.Connect(t.Context(), cfg.DatabaseURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })
