@@ -97,6 +97,7 @@ func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Ask, sta
 	case !known:
 		answerCallback(w, orders.Answer{Action: domain.RefuseNone, Gate: domain.Gate{Ref: a.Ref}})
 	default:
+		h.log.Info("webhook recorded: its status changes nothing", "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source)
 		problem.JSON(w, http.StatusOK, callbackAnswer{
 			Success: true, Message: fmt.Sprintf("Webhook recorded; the status %q changes nothing: accepted and rejected do", status),
 		})

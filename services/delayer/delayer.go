@@ -111,7 +111,7 @@ func (d *Delayer) fence(ctx context.Context) error {
 		open, cancel := context.WithTimeout(ctx, commitWithin)
 		err := d.producer.Open(open)
 		cancel()
-		d.report(err)
+		d.report(ctx, err)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (d *Delayer) runOnce(ctx context.Context) error {
 	defer d.mu.Unlock()
 	d.receive(fetches)
 	err = errors.Join(ignoreDeadline(err), d.hop(ctx))
-	d.report(err)
+	d.report(ctx, err)
 	d.failed = err != nil
 	return nil
 }
@@ -176,6 +176,7 @@ func (d *Delayer) hop(ctx context.Context) error {
 	if err := d.commit(ctx, batch); err != nil {
 		return err
 	}
+	d.log.Debug("retries hopped", "records", len(batch.Records))
 	d.measure(batch.Records)
 	for r, n := range moved {
 		r.records = r.records[n:]
@@ -234,7 +235,7 @@ func (d *Delayer) onward(r *kgo.Record, now time.Time) *kgo.Record {
 	due, err := due(r)
 	if err != nil {
 		d.log.Error("retry without a due time; it goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
-			"offset", r.Offset, "error", err)
+			"offset", r.Offset)
 		return deadletter.Record(d.cfg, r, err.Error())
 	}
 	return &kgo.Record{Topic: d.cfg.Topic(event.RungFor(due, now)), Key: r.Key, Value: r.Value, Headers: r.Headers}
@@ -302,8 +303,11 @@ func (d *Delayer) dropAll() {
 	d.parked = map[partition]*rung{}
 }
 
-func (d *Delayer) report(err error) {
+// report tells the log when retries stand still and when they go on; an end that was asked for is neither.
+func (d *Delayer) report(ctx context.Context, err error) {
 	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return
 	case err != nil && !d.down:
 		d.log.Warn("retries cannot hop; trying until Kafka answers", "error", err)
 	case err == nil && d.down:

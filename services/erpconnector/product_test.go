@@ -33,10 +33,11 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 // product is the whole of it: every service on a real Postgres and a broker, reached by HTTP alone.
 type product struct {
-	t    *testing.T
-	cfg  platform.Config
-	base string
-	at   map[string]string // base URL by service, when each is a process of its own
+	t     *testing.T
+	cfg   platform.Config
+	base  string
+	token string            // empty: token
+	at    map[string]string // base URL by service, when each is a process of its own
 }
 
 // url is where a path is served.
@@ -86,7 +87,12 @@ func start(t *testing.T, cfg platform.Config) *product {
 	t.Helper()
 	var level slog.Level
 	require.NoError(t, level.UnmarshalText([]byte(cmp.Or(cfg.LogLevel, "info"))))
-	options := []fx.Option{platformfx.Platform(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level}))), fx.NopLogger}
+	return startLogging(t, cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})))
+}
+
+func startLogging(t *testing.T, cfg platform.Config, log *slog.Logger) *product {
+	t.Helper()
+	options := []fx.Option{platformfx.Platform(cfg, log), fx.NopLogger}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		options = append(options, services[name])
 	}
@@ -105,7 +111,7 @@ func (p *product) do(method, path string, body any) (int, map[string]any) {
 	}
 	req, err := http.NewRequestWithContext(p.t.Context(), method, p.url(path), bytes.NewReader(encoded))
 	require.NoError(p.t, err)
-	req.Header.Set("Authorization", "Bearer token")
+	req.Header.Set("Authorization", "Bearer "+cmp.Or(p.token, "token"))
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(p.t, err)

@@ -137,6 +137,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 	for _, r := range results {
 		events.WithLabelValues(string(r.Result)).Inc()
 	}
+	h.accepter.LogRefused(r.Context(), results)
 	return results, true
 }
 

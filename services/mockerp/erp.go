@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -24,8 +25,10 @@ import (
 
 // Options are what the ERP knows of its callers.
 type Options struct {
-	APIKey string // empty: not checked
-	Secret string // empty: not checked
+	APIKey string           // empty: not checked
+	Secret string           // empty: not checked
+	Log    *slog.Logger     // nil: none
+	Now    func() time.Time // nil: time.Now
 }
 
 // Fault is what goes wrong with a call. The zero value is none.
@@ -99,6 +102,12 @@ type booking struct {
 
 // New makes an ERP with an empty book.
 func New(opts Options) *ERP {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	return &ERP{opts: opts, book: map[string]booking{}, orders: map[string]int{}}
 }
 
@@ -307,6 +316,7 @@ func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
 }
 
 func (e *ERP) note(c Call, status int, refused bool) {
+	e.opts.Log.Debug("mock erp called", "order_increment_id", c.Order, "idempotency_key", c.Key, "bytes", len(c.Body), "http_status", status)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c.Status = status

@@ -3,6 +3,7 @@ package mockerp
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"go.uber.org/fx"
@@ -14,8 +15,8 @@ import (
 // Module serves a mock ERP beside the other routes. It is for demonstration: nothing protects its faults and book.
 var Module = fx.Module("mockerp", fx.Provide(platformfx.AsRoutes(newRoutes)))
 
-func newRoutes(cfg platform.Config) []platform.Route {
-	return Routes(New(Options{APIKey: cfg.ErpAPIKey.Reveal(), Secret: cfg.ErpHMAC.Reveal()}))
+func newRoutes(cfg platform.Config, log *slog.Logger) []platform.Route {
+	return Routes(New(Options{APIKey: cfg.ErpAPIKey.Reveal(), Secret: cfg.ErpHMAC.Reveal(), Log: log.With("service", "mockerp")}))
 }
 
 // Routes are the ERP's own paths, as in the module, and those that show and steer it, below /mockerp.
@@ -25,6 +26,7 @@ func Routes(e *ERP) []platform.Route {
 	}
 	return []platform.Route{
 		public(http.MethodPost, platform.BasePath+"/orders/sync", e.ServeHTTP),
+		public(http.MethodPost, platform.BasePath+"/mock-update-stock", e.updateStock),
 		public(http.MethodGet, platform.BasePath+"/health", func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, http.StatusOK, map[string]string{"status": "ok"})
 		}),

@@ -233,6 +233,7 @@ func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions
 		return err
 	}
 	maps.Copy(positions, b.after)
+	p.log.Debug("facts applied", "records", len(entries), "refused", len(entries)-len(b.facts))
 	return nil
 }
 
@@ -243,7 +244,7 @@ func (p *Projector) keepRefused(ctx context.Context, client *kgo.Client, entries
 	for _, e := range entries {
 		if e.refused != nil && !e.kept {
 			p.log.Error("record cannot be applied; it goes to the dead letters", "topic", e.record.Topic, "partition", e.record.Partition,
-				"offset", e.record.Offset, "error", e.refused)
+				"offset", e.record.Offset)
 			letters, now = append(letters, deadletter.Record(p.cfg, e.record, e.refused.Error())), append(now, e)
 		}
 	}

@@ -124,6 +124,7 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row) error {
 	crash.Point("relay.committed")
 	batches.Observe(time.Since(began).Seconds())
 	relayed.Add(float64(len(rows)))
+	s.p.Log.Debug("rows relayed", "rows", len(rows), "last_id", rows[len(rows)-1].ID, "took_ms", time.Since(began).Milliseconds())
 	return nil
 }
 

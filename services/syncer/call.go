@@ -93,18 +93,22 @@ func (s *Syncer) callERP(ctx context.Context, w *work, payload []byte) bool {
 	if !s.awaitOwnership(ctx, w.part.assignment) || !s.settings.Current().Enabled {
 		return false
 	}
+	s.logCall(ctx, w, payload)
 	callsInFlight.Inc()
 	began := time.Now()
 	reply := s.erp.Send(ctx, erphttp.Request{
 		Payload: payload, IdempotencyKey: w.value.Sync.IdempotencyKey, MessageID: w.value.Sync.IdempotencyKey, At: s.now(),
 	})
+	took := time.Since(began)
 	callsInFlight.Dec()
 	crash.Point("syncer.called")
 	if reply.Cancelled {
 		return false
 	}
 	w.finish(reply, s.settings.Current().RetryPolicy(), s.now(), rand.Float64()) //nolint:gosec // jitter needs no secrecy
-	callSeconds.WithLabelValues(w.decision.name()).Observe(time.Since(began).Seconds())
+	w.decision.took = took
+	callSeconds.WithLabelValues(w.decision.name()).Observe(took.Seconds())
+	s.logAnswer(ctx, w, reply)
 	return true
 }
 

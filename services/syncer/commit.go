@@ -186,7 +186,7 @@ func (s *Syncer) confirm(batch []*work) {
 	for _, w := range batch {
 		endings = append(endings, w.endings...)
 		handled.WithLabelValues(outcomeOf(w)).Inc()
-		s.log.Info("order handled", w.logFields()...)
+		s.logHandled(w)
 		s.end(w)
 	}
 	s.hints.put(endings)

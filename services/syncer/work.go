@@ -32,6 +32,7 @@ type work struct {
 type outcome struct {
 	domain.Decision
 	at       time.Time
+	took     time.Duration
 	error    string
 	answered bool // with success: the current key is used up
 	response *event.Response
@@ -127,22 +128,11 @@ func text(s string) *string {
 	return &s
 }
 
-// dead replaces the outcome by a dead letter: no retry mends what is wrong with the record.
+// dead replaces the outcome by a dead letter: no retry mends what is wrong with the record. The letter says what that
+// is; the log does not, as the words may quote the record.
 func (s *Syncer) dead(w *work, err error) {
 	w.decision, w.records, w.endings = nil, nil, nil
 	w.letter = deadletter.Record(s.cfg, w.record, err.Error())
 	s.log.Error("record cannot be handled; it goes to the dead letters", "topic", w.record.Topic,
-		"partition", w.record.Partition, "offset", w.record.Offset, "error", err)
-}
-
-func (w *work) logFields() []any {
-	s := w.value.Sync
-	fields := []any{
-		"order_increment_id", s.OrderIncrementID, "source", s.Source, "sync_id", s.SyncID, "generation", s.Generation,
-		"topic", w.part.topic, "partition", w.part.id, "offset", w.record.Offset,
-	}
-	if o := w.decision; o != nil {
-		fields = append(fields, "attempt", o.After.Attempts, "status", o.After.Status, "error_code", o.After.ErrorCode)
-	}
-	return fields
+		"partition", w.record.Partition, "offset", w.record.Offset)
 }

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -31,7 +33,7 @@ const probeWithin = 3 * time.Second
 func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Server {
 	router := mux.NewRouter().UseEncodedPath()
 	for _, r := range routes {
-		router.Handle(r.Path, authorize(cfg.APIToken, r)).Methods(r.Method)
+		router.Handle(r.Path, named(r.Path, authorize(cfg.APIToken, r))).Methods(r.Method)
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		problem.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -47,7 +49,7 @@ func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Se
 	return &Server{
 		addr: cfg.HTTPAddr, log: log,
 		http: &http.Server{
-			Handler: recovered(router, log), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+			Handler: told(recovered(router, log), log), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 			IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
@@ -115,10 +117,19 @@ func recovered(next http.Handler, log *slog.Logger) http.Handler {
 				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(v)
 				}
-				log.Error("request handler panicked", "path", r.URL.Path, "panic", fmt.Sprint(v))
+				log.Error("request handler panicked", "method", r.Method, "route", routeOf(r), "panic", panicText(v), "stack", string(debug.Stack()))
 				problem.Write(w, problem.Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the request could not be handled; the log says why"})
 			}
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// panicText is what can be said of a panic's value without what it may quote: the runtime's own errors, and the type of
+// all others. The stack says where.
+func panicText(v any) string {
+	if err, ok := v.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", v)
 }

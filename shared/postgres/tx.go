@@ -34,6 +34,15 @@ func IsAboutData(err error) bool {
 	return errors.As(err, &pgErr) && slices.Contains([]string{"22", "23", "54"}, pgErr.Code[:2])
 }
 
+// LogFields are the code and the constraint of Postgres' error, for the log: its words may quote what it refuses.
+func LogFields(err error) []any {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return nil
+	}
+	return []any{"sqlstate", pgErr.Code, "table", pgErr.TableName, "constraint", pgErr.ConstraintName}
+}
+
 // Execer is a pool or a transaction that a statement runs on.
 type Execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)

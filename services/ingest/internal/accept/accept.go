@@ -52,6 +52,7 @@ type Result struct {
 	Warnings         []string      `json:"warnings,omitempty"`
 	Errors           []Problem     `json:"errors,omitempty"`
 	UnknownOrder     string        `json:"-"` // the key of the order that an invoice names and nobody has published yet
+	Released         int           `json:"-"` // invoices that waited in the quarantine for this order and go back to the outbox
 }
 
 // Accepter accepts events into one database.
@@ -64,7 +65,7 @@ type Accepter struct {
 
 // New makes an Accepter.
 func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepter {
-	return &Accepter{pool: pool, settings: settings, log: log, now: time.Now}
+	return &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now}
 }
 
 // within bounds one transaction: a caller hears of a database that does not answer before its own patience ends.
@@ -85,17 +86,34 @@ func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, err
 	}
 	crash.Point("accept.after_commit")
 	outbox.Wake(ctx, a.pool)
+	a.Log(ctx, results)
 	return results, nil
 }
 
-// AcceptIn is Accept in the caller's transaction, which may be tried again. Once it has committed, outbox.Wake is the
-// caller's to call.
+// AcceptIn is Accept in the caller's transaction, which may be tried again; and where Accept refuses an invoice that
+// stands before its order, AcceptIn takes it after the order, as what is refused here waits for orders to come. Once the
+// transaction has committed, outbox.Wake and Log are the caller's to call.
 func (a *Accepter) AcceptIn(ctx context.Context, tx pgx.Tx, events []Incoming) ([]Result, error) {
 	results, batch := a.check(events)
-	if err := a.take(ctx, tx, batch); err != nil {
+	err := a.take(ctx, tx, batch)
+	if err == nil {
+		err = a.take(ctx, tx, early(batch))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
 	}
 	return results, nil
+}
+
+// early are the invoices of a batch that were refused for want of an order that came after them.
+func early(batch []*item) []*item {
+	came := map[string]bool{}
+	for _, it := range batch {
+		if it.order != nil && it.result.Result == Accepted {
+			came[it.ref.Key()] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(batch), func(it *item) bool { return !came[it.result.UnknownOrder] })
 }
 
 // check is the results of those that cannot be accepted, and the items of the others, whose results are to come.
@@ -316,73 +334,4 @@ func (t *transaction) answer(it *item, v Verdict) {
 	if it.ref.Source != domain.DefaultSource {
 		it.result.Source = it.ref.Source
 	}
-}
-
-// store writes what decide came to.
-func (t *transaction) store(ctx context.Context, accepted []*item) error {
-	if len(accepted) == 0 {
-		return nil
-	}
-	if err := t.storeEvents(ctx, accepted); err != nil {
-		return err
-	}
-	if err := t.storeSnapshots(ctx); err != nil {
-		return err
-	}
-	var gates []domain.Gate
-	for _, key := range slices.Sorted(maps.Keys(t.changed)) {
-		gates = append(gates, t.gates[key])
-	}
-	if err := gate.Save(ctx, t.tx, gates); err != nil {
-		return err
-	}
-	return outbox.Publish(ctx, t.tx, t.records)
-}
-
-func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
-	accepted = slices.Clone(accepted) // in the order of the key, so that two batches with the same events do not deadlock
-	slices.SortFunc(accepted, func(a, b *item) int {
-		return bytes.Compare([]byte(a.event.Source+"\x00"+a.event.EventID), []byte(b.event.Source+"\x00"+b.event.EventID))
-	})
-	var sources, ids, keys []string
-	var digests [][]byte
-	for _, it := range accepted {
-		sources, ids, keys = append(sources, it.event.Source), append(ids, it.event.EventID), append(keys, it.ref.Key())
-		digests = append(digests, it.digest[:])
-	}
-	// Two orders may come with one event id at the same time, under different gates: the later one finds the id taken
-	// and the transaction is tried again, to find a duplicate.
-	_, err := t.tx.Exec(ctx, `
-		INSERT INTO accepted_event (source, event_id, order_key, digest, accepted_at)
-		SELECT s, i, k, d, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS n (s, i, k, d)`,
-		sources, ids, keys, digests, t.now)
-	if err != nil {
-		return fmt.Errorf("noting %d events: %w", len(accepted), err)
-	}
-	return nil
-}
-
-func (t *transaction) storeSnapshots(ctx context.Context) error {
-	var keys, sources, ids, orders []string
-	var orderIDs []*int64
-	for _, key := range slices.Sorted(maps.Keys(t.snapshots)) {
-		if s := t.snapshots[key]; s.changed {
-			ref := t.gates[key].Ref
-			keys, sources, ids = append(keys, key), append(sources, ref.Source), append(ids, ref.IncrementID)
-			orders, orderIDs = append(orders, string(s.order)), append(orderIDs, s.orderID)
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	_, err := t.tx.Exec(ctx, `
-		INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at)
-		SELECT k, s, i, o, j::json, $6, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS n (k, s, i, o, j)
-		ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at,
-			order_id = coalesce(excluded.order_id, sales_order.order_id)`,
-		keys, sources, ids, orderIDs, orders, t.now)
-	if err != nil {
-		return fmt.Errorf("storing %d snapshots: %w", len(keys), err)
-	}
-	return nil
 }

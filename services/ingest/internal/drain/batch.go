@@ -155,6 +155,6 @@ func (b *batch) count(log *slog.Logger) {
 	if len(b.refused) > 0 {
 		first = b.refused[0]
 	}
-	log.Error("events quarantined: see erpconnector quarantine list", "events", quarantined, "first_source", first.Source,
-		"first_event_id", first.EventID, "first_code", first.Code, "first_pointer", first.Pointer())
+	log.Error("events quarantined: see erpconnector quarantine list", "events", quarantined, "first_source", accept.LoggableSource(first.Source),
+		"first_event_id", accept.Loggable(first.EventID), "first_code", first.Code, "first_pointer", first.Pointer())
 }

@@ -149,6 +149,7 @@ func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error
 		d.log.Warn("rows of the commerce outbox were found behind the reading mark; they are taken now: were they restored, or given ids by hand?",
 			"rows", len(overlooked), "first_id", slices.Min(overlooked))
 	}
+	d.release(ctx)
 	outboxRows.Set(float64(waiting))
 	outboxAge.Set(0)
 	if oldest != nil {
@@ -158,6 +159,18 @@ func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error
 		quarantineRows.Set(float64(count))
 	}
 	return time.Now().Add(max(sweepEvery, sweepShare*time.Since(began))), nil
+}
+
+// release looks for waiting invoices whose order is there; what keeps it from that keeps no event in the outbox.
+func (d *Drainer) release(ctx context.Context) {
+	released, err := accept.ReleaseKnown(ctx, d.pool)
+	switch {
+	case err != nil && ctx.Err() != nil:
+	case err != nil:
+		d.log.Warn("invoices are not released from the quarantine; trying on", "error", err)
+	case len(released) > 0:
+		d.log.Info("invoices released from the quarantine: their orders are there", "orders", len(released))
+	}
 }
 
 // acceptAll accepts the rows in batches; those that somebody else holds go back to the feed.
@@ -195,7 +208,7 @@ func (d *Drainer) accept(ctx context.Context, rows []row) (held []int64, err err
 		return held, err
 	}
 	if len(rows) == 1 {
-		d.log.Error("event set aside: the database refuses it; erpconnector quarantine list", "error", err)
+		d.log.Error("event set aside: the database refuses it; erpconnector quarantine list", postgres.LogFields(err)...)
 		return nil, d.setAside(ctx, rows[0], err)
 	}
 	first, err := d.accept(ctx, rows[:len(rows)/2])
@@ -220,6 +233,7 @@ func (d *Drainer) acceptBatch(ctx context.Context, rows []row) (held []int64, er
 	crash.Point("drain.after_commit")
 	outbox.Wake(ctx, d.pool)
 	b.count(d.log)
+	d.accepter.Log(ctx, b.results)
 	return b.held(), nil
 }
 

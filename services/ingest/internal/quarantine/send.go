@@ -68,6 +68,7 @@ func SendCorrected(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Acc
 		return Sent{}, fmt.Errorf("sending a correction of entry %d: %w", id, err)
 	}
 	outbox.Wake(ctx, pool)
+	accepter.Log(ctx, []accept.Result{sent.Result})
 	return sent, nil
 }
 
@@ -80,6 +81,9 @@ func send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id
 	switch {
 	case err == nil:
 		outbox.Wake(ctx, pool)
+		for _, s := range sent {
+			accepter.Log(ctx, []accept.Result{s.Result})
+		}
 		return sent, nil
 	case !postgres.IsAboutData(err):
 		return nil, fmt.Errorf("sending %d quarantined events: %w", len(ids), err)

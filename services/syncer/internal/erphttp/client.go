@@ -86,7 +86,7 @@ func (c *Client) Send(ctx context.Context, r Request) Reply {
 	if s.ErpBaseURL == "" {
 		return failure(domain.ErrorNetwork, "ERP_BASE_URL is not set: no call was made")
 	}
-	target := strings.TrimRight(s.ErpBaseURL, "/") + "/orders/sync"
+	target := syncURL(s)
 	call, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
 	req, err := c.request(call, target, r)
@@ -108,6 +108,11 @@ func (c *Client) Send(ctx context.Context, r Request) Reply {
 		Truncated: truncated,
 	}
 }
+
+func syncURL(s setting.Settings) string { return strings.TrimRight(s.ErpBaseURL, "/") + "/orders/sync" }
+
+// Target is what Send calls under the settings, without user, password and query: for the log.
+func Target(s setting.Settings) string { return redact(syncURL(s)) }
 
 func (c *Client) request(ctx context.Context, target string, r Request) (*http.Request, error) {
 	// An opaque reader leaves GetBody nil. With it, and with an idempotency header, net/http would send the request a

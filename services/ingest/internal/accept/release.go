@@ -1,0 +1,67 @@
+package accept
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// An invoice of an order that nobody has published waits in the quarantine. Who puts it there holds the order's gate and
+// has seen no snapshot; who stores the snapshot holds the gate too, and looks into the quarantine afterwards. So whichever
+// commits first, the invoice does not stay: it goes back to the commerce outbox, for the drainer to take it as any event.
+// An entry that an operator is sending is passed over, as waiting for him under the gate's lock could be a deadlock: his
+// transaction takes the gate next and finds the order. The outbox has no place for the tries: they are counted anew.
+const release = `
+gone AS (DELETE FROM commerce_quarantine q USING waiting w WHERE q.id = w.id RETURNING q.*),
+again AS (INSERT INTO commerce_outbox (source, traceparent, payload, created_at)
+    SELECT source, traceparent, payload, published_at FROM gone ORDER BY id)
+SELECT order_key, count(*) FROM gone GROUP BY order_key`
+
+// storeAndRelease costs orders that nothing waits for one look into an index, and no statement of its own.
+const storeAndRelease = `
+WITH stored AS (INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at)
+    SELECT k, s, i, o, j::json, $6, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS n (k, s, i, o, j)
+    ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at,
+        order_id = coalesce(excluded.order_id, sales_order.order_id)),
+waiting AS (SELECT id FROM commerce_quarantine WHERE order_key = ANY($1) FOR UPDATE SKIP LOCKED),` + release
+
+const releaseKnown = `
+WITH waiting AS (SELECT q.id FROM commerce_quarantine q
+    WHERE q.order_key IS NOT NULL AND EXISTS (SELECT FROM sales_order s WHERE s.order_key = q.order_key) FOR UPDATE SKIP LOCKED),` + release
+
+// ReleaseKnown lets go the waiting invoices whose order is there. That is for those that were passed over, or have waited
+// since before invoices were let go; for others Accept has done it. It gives their number by order.
+func ReleaseKnown(ctx context.Context, pool *pgxpool.Pool) (map[string]int, error) {
+	rows, err := pool.Query(ctx, releaseKnown)
+	if err != nil {
+		return nil, fmt.Errorf("releasing invoices from the quarantine: %w", err)
+	}
+	released, err := countByOrder(rows)
+	if err != nil {
+		return nil, fmt.Errorf("releasing invoices from the quarantine: %w", err)
+	}
+	return released, nil
+}
+
+func countByOrder(rows pgx.Rows) (map[string]int, error) {
+	counts := map[string]int{}
+	var key string
+	var n int
+	_, err := pgx.ForEachRow(rows, []any{&key, &n}, func() error {
+		counts[key] = n
+		return nil
+	})
+	return counts, err
+}
+
+// tell notes at one event of each order what its coming has released.
+func (t *transaction) tell(accepted []*item, released map[string]int) {
+	for _, it := range accepted {
+		if key := it.ref.Key(); it.order != nil && released[key] > 0 {
+			it.result.Released = released[key]
+			delete(released, key)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package accept
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+)
+
+// store writes what decide came to.
+func (t *transaction) store(ctx context.Context, accepted []*item) error {
+	if len(accepted) == 0 {
+		return nil
+	}
+	if err := t.storeEvents(ctx, accepted); err != nil {
+		return err
+	}
+	released, err := t.storeSnapshots(ctx)
+	if err != nil {
+		return err
+	}
+	t.tell(accepted, released)
+	var gates []domain.Gate
+	for _, key := range slices.Sorted(maps.Keys(t.changed)) {
+		gates = append(gates, t.gates[key])
+	}
+	if err := gate.Save(ctx, t.tx, gates); err != nil {
+		return err
+	}
+	return outbox.Publish(ctx, t.tx, t.records)
+}
+
+func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
+	accepted = slices.Clone(accepted) // in the order of the key, so that two batches with the same events do not deadlock
+	slices.SortFunc(accepted, func(a, b *item) int {
+		return bytes.Compare([]byte(a.event.Source+"\x00"+a.event.EventID), []byte(b.event.Source+"\x00"+b.event.EventID))
+	})
+	var sources, ids, keys []string
+	var digests [][]byte
+	for _, it := range accepted {
+		sources, ids, keys = append(sources, it.event.Source), append(ids, it.event.EventID), append(keys, it.ref.Key())
+		digests = append(digests, it.digest[:])
+	}
+	// Two orders may come with one event id at the same time, under different gates: the later one finds the id taken
+	// and the transaction is tried again, to find a duplicate.
+	_, err := t.tx.Exec(ctx, `
+		INSERT INTO accepted_event (source, event_id, order_key, digest, accepted_at)
+		SELECT s, i, k, d, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS n (s, i, k, d)`,
+		sources, ids, keys, digests, t.now)
+	if err != nil {
+		return fmt.Errorf("noting %d events: %w", len(accepted), err)
+	}
+	return nil
+}
+
+// storeSnapshots stores the snapshots that changed, and lets go the invoices that wait for these orders. It gives their
+// number by order.
+func (t *transaction) storeSnapshots(ctx context.Context) (released map[string]int, err error) {
+	var keys, sources, ids, orders []string
+	var orderIDs []*int64
+	for _, key := range slices.Sorted(maps.Keys(t.snapshots)) {
+		if s := t.snapshots[key]; s.changed {
+			ref := t.gates[key].Ref
+			keys, sources, ids = append(keys, key), append(sources, ref.Source), append(ids, ref.IncrementID)
+			orders, orderIDs = append(orders, string(s.order)), append(orderIDs, s.orderID)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows, err := t.tx.Query(ctx, storeAndRelease, keys, sources, ids, orderIDs, orders, t.now)
+	if err == nil {
+		released, err = countByOrder(rows)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("storing %d snapshots: %w", len(keys), err)
+	}
+	return released, nil
+}

@@ -1,0 +1,57 @@
+package platform
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// told writes a debug line per answered request: the route's pattern in place of the path, and neither query, headers
+// nor bodies.
+func told(next http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, noted := time.Now(), &statusNoter{ResponseWriter: w, status: http.StatusOK}
+		r = r.WithContext(context.WithValue(r.Context(), routeKey{}, new(string)))
+		defer func() {
+			log.Debug("request answered", "method", r.Method, "route", routeOf(r), "bytes", max(r.ContentLength, 0),
+				"http_status", noted.status, "took_ms", time.Since(began).Milliseconds())
+		}()
+		next.ServeHTTP(noted, r)
+	})
+}
+
+type routeKey struct{}
+
+// named notes the pattern of the route that was taken.
+func named(pattern string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if route, ok := r.Context().Value(routeKey{}).(*string); ok {
+			*route = pattern
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// routeOf is the pattern of the route that was taken, empty when none was. What the log says of a request in place of its
+// path, which holds what the caller likes.
+func routeOf(r *http.Request) string {
+	if route, ok := r.Context().Value(routeKey{}).(*string); ok {
+		return *route
+	}
+	return ""
+}
+
+type statusNoter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader notes the status.
+func (n *statusNoter) WriteHeader(status int) {
+	n.status = status
+	n.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach what stands beneath.
+func (n *statusNoter) Unwrap() http.ResponseWriter { return n.ResponseWriter }
