@@ -94,9 +94,9 @@ func (s *shelf) released(t *testing.T) (ids []string) {
 	return ids
 }
 
-func (s *shelf) release(t *testing.T, by domain.HeldBy, limit int) int {
+func (s *shelf) release(t *testing.T, limit int) int {
 	t.Helper()
-	n, err := s.Release(t.Context(), Releasing{HeldBy: by, Limit: limit, Cause: "cron"})
+	n, err := s.Release(t.Context(), Releasing{HeldBy: domain.HeldByCron, Limit: limit, Cause: "cron"})
 	require.NoError(t, err)
 	return n
 }
@@ -107,13 +107,13 @@ func TestReleaseInOrderOfArrivalUpToItsLimit(t *testing.T) {
 	s.hold(t, domain.HeldByCron, "9", "3", "5")
 	s.hold(t, domain.HeldByDisabled, "1")
 	s.hold(t, domain.HeldByCron, "2")
-	require.Equal(t, 2, s.release(t, domain.HeldByCron, 2))
+	require.Equal(t, 2, s.release(t, 2))
 	require.Equal(t, []string{"9", "3"}, s.released(t))
 	counts, err := s.Held(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[domain.HeldBy]int{domain.HeldByCron: 2, domain.HeldByDisabled: 1}, counts)
-	require.Equal(t, 2, s.release(t, domain.HeldByCron, 100))
-	require.Zero(t, s.release(t, domain.HeldByCron, 100))
+	require.Equal(t, 2, s.release(t, 100))
+	require.Zero(t, s.release(t, 100))
 	require.Equal(t, []string{"9", "3", "5", "2"}, s.released(t))
 }
 
@@ -122,7 +122,7 @@ func TestReleaseWritesTheRequestOfTheGate(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.hold(t, domain.HeldByCron, "1")
-	require.Equal(t, 1, s.release(t, domain.HeldByCron, 1))
+	require.Equal(t, 1, s.release(t, 1))
 	got := s.written(t)[0]
 	gates, err := gate.NewStore(s.pool).Read(t.Context(), []string{"1"})
 	require.NoError(t, err)
@@ -174,9 +174,9 @@ func TestReleasePassesOverWhatSomebodyHasLocked(t *testing.T) {
 	require.NoError(t, err)
 	_, err = gate.LockKnown(t.Context(), tx, []string{"1"})
 	require.NoError(t, err)
-	require.Equal(t, 1, s.release(t, domain.HeldByCron, 1))
+	require.Equal(t, 1, s.release(t, 1))
 	require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context())))
-	require.Equal(t, 2, s.release(t, domain.HeldByCron, 2))
+	require.Equal(t, 2, s.release(t, 2))
 	require.Equal(t, []string{"2", "1", "3"}, s.released(t))
 }
 
@@ -186,10 +186,10 @@ func TestReleaseIsBoundedByBytes(t *testing.T) {
 	s := setup(t)
 	s.holdNamed(t, domain.HeldByCron, strings.Repeat("x", 3<<20), "1", "2", "3")
 	s.holdNamed(t, domain.HeldByCron, strings.Repeat("x", 9<<20), "4", "5")
-	require.Equal(t, 2, s.release(t, domain.HeldByCron, 100))
-	require.Equal(t, 1, s.release(t, domain.HeldByCron, 100))
-	require.Equal(t, 1, s.release(t, domain.HeldByCron, 100))
-	require.Equal(t, 1, s.release(t, domain.HeldByCron, 100))
+	require.Equal(t, 2, s.release(t, 100))
+	require.Equal(t, 1, s.release(t, 100))
+	require.Equal(t, 1, s.release(t, 100))
+	require.Equal(t, 1, s.release(t, 100))
 	require.Equal(t, []string{"1", "2", "3", "4", "5"}, s.released(t))
 }
 
@@ -241,7 +241,7 @@ func TestReholdKeepsTheOrderOfArrival(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, moved)
 	require.Empty(t, s.released(t))
-	require.Equal(t, 3, s.release(t, domain.HeldByCron, 100))
+	require.Equal(t, 3, s.release(t, 100))
 	require.Equal(t, []string{"8", "7", "6"}, s.released(t))
 	require.True(t, slices.IsSortedFunc(s.written(t), func(a, b event.Sync) int { return a.Sync.CreatedAt.Compare(b.Sync.CreatedAt) }))
 	require.True(t, json.Valid(s.written(t)[0].Order))
