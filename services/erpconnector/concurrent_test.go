@@ -24,56 +24,85 @@ import (
 // TestRequestsAtOnce asks everything of the same orders at once, while the ERP answers in every way, and then checks
 // promises 3, 6 and 7 by what the ERP was sent and what stands in the log. The seed prints.
 func TestRequestsAtOnce(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
-		cfg := configured(t, brokers)
-		erp := &moodyERP{t: t, busy: map[string]bool{}}
-		server := httptest.NewServer(erp)
-		t.Cleanup(server.Close)
-		cfg.Settings.ErpBaseURL = server.URL
-		p := start(t, cfg)
-		pool, err := pgxpool.New(t.Context(), cfg.DatabaseURL)
-		require.NoError(t, err)
-		t.Cleanup(pool.Close)
-		asked := orders.New(pool, setting.Fixed(cfg.Settings))
-		seed := uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
-
-		const n = 20
-		var asking sync.WaitGroup
-		for o := range n {
-			order := fmt.Sprint(o)
-			p.publish(invoice("e"+order, order))
-			for asker := range 4 {
-				random := rand.New(rand.NewPCG(seed, uint64(o*4+asker))) //nolint:gosec // a plan, repeatable
-				asking.Go(func() { askAtRandom(t, asked, order, random) })
-			}
-		}
-		asking.Wait()
-		log := (&crashCase{p: p}).quiet(t)
-		require.Len(t, log, n)
-		for order, facts := range log {
-			requireOneEndOfEachGeneration(t, order, facts)
-			requireGenerationsInOrder(t, order, facts)
-			requireKeysUsedUpBeforeNew(t, order, facts)
-		}
-		(&crashCase{p: p}).requireTableIsLog(t, log)
-	})
+	for name, immediate := range map[string]bool{"sent_at_once": true, "held_for_the_cron": false} {
+		t.Run(name, func(t *testing.T) {
+			testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, immediate) })
+		})
+	}
 }
 
-func askAtRandom(t *testing.T, o *orders.Orders, order string, random *rand.Rand) {
-	for range 6 {
-		a := orders.Ask{
-			Ref:     domain.OrderRef{Source: domain.DefaultSource, IncrementID: order},
-			Request: domain.Requests[random.IntN(len(domain.Requests))], Who: "test", Reason: "at random",
+func requestsAtOnce(t *testing.T, brokers kafka.Config, immediate bool) {
+	t.Helper()
+	cfg := configured(t, brokers)
+	erp := &moodyERP{t: t, busy: map[string]bool{}}
+	server := httptest.NewServer(erp)
+	t.Cleanup(server.Close)
+	cfg.Settings.ErpBaseURL, cfg.Settings.ImmediateSync = server.URL, immediate
+	p := start(t, cfg)
+	pool, err := pgxpool.New(t.Context(), cfg.DatabaseURL)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+
+	const n = 20
+	all := &atOnce{t: t, p: p, orders: orders.New(pool, setting.Fixed(cfg.Settings))}
+	var asking sync.WaitGroup
+	for o := range n {
+		order := fmt.Sprint(o)
+		p.publish(invoice("e"+order, order))
+		for asker := range 4 {
+			random := rand.New(rand.NewPCG(seed, uint64(o*4+asker))) //nolint:gosec // a plan, repeatable
+			asking.Go(func() { all.ask(order, random) })
 		}
-		if random.IntN(2) == 0 {
-			a.Reference = new(fmt.Sprint("ERP-", random.IntN(3)))
-		}
-		if _, err := o.Do(t.Context(), a); err != nil {
-			t.Errorf("%s of order %s: %s", a.Request, order, err)
+	}
+	asking.Wait()
+	all.cron() // what nobody asked for is held still
+	log := (&crashCase{p: p}).quiet(t)
+	require.Len(t, log, n)
+	for order, facts := range log {
+		requireOneEndOfEachGeneration(t, order, facts)
+		requireGenerationsInOrder(t, order, facts)
+		requireKeysUsedUpBeforeNew(t, order, facts)
+	}
+	(&crashCase{p: p}).requireTableIsLog(t, log)
+}
+
+// atOnce asks everything of orders.
+type atOnce struct {
+	t      *testing.T
+	p      *product
+	orders *orders.Orders
+}
+
+func (a *atOnce) ask(order string, random *rand.Rand) {
+	for i := range 6 {
+		switch what := random.IntN(len(domain.Requests) + 2); what {
+		case len(domain.Requests):
+			a.p.publish(invoice(fmt.Sprint("again", random.Uint32(), i), order))
+		case len(domain.Requests) + 1:
+			a.cron()
+		default:
+			a.request(order, domain.Requests[what], random)
 		}
 		pause := time.NewTimer(time.Duration(random.IntN(150)) * time.Millisecond)
 		<-pause.C
+	}
+}
+
+func (a *atOnce) cron() {
+	if _, err := a.orders.Release(a.t.Context(), orders.Releasing{HeldBy: domain.HeldByCron, Limit: 100, Cause: "cron"}); err != nil {
+		a.t.Errorf("cron: %s", err)
+	}
+}
+
+func (a *atOnce) request(order string, request domain.Request, random *rand.Rand) {
+	ask := orders.Ask{Ref: domain.OrderRef{Source: domain.DefaultSource, IncrementID: order}, Request: request, Who: "test", Reason: "at random"}
+	if random.IntN(2) == 0 {
+		ask.Reference = new(fmt.Sprint("ERP-", random.IntN(3)))
+	}
+	if _, err := a.orders.Do(a.t.Context(), ask); err != nil {
+		a.t.Errorf("%s of order %s: %s", request, order, err)
 	}
 }
 
