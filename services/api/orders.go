@@ -160,7 +160,7 @@ func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) 
 	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
 	w.Header().Set("Retry-After", "5")
 	problem.Write(w, problem.Problem{
-		Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; nothing was done, ask again",
+		Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer, so it is not known whether this was taken: look at sync-status, then ask again",
 	})
 }
 
