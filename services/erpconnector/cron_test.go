@@ -140,6 +140,7 @@ func TestCrashAfterARelease(t *testing.T) {
 		require.Equal(t, syscall.SIGKILL, c.run("scheduler.after_commit").ended(t))
 		c.run("")
 		c.listening()
+		c.p.patience = time.Minute // two killed in a row: the group waits for the session of one, and then of the other
 		for _, order := range names {
 			c.p.becomes(order, ended("success"))
 		}
