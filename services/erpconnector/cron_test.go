@@ -134,13 +134,15 @@ func TestCrashAfterARelease(t *testing.T) {
 		c.with = []string{"CONNECTOR_ENABLED=false"}
 		off := c.run("")
 		c.publish(batch)
-		require.NoError(t, off.cmd.Process.Kill())
-		require.Equal(t, syscall.SIGKILL, off.ended(t))
+		// It leaves its groups in good order. The embedded broker never forgets a member that is killed while it joins a group
+		// that waits for another dead one; Apache Kafka does, after both sessions.
+		require.NoError(t, off.cmd.Process.Signal(syscall.SIGTERM))
+		<-off.done
+		require.Zero(t, off.cmd.ProcessState.ExitCode())
 		c.with = nil
 		require.Equal(t, syscall.SIGKILL, c.run("scheduler.after_commit").ended(t))
 		c.run("")
 		c.listening()
-		c.p.patience = time.Minute // two killed in a row: the group waits for the session of one, and then of the other
 		for _, order := range names {
 			c.p.becomes(order, ended("success"))
 		}

@@ -38,8 +38,6 @@ type product struct {
 	base  string
 	token string            // empty: token
 	at    map[string]string // base URL by service, when each is a process of its own
-
-	patience time.Duration // how long becomes waits; 20 s when zero
 }
 
 // url is where a path is served.
@@ -147,7 +145,7 @@ func invoice(eventID, order string) map[string]any {
 // becomes waits until the order's status satisfies the condition.
 func (p *product) becomes(order string, want func(status map[string]any) bool) map[string]any {
 	p.t.Helper()
-	deadline := time.Now().Add(cmp.Or(p.patience, 20*time.Second))
+	deadline := time.Now().Add(20 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
