@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
@@ -36,8 +39,8 @@ type replayed struct {
 	}
 }
 
-// replaying runs the command on the product's servers.
-func (p *product) replaying(args ...string) ([]replayed, error) {
+// replay runs the command on the product's servers.
+func (p *product) replay(args ...string) (string, error) {
 	p.t.Helper()
 	var out bytes.Buffer
 	cmd := root()
@@ -49,8 +52,14 @@ func (p *product) replaying(args ...string) ([]replayed, error) {
 	lookup = func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
 	defer func() { lookup = os.LookupEnv }()
 	err := cmd.ExecuteContext(p.t.Context())
-	var records []replayed
-	for line := range strings.Lines(out.String()) {
+	return out.String(), err
+}
+
+// replaying is what the command printed.
+func (p *product) replaying(args ...string) (records []replayed, err error) {
+	p.t.Helper()
+	out, err := p.replay(args...)
+	for line := range strings.Lines(out) {
 		var r replayed
 		require.NoError(p.t, json.Unmarshal([]byte(line), &r), "%s", line)
 		records = append(records, r)
@@ -129,4 +138,84 @@ func TestReplayReadsForAPerson(t *testing.T) {
 	require.Equal(t, "2024-01-15T10:29:00.123Z  vendor_erp_sync_after_send   default:1  queued, generation 1, attempts 1 of 5, HTTP 503, again at 10:31:00: "+
 		"busy\uFFFD[2J  (vendor_erp_sync_after_send/3@7)\n"+
 		"1970-01-01T00:00:00.000Z  sales_order_event            default:1  (sales_order_event/0@0)\n", out.String())
+}
+
+// A range is printed, and published for a subscriber.
+func TestReplayOfARange(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+		p := start(t, configured(t, brokers))
+		began := time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)
+		p.publish([]any{invoice("e1", "1"), invoice("e2", "2")})
+		for _, order := range []string{"1", "2"} {
+			p.becomes(order, ended("success"))
+			p.told(order, 4)
+		}
+		records, err := p.replaying("--from", began)
+		require.NoError(t, err)
+		byTopic := map[string]int{}
+		last := map[string]int64{}
+		for _, r := range records {
+			byTopic[r.Topic]++
+			at := r.Topic + "/" + strconv.Itoa(int(r.Partition))
+			require.Greater(t, r.Offset+1, last[at], "in the order of the offsets")
+			last[at] = r.Offset + 1
+		}
+		require.Equal(t, map[string]int{
+			event.TopicSalesOrder: 2, event.TopicRequested: 2, event.TopicBeforeSend: 2, event.TopicAfterSend: 2, event.TopicSuccess: 2,
+		}, byTopic)
+		records, err = p.replaying("--from", "2024-01-15", "--to-time", began)
+		require.NoError(t, err)
+		require.Empty(t, records)
+
+		p.republish(began)
+	})
+}
+
+// republish publishes what succeeded, twice with the same positions: the second run has nothing left.
+func (p *product) republish(began string) {
+	p.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
+	require.NoError(p.t, err)
+	defer client.Close()
+	target := p.cfg.TopicPrefix + "warehouse"
+	_, err = kadm.NewClient(client).CreateTopic(p.t.Context(), 2, 1, nil, target)
+	require.NoError(p.t, err)
+	positions := filepath.Join(p.t.TempDir(), "positions.json")
+	args := []string{"--from", began, "--topics", event.TopicSuccess, "--to", target, "--resume", positions}
+	for _, want := range []string{"2 records published to ", "0 records published to "} {
+		out, err := p.replay(args...)
+		require.NoError(p.t, err)
+		require.Equal(p.t, want+target+"\n", out)
+	}
+	_, err = p.replay("--from", began, "--resume", positions)
+	require.ErrorContains(p.t, err, positions+": it holds the positions of another replay")
+	_, err = p.replay("--order", "1", "--to", p.cfg.TopicPrefix+event.TopicRequested)
+	require.ErrorContains(p.t, err, "name a topic of the subscriber's own")
+	out, err := p.replay("--order", "1", "--to", target)
+	require.NoError(p.t, err)
+	require.Equal(p.t, "4 records published to "+target+"\n", out)
+}
+
+func TestReplayQuestionsThatCannotBe(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"", "name an order"},
+		{"--order 1 --from 2024-01-15", "name an order"},
+		{"--order 1 --resume file", "go with --from"},
+		{"--order 1 --topics " + event.TopicSuccess, "go with --from"},
+		{"--from yesterday --to-time now", `--to-time "now" is no time`},
+		{"--from 2024-01-15 --topics a", `"a" is no topic of the log`},
+		{"--from 2024-01-15 --to-time 2024-01-15", "is not after its start"},
+		{"--from 2024-01-15", "KAFKA_BROKERS is not set"},
+	} {
+		cmd := root()
+		cmd.SetArgs(append([]string{"replay"}, strings.Fields(c.args)...))
+		lookup = func(string) (string, bool) { return "", false }
+		require.ErrorContains(t, cmd.ExecuteContext(t.Context()), c.want, "%s", c.args)
+		lookup = os.LookupEnv
+	}
+}
+
+func TestReplayShowsHowFarItIs(t *testing.T) {
+	require.Equal(t, "[===============               ]  50 %  5 of 10 offsets", barText(5, 10))
+	require.Equal(t, "[==============================] 100 %  0 of 0 offsets", barText(0, 0))
 }

@@ -63,7 +63,7 @@ func poll(ctx context.Context, client *kgo.Client) ([]*kgo.Record, error) {
 		case ctx.Err() != nil:
 			failed = ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded):
-			failed = fmt.Errorf("no records came from Kafka within %s: look whether the brokers are well, and begin again", answerWithin)
+			failed = fmt.Errorf("no records came from Kafka within %s: look whether the brokers are well and no transaction is left open, and begin again", answerWithin)
 		case errors.Is(err, kerr.OffsetOutOfRange):
 			failed = fmt.Errorf("%s partition %d does not hold what is to be read (any more): was the topic trimmed or made anew? "+
 				"`erpconnector topics check` looks at it", topic, number)
