@@ -109,7 +109,8 @@ func TestReplayOfAnOrder(t *testing.T) {
 	})
 }
 
-// namesALostRecord has the timeline name a record that the log does not hold: it is told, and nothing waits for it.
+// namesALostRecord has the timeline name a record that the log does not hold, and then one of another order, as it may when
+// a topic was made anew: it is told, nothing waits for it, and no other order's data comes.
 func (p *product) namesALostRecord() {
 	p.t.Helper()
 	conn, err := pgx.Connect(p.t.Context(), p.cfg.DatabaseURL)
@@ -120,7 +121,17 @@ func (p *product) namesALostRecord() {
 		WHERE v.sync_id = e.sync_id AND v.order_increment_id = '2' AND topic = $1`, event.TopicSuccess)
 	require.NoError(p.t, err)
 	records, err := p.replaying("--order", "2")
-	require.ErrorContains(p.t, err, "offset 1000000, which the log does not hold")
+	require.ErrorContains(p.t, err, "offset 1000000, where the log does not hold a record of order 2")
+	require.Len(p.t, records, 3, "those before it")
+
+	p.told("3", 4)
+	_, err = conn.Exec(p.t.Context(), `WITH other AS (DELETE FROM vendor_erp_sync_event e USING vendor_erp_sync v
+			WHERE v.sync_id = e.sync_id AND v.order_increment_id = '3' AND topic = $1 RETURNING e.partition, e."offset")
+		UPDATE vendor_erp_sync_event e SET partition = other.partition, "offset" = other."offset" FROM vendor_erp_sync v, other
+		WHERE v.sync_id = e.sync_id AND v.order_increment_id = '2' AND topic = $1`, event.TopicSuccess)
+	require.NoError(p.t, err)
+	records, err = p.replaying("--order", "2")
+	require.ErrorContains(p.t, err, "where the log does not hold a record of order 2")
 	require.Len(p.t, records, 3, "those before it")
 }
 

@@ -25,7 +25,7 @@ func Order(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, ref domain
 		if err != nil {
 			return err
 		}
-		records, err := recordsOf(ctx, cfg, page.Facts)
+		records, err := recordsOf(ctx, cfg, ref.Key(), page.Facts)
 		if takeErr := sink.Take(ctx, records); takeErr != nil {
 			return takeErr
 		}
@@ -36,8 +36,9 @@ func Order(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, ref domain
 	}
 }
 
-// recordsOf are the facts' records, up to the first that is missing.
-func recordsOf(ctx context.Context, cfg kafka.Config, facts []timeline.Fact) ([]*kgo.Record, error) {
+// recordsOf are the records of an order's facts, up to the first that is missing, or is another order's: in a topic that was
+// made anew other records stand at the same coordinates.
+func recordsOf(ctx context.Context, cfg kafka.Config, key string, facts []timeline.Fact) ([]*kgo.Record, error) {
 	wanted := map[partition][]int64{}
 	for _, f := range facts {
 		p := partition{cfg.Topic(f.Topic), f.Partition}
@@ -53,9 +54,9 @@ func recordsOf(ctx context.Context, cfg kafka.Config, facts []timeline.Fact) ([]
 	records := make([]*kgo.Record, 0, len(facts))
 	for _, f := range facts {
 		r := found[partition{cfg.Topic(f.Topic), f.Partition}][f.Offset]
-		if r == nil {
-			return records, fmt.Errorf("the timeline names %s partition %d offset %d, which the log does not hold: "+
-				"was the topic trimmed or made anew, or is KAFKA_BROKERS another cluster than the projector's?", cfg.Topic(f.Topic), f.Partition, f.Offset)
+		if r == nil || string(r.Key) != key {
+			return records, fmt.Errorf("the timeline names %s partition %d offset %d, where the log does not hold a record of order %s: "+
+				"was the topic trimmed or made anew, or is KAFKA_BROKERS another cluster than the projector's?", cfg.Topic(f.Topic), f.Partition, f.Offset, key)
 		}
 		records = append(records, r)
 	}
@@ -69,6 +70,8 @@ func strikeBeyondEnds(ctx context.Context, cfg kafka.Config, wanted map[partitio
 		return fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	topics := map[string]bool{}
 	for p := range wanted {
 		topics[p.topic] = true
