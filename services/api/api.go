@@ -29,6 +29,10 @@ func routes(pool *pgxpool.Pool, asked *orders.Orders, cfg platform.Config, log *
 			Method: http.MethodGet, Path: platform.BasePath + "/sync-status/{id}", Resource: platform.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.syncStatus),
 		},
+		{
+			Method: http.MethodGet, Path: platform.BasePath + "/timeline/{id}", Resource: platform.ResourceViewStatus,
+			Handler: http.HandlerFunc(h.timeline),
+		},
 		post("/sync-order", platform.ResourceSync, h.ask(askSync)),
 		post("/resync-order", platform.ResourceResync, h.ask(askResync)),
 		post("/send-order-now", platform.ResourceManage, h.ask(askSendNow)),

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -31,24 +32,17 @@ type status struct {
 }
 
 func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
-	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may hold a slash
-	source := r.URL.Query().Get("source")
-	if source == "" {
-		source = domain.DefaultSource
-	}
-	ref := domain.OrderRef{Source: source, IncrementID: id}
-	if err = errors.Join(err, ref.Validate()); err != nil {
+	ref, err := orderOf(r)
+	if err != nil {
 		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})
 		return
 	}
 	s, err := h.read(r.Context(), ref)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		problem.JSON(w, http.StatusNotFound, map[string]string{
-			"order_increment_id": id, "status": string(domain.NotSynced), "message": "No sync record found for this order",
-		})
+		notSynced(w, ref)
 	case err != nil:
-		h.log.Error("status not read", "order_increment_id", id, "error", err)
+		h.log.Error("status not read", "order_increment_id", ref.IncrementID, "error", err)
 		w.Header().Set("Retry-After", "5")
 		problem.Write(w, problem.Problem{
 			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
@@ -56,6 +50,20 @@ func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	default:
 		problem.JSON(w, http.StatusOK, s)
 	}
+}
+
+// orderOf is the order that a path and its query name.
+func orderOf(r *http.Request) (domain.OrderRef, error) {
+	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may hold a slash
+	ref := domain.OrderRef{Source: cmp.Or(r.URL.Query().Get("source"), domain.DefaultSource), IncrementID: id}
+	return ref, errors.Join(err, ref.Validate())
+}
+
+// notSynced is the module's answer about an order of which no sync was requested.
+func notSynced(w http.ResponseWriter, ref domain.OrderRef) {
+	problem.JSON(w, http.StatusNotFound, map[string]string{
+		"order_increment_id": ref.IncrementID, "status": string(domain.NotSynced), "message": "No sync record found for this order",
+	})
 }
 
 // read takes the projection's row, or what the gate knows while its version is newer: right after an event was accepted

@@ -1,0 +1,107 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/timeline"
+)
+
+const (
+	timelinePage     = 100
+	mostTimelinePage = 500
+	timelineTime     = "2006-01-02T15:04:05.000Z07:00"
+)
+
+// timelinePart is one page of an order's timeline, the oldest fact first.
+type timelinePart struct {
+	SyncID           int64          `json:"sync_id"`
+	OrderIncrementID string         `json:"order_increment_id"`
+	Source           string         `json:"source"`
+	Events           []timelineFact `json:"events"`
+	Next             *string        `json:"next"` // the cursor of the next page; null: this is the last
+}
+
+// timelineFact is one fact, and the record of the log that states it.
+type timelineFact struct {
+	OccurredAt string         `json:"occurred_at"`
+	Type       string         `json:"type"`
+	Status     domain.Status  `json:"status"`
+	Generation int            `json:"generation"`
+	Attempts   int            `json:"attempts"`
+	Version    domain.Version `json:"version"`
+	HTTPStatus *int           `json:"http_status"`
+	ErrorCode  *string        `json:"error_code"`
+	Error      *string        `json:"error"`
+	Cause      *string        `json:"cause"`
+	Topic      string         `json:"topic"` // without the prefix
+	Partition  int32          `json:"partition"`
+	Offset     int64          `json:"offset"`
+}
+
+func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
+	ref, err := orderOf(r)
+	if err != nil {
+		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})
+		return
+	}
+	after, limit, wrong := timelineQuery(r)
+	if len(wrong) > 0 {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusBadRequest, Code: "query_invalid", Errors: wrong, Detail: "correct the query's parameters that errors lists",
+		})
+		return
+	}
+	page, err := timeline.Read(r.Context(), h.pool, ref, after, limit)
+	switch {
+	case errors.Is(err, timeline.ErrUnknown):
+		notSynced(w, ref)
+	case err != nil:
+		h.log.Error("timeline not read", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
+		w.Header().Set("Retry-After", "5")
+		problem.Write(w, problem.Problem{
+			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
+		})
+	default:
+		problem.JSON(w, http.StatusOK, partOf(ref, page))
+	}
+}
+
+func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []parameterMisfit) {
+	query := r.URL.Query()
+	limit = timelinePage
+	if text := query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > mostTimelinePage {
+			wrong = append(wrong, parameterMisfit{"limit", fmt.Sprintf("limit is %.100q; it must be a whole number from 1 to %d", text, mostTimelinePage)})
+		}
+		limit = n
+	}
+	if text := query.Get("cursor"); text != "" {
+		var err error
+		if after, err = timeline.ParseCursor(text); err != nil {
+			wrong = append(wrong, parameterMisfit{"cursor", fmt.Sprintf("cursor %.100q %v", text, err)})
+		}
+	}
+	return after, limit, wrong
+}
+
+func partOf(ref domain.OrderRef, page timeline.Page) timelinePart {
+	part := timelinePart{SyncID: page.SyncID, OrderIncrementID: ref.IncrementID, Source: ref.Source, Events: make([]timelineFact, 0, len(page.Facts))}
+	for _, f := range page.Facts {
+		part.Events = append(part.Events, timelineFact{
+			OccurredAt: f.OccurredAt.In(time.UTC).Format(timelineTime), Type: f.Type, Status: f.Status, Generation: f.Version.Generation(),
+			Attempts: f.Attempts, Version: f.Version, HTTPStatus: f.HTTPStatus, ErrorCode: f.ErrorCode, Error: f.Error, Cause: f.Cause,
+			Topic: f.Topic, Partition: f.Partition, Offset: f.Offset,
+		})
+	}
+	if page.Next != nil {
+		part.Next = new(page.Next.String())
+	}
+	return part
+}

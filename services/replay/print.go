@@ -1,0 +1,123 @@
+package replay
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+const milliseconds = "2006-01-02T15:04:05.000Z07:00"
+
+// object is one record as JSON.
+type object struct {
+	Topic     string            `json:"topic"` // without the prefix
+	Partition int32             `json:"partition"`
+	Offset    int64             `json:"offset"`
+	Time      string            `json:"time"` // of the record; when the fact occurred is the header ce_time
+	Key       string            `json:"key"`
+	Headers   map[string]string `json:"headers"`
+	Value     json.RawMessage   `json:"value,omitempty"`
+	Bytes     []byte            `json:"value_base64,omitempty"` // in place of a value that is not JSON
+}
+
+// JSON writes each record as an object on a line of its own.
+func JSON(cfg kafka.Config, w io.Writer) Sink { return &printer{w, cfg, line} }
+
+// Timeline writes each record as a readable line.
+func Timeline(cfg kafka.Config, w io.Writer) Sink { return &printer{w, cfg, readable} }
+
+type printer struct {
+	w    io.Writer
+	cfg  kafka.Config
+	line func(topic string, r *kgo.Record) ([]byte, error)
+}
+
+// Take writes the records, all of them before it returns.
+func (p *printer) Take(_ context.Context, records []*kgo.Record) error {
+	out := bufio.NewWriter(p.w)
+	for _, r := range records {
+		text, err := p.line(strings.TrimPrefix(r.Topic, p.cfg.Prefix), r)
+		if err != nil {
+			return fmt.Errorf("writing %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+		}
+		_, _ = out.Write(append(text, '\n')) // Flush tells
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("writing the records: %w", err)
+	}
+	return nil
+}
+
+func line(topic string, r *kgo.Record) ([]byte, error) {
+	o := object{
+		Topic: topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UTC().Format(milliseconds),
+		Key: string(r.Key), Headers: headersOf(r),
+	}
+	if json.Valid(r.Value) {
+		o.Value = r.Value
+	} else {
+		o.Bytes = r.Value
+	}
+	return domain.EncodeJSON(o)
+}
+
+func headersOf(r *kgo.Record) map[string]string {
+	headers := make(map[string]string, len(r.Headers))
+	for _, h := range r.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	return headers
+}
+
+const longText = 120 // of an error on a readable line
+
+// readable is when, what, of which order, and where the sync stands then.
+func readable(topic string, r *kgo.Record) ([]byte, error) {
+	headers := headersOf(r)
+	at := r.Timestamp
+	if t, err := (event.Record{Headers: headers}).Time(); err == nil {
+		at = t
+	}
+	text := fmt.Sprintf("%s  %-27s  %s", at.UTC().Format(milliseconds), cmp.Or(headers[event.HeaderType], topic), r.Key)
+	if v, err := event.DecodeSync(r.Value); err == nil {
+		text += fmt.Sprintf("  %s, generation %d, attempts %d of %d", v.Sync.Status, v.Sync.Generation, v.Sync.Attempts, v.Sync.MaxAttempts)
+		if v.Response != nil && v.Response.Status != 0 {
+			text += fmt.Sprintf(", HTTP %d", v.Response.Status)
+		}
+		if v.Sync.NextAttemptAt != nil {
+			text += ", again at " + v.Sync.NextAttemptAt.UTC().Format(time.TimeOnly)
+		}
+		if v.Error != nil {
+			text += ": " + shorten(*v.Error)
+		}
+	}
+	text += fmt.Sprintf("  (%s/%d@%d)", topic, r.Partition, r.Offset)
+	return []byte(strings.Map(printable, text)), nil
+}
+
+func shorten(s string) string {
+	if runes := []rune(s); len(runes) > longText {
+		return string(runes[:longText-1]) + "…"
+	}
+	return s
+}
+
+// printable keeps what a terminal would obey out of what others wrote.
+func printable(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return '\uFFFD'
+	}
+	return r
+}

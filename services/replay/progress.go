@@ -1,0 +1,80 @@
+package replay
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Span is what is read of one partition: from Next, which was First in the beginning, to End, which is not read any more.
+type Span struct {
+	Topic     string `json:"topic"` // without the prefix
+	Partition int32  `json:"partition"`
+	First     int64  `json:"first"`
+	Next      int64  `json:"next"`
+	End       int64  `json:"end"`
+}
+
+// Progress is how far a range was read.
+type Progress struct {
+	Range  Range   `json:"range"`
+	Target string  `json:"target,omitempty"` // the topic it goes to, if any
+	Spans  []*Span `json:"spans"`
+}
+
+// Done is how many offsets were read, of how many. Markers and aborted records have offsets too.
+func (p *Progress) Done() (read, all int64) {
+	for _, s := range p.Spans {
+		read += s.Next - s.First
+		all += s.End - s.First
+	}
+	return read, all
+}
+
+// Load reads a progress that Save kept; without a file it is nil.
+func Load(file string) (*Progress, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // nothing was kept yet
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the positions: %w", err)
+	}
+	var p Progress
+	if err := json.Unmarshal(text, &p); err != nil {
+		return nil, fmt.Errorf("%s holds no positions of a replay (%w): name another file, or delete it to begin anew", file, err)
+	}
+	return &p, nil
+}
+
+// Continues tells whether the progress is of this range and target: an error says what differs.
+func (p *Progress) Continues(r Range, target string) error {
+	if !p.Range.From.Equal(r.From) || !p.Range.To.Equal(r.To) || !slices.Equal(p.Range.Topics, r.Topics) || p.Target != target {
+		return errors.New("it holds the positions of another replay (its range, topics and target stand in it): ask as then, or name another file")
+	}
+	return nil
+}
+
+// Save keeps the progress in the file, which is whole at any time.
+func (p *Progress) Save(file string) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return fmt.Errorf("keeping the positions: %w", err)
+	}
+	_, err = temporary.Write(append(text, '\n'))
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the positions: %w", errors.Join(err, os.Remove(temporary.Name())))
+	}
+	return nil
+}
