@@ -47,7 +47,11 @@ type Projector struct {
 
 // New makes a Projector.
 func New(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger) *Projector {
-	return &Projector{cfg: cfg, store: &store{pool: pool}, log: log, catchUpEvery: catchUpEvery}
+	return newProjector(cfg, pool, log, live)
+}
+
+func newProjector(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, into target) *Projector {
+	return &Projector{cfg: cfg, store: newStore(pool, into), log: log, catchUpEvery: catchUpEvery}
 }
 
 // Run applies the log until ctx ends, or the log and the positions are at odds.
@@ -71,24 +75,11 @@ func (p *Projector) Run(ctx context.Context) error {
 
 // session reads from the stored positions until something fails; then the next one begins from there.
 func (p *Projector) session(ctx context.Context) error {
-	client, err := kgo.NewClient(append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()))...) // a log that was trimmed meanwhile is an error, see positions
-	if err != nil {
-		return fmt.Errorf("connecting to Kafka: %w", err)
-	}
-	defer client.CloseAllowingRebalance()
-	positions, err := p.positions(ctx, client)
+	client, positions, err := p.reader(ctx)
 	if err != nil {
 		return err
 	}
-	start := map[string]map[int32]kgo.Offset{}
-	for tp, next := range positions {
-		if start[p.cfg.Topic(tp.topic)] == nil {
-			start[p.cfg.Topic(tp.topic)] = map[int32]kgo.Offset{}
-		}
-		start[p.cfg.Topic(tp.topic)][tp.partition] = kgo.NewOffset().At(next)
-	}
-	client.AddConsumePartitions(start)
+	defer client.CloseAllowingRebalance()
 	if err := p.store.catchUp(ctx); err != nil {
 		return err
 	}
@@ -115,6 +106,29 @@ func (p *Projector) session(ctx context.Context) error {
 	return nil
 }
 
+// reader reads every partition from the stored positions, which it returns.
+func (p *Projector) reader(ctx context.Context) (*kgo.Client, map[topicPartition]int64, error) {
+	client, err := kgo.NewClient(append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()))...) // a log that was trimmed meanwhile is an error, see positions
+	if err != nil {
+		return nil, nil, fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	positions, err := p.positions(ctx, client)
+	if err != nil {
+		client.CloseAllowingRebalance()
+		return nil, nil, err
+	}
+	start := map[string]map[int32]kgo.Offset{}
+	for tp, next := range positions {
+		if start[p.cfg.Topic(tp.topic)] == nil {
+			start[p.cfg.Topic(tp.topic)] = map[int32]kgo.Offset{}
+		}
+		start[p.cfg.Topic(tp.topic)][tp.partition] = kgo.NewOffset().At(next)
+	}
+	client.AddConsumePartitions(start)
+	return client, positions, nil
+}
+
 // poll waits for records, not beyond the next catch-up when there is one to do.
 func (p *Projector) poll(ctx context.Context, client *kgo.Client) kgo.Fetches {
 	if !p.store.skipped {
@@ -132,7 +146,7 @@ type topicPartition struct {
 
 // positions are the stored ones for every partition there is; a partition that was never read begins at its start.
 func (p *Projector) positions(ctx context.Context, client *kgo.Client) (map[topicPartition]int64, error) {
-	stored, err := p.store.positions(ctx)
+	stored, err := p.store.positions(ctx, p.store.pool)
 	if err != nil {
 		return nil, err
 	}
@@ -159,9 +173,8 @@ func (p *Projector) positions(ctx context.Context, client *kgo.Client) (map[topi
 			positions[tp] = stored[tp]
 			end, _ := ends.Lookup(p.cfg.Topic(topic), partition)
 			if stored[tp] < s.Offset || stored[tp] > end.Offset {
-				return nil, fmt.Errorf("%w: %s partition %d holds offsets %d to %d, and %d comes next: the topic was trimmed or made anew; "+
-					"restore it, or empty vendor_erp_sync, vendor_erp_sync_event and projector_position to build them again",
-					errPositions, topic, partition, s.Offset, end.Offset, stored[tp])
+				return nil, fmt.Errorf("%w: %s partition %d holds offsets %d to %d, and %d comes next: the topic was trimmed or made anew; %s",
+					errPositions, topic, partition, s.Offset, end.Offset, stored[tp], p.store.into.mend)
 			}
 		}
 	}
@@ -225,9 +238,11 @@ func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions
 			b.facts = append(b.facts, e.fact)
 		}
 	}
-	// The letters come first: a crash before the positions move repeats them, and loses none.
-	if err := p.keepRefused(ctx, client, entries); err != nil {
-		return err
+	if p.store.into == live { // a shadow reads again what has its letters already
+		// The letters come first: a crash before the positions move repeats them, and loses none.
+		if err := p.keepRefused(ctx, client, entries); err != nil {
+			return err
+		}
 	}
 	if err := p.store.apply(ctx, b); err != nil {
 		return err

@@ -33,13 +33,35 @@ type batch struct {
 // errMoved means that somebody else applied records since the session began; it begins anew from the new positions.
 var errMoved = errors.New("the projection's positions were moved by another instance")
 
+// target is where the fold keeps its rows and positions: the live tables, or those of a shadow. Only the live ones have
+// a timeline and a write side to tell.
+type target struct {
+	rows, positions string // tables
+	mend            string // what to do when the log does not hold what the positions say comes next
+}
+
+var live = target{
+	rows: "vendor_erp_sync", positions: "projector_position",
+	mend: "restore it, or empty vendor_erp_sync, vendor_erp_sync_event and projector_position to build them again",
+}
+
 type store struct {
 	pool    *pgxpool.Pool
+	into    target
 	skipped bool // somebody held a gate or an order locked: catchUp has work
 }
 
-func (s *store) positions(ctx context.Context) (map[topicPartition]int64, error) {
-	rows, err := s.pool.Query(ctx, `SELECT topic, partition, next_offset FROM projector_position`)
+func newStore(pool *pgxpool.Pool, into target) *store {
+	return &store{pool: pool, into: into}
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func (s *store) positions(ctx context.Context, q querier) (map[topicPartition]int64, error) {
+	rows, err := q.Query(ctx, `SELECT topic, partition, next_offset FROM `+s.into.positions)
 	if err != nil {
 		return nil, fmt.Errorf("reading the projection's positions: %w", err)
 	}
@@ -56,15 +78,18 @@ func (s *store) positions(ctx context.Context) (map[topicPartition]int64, error)
 // apply writes a batch in one transaction, a handful of statements however large it is.
 func (s *store) apply(ctx context.Context, b batch) error {
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := movePositions(ctx, tx, b); err != nil {
+		if err := s.movePositions(ctx, tx, b); err != nil {
 			return err
 		}
-		rows, err := fold(ctx, tx, b.facts)
+		rows, err := s.fold(ctx, tx, b.facts)
 		if err != nil {
 			return err
 		}
-		if err := writeRows(ctx, tx, rows); err != nil {
+		if err := s.writeRows(ctx, tx, rows); err != nil {
 			return err
+		}
+		if s.into != live {
+			return nil
 		}
 		if err := writeTimeline(ctx, tx, b.facts); err != nil {
 			return err
@@ -82,7 +107,7 @@ func (s *store) apply(ctx context.Context, b batch) error {
 	return nil
 }
 
-func movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
+func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
 	var topics []string
 	var partitions []int32
 	var before, after []int64
@@ -91,7 +116,7 @@ func movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
 		before, after = append(before, b.before[tp]), append(after, next)
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO projector_position AS p (topic, partition, next_offset)
+		INSERT INTO `+s.into.positions+` AS p (topic, partition, next_offset)
 		SELECT t, n, a FROM unnest($1::text[], $2::int[], $3::bigint[]) AS m (t, n, a) ORDER BY t, n
 		ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
 		WHERE p.next_offset = (SELECT b FROM unnest($1::text[], $2::int[], $4::bigint[]) AS m (t, n, b) WHERE t = p.topic AND n = p.partition)`,
@@ -163,7 +188,7 @@ func rowOf(d domain.Row) row {
 }
 
 // fold reads the rows that the facts touch and applies the facts to them.
-func fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*domain.Row, error) {
+func (s *store) fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*domain.Row, error) {
 	var ids []int64
 	rows := map[int64]*domain.Row{}
 	for _, f := range facts {
@@ -172,7 +197,7 @@ func fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*domain.Row, 
 			ids = append(ids, f.Sync.SyncID)
 		}
 	}
-	found, err := tx.Query(ctx, `SELECT * FROM vendor_erp_sync WHERE sync_id = ANY($1)`, ids)
+	found, err := tx.Query(ctx, `SELECT * FROM `+s.into.rows+` WHERE sync_id = ANY($1)`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading %d syncs: %w", len(ids), err)
 	}
@@ -191,7 +216,7 @@ func fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*domain.Row, 
 	return rows, nil
 }
 
-func writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row) error {
+func (s *store) writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row) error {
 	out := make([]row, 0, len(rows))
 	for _, d := range rows {
 		out = append(out, rowOf(*d))
@@ -201,7 +226,7 @@ func writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row) error
 		return err
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO vendor_erp_sync SELECT * FROM json_populate_recordset(null::vendor_erp_sync, $1::json) ORDER BY sync_id
+		INSERT INTO `+s.into.rows+` SELECT * FROM json_populate_recordset(null::`+s.into.rows+`, $1::json) ORDER BY sync_id
 		ON CONFLICT (sync_id) DO UPDATE SET
 			order_id = excluded.order_id, status = excluded.status, attempts = excluded.attempts, max_attempts = excluded.max_attempts,
 			last_attempt_at = excluded.last_attempt_at, next_attempt_at = excluded.next_attempt_at, last_error = excluded.last_error,

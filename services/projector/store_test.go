@@ -39,7 +39,7 @@ func query(t require.TestingT, pool *pgxpool.Pool, statement string) []map[strin
 // applyInBatches applies the facts in batches of drawn sizes. Their coordinates are their identity; positions are left
 // alone, as a shuffled log has none.
 func applyInBatches(t *rapid.T, pool *pgxpool.Pool, facts []fact) {
-	s := &store{pool: pool}
+	s := newStore(pool, live)
 	for len(facts) > 0 {
 		n := rapid.IntRange(1, len(facts)).Draw(t, "batch")
 		require.NoError(t, s.apply(context.Background(), batch{facts: facts[:n]}))
@@ -98,7 +98,7 @@ func whole(facts []fact) batch {
 func TestABatchAppliedAgainAfterItsPositionsWereLostChangesNothing(t *testing.T) {
 	t.Parallel()
 	pool := testkit.Postgres(t).Pool
-	s, b := &store{pool: pool}, whole(success(0))
+	s, b := newStore(pool, live), whole(success(0))
 	require.NoError(t, s.apply(t.Context(), b))
 	want := shown(t, pool)
 	require.Len(t, want.Syncs, 1)
@@ -112,7 +112,7 @@ func TestABatchAppliedAgainAfterItsPositionsWereLostChangesNothing(t *testing.T)
 func TestAnInstanceWhosePositionsWereMovedByAnotherAppliesNothing(t *testing.T) {
 	t.Parallel()
 	pool := testkit.Postgres(t).Pool
-	s, b := &store{pool: pool}, whole(success(0))
+	s, b := newStore(pool, live), whole(success(0))
 	require.NoError(t, s.apply(t.Context(), b))
 	want := shown(t, pool)
 	late := whole(success(0))
@@ -124,17 +124,17 @@ func TestAnInstanceWhosePositionsWereMovedByAnotherAppliesNothing(t *testing.T) 
 func TestRowsAndPositionsMoveTogetherOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	pool := testkit.Postgres(t).Pool
-	s, b := &store{pool: pool}, whole(success(0))
+	s, b := newStore(pool, live), whole(success(0))
 	b.facts[3].Sync.Status = "bogus"
 	require.Error(t, s.apply(t.Context(), b))
 	require.Equal(t, tables{Syncs: []map[string]any{}, Timeline: []map[string]any{}}, shown(t, pool))
-	positions, err := s.positions(t.Context())
+	positions, err := s.positions(t.Context(), pool)
 	require.NoError(t, err)
 	require.Empty(t, positions)
 
 	b = whole(success(0))
 	require.NoError(t, s.apply(t.Context(), b))
-	positions, err = s.positions(t.Context())
+	positions, err = s.positions(t.Context(), pool)
 	require.NoError(t, err)
 	require.Equal(t, b.after, positions)
 }

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// command runs the program in this process against the product's servers.
+func (p *product) command(args ...string) (out string, err error) {
+	p.t.Helper()
+	environment := map[string]string{
+		"DATABASE_URL": p.cfg.DatabaseURL, "KAFKA_BROKERS": p.cfg.KafkaBrokers[0], "KAFKA_TOPIC_PREFIX": p.cfg.TopicPrefix,
+	}
+	lookup = func(name string) (string, bool) {
+		value, ok := environment[name]
+		return value, ok
+	}
+	defer func() { lookup = os.LookupEnv }()
+	var b bytes.Buffer
+	cmd := root()
+	cmd.SetArgs(args)
+	cmd.SetOut(&b)
+	cmd.SetErr(p.t.Output())
+	err = cmd.ExecuteContext(p.t.Context())
+	return b.String(), err
+}
+
+func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+		t.Helper()
+		p := start(t, configured(t, brokers))
+		for o := range 6 {
+			p.publish(invoice(fmt.Sprint("e", o), fmt.Sprint(o)))
+		}
+		for o := range 6 {
+			p.becomes(fmt.Sprint(o), ended("success"))
+		}
+		out, err := p.command("verify")
+		require.NoError(t, err, out)
+		require.Regexp(t, `^6 rows compared at offset \d+ of the log in all: 0 differ, 0 only in the live table, 0 only in the log\n$`, out)
+
+		p.sql(`UPDATE vendor_erp_sync SET status = 'failed', attempts = 9 WHERE order_increment_id = '1'`)
+		p.sql(`UPDATE vendor_erp_sync SET payload = payload || ' secret', erp_reference = NULL, version_at = version_at + interval '1 us' WHERE order_increment_id = '2'`)
+		p.sql(`DELETE FROM vendor_erp_sync WHERE order_increment_id = '3'`)
+		p.sql(`INSERT INTO vendor_erp_sync SELECT (json_populate_record(v, '{"sync_id": 0, "order_increment_id": "none"}')).* FROM vendor_erp_sync v WHERE order_increment_id = '4'`)
+		out, err = p.command("verify")
+		require.ErrorContains(t, err, "the live table is not what the log says")
+		require.Equal(t, 1, exitCode(err))
+		require.NotContains(t, out, "secret")
+		for _, line := range []string{
+			`default 1 \(sync \d+\): status: live "failed", log "success"`,
+			`default 1 \(sync \d+\): attempts: live 9, log 1`,
+			`default 2 \(sync \d+\): payload: live (\d+) bytes, log (\d+) bytes`,
+			`default 2 \(sync \d+\): erp_reference: live null, log ".+"`,
+			`default 2 \(sync \d+\): version_at: live "\S+Z", log "\S+Z"`,
+			`default 3 \(sync \d+\): only in the log`,
+			`default none \(sync 0\): only in the live table`,
+		} {
+			require.Regexp(t, `(?m)^`+line+`$`, out)
+		}
+		require.Len(t, regexp.MustCompile(`(?m)^default `).FindAllString(out, -1), 7, out)
+		require.Contains(t, out, "7 rows compared")
+		require.Contains(t, out, "2 differ, 1 only in the live table, 1 only in the log\n")
+	})
+}
+
+func (p *product) sql(statement string) {
+	p.t.Helper()
+	conn, err := pgx.Connect(p.t.Context(), p.cfg.DatabaseURL)
+	require.NoError(p.t, err)
+	defer func() { _ = conn.Close(p.t.Context()) }()
+	_, err = conn.Exec(p.t.Context(), statement)
+	require.NoError(p.t, err)
+}
+
+// load publishes orders until it is stopped; then it waits for the last.
+func (p *product) load() (stop func() int) {
+	p.t.Helper()
+	last, stopped := make(chan int, 1), make(chan struct{})
+	go func() {
+		for o := 0; ; o++ {
+			select {
+			case <-stopped:
+				last <- o
+				return
+			default:
+				p.publish(invoice(fmt.Sprint("load", o), fmt.Sprint("load", o)))
+			}
+		}
+	}()
+	return sync.OnceValue(func() int {
+		close(stopped)
+		n := <-last
+		for o := range n {
+			p.becomes(fmt.Sprint("load", o), ended("success"))
+		}
+		return n
+	})
+}
+
+func TestVerifyWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
+	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
+	stop := p.load()
+	defer stop()
+	for range 5 {
+		out, err := p.command("verify")
+		require.NoError(t, err, out)
+	}
+	require.Greater(t, stop(), 10)
+	out, err := p.command("verify")
+	require.NoError(t, err, out)
+}
+
+func TestVerifyThatCannotCompareExitsWithTwo(t *testing.T) {
+	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
+	p.publish(invoice("e", "1"))
+	p.becomes("1", ended("success"))
+	for _, args := range [][]string{{"verify", "--bogus"}, {"verify", "bogus"}} {
+		_, err := p.command(args...)
+		require.Error(t, err)
+		require.Equal(t, couldNotCompare, exitCode(err))
+	}
+	elsewhere := product{t: t, cfg: platform.Config{DatabaseURL: p.cfg.DatabaseURL, KafkaBrokers: p.cfg.KafkaBrokers, TopicPrefix: "elsewhere."}}
+	_, err := elsewhere.command("verify")
+	require.ErrorContains(t, err, "could not compare")
+	require.Equal(t, couldNotCompare, exitCode(err))
+}

@@ -1,0 +1,151 @@
+package projector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+const (
+	closeBy   = 10_000 // offsets behind the live projection; the rest is folded at the cut itself
+	mostLaps  = 20
+	noRecords = 30 * time.Second // a log that holds the records gives one sooner
+	mendStart = "a projection is built from the log's start, so restore the topic first"
+)
+
+// Progress is how far a shadow is on its way to the live projection's positions, counted in offsets: the markers of
+// transactions have some too, so there are fewer records.
+type Progress struct {
+	Done, Of int64
+}
+
+// shadow is a second projection beside the live one: the same fold of the same log into tables of its own. It never
+// passes the live positions, and so has nothing to tell the dead letters, the timeline or the write side.
+type shadow struct {
+	*Projector
+
+	live *store
+	told func(Progress)
+}
+
+func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, told func(Progress)) *shadow {
+	into := target{rows: name, positions: name + "_position", mend: mendStart}
+	return &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), told: told}
+}
+
+// create makes the shadow's tables where there are none; persistence is "" or UNLOGGED.
+func (s *shadow) create(ctx context.Context, persistence string) error {
+	for table, like := range map[string]string{s.store.into.rows: live.rows, s.store.into.positions: live.positions} {
+		if _, err := s.store.pool.Exec(ctx, `CREATE `+persistence+` TABLE IF NOT EXISTS `+table+` (LIKE `+like+` INCLUDING ALL)`); err != nil {
+			return fmt.Errorf("making table %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+func (s *shadow) drop(ctx context.Context) error {
+	if _, err := s.store.pool.Exec(ctx, `DROP TABLE IF EXISTS `+s.store.into.rows+`, `+s.store.into.positions); err != nil {
+		return fmt.Errorf("dropping table %s: %w", s.store.into.rows, err)
+	}
+	return nil
+}
+
+// approach folds until the shadow is close behind the live projection, which moves on meanwhile.
+func (s *shadow) approach(ctx context.Context) error {
+	for range mostLaps {
+		cut, err := s.live.positions(ctx, s.live.pool)
+		if err != nil {
+			return err
+		}
+		at, err := s.store.positions(ctx, s.store.pool)
+		if err != nil {
+			return err
+		}
+		if err := s.foldTo(ctx, cut); err != nil {
+			return err
+		}
+		if sum(cut)-sum(at) < closeBy {
+			return nil
+		}
+	}
+	return nil // as fast as the live one, and no faster: what is left is folded at the cut
+}
+
+// foldTo folds exactly the records before the cut, which are positions of the live projection.
+func (s *shadow) foldTo(ctx context.Context, cut map[topicPartition]int64) error {
+	client, positions, err := s.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.CloseAllowingRebalance()
+	left := maps.Clone(cut)
+	for tp, next := range positions {
+		if next > cut[tp] {
+			return fmt.Errorf("table %s has applied %s partition %d up to offset %d, the live projection only up to %d: begin anew (--anew)",
+				s.store.into.rows, tp.topic, tp.partition, next, cut[tp])
+		}
+		s.passed(client, left, tp, next)
+	}
+	for len(left) > 0 {
+		entries, err := s.next(ctx, client, left)
+		if err != nil {
+			return err
+		}
+		before := entries[:0:0]
+		for _, e := range entries {
+			if e.record.Offset < cut[e.at] {
+				before = append(before, e)
+			}
+		}
+		if err := s.apply(ctx, client, positions, before); err != nil {
+			return err
+		}
+		for _, e := range entries {
+			s.passed(client, left, e.at, e.record.Offset+1)
+		}
+		s.told(Progress{Done: sum(positions), Of: sum(cut)})
+	}
+	return nil
+}
+
+// passed takes a partition off what is left when its cut is reached.
+func (s *shadow) passed(client *kgo.Client, left map[topicPartition]int64, tp topicPartition, next int64) {
+	if end, waits := left[tp]; waits && next < end {
+		return
+	}
+	delete(left, tp)
+	client.PauseFetchPartitions(map[string][]int32{s.cfg.Topic(tp.topic): {tp.partition}})
+}
+
+func (s *shadow) next(ctx context.Context, client *kgo.Client, left map[topicPartition]int64) ([]*entry, error) {
+	waiting, cancel := context.WithTimeout(ctx, noRecords)
+	defer cancel()
+	fetches := client.PollRecords(waiting, pollMost)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err := fetchError(fetches); err != nil {
+		return nil, err
+	}
+	if waiting.Err() != nil && fetches.Empty() {
+		for tp, end := range left {
+			return nil, fmt.Errorf("no record from Kafka for %s, yet the live projection has read %s partition %d up to offset %d: "+
+				"look whether the brokers answer (erpconnector topics check) and whether the topic was made anew", noRecords, tp.topic, tp.partition, end)
+		}
+	}
+	return entriesOf(s.cfg, fetches), nil
+}
+
+func sum(positions map[topicPartition]int64) (total int64) {
+	for _, next := range positions {
+		total += next
+	}
+	return total
+}

@@ -1,0 +1,217 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+const verifyTable = "vendor_erp_sync_verify"
+
+// Difference is one column of one row that the log and the live table disagree about, or a row that only one has.
+type Difference struct {
+	Source           string
+	OrderIncrementID string
+	SyncID           int64
+	OnlyIn           string // "live" or "log": the other has no such row, and there is no column to name
+	Column           string
+	Live, Log        string // the values; of texts that may hold personal data only the length
+}
+
+// Verdict is what a comparison came to.
+type Verdict struct {
+	Offsets    int64 // of the log, folded from its start
+	Rows       int64 // in either
+	Differing  int64 // in both, yet not the same
+	OnlyInLive int64
+	OnlyInLog  int64
+}
+
+// Equal says that there was no difference.
+func (v Verdict) Equal() bool { return v.Differing+v.OnlyInLive+v.OnlyInLog == 0 }
+
+// Verify folds the log from its start into a table of its own and compares that with vendor_erp_sync, row by row, at one
+// cut: the rows and positions of one snapshot, and the records before these positions. The live projection goes on. Each
+// difference is given to found, in the order of sync ids. Memory does not grow with the log or the table.
+func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, told func(Progress), found func(Difference)) (v Verdict, err error) {
+	release, ok, err := postgres.Claim(ctx, pool, verifyTable)
+	if err != nil {
+		return v, err
+	}
+	if !ok {
+		return v, errors.New("another verify is at work on this database: wait until it has ended")
+	}
+	defer release()
+	s := newShadow(cfg, pool, log, verifyTable, told)
+	if err := s.drop(ctx); err != nil { // of one that was killed
+		return v, err
+	}
+	if err := s.create(ctx, "UNLOGGED"); err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, s.drop(context.WithoutCancel(ctx))) }()
+	if err := s.approach(ctx); err != nil {
+		return v, err
+	}
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		v, err = s.compareAtSnapshot(ctx, tx, found)
+		return err
+	})
+	return v, err
+}
+
+// compareAtSnapshot folds up to the positions that the transaction sees and compares with the rows that it sees.
+func (s *shadow) compareAtSnapshot(ctx context.Context, tx pgx.Tx, found func(Difference)) (v Verdict, err error) {
+	if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		return v, err
+	}
+	cut, err := s.live.positions(ctx, tx)
+	if err != nil {
+		return v, err
+	}
+	if err := s.foldTo(ctx, cut); err != nil {
+		return v, err
+	}
+	v.Offsets = sum(cut)
+	inLive, err := rowsOf(ctx, tx, live.rows)
+	if err != nil {
+		return v, err
+	}
+	defer inLive.rows.Close()
+	inLog, err := rowsOf(ctx, s.store.pool, s.store.into.rows) // not the transaction: its snapshot is older than these
+	if err != nil {
+		return v, err
+	}
+	defer inLog.rows.Close()
+	return v, v.compare(inLive, inLog, found)
+}
+
+// compare walks both in the order of sync ids.
+func (v *Verdict) compare(inLive, inLog *cursor, found func(Difference)) error {
+	for inLive.row != nil || inLog.row != nil {
+		v.Rows++
+		l, r := inLive.row, inLog.row
+		switch {
+		case r == nil || (l != nil && l.SyncID < r.SyncID):
+			v.OnlyInLive++
+			d := l.difference()
+			d.OnlyIn = "live"
+			found(d)
+			r = nil
+		case l == nil || r.SyncID < l.SyncID:
+			v.OnlyInLog++
+			d := r.difference()
+			d.OnlyIn = "log"
+			found(d)
+			l = nil
+		default:
+			differences := l.differences(r)
+			if len(differences) > 0 {
+				v.Differing++
+			}
+			for _, d := range differences {
+				found(d)
+			}
+		}
+		if l != nil {
+			if err := inLive.next(); err != nil {
+				return err
+			}
+		}
+		if r != nil {
+			if err := inLog.next(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cursor is a table's rows in the order of sync ids, one at a time; row is nil after the last.
+type cursor struct {
+	rows pgx.Rows
+	row  *row
+}
+
+func rowsOf(ctx context.Context, q querier, table string) (*cursor, error) {
+	rows, err := q.Query(ctx, `SELECT * FROM `+table+` ORDER BY sync_id`)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", table, err)
+	}
+	c := &cursor{rows: rows}
+	return c, c.next()
+}
+
+func (c *cursor) next() (err error) {
+	if !c.rows.Next() {
+		c.row = nil
+		return c.rows.Err()
+	}
+	c.row, err = pgx.RowToAddrOfStructByName[row](c.rows)
+	return err
+}
+
+func (r *row) difference() Difference {
+	return Difference{Source: r.Source, OrderIncrementID: r.OrderIncrementID, SyncID: r.SyncID}
+}
+
+// differences are the columns in which a live row is not as the log's.
+func (r *row) differences(inLog *row) (out []Difference) {
+	a, b := reflect.ValueOf(*r), reflect.ValueOf(*inLog)
+	for i := range a.NumField() {
+		x, y := value(a.Field(i)), value(b.Field(i))
+		if x == y {
+			continue
+		}
+		d := r.difference()
+		d.Column, d.Live, d.Log = a.Type().Field(i).Tag.Get("db"), show(x), show(y)
+		if d.Column == "payload" || d.Column == "response" || d.Column == "last_error" { // may hold personal data
+			d.Live, d.Log = length(x), length(y)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// value is a column's, comparable; nil is null.
+func value(v reflect.Value) any {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return nil
+		}
+		v = v.Elem()
+	}
+	if t, ok := v.Interface().(time.Time); ok {
+		return t.UTC().Format(time.RFC3339Nano)
+	}
+	if v.Kind() == reflect.String {
+		return v.String()
+	}
+	return v.Interface()
+}
+
+func show(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return fmt.Sprintf("%q", v)
+	}
+	return fmt.Sprint(v)
+}
+
+func length(v any) string {
+	if text, ok := v.(string); ok {
+		return fmt.Sprintf("%d bytes", len(text))
+	}
+	return "null"
+}
