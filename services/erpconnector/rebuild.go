@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/platform"
+)
+
+func rebuildCommand() *cobra.Command {
+	var how projector.Rebuilding
+	cmd := &cobra.Command{
+		Use: "rebuild", Short: "Build vendor_erp_sync anew from the log, and put it in the live one's place",
+		Long: "Folds the whole log into a table beside the live one, which goes on, prints what differs, and swaps the two in one short\n" +
+			"transaction. Interrupted, it goes on where it was when it is called again.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			how.Told, how.Found = progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout())
+			return withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+				v, err := projector.Rebuild(cmd.Context(), brokers, pool, logger(cfg), how)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "the live table is the one built from the log now: %d rows differed, %d were added, %d dropped\n",
+					v.Differing, v.OnlyInLog, v.OnlyInLive)
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&how.Anew, "anew", false, "begin at the log's start, whatever an interrupted rebuild has left")
+	cmd.Flags().BoolVar(&how.DropUnknown, "drop-unknown", false, "swap also when the live table has rows that the log does not know")
+	return cmd
+}

@@ -1,0 +1,178 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+const (
+	rebuildTable = "vendor_erp_sync_rebuild"
+	swapTries    = 20
+	swapWithin   = 5 * time.Second // with the wait for the locks less than applyWithin: the live projector only waits
+)
+
+// Rebuilding says how to rebuild; Told and Found are required.
+type Rebuilding struct {
+	Anew        bool // drop what an interrupted rebuild has left
+	DropUnknown bool // swap also when the live table has rows that the log does not know
+	Told        func(Progress)
+	Found       func(Difference) // what the swap changes
+}
+
+// ErrUnknownRows means that a swap would lose rows that stand in the live table and not in the log.
+var ErrUnknownRows = errors.New("the live table has rows that the log does not know, and the swap would lose them")
+
+// Rebuild folds the log from its start into a table of its own while the live projection goes on, says what differs, and
+// puts it in the place of vendor_erp_sync in one short transaction. Positions, timeline and write side stay as they are:
+// they were moved and told by the live projection. An interrupted one goes on where it was when it is called again.
+func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, how Rebuilding) (v Verdict, err error) {
+	release, ok, err := postgres.Claim(ctx, pool, rebuildTable)
+	if err != nil {
+		return v, err
+	}
+	if !ok {
+		return v, errors.New("another rebuild is at work on this database: wait until it has ended")
+	}
+	defer release()
+	s := newShadow(cfg, pool, log, rebuildTable, how.Told)
+	if how.Anew {
+		if err := s.drop(ctx); err != nil {
+			return v, err
+		}
+	}
+	if err := s.create(ctx, ""); err != nil { // logged: it becomes the live one, and a stop of Postgres must not empty it
+		return v, err
+	}
+	if err := s.requireSameColumns(ctx); err != nil {
+		return v, err
+	}
+	if err := s.approach(ctx); err != nil {
+		return v, err
+	}
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		v, err = s.compareAtSnapshot(ctx, tx, how.Found)
+		return err
+	})
+	if err != nil {
+		return v, err
+	}
+	if v.OnlyInLive > 0 && !how.DropUnknown {
+		return v, fmt.Errorf("%w (%d, named above): if they are to go, call it again with --drop-unknown; the work so far is kept", ErrUnknownRows, v.OnlyInLive)
+	}
+	return v, s.takePlace(ctx)
+}
+
+// requireSameColumns refuses what a rebuild of another release has left.
+func (s *shadow) requireSameColumns(ctx context.Context) error {
+	var same bool
+	err := s.store.pool.QueryRow(ctx, `
+		SELECT count(*) = 1 FROM (SELECT DISTINCT array_agg(attname || ' ' || format_type(atttypid, atttypmod) ORDER BY attnum)
+			FROM pg_attribute WHERE attrelid IN ($1::text::regclass, $2::text::regclass) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid) t`,
+		live.rows, s.store.into.rows).Scan(&same)
+	if err == nil && !same {
+		err = fmt.Errorf("table %s of an earlier rebuild has other columns than %s: begin anew (--anew)", s.store.into.rows, live.rows)
+	}
+	return err
+}
+
+// takePlace swaps, and tries again when somebody holds the live table or too much came meanwhile.
+func (s *shadow) takePlace(ctx context.Context) error {
+	if _, err := s.store.pool.Exec(ctx, `ANALYZE `+s.store.into.rows); err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		if err := s.approach(ctx); err != nil {
+			return err
+		}
+		err := s.swap(ctx)
+		if err == nil || ctx.Err() != nil || try == swapTries || !mayPass(err) {
+			return err
+		}
+	}
+}
+
+func mayPass(err error) bool {
+	const lockNotAvailable, deadlock = "55P03", "40P01"
+	var pgErr *pgconn.PgError
+	return errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &pgErr) && (pgErr.Code == lockNotAvailable || pgErr.Code == deadlock))
+}
+
+// swap takes its locks in the order in which the projector's batch does, positions first and rows after: it waits for a
+// batch that is being written, the next one waits for it and goes on from the same positions with the new table.
+func (s *shadow) swap(ctx context.Context) error {
+	err := pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `LOCK TABLE `+live.positions+` IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return err
+		}
+		cut, err := s.live.positions(ctx, tx)
+		if err != nil {
+			return err
+		}
+		last, cancel := context.WithTimeout(ctx, swapWithin)
+		defer cancel()
+		if err := s.foldTo(last, cut); err != nil {
+			return err
+		}
+		return s.rename(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("putting %s in the place of %s: %w", s.store.into.rows, live.rows, err)
+	}
+	return nil
+}
+
+// rename puts the shadow's table in the live one's place: with its owner, its rights on the table, and the names of its
+// indexes. A view on the live table stops it.
+func (s *shadow) rename(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `LOCK TABLE `+live.rows+` IN ACCESS EXCLUSIVE MODE`); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT statement FROM (SELECT 1, format('ALTER TABLE %s OWNER TO %I', $2::text, pg_get_userbyid(relowner)) FROM pg_class WHERE oid = $1::text::regclass
+		UNION ALL
+		SELECT 2, format('GRANT %s ON %s TO %s%s', a.privilege_type, $2, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+			CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+		FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = $1::text::regclass
+		UNION ALL
+		SELECT 3, format('DROP TABLE %s', $1::text)
+		UNION ALL
+		SELECT 4, format('ALTER TABLE %s RENAME TO %s', $2::text, $1::text)
+		UNION ALL
+		SELECT 5, format('DROP TABLE %s', $3::text)
+		UNION ALL
+		SELECT 6, format('ALTER INDEX %I RENAME TO %I', new.name, old.name) FROM`+indexes("$1")+` old JOIN`+indexes("$2")+` new USING (definition)
+		) AS t (step, statement) ORDER BY step`,
+		live.rows, s.store.into.rows, s.store.into.positions)
+	if err != nil {
+		return err
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+// indexes are those of a table by their definitions without names.
+func indexes(table string) string {
+	return ` (SELECT indexrelid::regclass::text AS name, regexp_replace(pg_get_indexdef(indexrelid), ' INDEX \S+ ON \S+ ', ' ') AS definition
+		FROM pg_index WHERE indrelid = ` + table + `::text::regclass)`
+}
