@@ -2,6 +2,7 @@ package projector
 
 import (
 	"flag"
+	"fmt"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func (h *history) tell(topic string, s domain.Sync, f fact) {
 }
 
 func ref(order int) domain.OrderRef {
-	return domain.OrderRef{Source: []string{"default", "shop-b"}[order%2], IncrementID: string(rune('1' + order))}
+	return domain.OrderRef{Source: []string{"default", "shop-b"}[order%2], IncrementID: fmt.Sprint(1 + order)}
 }
 
 // openGate is the gate of a generation that was released at once.
