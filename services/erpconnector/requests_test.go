@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
@@ -286,13 +289,21 @@ func callbacks(t *testing.T, p *product) {
 	})
 }
 
-// quiet waits until every generation in the log has its terminal event, and gives the log.
+// quiet waits until the whole outbox is in the log and every generation has its terminal event, and gives the log.
 func (c *crashCase) quiet(t *testing.T) map[string][]logged {
 	t.Helper()
+	conn, err := pgx.Connect(t.Context(), c.p.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
+		var written int
+		require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM erp_outbox`).Scan(&written))
 		log := c.log(t)
 		open := ""
+		if relayed := fromOutbox(log); relayed < written {
+			open = fmt.Sprintf("%d of %d rows of the outbox, of any", written-relayed, written)
+		}
 		for order, facts := range log {
 			for generation, terminals := range endsOf(facts) {
 				if terminals == 0 {
@@ -305,6 +316,18 @@ func (c *crashCase) quiet(t *testing.T) map[string][]logged {
 		}
 		require.True(t, time.Now().Before(deadline), "order %s has not ended", open)
 	}
+}
+
+// fromOutbox counts the records that came by the outbox and the relay.
+func fromOutbox(log map[string][]logged) (n int) {
+	for _, facts := range log {
+		for _, f := range facts {
+			if f.topic == event.TopicSalesOrder || f.topic == event.TopicRequested || f.topic == event.TopicCallback {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // endsOf counts the terminal events of each generation, by the version of its request.
