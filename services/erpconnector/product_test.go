@@ -153,7 +153,9 @@ func (p *product) becomes(order string, want func(status map[string]any) bool) m
 		if want(got) {
 			return got
 		}
-		require.False(p.t, time.Now().After(deadline), "order %s stands at %v", order, got)
+		if time.Now().After(deadline) {
+			require.Fail(p.t, "not in time", "order %s stands at %v\n%s", order, got, p.whereabouts(order))
+		}
 		<-tick.C
 	}
 }
