@@ -102,7 +102,10 @@ func (p *TxnProducer) commit(ctx context.Context, b Batch) error {
 	if err := p.client.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning a transaction of %s: %w", p.id, err)
 	}
-	err := p.write(ctx, b)
+	written, err := p.write(ctx, b)
+	if err == nil {
+		err = p.awaitKnown(ctx, written)
+	}
 	if err != nil {
 		p.abort()
 		return fmt.Errorf("transaction of %s: %w", p.id, err)
@@ -114,28 +117,62 @@ func (p *TxnProducer) commit(ctx context.Context, b Batch) error {
 	return nil
 }
 
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+type produced struct {
+	to  topicPartition
+	err error
+}
+
 // write produces the records and, while they are under way, the offsets. Any failure means that all must be aborted:
 // the client would commit the rest.
-func (p *TxnProducer) write(ctx context.Context, b Batch) error {
-	results := make(chan error, len(b.Records))
+func (p *TxnProducer) write(ctx context.Context, b Batch) (map[topicPartition]bool, error) {
+	results := make(chan produced, len(b.Records))
 	for _, r := range b.Records {
 		own := *r // the client keeps its context and coordinates in the record, and may still hold it when Commit returns
 		own.Context = ctx
-		p.client.Produce(ctx, &own, func(_ *kgo.Record, err error) { results <- err })
+		p.client.Produce(ctx, &own, func(r *kgo.Record, err error) {
+			results <- produced{topicPartition{r.Topic, r.Partition}, err}
+		})
 	}
+	written := map[topicPartition]bool{}
 	var failed error
 	for _, g := range b.Offsets {
 		failed = errors.Join(failed, p.writeOffsets(ctx, g))
 	}
 	for range b.Records {
 		select {
-		case err := <-results:
-			failed = errors.Join(failed, err)
+		case r := <-results:
+			failed = errors.Join(failed, r.err)
+			written[r.to] = true
 		case <-ctx.Done():
-			return errors.Join(failed, ctx.Err())
+			return nil, errors.Join(failed, ctx.Err())
 		}
 	}
-	return failed
+	return written, failed
+}
+
+// awaitKnown waits until the client knows the partitions it has written to. Of a topic it writes to for the first time
+// it stores the partitions only after it has let the records go, and the answer can be faster than that; a transaction
+// ended in between looks empty to it, is aborted, and EndTransaction says that all is well (franz-go v1.22.3,
+// storePartitionsUpdate and EndTransaction).
+func (p *TxnProducer) awaitKnown(ctx context.Context, written map[topicPartition]bool) error {
+	for to := range written {
+		for {
+			if leader, _, _ := p.client.PartitionLeader(to.topic, to.partition); leader >= 0 {
+				break
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				return fmt.Errorf("waiting until the client knows %s partition %d: %w", to.topic, to.partition, ctx.Err())
+			}
+		}
+	}
+	return nil
 }
 
 const abortWithin = time.Second
