@@ -87,7 +87,7 @@ func NewGroupConsumer(cfg Config, spec Consumer) (*GroupConsumer, error) {
 }
 
 // fetched is called with the committed offsets of a new assignment, before its first fetch.
-func (c *GroupConsumer) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+func (c *GroupConsumer) fetched(_ context.Context, client *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 	var assigned []AssignedPartition
 	for _, g := range resp.Groups {
 		for _, t := range g.Topics {
@@ -110,6 +110,8 @@ func (c *GroupConsumer) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.Off
 			}
 		}
 	}
+	// The client remembers what was paused over any rebalance; nobody who is assigned a partition knows of that.
+	client.ResumeFetchPartitions(client.PauseFetchPartitions(nil))
 	c.spec.OnAssigned(assigned)
 	return nil
 }
@@ -145,7 +147,7 @@ func (c *GroupConsumer) Poll(ctx context.Context, most int) (kgo.Fetches, error)
 // AllowRebalance ends the time after a poll in which partitions stay.
 func (c *GroupConsumer) AllowRebalance() { c.client.AllowRebalance() }
 
-// Pause stops fetching partitions; records already fetched stay in the client.
+// Pause stops fetching partitions until Resume or the next assignment; records already fetched stay in the client.
 func (c *GroupConsumer) Pause(partitions map[string][]int32) {
 	c.client.PauseFetchPartitions(partitions)
 }

@@ -74,3 +74,22 @@ func TestAGroupWhoseOffsetLiesOutsideTheLogStops(t *testing.T) {
 		require.ErrorContains(b, err, b.cfg.Topic("in"))
 	})
 }
+
+// What was paused in one assignment is read in the next: its owner knows nothing of the pause.
+func TestAnAssignmentBeginsWithNothingPaused(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.topic("in", 2)
+		b.feed("in", 2, 3)
+		b.startAt("g", "in", 2, 0)
+		first := b.join()
+		require.Len(b, await(b, first.assigned, "all partitions for the first"), 2)
+		first.Pause(map[string][]int32{b.cfg.Topic("in"): {0, 1}})
+		second := b.join()
+		stop := keepPolling(b, first)
+		await(b, first.revoked, "the first to be revoked")
+		stop()
+		require.Len(b, await(b, second.assigned, "half for the second"), 1)
+		require.Len(b, b.read(second, 3), 3)
+		require.Len(b, b.read(first, 3), 3)
+	})
+}
