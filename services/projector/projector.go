@@ -23,6 +23,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 const (
@@ -64,7 +65,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			p.report(err)
-			pause(ctx, wait)
+			pause.For(ctx, wait)
 			wait = min(2*wait, mostWait)
 			continue
 		}
@@ -328,13 +329,4 @@ func (p *Projector) report(err error) {
 		p.log.Info("the projection goes on")
 	}
 	p.down = err != nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
