@@ -39,21 +39,14 @@ func (p *product) command(args ...string) (out string, err error) {
 func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
-		p := start(t, configured(t, brokers))
-		for o := range 6 {
-			p.publish(invoice(fmt.Sprint("e", o), fmt.Sprint(o)))
-		}
-		for o := range 6 {
-			p.becomes(fmt.Sprint(o), ended("success"))
-		}
+		p := startWithOrders(t, brokers)
 		out, err := p.command("verify")
 		require.NoError(t, err, out)
 		require.Regexp(t, `^6 rows compared at offset \d+ of the log in all: 0 differ, 0 only in the live table, 0 only in the log\n$`, out)
 
 		p.sql(`UPDATE vendor_erp_sync SET status = 'failed', attempts = 9 WHERE order_increment_id = '1'`)
 		p.sql(`UPDATE vendor_erp_sync SET payload = payload || ' secret', erp_reference = NULL, version_at = version_at + interval '1 us' WHERE order_increment_id = '2'`)
-		p.sql(`DELETE FROM vendor_erp_sync WHERE order_increment_id = '3'`)
-		p.sql(`INSERT INTO vendor_erp_sync SELECT (json_populate_record(v, '{"sync_id": 0, "order_increment_id": "none"}')).* FROM vendor_erp_sync v WHERE order_increment_id = '4'`)
+		p.spoilRows()
 		out, err = p.command("verify")
 		require.ErrorContains(t, err, "the live table is not what the log says")
 		require.Equal(t, 1, exitCode(err))
@@ -73,6 +66,26 @@ func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
 		require.Contains(t, out, "7 rows compared")
 		require.Contains(t, out, "2 differ, 1 only in the live table, 1 only in the log\n")
 	})
+}
+
+// startWithOrders is a product whose ERP has the orders 0 to 5.
+func startWithOrders(t *testing.T, brokers kafka.Config) *product {
+	t.Helper()
+	p := start(t, configured(t, brokers))
+	for o := range 6 {
+		p.publish(invoice(fmt.Sprint("e", o), fmt.Sprint(o)))
+	}
+	for o := range 6 {
+		p.becomes(fmt.Sprint(o), ended("success"))
+	}
+	return p
+}
+
+// spoilRows takes a row out of the live table that the log has, and puts one in that it has not.
+func (p *product) spoilRows() {
+	p.t.Helper()
+	p.sql(`DELETE FROM vendor_erp_sync WHERE order_increment_id = '3'`)
+	p.sql(`INSERT INTO vendor_erp_sync SELECT (json_populate_record(v, '{"sync_id": 0, "order_increment_id": "none"}')).* FROM vendor_erp_sync v WHERE order_increment_id = '4'`)
 }
 
 func (p *product) sql(statement string) {

@@ -111,10 +111,7 @@ func (p *Projector) session(ctx context.Context) error {
 func (p *Projector) reader(ctx context.Context) (*kgo.Client, map[topicPartition]int64, error) {
 	options := append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset())) // a log that was trimmed meanwhile is an error, see positions
-	if p.store.into != live { // a whole log is read ahead, and compressed: 50 MiB, the default, become many times that
-		options = append(options, kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(256<<10))
-	}
-	client, err := kgo.NewClient(options...)
+	client, err := kgo.NewClient(append(options, kafka.BoundedFetch()...)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}

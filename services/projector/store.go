@@ -88,13 +88,12 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		if err := s.writeRows(ctx, tx, rows); err != nil {
 			return err
 		}
-		if s.into != live {
-			return nil
+		if s.into == live {
+			err = s.tell(ctx, tx, b.facts)
+		} else { // a stop of Postgres takes rows and positions back together, and the commit of the swap keeps both
+			_, err = tx.Exec(ctx, `SET LOCAL synchronous_commit = off`)
 		}
-		if err := writeTimeline(ctx, tx, b.facts); err != nil {
-			return err
-		}
-		if err := s.tellWriteSide(ctx, tx, b.facts); err != nil {
+		if err != nil {
 			return err
 		}
 		crash.Point("projector.before_commit")
@@ -105,6 +104,14 @@ func (s *store) apply(ctx context.Context, b batch) error {
 	}
 	crash.Point("projector.after_commit")
 	return nil
+}
+
+// tell is what only the live projection does with facts.
+func (s *store) tell(ctx context.Context, tx pgx.Tx, facts []fact) error {
+	if err := writeTimeline(ctx, tx, facts); err != nil {
+		return err
+	}
+	return s.tellWriteSide(ctx, tx, facts)
 }
 
 func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
