@@ -37,8 +37,9 @@ type Rebuilding struct {
 var ErrUnknownRows = errors.New("the live table has rows that the log does not know, and the swap would lose them")
 
 // Rebuild folds the log from its start into a table of its own while the live projection goes on, says what differs, and
-// puts it in the place of vendor_erp_sync in one short transaction. Positions, timeline and write side stay as they are:
-// they were moved and told by the live projection. An interrupted one goes on where it was when it is called again.
+// puts it in the place of vendor_erp_sync in one short transaction. Positions and write side stay as they are: they were
+// moved and told by the live projection. Lines that the timeline lacks, or has otherwise, are written at once; those that
+// the log does not hold stay. An interrupted one goes on where it was when it is called again.
 func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, how Rebuilding) (v Verdict, err error) {
 	release, ok, err := postgres.Claim(ctx, pool, rebuildTable)
 	if err != nil {
@@ -48,7 +49,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 		return v, errors.New("another rebuild is at work on this database: wait until it has ended")
 	}
 	defer release()
-	s := newShadow(cfg, pool, log, rebuildTable, how.Told)
+	s := newShadow(cfg, pool, log, rebuildTable, how.Told, &timelineCheck{mend: true, found: how.Found})
 	if how.Anew {
 		if err := s.drop(ctx); err != nil {
 			return v, err
@@ -73,7 +74,9 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 	if v.OnlyInLive > 0 && !how.DropUnknown {
 		return v, fmt.Errorf("%w (%d, named above): if they are to go, call it again with --drop-unknown; the work so far is kept", ErrUnknownRows, v.OnlyInLive)
 	}
-	return v, s.takePlace(ctx)
+	err = s.takePlace(ctx)
+	v.Timeline = s.store.check.lines
+	return v, err
 }
 
 // requireSameColumns refuses what a rebuild of another release has left.

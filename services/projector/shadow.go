@@ -36,9 +36,11 @@ type shadow struct {
 	told func(Progress)
 }
 
-func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, told func(Progress)) *shadow {
+func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, told func(Progress), check *timelineCheck) *shadow {
 	into := target{rows: name, positions: name + "_position", mend: mendStart}
-	return &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), told: told}
+	s := &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), told: told}
+	s.store.check = check
+	return s
 }
 
 // create makes the shadow's tables where there are none; persistence is "" or UNLOGGED. Of the indexes it keeps the unique

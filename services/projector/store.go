@@ -48,7 +48,8 @@ var live = target{
 type store struct {
 	pool    *pgxpool.Pool
 	into    target
-	skipped bool // somebody held a gate or an order locked: catchUp has work
+	skipped bool           // somebody held a gate or an order locked: catchUp has work
+	check   *timelineCheck // of a shadow
 }
 
 func newStore(pool *pgxpool.Pool, into target) *store {
@@ -77,6 +78,7 @@ func (s *store) positions(ctx context.Context, q querier) (map[topicPartition]in
 
 // apply writes a batch in one transaction, a handful of statements however large it is.
 func (s *store) apply(ctx context.Context, b batch) error {
+	var found compared
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := s.movePositions(ctx, tx, b); err != nil {
 			return err
@@ -90,8 +92,8 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		}
 		if s.into == live {
 			err = s.tell(ctx, tx, b.facts)
-		} else { // a stop of Postgres takes rows and positions back together, and the commit of the swap keeps both
-			_, err = tx.Exec(ctx, `SET LOCAL synchronous_commit = off`)
+		} else {
+			found, err = s.look(ctx, tx, b)
 		}
 		if err != nil {
 			return err
@@ -103,7 +105,19 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		return fmt.Errorf("applying %d facts: %w", len(b.facts), err)
 	}
 	crash.Point("projector.after_commit")
+	if s.check != nil {
+		s.check.told(found)
+	}
 	return nil
+}
+
+// look is what a shadow does in place of telling.
+func (s *store) look(ctx context.Context, tx pgx.Tx, b batch) (compared, error) {
+	// A stop of Postgres takes rows and positions back together, and the commit of the swap keeps both.
+	if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
+		return compared{}, err
+	}
+	return s.check.run(ctx, tx, b)
 }
 
 // tell is what only the live projection does with facts.
@@ -244,49 +258,6 @@ func (s *store) writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain
 			reference_version = excluded.reference_version, reference_version_at = excluded.reference_version_at`, string(encoded))
 	if err != nil {
 		return fmt.Errorf("writing %d syncs: %w", len(out), err)
-	}
-	return nil
-}
-
-// line is one line of the timeline, named as its columns.
-type line struct {
-	OccurredAt time.Time        `json:"occurred_at"`
-	Topic      string           `json:"topic"`
-	Partition  int32            `json:"partition"`
-	Offset     int64            `json:"offset"`
-	SyncID     int64            `json:"sync_id"`
-	Version    int64            `json:"version"`
-	Type       string           `json:"type"`
-	Status     domain.Status    `json:"status"`
-	Attempts   int              `json:"attempts"`
-	HTTPStatus *int             `json:"http_status"`
-	ErrorCode  domain.ErrorCode `json:"error_code"`
-	Error      *string          `json:"error"`
-	Cause      string           `json:"cause"`
-}
-
-func writeTimeline(ctx context.Context, tx pgx.Tx, facts []fact) error {
-	lines := make([]line, 0, len(facts))
-	for _, f := range facts {
-		cause := f.Sync.Cause
-		if f.Sync.ClosedBy != "" {
-			cause = string(f.Sync.ClosedBy)
-		}
-		lines = append(lines, line{
-			OccurredAt: f.Time, Topic: f.at.topic, Partition: f.at.partition, Offset: f.offset, SyncID: f.Sync.SyncID,
-			Version: int64(f.Sync.Version), Type: f.at.topic, Status: f.Sync.Status, Attempts: f.Sync.Attempts,
-			HTTPStatus: f.httpStatus, ErrorCode: f.Sync.ErrorCode, Error: f.Error, Cause: cause,
-		})
-	}
-	encoded, err := json.Marshal(lines)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO vendor_erp_sync_event
-		SELECT * FROM json_populate_recordset(null::vendor_erp_sync_event, $1::json) ON CONFLICT DO NOTHING`, string(encoded))
-	if err != nil {
-		return fmt.Errorf("writing %d lines of the timeline: %w", len(lines), err)
 	}
 	return nil
 }
