@@ -3,7 +3,6 @@ package projector
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,19 +15,19 @@ import (
 
 // line is one line of the timeline, named as its columns.
 type line struct {
-	OccurredAt time.Time        `json:"occurred_at" db:"occurred_at"`
-	Topic      string           `json:"topic" db:"topic"`
-	Partition  int32            `json:"partition" db:"partition"`
-	Offset     int64            `json:"offset" db:"offset"`
-	SyncID     int64            `json:"sync_id" db:"sync_id"`
-	Version    int64            `json:"version" db:"version"`
-	Type       string           `json:"type" db:"type"`
-	Status     domain.Status    `json:"status" db:"status"`
-	Attempts   int              `json:"attempts" db:"attempts"`
-	HTTPStatus *int             `json:"http_status" db:"http_status"`
-	ErrorCode  domain.ErrorCode `json:"error_code" db:"error_code"`
-	Error      *string          `json:"error" db:"error"`
-	Cause      string           `json:"cause" db:"cause"`
+	OccurredAt time.Time        `db:"occurred_at"`
+	Topic      string           `db:"topic"`
+	Partition  int32            `db:"partition"`
+	Offset     int64            `db:"offset"`
+	SyncID     int64            `db:"sync_id"`
+	Version    int64            `db:"version"`
+	Type       string           `db:"type"`
+	Status     domain.Status    `db:"status"`
+	Attempts   int              `db:"attempts"`
+	HTTPStatus *int             `db:"http_status"`
+	ErrorCode  domain.ErrorCode `db:"error_code"`
+	Error      *string          `db:"error"`
+	Cause      string           `db:"cause"`
 }
 
 const lineColumns = `occurred_at, e.topic, e.partition, e."offset", sync_id, version, type, status, attempts, http_status,
@@ -60,13 +59,8 @@ func writeTimeline(ctx context.Context, tx pgx.Tx, facts []fact) error {
 }
 
 func writeLines(ctx context.Context, tx pgx.Tx, lines []line) error {
-	encoded, err := json.Marshal(lines)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO vendor_erp_sync_event
-		SELECT * FROM json_populate_recordset(null::vendor_erp_sync_event, $1::json) ON CONFLICT DO NOTHING`, string(encoded))
+	names, from, arrays := columnsOf(lines)
+	_, err := tx.Exec(ctx, `INSERT INTO vendor_erp_sync_event (`+names+`) SELECT * FROM `+from+` ON CONFLICT DO NOTHING`, arrays...)
 	if err != nil {
 		return fmt.Errorf("writing %d lines of the timeline: %w", len(lines), err)
 	}
