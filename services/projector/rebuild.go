@@ -50,6 +50,9 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 	}
 	defer release()
 	s := newShadow(cfg, pool, log, rebuildTable, how.Told, &timelineCheck{mend: true, found: how.Found})
+	if err := s.requireNothingAttached(ctx); err != nil {
+		return v, err
+	}
 	if how.Anew {
 		if err := s.drop(ctx); err != nil {
 			return v, err
@@ -58,7 +61,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 	if err := s.create(ctx, ""); err != nil { // logged: it becomes the live one, and a stop of Postgres must not empty it
 		return v, err
 	}
-	if err := errors.Join(s.requireSameColumns(ctx), s.requireNothingAttached(ctx)); err != nil {
+	if err := s.requireSameColumns(ctx); err != nil {
 		return v, err
 	}
 	if err := s.approach(ctx); err != nil {

@@ -184,10 +184,12 @@ func stretch(b batch) selection {
 		topics, partitions = append(topics, tp.topic), append(partitions, tp.partition)
 		before, after = append(before, b.before[tp]), append(after, next)
 	}
-	return selection{`SELECT ` + lineColumns + `
+	return selection{
+		`SELECT ` + lineColumns + `
 		FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) AS s (topic, partition, before, after)
 		JOIN vendor_erp_sync_event e ON e.topic = s.topic AND e.partition = s.partition AND e."offset" >= before AND e."offset" < after`,
-		[]any{topics, partitions, before, after}}
+		[]any{topics, partitions, before, after},
+	}
 }
 
 // beyond are the lines that stand behind the live positions, or in a partition that has none.
