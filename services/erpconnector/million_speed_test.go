@@ -94,12 +94,16 @@ func (m *longLog) measure(binary string, args []string, done func(p *process)) {
 	var out volume
 	var told bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &told
+	conn, err := pgx.Connect(m.t.Context(), m.cfg.DatabaseURL)
+	require.NoError(m.t, err)
+	defer func() { _ = conn.Close(m.t.Context()) }()
 	began := time.Now()
 	p := launch(m.t, cmd)
-	peak := make(chan int)
+	peak, database := make(chan int), make(chan time.Duration)
 	go func() { peak <- p.residentAtMost() }()
+	go func() { database <- m.databaseCPU(conn, p) }()
 	done(p)
-	took, resident := time.Since(began), <-peak
+	took, resident, inDatabase := time.Since(began), <-peak, <-database
 	require.True(m.t, p.cmd.ProcessState.Success(), "%s", told.String())
 	heap := 0
 	for _, collected := range regexp.MustCompile(`(?m)^gc \d+ .* (\d+)->\d+->\d+ MB`).FindAllStringSubmatch(told.String(), -1) {
@@ -111,9 +115,37 @@ func (m *longLog) measure(binary string, args []string, done func(p *process)) {
 		name = "beside"
 	}
 	used := p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
-	m.t.Logf("%s %s, %d facts: %s, %.0f facts/s, heap at most %d MiB, resident at most %d MiB, CPU %s, %d MB and %d lines printed", name,
+	m.t.Logf("%s %s, %d facts: %s, %.0f facts/s, heap at most %d MiB, resident at most %d MiB, CPU %s and %s of Postgres, %d MB and %d lines printed", name,
 		strings.Join(args, " "), m.facts, took.Round(10*time.Millisecond), float64(m.facts)/took.Seconds(), heap, resident,
-		used.Round(10*time.Millisecond), out.bytes>>20, out.lines)
+		used.Round(10*time.Millisecond), inDatabase.Round(10*time.Millisecond), out.bytes>>20, out.lines)
+}
+
+// databaseCPU is what the sessions of the process took in Postgres: it says what a command costs also on a busy machine.
+func (m *longLog) databaseCPU(conn *pgx.Conn, p *process) (total time.Duration) {
+	took := map[int]time.Duration{}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !p.gone() {
+		rows, err := conn.Query(m.t.Context(), `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'erpconnector'`)
+		require.NoError(m.t, err)
+		sessions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+		require.NoError(m.t, err)
+		for _, pid := range sessions {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if err != nil {
+				continue // it has ended
+			}
+			fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+2:]))
+			user, _ := strconv.Atoi(fields[11])
+			system, _ := strconv.Atoi(fields[12])
+			took[pid] = time.Duration(user+system) * time.Second / 100 // in hundredths, on every Linux that Go runs on
+		}
+		<-tick.C
+	}
+	for _, d := range took {
+		total += d
+	}
+	return total
 }
 
 // residentAtMost is the most memory that the process has held, in MiB; getrusage would count what the test held when it forked.
