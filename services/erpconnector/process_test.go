@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -55,4 +58,13 @@ func (p *process) gone() bool {
 	default:
 		return false
 	}
+}
+
+// program is the binary as a process of its own, on the product's servers.
+func (p *product) program(binary string, args ...string) *exec.Cmd {
+	cmd := exec.Command(binary, args...) //nolint:gosec // built by a test
+	cmd.Env = append(os.Environ(),
+		"DATABASE_URL="+p.cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(p.cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+p.cfg.TopicPrefix,
+		fmt.Sprintf("KAFKA_PARTITIONS=%d", p.cfg.Partitions))
+	return cmd
 }

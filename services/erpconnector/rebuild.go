@@ -16,7 +16,8 @@ func rebuildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rebuild", Short: "Build vendor_erp_sync anew from the log, and put it in the live one's place",
 		Long: "Folds the whole log into a table beside the live one, which goes on, prints what differs, and swaps the two in one short\n" +
-			"transaction. Interrupted, it goes on where it was when it is called again.",
+			"transaction. Lines that the timeline lacks, or has otherwise, it writes at once. Interrupted, it goes on where it was when\n" +
+			"it is called again.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			how.Told, how.Found = progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout())
@@ -25,8 +26,9 @@ func rebuildCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "the live table is the one built from the log now: %d rows differed, %d were added, %d dropped\n",
-					v.Differing, v.OnlyInLog, v.OnlyInLive)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "the live table is the one built from the log now: %d rows differed, %d were added, %d dropped\n"+
+					"the timeline, as far as this run has read the log: %d lines were corrected, %d added; %d that the log does not hold stay\n",
+					v.Differing, v.OnlyInLog, v.OnlyInLive, v.Timeline.Differing, v.Timeline.OnlyInLog, v.Timeline.OnlyInLive)
 				return err
 			})
 		},

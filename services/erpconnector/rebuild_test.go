@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"testing"
 
@@ -15,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// shape is what a swap must leave as it is: the table's indexes, constraints, owner and rights.
+// shape is what a swap must leave as it is: the table's indexes, constraints, owner, rights and storage, and no table beside it.
 func (p *product) shape() []string {
 	p.t.Helper()
 	conn, err := pgx.Connect(p.t.Context(), p.cfg.DatabaseURL)
@@ -25,6 +24,8 @@ func (p *product) shape() []string {
 		SELECT 'index ' || indexdef AS line FROM pg_indexes WHERE tablename = 'vendor_erp_sync'
 		UNION ALL SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'vendor_erp_sync'::regclass
 		UNION ALL SELECT 'rights ' || relowner || ' ' || acl::text FROM pg_class, unnest(relacl) acl WHERE oid = 'vendor_erp_sync'::regclass
+		UNION ALL SELECT 'rights on ' || attname || ' ' || acl::text FROM pg_attribute, unnest(attacl) acl WHERE attrelid = 'vendor_erp_sync'::regclass
+		UNION ALL SELECT 'storage ' || reloptions::text FROM pg_class WHERE oid = 'vendor_erp_sync'::regclass AND reloptions IS NOT NULL
 		UNION ALL SELECT 'table ' || relname || ' ' || relpersistence::text FROM pg_class WHERE relname LIKE 'vendor_erp_sync%' AND relkind IN ('r', 'p')
 		ORDER BY line`)
 	require.NoError(p.t, err)
@@ -36,18 +37,14 @@ func (p *product) shape() []string {
 func TestRebuildUnderLoadAfterAnInterruption(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
-		p := start(t, configured(t, brokers))
-		for o := range 6 {
-			p.publish(invoice(fmt.Sprint("e", o), fmt.Sprint(o)))
-		}
-		for o := range 6 {
-			p.becomes(fmt.Sprint(o), ended("success"))
-		}
+		p := startWithOrders(t, brokers)
 		p.sql(`GRANT SELECT ON vendor_erp_sync TO PUBLIC`)
+		p.sql(`GRANT SELECT (status, order_id), UPDATE (last_error) ON vendor_erp_sync TO pg_monitor WITH GRANT OPTION`)
+		p.sql(`ALTER TABLE vendor_erp_sync SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05)`)
+		p.sql(`ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO pg_monitor`) // the swap does not bring them in
 		shape := p.shape()
 		p.sql(`UPDATE vendor_erp_sync SET status = 'failed' WHERE order_increment_id = '1'`)
-		p.sql(`DELETE FROM vendor_erp_sync WHERE order_increment_id = '3'`)
-		p.sql(`INSERT INTO vendor_erp_sync SELECT (json_populate_record(v, '{"sync_id": 0, "order_increment_id": "none"}')).* FROM vendor_erp_sync v WHERE order_increment_id = '4'`)
+		p.spoilRows()
 		stop := p.load()
 		defer stop()
 

@@ -115,9 +115,24 @@ func replayRange(cmd *cobra.Command, f replayFlags) error {
 			if f.resume == "" {
 				return nil
 			}
+			if err := onDisk(cmd.OutOrStdout()); err != nil {
+				return err
+			}
 			return progress.Save(f.resume)
 		})
 	})
+}
+
+// onDisk makes sure that what was printed to a file is kept before the positions say that it was printed.
+func onDisk(w io.Writer) error {
+	f, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	return f.Sync()
 }
 
 // progressOf is what an earlier replay left in the file, or that of one that begins.

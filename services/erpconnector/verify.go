@@ -36,8 +36,9 @@ const couldNotCompare = 2
 
 func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Compare vendor_erp_sync with the log, and name the rows and columns that differ",
-		Long: "Folds the whole log into a table of its own and compares it with the live one at one cut, while the services go on.\n" +
+		Use: "verify", Short: "Compare vendor_erp_sync and the timeline with the log, and name the rows and columns that differ",
+		Long: "Folds the whole log into a table of its own and compares it with the live one at one cut, and the lines of the timeline\n" +
+			"with the records, while the services go on.\n" +
 			"Exit code: 0 they are equal, 1 they differ, 2 they could not be compared.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(cmd, args); err != nil {
@@ -92,10 +93,13 @@ func progress(w io.Writer) func(projector.Progress) {
 
 func printDifference(w io.Writer) func(projector.Difference) {
 	return func(d projector.Difference) {
-		row := fmt.Sprintf("%s %s (sync %d)", d.Source, d.OrderIncrementID, d.SyncID)
+		row, table := fmt.Sprintf("%s %s (sync %d)", d.Source, d.OrderIncrementID, d.SyncID), "in the live table"
+		if d.Line != "" {
+			row, table = fmt.Sprintf("timeline %s (sync %d)", d.Line, d.SyncID), "on the timeline"
+		}
 		switch d.OnlyIn {
 		case "live":
-			_, _ = fmt.Fprintf(w, "%s: only in the live table\n", row)
+			_, _ = fmt.Fprintf(w, "%s: only %s\n", row, table)
 		case "log":
 			_, _ = fmt.Fprintf(w, "%s: only in the log\n", row)
 		default:
@@ -105,8 +109,10 @@ func printDifference(w io.Writer) func(projector.Difference) {
 }
 
 func printVerdict(w io.Writer, v projector.Verdict) error {
-	_, err := fmt.Fprintf(w, "%d rows compared at offset %d of the log in all: %d differ, %d only in the live table, %d only in the log\n",
-		v.Rows, v.Offsets, v.Differing, v.OnlyInLive, v.OnlyInLog)
+	t := v.Timeline
+	_, err := fmt.Fprintf(w, "%d rows compared at offset %d of the log in all: %d differ, %d only in the live table, %d only in the log\n"+
+		"%d lines of the timeline compared: %d differ, %d only on the timeline, %d only in the log\n",
+		v.Rows, v.Offsets, v.Differing, v.OnlyInLive, v.OnlyInLog, t.Compared, t.Differing, t.OnlyInLive, t.OnlyInLog)
 	if err == nil && !v.Equal() {
 		err = errors.New("the live table is not what the log says: docs/verify.md says what to do")
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 const (
@@ -64,7 +65,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			p.report(err)
-			pause(ctx, wait)
+			pause.For(ctx, wait)
 			wait = min(2*wait, mostWait)
 			continue
 		}
@@ -110,10 +111,7 @@ func (p *Projector) session(ctx context.Context) error {
 func (p *Projector) reader(ctx context.Context) (*kgo.Client, map[topicPartition]int64, error) {
 	options := append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset())) // a log that was trimmed meanwhile is an error, see positions
-	if p.store.into != live { // a whole log is read ahead, and compressed: 50 MiB, the default, become many times that
-		options = append(options, kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(256<<10))
-	}
-	client, err := kgo.NewClient(options...)
+	client, err := kgo.NewClient(append(options, kafka.BoundedFetch()...)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
@@ -328,13 +326,4 @@ func (p *Projector) report(err error) {
 		p.log.Info("the projection goes on")
 	}
 	p.down = err != nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -5,20 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 const (
 	rebuildTable = "vendor_erp_sync_rebuild"
-	swapTries    = 20
+	swapTries    = 60
 	swapWithin   = 5 * time.Second // with the wait for the locks less than applyWithin: the live projector only waits
+	swapEvery    = time.Second     // for those who came meanwhile, see rename
 )
 
 // Rebuilding says how to rebuild; Told and Found are required.
@@ -33,8 +37,9 @@ type Rebuilding struct {
 var ErrUnknownRows = errors.New("the live table has rows that the log does not know, and the swap would lose them")
 
 // Rebuild folds the log from its start into a table of its own while the live projection goes on, says what differs, and
-// puts it in the place of vendor_erp_sync in one short transaction. Positions, timeline and write side stay as they are:
-// they were moved and told by the live projection. An interrupted one goes on where it was when it is called again.
+// puts it in the place of vendor_erp_sync in one short transaction. Positions and write side stay as they are: they were
+// moved and told by the live projection. Lines that the timeline lacks, or has otherwise, are written at once; those that
+// the log does not hold stay. An interrupted one goes on where it was when it is called again.
 func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, how Rebuilding) (v Verdict, err error) {
 	release, ok, err := postgres.Claim(ctx, pool, rebuildTable)
 	if err != nil {
@@ -44,7 +49,10 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 		return v, errors.New("another rebuild is at work on this database: wait until it has ended")
 	}
 	defer release()
-	s := newShadow(cfg, pool, log, rebuildTable, how.Told)
+	s := newShadow(cfg, pool, log, rebuildTable, how.Told, &timelineCheck{mend: true, found: how.Found})
+	if err := s.requireNothingAttached(ctx); err != nil {
+		return v, err
+	}
 	if how.Anew {
 		if err := s.drop(ctx); err != nil {
 			return v, err
@@ -69,7 +77,9 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 	if v.OnlyInLive > 0 && !how.DropUnknown {
 		return v, fmt.Errorf("%w (%d, named above): if they are to go, call it again with --drop-unknown; the work so far is kept", ErrUnknownRows, v.OnlyInLive)
 	}
-	return v, s.takePlace(ctx)
+	err = s.takePlace(ctx)
+	v.Timeline = s.store.check.lines
+	return v, err
 }
 
 // requireSameColumns refuses what a rebuild of another release has left.
@@ -85,9 +95,39 @@ func (s *shadow) requireSameColumns(ctx context.Context) error {
 	return err
 }
 
+// requireNothingAttached refuses what hangs on the live table itself, where a swap would lose it or fail.
+func (s *shadow) requireNothingAttached(ctx context.Context) error {
+	rows, err := s.store.pool.Query(ctx, `
+		SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgrelid = $1::text::regclass AND NOT tgisinternal
+		UNION ALL SELECT 'foreign key ' || conname || ' of ' || conrelid::regclass FROM pg_constraint WHERE confrelid = $1::text::regclass
+		UNION ALL SELECT 'policy ' || polname FROM pg_policy WHERE polrelid = $1::text::regclass
+		UNION ALL SELECT 'publication ' || pubname FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = $1::text::regclass
+		UNION ALL SELECT DISTINCT 'view ' || ev_class::regclass FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+			WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = $1::text::regclass AND ev_class <> d.refobjid`, live.rows)
+	if err != nil {
+		return err
+	}
+	attached, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err == nil && len(attached) > 0 {
+		err = fmt.Errorf("table %s has what another table in its place would not have: %s; drop it, and make it again afterwards", live.rows, strings.Join(attached, ", "))
+	}
+	return err
+}
+
+// makeIndexes gives the shadow the indexes that create has left out.
+func (s *shadow) makeIndexes(ctx context.Context) error {
+	err := s.each(ctx, `SELECT regexp_replace(pg_get_indexdef(indexrelid), ' INDEX \S+ ON \S+ ', format(' INDEX ON %s ', $2::text))
+		FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisunique`, live.rows, s.store.into.rows)
+	if err != nil {
+		return fmt.Errorf("making the indexes of %s: %w", s.store.into.rows, err)
+	}
+	_, err = s.store.pool.Exec(ctx, `ANALYZE `+s.store.into.rows)
+	return err
+}
+
 // takePlace swaps, and tries again when somebody holds the live table or too much came meanwhile.
 func (s *shadow) takePlace(ctx context.Context) error {
-	if _, err := s.store.pool.Exec(ctx, `ANALYZE `+s.store.into.rows); err != nil {
+	if err := s.makeIndexes(ctx); err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
@@ -98,6 +138,8 @@ func (s *shadow) takePlace(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil || try == swapTries || !mayPass(err) {
 			return err
 		}
+		s.log.Warn("the rebuilt table is not in the live one's place yet; trying again", "error", err)
+		pause.For(ctx, swapEvery)
 	}
 }
 
@@ -126,49 +168,57 @@ func (s *shadow) swap(ctx context.Context) error {
 		if err := s.foldTo(last, cut); err != nil {
 			return err
 		}
-		return s.rename(ctx, tx)
+		if err := s.rename(ctx, tx); err != nil {
+			return err
+		}
+		crash.Point("rebuild.before_commit")
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("putting %s in the place of %s: %w", s.store.into.rows, live.rows, err)
 	}
+	crash.Point("rebuild.after_commit")
 	return nil
 }
 
-// rename puts the shadow's table in the live one's place: with its owner, its rights on the table, and the names of its
-// indexes. A view on the live table stops it.
+// rename puts the shadow's table in the live one's place: with its owner, its rights, its storage parameters, and the
+// names of its indexes. While it waits for a reader who is slow, all who come later wait behind it: so not for long.
 func (s *shadow) rename(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '300ms'`); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `LOCK TABLE `+live.rows+` IN ACCESS EXCLUSIVE MODE`); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT statement FROM (SELECT 1, format('ALTER TABLE %s OWNER TO %I', $2::text, pg_get_userbyid(relowner)) FROM pg_class WHERE oid = $1::text::regclass
+	return executeEach(ctx, tx, `
+		WITH old AS (SELECT oid, relowner, reloptions, coalesce(relacl, acldefault('r', relowner)) AS acl FROM pg_class WHERE oid = $1::text::regclass),
+		rights AS (
+			SELECT grantee, privilege_type AS right, is_grantable FROM old, aclexplode(acl)
+			UNION ALL
+			SELECT grantee, format('%s (%I)', privilege_type, attname), is_grantable FROM old JOIN pg_attribute ON attrelid = old.oid, aclexplode(attacl)
+		)
+		SELECT statement FROM (
+		SELECT 1, format('ALTER TABLE %s OWNER TO %I', $2::text, pg_get_userbyid(relowner)) FROM old
 		UNION ALL
-		SELECT 2, format('GRANT %s ON %s TO %s%s', a.privilege_type, $2, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-			CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-		FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = $1::text::regclass
+		SELECT 2, format('ALTER TABLE %s SET (%s)', $2, array_to_string(reloptions, ', ')) FROM old WHERE reloptions IS NOT NULL
+		UNION ALL -- what default privileges gave
+		SELECT DISTINCT 3, format('REVOKE ALL ON %s FROM %s', $2, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
+			FROM pg_class c, aclexplode(c.relacl) WHERE c.oid = $2::text::regclass
 		UNION ALL
-		SELECT 3, format('DROP TABLE %s', $1::text)
+		SELECT 4, format('GRANT %s ON %s TO %s%s', "right", $2, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+			CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+		FROM rights WHERE grantee <> (SELECT relowner FROM old) OR (SELECT relacl IS NOT NULL FROM pg_class WHERE oid = $2::text::regclass)
+			OR (SELECT relacl IS NOT NULL FROM pg_class WHERE oid = $1::text::regclass)
 		UNION ALL
-		SELECT 4, format('ALTER TABLE %s RENAME TO %s', $2::text, $1::text)
+		SELECT 5, format('DROP TABLE %s', $1::text)
 		UNION ALL
-		SELECT 5, format('DROP TABLE %s', $3::text)
+		SELECT 6, format('ALTER TABLE %s RENAME TO %s', $2::text, $1::text)
 		UNION ALL
-		SELECT 6, format('ALTER INDEX %I RENAME TO %I', new.name, old.name) FROM`+indexes("$1")+` old JOIN`+indexes("$2")+` new USING (definition)
+		SELECT 7, format('DROP TABLE %s', $3::text)
+		UNION ALL
+		SELECT 8, format('ALTER INDEX %I RENAME TO %I', new.name, old.name) FROM`+indexes("$1")+` old JOIN`+indexes("$2")+` new USING (definition)
 		) AS t (step, statement) ORDER BY step`,
 		live.rows, s.store.into.rows, s.store.into.positions)
-	if err != nil {
-		return err
-	}
-	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	for _, statement := range statements {
-		if _, err := tx.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("%s: %w", statement, err)
-		}
-	}
-	return nil
 }
 
 // indexes are those of a table by their definitions without names.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -35,16 +36,45 @@ type shadow struct {
 	told func(Progress)
 }
 
-func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, told func(Progress)) *shadow {
+func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, told func(Progress), check *timelineCheck) *shadow {
 	into := target{rows: name, positions: name + "_position", mend: mendStart}
-	return &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), told: told}
+	s := &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), told: told}
+	s.store.check = check
+	return s
 }
 
-// create makes the shadow's tables where there are none; persistence is "" or UNLOGGED.
+// create makes the shadow's tables where there are none; persistence is "" or UNLOGGED. Of the indexes it keeps the unique
+// ones, which refuse what the live ones refuse: the others are for readers, and dear while rows change.
 func (s *shadow) create(ctx context.Context, persistence string) error {
 	for table, like := range map[string]string{s.store.into.rows: live.rows, s.store.into.positions: live.positions} {
 		if _, err := s.store.pool.Exec(ctx, `CREATE `+persistence+` TABLE IF NOT EXISTS `+table+` (LIKE `+like+` INCLUDING ALL)`); err != nil {
 			return fmt.Errorf("making table %s: %w", table, err)
+		}
+	}
+	err := s.each(ctx, `SELECT 'DROP INDEX ' || indexrelid::regclass FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisunique`, s.store.into.rows)
+	if err != nil {
+		return fmt.Errorf("making table %s: %w", s.store.into.rows, err)
+	}
+	return nil
+}
+
+// each executes the statements that a query gives.
+func (s *shadow) each(ctx context.Context, query string, args ...any) error {
+	return pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error { return executeEach(ctx, tx, query, args...) })
+}
+
+func executeEach(ctx context.Context, tx pgx.Tx, query string, args ...any) error {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package projector
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -48,7 +47,8 @@ var live = target{
 type store struct {
 	pool    *pgxpool.Pool
 	into    target
-	skipped bool // somebody held a gate or an order locked: catchUp has work
+	skipped bool           // somebody held a gate or an order locked: catchUp has work
+	check   *timelineCheck // of a shadow
 }
 
 func newStore(pool *pgxpool.Pool, into target) *store {
@@ -77,6 +77,7 @@ func (s *store) positions(ctx context.Context, q querier) (map[topicPartition]in
 
 // apply writes a batch in one transaction, a handful of statements however large it is.
 func (s *store) apply(ctx context.Context, b batch) error {
+	var found compared
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := s.movePositions(ctx, tx, b); err != nil {
 			return err
@@ -88,13 +89,12 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		if err := s.writeRows(ctx, tx, rows); err != nil {
 			return err
 		}
-		if s.into != live {
-			return nil
+		if s.into == live {
+			err = s.tell(ctx, tx, b.facts)
+		} else {
+			found, err = s.look(ctx, tx, b)
 		}
-		if err := writeTimeline(ctx, tx, b.facts); err != nil {
-			return err
-		}
-		if err := s.tellWriteSide(ctx, tx, b.facts); err != nil {
+		if err != nil {
 			return err
 		}
 		crash.Point("projector.before_commit")
@@ -104,7 +104,27 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		return fmt.Errorf("applying %d facts: %w", len(b.facts), err)
 	}
 	crash.Point("projector.after_commit")
+	if s.check != nil {
+		s.check.told(found)
+	}
 	return nil
+}
+
+// look is what a shadow does in place of telling.
+func (s *store) look(ctx context.Context, tx pgx.Tx, b batch) (compared, error) {
+	// A stop of Postgres takes rows and positions back together, and the commit of the swap keeps both.
+	if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
+		return compared{}, err
+	}
+	return s.check.run(ctx, tx, b)
+}
+
+// tell is what only the live projection does with facts.
+func (s *store) tell(ctx context.Context, tx pgx.Tx, facts []fact) error {
+	if err := writeTimeline(ctx, tx, facts); err != nil {
+		return err
+	}
+	return s.tellWriteSide(ctx, tx, facts)
 }
 
 func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
@@ -132,29 +152,29 @@ func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
 
 // row is a line of vendor_erp_sync, named as its columns.
 type row struct {
-	SyncID             int64         `json:"sync_id" db:"sync_id"`
-	OrderID            *int64        `json:"order_id" db:"order_id"`
-	OrderIncrementID   string        `json:"order_increment_id" db:"order_increment_id"`
-	Status             domain.Status `json:"status" db:"status"`
-	Attempts           int           `json:"attempts" db:"attempts"`
-	MaxAttempts        int           `json:"max_attempts" db:"max_attempts"`
-	LastAttemptAt      *time.Time    `json:"last_attempt_at" db:"last_attempt_at"`
-	NextAttemptAt      *time.Time    `json:"next_attempt_at" db:"next_attempt_at"`
-	LastError          *string       `json:"last_error" db:"last_error"`
-	ErpReference       *string       `json:"erp_reference" db:"erp_reference"`
-	IdempotencyKey     string        `json:"idempotency_key" db:"idempotency_key"`
-	Payload            *string       `json:"payload" db:"payload"`
-	Response           *string       `json:"response" db:"response"`
-	CreatedAt          time.Time     `json:"created_at" db:"created_at"`
-	UpdatedAt          time.Time     `json:"updated_at" db:"updated_at"`
-	Source             string        `json:"source" db:"source"`
-	Generation         int           `json:"generation" db:"generation"`
-	AttemptVersion     int64         `json:"attempt_version" db:"attempt_version"`
-	AttemptVersionAt   time.Time     `json:"attempt_version_at" db:"attempt_version_at"`
-	Version            int64         `json:"version" db:"version"`
-	VersionAt          time.Time     `json:"version_at" db:"version_at"`
-	ReferenceVersion   int64         `json:"reference_version" db:"reference_version"`
-	ReferenceVersionAt *time.Time    `json:"reference_version_at" db:"reference_version_at"`
+	SyncID             int64         `db:"sync_id"`
+	OrderID            *int64        `db:"order_id"`
+	OrderIncrementID   string        `db:"order_increment_id"`
+	Status             domain.Status `db:"status"`
+	Attempts           int           `db:"attempts"`
+	MaxAttempts        int           `db:"max_attempts"`
+	LastAttemptAt      *time.Time    `db:"last_attempt_at"`
+	NextAttemptAt      *time.Time    `db:"next_attempt_at"`
+	LastError          *string       `db:"last_error"`
+	ErpReference       *string       `db:"erp_reference"`
+	IdempotencyKey     string        `db:"idempotency_key"`
+	Payload            *string       `db:"payload"`
+	Response           *string       `db:"response"`
+	CreatedAt          time.Time     `db:"created_at"`
+	UpdatedAt          time.Time     `db:"updated_at"`
+	Source             string        `db:"source"`
+	Generation         int           `db:"generation"`
+	AttemptVersion     int64         `db:"attempt_version"`
+	AttemptVersionAt   time.Time     `db:"attempt_version_at"`
+	Version            int64         `db:"version"`
+	VersionAt          time.Time     `db:"version_at"`
+	ReferenceVersion   int64         `db:"reference_version"`
+	ReferenceVersionAt *time.Time    `db:"reference_version_at"`
 }
 
 func (r row) domain() domain.Row {
@@ -221,12 +241,9 @@ func (s *store) writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain
 	for _, d := range rows {
 		out = append(out, rowOf(*d))
 	}
-	encoded, err := json.Marshal(out)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO `+s.into.rows+` SELECT * FROM json_populate_recordset(null::`+s.into.rows+`, $1::json) ORDER BY sync_id
+	names, from, arrays := columnsOf(out)
+	_, err := tx.Exec(ctx, `
+		INSERT INTO `+s.into.rows+` (`+names+`) SELECT * FROM `+from+` AS r (`+names+`) ORDER BY sync_id
 		ON CONFLICT (sync_id) DO UPDATE SET
 			order_id = excluded.order_id, status = excluded.status, attempts = excluded.attempts, max_attempts = excluded.max_attempts,
 			last_attempt_at = excluded.last_attempt_at, next_attempt_at = excluded.next_attempt_at, last_error = excluded.last_error,
@@ -234,52 +251,9 @@ func (s *store) writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain
 			response = excluded.response, created_at = excluded.created_at, updated_at = excluded.updated_at,
 			generation = excluded.generation, attempt_version = excluded.attempt_version,
 			attempt_version_at = excluded.attempt_version_at, version = excluded.version, version_at = excluded.version_at,
-			reference_version = excluded.reference_version, reference_version_at = excluded.reference_version_at`, string(encoded))
+			reference_version = excluded.reference_version, reference_version_at = excluded.reference_version_at`, arrays...)
 	if err != nil {
 		return fmt.Errorf("writing %d syncs: %w", len(out), err)
-	}
-	return nil
-}
-
-// line is one line of the timeline, named as its columns.
-type line struct {
-	OccurredAt time.Time        `json:"occurred_at"`
-	Topic      string           `json:"topic"`
-	Partition  int32            `json:"partition"`
-	Offset     int64            `json:"offset"`
-	SyncID     int64            `json:"sync_id"`
-	Version    int64            `json:"version"`
-	Type       string           `json:"type"`
-	Status     domain.Status    `json:"status"`
-	Attempts   int              `json:"attempts"`
-	HTTPStatus *int             `json:"http_status"`
-	ErrorCode  domain.ErrorCode `json:"error_code"`
-	Error      *string          `json:"error"`
-	Cause      string           `json:"cause"`
-}
-
-func writeTimeline(ctx context.Context, tx pgx.Tx, facts []fact) error {
-	lines := make([]line, 0, len(facts))
-	for _, f := range facts {
-		cause := f.Sync.Cause
-		if f.Sync.ClosedBy != "" {
-			cause = string(f.Sync.ClosedBy)
-		}
-		lines = append(lines, line{
-			OccurredAt: f.Time, Topic: f.at.topic, Partition: f.at.partition, Offset: f.offset, SyncID: f.Sync.SyncID,
-			Version: int64(f.Sync.Version), Type: f.at.topic, Status: f.Sync.Status, Attempts: f.Sync.Attempts,
-			HTTPStatus: f.httpStatus, ErrorCode: f.Sync.ErrorCode, Error: f.Error, Cause: cause,
-		})
-	}
-	encoded, err := json.Marshal(lines)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO vendor_erp_sync_event
-		SELECT * FROM json_populate_recordset(null::vendor_erp_sync_event, $1::json) ON CONFLICT DO NOTHING`, string(encoded))
-	if err != nil {
-		return fmt.Errorf("writing %d lines of the timeline: %w", len(lines), err)
 	}
 	return nil
 }

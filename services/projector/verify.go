@@ -17,8 +17,10 @@ import (
 
 const verifyTable = "vendor_erp_sync_verify"
 
-// Difference is one column of one row that the log and the live table disagree about, or a row that only one has.
+// Difference is one column of one row that the log and the live table disagree about, or a row that only one has. It is
+// one of the timeline when Line is not empty, and one of vendor_erp_sync else.
 type Difference struct {
+	Line             string // where the line's fact stands: vendor_erp_sync_success/3@17; it has no source and no order
 	Source           string
 	OrderIncrementID string
 	SyncID           int64
@@ -34,14 +36,18 @@ type Verdict struct {
 	Differing  int64 // in both, yet not the same
 	OnlyInLive int64
 	OnlyInLog  int64
+	Timeline   Lines
 }
 
 // Equal says that there was no difference.
-func (v Verdict) Equal() bool { return v.Differing+v.OnlyInLive+v.OnlyInLog == 0 }
+func (v Verdict) Equal() bool {
+	return v.Differing+v.OnlyInLive+v.OnlyInLog+v.Timeline.Differing+v.Timeline.OnlyInLive+v.Timeline.OnlyInLog == 0
+}
 
 // Verify folds the log from its start into a table of its own and compares that with vendor_erp_sync, row by row, at one
-// cut: the rows and positions of one snapshot, and the records before these positions. The live projection goes on. Each
-// difference is given to found, in the order of sync ids. Memory does not grow with the log or the table.
+// cut: the rows and positions of one snapshot, and the records before these positions; and the timeline with the records,
+// line by line. The live projection goes on. Each difference is given to found: of the timeline as the log is read, then
+// of rows in the order of sync ids. Memory does not grow with the log or the tables.
 func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, told func(Progress), found func(Difference)) (v Verdict, err error) {
 	release, ok, err := postgres.Claim(ctx, pool, verifyTable)
 	if err != nil {
@@ -51,7 +57,7 @@ func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog
 		return v, errors.New("another verify is at work on this database: wait until it has ended")
 	}
 	defer release()
-	s := newShadow(cfg, pool, log, verifyTable, told)
+	s := newShadow(cfg, pool, log, verifyTable, told, &timelineCheck{found: found})
 	if err := s.drop(ctx); err != nil { // of one that was killed
 		return v, err
 	}
@@ -82,6 +88,10 @@ func (s *shadow) compareAtSnapshot(ctx context.Context, tx pgx.Tx, found func(Di
 		return v, err
 	}
 	v.Offsets = sum(cut)
+	if err := s.store.check.beyondTheCut(ctx, tx); err != nil {
+		return v, err
+	}
+	v.Timeline = s.store.check.lines
 	inLive, err := rowsOf(ctx, tx, live.rows)
 	if err != nil {
 		return v, err
@@ -165,16 +175,20 @@ func (r *row) difference() Difference {
 }
 
 // differences are the columns in which a live row is not as the log's.
-func (r *row) differences(inLog *row) (out []Difference) {
-	a, b := reflect.ValueOf(*r), reflect.ValueOf(*inLog)
+func (r *row) differences(inLog *row) []Difference { return differing(*r, *inLog, r.difference()) }
+
+// differing are the columns in which two structs of one type are not the same, each told as the one that is given.
+func differing(inLive, inLog any, as Difference) (out []Difference) {
+	a, b := reflect.ValueOf(inLive), reflect.ValueOf(inLog)
 	for i := range a.NumField() {
 		x, y := value(a.Field(i)), value(b.Field(i))
 		if x == y {
 			continue
 		}
-		d := r.difference()
+		d := as
 		d.Column, d.Live, d.Log = a.Type().Field(i).Tag.Get("db"), show(x), show(y)
-		if d.Column == "payload" || d.Column == "response" || d.Column == "last_error" { // may hold personal data
+		switch d.Column {
+		case "payload", "response", "last_error", "error": // may hold personal data
 			d.Live, d.Log = length(x), length(y)
 		}
 		out = append(out, d)

@@ -59,7 +59,7 @@ func (p *Progress) Continues(r Range, target string) error {
 	return nil
 }
 
-// Save keeps the progress in the file, which is whole at any time.
+// Save keeps the progress in the file, which is whole at any time, also after the machine has stopped.
 func (p *Progress) Save(file string) error {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -70,6 +70,9 @@ func (p *Progress) Save(file string) error {
 		return fmt.Errorf("keeping the positions: %w", err)
 	}
 	_, err = temporary.Write(append(text, '\n'))
+	if err == nil {
+		err = temporary.Sync() // or the new name may be on the disk before what it names
+	}
 	if err = errors.Join(err, temporary.Close()); err == nil {
 		err = os.Rename(temporary.Name(), file)
 	}

@@ -2,11 +2,13 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -36,21 +38,52 @@ func NewPublisher(ctx context.Context, cfg kafka.Config, topic string) (*Publish
 				"name a topic of the subscriber's own, which does not end in %s", topic, t.Name)
 		}
 	}
-	client, err := kgo.NewClient(cfg.Options()...)
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	limit, err := limitOf(ctx, cfg, topic)
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %w: create it first, with max.message.bytes of at least %d", topic, err, publishedBytes)
+	}
+	client, err := kgo.NewClient(append(cfg.Options(), kgo.ProducerBatchMaxBytes(max(limit, event.MaxRecordBytes)))...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	details, err := kadm.NewClient(client).ListTopics(ctx, topic)
+	return &Publisher{client, topic}, nil
+}
+
+// publishedBytes is room for the largest record of the log and the headers that replay adds.
+const publishedBytes = event.MaxRecordBytes + 64<<10
+
+// limitOf is the max.message.bytes of a topic.
+func limitOf(ctx context.Context, cfg kafka.Config, topic string) (int32, error) {
+	client, err := kgo.NewClient(cfg.Options()...)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	adm := kadm.NewClient(client)
+	details, err := adm.ListTopics(ctx, topic)
 	if err == nil {
 		err = details[topic].Err
 	}
 	if err != nil {
-		client.Close()
-		return nil, fmt.Errorf("topic %s: %w: create it first, with max.message.bytes of at least %d", topic, err, event.MaxRecordBytes)
+		return 0, err
 	}
-	return &Publisher{client, topic}, nil
+	configs, err := adm.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	described, err := configs.On(topic, nil)
+	if err = errors.Join(err, described.Err); err != nil {
+		return 0, err
+	}
+	for _, c := range described.Configs {
+		if c.Key == "max.message.bytes" {
+			limit, err := strconv.ParseInt(c.MaybeValue(), 10, 32)
+			return int32(limit), err
+		}
+	}
+	return 0, nil
 }
 
 // Close ends the connection.
@@ -68,7 +101,11 @@ func (p *Publisher) Take(ctx context.Context, records []*kgo.Record) error {
 			kgo.RecordHeader{Key: HeaderOffset, Value: []byte(strconv.FormatInt(r.Offset, 10))})
 		again = append(again, &kgo.Record{Topic: p.topic, Key: r.Key, Value: r.Value, Headers: headers})
 	}
-	if err := p.client.ProduceSync(ctx, again...).FirstErr(); err != nil {
+	err := p.client.ProduceSync(ctx, again...).FirstErr()
+	if errors.Is(err, kerr.MessageTooLarge) {
+		return fmt.Errorf("publishing to %s: %w: set its max.message.bytes to %d, and begin again", p.topic, err, publishedBytes)
+	}
+	if err != nil {
 		return fmt.Errorf("publishing to %s: %w", p.topic, err)
 	}
 	return nil

@@ -106,7 +106,7 @@ func Read(ctx context.Context, cfg kafka.Config, p *Progress, sink Sink, moved f
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := open(cfg, from)
+	client, err := open(cfg, from, kafka.BoundedFetch()...)
 	if err != nil {
 		return err
 	}

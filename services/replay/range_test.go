@@ -1,14 +1,18 @@
 package replay
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -156,6 +160,41 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 		require.Equal(t, map[string]string{
 			event.HeaderID: "id", HeaderReplay: "true", HeaderTopic: "a.log", HeaderPartition: "3", HeaderOffset: "7",
 		}, headersOf(got))
+	})
+}
+
+// The largest record that the log takes was too large for the client once replay had added its headers.
+func TestTheLargestRecordIsPublishedAgain(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		client, err := kgo.NewClient(cfg.Options()...)
+		require.NoError(t, err)
+		defer client.Close()
+		create := func(name string, limit int) string {
+			bytes := strconv.Itoa(limit)
+			_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &bytes}, cfg.Topic(name))
+			require.NoError(t, err)
+			return cfg.Topic(name)
+		}
+		value := make([]byte, event.MaxRecordBytes-100)
+		_, _ = rand.Read(value) // nothing to compress
+		original := &kgo.Record{Topic: create(event.TopicSuccess, event.MaxRecordBytes), Value: value}
+		require.NoError(t, client.ProduceSync(t.Context(), original).FirstErr())
+		progress, err := Locate(t.Context(), cfg, Range{Topics: []string{event.TopicSuccess}})
+		require.NoError(t, err)
+		publish := func(to string) error {
+			p, err := NewPublisher(t.Context(), cfg, to)
+			require.NoError(t, err)
+			defer p.Close()
+			again := *progress
+			again.Spans = []*Span{{Topic: event.TopicSuccess, End: 1}}
+			return Read(t.Context(), cfg, &again, p, nothing)
+		}
+		require.ErrorContains(t, publish(create("narrow", event.MaxRecordBytes)), "set its max.message.bytes to 8454144, and begin again")
+		wide := create("wide", 8454144)
+		require.NoError(t, publish(wide))
+		found, err := fetch(t.Context(), cfg, map[partition][]int64{{wide, 0}: {0}})
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(value, found[partition{wide, 0}][0].Value), "byte for byte")
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
@@ -65,9 +66,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			more, err := s.tick(ctx)
 			s.report(ctx, err)
 			if more {
-				pause(ctx, freeEvery)
+				pause.For(ctx, freeEvery)
 			} else {
-				pause(ctx, tickEvery)
+				pause.For(ctx, tickEvery)
 			}
 		}
 		return nil
@@ -181,13 +182,4 @@ func (s *Scheduler) report(ctx context.Context, err error) {
 		s.log.Info("held orders are released again")
 	}
 	s.failing = err != nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -23,6 +23,9 @@ const fetchMaxWait = 100 * time.Millisecond
 // maxRecordBytes is what a client sends and fetches at most in one batch; topics are created with the same limit.
 const maxRecordBytes = 8 << 20
 
+// fetchMaxBytes of a bounded fetch are some thousand records of the log.
+const fetchMaxBytes = 1 << 20
+
 // Topic is a topic's name on the cluster.
 func (c Config) Topic(name string) string { return c.Prefix + name }
 
@@ -57,6 +60,12 @@ func (c Config) Options() []kgo.Opt {
 		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.RetryBackoffFn(retryBackoff),
 	}
+}
+
+// BoundedFetch is for clients that read long logs. What they fetch ahead is compressed: 50 MiB, the default, become many times
+// that in memory. A batch that is larger comes whole.
+func BoundedFetch() []kgo.Opt {
+	return []kgo.Opt{kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes / 4)}
 }
 
 // retryBackoff begins short, as the brokers' common refusal (a transaction whose markers are not written yet) passes in

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 const (
@@ -35,7 +37,7 @@ func WithSlot(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *
 				log.Warn("waiting for a slot", "slot", name, "slots", n, "error", err)
 			}
 			waiting = true
-			pause(ctx, slotPoll)
+			pause.For(ctx, slotPoll)
 			continue
 		}
 		waiting = false
@@ -114,14 +116,5 @@ func (s *slot) watch(ctx context.Context) {
 		if err != nil {
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }

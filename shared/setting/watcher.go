@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 const (
@@ -66,7 +68,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			w.log.Warn("settings cannot be read; those last known stay in force until Postgres answers", "error", err)
 			away = true
 		}
-		pause(ctx, w.poll)
+		pause.For(ctx, w.poll)
 	}
 	return nil
 }
@@ -149,12 +151,3 @@ func (w *Watcher) apply(rows []Row) {
 }
 
 func sameValue(a, b Row) bool { return a.Name == b.Name && string(a.Value) == string(b.Value) }
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

@@ -20,6 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -89,7 +90,7 @@ func (d *Drainer) keepDraining(ctx context.Context) {
 			d.log.Warn("the commerce outbox is not drained; trying on", "error", err)
 		}
 		failing = true
-		pause(ctx, delay)
+		pause.For(ctx, delay)
 		delay = min(2*delay, retryLast)
 	}
 }
@@ -125,7 +126,7 @@ func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
 			busyUntil = time.Now().Add(busyFor)
 		}
 		if !more {
-			pause(ctx, pollAfter(busyUntil))
+			pause.For(ctx, pollAfter(busyUntil))
 		}
 	}
 	return progress, ctx.Err()
@@ -235,13 +236,4 @@ func (d *Drainer) acceptBatch(ctx context.Context, rows []row) (held []int64, er
 	b.count(d.log)
 	d.accepter.Log(ctx, b.results)
 	return b.held(), nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
