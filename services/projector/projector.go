@@ -110,8 +110,8 @@ func (p *Projector) session(ctx context.Context) error {
 func (p *Projector) reader(ctx context.Context) (*kgo.Client, map[topicPartition]int64, error) {
 	options := append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset())) // a log that was trimmed meanwhile is an error, see positions
-	if p.store.into != live { // a whole log is read ahead, and compressed: 50 MiB, the default, become many times that
-		options = append(options, kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(256<<10))
+	if p.store.into != live {
+		options = append(options, kafka.BoundedFetch()...)
 	}
 	client, err := kgo.NewClient(options...)
 	if err != nil {

@@ -93,8 +93,8 @@ func sinceEpoch(t time.Time) int64 { return max(0, t.UnixMilli()) }
 
 // Read gives what is left of the range to the sink: of each partition in the order of its offsets; partitions and topics
 // come side by side. So records of one order that stand in one topic keep their order. After each batch that the sink took,
-// moved is called; what it keeps of the progress is where a later Read goes on.
-func Read(ctx context.Context, cfg kafka.Config, p *Progress, sink Sink, moved func() error) error {
+// moved is called; what it keeps of the progress is where a later Read goes on. More are options of the client that reads.
+func Read(ctx context.Context, cfg kafka.Config, p *Progress, sink Sink, moved func() error, more ...kgo.Opt) error {
 	left := map[partition]*Span{}
 	from := map[partition]int64{}
 	for _, s := range p.Spans {
@@ -106,7 +106,7 @@ func Read(ctx context.Context, cfg kafka.Config, p *Progress, sink Sink, moved f
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := open(cfg, from)
+	client, err := open(cfg, from, more...)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,12 @@ func (c Config) Options() []kgo.Opt {
 	}
 }
 
+// BoundedFetch is for clients that read a whole log: it is read ahead, and compressed, so that 50 MiB, the client's default,
+// become many times that in memory.
+func BoundedFetch() []kgo.Opt {
+	return []kgo.Opt{kgo.FetchMaxBytes(1 << 20), kgo.FetchMaxPartitionBytes(256 << 10)}
+}
+
 // retryBackoff begins short, as the brokers' common refusal (a transaction whose markers are not written yet) passes in
 // milliseconds, and doubles, so that a broker that is away is not hammered.
 func retryBackoff(tries int) time.Duration {
