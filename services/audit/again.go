@@ -61,6 +61,7 @@ func (a *auditor) judgeAgain(ctx context.Context, b *partition, suspects []*orde
 		return err
 	}
 	letters := lettersOnce(a)
+	var final []*judgement
 	for began := time.Now(); len(suspects) > 0; {
 		now, err := a.readNow(ctx, suspects)
 		if err != nil {
@@ -80,7 +81,7 @@ func (a *auditor) judgeAgain(ctx context.Context, b *partition, suspects []*orde
 				waiting = append(waiting, o)
 				continue
 			}
-			a.report.count(j)
+			final = append(final, j)
 		}
 		suspects = waiting
 		if len(suspects) > 0 {
@@ -89,7 +90,43 @@ func (a *auditor) judgeAgain(ctx context.Context, b *partition, suspects []*orde
 			}
 		}
 	}
+	if err := a.nameEvents(ctx, final); err != nil {
+		return err
+	}
+	for _, j := range final {
+		a.report.count(j)
+	}
 	return nil
+}
+
+// nameEvents looks up the ids of events that were not published. Events are not found by their order without reading all
+// of them, so it is done for many orders at once.
+func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
+	unnamed := map[uint64]*Break{}
+	var keys []string
+	for _, j := range judged {
+		for i := range j.breaks {
+			if b := &j.breaks[i]; b.Kind == EventNotPublished {
+				unnamed[b.event] = b
+				keys = append(keys, j.o.key)
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := a.Pool.Query(ctx, `SELECT source, event_id FROM accepted_event WHERE order_key = ANY($1)`, keys)
+	if err != nil {
+		return fmt.Errorf("looking up %d events: %w", len(keys), err)
+	}
+	var source, id string
+	_, err = pgx.ForEachRow(rows, []any{&source, &id}, func() error {
+		if b := unnamed[hash(event.MessageUUID(event.CommerceID(source, id)))]; b != nil {
+			b.Found = "event_id " + id
+		}
+		return nil
+	})
+	return err
 }
 
 func (b *partition) lookAgain(ctx context.Context, o *order, now *now, after consumed, letters func(context.Context) (dead, error)) (*judgement, error) {

@@ -88,4 +88,6 @@ type Break struct {
 	OutboxID   int64  `json:"outbox_id,omitempty"`
 	Found      string `json:"found,omitempty"` // what differs, where the kind does not say it
 	Means      string `json:"means"`
+
+	event uint64 // of an event that was not published, whose id is looked up
 }

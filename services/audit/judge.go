@@ -32,7 +32,7 @@ func (j *judgement) run() {
 	j.rowsAndRecords()
 	j.events()
 	if j.o.gate == nil && j.gate == nil {
-		j.found(LogWithoutGate, nil, nil)
+		j.withoutGate()
 	}
 	for _, g := range j.o.generations {
 		j.chain(g)
@@ -46,6 +46,21 @@ func (j *judgement) run() {
 	}
 	if j.gate != nil {
 		j.gateBehind()
+	}
+}
+
+// withoutGate names the order by what knows it best: its newest generation, a record, a row.
+func (j *judgement) withoutGate() {
+	g := j.o.newest()
+	switch {
+	case g != nil && len(g.links) > 0:
+		j.found(LogWithoutGate, g, &g.links[0].place)
+	case len(j.o.records) > 0:
+		j.found(LogWithoutGate, g, &j.o.records[0].place)
+	case len(j.o.rows) > 0:
+		j.found(LogWithoutGate, g, nil).OutboxID = j.o.rows[0].id
+	default:
+		j.found(LogWithoutGate, g, nil)
 	}
 }
 
@@ -125,7 +140,7 @@ func (j *judgement) events() {
 		if !j.known[fact{relayed[event.TopicSalesOrder], uuid}] {
 			j.missing++
 			b := j.found(EventNotPublished, nil, nil)
-			b.Topic = event.TopicSalesOrder
+			b.Topic, b.event = event.TopicSalesOrder, uuid
 		}
 	}
 }
