@@ -34,8 +34,8 @@ const (
 	readTries    = 5 // of one partition: retry topics are trimmed under the reader
 
 	// gateWithin is how long a gate may stay open after the projection has applied the end of its generation: one that was
-	// locked then is closed at the projector's next look, five seconds later.
-	gateWithin = 7 * time.Second
+	// locked then is closed at the projector's next look, five seconds later, or at the one after that.
+	gateWithin = 11 * time.Second
 )
 
 // Params say what is asked, and of whom.

@@ -112,8 +112,8 @@ func (c *cut) readKept(ctx context.Context, tx pgx.Tx) error {
 	}
 	const margin = time.Minute // an id is given, and a row is written, a moment after the fact's time was taken
 	var since time.Time
-	err = tx.QueryRow(ctx, `SELECT coalesce(min(id), $1), coalesce(min(created_at), now())
-		FROM (SELECT id, created_at FROM erp_outbox ORDER BY id LIMIT 1000) AS first`, max(lowest, 1)).Scan(&c.keptFrom, &since)
+	err = tx.QueryRow(ctx, `SELECT coalesce(min(id), (SELECT last_value + 1 FROM erp_outbox_id_seq)), coalesce(min(created_at), now())
+		FROM (SELECT id, created_at FROM erp_outbox ORDER BY id LIMIT 1000) AS first`).Scan(&c.keptFrom, &since)
 	c.keptSince = since.Add(margin)
 	return err
 }

@@ -286,7 +286,7 @@ func (j *judgement) gateBehind() {
 	switch {
 	case j.gate.state == domain.GateHeld && len(g.links) > 0:
 		j.found(GateHeldButReleased, g, &g.links[0].place)
-	case j.gate.state == domain.GateOpen && g.held && len(g.links) == 0 && j.underWay == 0:
+	case j.gate.state == domain.GateOpen && g.held && len(g.links) == 0 && j.underWay+j.missing == 0:
 		j.found(GateOpenButHeld, g, nil)
 	case j.gate.state == domain.GateOpen && len(g.ends) > 0 && (j.applied == nil || j.applied(g.ends[0].place)):
 		j.found(GateOpenAfterEnd, g, &g.ends[0].place)

@@ -24,8 +24,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
-
 const (
 	auditedOrders = 100_000 // of five records each, all ended
 	payloadBytes  = 1500

@@ -23,6 +23,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -219,6 +220,11 @@ func TestAuditCountsEveryOrderOnceWhereItIs(t *testing.T) {
 		delete(ranged, "probe")
 		require.Equal(t, a.sources, ranged)
 		stop()
+		p.sql(`DROP TABLE erp_outbox_p0`) // as retention does
+		dropped := p.audit()
+		delete(dropped.sources, "probe")
+		require.Equal(t, a.sources, dropped.sources)
+		require.Greater(t, dropped.verdict.KeptFrom, int64(20))
 		p.underWay()
 	})
 }
@@ -341,7 +347,10 @@ func TestAuditFindsEachPlantedBreak(t *testing.T) {
 		p.plantInTheGates()
 		p.plantInTheOutbox()
 		p.plantInThePositions()
-		require.Equal(t, p.want, p.audit().kinds())
+		a := p.audit()
+		require.Equal(t, p.want, a.kinds())
+		require.Equal(t, 1, a.verdict.Total.Alive.SetAside)
+		p.named(a)
 		p.listed()
 	})
 }
@@ -407,12 +416,14 @@ func (p *planter) plantInTheOutbox() {
 // plantInThePositions moves the syncer's position over requests, and the relay's over rows.
 func (p *planter) plantInThePositions() {
 	p.t.Helper()
-	lost, announced := p.here("lost"), p.here("announced")
+	lost, announced, aside := p.here("lost"), p.here("announced"), p.here("aside")
 	stop := p.only("ingest", "relay")
-	p.publish([]any{invoice("elost", lost), invoice("eannounced", announced)})
+	p.publish([]any{invoice("elost", lost), invoice("eannounced", announced), invoice("easide", aside)})
 	require.Eventually(p.t, func() bool { return p.audit().verdict.Total.UnderWay == 0 }, 20*time.Second, time.Millisecond)
 	stop()
 	p.announce(announced, 0)
+	letter := deadletter.Record(kafka.Config{Prefix: p.cfg.TopicPrefix}, p.last(event.TopicRequested, aside), "a test")
+	require.NoError(p.t, p.client.ProduceSync(p.t.Context(), letter).FirstErr())
 	name := p.cfg.TopicPrefix + event.TopicRequested
 	ends, err := p.admin.ListEndOffsets(p.t.Context(), name)
 	require.NoError(p.t, err)
@@ -446,20 +457,33 @@ func (p *planter) lastRow() (id int64) {
 const plantedIn = 3
 
 func (p *planter) here(name string) string {
-	return p.named(name, func(n int) bool { return n == plantedIn })
+	return p.ordered(name, func(n int) bool { return n == plantedIn })
 }
 
 func (p *planter) elsewhere(name string) string {
-	return p.named(name, func(n int) bool { return n != plantedIn })
+	return p.ordered(name, func(n int) bool { return n != plantedIn })
 }
 
-func (p *planter) named(name string, fits func(partition int) bool) string {
+func (p *planter) ordered(name string, fits func(partition int) bool) string {
 	partitioner := kgo.StickyKeyPartitioner(nil).ForTopic("")
 	for i := 0; ; i++ {
 		order := fmt.Sprintf("%s-%d", name, i)
 		if fits(partitioner.Partition(&kgo.Record{Key: []byte(order)}, p.cfg.Partitions)) {
 			return order
 		}
+	}
+}
+
+// named looks whether each break says where it is and what to do.
+func (p *planter) named(a audited) {
+	p.t.Helper()
+	for _, b := range a.breaks {
+		if b.Kind == audit.EventNotPublished {
+			require.Equal(p.t, "event_id egone", b.Found)
+		}
+		require.NotEmpty(p.t, b.Means)
+		require.Equal(p.t, "default", b.Source)
+		require.True(p.t, b.OutboxID != 0 || b.Offset != nil || b.SyncID != 0, "%+v", b)
 	}
 }
 
@@ -477,14 +501,6 @@ func (p *planter) listed() {
 	}
 	require.Contains(p.t, out, fmt.Sprintf("; %d breaks (%d not listed)\n", total, total-2))
 	require.Len(p.t, regexp.MustCompile(`(?m)^  [A-Z]`).FindAllString(out, -1), 2, out)
-	for _, b := range p.audit().breaks {
-		if b.Kind == audit.EventNotPublished {
-			require.Equal(p.t, "event_id egone", b.Found)
-		}
-		require.NotEmpty(p.t, b.Means)
-		require.Equal(p.t, "default", b.Source)
-		require.True(p.t, b.OutboxID != 0 || b.Offset != nil || b.SyncID != 0, "%+v", b)
-	}
 	for _, b := range p.audit("--from", "2100-01-01").breaks {
 		require.Fail(p.t, "out of the range", "%+v", b)
 	}
