@@ -136,6 +136,10 @@ func TestJudgement(t *testing.T) {
 			order:    log(announced(1), answered(1), announced(3), ends(event.TopicFailed, 0, 1, true)),
 			consumed: []place{requested}, suspect: true, want: []Kind{BeforeSendAlone},
 		},
+		"announced_again_after_its_end": {
+			order:    log(announced(1), answered(1), announced(2), ends(event.TopicSuccess, 0, 1, false)),
+			consumed: []place{requested}, suspect: true, want: []Kind{BeforeSendAlone},
+		},
 		"its_record_is_a_dead_letter": {
 			order: log(), consumed: []place{requested}, letter: true, suspect: true, stands: Counts{Alive: Alive{SetAside: 1}},
 		},
