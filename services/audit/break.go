@@ -61,8 +61,8 @@ var means = map[Kind]string{
 		"Resync the order if it must be sent.",
 	GateOpenAfterEnd: "The generation has ended and the projection has applied it, yet the gate is open: it was changed by hand. " +
 		"Requests take the order for being on its way. Settle it, or close the gate as its terminal event says.",
-	GateClosedWithoutEnd: "The gate is closed and nothing in the log has closed it, while the generation is alive: the gate was changed by hand. " +
-		"Its record would end without a call. Open the gate, or resync the order.",
+	GateClosedWithoutEnd: "The gate says that the generation has ended, and the log has no end of it: the log lost records, or the gate was changed by hand. " +
+		"A record of it that is alive ends without a call. Find out in vendor_erp_sync and in the ERP how it ended before it is sent again.",
 	GateOpenButHeld: "The gate is open, yet the request was held and never released: the gate was changed by hand, and nobody will send the order. " +
 		"Set the gate back to held, or resync the order.",
 	GateHeldButReleased: "The gate holds a request that the log has released: the gate was changed by hand. " +

@@ -169,7 +169,7 @@ func (j *judgement) chain(g *generation) {
 		j.found(AliveAfterEnd, g, &alive[0].place)
 	case len(g.ends) == 0 && len(alive) > 1:
 		j.found(TwoAlive, g, &alive[1].place)
-	case j.lost(g) && !j.lostInCall(g):
+	case j.lost(g) && !j.lostInCall(g) && !j.closedWithoutEnd(g):
 		at := &g.links[0].place
 		j.found(NeitherAliveNorEnded, g, at)
 	}
@@ -219,15 +219,19 @@ func (j *judgement) attempts(g *generation) {
 func (j *judgement) gateAhead() {
 	gate := j.o.gate
 	j.gateFacts()
-	g := j.logged(gate.generation)
-	if g == nil || gate.state != domain.GateClosed {
-		return
-	}
-	byChain := gate.closedBy == domain.ClosedByAnswer || gate.closedBy == domain.ClosedByFailure
-	unasked := !byChain && gate.settling == 0
-	if len(g.ends) == 0 && (byChain || unasked) && !j.lost(g) {
+	if g := j.logged(gate.generation); g != nil && j.closedWithoutEnd(g) {
 		j.found(GateClosedWithoutEnd, g, nil).Found = "closed by " + string(gate.closedBy)
 	}
+}
+
+// closedWithoutEnd: the gate of the cut has closed the generation, and neither an end nor a settlement stands behind that.
+func (j *judgement) closedWithoutEnd(g *generation) bool {
+	gate := j.o.gate
+	if gate == nil || gate.generation != g.number || gate.state != domain.GateClosed || len(g.ends) > 0 {
+		return false
+	}
+	byChain := gate.closedBy == domain.ClosedByAnswer || gate.closedBy == domain.ClosedByFailure
+	return byChain || gate.settling == 0
 }
 
 // gateFacts: the requests and settlements that the gate has numbered.

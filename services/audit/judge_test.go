@@ -32,10 +32,10 @@ func log(changes ...func(o *order)) *order {
 
 func in(topic string, offset int64) place { return place{indexes[topic], offset} }
 
-func ends(topic string, offset int64, attempts int, byGate bool) func(*order) {
+func ends(topic string, attempts int, byGate bool) func(*order) {
 	return func(o *order) {
 		g := o.generations[0]
-		g.ends = append(g.ends, end{place: in(topic, offset), success: topic == event.TopicSuccess, attempts: attempts, byGate: byGate})
+		g.ends = append(g.ends, end{place: in(topic, 0), success: topic == event.TopicSuccess, attempts: attempts, byGate: byGate})
 		o.gate.state, o.gate.closedBy = domain.GateClosed, domain.ClosedByAnswer
 	}
 }
@@ -105,16 +105,16 @@ func TestJudgement(t *testing.T) {
 		"its_request_waits": {order: log(), stands: Counts{Alive: Alive{Requested: 1}}},
 		"it_is_called":      {order: log(announced(1)), stands: Counts{Alive: Alive{Requested: 1}}},
 		"it_has_ended": {
-			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 0, 1, false)),
+			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 1, false)),
 			consumed: []place{requested}, stands: Counts{Success: 1},
 		},
 		"it_ended_between_the_positions_and_the_ends": {
-			order:   log(announced(1), answered(1), ends(event.TopicFailed, 0, 1, false)),
+			order:   log(announced(1), answered(1), ends(event.TopicFailed, 1, false)),
 			since:   []place{requested},
 			suspect: true, stands: Counts{Failed: 1},
 		},
 		"it_ended_and_its_request_is_not_consumed": {
-			order:   log(announced(1), answered(1), ends(event.TopicFailed, 0, 1, false)),
+			order:   log(announced(1), answered(1), ends(event.TopicFailed, 1, false)),
 			suspect: true, want: []Kind{AliveAfterEnd},
 		},
 		"it_hopped_between_the_positions_and_the_ends": {
@@ -127,29 +127,49 @@ func TestJudgement(t *testing.T) {
 			consumed: []place{requested}, stands: Counts{Alive: Alive{Parked: 1}},
 		},
 		"the_gate_stopped_it_after_a_crash_in_the_call": {
-			order: log(announced(1), ends(event.TopicFailed, 0, 0, true), gate(func(g *gateRow) {
+			order: log(announced(1), ends(event.TopicFailed, 0, true), gate(func(g *gateRow) {
 				g.closedBy, g.settling = domain.ClosedByCancelled, 0
 			})),
 			consumed: []place{requested}, stands: Counts{Failed: 1},
 		},
 		"the_gate_stopped_another_attempt": {
-			order:    log(announced(1), answered(1), announced(3), ends(event.TopicFailed, 0, 1, true)),
+			order:    log(announced(1), answered(1), announced(3), ends(event.TopicFailed, 1, true)),
 			consumed: []place{requested}, suspect: true, want: []Kind{BeforeSendAlone},
 		},
 		"announced_again_after_its_end": {
-			order:    log(announced(1), answered(1), announced(2), ends(event.TopicSuccess, 0, 1, false)),
+			order:    log(announced(1), answered(1), announced(2), ends(event.TopicSuccess, 1, false)),
 			consumed: []place{requested}, suspect: true, want: []Kind{BeforeSendAlone},
 		},
 		"its_record_is_a_dead_letter": {
 			order: log(), consumed: []place{requested}, letter: true, suspect: true, stands: Counts{Alive: Alive{SetAside: 1}},
 		},
 		"its_record_is_gone": {order: log(), consumed: []place{requested}, suspect: true, want: []Kind{NeitherAliveNorEnded}},
+		"the_log_has_lost_its_end": {
+			order:    log(gate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByAnswer })),
+			consumed: []place{requested}, suspect: true, want: []Kind{GateClosedWithoutEnd},
+		},
+		"it_was_settled_and_waits": {
+			order: log(func(o *order) {
+				o.gate.state, o.gate.closedBy, o.gate.settling = domain.GateClosed, domain.ClosedByWebhook, 1
+				callback := hash(event.MessageUUID(event.ID("1", domain.CallbackVersion(1, 1), event.TopicCallback)))
+				o.records = append(o.records, record{fact: fact{relayed[event.TopicCallback], callback}, old: true})
+			}),
+			stands: Counts{Alive: Alive{Requested: 1}},
+		},
+		"it_was_settled_and_lost": {
+			order: log(func(o *order) {
+				o.gate.state, o.gate.closedBy, o.gate.settling = domain.GateClosed, domain.ClosedByWebhook, 1
+				callback := hash(event.MessageUUID(event.ID("1", domain.CallbackVersion(1, 1), event.TopicCallback)))
+				o.records = append(o.records, record{fact: fact{relayed[event.TopicCallback], callback}, old: true})
+			}),
+			consumed: []place{requested}, suspect: true, want: []Kind{NeitherAliveNorEnded},
+		},
 		"its_gate_is_not_told_yet": {
-			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 0, 1, false), gate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
+			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 1, false), gate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
 			consumed: []place{requested}, notApplied: true, suspect: true, stands: Counts{Success: 1},
 		},
 		"its_gate_was_opened": {
-			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 0, 1, false), gate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
+			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 1, false), gate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
 			consumed: []place{requested}, suspect: true, want: []Kind{GateOpenAfterEnd},
 		},
 		"its_release_is_on_its_way": {order: log(heldAndReleased), relayed: 11, stands: Counts{Alive: Alive{Outbox: 1}}},

@@ -122,14 +122,14 @@ func story(t *testing.T, o int, payload string) (accepted, log []event.Record) {
 	}
 	body := []byte(fmt.Sprintf(`{"event_id":"e%d","order":%s}`, o, order))
 	d := domain.Decide(s, domain.Outcome{Kind: domain.OutcomeSuccess}, domain.RetryPolicy{}, now, 0)
-	return []event.Record{
-			event.NewCommerce(event.Commerce{EventID: fmt.Sprint("e", o), Type: event.InvoiceCreated}, ref, body, now, ""),
-			write(event.TopicRequested, event.Sync{Sync: s}),
-		}, []event.Record{
-			write(event.TopicBeforeSend, event.Sync{Sync: domain.Sending(s, now), Payload: &payload}),
-			write(event.TopicAfterSend, event.Sync{Sync: d.After}),
-			write(event.TopicSuccess, event.Sync{Sync: *d.Terminal}),
-		}
+	invoice := event.NewCommerce(event.Commerce{EventID: fmt.Sprint("e", o), Type: event.InvoiceCreated}, ref, body, now, "")
+	accepted = []event.Record{invoice, write(event.TopicRequested, event.Sync{Sync: s})}
+	log = []event.Record{
+		write(event.TopicBeforeSend, event.Sync{Sync: domain.Sending(s, now), Payload: &payload}),
+		write(event.TopicAfterSend, event.Sync{Sync: d.After}),
+		write(event.TopicSuccess, event.Sync{Sync: *d.Terminal}),
+	}
+	return accepted, log
 }
 
 func measured(t *testing.T, work func()) {
