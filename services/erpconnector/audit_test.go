@@ -251,15 +251,49 @@ func TestAuditWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
 		p.fail(busy...)
 		stop := p.load()
 		defer stop()
+		untouched := p.touches()
+		defer untouched()
 		for range 8 {
 			a := p.audit()
 			require.Empty(t, a.breaks)
 			require.True(t, a.verdict.Conserved)
 		}
+		untouched()
 		n := stop()
 		require.Greater(t, n, 10)
 		a := p.whole()
-		require.Equal(t, audit.Counts{Accepted: n, Relayed: n, Success: n}, a.verdict.Total)
+		require.Equal(t, audit.Counts{Accepted: n + 20, Relayed: n + 20, Success: n, NotRequested: 20}, a.verdict.Total)
+	})
+}
+
+// touches publishes changes of the same twenty orders until it is stopped.
+func (p *product) touches() (stop func()) {
+	p.t.Helper()
+	change := func(round int) []any {
+		var changes []any
+		for o := range 20 {
+			e := invoice(fmt.Sprintf("touch-%d-%d", round, o), fmt.Sprint("touched", o))
+			e["type"] = "order.updated"
+			changes = append(changes, e)
+		}
+		return changes
+	}
+	p.publish(change(0))
+	stopped := make(chan struct{})
+	var touching sync.WaitGroup
+	touching.Go(func() {
+		for round := 1; ; round++ {
+			select {
+			case <-stopped:
+				return
+			default:
+				p.publish(change(round))
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		close(stopped)
+		touching.Wait()
 	})
 }
 
