@@ -72,7 +72,7 @@ func (a *auditor) judgeAgain(ctx context.Context, b *partition, suspects []*orde
 		for _, o := range suspects {
 			j := b.look(o)
 			if len(j.breaks) > 0 {
-				j, err = b.lookAgain(ctx, o, now, after, letters)
+				j, err = b.lookAgain(ctx, j, now, after, letters)
 			}
 			if err != nil {
 				return err
@@ -129,10 +129,13 @@ func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
 	return err
 }
 
-func (b *partition) lookAgain(ctx context.Context, o *order, now *now, after consumed, letters func(context.Context) (dead, error)) (*judgement, error) {
-	dead, err := letters(ctx)
-	if err != nil {
-		return nil, err
+func (b *partition) lookAgain(ctx context.Context, first *judgement, now *now, after consumed, letters func(context.Context) (dead, error)) (j *judgement, err error) {
+	o := first.o
+	var dead dead
+	if slices.ContainsFunc(first.breaks, func(b Break) bool { return b.Kind == NeitherAliveNorEnded || b.Kind == BeforeSendAlone }) {
+		if dead, err = letters(ctx); err != nil {
+			return nil, err
+		}
 	}
 	fresh := *o
 	fresh.rows = slices.Clone(o.rows)
@@ -141,7 +144,7 @@ func (b *partition) lookAgain(ctx context.Context, o *order, now *now, after con
 			fresh.rows = append(fresh.rows, r)
 		}
 	}
-	j := &judgement{
+	j = &judgement{
 		o: &fresh, partition: b.number, relayed: b.a.relayed, gate: now.gates[o.key],
 		before:  func(at place) bool { return b.before.done(b.number, at) },
 		after:   func(at place) bool { return after.done(b.number, at) },

@@ -15,7 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// cut is what one snapshot of Postgres says, by Kafka partition, packed: some 130 bytes an order, whatever the size of its
+// cut is what one snapshot of Postgres says, by Kafka partition, packed: some 90 bytes an order, whatever the size of its
 // payloads. What a partition's orders need beyond that lives as long as their partition is looked at.
 type cut struct {
 	at         time.Time // of the snapshot, by the clock of Postgres
