@@ -56,7 +56,15 @@ func requestsAtOnce(t *testing.T, brokers kafka.Config, immediate bool) {
 			asking.Go(func() { all.ask(order, random) })
 		}
 	}
-	asking.Wait()
+	asked := make(chan struct{})
+	go func() { defer close(asked); asking.Wait() }()
+	for over := false; !over; p.conserved() { // also while all this goes on
+		select {
+		case <-asked:
+			over = true
+		default:
+		}
+	}
 	all.cron() // what nobody asked for is held still
 	log := (&crashCase{p: p}).quiet(t)
 	require.Len(t, log, n)
@@ -66,6 +74,7 @@ func requestsAtOnce(t *testing.T, brokers kafka.Config, immediate bool) {
 		requireKeysUsedUpBeforeNew(t, order, facts)
 	}
 	(&crashCase{p: p}).requireTableIsLog(t, log)
+	p.conserved()
 }
 
 // atOnce asks everything of orders.

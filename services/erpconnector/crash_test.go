@@ -141,6 +141,7 @@ func (c *crashCase) requireNothingLostOrDoubled(t *testing.T, orders int) {
 		requireOneEnd(t, order, facts)
 	}
 	c.requireTableIsLog(t, log)
+	c.p.conserved()
 }
 
 // requireOneEnd: each event and request once, each attempt's after_send once, one terminal event.

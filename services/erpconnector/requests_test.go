@@ -100,6 +100,7 @@ func TestRequests(t *testing.T) {
 			requireOneEndOfEachGeneration(t, order, facts)
 		}
 		(&crashCase{p: p}).requireTableIsLog(t, log)
+		p.conserved()
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/position"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -65,9 +66,6 @@ func New(p Params) *Relay {
 // Name is the service's name.
 func (r *Relay) Name() string { return "relay" }
 
-// errPosition marks what no retry can mend: the outbox and Kafka do not belong together.
-var errPosition = errors.New("the relay's position does not fit the outbox")
-
 // Run leads whenever it can until ctx ends. It returns an error only when the position in Kafka does not fit the outbox.
 func (r *Relay) Run(ctx context.Context) error {
 	return postgres.WithSlot(ctx, r.p.Pool, r.p.Prefix+"relay", 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
@@ -82,7 +80,7 @@ func (r *Relay) keepLeading(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errPosition):
+		case errors.Is(err, position.ErrUnfit):
 			return err
 		}
 		failures.Inc()

@@ -11,6 +11,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/position"
 )
 
 // session is one leadership, up to the first error: what it knows of the position came from Kafka after fencing, and it
@@ -42,7 +43,7 @@ func (s *session) close() { s.producer.Close() }
 // startAt is the last relayed id. A position beyond the outbox's sequence means that the database was restored to an
 // earlier time, or is another one: ids would be given anew, and their rows be taken for relayed.
 func (s *session) startAt(ctx context.Context) (int64, error) {
-	last, err := readPosition(ctx, s.p)
+	last, err := position.Read(ctx, s.p.kafka())
 	if err != nil {
 		return 0, err
 	}
@@ -53,7 +54,7 @@ func (s *session) startAt(ctx context.Context) (int64, error) {
 	if last > allotted {
 		return 0, fmt.Errorf("%w: Kafka has relayed up to id %d, the sequence erp_outbox_id_seq stands at %d; "+
 			"was the database restored from a backup? Set the sequence beyond %d after deciding what to do with rows written since",
-			errPosition, last, allotted, last)
+			position.ErrUnfit, last, allotted, last)
 	}
 	return last, nil
 }
@@ -111,14 +112,14 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row) error {
 	for _, row := range rows {
 		records = append(records, s.record(row))
 	}
-	position, err := encodePosition(rows[len(rows)-1].ID, began)
+	last, err := position.Record(rows[len(rows)-1].ID, began)
 	if err != nil {
 		return err
 	}
-	position.Topic = s.p.Prefix + event.TopicPosition
+	last.Topic = s.p.Prefix + event.TopicPosition
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, position)}); err != nil {
+	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, last)}); err != nil {
 		return err
 	}
 	crash.Point("relay.committed")

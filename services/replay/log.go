@@ -66,7 +66,7 @@ func poll(ctx context.Context, client *kgo.Client) ([]*kgo.Record, error) {
 			failed = fmt.Errorf("no records came from Kafka within %s: look whether the brokers are well and no transaction is left open, and begin again", answerWithin)
 		case errors.Is(err, kerr.OffsetOutOfRange):
 			failed = fmt.Errorf("%s partition %d does not hold what is to be read (any more): was the topic trimmed or made anew? "+
-				"`erpconnector topics check` looks at it", topic, number)
+				"`erpconnector topics check` looks at it: %w", topic, number, err)
 		default:
 			failed = fmt.Errorf("reading %s partition %d: %w", topic, number, err)
 		}

@@ -37,5 +37,5 @@ type Invoice struct {
 
 // NewCommerce is the record of an accepted commerce event; body is the event as it was sent.
 func NewCommerce(e Commerce, ref domain.OrderRef, body []byte, at time.Time, traceparent string) Record {
-	return newRecord(TopicSalesOrder, ref.Key(), ref.Source+":"+e.EventID, string(e.Type), "/shops/"+ref.Source, at, traceparent, body)
+	return newRecord(TopicSalesOrder, ref.Key(), CommerceID(ref.Source, e.EventID), string(e.Type), "/shops/"+ref.Source, at, traceparent, body)
 }

@@ -60,9 +60,8 @@ var uuidSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte(SourceConnector))
 
 // newRecord is a CloudEvent in binary mode. traceparent continues the trace that led here, or starts one when empty.
 func newRecord(topic, key, id, ceType, source string, at time.Time, traceparent string, value []byte) Record {
-	messageID := uuid.NewSHA1(uuidSpace, []byte(id)).String()
 	return Record{
-		Topic: topic, Key: key, UUID: messageID, Value: value,
+		Topic: topic, Key: key, UUID: MessageUUID(id), Value: value,
 		Headers: map[string]string{
 			HeaderSpecVersion: "1.0",
 			HeaderID:          id,
@@ -75,6 +74,12 @@ func newRecord(topic, key, id, ceType, source string, at time.Time, traceparent 
 		},
 	}
 }
+
+// MessageUUID is Watermill's message uuid of the record with this ce_id.
+func MessageUUID(ceID string) string { return uuid.NewSHA1(uuidSpace, []byte(ceID)).String() }
+
+// CommerceID is the ce_id of an accepted commerce event.
+func CommerceID(source, eventID string) string { return source + ":" + eventID }
 
 // ID is the ce_id of a fact of a sync: key/version/type.
 func ID(key string, v domain.Version, ceType string) string {

@@ -202,10 +202,22 @@ func (p Positions) Done(topic string, partition int32, offset int64) bool {
 	return ok && (offset < at.offset || at.done[offset])
 }
 
+// At is the first offset of a partition that is not done; known is false when the group never committed one.
+func (p Positions) At(topic string, partition int32) (offset int64, known bool) {
+	at, ok := p[topic][partition]
+	return at.offset, ok && at.offset >= 0
+}
+
 // Committed reads the group's positions once no transaction has any pending.
 func (c *GroupConsumer) Committed(ctx context.Context) (Positions, error) {
+	return ReadPositions(ctx, c.cfg, c.admin, c.spec.Group)
+}
+
+// ReadPositions reads the positions of a group, named without the prefix, once no transaction has any pending. Its caller
+// need not be a member.
+func ReadPositions(ctx context.Context, cfg Config, admin *kadm.Client, group string) (Positions, error) {
 	for {
-		offsets, err := c.admin.FetchOffsets(kadm.RequireStable(ctx), c.cfg.Group(c.spec.Group))
+		offsets, err := admin.FetchOffsets(kadm.RequireStable(ctx), cfg.Group(group))
 		if err == nil {
 			err = offsets.Error()
 		}
@@ -213,7 +225,7 @@ func (c *GroupConsumer) Committed(ctx context.Context) (Positions, error) {
 		case err == nil:
 			return positions(offsets)
 		case !errors.Is(err, kerr.UnstableOffsetCommit):
-			return nil, fmt.Errorf("reading the positions of group %s: %w", c.spec.Group, err)
+			return nil, fmt.Errorf("reading the positions of group %s: %w", group, err)
 		}
 		timer := time.NewTimer(20 * time.Millisecond)
 		select {

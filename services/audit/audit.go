@@ -1,0 +1,144 @@
+// Package audit asks whether everything that was accepted is still there: counted by order, what was accepted is what was
+// relayed to Kafka, and that is what has ended and what is alive. It names each order of which this is not so.
+//
+// The readings come in an order that lets it work while the product runs (docs/audit.md says why it is right):
+//
+//  1. the relay's position, R;
+//  2. gates, accepted events and outbox rows, in one snapshot of Postgres, S;
+//  3. of one Kafka partition after the other: the groups' positions, P, and then the topics' ends, E; then all up to E;
+//  4. what looks broken once more: the groups' positions, gates and rows of now.
+//
+// Whatever R says was relayed, and whatever P says was consumed, has left its trace before E. What came later is not told
+// yet, and is no break.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/position"
+)
+
+const (
+	answerWithin = 30 * time.Second
+	readTries    = 5 // of one partition: retry topics are trimmed under the reader
+
+	// gateWithin is how long a gate may stay open after the projection has applied the end of its generation: one that was
+	// locked then is closed at the projector's next look, five seconds later, or at the one after that.
+	gateWithin = 11 * time.Second
+)
+
+// Params say what is asked, and of whom.
+type Params struct {
+	Kafka  kafka.Config
+	Pool   *pgxpool.Pool
+	From   time.Time // orders whose first event was accepted at this time or later; zero: all
+	To     time.Time // and before this one; zero: all up to now
+	Source string    // of this shop only; empty: all
+	Limit  int       // breaks that are kept to be listed; 0: all
+	Told   func(done, of int64)
+}
+
+// auditor is one run.
+type auditor struct {
+	Params
+
+	client     *kgo.Client
+	admin      *kadm.Client
+	partitions int32
+	relayed    int64 // R
+	cut        *cut  // S
+	report     *Report
+	all, done  int64 // offsets
+}
+
+// Run audits. A break is not an error: an error says that it could not be told.
+func Run(ctx context.Context, p Params) (*Report, error) {
+	a := &auditor{Params: p, report: newReport(p)}
+	var err error
+	if a.client, err = kgo.NewClient(p.Kafka.Options()...); err != nil {
+		return nil, fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	defer a.client.Close()
+	a.admin = kadm.NewClient(a.client)
+	if err := a.size(ctx); err != nil {
+		return nil, err
+	}
+	if a.relayed, err = a.position(ctx); err != nil {
+		return nil, err
+	}
+	if a.cut, err = readCut(ctx, p, a.partitions); err != nil {
+		return nil, err
+	}
+	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed, a.cut.at, a.cut.keptFrom
+	for n := range a.partitions {
+		if err := a.partition(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	a.report.finish()
+	return a.report, nil
+}
+
+// size is how many partitions there are, of how many offsets; the latter for who watches.
+func (a *auditor) size(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	ends, err := a.ends(ctx, a.Kafka.Topics(names))
+	if err != nil {
+		return err
+	}
+	a.partitions = int32(len(ends[a.Kafka.Topic(event.TopicRequested)]))
+	for topic, of := range ends {
+		if int32(len(of)) != a.partitions {
+			return fmt.Errorf("topic %s has %d partitions, %s has %d: run `erpconnector topics check`",
+				topic, len(of), a.Kafka.Topic(event.TopicRequested), a.partitions)
+		}
+	}
+	spans, err := a.spans(ctx, nil, func(int32) bool { return true })
+	for _, s := range spans {
+		a.all += s.End - s.First
+	}
+	return err
+}
+
+// position is the relay's, which must lie within the outbox.
+func (a *auditor) position(ctx context.Context) (int64, error) {
+	at, err := position.Read(ctx, a.Kafka)
+	if err != nil {
+		return 0, err
+	}
+	allotted, err := outbox.NewReader(a.Pool, outbox.Limits{}).LastID(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if at > allotted {
+		return 0, fmt.Errorf("%w: Kafka has relayed up to id %d, the sequence erp_outbox_id_seq stands at %d: "+
+			"is DATABASE_URL the database of this Kafka, or was it restored from a backup?", position.ErrUnfit, at, allotted)
+	}
+	return at, nil
+}
+
+// partition audits the orders of one Kafka partition: all records of an order are in the partition of one number.
+func (a *auditor) partition(ctx context.Context, number int32) error {
+	for try := 1; ; try++ {
+		b, err := a.read(ctx, number)
+		if errors.Is(err, kerr.OffsetOutOfRange) && try < readTries {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return a.judge(ctx, b)
+	}
+}

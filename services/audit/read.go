@@ -1,0 +1,247 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/services/replay"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// clockSkew is by how much the clocks of our machines may differ where the brokers' index of time is asked.
+const clockSkew = 10 * time.Minute
+
+// names are the keyed topics without the prefix; a place in the log names its topic by the index.
+var names = func() (out []string) {
+	for _, t := range event.Topics() {
+		if t.Keyed {
+			out = append(out, t.Name)
+		}
+	}
+	return out
+}()
+
+var indexes = func() map[string]byte {
+	out := map[string]byte{}
+	for i, name := range names {
+		out[name] = byte(i)
+	}
+	return out
+}()
+
+// relayed are the topics that are written by the outbox alone.
+var relayed = map[string]byte{
+	event.TopicSalesOrder: indexes[event.TopicSalesOrder],
+	event.TopicRequested:  indexes[event.TopicRequested],
+	event.TopicCallback:   indexes[event.TopicCallback],
+}
+
+// chains are the topics whose records keep a generation alive until a group has consumed them.
+var chains = func() map[string]event.Group {
+	out := map[string]event.Group{event.TopicRequested: event.GroupSyncer, event.TopicDue: event.GroupSyncer}
+	for _, r := range event.Ladder {
+		out[r.Topic] = event.GroupDelayer
+	}
+	return out
+}()
+
+// consumed are the positions of the groups that consume chain records.
+type consumed struct {
+	cfg    kafka.Config
+	groups map[event.Group]kafka.Positions
+}
+
+func (a *auditor) consumed(ctx context.Context) (consumed, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	c := consumed{cfg: a.Kafka, groups: map[event.Group]kafka.Positions{}}
+	for _, g := range []event.Group{event.GroupSyncer, event.GroupDelayer} {
+		positions, err := kafka.ReadPositions(ctx, a.Kafka, a.admin, string(g))
+		if err != nil {
+			return c, err
+		}
+		c.groups[g] = positions
+	}
+	return c, nil
+}
+
+// done reports whether the chain record was consumed.
+func (c consumed) done(partition int32, at place) bool {
+	topic := names[at.topic]
+	return c.groups[chains[topic]].Done(c.cfg.Topic(topic), partition, at.offset)
+}
+
+// read is what the topics say of one partition's orders: P, then E, then all records up to E.
+func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
+	before, err := a.consumed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spans, err := a.spans(ctx, &before, func(n int32) bool { return n == number })
+	if err != nil {
+		return nil, err
+	}
+	b := &partition{number: number, orders: a.cut.orders(number), strangers: map[string]stranger{}, a: a, before: before}
+	p := &replay.Progress{Spans: spans}
+	err = replay.Read(ctx, a.Kafka, p, b, func() error {
+		read, _ := p.Done()
+		a.tell(a.done + read)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	read, _ := p.Done()
+	a.done += read
+	a.tell(a.done)
+	return b, nil
+}
+
+func (a *auditor) tell(done int64) {
+	if a.Told != nil {
+		a.Told(min(done, a.all), a.all)
+	}
+}
+
+// spans are what is to be read of the partitions. Records of open transactions are in it: their ends are waited for, as
+// positions may be seen to move a moment before the records that moved them. Retries are read from where their group
+// stands: those below it are consumed, and may be trimmed.
+func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bool) ([]*replay.Span, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	topics := a.Kafka.Topics(names)
+	ends, err := a.ends(ctx, topics)
+	if err != nil {
+		return nil, err
+	}
+	var starts kadm.ListedOffsets
+	if a.From.IsZero() {
+		starts, err = a.admin.ListStartOffsets(ctx, topics...)
+	} else {
+		starts, err = a.admin.ListOffsetsAfterMilli(ctx, max(0, a.From.Add(-clockSkew).UnixMilli()), topics...)
+	}
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return nil, fmt.Errorf("reading the starts of topics: %w", err)
+	}
+	var spans []*replay.Span
+	for _, end := range ends.Offsets().Sorted() {
+		if !wanted(end.Partition) {
+			continue
+		}
+		start, _ := starts.Lookup(end.Topic, end.Partition)
+		s := &replay.Span{Topic: end.Topic[len(a.Kafka.Prefix):], Partition: end.Partition, First: start.Offset, End: end.At}
+		group, chain := chains[s.Topic]
+		if chain && at != nil {
+			next, known := at.groups[group].At(end.Topic, end.Partition)
+			if !known {
+				return nil, fmt.Errorf("group %s has no position in %s partition %d: run `erpconnector topics check`", group, end.Topic, end.Partition)
+			}
+			if s.Topic != event.TopicRequested {
+				s.First = next
+			}
+		}
+		s.First = min(s.First, s.End)
+		s.Next = s.First
+		spans = append(spans, s)
+	}
+	return spans, nil
+}
+
+func (a *auditor) ends(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
+	ends, err := a.admin.ListEndOffsets(ctx, topics...)
+	err = errors.Join(err, ends.Error())
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		err = fmt.Errorf("%w: are KAFKA_BROKERS and KAFKA_TOPIC_PREFIX those of the connector? `erpconnector topics check` looks", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the ends of topics: %w", err)
+	}
+	return ends, nil
+}
+
+// Take notes records; it makes the partition a replay.Sink.
+func (b *partition) Take(_ context.Context, records []*kgo.Record) error {
+	for _, r := range records {
+		b.take(r)
+	}
+	return nil
+}
+
+func (b *partition) take(r *kgo.Record) {
+	topic := r.Topic[len(b.a.Kafka.Prefix):]
+	at := place{indexes[topic], r.Offset}
+	o := b.orders[string(r.Key)]
+	if o == nil {
+		b.meet(string(r.Key), at, timeOf(r))
+		return
+	}
+	_, byOutbox := relayed[topic]
+	if byOutbox {
+		seen := record{place: at, fact: fact{topic: at.topic, uuid: hash(header(r, event.HeaderUUID))}}
+		if since := b.a.cut.keptSince; !since.IsZero() {
+			seen.old = timeOf(r).Before(since)
+		}
+		o.records = append(o.records, seen)
+		if topic != event.TopicRequested {
+			return
+		}
+	}
+	s, err := decode(r.Value)
+	if err != nil || s.Ref().Key() != o.key {
+		if !byOutbox { // that one is unknown to the outbox, which says enough
+			o.unreadable = append(o.unreadable, at)
+		}
+		return
+	}
+	o.generation(s.Generation).note(topic, at, s, r.Timestamp)
+}
+
+// decode reads the sync alone, which stands first: order, payload and response are not looked at.
+func decode(value []byte) (domain.Sync, error) {
+	d := json.NewDecoder(bytes.NewReader(value))
+	for range 2 { // the brace, the first name
+		token, err := d.Token()
+		if err != nil {
+			return domain.Sync{}, fmt.Errorf("decoding the record's value: %w", err)
+		}
+		if token == "sync" {
+			var s domain.Sync
+			if err := d.Decode(&s); err != nil {
+				return s, fmt.Errorf("decoding the record's value: %w", err)
+			}
+			if s.SyncID <= 0 || s.Generation <= 0 || s.Version.Generation() != s.Generation {
+				return s, fmt.Errorf("sync.version %d is not of generation %d", s.Version, s.Generation)
+			}
+			return s, nil
+		}
+	}
+	v, err := event.DecodeSync(value)
+	return v.Sync, err
+}
+
+func header(r *kgo.Record, name string) []byte {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return h.Value
+		}
+	}
+	return nil
+}
+
+// timeOf is when the fact occurred; a record that does not say it counts by its own time.
+func timeOf(r *kgo.Record) time.Time {
+	if at, err := time.Parse(time.RFC3339Nano, string(header(r, event.HeaderTime))); err == nil {
+		return at
+	}
+	return r.Timestamp
+}

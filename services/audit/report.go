@@ -1,0 +1,167 @@
+package audit
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// Report is what an audit found.
+type Report struct {
+	At        time.Time // of the cut
+	Relayed   int64     // the relay's position
+	KeptFrom  int64     // the outbox' first id that retention has left; 1: all
+	Sources   []*Counts
+	Broken    map[Kind]int // breaks by kind; an order may have several
+	Breaks    []Break      // as many as were to be listed, by source and order
+	BreaksAll int
+
+	limit    int
+	bySource map[string]*Counts
+}
+
+// Counts are orders of one source, each once. Accepted is what was relayed, is under way or is broken; and it is what has
+// ended, is alive, was not requested or is broken.
+type Counts struct {
+	Source   string `json:"source"`
+	Accepted int    `json:"accepted"`
+	Relayed  int    `json:"relayed"`   // all that the outbox has of them is in Kafka
+	UnderWay int    `json:"under_way"` // some of it is on its way there
+
+	Success int `json:"ended_success"`
+	Failed  int `json:"ended_failed"`
+
+	Alive Alive `json:"alive"`
+
+	NotRequested int `json:"not_requested"` // no invoice yet
+	Broken       int `json:"broken"`
+}
+
+// Alive says where the orders are that have not ended: each in one place.
+type Alive struct {
+	Outbox    int `json:"outbox"`    // the request is on its way to Kafka
+	Held      int `json:"held"`      // the gate holds the request
+	Requested int `json:"requested"` // waits for its first call, or is called
+	Parked    int `json:"parked"`    // a retry waits in the ladder
+	Due       int `json:"due"`       // a retry's time has come
+	SetAside  int `json:"set_aside"` // its record is among the dead letters
+}
+
+// Sum is all of them.
+func (a Alive) Sum() int {
+	return a.Outbox + a.Held + a.Requested + a.Parked + a.Due + a.SetAside
+}
+
+func newReport(p Params) *Report {
+	return &Report{Broken: map[Kind]int{}, limit: p.Limit, bySource: map[string]*Counts{}}
+}
+
+// Conserved says that nothing is broken.
+func (r *Report) Conserved() bool { return r.BreaksAll == 0 }
+
+// Total is all sources together.
+func (r *Report) Total() Counts {
+	var t Counts
+	for _, c := range r.Sources {
+		t.Accepted, t.Relayed, t.UnderWay = t.Accepted+c.Accepted, t.Relayed+c.Relayed, t.UnderWay+c.UnderWay
+		t.Success, t.Failed, t.NotRequested, t.Broken = t.Success+c.Success, t.Failed+c.Failed, t.NotRequested+c.NotRequested, t.Broken+c.Broken
+		t.Alive = Alive{
+			t.Alive.Outbox + c.Alive.Outbox, t.Alive.Held + c.Alive.Held, t.Alive.Requested + c.Alive.Requested,
+			t.Alive.Parked + c.Alive.Parked, t.Alive.Due + c.Alive.Due, t.Alive.SetAside + c.Alive.SetAside,
+		}
+	}
+	return t
+}
+
+// count takes an order whose judgement is final.
+func (r *Report) count(j *judgement) {
+	o := j.o
+	if len(o.events) == 0 && len(j.breaks) == 0 && (o.gate == nil || o.gate.generation == 0) {
+		return // a gate that was made for an event that was refused then
+	}
+	source := domain.DefaultSource
+	if ref, err := domain.ParseKey(o.key); err == nil {
+		source = ref.Source
+	}
+	c := r.bySource[source]
+	if c == nil {
+		c = &Counts{Source: source}
+		r.bySource[source] = c
+	}
+	c.Accepted++
+	switch {
+	case j.missing > 0:
+	case j.underWay > 0:
+		c.UnderWay++
+	default:
+		c.Relayed++
+	}
+	if len(j.breaks) > 0 {
+		c.Broken++
+		r.keep(j.breaks)
+		return
+	}
+	j.stands(c)
+}
+
+func (r *Report) keep(breaks []Break) {
+	for _, b := range breaks {
+		r.BreaksAll++
+		r.Broken[b.Kind]++
+		if r.limit == 0 || len(r.Breaks) < r.limit {
+			r.Breaks = append(r.Breaks, b)
+		}
+	}
+}
+
+// stands counts an order that is not broken by its newest generation.
+func (j *judgement) stands(c *Counts) {
+	g := j.o.newest()
+	requested := j.o.gate != nil && j.o.gate.generation > 0
+	switch {
+	case g == nil && !requested:
+		c.NotRequested++
+	case g == nil || (requested && g.number < j.o.gate.generation):
+		c.Alive.Outbox++
+	case len(g.ends) > 0 && g.ends[0].success:
+		c.Success++
+	case len(g.ends) > 0:
+		c.Failed++
+	case len(g.links) == 0 && j.underWay > 0:
+		c.Alive.Outbox++
+	case len(g.links) == 0:
+		c.Alive.Held++
+	default:
+		j.waits(g, &c.Alive)
+	}
+}
+
+// waits counts where the living record of a generation is.
+func (j *judgement) waits(g *generation, a *Alive) {
+	alive := g.alive(j.before)
+	if len(alive) == 0 {
+		a.SetAside++
+		return
+	}
+	switch names[alive[0].topic] {
+	case event.TopicRequested:
+		a.Requested++
+	case event.TopicDue:
+		a.Due++
+	default:
+		a.Parked++
+	}
+}
+
+func (r *Report) finish() {
+	for _, source := range slices.Sorted(maps.Keys(r.bySource)) {
+		r.Sources = append(r.Sources, r.bySource[source])
+	}
+	slices.SortStableFunc(r.Breaks, func(a, b Break) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order), cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind)))
+	})
+}
