@@ -211,7 +211,7 @@ func TestTheFoldOfOneOrder(t *testing.T) {
 	require.Equal(t, due, got["next_attempt_at"])
 	require.Equal(t, *first, got["last_attempt_at"])
 	require.Equal(t, int64(1), got["attempts"])
-	require.Equal(t, `{"order":"000000123"}`, got["payload"])
+	require.EqualValues(t, `{"order":"000000123"}`, got["payload"].(string)) //nolint:testifylint // byte for byte
 	require.Equal(t, "body 503", got["response"])
 	require.Equal(t, "it says no", got["last_error"])
 	require.Equal(t, int64(285212682), got["version"])

@@ -286,14 +286,13 @@ func (o *actor) sends(status int) *actor {
 }
 
 // closes ends the generation without a call, as the gate says.
-func (o *actor) closes() *actor {
+func (o *actor) closes() {
 	o.wait(3 * time.Millisecond)
 	if o.closedBy == "webhook" || o.closedBy == "hand" {
 		o.ends("success", map[string]any{"closed_by": o.closedBy}, nil, o.closedBy)
 	} else {
 		o.ends("failed", map[string]any{"closed_by": o.closedBy, "error_code": "closed"}, nil, o.closedBy)
 	}
-	return o
 }
 
 // settled is a webhook or a hand that settles the current generation.
