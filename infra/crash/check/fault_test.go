@@ -257,6 +257,7 @@ var faults = map[string]fault{
 		drop(h, topicRetry+"_1s", 0)
 		drop(h, topicDue, 0)
 	})},
+	"a retry never becomes due": {3, "a retry that was worked on and never due", bent(retried, func(h *history.History) { drop(h, topicDue, 0) })},
 	"a retry becomes due twice": {3, "a retry that became due twice", bent(retried, func(h *history.History) { again(h, topicDue, 0) })},
 	"an attempt that called nobody": {3, "an attempt without a call", func() *history.History {
 		return around(func(o *actor) { o.invoiced(false).intends().wait(time.Second).concludes(0, nil).sends(201) })
@@ -452,6 +453,48 @@ func TestPlantedFaultsInAFile(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, Check(h), Check(loaded), name)
 	}
+}
+
+// Nothing of what a run leaves behind can go missing unseen, but for copies: rungs in which a retry waited, and intents that
+// were stated twice; and calls that nobody answered.
+func TestWhateverIsMissingIsFound(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		h := random(seed)
+		for i, r := range h.Records {
+			if strings.HasPrefix(r.Topic, topicRetry+"_") || copies(h, r) > 1 {
+				continue
+			}
+			requireMissed(t, h, fmt.Sprintf("seed %d, %s %d@%d", seed, r.Topic, r.Partition, r.Offset), func(m *history.History) { m.Records = slices.Delete(slices.Clone(h.Records), i, i+1) })
+		}
+		for i, call := range h.Calls {
+			if call.Status != 0 {
+				requireMissed(t, h, fmt.Sprintf("seed %d, call %d", seed, call.Number), func(m *history.History) { m.Calls = slices.Delete(slices.Clone(h.Calls), i, i+1) })
+			}
+		}
+		for i := range h.Outbox {
+			requireMissed(t, h, fmt.Sprintf("seed %d, row %d", seed, i+1), func(m *history.History) { m.Outbox = slices.Delete(slices.Clone(h.Outbox), i, i+1) })
+		}
+		for i, r := range h.Table {
+			requireMissed(t, h, fmt.Sprintf("seed %d, sync %v", seed, r["sync_id"]), func(m *history.History) { m.Table = slices.Delete(slices.Clone(h.Table), i, i+1) })
+		}
+	}
+}
+
+func copies(h *history.History, r history.Record) (n int) {
+	for _, o := range h.Records {
+		if o.Topic == r.Topic && o.Headers["ce_id"] == r.Headers["ce_id"] {
+			n++
+		}
+	}
+	return n
+}
+
+func requireMissed(t *testing.T, h *history.History, what string, take func(*history.History)) {
+	t.Helper()
+	less := *h
+	take(&less)
+	require.NotEmpty(t, Check(&less).Violations, what)
 }
 
 // What would be wrong, but for a process that was stopped and let go on, or for a broker that was away.
