@@ -46,7 +46,6 @@ var faults = map[string]fault{
 	"no terminal event, the chain is cut": {1, "a generation without an end", bent(sent, func(h *history.History) {
 		drop(h, topicSuccess, 0)
 		folded(h)
-		gateOf(h)["state"] = "open"
 	})},
 	"a due retry vanishes": {1, "a generation without an end", func() *history.History {
 		h := around(func(o *actor) { o.invoiced(false).sends(503) })
