@@ -242,7 +242,12 @@ func TestWhatADisturbanceExcuses(t *testing.T) {
 		require.Empty(t, r.Violations, name)
 		require.Positive(t, r.Figures.Recovery.Took+r.Figures.StallInOutage, name)
 	}
-	h := faults["a retry is announced and not parked"].plant()
+	h := faults["work is taken over too late"].plant()
+	dies(h, "syncer", began)
+	r := Check(h)
+	require.Empty(t, r.Violations)
+	require.Greater(t, r.Figures.TakeOverInSeries.Took, 10*time.Second)
+	h = faults["a retry is announced and not parked"].plant()
 	h.Starts = append(h.Starts, history.Start{Topic: topicRetry + "_1s", Partition: 0, Offset: 5})
 	require.Empty(t, Check(h).Violations)
 }

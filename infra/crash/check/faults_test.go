@@ -282,4 +282,20 @@ var faults = map[string]fault{
 	"work is taken over too late": {12, "work that was taken over too late", func() *history.History {
 		return around(func(o *actor) { o.invoiced(false).intends().killed(11 * time.Second).sends(201) })
 	}},
+	"a request is relayed too late": {12, "work that was taken over too late", bent(sent, func(h *history.History) {
+		r := &h.Records[find(h, topicRequested, 0)]
+		dies(h, "relay", r.Timestamp.Add(-time.Millisecond))
+		r.Timestamp = r.Timestamp.Add(11 * time.Second)
+	})},
+	"a retry hops too late": {12, "work that was taken over too late", bent(retried, func(h *history.History) {
+		r := &h.Records[find(h, topicDue, 0)]
+		dies(h, "delayer", r.Timestamp.Add(-time.Millisecond))
+		r.Timestamp = r.Timestamp.Add(11 * time.Second)
+	})},
+}
+
+func dies(h *history.History, service string, at time.Time) {
+	h.Disturbances = append(h.Disturbances, history.Disturbance{
+		What: "kill", Target: service + "-0", Service: service, Others: 1, At: at, Back: at.Add(time.Second), Ready: at.Add(time.Second),
+	})
 }

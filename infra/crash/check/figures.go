@@ -46,7 +46,8 @@ type Figures struct {
 	StallInOutage     time.Duration
 	StallUndisturbed  time.Duration
 	Unseen            int       // records that the live reader did not meet
-	TakeOver          Disturbed // the longest
+	TakeOver          Disturbed // the longest after a death that was the only one of its service for a while
+	TakeOverInSeries  Disturbed // the longest after other deaths
 	Wait              Disturbed // the longest of work that was ready, whatever the reason
 	Recovery          Disturbed // the longest
 	LatestRetry       time.Duration
@@ -115,7 +116,7 @@ func (f Figures) String() string {
 	put("doubled", "%d", f.Doubled)
 	put("ended twice", "%d", f.TerminalTwice)
 	put("stall", "%s; undisturbed %s, in an outage %s; %d records unseen", f.Stall, ms(f.StallUndisturbed), ms(f.StallInOutage), f.Unseen)
-	put("take-over", "%s", f.TakeOver)
+	put("take-over", "%s; in a series of deaths %s", f.TakeOver, f.TakeOverInSeries)
 	put("wait", "%s, of an order that was ready to be called", f.Wait)
 	put("recovery", "%s", f.Recovery)
 	put("latest retry", "%s; undisturbed %s", ms(f.LatestRetry), ms(f.LatestUndisturbed))

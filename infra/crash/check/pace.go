@@ -59,9 +59,7 @@ func (c *checker) measureStalls() {
 	}
 	for _, topic := range sortedTopics(worst) {
 		w := worst[topic]
-		if w.Took > c.figures.Stall.Took {
-			c.figures.Stall = w
-		}
+		c.figures.Stall = c.figures.Stall.longer(w)
 		if limit := c.h.Limits.Stall; limit > 0 && w.Took > limit {
 			c.blame(12, "readers that stood still too long", nil, "%s for %s after %s; %s are allowed", topic, w.Took.Round(time.Millisecond), w.After, limit)
 		}
@@ -77,83 +75,140 @@ func sortedTopics(worst map[string]Disturbed) []string {
 	return topics
 }
 
-// measureTakeOvers looks at each step of an order's chain. How long one that was ready waited at most is a figure. It looks
-// closer at those that were ready when a process died: a first call that had been requested, or a retry that had become
-// due. It takes the step to be taken over when its next call arrives, or when it has its outcome; the take-over is the time
-// from the death to that. Steps that wait for a retry are not ready. A step whose call was running at the death and went on
-// after it was in the hands of another process and is left out.
+// measureTakeOvers looks at each step of an order's chain: a first call that was requested, or a retry, from when it was
+// ready, which a retry is once it is due. How long one waited for its call at most is a figure. When a process dies, the
+// steps that are in the hands of its service then are to be taken over: of the relay those that are accepted and not in
+// Kafka, of the delayer those that are due and not in the due topic, of the syncer those that are there. They are taken over
+// when they come to the next topic, or when the next call arrives or the outcome is written; the take-over is the time from
+// the death to that. Retries that are not due are left out, and so is a step whose call was running at the death and went
+// on after it, as it was in the hands of another process, and one that met an ERP that is down.
 //
-// Which process held which work is not known from outside, so the work of the others counts too, and so does what waits
-// for a slot: the limit holds for a load that the others carry without a backlog. Of several deaths before the step goes
-// on the last one counts. A step that meets an ERP that is down is left out.
+// Which process of the service held which step is not known from outside, so the work of the others counts too, and so
+// does what waits for a slot: the limit holds for a load that the others carry without a backlog. It holds for a death that
+// is the only one of its service for a while; what deaths in a series cost is a figure.
 func (c *checker) measureTakeOvers(o *order) {
 	for _, g := range o.generations() {
 		for _, s := range steps(g) {
-			c.measureStep(o, g, s)
 			if on, ok := o.goesOn(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took {
 				c.figures.Wait = Disturbed{Took: on.Sub(s.ready), What: o.key}
+			}
+			for i := range c.h.Disturbances {
+				if d := &c.h.Disturbances[i]; oneOfSeveral(d) {
+					c.measureTakeOver(o, g, s, d)
+				}
 			}
 		}
 	}
 }
 
-func (c *checker) measureStep(o *order, g *generation, s step) {
-	var deaths []*history.Disturbance
-	for i := range c.h.Disturbances {
-		if d := &c.h.Disturbances[i]; oneOfSeveral(d) && !d.At.Before(s.ready) && d.At.Before(s.done) {
-			deaths = append(deaths, d)
-		}
+func (c *checker) measureTakeOver(o *order, g *generation, s step, d *history.Disturbance) {
+	from, to := s.inHands(d.Service)
+	if d.At.Before(from) || !d.At.Before(to) {
+		return
 	}
-	for i, d := range deaths {
-		on, ok := o.goesOn(s, d.At)
-		if !ok || (i+1 < len(deaths) && deaths[i+1].At.Before(on)) || c.excused(d.At, on) || c.erpDown(d.At, on) {
-			continue
-		}
-		c.takenOver(o, g, d, on.Sub(d.At))
+	on, ok := to, true
+	if to.Equal(s.done) {
+		on, ok = o.goesOn(s, d.At)
 	}
-}
-
-func (c *checker) takenOver(o *order, g *generation, d *history.Disturbance, took time.Duration) {
-	if took > c.figures.TakeOver.Took {
-		c.figures.TakeOver = Disturbed{took, o.key, named(d)}
+	if !ok || c.excused(d.At, on) || c.erpDown(d.At, on) {
+		return
 	}
+	took := on.Sub(d.At)
+	if c.inSeries(d, on) {
+		c.figures.TakeOverInSeries = c.figures.TakeOverInSeries.longer(Disturbed{took, o.key, named(d)})
+		return
+	}
+	c.figures.TakeOver = c.figures.TakeOver.longer(Disturbed{took, o.key, named(d)})
 	if limit := c.h.Limits.TakeOver; limit > 0 && took > limit {
 		c.blame(12, "work that was taken over too late", o, "generation %d went on %s after %s; %s are allowed", g.number, took.Round(time.Millisecond), named(d), limit)
 	}
 }
 
-// step is one chain record: ready to be worked on, and done with.
-type step struct{ ready, done time.Time }
+// alone is how long before a death no other of its service may have been, for it to be no series. Limits.TakeOver counts
+// when it is longer.
+const alone = 10 * time.Second
+
+// inSeries reports whether another process of the service died shortly before, or until the work went on.
+func (c *checker) inSeries(d *history.Disturbance, on time.Time) bool {
+	from := d.At.Add(-max(alone, c.h.Limits.TakeOver))
+	for i := range c.h.Disturbances {
+		o := &c.h.Disturbances[i]
+		if o != d && o.What != "stop" && o.Service == d.Service && o.At.After(from) && o.At.Before(on) {
+			return true
+		}
+	}
+	return false
+}
+
+// longer is the longer one of two.
+func (d Disturbed) longer(o Disturbed) Disturbed {
+	if o.Took > d.Took {
+		return o
+	}
+	return d
+}
+
+// step is one record of the chain: when it was ready to be worked on, when it came to the topic that the syncer reads (zero:
+// not known, as the record was trimmed), and when its outcome was written.
+type step struct {
+	first                bool
+	ready, arrived, done time.Time
+}
+
+// inHands is the time in which a step is a service's to move on; a service that is not known is all of them in one.
+func (s step) inHands(service string) (from, to time.Time) {
+	switch {
+	case service == "relay" && s.first, service == "delayer" && !s.first:
+		return s.ready, s.arrived
+	case service == "relay", service == "delayer":
+		return s.done, s.done
+	case service == "syncer" && s.arrived.After(s.ready):
+		return s.arrived, s.done
+	default:
+		return s.ready, s.done
+	}
+}
 
 // steps are those of a generation that came to an end.
 func steps(g *generation) []step {
 	var out []step
-	ready := releasedAt(g)
-	for n := 1; !ready.IsZero(); n++ {
-		var next time.Time
+	s := firstStep(g)
+	for n := 1; !s.ready.IsZero(); n++ {
+		next := step{}
 		var done *fact
 		switch {
 		case len(g.after[n]) > 0:
 			done = g.after[n][0]
 			if done.sync.Status == "queued" && done.sync.NextAttemptAt != nil {
-				next = *done.sync.NextAttemptAt
+				next = step{ready: *done.sync.NextAttemptAt, arrived: dueAt(g, n)}
 			}
 		case len(g.terminal) > 0:
 			done = g.terminal[0]
 		default:
 			return out
 		}
-		out = append(out, step{ready, done.Timestamp})
-		ready = next
+		s.done = done.Timestamp
+		out = append(out, s)
+		s = next
 	}
 	return out
 }
 
-// releasedAt is when the generation was let go, zero when it was not.
-func releasedAt(g *generation) time.Time {
+// firstStep is the request that let the generation go; its ready time is zero when nothing did.
+func firstStep(g *generation) step {
 	for _, f := range g.requested {
 		if f.sync.Released != nil && *f.sync.Released {
-			return f.at
+			return step{first: true, ready: f.at, arrived: f.Timestamp}
+		}
+	}
+	return step{}
+}
+
+// dueAt is when the retry behind an attempt came to the due topic.
+func dueAt(g *generation, attempt int) time.Time {
+	for _, f := range g.parked[attempt] {
+		if f.Topic == topicDue {
+			return f.Timestamp
 		}
 	}
 	return time.Time{}
