@@ -184,27 +184,29 @@ func TestPlantedFaultsInAFile(t *testing.T) {
 // were stated twice; and calls that nobody answered.
 func TestWhateverIsMissingIsFound(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
-		h := random(seed)
+	for seed := range 3 {
+		h := random(uint64(seed)) //nolint:gosec // below 3
 		for i, r := range h.Records {
-			if strings.HasPrefix(r.Topic, topicRetry+"_") || copies(h, r) > 1 {
+			if i%3 != seed || strings.HasPrefix(r.Topic, topicRetry+"_") || copies(h, r) > 1 { // a third of each is enough
 				continue
 			}
-			requireMissed(t, h, fmt.Sprintf("seed %d, %s %d@%d", seed, r.Topic, r.Partition, r.Offset), func(m *history.History) { m.Records = slices.Delete(slices.Clone(h.Records), i, i+1) })
+			requireMissed(t, h, fmt.Sprintf("seed %d, %s %d@%d", seed, r.Topic, r.Partition, r.Offset), func(m *history.History) { m.Records = without(h.Records, i) })
 		}
 		for i, call := range h.Calls {
-			if call.Status != 0 {
-				requireMissed(t, h, fmt.Sprintf("seed %d, call %d", seed, call.Number), func(m *history.History) { m.Calls = slices.Delete(slices.Clone(h.Calls), i, i+1) })
+			if i%3 == seed && call.Status != 0 {
+				requireMissed(t, h, fmt.Sprintf("seed %d, call %d", seed, call.Number), func(m *history.History) { m.Calls = without(h.Calls, i) })
 			}
 		}
-		for i := range h.Outbox {
-			requireMissed(t, h, fmt.Sprintf("seed %d, row %d", seed, i+1), func(m *history.History) { m.Outbox = slices.Delete(slices.Clone(h.Outbox), i, i+1) })
+		for i := seed; i < len(h.Outbox); i += 3 {
+			requireMissed(t, h, fmt.Sprintf("seed %d, row %d", seed, i+1), func(m *history.History) { m.Outbox = without(h.Outbox, i) })
 		}
-		for i, r := range h.Table {
-			requireMissed(t, h, fmt.Sprintf("seed %d, sync %v", seed, r["sync_id"]), func(m *history.History) { m.Table = slices.Delete(slices.Clone(h.Table), i, i+1) })
+		for i := seed; i < len(h.Table); i += 3 {
+			requireMissed(t, h, fmt.Sprintf("seed %d, sync %v", seed, h.Table[i]["sync_id"]), func(m *history.History) { m.Table = without(h.Table, i) })
 		}
 	}
 }
+
+func without[T any](all []T, i int) []T { return slices.Delete(slices.Clone(all), i, i+1) }
 
 func copies(h *history.History, r history.Record) (n int) {
 	for _, o := range h.Records {
