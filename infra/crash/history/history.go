@@ -24,6 +24,7 @@ type History struct {
 	Calls        []Call
 	Records      []Record   // read_committed, by topic, partition, offset
 	Sightings    []Sighting // of the live reader
+	Starts       []Start    // of every partition; records before them were trimmed
 	Outbox       []OutboxRow
 	Table        []SyncRow
 	Gates        []Gate
@@ -113,15 +114,24 @@ type Sighting struct {
 	At        time.Time
 }
 
-// OutboxRow is one row of erp_outbox.
-type OutboxRow struct {
-	ID    int64
-	Topic string // without prefix
-	Key   string
-	UUID  string
+// Start is the first offset that a partition still held when its topic was read: retries are trimmed once consumed.
+type Start struct {
+	Topic     string // without prefix
+	Partition int32
+	Offset    int64
 }
 
-// SyncRow is one row of vendor_erp_sync, by column name; times are RFC 3339 with microseconds, NULL is null.
+// OutboxRow is one row of erp_outbox.
+type OutboxRow struct {
+	ID      int64
+	Topic   string // without prefix
+	Key     string
+	UUID    string
+	EventID string // ce_id
+}
+
+// SyncRow is one row of vendor_erp_sync, by column name, and erp_synced of its order; times are RFC 3339 with
+// microseconds, NULL is null.
 type SyncRow map[string]any
 
 // Gate is one row of erp_sync_gate, by column name.
