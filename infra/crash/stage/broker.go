@@ -1,0 +1,108 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/devkafka"
+)
+
+// Broker can be killed and started again, at the same address with the data it had.
+type Broker interface {
+	Addrs() []string
+	Kill()
+	Restart() error
+}
+
+// embeddedEnv tells a copy of this program to be the embedded broker: its port and folder.
+const embeddedEnv = "ERPCONNECTOR_CRASH_EMBEDDED_BROKER"
+
+// BeEmbedded makes this process the embedded broker, when that is what it was started for; then it does not return.
+func BeEmbedded() {
+	port, dir, asked := cut(os.Getenv(embeddedEnv))
+	if !asked {
+		return
+	}
+	if _, err := devkafka.Start(dir, port); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	select {}
+}
+
+func cut(value string) (port int, dir string, ok bool) {
+	before, dir, found := strings.Cut(value, "=")
+	port, err := strconv.Atoi(before)
+	return port, dir, found && err == nil
+}
+
+// Embedded is the embedded broker in a process of its own.
+type Embedded struct {
+	addr, dir string
+	log       io.Writer
+	process   *process
+}
+
+// StartEmbedded starts a broker with its data in dir.
+func StartEmbedded(dir string, log io.Writer) (*Embedded, error) {
+	addr, err := FreeAddr()
+	if err != nil {
+		return nil, err
+	}
+	b := &Embedded{addr: addr, dir: dir, log: log}
+	return b, b.Restart()
+}
+
+// Addrs are its addresses.
+func (b *Embedded) Addrs() []string { return []string{b.addr} }
+
+// Kill ends it as kill -9 does.
+func (b *Embedded) Kill() {
+	_ = b.process.cmd.Process.Kill()
+	<-b.process.done
+}
+
+// Restart starts it, with the data it had.
+func (b *Embedded) Restart() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(b.addr)
+	if err != nil {
+		return err
+	}
+	if b.process, err = launch(b.log, []string{embeddedEnv + "=" + port + "=" + b.dir}, self); err != nil {
+		return fmt.Errorf("starting the embedded broker: %w", err)
+	}
+	return awaitBroker(b.addr)
+}
+
+// awaitBroker returns once a broker answers.
+func awaitBroker(addr string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for {
+		brokers, err := kadm.NewClient(client).ListBrokers(ctx)
+		if err == nil && len(brokers) > 0 {
+			return nil
+		}
+		if !wait(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("the embedded broker does not answer at %s: %w", addr, err)
+		}
+	}
+}
