@@ -84,9 +84,16 @@ func run(t *testing.T, o options) outcome {
 	p.prepare()
 	t.Logf("%s on %s, logs in %s\n%s", filepath.Base(p.o.binary), p.history.Broker, p.folder, p.plan)
 	p.play()
+	p.phase("quiet")
 	p.collect()
+	p.phase("collected")
 	p.judge()
 	return p.outcome
+}
+
+// phase logs where a run has come to, and when.
+func (p *theatre) phase(name string) {
+	p.t.Logf("%6s %s", time.Since(p.history.Began).Round(100*time.Millisecond), name)
 }
 
 // prepare starts everything and waits until it is ready.
@@ -97,17 +104,20 @@ func (p *theatre) prepare() {
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(p.folder, 0o711)) // the database's user walks through
 	p.outcome.folder = p.folder
-	if p.o.binary == "" {
-		p.o.binary = build(t, p.folder)
-	}
 	p.history = &history.History{
 		Seed: p.o.seed, Partitions: partitions, Began: time.Now().UTC(),
 		Policy: history.Policy{MaxAttempts: maxAttempts, BaseDelay: baseDelay, MaxDelay: maxDelay},
 	}
+	if p.o.binary == "" {
+		p.o.binary = build(t, p.folder)
+		p.phase("built")
+	}
 	p.startBroker()
+	p.phase("the broker runs")
 	p.postgres, err = stage.StartPostgres(t.Context(), filepath.Join(p.folder, "postgres"))
 	require.NoError(t, err)
 	t.Cleanup(p.postgres.Stop)
+	p.phase("Postgres runs")
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
 	env := p.environment(addr)
@@ -117,10 +127,12 @@ func (p *theatre) prepare() {
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%v: %s", command, out)
 	}
+	p.phase("schema and topics are there")
 	p.openWorld(addr, env)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, p.fleet.AwaitReady(ctx))
+	p.phase("the product is ready")
 	p.watch, err = stage.StartWatch(ctx, p.broker.Addrs(), prefix)
 	require.NoError(t, err)
 	t.Cleanup(p.watch.Close)
@@ -197,6 +209,7 @@ func (p *theatre) play() {
 	selling.Go(func() { p.shops.Sell(open, life) })
 	outages.Go(func() { p.takeERPDown(open) })
 	p.disturb()
+	p.phase("the plan is carried out")
 	closeShops()
 	outages.Wait()
 	ctx, cancel := context.WithTimeout(p.t.Context(), afterwards)
@@ -207,6 +220,7 @@ func (p *theatre) play() {
 	stop := context.AfterFunc(ctx, endShops)
 	defer stop()
 	selling.Wait()
+	p.phase("all who asked were answered")
 	p.awaitQuiet()
 }
 
