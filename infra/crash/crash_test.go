@@ -106,10 +106,10 @@ func (o outcome) summary() string {
 		}
 	}
 	for _, e := range h.Exits {
-		if e.Told == "" {
+		if e.Told == "" && e.Ready {
 			ended++
 		}
 	}
-	return fmt.Sprintf("%d events, %d requests, %d ERP calls, %d bookings, %d records, %d disturbances, %d processes ended by themselves, %d violations",
+	return fmt.Sprintf("%d events, %d requests, %d ERP calls, %d bookings, %d records, %d disturbances, %d ready processes ended by themselves, %d violations",
 		len(h.Publications), len(h.Requests), len(h.Calls), booked, len(h.Records), len(h.Disturbances), ended, len(o.violated)+len(o.report.Violations))
 }

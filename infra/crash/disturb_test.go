@@ -11,6 +11,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/stage"
 )
 
 // upWithin is how long a step waits for its target, which an earlier one has taken down.
@@ -77,6 +78,7 @@ func (p *theatre) killServer(s plan.Step) {
 		err = p.postgres.Kill()
 		restart = func() error { return p.postgres.Restart(p.t.Context()) }
 	} else {
+		d.What = string(stage.What(p.broker))
 		p.broker.Kill()
 	}
 	wait(p.t.Context(), s.Away)
@@ -142,17 +144,22 @@ func (p *theatre) exits() []history.Exit {
 	return exits
 }
 
-// judge looks at the ends of processes, and lets the checker look at everything else.
+// judge looks at the ends of processes, and lets the checker look at everything else. A process that finds no server
+// when it starts ends, as it should: those are counted only.
 func (p *theatre) judge() {
+	vain := 0
 	for _, e := range p.history.Exits {
 		at := e.At.Format("15:04:05.000")
 		switch {
+		case e.Told == "" && e.Away != "" && !e.Ready:
+			vain++
 		case e.Told == string(plan.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
 			p.tell(e.Away == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.Away)
 		case e.Told == "":
 			p.tell(false, "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.Away, e.Ready)
 		}
 	}
+	p.tell(false, "%d starts were in vain, as a server was away", vain)
 	p.outcome.history = p.history
 	p.outcome.report = check(p.history)
 }

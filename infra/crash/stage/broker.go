@@ -6,21 +6,33 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 )
 
-// Broker can be killed and started again, at the same address with the data it had.
+// Broker can be ended and started again, at the same address with the data it had.
 type Broker interface {
 	Addrs() []string
 	Kill()
 	Restart() error
+}
+
+// What says how a broker's Kill ends it. The embedded broker is asked to end: after kill -9 its open transactions are
+// torn (their records can be read, the offsets that belong to them are lost), which no real broker does.
+func What(b Broker) plan.What {
+	if _, is := b.(*Embedded); is {
+		return plan.Term
+	}
+	return plan.Kill
 }
 
 // embeddedEnv tells a copy of this program to be the embedded broker: its port and folder.
@@ -32,11 +44,16 @@ func BeEmbedded() {
 	if !asked {
 		return
 	}
-	if _, err := devkafka.Start(dir, port); err != nil {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM)
+	b, err := devkafka.Start(dir, port)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	select {}
+	<-ended
+	b.Close()
+	os.Exit(0)
 }
 
 func cut(value string) (port int, dir string, ok bool) {
@@ -65,9 +82,9 @@ func StartEmbedded(dir string, log io.Writer) (*Embedded, error) {
 // Addrs are its addresses.
 func (b *Embedded) Addrs() []string { return []string{b.addr} }
 
-// Kill ends it as kill -9 does.
+// Kill lets it end, see What.
 func (b *Embedded) Kill() {
-	_ = b.process.cmd.Process.Kill()
+	b.process.signal(syscall.SIGTERM)
 	<-b.process.done
 }
 

@@ -52,7 +52,7 @@ func NewFleet(cfg FleetConfig) (*Fleet, error) {
 			if err != nil {
 				return nil, err
 			}
-			f.members = append(f.members, &member{fleet: f, name: name, service: service, addr: addr, log: log, away: restartAfter})
+			f.members = append(f.members, &member{fleet: f, name: name, service: service, addr: addr, log: log})
 		}
 	}
 	return f, nil

@@ -30,7 +30,7 @@ type member struct {
 }
 
 // restartAfter is how soon a process that ended by itself is started again.
-const restartAfter = 500 * time.Millisecond
+const restartAfter = time.Second
 
 // supervise starts the process again and again, until ctx ends.
 func (m *member) supervise(ctx context.Context) {
