@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -10,14 +11,40 @@ import (
 const (
 	// rounding: records carry whole milliseconds, calls are noted exactly.
 	rounding = time.Millisecond
-	// noted is how late the ERP may note that a call has ended: it is told after the caller, by a machine that is busy.
+	// noted is how late the ERP may note that it has answered, and left how late it may notice that its caller has gone: the
+	// machine is busy. Real overlaps last as long as calls do.
 	noted = 50 * time.Millisecond
+	left  = 250 * time.Millisecond
 	// aside is how long after a process was let go on after a stop it may act on what it knew before.
 	aside = 10 * time.Second
 )
 
 // after reports whether t is later than a time that was cut to milliseconds.
 func after(t, cut time.Time) bool { return t.After(cut.Add(rounding)) }
+
+// readCalls gives each call to its order. One that was cut off before the ERP had read whose it is belongs to the order
+// that has its key.
+func (c *checker) readCalls() {
+	byKey := map[string]*order{}
+	for _, f := range c.facts {
+		if f.Topic != topicEvent {
+			byKey[f.sync.IdempotencyKey] = c.order(f.Key)
+		}
+	}
+	for _, call := range c.h.Calls {
+		o := byKey[call.Key]
+		if o == nil || call.Order != "" {
+			o = c.order(orderKey(call.Source, call.Order))
+		}
+		if call.Ended.IsZero() {
+			call.Ended = c.h.Ended
+		}
+		o.calls = append(o.calls, &doneCall{Call: call})
+	}
+	for _, o := range c.orders {
+		slices.SortStableFunc(o.calls, func(a, b *doneCall) int { return a.Began.Compare(b.Began) })
+	}
+}
 
 // checkCalls is promise 3 as the ERP's book shows it: each call was announced by a before_send of its order, key and
 // attempt that was appended before the call arrived, and whose attempt had not ended. A process that was stopped (SIGSTOP)
@@ -113,7 +140,7 @@ func (c *checker) checkAnswer(o *order, g *generation, f *fact) {
 	case f.status() != 0:
 		c.blame(3, "an answer that the ERP did not give", o, "%s of generation %d, attempt %d says status %d at %s; the ERP gave no such answer between %s and then",
 			f.where(), g.number, f.sync.Attempts, f.status(), clock(f.at), clock(from))
-	case !called && c.reachable(from, f.at):
+	case !called && c.reachable(from, f.at) && !c.stopped(from, f.at):
 		c.blame(3, "an attempt without a call", o, "%s of generation %d, attempt %d has no answer, and no call arrived between %s and %s though the ERP could be reached",
 			f.where(), g.number, f.sync.Attempts, clock(from), clock(f.at))
 	default:
@@ -123,17 +150,18 @@ func (c *checker) checkAnswer(o *order, g *generation, f *fact) {
 	}
 }
 
-// reachable reports whether the ERP was called by others in that time and nobody disturbed it.
+// reachable reports whether the ERP was called by others in that time and was not down.
 func (c *checker) reachable(from, to time.Time) bool {
-	for _, d := range c.h.Disturbances {
-		if strings.HasPrefix(d.Target, "erp") && d.At.Add(-time.Second).Before(to) && c.over(d).Add(time.Second).After(from) {
-			return false
-		}
-	}
-	for _, call := range c.h.Calls {
-		if call.Began.After(from) && call.Began.Before(to) && call.Status != 0 {
-			return true
-		}
-	}
-	return false
+	return !c.erpDown(from, to) && slices.ContainsFunc(c.h.Calls, func(call history.Call) bool {
+		return call.Began.After(from) && call.Began.Before(to) && call.Status != 0
+	})
 }
+
+// erpDown reports whether the ERP was down in that time, or nearly so.
+func (c *checker) erpDown(from, to time.Time) bool {
+	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
+		return ofERP(d) && d.At.Add(-time.Second).Before(to) && c.over(d).Add(time.Second).After(from)
+	})
+}
+
+func ofERP(d history.Disturbance) bool { return strings.HasPrefix(d.Target, "erp") }

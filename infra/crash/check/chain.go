@@ -110,15 +110,17 @@ func (c *checker) checkParked(o *order, g *generation, n int) {
 	if len(due) > 1 {
 		c.blame(3, "a retry that became due twice", o, "generation %d, attempt %d: %s and %s", g.number, n, due[0].where(), due[1].where())
 	}
-	f := g.parked[n][0]
 	if len(g.after[n]) == 0 || g.after[n][0].sync.Status != "queued" {
-		c.blame(3, "a retry that no after_send announces", o, "generation %d, attempt %d: %s", g.number, n, f.where())
+		c.blame(3, "a retry that no after_send announces", o, "generation %d, attempt %d: %s", g.number, n, g.parked[n][0].where())
 		return
 	}
 	next := g.after[n][0].sync.NextAttemptAt
-	if next == nil || f.sync.NextAttemptAt == nil || !f.sync.NextAttemptAt.Equal(*next) || !f.due.Equal(next.Truncate(time.Millisecond)) {
-		c.blame(5, "a retry for another time than announced", o, "generation %d, attempt %d: %s is due at %s, its after_send says %s",
-			g.number, n, f.where(), clock(f.due), clockOr(next))
+	for _, f := range g.parked[n] {
+		if next == nil || f.sync.NextAttemptAt == nil || !f.sync.NextAttemptAt.Equal(*next) || !f.due.Equal(next.Truncate(time.Millisecond)) {
+			c.blame(5, "a retry for another time than announced", o, "generation %d, attempt %d: %s is due at %s, its after_send says %s",
+				g.number, n, f.where(), clock(f.due), clockOr(next))
+			return
+		}
 	}
 }
 

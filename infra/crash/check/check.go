@@ -36,6 +36,7 @@ type Violation struct {
 func Check(h *history.History) Report {
 	c := newChecker(h)
 	c.readRecords()
+	c.readCalls()
 	c.checkRelay()
 	c.checkEvents()
 	for _, o := range c.inOrder() {
@@ -94,13 +95,6 @@ func newChecker(given *history.History) *checker {
 	for _, r := range h.Requests {
 		o := c.order(orderKey(r.Source, r.Order))
 		o.requests = append(o.requests, r)
-	}
-	for _, call := range h.Calls {
-		o := c.order(orderKey(call.Source, call.Order))
-		o.calls = append(o.calls, &doneCall{Call: call})
-	}
-	for _, o := range c.orders {
-		slices.SortStableFunc(o.calls, func(a, b *doneCall) int { return a.Began.Compare(b.Began) })
 	}
 	return c
 }

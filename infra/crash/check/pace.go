@@ -14,7 +14,8 @@ const aftermath = 15 * time.Second
 
 // checkPace is promise 12, by the measures below. What the death of one process among several costs is held against the
 // limits where there are any; what a broker, Postgres, a stopped process (SIGSTOP) or the only process of a service costs
-// is a figure, as nothing is promised of it.
+// is a figure, as nothing is promised of it. Only services that move an order on are looked at: relay, syncer, delayer and
+// processes that are all in one.
 func (c *checker) checkPace() {
 	c.measureStalls()
 	for _, o := range c.inOrder() {
@@ -83,8 +84,7 @@ func sortedTopics(worst map[string]Disturbed) []string {
 //
 // Which process held which work is not known from outside, so the work of the others counts too, and so does what waits
 // for a slot: the limit holds for a load that the others carry without a backlog. Of several deaths before the step goes
-// on the last one counts. Only services that move an order on are looked at: relay, syncer, delayer and processes that
-// are all in one.
+// on the last one counts. A step that meets an ERP that is down is left out.
 func (c *checker) measureTakeOvers(o *order) {
 	for _, g := range o.generations() {
 		for _, s := range steps(g) {
@@ -96,13 +96,13 @@ func (c *checker) measureTakeOvers(o *order) {
 func (c *checker) measureStep(o *order, g *generation, s step) {
 	var deaths []*history.Disturbance
 	for i := range c.h.Disturbances {
-		if d := &c.h.Disturbances[i]; oneOfSeveral(d) && moves(d.Service) && !d.At.Before(s.ready) && d.At.Before(s.done) {
+		if d := &c.h.Disturbances[i]; oneOfSeveral(d) && !d.At.Before(s.ready) && d.At.Before(s.done) {
 			deaths = append(deaths, d)
 		}
 	}
 	for i, d := range deaths {
 		on, ok := o.goesOn(s, d.At)
-		if !ok || (i+1 < len(deaths) && deaths[i+1].At.Before(on)) || c.excused(d.At, on) {
+		if !ok || (i+1 < len(deaths) && deaths[i+1].At.Before(on)) || c.excused(d.At, on) || c.erpDown(d.At, on) {
 			continue
 		}
 		c.takenOver(o, g, d, on.Sub(d.At))
@@ -160,7 +160,7 @@ func (o *order) goesOn(s step, death time.Time) (on time.Time, ok bool) {
 	on = s.done
 	for _, call := range o.calls {
 		switch {
-		case !call.Began.After(death) && (call.Ended.After(death.Add(noted)) || (call.Ended.After(death) && call.Status != 0)):
+		case !call.Began.After(death) && (call.Ended.After(death.Add(left)) || (call.Ended.After(death) && call.Status != 0)):
 			return on, false
 		case call.Began.After(death) && call.Began.Before(on):
 			on = call.Began
@@ -174,7 +174,7 @@ func moves(service string) bool {
 	return !slices.Contains([]string{"", "ingest", "api", "scheduler", "projector", "mockerp"}, service)
 }
 
-// lastDeath is the last death of one of several processes before a time, nil when there was none.
+// lastDeath is the last death of one of several before a time, nil when there was none.
 func (c *checker) lastDeath(before time.Time) *history.Disturbance {
 	n, _ := slices.BinarySearchFunc(c.h.Disturbances, before, func(d history.Disturbance, t time.Time) int { return d.At.Compare(t) })
 	for n--; n >= 0; n-- {
@@ -185,17 +185,22 @@ func (c *checker) lastDeath(before time.Time) *history.Disturbance {
 	return nil
 }
 
-// oneOfSeveral reports whether a process died whose service lived on.
+// oneOfSeveral reports whether a process died whose service lived on and moves orders on.
 func oneOfSeveral(d *history.Disturbance) bool {
-	return d.What != "stop" && d.Service != "" && d.Others > 0
+	return d.What != "stop" && moves(d.Service) && d.Others > 0
 }
 
 // excused reports whether something that nothing is promised of fell into the time.
 func (c *checker) excused(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		lame := d.What == "stop" || d.Service == "" || (d.Others == 0 && moves(d.Service))
-		return lame && d.At.Before(to) && c.over(d).Add(aftermath).After(from)
+		return unpromised(d) && d.At.Before(to) && c.over(d).Add(aftermath).After(from)
 	})
+}
+
+// unpromised reports whether nothing is promised of how fast the product goes on after the disturbance.
+func unpromised(d history.Disturbance) bool {
+	server := d.Service == "" && !ofERP(d)
+	return server || d.What == "stop" || (d.Others == 0 && moves(d.Service))
 }
 
 // disturbed reports whether anything was disturbed in the time, or shortly before.
@@ -217,7 +222,7 @@ func (c *checker) measureRecovery() {
 	slices.SortFunc(ends, time.Time.Compare)
 	for i := range c.h.Disturbances {
 		d := &c.h.Disturbances[i]
-		if d.Ready.IsZero() || (d.Service != "" && (d.Others > 0 || !moves(d.Service))) {
+		if d.Ready.IsZero() || d.What == "stop" || !unpromised(*d) {
 			continue
 		}
 		n, _ := slices.BinarySearchFunc(ends, d.Ready, time.Time.Compare)

@@ -144,7 +144,7 @@ func read(r *history.Record) (*fact, error) {
 	case f.id == "":
 		return nil, errors.New("header ce_id is missing")
 	case f.uuid == "":
-		return nil, errors.New("Watermill's uuid is missing")
+		return nil, errors.New("the message's uuid is missing")
 	case r.Headers["ce_subject"] != r.Key:
 		return nil, fmt.Errorf("ce_subject %q is not the record's key %q", r.Headers["ce_subject"], r.Key)
 	case r.Topic == topicEvent:
@@ -195,7 +195,9 @@ func (f *fact) readSync() error {
 	if parked(f.Topic) {
 		kind = topicRetry
 	}
-	if id := fmt.Sprintf("%s/%d/%s", f.Key, s.Version, kind); f.kind != kind || (f.id != id && !(f.note() && strings.HasPrefix(f.id, id+"/"))) {
+	id := fmt.Sprintf("%s/%d/%s", f.Key, s.Version, kind)
+	named := f.id == id || (f.note() && strings.HasPrefix(f.id, id+"/")) // a note's ends with a hash of what was said
+	if f.kind != kind || !named {
 		return fmt.Errorf("ce_id %q and ce_type %q: expected %q and %q", f.id, f.kind, id, kind)
 	}
 	return f.readVersion()

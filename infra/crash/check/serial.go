@@ -1,12 +1,14 @@
 package check
 
+import "time"
+
 // checkSerial is promise 6: calls of one order do not overlap in the ERP's book, and no intent of an older generation
 // stands behind one of a newer. A process that was stopped (SIGSTOP) is the exception, see stopped; such overlaps are a
 // figure.
 func (c *checker) checkSerial(o *order) {
 	var last *doneCall // the one that ended last
 	for _, call := range o.calls {
-		if last != nil && call.Began.Before(last.Ended.Add(-noted)) {
+		if last != nil && call.Began.Before(last.surelyOn()) {
 			if c.stopped(last.Began, call.Began) {
 				c.figures.OverlapsOfStopped++
 			} else {
@@ -29,4 +31,12 @@ func (c *checker) checkSerial(o *order) {
 				f.where(), f.sync.Generation, newest.where(), newest.sync.Generation)
 		}
 	}
+}
+
+// surelyOn is the time up to which the call went on for sure.
+func (call *doneCall) surelyOn() time.Time {
+	if call.Status == 0 {
+		return call.Ended.Add(-left)
+	}
+	return call.Ended.Add(-noted)
 }
