@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -91,7 +92,7 @@ func keep(t *testing.T, o outcome) {
 		}
 		return
 	}
-	if err := save(o); err != nil {
+	if err := o.history.Save(filepath.Join(o.folder, "history.json")); err != nil {
 		t.Error(err)
 	}
 	t.Logf("history and logs are in %s", o.folder)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/erpconnector/erpconnector/infra/crash/check"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
@@ -161,7 +162,7 @@ func (p *theatre) judge() {
 	}
 	p.tell(false, "%d starts were in vain, as a server was away", vain)
 	p.outcome.history = p.history
-	p.outcome.report = check(p.history)
+	p.outcome.report = check.Check(p.history)
 }
 
 func (p *theatre) tell(violation bool, format string, args ...any) {

@@ -2,7 +2,6 @@ package crash
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/infra/crash/check"
+	"github.com/erpconnector/erpconnector/infra/crash/collect"
 	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
@@ -52,7 +53,7 @@ var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 
 // outcome is what a run came to.
 type outcome struct {
 	history  *history.History
-	report   report
+	report   check.Report
 	violated []string // what the driver itself saw and must not be
 	noted    []string // what it saw and a person should know
 	folder   string   // logs; and what else the caller keeps there
@@ -276,10 +277,8 @@ func (p *theatre) collect() {
 	h.Publications, h.Requests, h.Calls = p.shops.Publications(), p.shops.Requests(), p.erp.Calls()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 5*time.Minute)
 	defer cancel()
-	err := collectRecords(ctx, p.broker.Addrs(), prefix, p.postgres.URL(), h)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		require.NoError(p.t, err)
-	}
+	err := collect.Collect(ctx, p.broker.Addrs(), prefix, p.postgres.URL(), h)
+	require.NoError(p.t, err)
 	h.Sightings = p.watch.Sightings()
 	h.Disturbances = append(p.fleet.Disturbances(), p.servers...)
 	h.Exits = p.exits()
