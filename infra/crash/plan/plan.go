@@ -43,17 +43,20 @@ type Profile struct {
 	Together float64          // the share of steps that come within a second of the one before
 	Gap      [2]time.Duration // between steps, from and to
 	Away     [2]time.Duration // how long a target stays away
+	Rest     float64          // the share of longer gaps after what costs a group its members: else little work is under way
+	Resting  [2]time.Duration // how long those are
 }
 
 // Everything disturbs all of it.
 func Everything() Profile {
 	return Profile{
 		Weights: map[string]int{
-			"ingest": 2, "relay": 3, "syncer": 5, "delayer": 3, "projector": 2, "api": 1, "scheduler": 1, Broker: 2, Postgres: 2,
+			"ingest": 3, "relay": 3, "syncer": 4, "delayer": 2, "projector": 3, "api": 1, "scheduler": 1, Broker: 1, Postgres: 2,
 		},
-		Term: 0.25, Stop: 0.1, Together: 0.2,
-		Gap:  [2]time.Duration{600 * time.Millisecond, 2200 * time.Millisecond},
+		Term: 0.25, Stop: 0.05, Together: 0.2,
+		Gap:  [2]time.Duration{400 * time.Millisecond, 1600 * time.Millisecond},
 		Away: [2]time.Duration{200 * time.Millisecond, 2 * time.Second},
+		Rest: 0.4, Resting: [2]time.Duration{5 * time.Second, 8 * time.Second},
 	}
 }
 
@@ -89,6 +92,7 @@ type maker struct {
 	processes map[string]int
 	deck      []string
 	steps     []Step
+	rest      bool // the next gap is a long one
 }
 
 // deal takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
@@ -116,9 +120,13 @@ func (m *maker) add(what What, target string) {
 	if n := m.processes[target]; n > 0 {
 		s.Target = fmt.Sprintf("%s-%d", target, m.random.IntN(n))
 	}
-	if m.random.Float64() < m.profile.Together {
+	switch {
+	case m.rest:
+		s.Gap = between(m.random, m.profile.Resting)
+	case chance(m.random, m.profile.Together):
 		s.Together, s.Gap = true, between(m.random, [2]time.Duration{0, time.Second})
 	}
+	m.rest = what == Kill && (target == "syncer" || target == "delayer" || target == Broker) && chance(m.random, m.profile.Rest)
 	if what == Stop {
 		s.Away = between(m.random, [2]time.Duration{8 * time.Second, 12 * time.Second})
 	}
