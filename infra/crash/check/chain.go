@@ -99,7 +99,8 @@ func (c *checker) trimmed(partition int32) bool {
 	return false
 }
 
-// checkParked looks at the copies of one retry in the ladder: a record may wait in a rung several times, and becomes due once.
+// checkParked looks at the copies of one retry in the ladder: a record may wait in a rung several times, becomes due once,
+// and is worked on after that only.
 func (c *checker) checkParked(o *order, g *generation, n int) {
 	var due []*fact
 	for _, f := range g.parked[n] {
@@ -109,6 +110,9 @@ func (c *checker) checkParked(o *order, g *generation, n int) {
 	}
 	if len(due) > 1 {
 		c.blame(3, "a retry that became due twice", o, "generation %d, attempt %d: %s and %s", g.number, n, due[0].where(), due[1].where())
+	}
+	if worked := len(g.before[n+1])+len(g.after[n+1])+len(g.terminal) > 0; worked && len(due) == 0 && !c.trimmed(g.parked[n][0].Partition) {
+		c.blame(3, "a retry that was worked on and never due", o, "generation %d, attempt %d: %s", g.number, n, g.parked[n][0].where())
 	}
 	if len(g.after[n]) == 0 || g.after[n][0].sync.Status != "queued" {
 		c.blame(3, "a retry that no after_send announces", o, "generation %d, attempt %d: %s", g.number, n, g.parked[n][0].where())

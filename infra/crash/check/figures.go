@@ -47,6 +47,7 @@ type Figures struct {
 	StallUndisturbed  time.Duration
 	Unseen            int       // records that the live reader did not meet
 	TakeOver          Disturbed // the longest
+	Wait              Disturbed // the longest of work that was ready, whatever the reason
 	Recovery          Disturbed // the longest
 	LatestRetry       time.Duration
 	LatestUndisturbed time.Duration
@@ -115,6 +116,7 @@ func (f Figures) String() string {
 	put("ended twice", "%d", f.TerminalTwice)
 	put("stall", "%s; undisturbed %s, in an outage %s; %d records unseen", f.Stall, ms(f.StallUndisturbed), ms(f.StallInOutage), f.Unseen)
 	put("take-over", "%s", f.TakeOver)
+	put("wait", "%s, of an order that was ready to be called", f.Wait)
 	put("recovery", "%s", f.Recovery)
 	put("latest retry", "%s; undisturbed %s", ms(f.LatestRetry), ms(f.LatestUndisturbed))
 	if f.OverlapsOfStopped > 0 {
@@ -163,6 +165,7 @@ func (r Report) String() string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "\n%d violations\n", len(r.Violations))
+	b.WriteString(r.byRule())
 	for i, v := range r.Violations {
 		b.WriteString("\n" + v.String() + "\n")
 		if i == storiesAtMost {
@@ -178,9 +181,28 @@ func (r Report) String() string {
 	return b.String()
 }
 
+// byRule counts the violations of each rule, by promise.
+func (r Report) byRule() string {
+	var b strings.Builder
+	counts := map[string]int{}
+	for _, v := range r.Violations {
+		counts[v.rule()]++
+	}
+	told := map[string]bool{}
+	for _, v := range r.Violations {
+		if rule := v.rule(); !told[rule] {
+			told[rule] = true
+			fmt.Fprintf(&b, "%6d %s\n", counts[rule], rule)
+		}
+	}
+	return b.String()
+}
+
+func (v Violation) rule() string { return fmt.Sprintf("promise %d: %s", v.Promise, v.Rule) }
+
 // String is the violation without its story.
 func (v Violation) String() string {
-	text := fmt.Sprintf("promise %d: %s", v.Promise, v.Rule)
+	text := v.rule()
 	if v.Order != "" {
 		text += fmt.Sprintf(": order %s of %s", v.Order, v.Source)
 	}

@@ -77,10 +77,11 @@ func sortedTopics(worst map[string]Disturbed) []string {
 	return topics
 }
 
-// measureTakeOvers looks at each step of an order's chain that was ready when a process died: a first call that had been
-// requested, or a retry that had become due. It takes the step to be taken over when its next call arrives, or when it
-// has its outcome; the take-over is the time from the death to that. Steps that wait for a retry are not ready. A step
-// whose call was running at the death and went on after it was in the hands of another process and is left out.
+// measureTakeOvers looks at each step of an order's chain. How long one that was ready waited at most is a figure. It looks
+// closer at those that were ready when a process died: a first call that had been requested, or a retry that had become
+// due. It takes the step to be taken over when its next call arrives, or when it has its outcome; the take-over is the time
+// from the death to that. Steps that wait for a retry are not ready. A step whose call was running at the death and went on
+// after it was in the hands of another process and is left out.
 //
 // Which process held which work is not known from outside, so the work of the others counts too, and so does what waits
 // for a slot: the limit holds for a load that the others carry without a backlog. Of several deaths before the step goes
@@ -89,6 +90,9 @@ func (c *checker) measureTakeOvers(o *order) {
 	for _, g := range o.generations() {
 		for _, s := range steps(g) {
 			c.measureStep(o, g, s)
+			if on, ok := o.goesOn(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took {
+				c.figures.Wait = Disturbed{Took: on.Sub(s.ready), What: o.key}
+			}
 		}
 	}
 }
