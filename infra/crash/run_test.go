@@ -184,10 +184,14 @@ func build(t *testing.T, folder string) string {
 	return binary
 }
 
+// brokerSession is how long a broker may be silent before its controller takes its partitions from it. Other tests have
+// 1 s, which a machine that is short of breath exceeds; and as long as this the broker takes to come back after kill -9.
+const brokerSession = "broker.session.timeout.ms=6000"
+
 func (p *theatre) startBroker() {
 	t := p.t
 	if p.o.broker == apache {
-		p.broker, p.history.Broker = testkit.OwnApache(t), "Apache Kafka "+testkit.ApacheVersion
+		p.broker, p.history.Broker = testkit.OwnApache(t, brokerSession), "Apache Kafka "+testkit.ApacheVersion
 		return
 	}
 	log, err := os.Create(filepath.Join(p.folder, "broker.log"))

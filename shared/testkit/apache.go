@@ -110,15 +110,16 @@ type Apache struct {
 	ended            chan struct{}
 }
 
-// OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
-func OwnApache(t testing.TB) *Apache {
+// OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn. Settings
+// like "broker.session.timeout.ms=6000" stand in place of those that other tests' brokers have.
+func OwnApache(t testing.TB, settings ...string) *Apache {
 	t.Helper()
 	libs, err := apacheLibs()
 	if errors.Is(err, errNoApache) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	b, err := formatApache(libs, t.TempDir())
+	b, err := formatApache(libs, t.TempDir(), settings...)
 	require.NoError(t, err)
 	b.Start(t)
 	t.Cleanup(b.Kill)
@@ -143,13 +144,13 @@ func (b *Apache) Kill() {
 	<-b.ended
 }
 
-func formatApache(libs, dir string) (*Apache, error) {
+func formatApache(libs, dir string, settings ...string) (*Apache, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	b := &Apache{libs: libs, properties: filepath.Join(dir, "server.properties"), addrs: []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}}
-	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"))
+	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data")) + strings.Join(settings, "\n") // the last of a name counts
 	if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 		return nil, err
 	}

@@ -42,8 +42,20 @@ var behaviours = []struct {
 	name   string
 	weight int
 }{
-	{OK, 50}, {Slow, 8}, {SlowBody, 3}, {Busy, 8}, {Broken, 4}, {Limited, 2}, {LimitedBy, 2}, {Hang, 3}, {CutBefore, 4},
-	{CutAfter, 5}, {HangAfter, 2}, {NotJSON, 3}, {Huge, 2}, {Refuse, 2},
+	{OK, 50},
+	{Slow, 8},
+	{SlowBody, 3},
+	{Busy, 8},
+	{Broken, 4},
+	{Limited, 2},
+	{LimitedBy, 2},
+	{Hang, 3},
+	{CutBefore, 4},
+	{CutAfter, 5},
+	{HangAfter, 2},
+	{NotJSON, 3},
+	{Huge, 2},
+	{Refuse, 2},
 }
 
 // Call is what the ERP shows to the nth call of an order, counted from 0 as they come in.
