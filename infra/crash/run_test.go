@@ -122,12 +122,8 @@ func (p *theatre) prepare() {
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
 	env := p.environment(addr)
-	for _, command := range [][]string{{"migrate"}, {"topics", "ensure"}} {
-		cmd := exec.CommandContext(t.Context(), p.o.binary, command...)
-		cmd.Env = append(os.Environ(), env...)
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%v: %s", command, out)
-	}
+	p.command(env, "migrate")
+	p.command(env, "topics", "ensure")
 	p.phase("schema and topics are there")
 	p.openWorld(addr, env)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -137,6 +133,26 @@ func (p *theatre) prepare() {
 	p.watch, err = stage.StartWatch(ctx, p.broker.Addrs(), prefix)
 	require.NoError(t, err)
 	t.Cleanup(p.watch.Close)
+}
+
+// commandWithin is for a command that fails while the broker, just started, does not count itself as one yet.
+const commandWithin = time.Minute
+
+// command runs one of the product's, again until it succeeds.
+func (p *theatre) command(env []string, args ...string) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), commandWithin)
+	defer cancel()
+	for {
+		cmd := exec.CommandContext(ctx, p.o.binary, args...)
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return
+		}
+		if !wait(ctx, 500*time.Millisecond) {
+			require.NoError(p.t, err, "%v: %s", args, out)
+		}
+	}
 }
 
 // openWorld starts the ERP, the shops and the fleet.
