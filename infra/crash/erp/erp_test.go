@@ -35,11 +35,12 @@ func open(t *testing.T, calls ...plan.Call) *ERP {
 	return e
 }
 
-// send is a call as the product makes it; spoil may spoil it.
-func send(t *testing.T, e *ERP, key, body string, spoil func(http.Header)) (status int, said string) {
+// send is a call as the product makes it, always under the same key; spoil may spoil it.
+func send(t *testing.T, e *ERP, body string, spoil func(http.Header)) (status int, said string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.URL()+"/orders/sync", strings.NewReader(body))
 	require.NoError(t, err)
+	const key = "k"
 	at := fmt.Sprint(time.Now().Unix())
 	for name, value := range map[string]string{
 		"Content-Type": "application/json", "X-API-KEY": "key", "X-Idempotency-Key": key, "X-Signature": Sign("secret", []byte(body)),
@@ -65,7 +66,7 @@ func send(t *testing.T, e *ERP, key, body string, spoil func(http.Header)) (stat
 func TestABookingIsMadeOnce(t *testing.T) {
 	e := open(t, plan.Call{Behaviour: plan.CutAfter}, plan.Call{Behaviour: plan.Busy}, plan.Call{Behaviour: plan.Refuse}, plan.Call{Behaviour: plan.NotJSON})
 	for _, want := range []int{0, http.StatusServiceUnavailable, http.StatusCreated, http.StatusOK} {
-		status, _ := send(t, e, "k", order, nil)
+		status, _ := send(t, e, order, nil)
 		require.Equal(t, want, status)
 	}
 	var got []history.Call
@@ -90,7 +91,7 @@ func TestWhatIsWrongWithACallIsNoted(t *testing.T) {
 		"X-Idempotency-Key": func(h http.Header) { h.Del("X-Idempotency-Key") },
 	} {
 		e := open(t, plan.Call{Behaviour: plan.OK})
-		status, _ := send(t, e, "k", order, spoil)
+		status, _ := send(t, e, order, spoil)
 		require.Equal(t, http.StatusUnauthorized, status, name)
 		require.Contains(t, e.Calls()[0].Problem, name)
 		require.False(t, e.Calls()[0].Booked)
@@ -100,8 +101,8 @@ func TestWhatIsWrongWithACallIsNoted(t *testing.T) {
 func TestAKeyUsedForAnotherBody(t *testing.T) {
 	e := open(t, plan.Call{Behaviour: plan.OK}, plan.Call{Behaviour: plan.OK})
 	other := strings.Replace(order, "a@", "b@", 1)
-	send(t, e, "k", order, nil)
-	status, _ := send(t, e, "k", other, nil)
+	send(t, e, order, nil)
+	status, _ := send(t, e, other, nil)
 	require.Equal(t, http.StatusConflict, status)
 	digest := sha256.Sum256([]byte(other))
 	last := e.Calls()[1]
@@ -112,11 +113,11 @@ func TestAKeyUsedForAnotherBody(t *testing.T) {
 func TestCallersThatAreLeftWithoutAnAnswer(t *testing.T) {
 	e := open(t, plan.Call{Behaviour: plan.Hang}, plan.Call{Behaviour: plan.CutBefore}, plan.Call{Behaviour: plan.HangAfter})
 	for range 3 {
-		status, _ := send(t, e, "k", order, nil)
+		status, _ := send(t, e, order, nil)
 		require.Zero(t, status)
 	}
 	e.Down()
-	status, _ := send(t, e, "k", order, nil)
+	status, _ := send(t, e, order, nil)
 	require.Zero(t, status)
 	require.NoError(t, e.Up())
 	calls := e.Calls()
