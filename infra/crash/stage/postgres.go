@@ -54,6 +54,7 @@ func (p *Postgres) Kill() error {
 	if err != nil {
 		return fmt.Errorf("killing Postgres: %w", err)
 	}
+	_ = syscall.Kill(pid, syscall.SIGSTOP) // no child is born meanwhile: it would live on and hold the shared memory
 	children := childrenOf(pid)
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	for _, child := range children {
@@ -63,8 +64,8 @@ func (p *Postgres) Kill() error {
 	return nil
 }
 
-// Restart starts the server again with the data it had. A child that was born while its parent died may still hold the
-// shared memory; it ends by itself.
+// Restart starts the server again with the data it had. Its children may take a moment to be gone for good, and hold the
+// shared memory until then.
 func (p *Postgres) Restart(ctx context.Context) error {
 	err := p.start(ctx)
 	for tries := 0; err != nil && tries < 20 && wait(ctx, 200*time.Millisecond); tries++ {
