@@ -18,16 +18,20 @@ import (
 // upWithin is how long a step waits for its target, which an earlier one has taken down.
 const upWithin = 30 * time.Second
 
-// disturb carries out the plan, and returns once all that it took down was started again.
+// disturb carries out the plan, and returns once all that it took down was started again. It gives up when the harness
+// itself fails.
 func (p *theatre) disturb() {
-	ctx := p.t.Context()
+	ctx, giveUp := context.WithCancel(p.t.Context())
+	defer giveUp()
 	var under, servers sync.WaitGroup
 	back := map[string]chan struct{}{}
 	for _, s := range p.plan.Steps {
 		if !s.Together {
 			servers.Wait()
 		}
-		wait(ctx, s.Gap)
+		if !wait(ctx, s.Gap) {
+			break
+		}
 		if s.Target != plan.Broker && s.Target != plan.Postgres {
 			p.awaitUp(s.Target)
 			under.Go(func() { p.disturbProcess(s) })
@@ -40,7 +44,10 @@ func (p *theatre) disturb() {
 		back[s.Target] = done
 		servers.Go(func() {
 			defer close(done)
-			p.killServer(s)
+			if err := p.killServer(s); err != nil {
+				p.t.Errorf("the harness itself: killing %s and starting it again: %s", s.Target, err)
+				giveUp()
+			}
 		})
 	}
 	servers.Wait()
@@ -71,7 +78,7 @@ func (p *theatre) disturbProcess(s plan.Step) {
 }
 
 // killServer kills the broker or Postgres, and starts it again.
-func (p *theatre) killServer(s plan.Step) {
+func (p *theatre) killServer(s plan.Step) error {
 	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
 	var err error
 	restart := p.broker.Restart
@@ -87,12 +94,9 @@ func (p *theatre) killServer(s plan.Step) {
 	if err == nil {
 		err = restart()
 	}
-	if err != nil {
-		p.t.Errorf("the harness itself: killing %s and starting it again: %s", s.Target, err)
-		return
-	}
 	d.Ready = time.Now().UTC()
 	p.noteServer(d)
+	return err
 }
 
 // The end of a run: no record in any topic for so long, and nothing under way in the table.

@@ -18,6 +18,7 @@ import (
 type Postgres struct {
 	dir    string
 	port   int
+	url    string
 	server *devpg.Server
 }
 
@@ -35,13 +36,17 @@ func StartPostgres(ctx context.Context, dir string) (*Postgres, error) {
 	return p, p.start(ctx)
 }
 
-func (p *Postgres) start(ctx context.Context) (err error) {
-	p.server, err = devpg.Start(ctx, devpg.Config{Dir: p.dir, Durable: true, Port: p.port})
-	return err
+func (p *Postgres) start(ctx context.Context) error {
+	server, err := devpg.Start(ctx, devpg.Config{Dir: p.dir, Durable: true, Port: p.port})
+	if err != nil {
+		return err
+	}
+	p.server, p.url = server, server.URL()
+	return nil
 }
 
 // URL is the same after each start.
-func (p *Postgres) URL() string { return p.server.URL() }
+func (p *Postgres) URL() string { return p.url }
 
 // Kill ends the postmaster and all its children as kill -9 does.
 func (p *Postgres) Kill() error {
