@@ -11,9 +11,10 @@ import (
 )
 
 // Hanging are the partitions in which records are hidden behind a transaction that its coordinator holds to have ended:
-// the broker has lost the marker of its end. Apache Kafka 4.3.0 does so when its controller took the partitions from the
-// broker while the transaction was being aborted (the broker was silent for longer than broker.session.timeout.ms, and
-// was not dead). No client can mend that; the product's promises stand on a broker that keeps its own.
+// the broker has lost the marker of its end. Apache Kafka 4.3.0 and 4.3.1 do so when a transaction ends while a partition
+// has no leader: after kill -9 of the broker, or when it was silent for longer than broker.session.timeout.ms
+// (KAFKA-20734). Records of an aborted transaction can then be read as soon as the same producer commits there. No client
+// can mend that; the product's promises stand on a broker that keeps its own.
 func Hanging(ctx context.Context, brokers []string, prefix string) ([]string, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
