@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -23,10 +24,11 @@ import (
 // ApacheVersion is the Apache Kafka release that tests run on; it needs Java 17.
 const ApacheVersion = "4.3.0"
 
+// apachePOM names a broker's jars; %[1]s is the release.
 const apachePOM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>test</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + ApacheVersion + `</version></dependency>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>` + ApacheVersion + `</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>%[1]s</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>%[1]s</version></dependency>
 <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>`
 
@@ -61,7 +63,7 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	if named := os.Getenv("KAFKA_BROKERS"); named != "" {
 		return strings.Split(named, ","), nil
 	}
-	libs, err := apacheLibs()
+	libs, err := apacheLibs(ApacheVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -72,21 +74,21 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	return startApache(libs, dir)
 })
 
-// apacheLibs are the broker's jars.
-func apacheLibs() (string, error) {
+// apacheLibs are a release's jars.
+func apacheLibs(version string) (string, error) {
 	for _, tool := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", errNoApache
 		}
 	}
-	dir, err := Cached("kafka-"+ApacheVersion, func(dir string) error {
-		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(apachePOM), 0o600); err != nil {
+	dir, err := Cached("kafka-"+version, func(dir string) error {
+		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), fmt.Appendf(nil, apachePOM, version), 0o600); err != nil {
 			return err
 		}
 		cmd := exec.CommandContext(context.Background(), "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", ApacheVersion, err, out)
+			return fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", version, err, out)
 		}
 		return nil
 	})
@@ -112,12 +114,19 @@ type Apache struct {
 // OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
 func OwnApache(t testing.TB) *Apache {
 	t.Helper()
-	libs, err := apacheLibs()
+	return OwnApacheOf(t, ApacheVersion)
+}
+
+// OwnApacheOf is OwnApache of a certain release. Settings like "broker.session.timeout.ms=6000" stand in place of those
+// that other tests' brokers have.
+func OwnApacheOf(t testing.TB, version string, settings ...string) *Apache {
+	t.Helper()
+	libs, err := apacheLibs(version)
 	if errors.Is(err, errNoApache) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	b, err := formatApache(libs, t.TempDir())
+	b, err := formatApache(libs, t.TempDir(), settings...)
 	require.NoError(t, err)
 	b.Start(t)
 	t.Cleanup(b.Kill)
@@ -130,8 +139,11 @@ func (b *Apache) Addrs() []string { return b.addrs }
 // Start starts the broker, after a Kill with the data it had.
 func (b *Apache) Start(t testing.TB) {
 	t.Helper()
-	require.NoError(t, b.start())
+	require.NoError(t, b.Restart())
 }
+
+// Restart is Start outside of the test's own goroutine.
+func (b *Apache) Restart() error { return b.start() }
 
 // Kill ends the broker as kill -9 does.
 func (b *Apache) Kill() {
@@ -139,13 +151,13 @@ func (b *Apache) Kill() {
 	<-b.ended
 }
 
-func formatApache(libs, dir string) (*Apache, error) {
+func formatApache(libs, dir string, settings ...string) (*Apache, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	b := &Apache{libs: libs, properties: filepath.Join(dir, "server.properties"), addrs: []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}}
-	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"))
+	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data")) + strings.Join(settings, "\n") // the last of a name counts
 	if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
@@ -205,12 +217,17 @@ func awaitBroker(addrs []string) error {
 	}
 }
 
+// freePorts are ports that nobody listens on. They lie below those that systems give to outgoing connections: else one of
+// them could take the port of a broker that is away for a moment.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	for tries := 0; len(ports) < n; tries++ {
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 16000+rand.IntN(16000))) //nolint:gosec // no secret
 		if err != nil {
-			return nil, err
+			if tries > 100 {
+				return nil, err
+			}
+			continue
 		}
 		defer func() { _ = l.Close() }()
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener

@@ -29,6 +29,7 @@ type History struct {
 	Table        []SyncRow
 	Gates        []Gate
 	Disturbances []Disturbance
+	Exits        []Exit
 }
 
 // Policy is the retry policy that the product was started with.
@@ -146,4 +147,17 @@ type Disturbance struct {
 	Ready   time.Time // when that was ready; zero: never
 	Service string    // syncer; empty for broker and postgres
 	Others  int       // how many processes of the service lived on
+}
+
+// Exit is the end of one of the product's processes.
+type Exit struct {
+	Target  string // syncer-1
+	Service string
+	At      time.Time
+	Code    int    // -1: by a signal
+	Signal  string // that ended it; empty: none
+	Told    string // kill, term; empty: it ended by itself
+	Ready   bool   // it had been ready
+	Away    string // the servers that were away then, or had just come back: it may end by itself for want of them
+	Reason  string // why it could not be started
 }
