@@ -30,6 +30,7 @@ var ErrNoBinaries = errors.New("no Postgres server found: install one (Debian: a
 type Config struct {
 	Dir     string // data folder, made when missing; kept between runs
 	Durable bool   // fsync on
+	Port    int    // 0: a free one
 }
 
 // Server is a running server.
@@ -68,7 +69,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	return l.start(ctx, cfg.Durable)
+	return l.start(ctx, cfg)
 }
 
 // URL is what pgx and psql connect to.
@@ -151,19 +152,22 @@ func (l launcher) initdb(ctx context.Context) error {
 	return nil
 }
 
-func (l launcher) start(ctx context.Context, durable bool) (*Server, error) {
+func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := waitForFormer(ctx, filepath.Join(l.data, "postmaster.pid")); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
+	port := cfg.Port
+	if port == 0 {
+		var err error
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
 	}
 	args := []string{
 		"-D", l.data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200", "-c", "max_prepared_transactions=20",
 	}
-	if !durable {
+	if !cfg.Durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
 	logFile, err := os.OpenFile(filepath.Join(l.dir, "postgres.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)

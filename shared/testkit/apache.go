@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -130,8 +131,11 @@ func (b *Apache) Addrs() []string { return b.addrs }
 // Start starts the broker, after a Kill with the data it had.
 func (b *Apache) Start(t testing.TB) {
 	t.Helper()
-	require.NoError(t, b.start())
+	require.NoError(t, b.Restart())
 }
+
+// Restart is Start outside of the test's own goroutine.
+func (b *Apache) Restart() error { return b.start() }
 
 // Kill ends the broker as kill -9 does.
 func (b *Apache) Kill() {
@@ -205,12 +209,17 @@ func awaitBroker(addrs []string) error {
 	}
 }
 
+// freePorts are ports that nobody listens on. They lie below those that systems give to outgoing connections: else one of
+// them could take the port of a broker that is away for a moment.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	for tries := 0; len(ports) < n; tries++ {
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 16000+rand.IntN(16000))) //nolint:gosec // no secret
 		if err != nil {
-			return nil, err
+			if tries > 100 {
+				return nil, err
+			}
+			continue
 		}
 		defer func() { _ = l.Close() }()
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener

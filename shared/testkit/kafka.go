@@ -69,15 +69,14 @@ func prefix() string {
 	return "t" + hex.EncodeToString(random) + "."
 }
 
-// Main runs a package's tests and says at the end which brokers they ran on; the line also goes to the file that
-// ERPCONNECTOR_TEST_REPORT names, as `go test` hides it when all is well.
+// Main runs a package's tests and reports at the end which brokers they ran on.
 func Main(m *testing.M) {
 	code := m.Run()
 	line := fmt.Sprintf("brokers: embedded %d tests, Apache Kafka %s %d tests", ran.embedded.Load(), ApacheVersion, ran.apache.Load())
 	if why, ok := ran.apacheError.Load("why"); ok {
 		line = fmt.Sprintf("brokers: embedded %d tests, Apache Kafka not run: %v", ran.embedded.Load(), why)
 	}
-	if err := report(line); err != nil {
+	if err := Report(line); err != nil {
 		fmt.Fprintln(os.Stderr, "test report:", err)
 		code = max(code, 1)
 	}
@@ -87,11 +86,13 @@ func Main(m *testing.M) {
 // NotRun ends a test for which this machine lacks a program, and says so in the report.
 func NotRun(t *testing.T, what, why string) {
 	t.Helper()
-	require.NoError(t, report(fmt.Sprintf("%s not run: %s", what, why)))
+	require.NoError(t, Report(fmt.Sprintf("%s not run: %s", what, why)))
 	t.Skipf("%s not run: %s", what, why)
 }
 
-func report(line string) error {
+// Report prints a line about what was run on what; it also goes to the file that ERPCONNECTOR_TEST_REPORT names, as
+// `go test` hides what tests print when all is well.
+func Report(line string) error {
 	fmt.Println(line)
 	name := os.Getenv("ERPCONNECTOR_TEST_REPORT")
 	if name == "" {

@@ -24,10 +24,12 @@ type History struct {
 	Calls        []Call
 	Records      []Record   // read_committed, by topic, partition, offset
 	Sightings    []Sighting // of the live reader
+	Starts       []Start    // of every partition; records before them were trimmed
 	Outbox       []OutboxRow
 	Table        []SyncRow
 	Gates        []Gate
 	Disturbances []Disturbance
+	Exits        []Exit
 }
 
 // Policy is the retry policy that the product was started with.
@@ -113,15 +115,24 @@ type Sighting struct {
 	At        time.Time
 }
 
-// OutboxRow is one row of erp_outbox.
-type OutboxRow struct {
-	ID    int64
-	Topic string // without prefix
-	Key   string
-	UUID  string
+// Start is the first offset that a partition still held when its topic was read: retries are trimmed once consumed.
+type Start struct {
+	Topic     string // without prefix
+	Partition int32
+	Offset    int64
 }
 
-// SyncRow is one row of vendor_erp_sync, by column name; times are RFC 3339 with microseconds, NULL is null.
+// OutboxRow is one row of erp_outbox.
+type OutboxRow struct {
+	ID      int64
+	Topic   string // without prefix
+	Key     string
+	UUID    string
+	EventID string // ce_id
+}
+
+// SyncRow is one row of vendor_erp_sync, by column name, and erp_synced of its order; times are RFC 3339 with
+// microseconds, NULL is null.
 type SyncRow map[string]any
 
 // Gate is one row of erp_sync_gate, by column name.
@@ -136,4 +147,17 @@ type Disturbance struct {
 	Ready   time.Time // when that was ready; zero: never
 	Service string    // syncer; empty for broker and postgres
 	Others  int       // how many processes of the service lived on
+}
+
+// Exit is the end of one of the product's processes.
+type Exit struct {
+	Target  string // syncer-1
+	Service string
+	At      time.Time
+	Code    int    // -1: by a signal
+	Signal  string // that ended it; empty: none
+	Told    string // kill, term; empty: it ended by itself
+	Ready   bool   // it had been ready
+	Away    string // the servers that were away then, or had just come back: it may end by itself for want of them
+	Reason  string // why it could not be started
 }

@@ -1,0 +1,116 @@
+package crash
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/stage"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// The brokers.
+const (
+	apache   = "apache"
+	embedded = "embedded"
+)
+
+var (
+	killsFlag   = flag.Int("crash.kills", 20, "how many times something is killed with kill -9")
+	seedFlag    = flag.Uint64("crash.seed", 0, "the seed of the plan; 0: a new one, which prints")
+	brokerFlag  = flag.String("crash.broker", "", "apache or embedded; empty: apache where java and mvn are there")
+	rateFlag    = flag.Float64("crash.rate", 20, "orders per second")
+	keepFlag    = flag.Bool("crash.keep", false, "keep history and logs of a run without a violation too")
+	binaryFlag  = flag.String("crash.binary", "", "the product's binary; empty: built from this repository")
+	profileFlag = flag.String("crash.profile", "", "what is disturbed: syncer=3,broker=1,term=0,stop=0,together=0; empty: everything")
+)
+
+func TestMain(m *testing.M) {
+	stage.BeEmbedded()
+	os.Exit(m.Run())
+}
+
+// TestCrash kills processes, the broker and Postgres by plan while shops publish through all doors and an ERP fails in
+// every way, and then checks the promises by what was asked, what the ERP was sent, and what topics and tables say.
+//
+//	go test ./infra/crash -run TestCrash -v -crash.kills 100 -crash.seed 7
+func TestCrash(t *testing.T) {
+	profile, err := plan.ParseProfile(*profileFlag)
+	if err != nil {
+		t.Fatal("-crash.profile: ", err)
+	}
+	o := options{
+		seed: *seedFlag, kills: *killsFlag, broker: *brokerFlag, rate: *rateFlag, binary: *binaryFlag, profile: profile, quiet: 2 * time.Minute,
+	}
+	if o.seed == 0 {
+		o.seed = uint64(time.Now().UnixNano())
+	}
+	if o.broker == "" {
+		o.broker = broker()
+	}
+	began := time.Now()
+	got := run(t, o)
+	keep(t, got)
+	line := fmt.Sprintf("crash: %s, %d kills, seed %d, %s: %s", got.history.Broker, o.kills, o.seed, time.Since(began).Round(time.Second), got.summary())
+	if err := testkit.Report(line); err != nil {
+		t.Error(err)
+	}
+}
+
+// broker is Apache Kafka where it can be had.
+func broker() string {
+	for _, tool := range []string{"java", "mvn"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return embedded
+		}
+	}
+	return apache
+}
+
+// keep tells what was found, and keeps the folder when something is wrong.
+func keep(t *testing.T, o outcome) {
+	t.Helper()
+	for _, line := range o.noted {
+		t.Log(line)
+	}
+	t.Logf("%s", o.report.String())
+	wrong := len(o.violated) > 0 || len(o.report.Violations) > 0
+	for _, line := range o.violated {
+		t.Error(line)
+	}
+	if len(o.report.Violations) > 0 {
+		t.Errorf("%d violations; seed %d", len(o.report.Violations), o.history.Seed)
+	}
+	if !wrong && !t.Failed() && !*keepFlag {
+		if err := os.RemoveAll(o.folder); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if err := o.history.Save(filepath.Join(o.folder, "history.json")); err != nil {
+		t.Error(err)
+	}
+	t.Logf("history and logs are in %s", o.folder)
+}
+
+// summary is a run in one line.
+func (o outcome) summary() string {
+	h, booked, ended := o.history, 0, 0
+	for _, c := range h.Calls {
+		if c.Booked {
+			booked++
+		}
+	}
+	for _, e := range h.Exits {
+		if e.Told == "" && e.Ready {
+			ended++
+		}
+	}
+	return fmt.Sprintf("%d events, %d requests, %d ERP calls, %d bookings, %d records, %d disturbances, %d ready processes ended by themselves, %d violations",
+		len(h.Publications), len(h.Requests), len(h.Calls), booked, len(h.Records), len(h.Disturbances), ended, len(o.violated)+len(o.report.Violations))
+}

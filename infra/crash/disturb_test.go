@@ -1,0 +1,174 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/erpconnector/erpconnector/infra/crash/check"
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/stage"
+)
+
+// upWithin is how long a step waits for its target, which an earlier one has taken down.
+const upWithin = 30 * time.Second
+
+// disturb carries out the plan, and returns once all that it took down was started again.
+func (p *theatre) disturb() {
+	ctx := p.t.Context()
+	var under, servers sync.WaitGroup
+	back := map[string]chan struct{}{}
+	for _, s := range p.plan.Steps {
+		if !s.Together {
+			servers.Wait()
+		}
+		wait(ctx, s.Gap)
+		if s.Target != plan.Broker && s.Target != plan.Postgres {
+			p.awaitUp(s.Target)
+			under.Go(func() { p.disturbProcess(s) })
+			continue
+		}
+		if back[s.Target] != nil {
+			<-back[s.Target]
+		}
+		done := make(chan struct{})
+		back[s.Target] = done
+		servers.Go(func() {
+			defer close(done)
+			p.killServer(s)
+		})
+	}
+	servers.Wait()
+	under.Wait()
+}
+
+func (p *theatre) awaitUp(name string) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), upWithin)
+	defer cancel()
+	p.fleet.AwaitUp(ctx, name)
+	if ctx.Err() != nil {
+		p.violate("%s was not started again within %s", name, upWithin)
+	}
+}
+
+func (p *theatre) disturbProcess(s plan.Step) {
+	ctx := p.t.Context()
+	switch s.What {
+	case plan.Kill:
+		p.fleet.Kill(s.Target, s.Away)
+	case plan.Term:
+		if p.fleet.Term(ctx, s.Target, s.Away) {
+			p.violate("%s did not end by SIGTERM in time; its log has its goroutines", s.Target)
+		}
+	case plan.Stop:
+		p.fleet.Halt(ctx, s.Target, s.Away)
+	}
+}
+
+// killServer kills the broker or Postgres, and starts it again.
+func (p *theatre) killServer(s plan.Step) {
+	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
+	var err error
+	restart := p.broker.Restart
+	if s.Target == plan.Postgres {
+		err = p.postgres.Kill()
+		restart = func() error { return p.postgres.Restart(p.t.Context()) }
+	} else {
+		d.What = string(stage.What(p.broker))
+		p.broker.Kill()
+	}
+	wait(p.t.Context(), s.Away)
+	d.Back = time.Now().UTC()
+	if err == nil {
+		err = restart()
+	}
+	if err != nil {
+		p.t.Errorf("the harness itself: killing %s and starting it again: %s", s.Target, err)
+		return
+	}
+	d.Ready = time.Now().UTC()
+	p.noteServer(d)
+}
+
+// The end of a run: no record in any topic for so long, and nothing under way in the table.
+const silence = 5 * time.Second
+
+// awaitQuiet returns once all orders have come to their end; after the limit it goes on anyway, and what is still alive
+// is for the checker to find.
+func (p *theatre) awaitQuiet() {
+	ctx, cancel := context.WithTimeout(p.t.Context(), p.o.quiet)
+	defer cancel()
+	began := time.Now()
+	for p.watch.Silence() < silence || time.Since(began) < silence || p.underWay(ctx) != 0 {
+		if !wait(ctx, 200*time.Millisecond) {
+			p.violate("it is not quiet %s after the last disturbance: %d orders and events are under way", p.o.quiet, p.underWay(p.t.Context()))
+			return
+		}
+	}
+}
+
+// underWay counts the orders without an end, and the events that nobody has taken; -1 when Postgres does not answer.
+func (p *theatre) underWay(ctx context.Context) (n int) {
+	conn, err := pgx.Connect(ctx, p.postgres.URL())
+	if err != nil {
+		return -1
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	err = conn.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM vendor_erp_sync WHERE status NOT IN ('success', 'failed')) + (SELECT count(*) FROM commerce_outbox)`).Scan(&n)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// lasting is for how long after its return a server's absence explains the end of a process.
+const lasting = 20 * time.Second
+
+// exits are the ends of processes, with the servers that were away.
+func (p *theatre) exits() []history.Exit {
+	exits := p.fleet.Exits()
+	for i, e := range exits {
+		var away []string
+		for _, d := range p.servers {
+			if d.Target != "erp" && e.At.After(d.At) && e.At.Before(d.Ready.Add(lasting)) {
+				away = append(away, d.Target)
+			}
+		}
+		exits[i].Away = strings.Join(away, " ")
+	}
+	return exits
+}
+
+// judge looks at the ends of processes, and lets the checker look at everything else. A process that finds no server
+// when it starts ends, as it should: those are counted only.
+func (p *theatre) judge() {
+	vain := 0
+	for _, e := range p.history.Exits {
+		at := e.At.Format("15:04:05.000")
+		switch {
+		case e.Told == "" && e.Away != "" && !e.Ready:
+			vain++
+		case e.Told == string(plan.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
+			p.tell(e.Away == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.Away)
+		case e.Told == "":
+			p.tell(false, "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.Away, e.Ready)
+		}
+	}
+	p.tell(false, "%d starts were in vain, as a server was away", vain)
+	p.outcome.history = p.history
+	p.outcome.report = check.Check(p.history)
+}
+
+func (p *theatre) tell(violation bool, format string, args ...any) {
+	if violation {
+		p.violate(format, args...)
+		return
+	}
+	p.outcome.noted = append(p.outcome.noted, fmt.Sprintf(format, args...))
+}

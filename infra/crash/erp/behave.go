@@ -1,0 +1,137 @@
+package erp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+)
+
+// failures are the statuses of behaviours that book nothing and answer.
+var failures = map[string]int{
+	plan.Busy: http.StatusServiceUnavailable, plan.Broken: http.StatusInternalServerError, plan.Limited: http.StatusTooManyRequests,
+	plan.LimitedBy: http.StatusTooManyRequests, plan.Refuse: http.StatusUnprocessableEntity,
+}
+
+// behave does what is planned; what the ERP has booked it does not refuse any more.
+func (v *visit) behave() {
+	if v.booked() {
+		if v.plan.Behaviour == plan.Refuse {
+			v.plan.Behaviour = plan.OK
+			v.erp.change(func() { v.call.Behaviour = plan.OK })
+		}
+		if v.plan.Callback == plan.Rejected {
+			v.plan.Callback = plan.NoCallback
+		}
+	}
+	status, fails := failures[v.plan.Behaviour]
+	switch {
+	case fails:
+		v.fail(status)
+	case v.plan.Behaviour == plan.Hang:
+		v.hang()
+	case v.plan.Behaviour == plan.CutBefore:
+		v.cut()
+	case v.plan.Behaviour == plan.Slow && !v.present(v.plan.Delay):
+		v.end(0)
+		return
+	default:
+		v.take()
+	}
+	v.callBack()
+}
+
+func (v *visit) booked() (is bool) {
+	v.erp.change(func() { _, is = v.erp.book[v.call.Key] })
+	return is
+}
+
+func (v *visit) fail(status int) {
+	switch v.plan.Behaviour {
+	case plan.Limited:
+		v.w.Header().Set("Retry-After", strconv.Itoa(v.plan.RetryAfter))
+	case plan.LimitedBy:
+		v.w.Header().Set("Retry-After", time.Now().Add(time.Duration(v.plan.RetryAfter)*time.Second).UTC().Format(http.TimeFormat))
+	}
+	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": "PLANNED"}`, v.plan.Behaviour))
+}
+
+// take books the order and answers, or loses the answer.
+func (v *visit) take() {
+	if !v.bookOrder() {
+		v.plan.Callback = plan.NoCallback
+		v.answer(http.StatusConflict, `{"error": "the idempotency key was used for another body"}`)
+		return
+	}
+	accepted := fmt.Sprintf(`{"erp_reference": %q, "status": "accepted"}`, v.call.Reference)
+	switch v.plan.Behaviour {
+	case plan.CutAfter:
+		v.cut()
+	case plan.HangAfter:
+		v.hang()
+	case plan.NotJSON:
+		v.answer(http.StatusOK, "<html>accepted</html>")
+	case plan.Huge:
+		v.answer(http.StatusOK, strings.TrimSuffix(accepted, "}")+`, "padding": "`+strings.Repeat("x", 1<<20)+`"}`)
+	case plan.SlowBody:
+		v.w.WriteHeader(http.StatusCreated)
+		_ = http.NewResponseController(v.w).Flush()
+		if !v.present(v.plan.Delay) {
+			v.end(0)
+			return
+		}
+		v.answer(http.StatusCreated, accepted)
+	default:
+		v.answer(http.StatusCreated, accepted)
+	}
+}
+
+// answer notes the end first: once the last byte is on its way the caller may call again.
+func (v *visit) answer(status int, body string) {
+	v.end(status)
+	v.w.Header().Set("Content-Type", "application/json")
+	if v.plan.Behaviour != plan.SlowBody || status != http.StatusCreated {
+		v.w.WriteHeader(status)
+	}
+	_, _ = io.WriteString(v.w, body)
+}
+
+// hang waits until the caller has given up, and breaks the connection when it does not.
+func (v *visit) hang() {
+	if v.present(v.erp.cfg.Patience) {
+		v.cut()
+		return
+	}
+	v.end(0)
+}
+
+// cut breaks the connection with a TCP reset.
+func (v *visit) cut() {
+	v.end(0)
+	conn, _, err := http.NewResponseController(v.w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// present lets time pass; false when the caller went away meanwhile.
+func (v *visit) present(d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(v.r.Context(), d)
+	defer cancel()
+	<-ctx.Done()
+	return v.r.Context().Err() == nil
+}
+
+func (v *visit) end(status int) {
+	v.erp.change(func() { v.call.Status, v.call.Ended = status, time.Now().UTC() })
+}

@@ -1,0 +1,235 @@
+// Package erp is the ERP of the crash harness: it behaves by plan, verifies every call with code of its own, and keeps the
+// book that the checker believes. It lives in the harness' process and is never killed.
+package erp
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+)
+
+// Config is what an ERP is made of.
+type Config struct {
+	Addr     string // host:port; the same after an outage
+	APIKey   string
+	Secret   string
+	Patience time.Duration // how long it leaves a caller without an answer
+	Plan     func(source, order string, n int) plan.Call
+	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
+	// another body than before.
+	Changed func(source, order string) bool
+	// Callback is called in a goroutine of its own, when the webhook is due; ERP.Close waits for it.
+	Callback func(context.Context, Callback)
+}
+
+// Callback is what the ERP wants to tell the webhook.
+type Callback struct {
+	Source, Order, Status, Reference, Key string
+}
+
+// ERP takes POST …/orders/sync.
+type ERP struct {
+	cfg     Config
+	ctx     context.Context //nolint:containedctx // the life of callbacks, which outlive the calls they follow from
+	cancel  context.CancelFunc
+	pending sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	server   *http.Server
+	calls    []*history.Call
+	arrivals map[string]int     // by source and order
+	book     map[string]booking // by idempotency key
+}
+
+type booking struct{ reference, body string }
+
+// Start lets a new ERP take calls.
+func Start(cfg Config) (*ERP, error) {
+	e := &ERP{cfg: cfg, arrivals: map[string]int{}, book: map[string]booking{}}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	return e, e.Up()
+}
+
+// URL is the base URL that the connector is given.
+func (e *ERP) URL() string { return "http://" + e.cfg.Addr + "/erp" }
+
+// Up takes calls, after a Down again.
+func (e *ERP) Up() error {
+	l, err := new(net.ListenConfig).Listen(e.ctx, "tcp", e.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("the ERP listens: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /erp/orders/sync", e.sync)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	e.mu.Lock()
+	e.server = server
+	e.mu.Unlock()
+	go func() { _ = server.Serve(l) }()
+	return nil
+}
+
+// Down refuses connections and breaks those there are.
+func (e *ERP) Down() {
+	e.mu.Lock()
+	server := e.server
+	e.mu.Unlock()
+	_ = server.Close()
+}
+
+// Close ends the ERP, and callbacks that are not made yet.
+func (e *ERP) Close() {
+	e.cancel()
+	e.Down()
+	e.pending.Wait()
+}
+
+// Calls are all calls so far, in the order in which they came.
+func (e *ERP) Calls() []history.Call {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]history.Call, 0, len(e.calls))
+	for _, c := range e.calls {
+		out = append(out, *c)
+	}
+	return out
+}
+
+// visit is one call under way.
+type visit struct {
+	erp  *ERP
+	w    http.ResponseWriter
+	r    *http.Request
+	body []byte
+	call *history.Call
+	plan plan.Call
+}
+
+const maxBody = 16 << 20
+
+func (e *ERP) sync(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var named struct {
+		Source string `json:"source"`
+		Order  string `json:"order_increment_id"`
+	}
+	_ = json.Unmarshal(body, &named) // verify says what is wrong
+	digest := sha256.Sum256(body)
+	call := &history.Call{
+		Source: cmp.Or(named.Source, "default"), Order: named.Order, Key: r.Header.Get("X-Idempotency-Key"),
+		Began: began.UTC(), BodyHash: hex.EncodeToString(digest[:8]),
+	}
+	v := &visit{erp: e, w: w, r: r, body: body, call: call, plan: e.arrived(call)}
+	switch {
+	case err != nil && r.Context().Err() != nil:
+		v.end(0) // it was cut off while it told us
+	case err != nil:
+		v.refuse(http.StatusBadRequest, "reading the body: "+err.Error())
+	default:
+		v.verify()
+	}
+}
+
+// arrived notes the call and says what is planned for it.
+func (e *ERP) arrived(c *history.Call) plan.Call {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	order := c.Source + "/" + c.Order
+	n := e.arrivals[order]
+	e.arrivals[order]++
+	e.calls = append(e.calls, c)
+	c.Number = len(e.calls)
+	planned := e.cfg.Plan(c.Source, c.Order, n)
+	c.Behaviour = planned.Behaviour
+	return planned
+}
+
+// verify goes on with a call that is as it must be.
+func (v *visit) verify() {
+	problem := verify(v.r.Header, v.body, v.erp.cfg, time.Now())
+	if problem != "" {
+		v.refuse(http.StatusUnauthorized, problem)
+		return
+	}
+	v.behave()
+}
+
+func (v *visit) refuse(status int, problem string) {
+	v.erp.change(func() { v.call.Problem, v.call.Behaviour = problem, plan.Unplanned })
+	v.answer(status, fmt.Sprintf(`{"error": %q}`, problem))
+}
+
+// change is a change of what calls and the book say.
+func (e *ERP) change(do func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	do()
+}
+
+// bookOrder writes the order into the book, once for each key. It is false when the key was used for another body.
+func (v *visit) bookOrder() bool {
+	e := v.erp
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b, again := e.book[v.call.Key]
+	if again && b.body != v.call.BodyHash {
+		v.call.Behaviour = plan.Unplanned
+		if !e.cfg.Changed(v.call.Source, v.call.Order) {
+			v.call.Problem = "the idempotency key came before with another body, though the order never changed"
+		}
+		return false
+	}
+	if !again {
+		b = booking{reference: fmt.Sprintf("ERP-%d", len(e.book)+1), body: v.call.BodyHash}
+		e.book[v.call.Key] = b
+		v.call.Booked = true
+	}
+	v.call.Reference = b.reference
+	return true
+}
+
+// callBack lets the webhook be called when it is due.
+func (v *visit) callBack() {
+	e := v.erp
+	c := Callback{Source: v.call.Source, Order: v.call.Order, Status: v.plan.Callback}
+	e.mu.Lock()
+	if c.Status == plan.Accepted {
+		c.Reference = v.call.Reference
+	}
+	if v.plan.Echo {
+		c.Key = v.call.Key
+	}
+	e.mu.Unlock()
+	if c.Status == plan.NoCallback || e.ctx.Err() != nil {
+		return
+	}
+	e.pending.Go(func() {
+		if wait(e.ctx, v.plan.After) {
+			e.cfg.Callback(e.ctx, c)
+		}
+	})
+}
+
+// wait is false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,104 @@
+package shops
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/erp"
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+)
+
+// paths by what is asked.
+var paths = map[string]string{
+	"sync": "/sync-order", "resync": "/resync-order", "resync-new-key": "/resync-order", "cancel": "/cancel-order",
+	"settle": "/settle-order", "send-now": "/send-order-now",
+}
+
+// ask is an operator's request. He asks once: whether it was taken when no answer came is not known.
+func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
+	what := a.What
+	if what == plan.ResyncFailed {
+		if !s.failed(life, story) {
+			return
+		}
+		what = "resync"
+	}
+	body := map[string]any{"orderIncrementId": story.Order, "source": story.Source}
+	switch what {
+	case "resync-new-key":
+		body["newKey"], body["reason"] = true, "the crash harness asks"
+	case "cancel", "send-now":
+		body["reason"] = "the crash harness asks"
+	case "settle":
+		body["reason"], body["erpReference"] = "the crash harness asks", "HAND-"+story.Order
+	}
+	r := history.Request{What: what, Source: story.Source, Order: story.Order, Began: time.Now().UTC()}
+	status, _, err := s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encoded(body), nil)
+	s.note(r, status, err)
+}
+
+// failed reports whether the status query says so.
+func (s *Shops) failed(life context.Context, story plan.Story) bool {
+	target := fmt.Sprintf("%s/sync-status/%s?source=%s", s.api(), url.PathEscape(story.Order), url.QueryEscape(story.Source))
+	status, said, err := s.call(life, http.MethodGet, target, nil, nil)
+	var answer struct {
+		Status string `json:"status"`
+	}
+	return err == nil && status == http.StatusOK && json.Unmarshal(said, &answer) == nil && answer.Status == "failed"
+}
+
+// callbackWithin is how long the ERP repeats a callback that was not taken.
+const callbackWithin = 15 * time.Second
+
+// Callback is the ERP's: it repeats the same until it is answered, as the ERP knows the answer and we must.
+func (s *Shops) Callback(ctx context.Context, c erp.Callback) {
+	body := map[string]any{"orderIncrementId": c.Order, "status": c.Status}
+	for name, value := range map[string]string{"source": c.Source, "erpReference": c.Reference, "idempotencyKey": c.Key} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	r := history.Request{What: "webhook-" + c.Status, Source: c.Source, Order: c.Order, Key: c.Key, Began: time.Now().UTC()}
+	raw := encoded(body)
+	signed := map[string]string{"X-Signature": erp.Sign(s.cfg.Secret, raw)}
+	ctx, cancel := context.WithTimeout(ctx, callbackWithin)
+	defer cancel()
+	status, _, err := s.call(ctx, http.MethodPost, s.api()+"/webhook", raw, signed)
+	for (err != nil || status >= http.StatusInternalServerError) && wait(ctx, 2*again) {
+		status, _, err = s.call(ctx, http.MethodPost, s.api()+"/webhook", raw, signed)
+	}
+	s.note(r, status, err)
+}
+
+// note keeps what is known of a request.
+func (s *Shops) note(r history.Request, status int, err error) {
+	r.Ended, r.Known = time.Now().UTC(), history.Unknown
+	if err == nil {
+		r.HTTPCode = status
+		switch {
+		case status < http.StatusMultipleChoices:
+			r.Known = history.Accepted
+		case status < http.StatusInternalServerError:
+			r.Known = history.Refused
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, r)
+}
+
+func (s *Shops) api() string { return s.cfg.API[rand.IntN(len(s.cfg.API))] } //nolint:gosec // any will do
+
+func encoded(body map[string]any) []byte {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // maps of strings always encode
+	}
+	return raw
+}

@@ -1,0 +1,125 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/shared/devkafka"
+)
+
+// Broker can be ended and started again, at the same address with the data it had.
+type Broker interface {
+	Addrs() []string
+	Kill()
+	Restart() error
+}
+
+// What says how a broker's Kill ends it. The embedded broker is asked to end: after kill -9 its open transactions are
+// torn (their records can be read, the offsets that belong to them are lost), which no real broker does.
+func What(b Broker) plan.What {
+	if _, is := b.(*Embedded); is {
+		return plan.Term
+	}
+	return plan.Kill
+}
+
+// embeddedEnv tells a copy of this program to be the embedded broker: its port and folder.
+const embeddedEnv = "ERPCONNECTOR_CRASH_EMBEDDED_BROKER"
+
+// BeEmbedded makes this process the embedded broker, when that is what it was started for; then it does not return.
+func BeEmbedded() {
+	port, dir, asked := cut(os.Getenv(embeddedEnv))
+	if !asked {
+		return
+	}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM)
+	b, err := devkafka.Start(dir, port)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	<-ended
+	b.Close()
+	os.Exit(0)
+}
+
+func cut(value string) (port int, dir string, ok bool) {
+	before, dir, found := strings.Cut(value, "=")
+	port, err := strconv.Atoi(before)
+	return port, dir, found && err == nil
+}
+
+// Embedded is the embedded broker in a process of its own.
+type Embedded struct {
+	addr, dir string
+	log       io.Writer
+	process   *process
+}
+
+// StartEmbedded starts a broker with its data in dir.
+func StartEmbedded(dir string, log io.Writer) (*Embedded, error) {
+	addr, err := FreeAddr()
+	if err != nil {
+		return nil, err
+	}
+	b := &Embedded{addr: addr, dir: dir, log: log}
+	return b, b.Restart()
+}
+
+// Addrs are its addresses.
+func (b *Embedded) Addrs() []string { return []string{b.addr} }
+
+// Kill lets it end, see What.
+func (b *Embedded) Kill() {
+	b.process.signal(syscall.SIGTERM)
+	<-b.process.done
+}
+
+// Restart starts it, with the data it had.
+func (b *Embedded) Restart() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(b.addr)
+	if err != nil {
+		return err
+	}
+	if b.process, err = launch(b.log, []string{embeddedEnv + "=" + port + "=" + b.dir}, self); err != nil {
+		return fmt.Errorf("starting the embedded broker: %w", err)
+	}
+	return awaitBroker(b.addr)
+}
+
+// awaitBroker returns once a broker answers.
+func awaitBroker(addr string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for {
+		brokers, err := kadm.NewClient(client).ListBrokers(ctx)
+		if err == nil && len(brokers) > 0 {
+			return nil
+		}
+		if !wait(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("the embedded broker does not answer at %s: %w", addr, err)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+)
+
+// FleetConfig is what a fleet is made of.
+type FleetConfig struct {
+	Binary    string
+	Env       []string
+	Processes map[string]int // of each service
+	Logs      string         // folder of the processes' logs
+}
+
+// Fleet is the product: some processes of each service, each started again some moments after it ended.
+type Fleet struct {
+	cfg         FleetConfig
+	members     []*member
+	stop        context.CancelFunc
+	supervising sync.WaitGroup
+
+	mu           sync.Mutex // guards what follows
+	disturbances []*history.Disturbance
+	exits        []history.Exit
+}
+
+// The times that a stop may take: of the product's own deadline of 15 s, and what a busy machine adds.
+const stopWithin = 25 * time.Second
+
+// NewFleet gives each process its address and its log; nothing runs yet.
+func NewFleet(cfg FleetConfig) (*Fleet, error) {
+	f := &Fleet{cfg: cfg}
+	for _, service := range slices.Sorted(maps.Keys(cfg.Processes)) {
+		for i := range cfg.Processes[service] {
+			name := fmt.Sprintf("%s-%d", service, i)
+			addr, err := FreeAddr()
+			if err != nil {
+				return nil, err
+			}
+			log, err := os.OpenFile(filepath.Join(cfg.Logs, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+			if err != nil {
+				return nil, err
+			}
+			f.members = append(f.members, &member{fleet: f, name: name, service: service, addr: addr, log: log})
+		}
+	}
+	return f, nil
+}
+
+// Start starts all processes, and each again after it ended, until Close.
+func (f *Fleet) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	f.stop = cancel
+	for _, m := range f.members {
+		f.supervising.Go(func() { m.supervise(ctx) })
+	}
+}
+
+// Bases are the base URLs of a service's processes.
+func (f *Fleet) Bases(service string) (urls []string) {
+	for _, m := range f.members {
+		if m.service == service {
+			urls = append(urls, "http://"+m.addr+"/rest/V1/erpconnector")
+		}
+	}
+	return urls
+}
+
+// AwaitReady returns once every process is ready, or with who is not when ctx ends.
+func (f *Fleet) AwaitReady(ctx context.Context) error {
+	for {
+		var left []string
+		for _, m := range f.members {
+			m.mu.Lock()
+			if !m.ready || m.halted {
+				left = append(left, m.name)
+			}
+			m.mu.Unlock()
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if !wait(ctx, 50*time.Millisecond) {
+			return fmt.Errorf("not ready: %v; their logs are in %s", left, f.cfg.Logs)
+		}
+	}
+}
+
+// AwaitUp returns once the process runs and nothing is being done to it, or ctx ends.
+func (f *Fleet) AwaitUp(ctx context.Context, name string) {
+	m := f.member(name)
+	for m.up() == nil && wait(ctx, 20*time.Millisecond) {
+	}
+}
+
+// Kill ends a process as kill -9 does.
+func (f *Fleet) Kill(name string, away time.Duration) { f.member(name).tell(plan.Kill, away) }
+
+// Term asks a process to end, and kills it when it has not in time; the return says whether it had to.
+func (f *Fleet) Term(ctx context.Context, name string, away time.Duration) (hung bool) {
+	p, _ := f.member(name).tell(plan.Term, away)
+	if p == nil {
+		return false
+	}
+	return !ends(ctx, p)
+}
+
+// Halt stops a process in its tracks for that long.
+func (f *Fleet) Halt(ctx context.Context, name string, away time.Duration) {
+	m := f.member(name)
+	if p, d := m.tell(plan.Stop, away); p != nil {
+		wait(ctx, away)
+		m.resume(p, d)
+	}
+}
+
+// ends waits for the end of a process that was asked to; one that takes too long is killed, and the return is false.
+func ends(ctx context.Context, p *process) bool {
+	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	select {
+	case <-p.done:
+		return true
+	case <-ctx.Done():
+		p.signal(syscall.SIGABRT) // the runtime writes what every goroutine waits for
+		select {
+		case <-p.done:
+		case <-time.After(time.Second):
+			p.signal(syscall.SIGKILL)
+		}
+		return false
+	}
+}
+
+// Close asks every process to end and starts none again. It returns the names of those that had to be killed.
+func (f *Fleet) Close() (hung []string) {
+	f.stop()
+	var mu sync.Mutex
+	var closing sync.WaitGroup
+	for _, m := range f.members {
+		closing.Go(func() {
+			m.mu.Lock()
+			p := m.process
+			if p != nil && m.told == "" {
+				m.told = plan.Term
+				p.signal(syscall.SIGTERM)
+			}
+			m.mu.Unlock()
+			if p != nil && !ends(context.Background(), p) {
+				mu.Lock()
+				hung = append(hung, m.name)
+				mu.Unlock()
+			}
+		})
+	}
+	closing.Wait()
+	f.supervising.Wait()
+	for _, m := range f.members {
+		_ = m.log.Close()
+	}
+	return hung
+}
+
+// Disturbances are those so far.
+func (f *Fleet) Disturbances() (out []history.Disturbance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.disturbances {
+		out = append(out, *d)
+	}
+	return out
+}
+
+// Exits are the ends of processes so far.
+func (f *Fleet) Exits() []history.Exit {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.exits)
+}
+
+func (f *Fleet) member(name string) *member {
+	return f.members[slices.IndexFunc(f.members, func(m *member) bool { return m.name == name })]
+}
+
+// others counts the other processes of the service that are ready.
+func (f *Fleet) others(of *member) (n int) {
+	for _, m := range f.members {
+		if m != of && m.service == of.service {
+			m.mu.Lock()
+			if m.ready && !m.halted && m.told == "" {
+				n++
+			}
+			m.mu.Unlock()
+		}
+	}
+	return n
+}
+
+func (f *Fleet) note(d *history.Disturbance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.disturbances = append(f.disturbances, d)
+}
+
+func (f *Fleet) exit(e history.Exit) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.exits = append(f.exits, e)
+}

@@ -1,0 +1,96 @@
+// Package stage is what the crash harness plays on: a Postgres and a broker that can be killed and started again with
+// what they had, the product's processes with a supervisor that starts them again, and a reader that notes when each
+// record came.
+package stage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// process is one run of a program.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed once it has ended
+}
+
+// launch starts a program that dies with us and writes into a file.
+func launch(log io.Writer, env []string, name string, args ...string) (*process, error) {
+	cmd := exec.CommandContext(context.Background(), name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p, started := &process{cmd: cmd, done: make(chan struct{})}, make(chan error)
+	go func() {
+		runtime.LockOSThread() // the death signal belongs to the thread that forks
+		defer close(p.done)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	return p, <-started
+}
+
+// signal tells a process; one that has ended hears nothing.
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// end is how the process ended; call it once done is closed.
+func (p *process) end() (code int, signal string) {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && status.Signaled() {
+		return -1, status.Signal().String()
+	}
+	return p.cmd.ProcessState.ExitCode(), ""
+}
+
+// FreeAddr is an address that nobody listens on. Its port lies below those that systems give to outgoing connections:
+// else one of them could take it while who listens there is away.
+func FreeAddr() (string, error) {
+	var err error
+	for range 100 {
+		var l net.Listener
+		l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 16000+rand.IntN(16000))) //nolint:gosec // no secret
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+	}
+	return "", fmt.Errorf("looking for a free port: %w", err)
+}
+
+// healthy reports whether a process says that it is ready.
+func healthy(ctx context.Context, addr string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+}
+
+// wait is false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
