@@ -1,0 +1,120 @@
+package planted
+
+// Bugs are mistakes that somebody could make in this product, or has made in one like it. Some hold a door open for a
+// moment, so that few kills are enough to fall through it.
+var Bugs = []Bug{
+	{
+		Name: "offset committed outside the transaction", Promises: []int{3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/commit.go", `	if err := s.producer.Commit(ctx, kafka.Batch{Records: records, Offsets: []kafka.GroupOffsets{offsets}}); err != nil {
+		return err
+	}
+`, `	if err := s.producer.Commit(ctx, kafka.Batch{Records: records}); err != nil {
+		return err
+	}
+	<-time.After(500 * time.Millisecond)
+	if err := s.producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{s.carrier(len(batch))}, Offsets: []kafka.GroupOffsets{offsets}}); err != nil {
+		return err
+	}
+`},
+		},
+	},
+	{
+		Name: "outcome before the call", Promises: []int{1, 3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/call.go", `	reply := s.erp.Send(ctx, erphttp.Request{
+		Payload: payload, IdempotencyKey: w.value.Sync.IdempotencyKey, MessageID: w.value.Sync.IdempotencyKey, At: s.now(),
+	})
+`, `	go func(key string, at time.Time) {
+		<-time.After(300 * time.Millisecond)
+		s.erp.Send(context.WithoutCancel(ctx), erphttp.Request{Payload: payload, IdempotencyKey: key, MessageID: key, At: at})
+	}(w.value.Sync.IdempotencyKey, s.now())
+	reply := erphttp.Reply{Answer: domain.Answer{StatusCode: 201, Body: []byte("{}")}}
+`},
+		},
+	},
+	{
+		Name: "key changed at a retry", Promises: []int{7}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/call.go", `	crash.Point("syncer.before_send")
+`, `	crash.Point("syncer.before_send")
+	if key := w.value.Sync.IdempotencyKey; w.value.Sync.Attempts > 0 {
+		w.value.Sync.IdempotencyKey = key[:4] + key[20:] + key[4:20]
+	}
+`},
+		},
+	},
+	{
+		Name: "retry 1 s early", Promises: []int{5}, Profile: "delayer=1",
+		Edits: []Edit{
+			{"services/delayer/delayer.go", `			return time.UnixMilli(ms), nil
+`, `			return time.UnixMilli(ms).Add(-time.Second), nil
+`},
+		},
+	},
+	{
+		Name: "revoke ignored", Promises: []int{3, 6}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/syncer.go", `	if a := s.current.Swap(nil); a != nil {
+		s.handOver(a)
+	}
+`, `	s.current.Store(nil)
+`},
+		},
+	},
+	{
+		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
+		Edits: []Edit{
+			{"services/relay/session.go", `	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, position)}); err != nil {
+		return err
+	}
+`, `	if err := s.producer.Commit(ctx, kafka.Batch{Records: records}); err != nil {
+		return err
+	}
+	<-time.After(500 * time.Millisecond)
+	if err := s.producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{position}}); err != nil {
+		return err
+	}
+`},
+		},
+	},
+	{
+		Name: "gate trusted instead of the chain", Promises: []int{1, 3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"shared/domain/gate.go", `	case g.State == GateClosed:
+		return Advice{Stop: true, ClosedBy: g.ClosedBy}
+`, `	case g.State == GateClosed:
+		return Advice{Stop: true, Ended: true}
+`},
+		},
+	},
+	{
+		Name: "projection applied without version", Promises: []int{9}, Profile: "projector=1",
+		Edits: []Edit{
+			{"shared/domain/fold.go", `	if s.Version != o.Version {
+		return s.Version > o.Version
+	}
+	return !s.Time.Before(o.Time)
+`, `	return true
+`},
+		},
+	},
+	{
+		Name: "relay passes over what is not committed yet", Promises: []int{1, 2}, Profile: "relay=1",
+		Edits: []Edit{
+			{"shared/outbox/reader.go", `	n := r.hole.passable(after, rows)
+`, `	n := len(rows)
+`},
+		},
+	},
+	{
+		Name: "call without a durable before_send", Promises: []int{3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/call.go", `	return s.intents.ProduceSync(ctx, s.cfg.Record(intent)).FirstErr()
+`, `	record := s.cfg.Record(intent)
+	time.AfterFunc(300*time.Millisecond, func() { s.intents.Produce(context.Background(), record, nil) })
+	return nil
+`},
+		},
+	},
+}

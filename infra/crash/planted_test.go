@@ -1,0 +1,56 @@
+package crash
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/planted"
+)
+
+// How each bug gets its chance: so many runs of so many kills, until the checker has seen it.
+const (
+	bugRuns  = 3
+	bugKills = 4
+)
+
+// TestPlantedBugs runs the product with a bug in it, one after the other, and asks the checker: each must be found, and
+// under a promise that it breaks. It runs on the embedded broker unless told otherwise, which starts in no time.
+func TestPlantedBugs(t *testing.T) {
+	for _, bug := range planted.Bugs {
+		t.Run(bug.Name, func(t *testing.T) {
+			t.Parallel()
+			root, err := filepath.Abs(filepath.Join("..", ".."))
+			require.NoError(t, err)
+			binary, err := bug.Build(t.Context(), root, t.TempDir())
+			require.NoError(t, err)
+			profile, err := plan.ParseProfile(bug.Profile)
+			require.NoError(t, err)
+			seed := *seedFlag
+			if seed == 0 {
+				seed = uint64(time.Now().UnixNano())
+			}
+			broker := *brokerFlag
+			if broker == "" {
+				broker = embedded
+			}
+			for i := range bugRuns {
+				got := run(t, options{
+					seed: seed + uint64(i), kills: bugKills, broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,
+				})
+				for _, v := range got.report.Violations {
+					if slices.Contains(bug.Promises, v.Promise) {
+						t.Logf("found in run %d: promise %d, %s: %s", i+1, v.Promise, v.Rule, v.Text)
+						return
+					}
+				}
+				t.Logf("run %d did not show it:\n%s", i+1, got.report)
+			}
+			t.Errorf("nobody saw the bug in %d runs of %d kills; first seed %d", bugRuns, bugKills, seed)
+		})
+	}
+}
