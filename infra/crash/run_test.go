@@ -200,10 +200,6 @@ func build(t *testing.T, folder string) string {
 	return binary
 }
 
-// apacheRelease is the latest that keeps its transactions over its own death: 4.3.0 and 4.3.1 take a partition whose
-// leader is away for a deleted one, and a transaction that ends then gets no marker there (KAFKA-20734, see stage.Hanging).
-const apacheRelease = "4.2.0"
-
 // brokerSession is how long a broker may be silent before its controller takes its partitions from it. Other tests have
 // 1 s, which a machine that is short of breath exceeds; and as long as this the broker takes to come back after kill -9.
 const brokerSession = "broker.session.timeout.ms=6000"
@@ -211,7 +207,7 @@ const brokerSession = "broker.session.timeout.ms=6000"
 func (p *theatre) startBroker() {
 	t := p.t
 	if p.o.broker == apache {
-		p.broker, p.history.Broker = testkit.OwnApacheOf(t, apacheRelease, brokerSession), "Apache Kafka "+apacheRelease
+		p.broker, p.history.Broker = testkit.OwnApache(t, brokerSession), "Apache Kafka "+testkit.ApacheVersion
 		return
 	}
 	log, err := os.Create(filepath.Join(p.folder, "broker.log"))

@@ -85,7 +85,7 @@ func TestComposeProblemsAreFound(t *testing.T) {
 		"logs_outside_the_volume":  {"KAFKA_LOG_DIRS: /var/lib/kafka/data", "KAFKA_LOG_DIRS: /tmp/data", "kafka: keeps no volume at /tmp/data"},
 		"store_unhealthy":          {`test: [CMD, bash, -c, "</dev/tcp/127.0.0.1/9092"]`, "disable: true", "kafka: has no health check"},
 		"image_that_moves":         {"postgres:18.4", "postgres:18", "is not pinned"},
-		"untested_kafka":           {"apache/kafka:4.3.0", "apache/kafka:4.0.0", "is not the one tests run on"},
+		"untested_kafka":           {"apache/kafka:4.2.0", "apache/kafka:4.0.0", "is not the one tests run on"},
 		"too_few_connections":      {"max_connections=200", "max_connections=100", "max_connections"},
 		"another_database_host":    {"@postgres:5432", "@db:5432", "DATABASE_URL does not lead to postgres"},
 		"another_database_user":    {"POSTGRES_USER: erpconnector", "POSTGRES_USER: admin", "DATABASE_URL does not lead to postgres"},

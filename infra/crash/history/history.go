@@ -11,7 +11,7 @@ import (
 // History is one run. All times are of one machine's clock, in UTC.
 type History struct {
 	Seed       uint64
-	Broker     string // "embedded" or "Apache Kafka 4.3.0"
+	Broker     string // "embedded" or "Apache Kafka 4.2.0"
 	Partitions int
 	Began      time.Time
 	Ended      time.Time
