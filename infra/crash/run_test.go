@@ -307,5 +307,7 @@ func (p *theatre) collect() {
 	h.Sightings = p.watch.Sightings()
 	h.Disturbances = append(p.fleet.Disturbances(), p.servers...)
 	h.Exits = p.exits()
+	h.Alarms, err = stage.Alarms(filepath.Join(p.folder, "logs"))
+	require.NoError(p.t, err)
 	h.Ended = time.Now().UTC()
 }

@@ -54,7 +54,7 @@ func (s *Syncer) bringToOutcome(ctx context.Context, w *work) bool {
 func (s *Syncer) endByGate(w *work, advice domain.Advice) bool {
 	if advice.Alarm != "" {
 		s.log.Warn("gate and log are at odds", "alarm", advice.Alarm, "order_increment_id", w.value.Sync.OrderIncrementID,
-			"sync_id", w.value.Sync.SyncID, "generation", w.value.Sync.Generation)
+			"source", w.value.Sync.Source, "sync_id", w.value.Sync.SyncID, "generation", w.value.Sync.Generation)
 	}
 	now := s.now()
 	switch {

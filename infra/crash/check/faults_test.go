@@ -12,6 +12,9 @@ import (
 
 // faults are what the checker must find, each under the promise that it breaks and under no other.
 var faults = map[string]fault{
+	"a record outlives its generation, and only the gate stops it": {3, "a gate at odds with the log", bent(sent, func(h *history.History) {
+		h.Alarms = append(h.Alarms, history.Alarm{At: h.Ended, Target: "syncer-0", Text: "the generation has ended", Order: faulty, Generation: 1})
+	})},
 	"an event is lost": {1, "an accepted event that is lost", bent(sent, func(h *history.History) {
 		drop(h, topicEvent, 0)
 		i := slices.IndexFunc(h.Outbox, func(r history.OutboxRow) bool { return r.Key == faulty && r.Topic == topicEvent })

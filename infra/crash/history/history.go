@@ -29,6 +29,7 @@ type History struct {
 	Table        []SyncRow
 	Gates        []Gate
 	Disturbances []Disturbance
+	Alarms       []Alarm
 	Exits        []Exit
 }
 
@@ -160,4 +161,14 @@ type Exit struct {
 	Ready   bool   // it had been ready
 	Away    string // the servers that were away then, or had just come back: it may end by itself for want of them
 	Reason  string // why it could not be started
+}
+
+// Alarm is a line of a process's log in which it says that an order's gate and its log are at odds.
+type Alarm struct {
+	At         time.Time
+	Target     string // syncer-1
+	Text       string
+	Source     string
+	Order      string // increment id
+	Generation int
 }

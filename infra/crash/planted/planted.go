@@ -30,6 +30,21 @@ type Edit struct {
 
 // Build makes the binary with the bug in dir and returns its path.
 func (b Bug) Build(ctx context.Context, root, dir string) (string, error) {
+	overlay, err := b.Overlay(root, dir)
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "erpconnector")
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", binary, "./services/erpconnector") //nolint:gosec // our own program
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("bug %q does not compile: %w\n%s", b.Name, err, out)
+	}
+	return binary, nil
+}
+
+// Overlay writes the changed files into dir, and the list of them that the compiler takes; it returns the list's path.
+func (b Bug) Overlay(root, dir string) (string, error) {
 	root, err := filepath.Abs(root) // the compiler would pass over names that lead elsewhere
 	if err != nil {
 		return "", err
@@ -40,28 +55,18 @@ func (b Bug) Build(ctx context.Context, root, dir string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("bug %q: %w", b.Name, err)
 		}
-		path := filepath.Join(root, e.File)
 		to := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(e.File)))
 		if err := os.WriteFile(to, []byte(changed), 0o600); err != nil {
 			return "", err
 		}
-		replace[path] = to
+		replace[filepath.Join(root, e.File)] = to
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	list, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(file, overlay, 0o600); err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "erpconnector")
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", file, "-o", binary, "./services/erpconnector") //nolint:gosec // our own program
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("bug %q does not compile: %w\n%s", b.Name, err, out)
-	}
-	return binary, nil
+	return file, os.WriteFile(file, list, 0o600)
 }
 
 // apply reads the file, as an earlier edit left it, and makes the change.
