@@ -43,14 +43,15 @@ var groups = []event.Group{event.GroupSyncer, event.GroupDelayer}
 // a topic or an offset that exists. resetMissing commits the start of the log for groups that lost their offset.
 func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string, err error) {
 	for _, t := range event.Topics() {
-		resp, err := a.adm.CreateTopic(ctx, a.count(t), -1, topicConfig(t), a.cfg.Topic(t.Name))
+		name := a.cfg.Topic(t.Name)
+		err := a.create(ctx, name, t)
 		switch {
 		case errors.Is(err, kerr.TopicAlreadyExists):
 			continue
 		case err != nil:
-			return created, fmt.Errorf("creating topic %s: %w", a.cfg.Topic(t.Name), err)
+			return created, fmt.Errorf("creating topic %s: %w", name, err)
 		}
-		created = append(created, resp.Topic)
+		created = append(created, name)
 	}
 	if err := settle(ctx, func() error { return known(ctx, a.adm, created) }); err != nil {
 		return created, err
@@ -108,6 +109,21 @@ func settle(ctx context.Context, do func() error) error {
 			return err
 		}
 	}
+}
+
+// registerWithin is how long brokers that have just started may take to register with their controller. Until then it
+// refuses every topic, as no broker could hold a replica.
+const registerWithin = 10 * time.Second
+
+func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
+	began := time.Now()
+	return settle(ctx, func() error {
+		_, err := a.adm.CreateTopic(ctx, a.count(t), -1, topicConfig(t), name)
+		if errors.Is(err, kerr.InvalidReplicationFactor) && time.Since(began) < registerWithin {
+			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err)
+		}
+		return err
+	})
 }
 
 // ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was

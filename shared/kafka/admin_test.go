@@ -6,6 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -154,4 +157,33 @@ func (b *bench) forget(group, topic string, partition int32) {
 	resp, err := b.adm.DeleteOffsets(b.ctx, b.cfg.Group(group), set)
 	require.NoError(b, err)
 	require.NoError(b, resp.Error())
+}
+
+// A controller that knows no broker yet, as in the seconds after a start, refuses every topic.
+func TestEnsureWaitsForBrokersThatHaveNotRegisteredYet(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	require.NoError(t, err)
+	defer cluster.Close()
+	refusals := 0
+	cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if refusals++; refusals > 3 {
+			return nil, nil, false
+		}
+		req := r.(*kmsg.CreateTopicsRequest)
+		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+		for _, topic := range req.Topics {
+			refused := kmsg.NewCreateTopicsResponseTopic()
+			refused.Topic, refused.ErrorCode = topic.Topic, kerr.InvalidReplicationFactor.Code
+			resp.Topics = append(resp.Topics, refused)
+		}
+		return resp, nil, true
+	})
+	admin, err := kafka.NewAdmin(kafka.Config{Brokers: cluster.ListenAddrs()}, 2)
+	require.NoError(t, err)
+	defer admin.Close()
+	created, err := admin.Ensure(t.Context(), false)
+	require.NoError(t, err)
+	require.Len(t, created, len(event.Topics()))
 }
