@@ -13,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // upWithin is how long a step waits for its target, which an earlier one has taken down.
@@ -29,7 +30,7 @@ func (p *theatre) disturb() {
 		if !s.Together {
 			servers.Wait()
 		}
-		if !wait(ctx, s.Gap) {
+		if !pause.For(ctx, s.Gap) {
 			break
 		}
 		if s.Target != plan.Broker && s.Target != plan.Postgres {
@@ -89,7 +90,7 @@ func (p *theatre) killServer(s plan.Step) error {
 		d.What = string(stage.What(p.broker))
 		p.broker.Kill()
 	}
-	wait(p.t.Context(), s.Away)
+	pause.For(p.t.Context(), s.Away)
 	d.Back = time.Now().UTC()
 	if err == nil {
 		err = restart()
@@ -109,7 +110,7 @@ func (p *theatre) awaitQuiet() {
 	defer cancel()
 	began := time.Now()
 	for p.watch.Silence() < silence || time.Since(began) < silence || p.underWay(ctx) != 0 {
-		if !wait(ctx, 200*time.Millisecond) {
+		if !pause.For(ctx, 200*time.Millisecond) {
 			p.violate("it is not quiet %s after the last disturbance: %d orders and events are under way", p.o.quiet, p.underWay(p.t.Context()))
 			return
 		}

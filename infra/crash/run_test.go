@@ -20,6 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/infra/crash/shops"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
+	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -149,7 +150,7 @@ func (p *theatre) command(env []string, args ...string) {
 		if err == nil {
 			return
 		}
-		if !wait(ctx, 500*time.Millisecond) {
+		if !pause.For(ctx, 500*time.Millisecond) {
 			require.NoError(p.t, err, "%v: %s", args, out)
 		}
 	}
@@ -249,12 +250,12 @@ func (p *theatre) play() {
 func (p *theatre) takeERPDown(open context.Context) {
 	for n := 0; ; n++ {
 		outage := p.plan.Outage(n)
-		if !wait(open, outage.Gap) {
+		if !pause.For(open, outage.Gap) {
 			return
 		}
 		d := history.Disturbance{What: "down", Target: "erp", At: time.Now().UTC()}
 		p.erp.Down()
-		wait(open, outage.For)
+		pause.For(open, outage.For)
 		if err := p.erp.Up(); err != nil {
 			p.violate("%s", err)
 		}
@@ -273,18 +274,6 @@ func (p *theatre) violate(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.outcome.violated = append(p.outcome.violated, fmt.Sprintf(format, args...))
-}
-
-// wait is false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // collect gathers what the run has left behind; the product has ended then.

@@ -3,6 +3,8 @@ package syncer
 import (
 	"context"
 	"time"
+
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // backoff doubles its waits from first to most.
@@ -14,12 +16,5 @@ type backoff struct {
 // sleep waits for the next step; false when ctx ends first.
 func (b *backoff) sleep(ctx context.Context) bool {
 	b.last = min(max(b.first, 2*b.last), b.most)
-	timer := time.NewTimer(b.last)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return pause.For(ctx, b.last)
 }

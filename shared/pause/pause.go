@@ -6,12 +6,14 @@ import (
 	"time"
 )
 
-// For waits until d has passed or ctx ends, whichever comes first. The caller looks at ctx.
-func For(ctx context.Context, d time.Duration) {
+// For waits until d has passed or ctx ends, whichever comes first; it is false when ctx ended.
+func For(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }

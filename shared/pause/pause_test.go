@@ -23,8 +23,11 @@ func TestForEndsWithTheTimeOrTheContext(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), c.ctx)
 				defer cancel()
 				began := time.Now()
-				pause.For(ctx, c.pause)
+				passed := pause.For(ctx, c.pause)
 				require.Equal(t, c.want, time.Since(began))
+				if c.pause != c.ctx && c.pause > 0 && c.ctx > 0 { // else both have come, and either may be seen first
+					require.Equal(t, c.pause < c.ctx, passed)
+				}
 			})
 		})
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // Config is what an ERP is made of.
@@ -216,20 +217,8 @@ func (v *visit) callBack() {
 		return
 	}
 	e.pending.Go(func() {
-		if wait(e.ctx, v.plan.After) {
+		if pause.For(e.ctx, v.plan.After) {
 			e.cfg.Callback(e.ctx, c)
 		}
 	})
-}
-
-// wait is false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

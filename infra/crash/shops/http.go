@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 const (
@@ -121,7 +122,7 @@ func (s *Shops) insist(life context.Context, body []byte, take func(status int, 
 		if err == nil && take(status, said) == nil {
 			return
 		}
-		wait(life, again)
+		pause.For(life, again)
 	}
 }
 

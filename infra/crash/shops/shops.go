@@ -19,6 +19,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // Config is what shops are made of.
@@ -121,14 +122,14 @@ func (s *Shops) tell(open, life context.Context, story plan.Story) {
 		s.mu.Unlock()
 	}
 	for _, e := range story.Events {
-		if !wait(open, e.Pause) || s.publish(life, story, e) != history.Accepted {
+		if !pause.For(open, e.Pause) || s.publish(life, story, e) != history.Accepted {
 			return
 		}
 	}
 	began := time.Now()
 	slices.SortFunc(story.Asks, func(a, b plan.Ask) int { return cmp.Compare(a.After, b.After) })
 	for _, a := range story.Asks {
-		if !wait(open, time.Until(began.Add(a.After))) {
+		if !pause.For(open, time.Until(began.Add(a.After))) {
 			return
 		}
 		s.ask(life, story, a)
@@ -194,16 +195,4 @@ func eventJSON(story plan.Story, e plan.Event) []byte {
 		panic(err) // maps of strings and numbers always encode
 	}
 	return body
-}
-
-// wait is false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

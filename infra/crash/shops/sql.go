@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/shared/commerce"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // transaction is a shop's own, whatever carries it.
@@ -47,7 +48,7 @@ func (s *Shops) commit(life context.Context, door string, e plan.Event, body []b
 				return history.Unknown
 			}
 		}
-		wait(life, again)
+		pause.For(life, again)
 	}
 	if lost {
 		return history.Unknown
@@ -66,7 +67,7 @@ func (s *Shops) transact(life context.Context, door string, e plan.Event, body [
 	if err := tx.publish(ctx, body); err != nil {
 		return errors.Join(err, tx.rollback(ctx))
 	}
-	wait(ctx, e.Hold)
+	pause.For(ctx, e.Hold)
 	if e.RollBack {
 		_ = tx.rollback(ctx) // a broken connection rolls back too
 		return errRolledBack

@@ -13,6 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // FleetConfig is what a fleet is made of.
@@ -91,7 +92,7 @@ func (f *Fleet) AwaitReady(ctx context.Context) error {
 		if len(left) == 0 {
 			return nil
 		}
-		if !wait(ctx, 50*time.Millisecond) {
+		if !pause.For(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("not ready: %v; their logs are in %s", left, f.cfg.Logs)
 		}
 	}
@@ -100,7 +101,7 @@ func (f *Fleet) AwaitReady(ctx context.Context) error {
 // AwaitUp returns once the process runs and nothing is being done to it, or ctx ends.
 func (f *Fleet) AwaitUp(ctx context.Context, name string) {
 	m := f.member(name)
-	for m.up() == nil && wait(ctx, 20*time.Millisecond) {
+	for m.up() == nil && pause.For(ctx, 20*time.Millisecond) {
 	}
 }
 
@@ -120,7 +121,7 @@ func (f *Fleet) Term(ctx context.Context, name string, away time.Duration) (hung
 func (f *Fleet) Halt(ctx context.Context, name string, away time.Duration) {
 	m := f.member(name)
 	if p, d := m.tell(plan.Stop, away); p != nil {
-		wait(ctx, away)
+		pause.For(ctx, away)
 		m.resume(p, d)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // member is one place in the fleet: a process of a service, and the one that follows it.
@@ -49,7 +50,7 @@ func (m *member) supervise(ctx context.Context) {
 		away := m.away
 		m.away = restartAfter
 		m.mu.Unlock()
-		wait(ctx, away)
+		pause.For(ctx, away)
 	}
 }
 
@@ -71,7 +72,7 @@ func (m *member) start() (*process, error) {
 // awaitReady notes when the process is ready.
 func (m *member) awaitReady(ctx context.Context, p *process) {
 	for !healthy(ctx, m.addr) {
-		if !wait(ctx, 50*time.Millisecond) {
+		if !pause.For(ctx, 50*time.Millisecond) {
 			return
 		}
 	}

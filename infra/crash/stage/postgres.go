@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/devpg"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // Postgres is a server of our own. It is durable, as production is: what it has confirmed is there after a kill.
@@ -73,7 +74,7 @@ func (p *Postgres) Kill() error {
 // shared memory until then.
 func (p *Postgres) Restart(ctx context.Context) error {
 	err := p.start(ctx)
-	for tries := 0; err != nil && tries < 20 && wait(ctx, 200*time.Millisecond); tries++ {
+	for tries := 0; err != nil && tries < 20 && pause.For(ctx, 200*time.Millisecond); tries++ {
 		err = p.start(ctx)
 	}
 	return err

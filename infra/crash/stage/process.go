@@ -82,15 +82,3 @@ func healthy(ctx context.Context, addr string) bool {
 	}
 	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
-
-// wait is false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
