@@ -16,6 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 const (
@@ -85,8 +86,8 @@ func (a *auditor) judgeAgain(ctx context.Context, b *partition, suspects []*orde
 		}
 		suspects = waiting
 		if len(suspects) > 0 {
-			if err := pause(ctx, lookEvery); err != nil {
-				return err
+			if !pause.For(ctx, lookEvery) {
+				return ctx.Err()
 			}
 		}
 	}
@@ -306,15 +307,4 @@ func (s letterSink) Take(_ context.Context, records []*kgo.Record) error {
 		}
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
@@ -198,7 +199,7 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // failsBefore plays the faults that keep the order from the book, and reports whether one did.
 func (e *ERP) failsBefore(w http.ResponseWriter, r *http.Request, call Call, fault Fault) bool {
-	arrived := wait(r, fault.Delay)
+	arrived := pause.For(r.Context(), fault.Delay)
 	switch {
 	case fault.Hang:
 		<-r.Context().Done()
@@ -331,17 +332,6 @@ func (e *ERP) note(c Call, status int, refused bool) {
 		e.calls = e.calls[keepCalls/2:]
 	}
 	e.calls = append(e.calls, c)
-}
-
-func wait(r *http.Request, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-		return false
-	}
 }
 
 // reset breaks the connection with a TCP reset.

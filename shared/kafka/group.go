@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // Group timing (promise 12): a killed member is noticed after the session time-out.
@@ -227,11 +229,7 @@ func ReadPositions(ctx context.Context, cfg Config, admin *kadm.Client, group st
 		case !errors.Is(err, kerr.UnstableOffsetCommit):
 			return nil, fmt.Errorf("reading the positions of group %s: %w", group, err)
 		}
-		timer := time.NewTimer(20 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause.For(ctx, 20*time.Millisecond) {
 			return nil, ctx.Err()
 		}
 	}
