@@ -49,6 +49,8 @@ type Delayer struct {
 	down     bool                     // said in the log
 	failed   bool                     // the last hop
 
+	undecided bool // nobody knows yet whether the last hop was committed
+
 	mu     sync.Mutex // held while hopping, so that a revocation returns only after the transaction has ended
 	parked map[partition]*rung
 }
@@ -151,6 +153,9 @@ func (d *Delayer) receive(fetches kgo.Fetches) {
 
 // hop moves every record whose wait is over, in one Kafka transaction with the positions.
 func (d *Delayer) hop(ctx context.Context) error {
+	if err := d.decide(ctx); err != nil {
+		return err
+	}
 	now := d.now()
 	batch := kafka.Batch{}
 	offsets, err := d.consumer.GroupOffsets(ctx)
@@ -195,25 +200,28 @@ func (d *Delayer) measure(moved []*kgo.Record) {
 	}
 }
 
-// commit writes the batch. When nobody knows whether it was committed, the partitions are read anew from the group's
-// positions, which say so.
+// commit writes the batch.
 func (d *Delayer) commit(ctx context.Context, batch kafka.Batch) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
 	defer cancel()
 	crash.Point("delayer.before_commit")
-	err := d.producer.Commit(ctx, batch)
-	if err == nil {
-		crash.Point("delayer.committed")
-		return nil
+	if err := d.producer.Commit(ctx, batch); err != nil {
+		d.undecided = errors.Is(err, kafka.ErrCommitUnknown)
+		return fmt.Errorf("hopping %d retries: %w", len(batch.Records), err)
 	}
-	if errors.Is(err, kafka.ErrCommitUnknown) {
-		err = errors.Join(err, d.reread(ctx))
-	}
-	return fmt.Errorf("hopping %d retries: %w", len(batch.Records), err)
+	crash.Point("delayer.committed")
+	return nil
 }
 
-// reread forgets what was read and goes back to the committed positions, once a new client has decided the transaction.
-func (d *Delayer) reread(ctx context.Context) error {
+// decide finds out what came of a hop whose end nobody confirmed, and forgets the records that it moved: nothing hops
+// before that is known, as it would be in two places. Once a new client has fenced the old one the transaction is decided,
+// and the group's positions say how.
+func (d *Delayer) decide(ctx context.Context) error {
+	if !d.undecided {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitWithin)
+	defer cancel()
 	if err := d.producer.Open(ctx); err != nil {
 		return err
 	}
@@ -226,6 +234,7 @@ func (d *Delayer) reread(ctx context.Context) error {
 			r.records = r.records[1:]
 		}
 	}
+	d.undecided = false
 	return nil
 }
 

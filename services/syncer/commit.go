@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -64,22 +65,43 @@ func writes(batch []*work) bool {
 // commit repeats until the batch is committed or its assignment is lost; the ERP is not called again for it.
 func (s *Syncer) commit(batch []*work) {
 	wait := backoff{first: 20 * time.Millisecond, most: time.Second}
+	undecided := false
 	for {
 		batch = s.dropLost(batch)
 		if len(batch) == 0 {
 			return
 		}
-		err := s.commitOnce(batch)
-		if err == nil || (errors.Is(err, kafka.ErrCommitUnknown) && s.committed(batch)) {
+		committed, err := s.try(batch, undecided)
+		if committed {
 			s.confirm(batch)
 			return
 		}
+		undecided = errors.Is(err, kafka.ErrCommitUnknown)
 		s.kafkaDown.report(s.log, err)
 		if !wait.sleep(s.stopped) {
 			s.drop(batch)
 			return
 		}
 	}
+}
+
+// try commits the batch, once it is known that an earlier try did not: else its outcomes would stand in the log twice.
+// While nobody knows, the error is ErrCommitUnknown.
+func (s *Syncer) try(batch []*work, undecided bool) (committed bool, err error) {
+	if !undecided {
+		err := s.commitOnce(batch)
+		if !errors.Is(err, kafka.ErrCommitUnknown) {
+			return err == nil, err
+		}
+	}
+	committed, err = s.committed(batch)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", kafka.ErrCommitUnknown, err)
+	}
+	if !committed {
+		err = s.commitOnce(batch)
+	}
+	return committed || err == nil, err
 }
 
 func (s *Syncer) commitOnce(batch []*work) error {
@@ -222,20 +244,20 @@ func (s *Syncer) dropLost(batch []*work) []*work {
 
 // committed finds out whether a transaction whose end nobody confirmed did commit: once a new client has fenced the old
 // one the transaction is decided, and the group's offsets say how.
-func (s *Syncer) committed(batch []*work) bool {
+func (s *Syncer) committed(batch []*work) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitWithin)
 	defer cancel()
 	if err := s.producer.Open(ctx); err != nil {
-		return false
+		return false, err
 	}
 	positions, err := s.consumer.Committed(ctx)
 	if err != nil {
-		return false
+		return false, err
 	}
 	for _, w := range batch {
 		if !positions.Done(w.part.topic, w.part.id, w.record.Offset) {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }

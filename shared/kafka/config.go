@@ -4,6 +4,8 @@
 package kafka
 
 import (
+	"context"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,6 +16,7 @@ type Config struct {
 	Brokers  []string
 	Prefix   string
 	ClientID string
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: plain TCP
 }
 
 // fetchMaxWait is how long a broker holds an idle fetch. A resumed partition waits for the fetch in flight, so it stays
@@ -48,7 +51,7 @@ func (c Config) Options() []kgo.Opt {
 	if clientID == "" {
 		clientID = "erpconnector"
 	}
-	return []kgo.Opt{
+	options := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(clientID),
 		kgo.MetadataMinAge(100 * time.Millisecond),
@@ -60,6 +63,10 @@ func (c Config) Options() []kgo.Opt {
 		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.RetryBackoffFn(retryBackoff),
 	}
+	if c.Dial != nil {
+		options = append(options, kgo.Dialer(c.Dial))
+	}
+	return options
 }
 
 // BoundedFetch is for clients that read long logs. What they fetch ahead is compressed: 50 MiB, the default, become many times

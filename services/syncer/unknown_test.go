@@ -1,0 +1,39 @@
+package syncer
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// The answer to a commit is lost, and for a while nobody can find out what came of it. Nothing may be written again before
+// that is known: the outcome may stand in the log already.
+func TestNothingIsWrittenAgainBeforeItIsKnownWhetherItWasCommitted(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		network := &testkit.Network{}
+		log, tried := testkit.Said("dependency failing; retrying until it answers")
+		cfg.Dial = network.Dial
+		b.cfg = cfg
+		held := make(chan struct{})
+		b.erp.held["1"] = held
+		b.start(t, func(s *Syncer) { s.log = log })
+		b.request(t, "1")
+		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_before_send 1"] > 0 })
+		refused := network.LoseAnswer(testkit.EndTxn)
+		close(held)
+		testkit.Await(t, refused)
+		testkit.Await(t, tried) // a whole try has failed
+		network.Up()
+		b.request(t, "2") // in the log when what came before is decided
+		seen := b.collect(t, func(s map[string]int) bool {
+			return s["vendor_erp_sync_success 2"] > 0 && s["vendor_erp_sync_success 1"] > 0
+		})
+		require.Equal(t, 1, seen["vendor_erp_sync_after_send 1"])
+		require.Equal(t, 1, seen["vendor_erp_sync_success 1"])
+		require.Equal(t, 1, b.erp.calls["1"])
+	})
+}

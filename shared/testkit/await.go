@@ -1,0 +1,48 @@
+package testkit
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// awaitWithin is how long a busy machine may take for what a test waits for.
+const awaitWithin = 30 * time.Second
+
+// Await waits for a channel.
+func Await(t testing.TB, what <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-what:
+	case <-time.After(awaitWithin):
+		require.Fail(t, "waited in vain")
+	}
+}
+
+// Said is a log of which the channel tells each time that the message is in it.
+func Said(message string) (*slog.Logger, <-chan struct{}) {
+	said := make(chan struct{}, 100)
+	return slog.New(listener{message, said}), said
+}
+
+type listener struct {
+	message string
+	said    chan<- struct{}
+}
+
+func (l listener) Enabled(context.Context, slog.Level) bool { return true }
+func (l listener) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l listener) WithGroup(string) slog.Handler            { return l }
+
+func (l listener) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == l.message {
+		select {
+		case l.said <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
