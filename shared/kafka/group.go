@@ -133,7 +133,7 @@ func (c *GroupConsumer) Poll(ctx context.Context, most int) (kgo.Fetches, error)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		case errors.Is(err, kerr.OffsetOutOfRange):
-			_ = c.fail(fmt.Errorf("group %s, %s partition %d: %w: %w", c.spec.Group, topic, partition, ErrOffsetMissing, err))
+			failed = errors.Join(failed, c.outOfRange(ctx, topic, partition, err))
 		case failed == nil:
 			failed = fmt.Errorf("reading %s partition %d: %w", topic, partition, err)
 		}
@@ -144,6 +144,39 @@ func (c *GroupConsumer) Poll(ctx context.Context, most int) (kgo.Fetches, error)
 		return fetches, c.missing
 	}
 	return fetches, failed
+}
+
+// outOfRangeWithin bounds the look at a position that a broker has refused.
+const outOfRangeWithin = 5 * time.Second
+
+// outOfRange tells a loss from a member that was out for so long (halted, cut off) that others have read on meanwhile, and
+// what it was about to read was deleted as consumed. That one only joins anew.
+func (c *GroupConsumer) outOfRange(ctx context.Context, topic string, partition int32, refused error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outOfRangeWithin)
+	defer cancel()
+	refused = fmt.Errorf("group %s, %s partition %d: %w", c.spec.Group, topic, partition, refused)
+	lost, err := c.lost(ctx, topic, partition)
+	if lost {
+		return c.fail(fmt.Errorf("%w: %w", ErrOffsetMissing, refused))
+	}
+	c.client.ForceRebalance()
+	return errors.Join(refused, err)
+}
+
+// lost reports whether the group's committed offset lies outside of what the log holds.
+func (c *GroupConsumer) lost(ctx context.Context, topic string, partition int32) (bool, error) {
+	committed, err := c.admin.FetchOffsets(ctx, c.cfg.Group(c.spec.Group))
+	if err != nil {
+		return false, fmt.Errorf("reading the positions of group %s: %w", c.spec.Group, err)
+	}
+	starts, ends, err := bounds(ctx, c.admin, []string{topic})
+	if err != nil {
+		return false, err
+	}
+	at, known := committed.Lookup(topic, partition)
+	start, _ := starts.Lookup(topic, partition)
+	end, _ := ends.Lookup(topic, partition)
+	return !known || at.At < start.Offset || at.At > end.Offset, nil
 }
 
 // AllowRebalance ends the time after a poll in which partitions stay.

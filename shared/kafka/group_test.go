@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
@@ -91,5 +92,40 @@ func TestAnAssignmentBeginsWithNothingPaused(t *testing.T) {
 		require.Len(b, await(b, second.assigned, "half for the second"), 1)
 		require.Len(b, b.read(second, 3), 3)
 		require.Len(b, b.read(first, 3), 3)
+	})
+}
+
+// A member that was halted for long comes back with a position that others have left behind, and that was trimmed: nothing
+// is lost, so it joins anew and reads on from where the group is.
+func TestAMemberWhosePositionWasTrimmedAsConsumedJoinsAnew(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.topic("in", 1)
+		b.topic("out", 1)
+		b.startAt("g", "in", 1, 0)
+		m := b.join()
+		await(b, m.assigned, "an assignment")
+		m.Pause(map[string][]int32{b.cfg.Topic("in"): {0}})
+		b.feed("in", 1, 5)
+		batch := b.batch("of the first three")
+		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, 3, "")}
+		require.NoError(b, b.producer().Commit(b.ctx, batch))
+		trim := kadm.Offsets{}
+		trim.AddOffset(b.cfg.Topic("in"), 0, 3, -1)
+		deleted, err := b.adm.DeleteRecords(b.ctx, trim)
+		require.NoError(b, err)
+		require.NoError(b, deleted.Error())
+		m.Resume(map[string][]int32{b.cfg.Topic("in"): {0}})
+
+		var read []string
+		for len(read) < 2 {
+			fetches, err := m.Poll(b.ctx, 10)
+			m.AllowRebalance()
+			require.NotErrorIs(b, err, kafka.ErrOffsetMissing)
+			require.NoError(b, b.ctx.Err())
+			for _, r := range fetches.Records() {
+				read = append(read, string(r.Value))
+			}
+		}
+		require.Equal(b, []string{"3", "4"}, read)
 	})
 }
