@@ -267,3 +267,13 @@ func TestSharesNoCodeWithTheProduct(t *testing.T) {
 		}
 	}
 }
+
+// The same as the fault "an answered key is used again", while Postgres could not be told of the answer.
+func TestAnAnswerThatAnOutageHidFromTheGateIsAFigure(t *testing.T) {
+	t.Parallel()
+	h := faults["an answered key is used again"].plant()
+	h.Disturbances = append(h.Disturbances, history.Disturbance{What: "kill", Target: "postgres", At: h.Began, Back: h.Ended, Ready: h.Ended})
+	r := Check(h)
+	require.Empty(t, r.Violations, "%s", r)
+	require.Equal(t, 1, r.Figures.AnsweredUnseen)
+}

@@ -53,6 +53,7 @@ type Figures struct {
 	LatestRetry       time.Duration
 	LatestUndisturbed time.Duration
 	OverlapsOfStopped int // overlapping calls while a process was stopped
+	AnsweredUnseen    int // answered keys used again, as an outage kept the answer from the gate
 }
 
 // count fills in what the rules did not.
@@ -122,6 +123,9 @@ func (f Figures) String() string {
 	put("latest retry", "%s; undisturbed %s", ms(f.LatestRetry), ms(f.LatestUndisturbed))
 	if f.OverlapsOfStopped > 0 {
 		put("overlaps", "%d of processes that were stopped", f.OverlapsOfStopped)
+	}
+	if f.AnsweredUnseen > 0 {
+		put("keys", "%d used again though answered, as an outage kept the answer from the gate", f.AnsweredUnseen)
 	}
 	return b.String()
 }
