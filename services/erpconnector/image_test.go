@@ -195,9 +195,6 @@ func TestImage(t *testing.T) {
 		require.NoError(t, err)
 		version := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(string(work))[1]
 		require.Equal(t, "golang:"+version+" AS build", argsOf(build, "FROM")[0])
-		for _, used := range regexp.MustCompile(`(?m)^\t\./(\S+)$`).FindAllStringSubmatch(string(work), -1) {
-			require.Contains(t, argsOf(build, "COPY"), used[1]+" "+used[1])
-		}
 	})
 	t.Run("nobody_is_root_and_there_is_nothing_else", func(t *testing.T) {
 		require.Equal(t, []string{"scratch"}, argsOf(final, "FROM"))

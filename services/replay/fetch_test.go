@@ -66,6 +66,6 @@ func TestFetchSeeksWhatIsWanted(t *testing.T) {
 			}
 		}
 		require.Equal(t, []int64{2, 3300, 11*592 + 8}, offsets, "a marker and an aborted record are no records")
-		require.Less(t, read.records.Load(), int64(1500), "of 4400 that were committed")
+		require.Less(t, read.records.Load(), int64(3300), "of 6600 between the first and the last; the client reads ahead by as much as the machine lets it")
 	})
 }
