@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -64,12 +63,10 @@ func TestCrash(t *testing.T) {
 
 // broker is Apache Kafka where it can be had.
 func broker() string {
-	for _, tool := range []string{"java", "mvn"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return embedded
-		}
+	if testkit.HasApache() {
+		return apache
 	}
-	return apache
+	return embedded
 }
 
 // keep tells what was found, and keeps the folder when something is wrong.

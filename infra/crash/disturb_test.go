@@ -162,7 +162,7 @@ func (p *theatre) judge() {
 		case e.Told == string(plan.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
 			p.tell(e.Away == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.Away)
 		case e.Told == "":
-			p.tell(false, "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.Away, e.Ready)
+			p.tell(e.Ready && e.Away == "", "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.Away, e.Ready)
 		}
 	}
 	p.tell(false, "%d starts were in vain, as a server was away", vain)

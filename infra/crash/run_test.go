@@ -136,24 +136,12 @@ func (p *theatre) prepare() {
 	t.Cleanup(p.watch.Close)
 }
 
-// commandWithin is for a command that fails while the broker, just started, does not count itself as one yet.
-const commandWithin = time.Minute
-
-// command runs one of the product's, again until it succeeds.
+// command runs one of the product's.
 func (p *theatre) command(env []string, args ...string) {
-	ctx, cancel := context.WithTimeout(p.t.Context(), commandWithin)
-	defer cancel()
-	for {
-		cmd := exec.CommandContext(ctx, p.o.binary, args...)
-		cmd.Env = append(os.Environ(), env...)
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			return
-		}
-		if !pause.For(ctx, 500*time.Millisecond) {
-			require.NoError(p.t, err, "%v: %s", args, out)
-		}
-	}
+	cmd := exec.CommandContext(p.t.Context(), p.o.binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	require.NoError(p.t, err, "%v: %s", args, out)
 }
 
 // openWorld starts the ERP, the shops and the fleet.
@@ -201,14 +189,10 @@ func build(t *testing.T, folder string) string {
 	return binary
 }
 
-// brokerSession is how long a broker may be silent before its controller takes its partitions from it. Other tests have
-// 1 s, which a machine that is short of breath exceeds; and as long as this the broker takes to come back after kill -9.
-const brokerSession = "broker.session.timeout.ms=6000"
-
 func (p *theatre) startBroker() {
 	t := p.t
 	if p.o.broker == apache {
-		p.broker, p.history.Broker = testkit.OwnApache(t, brokerSession), "Apache Kafka "+testkit.ApacheVersion
+		p.broker, p.history.Broker = testkit.OwnApache(t), "Apache Kafka "+testkit.ApacheVersion
 		return
 	}
 	log, err := os.Create(filepath.Join(p.folder, "broker.log"))

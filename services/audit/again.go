@@ -294,11 +294,11 @@ type letterSink struct {
 // Take notes the letters of chain records by what their ce_id says, as their value may be what nobody can read.
 func (s letterSink) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
-		origin := strings.TrimPrefix(string(header(r, event.HeaderOriginTopic)), s.cfg.Prefix)
+		origin := strings.TrimPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), s.cfg.Prefix)
 		if _, chain := chains[origin]; !chain {
 			continue
 		}
-		parts := strings.Split(string(header(r, event.HeaderID)), "/")
+		parts := strings.Split(string(kafka.Header(r, event.HeaderID)), "/")
 		if len(parts) < 2 {
 			continue
 		}

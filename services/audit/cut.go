@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"regexp"
 	"strconv"
 	"time"
@@ -274,14 +275,11 @@ func appendText(b []byte, s string) []byte {
 
 func appendHash(b []byte, s string) []byte { return binary.LittleEndian.AppendUint64(b, hash(s)) }
 
-// hash is FNV-1a. It stands for a uuid or a key among those of one order, so that no two of a hundred are ever the same.
-func hash[T string | []byte](s T) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return h
-}
+// seed is of the hashes of one run.
+var seed = maphash.MakeSeed()
+
+// hash stands for a uuid or a key among those of one order, so that no two of a hundred are ever the same.
+func hash(s string) uint64 { return maphash.String(seed, s) }
 
 // partitioner is the one that all writers of keyed topics have in common (kafka.Config.Options).
 var partitioner = kgo.StickyKeyPartitioner(nil)

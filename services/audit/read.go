@@ -187,7 +187,7 @@ func (b *partition) take(r *kgo.Record) {
 	}
 	_, byOutbox := relayed[topic]
 	if byOutbox {
-		seen := record{place: at, fact: fact{topic: at.topic, uuid: hash(header(r, event.HeaderUUID))}}
+		seen := record{place: at, fact: fact{topic: at.topic, uuid: hash(string(kafka.Header(r, event.HeaderUUID)))}}
 		if since := b.a.cut.keptSince; !since.IsZero() {
 			seen.old = timeOf(r).Before(since)
 		}
@@ -229,18 +229,9 @@ func decode(value []byte) (domain.Sync, error) {
 	return v.Sync, err
 }
 
-func header(r *kgo.Record, name string) []byte {
-	for _, h := range r.Headers {
-		if h.Key == name {
-			return h.Value
-		}
-	}
-	return nil
-}
-
 // timeOf is when the fact occurred; a record that does not say it counts by its own time.
 func timeOf(r *kgo.Record) time.Time {
-	if at, err := time.Parse(time.RFC3339Nano, string(header(r, event.HeaderTime))); err == nil {
+	if at, err := time.Parse(time.RFC3339Nano, string(kafka.Header(r, event.HeaderTime))); err == nil {
 		return at
 	}
 	return r.Timestamp

@@ -20,6 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 const (
@@ -117,10 +118,7 @@ func (d *Delayer) fence(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		select {
-		case <-time.After(retryAfter):
-		case <-ctx.Done():
-		}
+		pause.For(ctx, retryAfter)
 	}
 }
 
@@ -327,16 +325,15 @@ func (d *Delayer) report(ctx context.Context, err error) {
 
 // due is the record's due header, unix milliseconds.
 func due(r *kgo.Record) (time.Time, error) {
-	for _, h := range r.Headers {
-		if h.Key == event.HeaderDue {
-			ms, err := strconv.ParseInt(string(h.Value), 10, 64)
-			if err != nil {
-				return time.Time{}, fmt.Errorf("header %s: %w", event.HeaderDue, err)
-			}
-			return time.UnixMilli(ms), nil
-		}
+	value := kafka.Header(r, event.HeaderDue)
+	if value == nil {
+		return time.Time{}, fmt.Errorf("header %s is missing", event.HeaderDue)
 	}
-	return time.Time{}, fmt.Errorf("header %s is missing", event.HeaderDue)
+	ms, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("header %s: %w", event.HeaderDue, err)
+	}
+	return time.UnixMilli(ms), nil
 }
 
 func ignoreDeadline(err error) error {

@@ -18,8 +18,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
-const couldNotTell = 2
-
 // auditFlags are what the command is asked.
 type auditFlags struct {
 	from, until, source string
@@ -37,12 +35,6 @@ func auditCommand() *cobra.Command {
 		Example: "  erpconnector audit\n" +
 			"  erpconnector audit --from 2024-01-15 --to-time 2024-01-16 --source default\n" +
 			"  erpconnector audit --json | jq 'select(.break)'",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return coded{err, couldNotTell}
-			}
-			return nil
-		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := runAudit(cmd, f)
 			if err != nil {
@@ -63,8 +55,7 @@ func auditCommand() *cobra.Command {
 	flags.StringVar(&f.source, "source", "", "orders of this shop only")
 	flags.BoolVar(&f.json, "json", false, "one JSON object a line: each break, each source, the sum")
 	flags.IntVar(&f.limit, "limit", 1000, "breaks that are listed at most, 0: all; all are counted")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return coded{err, couldNotTell} })
-	return cmd
+	return tellsByCode(cmd)
 }
 
 func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {

@@ -32,20 +32,27 @@ func exitCode(err error) int {
 	return 1
 }
 
-const couldNotCompare = 2
+// couldNotTell is the exit code of commands for which 1 says that something was found.
+const couldNotTell = 2
+
+// tellsByCode makes misuse of such a command exit with couldNotTell.
+func tellsByCode(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := cobra.NoArgs(cmd, args); err != nil {
+			return coded{err, couldNotTell}
+		}
+		return nil
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return coded{err, couldNotTell} })
+	return cmd
+}
 
 func verifyCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return tellsByCode(&cobra.Command{
 		Use: "verify", Short: "Compare vendor_erp_sync and the timeline with the log, and name the rows and columns that differ",
 		Long: "Folds the whole log into a table of its own and compares it with the live one at one cut, and the lines of the timeline\n" +
 			"with the records, while the services go on.\n" +
 			"Exit code: 0 they are equal, 1 they differ, 2 they could not be compared.",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return coded{err, couldNotCompare}
-			}
-			return nil
-		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v projector.Verdict
 			err := withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
@@ -53,13 +60,11 @@ func verifyCommand() *cobra.Command {
 				return err
 			})
 			if err != nil {
-				return coded{fmt.Errorf("could not compare: %w", err), couldNotCompare}
+				return coded{fmt.Errorf("could not compare: %w", err), couldNotTell}
 			}
 			return printVerdict(cmd.OutOrStdout(), v)
 		},
-	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return coded{err, couldNotCompare} })
-	return cmd
+	})
 }
 
 // withLog is for commands that read the log and work on the database.

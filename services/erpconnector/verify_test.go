@@ -193,10 +193,10 @@ func TestVerifyThatCannotCompareExitsWithTwo(t *testing.T) {
 	for _, args := range [][]string{{"verify", "--bogus"}, {"verify", "bogus"}} {
 		_, err := p.command(args...)
 		require.Error(t, err)
-		require.Equal(t, couldNotCompare, exitCode(err))
+		require.Equal(t, couldNotTell, exitCode(err))
 	}
 	elsewhere := product{t: t, cfg: platform.Config{DatabaseURL: p.cfg.DatabaseURL, KafkaBrokers: p.cfg.KafkaBrokers, TopicPrefix: "elsewhere."}}
 	_, err := elsewhere.command("verify")
 	require.ErrorContains(t, err, "could not compare")
-	require.Equal(t, couldNotCompare, exitCode(err))
+	require.Equal(t, couldNotTell, exitCode(err))
 }

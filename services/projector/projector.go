@@ -280,7 +280,7 @@ func read(tp topicPartition, r *kgo.Record) (fact, error) {
 	if err != nil {
 		return fact{}, err
 	}
-	at, err := (event.Record{Headers: map[string]string{event.HeaderTime: header(r, event.HeaderTime)}}).Time()
+	at, err := (event.Record{Headers: map[string]string{event.HeaderTime: string(kafka.Header(r, event.HeaderTime))}}).Time()
 	if err != nil {
 		return fact{}, err
 	}
@@ -297,15 +297,6 @@ func keepable(s *string) *string {
 	}
 	out := domain.KeepableText(*s)
 	return &out
-}
-
-func header(r *kgo.Record, name string) string {
-	for _, h := range r.Headers {
-		if h.Key == name {
-			return string(h.Value)
-		}
-	}
-	return ""
 }
 
 func fetchError(fetches kgo.Fetches) error {

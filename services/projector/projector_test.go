@@ -224,9 +224,9 @@ func TestARecordNobodyCanApplyGoesToTheDeadLettersAndTheProjectorGoesOn(t *testi
 			require.NotNil(b, from, "a letter twice, or of a record that is fine: %s", r.Key)
 			delete(origin, string(r.Key))
 			require.Equal(b, want.value, r.Value)
-			require.Contains(b, header(r, event.HeaderReason), want.reason, "%s", r.Key)
+			require.Contains(b, string(kafka.Header(r, event.HeaderReason)), want.reason, "%s", r.Key)
 			require.Equal(b, []string{from.Topic, fmt.Sprint(from.Partition), fmt.Sprint(from.Offset), at}, []string{
-				header(r, event.HeaderOriginTopic), header(r, event.HeaderOriginPartition), header(r, event.HeaderOriginOffset), header(r, event.HeaderTime),
+				string(kafka.Header(r, event.HeaderOriginTopic)), string(kafka.Header(r, event.HeaderOriginPartition)), string(kafka.Header(r, event.HeaderOriginOffset)), string(kafka.Header(r, event.HeaderTime)),
 			})
 		}
 		require.Len(b, query(b, b.pool, `SELECT FROM vendor_erp_sync`), 2)

@@ -29,6 +29,15 @@ type batch struct {
 	before, after map[topicPartition]int64 // positions
 }
 
+// stretches are the parts of the log that the batch came from, one array a column.
+func (b batch) stretches() (topics []string, partitions []int32, before, after []int64) {
+	for tp, next := range b.after {
+		topics, partitions = append(topics, tp.topic), append(partitions, tp.partition)
+		before, after = append(before, b.before[tp]), append(after, next)
+	}
+	return topics, partitions, before, after
+}
+
 // errMoved means that somebody else applied records since the session began; it begins anew from the new positions.
 var errMoved = errors.New("the projection's positions were moved by another instance")
 
@@ -128,13 +137,7 @@ func (s *store) tell(ctx context.Context, tx pgx.Tx, facts []fact) error {
 }
 
 func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
-	var topics []string
-	var partitions []int32
-	var before, after []int64
-	for tp, next := range b.after {
-		topics, partitions = append(topics, tp.topic), append(partitions, tp.partition)
-		before, after = append(before, b.before[tp]), append(after, next)
-	}
+	topics, partitions, before, after := b.stretches()
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO `+s.into.positions+` AS p (topic, partition, next_offset)
 		SELECT t, n, a FROM unnest($1::text[], $2::int[], $3::bigint[]) AS m (t, n, a) ORDER BY t, n

@@ -177,13 +177,7 @@ type selection struct {
 
 // stretch are the lines between the batch's positions.
 func stretch(b batch) selection {
-	var topics []string
-	var partitions []int32
-	var before, after []int64
-	for tp, next := range b.after {
-		topics, partitions = append(topics, tp.topic), append(partitions, tp.partition)
-		before, after = append(before, b.before[tp]), append(after, next)
-	}
+	topics, partitions, before, after := b.stretches()
 	return selection{
 		`SELECT ` + lineColumns + `
 		FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) AS s (topic, partition, before, after)

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // roomPerClass bounds the works in memory of each class, as a multiple of the calls in flight. Each class has its own
@@ -63,7 +64,7 @@ func (s *Syncer) begin(p *partition, r *kgo.Record) {
 	if !p.tracker.Begin(r.Offset) {
 		return // done before a crash or a rebalance, out of order
 	}
-	w := &work{part: p, record: r, class: p.class, key: string(r.Key), trace: header(r, event.HeaderTraceparent)}
+	w := &work{part: p, record: r, class: p.class, key: string(r.Key), trace: string(kafka.Header(r, event.HeaderTraceparent))}
 	value, err := decode(r)
 	if err != nil {
 		s.dead(w, err)
@@ -88,13 +89,4 @@ func decode(r *kgo.Record) (event.Sync, error) {
 		return v, fmt.Errorf("the record's key %s is not that of its order, %s", strconv.Quote(string(r.Key)), key)
 	}
 	return v, nil
-}
-
-func header(r *kgo.Record, name string) string {
-	for _, h := range r.Headers {
-		if h.Key == name {
-			return string(h.Value)
-		}
-	}
-	return ""
 }

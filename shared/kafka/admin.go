@@ -119,17 +119,20 @@ func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 	began := time.Now()
 	return settle(ctx, func() error {
 		_, err := a.adm.CreateTopic(ctx, a.count(t), -1, topicConfig(t), name)
-		if errors.Is(err, kerr.InvalidReplicationFactor) && time.Since(began) < registerWithin {
-			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err)
+		switch {
+		case !errors.Is(err, kerr.InvalidReplicationFactor):
+			return err
+		case time.Since(began) < registerWithin:
+			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // which settle tries again
 		}
-		return err
+		return fmt.Errorf("%w: are as many brokers up as the brokers' default.replication.factor says?", err)
 	})
 }
 
 // ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was
 // killed between the two steps), and on all when asked.
 func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []string, all bool) error {
-	lost, err := a.lostOffsets(ctx, g)
+	lost, err := lostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 	if err != nil {
 		return err
 	}
@@ -167,17 +170,23 @@ func (l lostOffset) problem(g event.Group) string {
 		"find out who deleted them or the offset, then add --reset-missing-offsets"
 }
 
-func (a *Admin) lostOffsets(ctx context.Context, g event.Group) ([]lostOffset, error) {
-	starts, ends, err := bounds(ctx, a.adm, a.cfg.Topics(event.TopicsOf(g)))
+// lostOffsets are the partitions of which the group has no usable position. While others work, positions and both ends of the
+// log only grow: read in this order, none seems to lie outside that does not.
+func lostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []string) ([]lostOffset, error) {
+	starts, err := offsetsOf(adm.ListStartOffsets(ctx, topics...))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	committed, err := a.adm.FetchOffsets(ctx, a.cfg.Group(string(g)))
+	committed, err := adm.FetchOffsets(ctx, group)
 	if err == nil {
 		err = committed.Error()
 	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, fmt.Errorf("reading the offsets of group %s: %w", g, err)
+		return nil, fmt.Errorf("reading the offsets of group %s: %w", group, err)
+	}
+	ends, err := offsetsOf(adm.ListEndOffsets(ctx, topics...))
+	if err != nil {
+		return nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
 	var lost []lostOffset
 	for _, start := range starts.Offsets().Sorted() {
@@ -191,20 +200,19 @@ func (a *Admin) lostOffsets(ctx context.Context, g event.Group) ([]lostOffset, e
 	return lost, nil
 }
 
+func offsetsOf(listed kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	if err == nil {
+		err = listed.Error()
+	}
+	return listed, err
+}
+
 // bounds are the first and the next offset of each partition.
 func bounds(ctx context.Context, adm *kadm.Client, topics []string) (starts, ends kadm.ListedOffsets, err error) {
-	starts, err = adm.ListStartOffsets(ctx, topics...)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
+	if starts, err = offsetsOf(adm.ListStartOffsets(ctx, topics...)); err != nil {
 		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	ends, err = adm.ListEndOffsets(ctx, topics...)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
+	if ends, err = offsetsOf(adm.ListEndOffsets(ctx, topics...)); err != nil {
 		return nil, nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
 	return starts, ends, nil
@@ -239,7 +247,7 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, g := range groups {
-		lost, err := a.lostOffsets(ctx, g)
+		lost, err := lostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 		if err != nil {
 			return nil, err
 		}

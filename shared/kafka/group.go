@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,28 +156,12 @@ func (c *GroupConsumer) outOfRange(ctx context.Context, topic string, partition 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outOfRangeWithin)
 	defer cancel()
 	refused = fmt.Errorf("group %s, %s partition %d: %w", c.spec.Group, topic, partition, refused)
-	lost, err := c.lost(ctx, topic, partition)
-	if lost {
+	lost, err := lostOffsets(ctx, c.admin, c.cfg.Group(c.spec.Group), []string{topic})
+	if slices.ContainsFunc(lost, func(l lostOffset) bool { return l.partition == partition }) {
 		return c.fail(fmt.Errorf("%w: %w", ErrOffsetMissing, refused))
 	}
 	c.client.ForceRebalance()
 	return errors.Join(refused, err)
-}
-
-// lost reports whether the group's committed offset lies outside of what the log holds.
-func (c *GroupConsumer) lost(ctx context.Context, topic string, partition int32) (bool, error) {
-	committed, err := c.admin.FetchOffsets(ctx, c.cfg.Group(c.spec.Group))
-	if err != nil {
-		return false, fmt.Errorf("reading the positions of group %s: %w", c.spec.Group, err)
-	}
-	starts, ends, err := bounds(ctx, c.admin, []string{topic})
-	if err != nil {
-		return false, err
-	}
-	at, known := committed.Lookup(topic, partition)
-	start, _ := starts.Lookup(topic, partition)
-	end, _ := ends.Lookup(topic, partition)
-	return !known || at.At < start.Offset || at.At > end.Offset, nil
 }
 
 // AllowRebalance ends the time after a poll in which partitions stay.

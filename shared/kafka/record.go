@@ -18,3 +18,13 @@ func (c Config) Record(r event.Record) *kgo.Record {
 	headers = append(headers, kgo.RecordHeader{Key: event.HeaderUUID, Value: []byte(r.UUID)})
 	return &kgo.Record{Topic: c.Topic(r.Topic), Key: []byte(r.Key), Value: r.Value, Headers: headers}
 }
+
+// Header is the value of a record's header, nil when it has none of that name.
+func Header(r *kgo.Record, name string) []byte {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return h.Value
+		}
+	}
+	return nil
+}

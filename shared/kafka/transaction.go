@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
 // transactionTimeout is when the broker aborts an open transaction: well above the slowest commit, and the fallback
@@ -165,9 +166,7 @@ func (p *TxnProducer) awaitKnown(ctx context.Context, written map[topicPartition
 			if leader, _, _ := p.client.PartitionLeader(to.topic, to.partition); leader >= 0 {
 				break
 			}
-			select {
-			case <-time.After(time.Millisecond):
-			case <-ctx.Done():
+			if !pause.For(ctx, time.Millisecond) {
 				return fmt.Errorf("waiting until the client knows %s partition %d: %w", to.topic, to.partition, ctx.Err())
 			}
 		}
@@ -239,12 +238,10 @@ func (p *TxnProducer) writeOffsets(ctx context.Context, g GroupOffsets) error {
 		if !errors.Is(err, kerr.ConcurrentTransactions) && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
 			return err
 		}
-		select {
-		case <-time.After(wait):
-			wait = min(2*wait, 50*time.Millisecond)
-		case <-ctx.Done():
+		if !pause.For(ctx, wait) {
 			return errors.Join(err, ctx.Err())
 		}
+		wait = min(2*wait, 50*time.Millisecond)
 	}
 }
 

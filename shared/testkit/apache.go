@@ -33,7 +33,8 @@ const apachePOM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVers
 <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>`
 
-// apacheConfig is a broker and controller in one. The second half shortens what a production broker waits for.
+// apacheConfig is a broker and controller in one. The second half shortens what a production broker waits for, but
+// for its session: a busy machine may hold its breath for seconds.
 const apacheConfig = `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:%[2]d
@@ -48,7 +49,7 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
-broker.session.timeout.ms=1000
+broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=200
 add.partitions.to.txn.retry.backoff.ms=1
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
@@ -75,12 +76,20 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	return startApache(libs, dir)
 })
 
-// apacheLibs are the broker's jars.
-func apacheLibs() (string, error) {
+// HasApache reports whether this machine has what an Apache Kafka of a test's own needs.
+func HasApache() bool {
 	for _, tool := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return "", errNoApache
+			return false
 		}
+	}
+	return true
+}
+
+// apacheLibs are the broker's jars.
+func apacheLibs() (string, error) {
+	if !HasApache() {
+		return "", errNoApache
 	}
 	dir, err := Cached("kafka-"+ApacheVersion, func(dir string) error {
 		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(apachePOM), 0o600); err != nil {
@@ -97,11 +106,11 @@ func apacheLibs() (string, error) {
 }
 
 func startApache(libs, dir string) ([]string, error) {
-	b, err := formatApache(libs, dir, "broker.session.timeout.ms=6000") // nobody kills it, and a busy machine may hold its breath
+	b, err := formatApache(libs, dir)
 	if err != nil {
 		return nil, err
 	}
-	return b.addrs, b.start()
+	return b.addrs, b.Restart()
 }
 
 // Apache is an Apache Kafka of a test's own, which it may kill and start again.
@@ -112,16 +121,15 @@ type Apache struct {
 	ended            chan struct{}
 }
 
-// OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn. Settings
-// like "broker.session.timeout.ms=6000" stand in place of those it would have.
-func OwnApache(t testing.TB, settings ...string) *Apache {
+// OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
+func OwnApache(t testing.TB) *Apache {
 	t.Helper()
 	libs, err := apacheLibs()
 	if errors.Is(err, errNoApache) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	b, err := formatApache(libs, t.TempDir(), settings...)
+	b, err := formatApache(libs, t.TempDir())
 	require.NoError(t, err)
 	b.Start(t)
 	t.Cleanup(b.Kill)
@@ -137,22 +145,19 @@ func (b *Apache) Start(t testing.TB) {
 	require.NoError(t, b.Restart())
 }
 
-// Restart is Start outside of the test's own goroutine.
-func (b *Apache) Restart() error { return b.start() }
-
 // Kill ends the broker as kill -9 does.
 func (b *Apache) Kill() {
 	_ = b.process.Kill()
 	<-b.ended
 }
 
-func formatApache(libs, dir string, settings ...string) (*Apache, error) {
+func formatApache(libs, dir string) (*Apache, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	b := &Apache{libs: libs, properties: filepath.Join(dir, "server.properties"), addrs: []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}}
-	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data")) + strings.Join(settings, "\n") // the last of a name counts
+	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"))
 	if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
@@ -167,7 +172,8 @@ func (b *Apache) java(args ...string) *exec.Cmd {
 	return exec.CommandContext(context.Background(), "java", append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(b.libs, "*")}, args...)...) //nolint:gosec // our own arguments
 }
 
-func (b *Apache) start() error {
+// Restart is Start outside of the test's own goroutine.
+func (b *Apache) Restart() error {
 	broker := b.java("kafka.Kafka", b.properties)
 	broker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started, ended := make(chan error), make(chan struct{})
