@@ -23,7 +23,7 @@ type assignment struct {
 	cancel   context.CancelFunc
 	stopping atomic.Bool    // no new call starts
 	lost     atomic.Bool    // nothing may be committed any more
-	started  sync.WaitGroup // works handed to a caller whose outcome is neither committed nor dropped
+	started  sync.WaitGroup // works handed to a caller or passed over, and neither committed nor dropped
 
 	mu         sync.Mutex // of all partitions' trackers and backlogs
 	partitions map[topicPartition]*partition

@@ -226,8 +226,8 @@ func (s *Syncer) drop(batch []*work) {
 func (s *Syncer) end(w *work) {
 	if w.queued {
 		s.queue.release(w.key)
-		w.part.assignment.started.Done()
 	}
+	w.part.assignment.started.Done()
 }
 
 func (s *Syncer) dropLost(batch []*work) []*work {

@@ -66,18 +66,18 @@ func (s *Syncer) begin(p *partition, r *kgo.Record) {
 	}
 	w := &work{part: p, record: r, class: p.class, key: string(r.Key), trace: string(kafka.Header(r, event.HeaderTraceparent))}
 	value, err := decode(r)
+	w.value = value
+	held := value.Sync.Released != nil && !*value.Sync.Released
+	if err == nil && !held {
+		w.queued = true
+		s.queue.push(w)
+		return
+	}
 	if err != nil {
 		s.dead(w, err)
-		s.inbox.put(w)
-		return
 	}
-	w.value = value
-	if value.Sync.Released != nil && !*value.Sync.Released {
-		s.inbox.put(w)
-		return
-	}
-	w.queued = true
-	s.queue.push(w)
+	p.assignment.started.Add(1) // under its lock, and not stopping
+	s.inbox.put(w)
 }
 
 func decode(r *kgo.Record) (event.Sync, error) {

@@ -125,6 +125,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		s.handOver(a)
 	}
 	s.consumer.Close()
+	giveUp() // who has left the group commits nothing
 	s.queue.close()
 	close(done)
 	workers.Wait()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -140,8 +141,12 @@ func (b *bench) request(t *testing.T, id string) domain.Sync {
 
 func (b *bench) requestNamed(t *testing.T, id, name string) domain.Sync {
 	t.Helper()
-	g, ok := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: id}, State: domain.GateNone}.
-		Request(1, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 3}, time.Now())
+	return b.requestIn(t, id, name, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 3})
+}
+
+func (b *bench) requestIn(t *testing.T, id, name string, in domain.Intake) domain.Sync {
+	t.Helper()
+	g, ok := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: id}, State: domain.GateNone}.Request(1, in, time.Now())
 	require.True(t, ok)
 	b.gates.set(g)
 	s := g.RequestedSync(nil, "evt")
@@ -241,6 +246,49 @@ func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
 			require.Equal(t, 1, n, "order %s", id)
 		}
 	})
+}
+
+// What is passed over has nothing to write, so its offset waits for company; a syncer that left the group with such an
+// offset in hand tried for ever to commit it, and did not end.
+func TestAStopCommitsWhatWasPassedOver(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		for i := range 3 {
+			var y *Syncer
+			stop := b.start(t, func(s *Syncer) { y = s })
+			b.members(t, 1)
+			b.requestIn(t, fmt.Sprint("held", i), "an item", domain.Intake{Enabled: true, MaxAttempts: 3})
+			var read topicPartition
+			require.Eventually(t, func() bool {
+				var there bool
+				read, there = y.passing()
+				return there
+			}, 20*time.Second, time.Millisecond)
+			stop()
+			positions, err := kafka.ReadPositions(t.Context(), cfg, kadm.NewClient(b.cl), string(event.GroupSyncer))
+			require.NoError(t, err)
+			ends, err := kadm.NewClient(b.cl).ListEndOffsets(t.Context(), read.topic)
+			require.NoError(t, err)
+			end, _ := ends.Lookup(read.topic, read.id)
+			require.True(t, positions.Done(read.topic, read.id, end.Offset-1))
+		}
+	})
+}
+
+// passing is a partition of which a record is in hand.
+func (s *Syncer) passing() (topicPartition, bool) {
+	a := s.current.Load()
+	if a == nil {
+		return topicPartition{}, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for tp, p := range a.partitions {
+		if !p.tracker.CanBegin(math.MaxInt64) { // a far offset must wait while one is open
+			return tp, true
+		}
+	}
+	return topicPartition{}, false
 }
 
 func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {

@@ -25,7 +25,7 @@ type work struct {
 	letter   *kgo.Record    // in place of records: the dead letter of a record that no retry mends
 	decision *outcome       // set when the ERP was called
 	endings  []Ending
-	queued   bool // went through the queue: its order is busy and its assignment waits for it
+	queued   bool // goes through the queue: its order is busy
 }
 
 // outcome is what a call came to, decided once, so that writing it again after a lost transaction says the same.
