@@ -12,11 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/services/replay"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 const (
@@ -276,13 +276,13 @@ func (a *auditor) letters(ctx context.Context) (dead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the start of %s: %w", topic, err)
 	}
-	p := &replay.Progress{}
+	var spans []*topiclog.Span
 	for _, end := range ends.Offsets().Sorted() {
 		start, _ := starts.Lookup(topic, end.Partition)
-		p.Spans = append(p.Spans, &replay.Span{Topic: event.TopicDeadLetter, Partition: end.Partition, First: start.Offset, Next: start.Offset, End: end.At})
+		spans = append(spans, &topiclog.Span{Topic: event.TopicDeadLetter, Partition: end.Partition, First: start.Offset, Next: start.Offset, End: end.At})
 	}
 	found := dead{}
-	err = replay.Read(ctx, a.Kafka, p, letterSink{found, a.Kafka}, func() error { return nil })
+	err = topiclog.Read(ctx, a.Kafka, spans, letterSink{found, a.Kafka}, func() error { return nil })
 	return found, err
 }
 

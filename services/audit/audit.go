@@ -92,24 +92,23 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 
 // size is how many partitions there are, of how many offsets; the latter for who watches.
 func (a *auditor) size(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	ends, err := a.ends(ctx, a.Kafka.Topics(names))
+	spans, err := a.spans(ctx, nil, func(int32) bool { return true })
 	if err != nil {
 		return err
 	}
-	a.partitions = int32(len(ends[a.Kafka.Topic(event.TopicRequested)]))
-	for topic, of := range ends {
-		if int32(len(of)) != a.partitions {
-			return fmt.Errorf("topic %s has %d partitions, %s has %d: run `erpconnector topics check`",
-				topic, len(of), a.Kafka.Topic(event.TopicRequested), a.partitions)
-		}
-	}
-	spans, err := a.spans(ctx, nil, func(int32) bool { return true })
+	partitions := map[string]int32{}
 	for _, s := range spans {
+		partitions[s.Topic]++
 		a.all += s.End - s.First
 	}
-	return err
+	a.partitions = partitions[event.TopicRequested]
+	for topic, n := range partitions {
+		if n != a.partitions {
+			return fmt.Errorf("topic %s has %d partitions, %s has %d: run `erpconnector topics check`",
+				a.Kafka.Topic(topic), n, a.Kafka.Topic(event.TopicRequested), a.partitions)
+		}
+	}
+	return nil
 }
 
 // position is the relay's, which must lie within the outbox.

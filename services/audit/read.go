@@ -9,13 +9,12 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/services/replay"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 // clockSkew is by how much the clocks of our machines may differ where the brokers' index of time is asked.
@@ -92,16 +91,15 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 		return nil, err
 	}
 	b := &partition{number: number, orders: a.cut.orders(number), strangers: map[string]stranger{}, a: a, before: before}
-	p := &replay.Progress{Spans: spans}
-	err = replay.Read(ctx, a.Kafka, p, b, func() error {
-		read, _ := p.Done()
+	err = topiclog.Read(ctx, a.Kafka, spans, b, func() error {
+		read, _ := topiclog.Done(spans)
 		a.tell(a.done + read)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	read, _ := p.Done()
+	read, _ := topiclog.Done(spans)
 	a.done += read
 	a.tell(a.done)
 	return b, nil
@@ -116,7 +114,7 @@ func (a *auditor) tell(done int64) {
 // spans are what is to be read of the partitions. Records of open transactions are in it: their ends are waited for, as
 // positions may be seen to move a moment before the records that moved them. Retries are read from where their group
 // stands: those below it are consumed, and may be trimmed.
-func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bool) ([]*replay.Span, error) {
+func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bool) ([]*topiclog.Span, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	topics := a.Kafka.Topics(names)
@@ -133,13 +131,13 @@ func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bo
 	if err = errors.Join(err, starts.Error()); err != nil {
 		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	var spans []*replay.Span
+	var spans []*topiclog.Span
 	for _, end := range ends.Offsets().Sorted() {
 		if !wanted(end.Partition) {
 			continue
 		}
 		start, _ := starts.Lookup(end.Topic, end.Partition)
-		s := &replay.Span{Topic: end.Topic[len(a.Kafka.Prefix):], Partition: end.Partition, First: start.Offset, End: end.At}
+		s := &topiclog.Span{Topic: end.Topic[len(a.Kafka.Prefix):], Partition: end.Partition, First: start.Offset, End: end.At}
 		group, chain := chains[s.Topic]
 		if chain && at != nil {
 			next, known := at.groups[group].At(end.Topic, end.Partition)
@@ -158,18 +156,14 @@ func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bo
 }
 
 func (a *auditor) ends(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
-	ends, err := a.admin.ListEndOffsets(ctx, topics...)
-	err = errors.Join(err, ends.Error())
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		err = fmt.Errorf("%w: are KAFKA_BROKERS and KAFKA_TOPIC_PREFIX those of the connector? `erpconnector topics check` looks", err)
-	}
+	ends, err := topiclog.Listed(a.admin.ListEndOffsets(ctx, topics...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
 	return ends, nil
 }
 
-// Take notes records; it makes the partition a replay.Sink.
+// Take notes records; it makes the partition a topiclog.Sink.
 func (b *partition) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		b.take(r)

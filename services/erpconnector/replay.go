@@ -19,6 +19,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/timeline"
+	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 // replayFlags are what the command is asked.
@@ -77,7 +78,7 @@ func replayOrder(cmd *cobra.Command, f replayFlags) error {
 		return err
 	}
 	return withDatabase(cmd.Context(), func(cfg platform.Config, pool *pgxpool.Pool) error {
-		return withSink(cmd, cfg, f, func(brokers kafka.Config, sink replay.Sink) error {
+		return withSink(cmd, cfg, f, func(brokers kafka.Config, sink topiclog.Sink) error {
 			err := replay.Order(cmd.Context(), brokers, pool, ref, sink)
 			if errors.Is(err, timeline.ErrUnknown) {
 				return fmt.Errorf("order %s of %s: %w; --source names another shop", f.order, f.source, err)
@@ -103,14 +104,14 @@ func replayRange(cmd *cobra.Command, f replayFlags) error {
 	if err != nil {
 		return err
 	}
-	return withSink(cmd, cfg, f, func(brokers kafka.Config, sink replay.Sink) error {
+	return withSink(cmd, cfg, f, func(brokers kafka.Config, sink topiclog.Sink) error {
 		progress, err := progressOf(cmd.Context(), brokers, r, f)
 		if err != nil {
 			return err
 		}
 		shown := newBar(cmd.ErrOrStderr(), f.to != "" || !onTerminal(cmd.OutOrStdout()))
 		defer shown.clear()
-		return replay.Read(cmd.Context(), brokers, progress, sink, func() error {
+		return topiclog.Read(cmd.Context(), brokers, progress.Spans, sink, func() error {
 			shown.draw(progress.Done())
 			if f.resume == "" {
 				return nil
@@ -171,7 +172,7 @@ func parseTime(flag, text string) (time.Time, error) {
 
 // counting tells how many records went through.
 type counting struct {
-	replay.Sink
+	topiclog.Sink
 	records int
 }
 
@@ -185,7 +186,7 @@ func (c *counting) Take(ctx context.Context, records []*kgo.Record) error {
 }
 
 // withSink is for what is to be printed, or published with --to: then it says how much was.
-func withSink(cmd *cobra.Command, cfg platform.Config, f replayFlags, use func(kafka.Config, replay.Sink) error) error {
+func withSink(cmd *cobra.Command, cfg platform.Config, f replayFlags, use func(kafka.Config, topiclog.Sink) error) error {
 	brokers, err := kafkaOf(cfg)
 	if err != nil {
 		return err
@@ -211,7 +212,7 @@ func kafkaOf(cfg platform.Config) (kafka.Config, error) {
 	return kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix, ClientID: "erpconnector-replay"}, nil
 }
 
-func printer(cfg kafka.Config, w io.Writer, asJSON bool) replay.Sink {
+func printer(cfg kafka.Config, w io.Writer, asJSON bool) topiclog.Sink {
 	if !asJSON && onTerminal(w) {
 		return replay.Timeline(cfg, w)
 	}

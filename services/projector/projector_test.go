@@ -174,6 +174,31 @@ func TestALockedGateDoesNotStopTheProjectionAndIsClosedAfterwards(t *testing.T) 
 	})
 }
 
+// A resync that holds the gate while the answer goes by carries the answered key on; the one after it must not.
+func TestAnAnswerThatMetALockedGateUsesUpTheKey(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.accept(0)
+		next := openGate(0, 1).Resync(5, false, began)
+		require.NoError(b, pgx.BeginFunc(b.ctx, b.pool, func(resync pgx.Tx) error {
+			if _, err := gate.Lock(b.ctx, resync, []domain.OrderRef{ref(0)}, began); err != nil {
+				return err
+			}
+			b.run()
+			b.publish(success(0))
+			b.within("the projection goes on", func() bool { return b.status(0) == domain.Success })
+			return gate.Save(b.ctx, resync, []domain.Gate{next})
+		}))
+		b.within("the key is known to be used up", func() bool {
+			gates, err := gate.NewStore(b.pool).Read(b.ctx, []string{ref(0).Key()})
+			return err == nil && gates[ref(0).Key()].KeyAnswered
+		})
+		gates, err := gate.NewStore(b.pool).Read(b.ctx, []string{ref(0).Key()})
+		require.NoError(b, err)
+		require.Equal(b, next.Generation, gates[ref(0).Key()].Generation)
+		require.Equal(b, domain.GateOpen, gates[ref(0).Key()].State)
+	})
+}
+
 // letter reads the next dead letter.
 func (b *bench) letter() *kgo.Record {
 	b.Helper()

@@ -284,7 +284,10 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 		if err != nil {
 			return err
 		}
-		s.skipped = s.skipped || skipped > 0
+		s.skipped = s.skipped || len(skipped) > 0
+		if err := gate.Remember(ctx, tx, endings, skipped); err != nil {
+			return err
+		}
 	}
 	return s.markSynced(ctx, tx, synced)
 }
@@ -306,7 +309,7 @@ func (s *store) markSynced(ctx context.Context, tx pgx.Tx, keys []string) error 
 	return nil
 }
 
-// catchUp closes gates and marks orders that were locked when their facts were applied, or were never told because the
+// catchUp closes gates, notes answered keys and marks orders that were locked when their facts were applied, or were never told because the
 // process died. What is still locked is left to the next one.
 func (s *store) catchUp(ctx context.Context) error {
 	var gatesLeft, ordersLeft bool
@@ -342,6 +345,10 @@ func (s *store) catchUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("marking orders that were locked: %w", err)
 	}
-	s.skipped = gatesLeft || ordersLeft
+	keysLeft, err := gate.Recall(ctx, s.pool)
+	if err != nil {
+		return err
+	}
+	s.skipped = gatesLeft || ordersLeft || keysLeft
 	return nil
 }

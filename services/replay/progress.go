@@ -8,32 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-)
 
-// Span is what is read of one partition: from Next, which was First in the beginning, to End, which is not read any more.
-type Span struct {
-	Topic     string `json:"topic"` // without the prefix
-	Partition int32  `json:"partition"`
-	First     int64  `json:"first"`
-	Next      int64  `json:"next"`
-	End       int64  `json:"end"`
-}
+	"github.com/erpconnector/erpconnector/shared/topiclog"
+)
 
 // Progress is how far a range was read.
 type Progress struct {
-	Range  Range   `json:"range"`
-	Target string  `json:"target,omitempty"` // the topic it goes to, if any
-	Spans  []*Span `json:"spans"`
+	Range  Range            `json:"range"`
+	Target string           `json:"target,omitempty"` // the topic it goes to, if any
+	Spans  []*topiclog.Span `json:"spans"`
 }
 
-// Done is how many offsets were read, of how many. Markers and aborted records have offsets too.
-func (p *Progress) Done() (read, all int64) {
-	for _, s := range p.Spans {
-		read += s.Next - s.First
-		all += s.End - s.First
-	}
-	return read, all
-}
+// Done is how many offsets were read, of how many.
+func (p *Progress) Done() (read, all int64) { return topiclog.Done(p.Spans) }
 
 // Load reads a progress that Save kept; without a file it is nil.
 func Load(file string) (*Progress, error) {

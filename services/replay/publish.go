@@ -23,7 +23,7 @@ const (
 	HeaderOffset    = "replay_offset"
 )
 
-// Publisher publishes records once more, for a subscriber that lost what it had. It is a Sink, and its owner's to close.
+// Publisher publishes records once more, for a subscriber that lost what it had. It is a topiclog.Sink, and its owner's to close.
 type Publisher struct {
 	client *kgo.Client
 	topic  string

@@ -18,7 +18,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
+
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // seen is a sink that keeps what it took; the batch of the number failAt is refused.
 type seen struct {
@@ -43,7 +46,7 @@ func nothing() error { return nil }
 
 func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		p := topic(t, cfg, event.TopicSuccess)
+		name := testkit.Topic(t, cfg, event.TopicSuccess)
 		client, err := kgo.NewClient(cfg.Options()...)
 		require.NoError(t, err)
 		defer client.Close()
@@ -53,13 +56,13 @@ func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
 			if i%10 == 9 {
 				at = at.Add(-20 * time.Second)
 			}
-			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: p.topic, Timestamp: at, Value: []byte("{}")}).FirstErr())
+			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: name, Timestamp: at, Value: []byte("{}")}).FirstErr())
 		}
 		read := func(from, to time.Time) []int64 {
 			progress, err := Locate(t.Context(), cfg, Range{From: from, To: to, Topics: []string{event.TopicSuccess}})
 			require.NoError(t, err)
 			var s seen
-			require.NoError(t, Read(t.Context(), cfg, progress, &s, nothing))
+			require.NoError(t, topiclog.Read(t.Context(), cfg, progress.Spans, &s, nothing))
 			done, all := progress.Done()
 			require.Equal(t, all, done)
 			require.Len(t, s.offsets, int(all))
@@ -83,13 +86,13 @@ func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
 
 func TestAnInterruptedRangeGoesOn(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		fill(t, cfg, topic(t, cfg, event.TopicSuccess), 300) // the last transaction is aborted
+		testkit.FillWithTransactions(t, cfg, testkit.Topic(t, cfg, event.TopicSuccess), 300) // the last transaction is aborted
 		r := Range{From: time.UnixMilli(0), Topics: []string{event.TopicSuccess}}
 		progress, err := Locate(t.Context(), cfg, r)
 		require.NoError(t, err)
 		file := filepath.Join(t.TempDir(), "positions.json")
 		first := &seen{failAt: 3}
-		err = Read(t.Context(), cfg, progress, first, func() error { return progress.Save(file) })
+		err = topiclog.Read(t.Context(), cfg, progress.Spans, first, func() error { return progress.Save(file) })
 		require.ErrorIs(t, err, errRefused)
 		require.NotEmpty(t, first.offsets)
 
@@ -98,7 +101,7 @@ func TestAnInterruptedRangeGoesOn(t *testing.T) {
 		require.NoError(t, again.Continues(r, ""))
 		require.ErrorContains(t, again.Continues(r, "elsewhere"), "positions of another replay")
 		second := &seen{}
-		require.NoError(t, Read(t.Context(), cfg, again, second, func() error { return again.Save(file) }))
+		require.NoError(t, topiclog.Read(t.Context(), cfg, again.Spans, second, func() error { return again.Save(file) }))
 		var want []int64
 		for o := range int64(3300) {
 			if o%11 != 10 && o/11%3 != 2 {
@@ -110,24 +113,24 @@ func TestAnInterruptedRangeGoesOn(t *testing.T) {
 		require.NoError(t, err)
 		done, all := last.Done()
 		require.Equal(t, all, done)
-		require.NoError(t, Read(t.Context(), cfg, last, &seen{failAt: 1}, nothing), "nothing is left")
+		require.NoError(t, topiclog.Read(t.Context(), cfg, last.Spans, &seen{failAt: 1}, nothing), "nothing is left")
 	})
 }
 
 // A transaction that is open when the range is looked up belongs to it; its records are waited for.
 func TestAnOpenTransactionIsWaitedFor(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		p := topic(t, cfg, event.TopicSuccess)
+		name := testkit.Topic(t, cfg, event.TopicSuccess)
 		client, err := kgo.NewClient(append(cfg.Options(), kgo.TransactionalID(cfg.Prefix+"open"))...)
 		require.NoError(t, err)
 		defer client.Close()
 		require.NoError(t, client.BeginTransaction())
-		require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: p.topic, Value: []byte("{}")}).FirstErr())
+		require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: name, Value: []byte("{}")}).FirstErr())
 		progress, err := Locate(t.Context(), cfg, Range{Topics: []string{event.TopicSuccess}})
 		require.NoError(t, err)
 		var s seen
 		read := make(chan error, 1)
-		go func() { read <- Read(t.Context(), cfg, progress, &s, nothing) }()
+		go func() { read <- topiclog.Read(t.Context(), cfg, progress.Spans, &s, nothing) }()
 		require.NoError(t, client.EndTransaction(t.Context(), kgo.TryCommit))
 		require.NoError(t, <-read)
 		require.Equal(t, []int64{0}, s.offsets)
@@ -143,7 +146,7 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 			_, err := NewPublisher(t.Context(), cfg, ours)
 			require.ErrorContains(t, err, "name a topic of the subscriber's own")
 		}
-		at := topic(t, cfg, "warehouse")
+		at := topiclog.Partition{Topic: testkit.Topic(t, cfg, "warehouse")}
 		publisher, err := NewPublisher(t.Context(), cfg, target)
 		require.NoError(t, err)
 		defer publisher.Close()
@@ -152,7 +155,7 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 			Headers: []kgo.RecordHeader{{Key: event.HeaderID, Value: []byte("id")}},
 		}
 		require.NoError(t, publisher.Take(t.Context(), []*kgo.Record{original}))
-		found, err := fetch(t.Context(), cfg, map[partition][]int64{at: {0}})
+		found, err := topiclog.Fetch(t.Context(), cfg, map[topiclog.Partition][]int64{at: {0}})
 		require.NoError(t, err)
 		got := found[at][0]
 		require.Equal(t, original.Key, got.Key)
@@ -179,22 +182,18 @@ func TestTheLargestRecordIsPublishedAgain(t *testing.T) {
 		_, _ = rand.Read(value) // nothing to compress
 		original := &kgo.Record{Topic: create(event.TopicSuccess, event.MaxRecordBytes), Value: value}
 		require.NoError(t, client.ProduceSync(t.Context(), original).FirstErr())
-		progress, err := Locate(t.Context(), cfg, Range{Topics: []string{event.TopicSuccess}})
-		require.NoError(t, err)
 		publish := func(to string) error {
 			p, err := NewPublisher(t.Context(), cfg, to)
 			require.NoError(t, err)
 			defer p.Close()
-			again := *progress
-			again.Spans = []*Span{{Topic: event.TopicSuccess, End: 1}}
-			return Read(t.Context(), cfg, &again, p, nothing)
+			return topiclog.Read(t.Context(), cfg, []*topiclog.Span{{Topic: event.TopicSuccess, End: 1}}, p, nothing)
 		}
 		require.ErrorContains(t, publish(create("narrow", event.MaxRecordBytes)), "set its max.message.bytes to 8454144, and begin again")
 		wide := create("wide", 8454144)
 		require.NoError(t, publish(wide))
-		found, err := fetch(t.Context(), cfg, map[partition][]int64{{wide, 0}: {0}})
+		found, err := topiclog.Fetch(t.Context(), cfg, map[topiclog.Partition][]int64{{Topic: wide}: {0}})
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(value, found[partition{wide, 0}][0].Value), "byte for byte")
+		require.True(t, bytes.Equal(value, found[topiclog.Partition{Topic: wide}][0].Value), "byte for byte")
 	})
 }
 

@@ -188,10 +188,10 @@ type Querier interface {
 }
 
 // Close closes the gates whose generation has ended and notes answered keys. It never waits: gates that somebody holds
-// locked are skipped and counted, and a gate of another generation, or closed before, keeps its state. The gate's version
+// locked are skipped and named, and a gate of another generation, or closed before, keeps its state. The gate's version
 // stays: it is that of the last fact the gate itself allotted, and a status query trusts the gate only while the
 // projection lacks that fact; what the syncer wrote, the projection tells with all its fields.
-func Close(ctx context.Context, q Querier, endings []Ending) (skipped int, err error) {
+func Close(ctx context.Context, q Querier, endings []Ending) (skipped []string, err error) {
 	var keys, by, idempotencyKeys []string
 	var generations []int32
 	var versions []int64
@@ -199,7 +199,7 @@ func Close(ctx context.Context, q Querier, endings []Ending) (skipped int, err e
 	for _, e := range endings {
 		keys, by, idempotencyKeys = append(keys, e.Key), append(by, string(e.By)), append(idempotencyKeys, e.IdempotencyKey)
 		generations, versions = append(generations, int32(e.Generation)), append(versions, int64(e.Version))
-		answered = append(answered, e.Answered || e.By == domain.ClosedByAnswer)
+		answered = append(answered, e.answered())
 	}
 	// The columns of free are those of the rows as they were locked; a second look at the table would be at the snapshot.
 	rows, err := q.Query(ctx, `
@@ -223,14 +223,64 @@ func Close(ctx context.Context, q Querier, endings []Ending) (skipped int, err e
 			WHERE t.order_key = n.order_key AND ((t.state = 'open' AND n.closed_by IS NOT NULL) OR (n.answered AND NOT t.key_answered))
 			RETURNING t.order_key
 		)
-		SELECT count(*) FROM (SELECT DISTINCT k FROM told) e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`,
+		SELECT DISTINCT k FROM told e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`,
 		keys, generations, versions, by, idempotencyKeys, answered)
 	if err != nil {
-		return 0, fmt.Errorf("closing %d gates: %w", len(endings), err)
+		return nil, fmt.Errorf("closing %d gates: %w", len(endings), err)
 	}
-	skipped, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	skipped, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return 0, fmt.Errorf("closing %d gates: %w", len(endings), err)
+		return nil, fmt.Errorf("closing %d gates: %w", len(endings), err)
 	}
 	return skipped, nil
+}
+
+func (e Ending) answered() bool { return e.Answered || e.By == domain.ClosedByAnswer }
+
+// Remember keeps which keys were answered of gates that Close has skipped, for Recall: by then the generation may be another
+// one, and nothing else would tell that the key it carries is used up.
+func Remember(ctx context.Context, tx pgx.Tx, endings []Ending, skipped []string) error {
+	var keys, idempotencyKeys []string
+	for _, e := range endings {
+		if e.answered() && slices.Contains(skipped, e.Key) {
+			keys, idempotencyKeys = append(keys, e.Key), append(idempotencyKeys, e.IdempotencyKey)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO erp_answered_key (order_key, idempotency_key)
+		SELECT e.k, e.i FROM unnest($1::text[], $2::text[]) AS e (k, i)
+		WHERE EXISTS (SELECT FROM erp_sync_gate g WHERE g.order_key = e.k)
+		ON CONFLICT DO NOTHING`, keys, idempotencyKeys)
+	if err != nil {
+		return fmt.Errorf("remembering %d answered keys: %w", len(keys), err)
+	}
+	return nil
+}
+
+// Recall notes in the gates what Remember kept. Gates that somebody holds locked keep theirs for the next time; left tells
+// that there are such.
+func Recall(ctx context.Context, q Querier) (left bool, err error) {
+	rows, err := q.Query(ctx, `
+		WITH kept AS MATERIALIZED (
+			SELECT order_key, idempotency_key FROM erp_answered_key
+		), free AS (
+			SELECT g.order_key, g.idempotency_key FROM erp_sync_gate g WHERE g.order_key IN (SELECT order_key FROM kept)
+			ORDER BY g.order_key COLLATE "C" FOR UPDATE SKIP LOCKED
+		), noted AS (
+			UPDATE erp_sync_gate g SET key_answered = true FROM free JOIN kept USING (order_key, idempotency_key)
+			WHERE g.order_key = free.order_key AND NOT g.key_answered
+		), forgotten AS (
+			DELETE FROM erp_answered_key a USING free WHERE a.order_key = free.order_key
+		)
+		SELECT EXISTS (SELECT FROM kept WHERE order_key NOT IN (SELECT order_key FROM free))`)
+	if err == nil {
+		left, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	}
+	if err != nil {
+		return false, fmt.Errorf("noting answered keys: %w", err)
+	}
+	return left, nil
 }

@@ -67,7 +67,7 @@ func open(ref domain.OrderRef, syncID int64, generation int) domain.Gate {
 	}
 }
 
-func end(t *testing.T, q Querier, endings ...Ending) (skipped int) {
+func end(t *testing.T, q Querier, endings ...Ending) (skipped []string) {
 	t.Helper()
 	skipped, err := Close(t.Context(), q, endings)
 	require.NoError(t, err)
@@ -198,7 +198,7 @@ func TestClose(t *testing.T) {
 			t.Parallel()
 			pool := testkit.Postgres(t).Pool
 			save(t, pool, test.gate)
-			require.Zero(t, end(t, pool, test.endings...))
+			require.Empty(t, end(t, pool, test.endings...))
 			want := test.gate
 			if test.want != nil {
 				test.want(&want)
@@ -216,17 +216,54 @@ func TestCloseDoesNotWaitForALockedGate(t *testing.T) {
 	both := []Ending{ending(busy, domain.ClosedByFailure), ending(free, domain.ClosedByFailure)}
 	inTx(t, pool, func(tx pgx.Tx) {
 		lock(t, tx, plain)
-		require.Equal(t, 1, end(t, pool, both...))
+		require.Equal(t, []string{plain.Key()}, end(t, pool, both...))
 		require.Equal(t, busy, read(t, pool, plain))
 		require.Equal(t, domain.GateClosed, read(t, pool, slashed).State)
 	})
-	require.Zero(t, end(t, pool, both...), "once the lock is gone")
+	require.Empty(t, end(t, pool, both...), "once the lock is gone")
 	require.Equal(t, domain.GateClosed, read(t, pool, plain).State)
 }
 
-func TestCloseCountsAGateThatIsMissing(t *testing.T) {
+func TestCloseNamesAGateThatIsMissing(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 1, end(t, testkit.Postgres(t).Pool, ending(open(plain, 1, 1), domain.ClosedByFailure)))
+	require.Equal(t, []string{plain.Key()}, end(t, testkit.Postgres(t).Pool, ending(open(plain, 1, 1), domain.ClosedByFailure)))
+}
+
+// By the time the gate is free its generation may have moved on, with the same key or with another.
+func TestAnAnswerThatMetALockedGateIsNotedLater(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	resent, renewed, failed := open(plain, 1, 1), open(slashed, 2, 1), open(closed, 3, 1)
+	save(t, pool, resent, renewed, failed)
+	endings := []Ending{ending(resent, domain.ClosedByAnswer), ending(renewed, domain.ClosedByAnswer), ending(failed, domain.ClosedByFailure)}
+	missing := open(domain.OrderRef{Source: "default", IncrementID: "missing"}, 4, 1)
+	recall := func() (left bool) {
+		left, err := Recall(t.Context(), pool)
+		require.NoError(t, err)
+		return left
+	}
+	after := func(g domain.Gate, newKey bool) domain.Gate { return g.Resync(5, newKey, later) }
+	inTx(t, pool, func(holder pgx.Tx) {
+		lock(t, holder, plain, slashed, closed)
+		inTx(t, pool, func(tx pgx.Tx) {
+			skipped := end(t, tx, append(endings, ending(missing, domain.ClosedByAnswer))...)
+			require.Len(t, skipped, 4)
+			require.NoError(t, Remember(t.Context(), tx, endings, skipped))
+			require.NoError(t, Remember(t.Context(), tx, endings, skipped), "told twice")
+		})
+		require.True(t, recall(), "it does not wait")
+		require.NoError(t, Save(t.Context(), holder, []domain.Gate{after(resent, false), after(renewed, true), after(failed, false)}))
+	})
+	require.False(t, recall())
+	want := after(resent, false)
+	want.KeyAnswered = true
+	require.Equal(t, want, read(t, pool, plain))
+	require.Equal(t, after(renewed, true), read(t, pool, slashed))
+	require.Equal(t, after(failed, false), read(t, pool, closed))
+	require.False(t, recall())
+	save(t, pool, after(failed, true)) // what was noted once is not noted again
+	require.False(t, recall())
+	require.False(t, read(t, pool, closed).KeyAnswered)
 }
 
 // Two batches with the same orders in opposite order would deadlock if they were locked as given.

@@ -1,0 +1,77 @@
+// Package topiclog reads parts of topics once: spans of offsets, or single records. It reads what was committed only, scans
+// nothing that was not asked for, and gives records to a Sink.
+package topiclog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+const (
+	answerWithin = 30 * time.Second // for the next records of a partition that holds some
+	pollMost     = 1000             // records of one batch
+)
+
+// Partition is one of the cluster, the topic with its prefix.
+type Partition struct {
+	Topic  string
+	Number int32
+}
+
+// open is a client that reads committed records of partitions from their offsets. Markers are kept: the last offset of a
+// span may be one, or a record that was aborted, of which nothing but the marker behind it tells.
+func open(cfg kafka.Config, from map[Partition]int64, more ...kgo.Opt) (*kgo.Client, error) {
+	start := map[string]map[int32]kgo.Offset{}
+	for p, offset := range from {
+		if start[p.Topic] == nil {
+			start[p.Topic] = map[int32]kgo.Offset{}
+		}
+		start[p.Topic][p.Number] = kgo.NewOffset().At(offset)
+	}
+	options := append(cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.ConsumePartitions(start))
+	client, err := kgo.NewClient(append(options, more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	return client, nil
+}
+
+// poll is the next records, markers among them.
+func poll(ctx context.Context, client *kgo.Client) ([]*kgo.Record, error) {
+	within, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	fetches := client.PollRecords(within, pollMost)
+	var failed error
+	fetches.EachError(func(topic string, number int32, err error) {
+		switch {
+		case ctx.Err() != nil:
+			failed = ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded):
+			failed = fmt.Errorf("no records came from Kafka within %s: look whether the brokers are well and no transaction is left open, and begin again", answerWithin)
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			failed = fmt.Errorf("%s partition %d does not hold what is to be read (any more): was the topic trimmed or made anew? "+
+				"`erpconnector topics check` looks at it: %w", topic, number, err)
+		default:
+			failed = fmt.Errorf("reading %s partition %d: %w", topic, number, err)
+		}
+	})
+	return fetches.Records(), failed
+}
+
+// Listed joins all that went wrong in asking for offsets, and says where to look when a topic is unknown.
+func Listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	err = errors.Join(err, offsets.Error())
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		err = fmt.Errorf("%w: are KAFKA_BROKERS and KAFKA_TOPIC_PREFIX those of the connector? `erpconnector topics check` looks", err)
+	}
+	return offsets, err
+}

@@ -1,0 +1,61 @@
+package topiclog
+
+import (
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+const soughtBytes = 64 << 10 // that are asked for to find one record; a larger one comes whole
+
+// Fetch is the records at these offsets, each sought: what lies between them is not asked for, beyond what a broker sends
+// along with the one before. A record that is not there is left out.
+func Fetch(ctx context.Context, cfg kafka.Config, wanted map[Partition][]int64, more ...kgo.Opt) (map[Partition]map[int64]*kgo.Record, error) {
+	found := map[Partition]map[int64]*kgo.Record{}
+	for p := range wanted {
+		slices.Sort(wanted[p])
+		found[p] = map[int64]*kgo.Record{}
+	}
+	for len(wanted) > 0 {
+		if err := seek(ctx, cfg, wanted, found, more...); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// seek reads from the first wanted offset of each partition, and strikes out what came or was passed.
+func seek(ctx context.Context, cfg kafka.Config, wanted map[Partition][]int64, found map[Partition]map[int64]*kgo.Record, more ...kgo.Opt) error {
+	from := map[Partition]int64{}
+	for p, offsets := range wanted {
+		from[p] = offsets[0]
+	}
+	client, err := open(cfg, from, append([]kgo.Opt{kgo.FetchMaxPartitionBytes(soughtBytes)}, more...)...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for len(from) > 0 {
+		records, err := poll(ctx, client)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			p := Partition{r.Topic, r.Partition}
+			if at, ok := slices.BinarySearch(wanted[p], r.Offset); ok && !r.Attrs.IsControl() {
+				found[p][r.Offset] = r
+				wanted[p] = wanted[p][at+1:]
+			} else {
+				wanted[p] = wanted[p][at:] // those before it are not in the log
+			}
+			delete(from, p)
+			if len(wanted[p]) == 0 {
+				delete(wanted, p)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package topiclog
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// Span is what is read of one partition: from Next, which was First in the beginning, to End, which is not read any more.
+type Span struct {
+	Topic     string `json:"topic"` // without the prefix
+	Partition int32  `json:"partition"`
+	First     int64  `json:"first"`
+	Next      int64  `json:"next"`
+	End       int64  `json:"end"`
+}
+
+// Done is how many offsets were read, of how many. Markers and aborted records have offsets too.
+func Done(spans []*Span) (read, all int64) {
+	for _, s := range spans {
+		read += s.Next - s.First
+		all += s.End - s.First
+	}
+	return read, all
+}
+
+// Sink takes records in the order in which they are to be seen.
+type Sink interface {
+	Take(ctx context.Context, records []*kgo.Record) error
+}
+
+// Read gives what is left of the spans to the sink: of each partition in the order of its offsets; partitions and topics
+// come side by side. So records with one key that stand in one topic keep their order. After each batch that the sink took,
+// the spans' Next have moved, and moved is called: where they stand a later Read goes on.
+func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved func() error) error {
+	left := map[Partition]*Span{}
+	from := map[Partition]int64{}
+	for _, s := range spans {
+		if s.Next < s.End {
+			at := Partition{cfg.Topic(s.Topic), s.Partition}
+			left[at], from[at] = s, s.Next
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	client, err := open(cfg, from, kafka.BoundedFetch()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for len(left) > 0 {
+		records, err := poll(ctx, client)
+		if err != nil {
+			return err
+		}
+		wanted, next := within(left, records)
+		if err := sink.Take(ctx, wanted); err != nil {
+			return err
+		}
+		done := map[string][]int32{}
+		for at, offset := range next {
+			if left[at].Next = min(offset, left[at].End); left[at].Next == left[at].End {
+				delete(left, at)
+				done[at.Topic] = append(done[at.Topic], at.Number)
+			}
+		}
+		client.RemoveConsumePartitions(done)
+		if err := moved(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within are the records of the spans, without markers, and up to where the spans were read.
+func within(left map[Partition]*Span, records []*kgo.Record) (wanted []*kgo.Record, next map[Partition]int64) {
+	next = map[Partition]int64{}
+	for _, r := range records {
+		at := Partition{r.Topic, r.Partition}
+		s := left[at]
+		if s == nil {
+			continue
+		}
+		if r.Offset < s.End && !r.Attrs.IsControl() {
+			wanted = append(wanted, r)
+		}
+		next[at] = r.Offset + 1
+	}
+	return wanted, next
+}
