@@ -163,10 +163,19 @@ type member struct {
 // join makes a member of the group "g", which reads the topic "in".
 func (b *bench) join() *member {
 	b.Helper()
+	return b.joinOnce(func() {})
+}
+
+// joinOnce makes a member that does something between being assigned its partitions and its first fetch from them.
+func (b *bench) joinOnce(assigned func()) *member {
+	b.Helper()
 	m := &member{assigned: make(chan []kafka.AssignedPartition, 10), revoked: make(chan struct{}, 10)}
 	consumer, err := kafka.NewGroupConsumer(b.cfg, kafka.Consumer{
 		Group: "g", Topics: []string{"in"},
-		OnAssigned: func(p []kafka.AssignedPartition) { m.assigned <- p },
+		OnAssigned: func(p []kafka.AssignedPartition) {
+			m.assigned <- p
+			assigned()
+		},
 		OnRevoked:  func() { m.revoked <- struct{}{} },
 		OnLost:     func() { m.revoked <- struct{}{} },
 	})

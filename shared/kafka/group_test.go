@@ -101,11 +101,11 @@ func TestAMemberWhosePositionWasTrimmedAsConsumedJoinsAnew(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		b.topic("in", 1)
 		b.topic("out", 1)
-		b.startAt("g", "in", 1, 0)
-		m := b.join()
-		await(b, m.assigned, "an assignment")
-		m.Pause(map[string][]int32{b.cfg.Topic("in"): {0}})
 		b.feed("in", 1, 5)
+		b.startAt("g", "in", 1, 0)
+		trimmed := make(chan struct{})
+		m := b.joinOnce(func() { <-trimmed })
+		await(b, m.assigned, "an assignment")
 		batch := b.batch("of the first three")
 		batch.Offsets = []kafka.GroupOffsets{b.offsets(m, 3, "")}
 		require.NoError(b, b.producer().Commit(b.ctx, batch))
@@ -114,7 +114,7 @@ func TestAMemberWhosePositionWasTrimmedAsConsumedJoinsAnew(t *testing.T) {
 		deleted, err := b.adm.DeleteRecords(b.ctx, trim)
 		require.NoError(b, err)
 		require.NoError(b, deleted.Error())
-		m.Resume(map[string][]int32{b.cfg.Topic("in"): {0}})
+		close(trimmed)
 
 		var read []string
 		for len(read) < 2 {
