@@ -366,7 +366,7 @@ func (p *planter) announce(order string, attempts int) {
 }
 
 func TestAuditFindsEachPlantedBreak(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(brokers.Options()...)
 		require.NoError(t, err)
 		defer client.Close()

@@ -18,7 +18,7 @@ import (
 // A shop's transaction that was open all the while commits after the restart.
 func TestCrashWhileDraining(t *testing.T) {
 	binary := build(t)
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range []string{"accept.before_commit", "drain.after_commit"} {
 			t.Run(point, func(t *testing.T) {
 				t.Parallel()

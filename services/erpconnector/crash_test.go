@@ -42,7 +42,7 @@ var crashPoints = []string{
 // twice, or told differently by the table than by the log?
 func TestCrash(t *testing.T) {
 	binary := build(t)
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range crashPoints {
 			t.Run(point, func(t *testing.T) {
 				t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"flag"
 	"io"
 	"log/slog"
 	"maps"
@@ -29,7 +30,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	// Those that run side by side mostly wait, for the groups of killed processes to end. The command line has the last word.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	testkit.Main(m)
+}
 
 // product is the whole of it: every service on a real Postgres and a broker, reached by HTTP alone.
 type product struct {

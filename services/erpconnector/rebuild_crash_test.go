@@ -23,7 +23,7 @@ import (
 // orders come in, and calls it again: the table is the log's, the projector has gone on, and no table is left over.
 func TestRebuildIsKilled(t *testing.T) {
 	binary := build(t)
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		p := startWithOrders(t, brokers)
 		const logged = 2000 // several batches
 		fillLog(t, brokers, 0, logged)

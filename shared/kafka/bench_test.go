@@ -176,8 +176,8 @@ func (b *bench) joinOnce(assigned func()) *member {
 			m.assigned <- p
 			assigned()
 		},
-		OnRevoked:  func() { m.revoked <- struct{}{} },
-		OnLost:     func() { m.revoked <- struct{}{} },
+		OnRevoked: func() { m.revoked <- struct{}{} },
+		OnLost:    func() { m.revoked <- struct{}{} },
 	})
 	require.NoError(b, err)
 	b.Cleanup(consumer.Close)

@@ -30,6 +30,15 @@ func OnBrokers(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 	OnApache(t, test)
 }
 
+// OnBrokersAtOnce is OnBrokers for a test that mostly waits: both runs go on side by side.
+func OnBrokersAtOnce(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
+	t.Helper()
+	OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		t.Parallel()
+		test(t, cfg)
+	})
+}
+
 // OnEmbedded runs a test on the embedded broker alone.
 func OnEmbedded(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 	t.Helper()
