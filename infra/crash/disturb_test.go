@@ -103,13 +103,14 @@ func (p *theatre) killServer(s plan.Step) error {
 // The end of a run: no record in any topic for so long, and nothing under way in the table.
 const silence = 5 * time.Second
 
-// awaitQuiet returns once all orders have come to their end; after the limit it goes on anyway, and what is still alive
+// awaitQuiet returns once all orders have come to their end, for which it runs the cron by hand; after the limit it goes on anyway, and what is still alive
 // is for the checker to find.
 func (p *theatre) awaitQuiet() {
 	ctx, cancel := context.WithTimeout(p.t.Context(), p.o.quiet)
 	defer cancel()
 	began := time.Now()
 	for p.watch.Silence() < silence || time.Since(began) < silence || p.underWay(ctx) != 0 {
+		p.runCron(ctx)
 		if !pause.For(ctx, 200*time.Millisecond) {
 			p.violate("it is not quiet %s after the last disturbance: %d orders and events are under way", p.o.quiet, p.underWay(p.t.Context()))
 			return
@@ -117,16 +118,27 @@ func (p *theatre) awaitQuiet() {
 	}
 }
 
-// underWay counts the orders without an end, and the events that nobody has taken; -1 when Postgres does not answer.
-func (p *theatre) underWay(ctx context.Context) (n int) {
+// runCron lets those go that wait for the cron.
+func (p *theatre) runCron(ctx context.Context) {
+	if p.count(ctx, `SELECT count(*) FROM erp_sync_gate WHERE held_by = 'cron'`) > 0 {
+		p.command("cron", "run")
+	}
+}
+
+// underWay counts the orders without an end, and the events that nobody has taken.
+func (p *theatre) underWay(ctx context.Context) int {
+	return p.count(ctx, `
+		SELECT (SELECT count(*) FROM vendor_erp_sync WHERE status NOT IN ('success', 'failed')) + (SELECT count(*) FROM commerce_outbox)`)
+}
+
+// count is -1 when Postgres does not answer.
+func (p *theatre) count(ctx context.Context, query string) (n int) {
 	conn, err := pgx.Connect(ctx, p.postgres.URL())
 	if err != nil {
 		return -1
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	err = conn.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM vendor_erp_sync WHERE status NOT IN ('success', 'failed')) + (SELECT count(*) FROM commerce_outbox)`).Scan(&n)
-	if err != nil {
+	if err := conn.QueryRow(ctx, query).Scan(&n); err != nil {
 		return -1
 	}
 	return n

@@ -66,6 +66,7 @@ type theatre struct {
 	o        options
 	plan     plan.Plan
 	folder   string
+	env      []string // of the product's processes
 	broker   stage.Broker
 	postgres *stage.Postgres
 	erp      *erp.ERP
@@ -122,11 +123,11 @@ func (p *theatre) prepare() {
 	p.phase("Postgres runs")
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
-	env := p.environment(addr)
-	p.command(env, "migrate")
-	p.command(env, "topics", "ensure")
+	p.env = p.environment(addr)
+	p.command("migrate")
+	p.command("topics", "ensure")
 	p.phase("schema and topics are there")
-	p.openWorld(addr, env)
+	p.openWorld(addr)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, p.fleet.AwaitReady(ctx))
@@ -137,20 +138,20 @@ func (p *theatre) prepare() {
 }
 
 // command runs one of the product's.
-func (p *theatre) command(env []string, args ...string) {
+func (p *theatre) command(args ...string) {
 	cmd := exec.CommandContext(p.t.Context(), p.o.binary, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(os.Environ(), p.env...)
 	out, err := cmd.CombinedOutput()
 	require.NoError(p.t, err, "%v: %s", args, out)
 }
 
 // openWorld starts the ERP, the shops and the fleet.
-func (p *theatre) openWorld(erpAddr string, env []string) {
+func (p *theatre) openWorld(erpAddr string) {
 	t := p.t
 	logs := filepath.Join(p.folder, "logs")
 	require.NoError(t, os.Mkdir(logs, 0o755))
 	var err error
-	p.fleet, err = stage.NewFleet(stage.FleetConfig{Binary: p.o.binary, Env: env, Processes: processes, Logs: logs})
+	p.fleet, err = stage.NewFleet(stage.FleetConfig{Binary: p.o.binary, Env: p.env, Processes: processes, Logs: logs})
 	require.NoError(t, err)
 	p.shops, err = shops.Open(shops.Config{
 		Plan: p.plan, DatabaseURL: p.postgres.URL(), Ingest: p.fleet.Bases("ingest"), API: p.fleet.Bases("api"),
@@ -174,7 +175,7 @@ func (p *theatre) environment(erpAddr string) []string {
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", partitions), "API_TOKEN=" + token, "ERP_API_KEY=" + apiKey, "ERP_HMAC_SECRET=" + secret,
 		"ERP_BASE_URL=http://" + erpAddr + "/erp", "ERP_TIMEOUT=" + erpTimeout.String(), "ERP_MAX_IN_FLIGHT=16",
 		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(),
-		"LOG_LEVEL=info",
+		"LOG_LEVEL=info", "CRON_SCHEDULE=* * * * *", "CRON_BATCH=10000",
 	}
 }
 
@@ -214,6 +215,7 @@ func (p *theatre) play() {
 	var selling, outages sync.WaitGroup
 	selling.Go(func() { p.shops.Sell(open, life) })
 	outages.Go(func() { p.takeERPDown(open) })
+	outages.Go(func() { p.turnOffAndOn(open) })
 	p.disturb()
 	p.phase("the plan is carried out")
 	closeShops()
@@ -245,6 +247,31 @@ func (p *theatre) takeERPDown(open context.Context) {
 		}
 		d.Back, d.Ready = time.Now().UTC(), time.Now().UTC()
 		p.noteServer(d)
+	}
+}
+
+// backOnWithin is how long an operator may ask in vain to turn a setting on again. Broker and Postgres are away for less.
+const backOnWithin = 90 * time.Second
+
+// turnOffAndOn lets an operator turn a setting off now and then, and on again.
+func (p *theatre) turnOffAndOn(open context.Context) {
+	for n := 0; ; n++ {
+		planned := p.plan.Switch(n)
+		if !pause.For(open, planned.Gap) {
+			return
+		}
+		s := history.Switch{Setting: planned.Setting}
+		s.Asked, s.Off = p.shops.Turn(open, planned.Setting, false)
+		pause.For(open, planned.For)
+		ctx, cancel := context.WithTimeout(p.t.Context(), backOnWithin) // also when open ended: it may have been turned off all the same
+		s.AskedOn, s.On = p.shops.Turn(ctx, planned.Setting, true)
+		cancel()
+		if s.On.IsZero() {
+			p.violate("%s could not be turned on again within %s", planned.Setting, backOnWithin)
+		}
+		if !s.Off.IsZero() {
+			p.history.Switches = append(p.history.Switches, s)
+		}
 	}
 }
 

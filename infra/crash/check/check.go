@@ -4,7 +4,7 @@
 //
 // Read check.go for the order of the rules, order.go for how the facts are laid out, and then the file of a promise:
 // relay.go (2), accepted.go (1), chain.go, answer.go and alarm.go (3), retry.go (5), serial.go (6), key.go (7), fold.go, table.go and
-// gate.go (9), pace.go (12).
+// gate.go (9), off.go (8), pace.go (12).
 package check
 
 import (
@@ -49,6 +49,7 @@ func Check(h *history.History) Report {
 		c.checkEnds(o)
 	}
 	c.checkAlarms()
+	c.checkOff()
 	c.checkTable()
 	c.checkGates()
 	c.checkPace()

@@ -15,6 +15,12 @@ var faults = map[string]fault{
 	"a record outlives its generation, and only the gate stops it": {3, "a gate at odds with the log", bent(sent, func(h *history.History) {
 		h.Alarms = append(h.Alarms, history.Alarm{At: h.Ended, Target: "syncer-0", Text: "the generation has ended", Order: faulty, Generation: 1})
 	})},
+	"a call while the connector is off": {8, "a call while the connector was off", bent(sent, func(h *history.History) {
+		at := call(h, 0).Began
+		off := history.Switch{Setting: "enabled", Asked: at.Add(-3 * time.Second), Off: at.Add(-2500 * time.Millisecond)}
+		off.AskedOn, off.On = at.Add(time.Second), at.Add(time.Second)
+		h.Switches = append(h.Switches, off)
+	})},
 	"an event is lost": {1, "an accepted event that is lost", bent(sent, func(h *history.History) {
 		drop(h, topicEvent, 0)
 		i := slices.IndexFunc(h.Outbox, func(r history.OutboxRow) bool { return r.Key == faulty && r.Topic == topicEvent })

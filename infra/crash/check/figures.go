@@ -36,6 +36,7 @@ type Figures struct {
 	BookedAgain  int // of orders that were booked before, under another key
 
 	Disturbances map[string]int // by what and service: "kill syncer"
+	Switches     int            // times in which an operator had a setting off
 	Violations   map[int]int    // by promise
 
 	Lost          int
@@ -112,7 +113,7 @@ func (f Figures) String() string {
 	put("log", "%d records, %d of them events of shops; %d outbox rows, %d rows in the table", f.Records, f.Events, f.OutboxRows, f.TableRows)
 	put("calls", "%d for %d attempts: %d repeated, %d without an answer, %d attempts that did not reach the ERP", f.Calls, f.Attempts, f.Repeated, f.Unanswered, f.NeverArrived)
 	put("bookings", "%d, %d of them again under a new key", f.Bookings, f.BookedAgain)
-	put("disturbances", "%s", f.disturbances())
+	put("disturbances", "%s; a setting was off %d times", f.disturbances(), f.Switches)
 	put("lost", "%d", f.Lost)
 	put("doubled", "%d", f.Doubled)
 	put("ended twice", "%d", f.TerminalTwice)

@@ -81,7 +81,7 @@ func sortedTopics(worst map[string]Disturbed) []string {
 // Kafka, of the delayer those that are due and not in the due topic, of the syncer those that are there. They are taken over
 // when they come to the next topic, or when the next call arrives or the outcome is written; the take-over is the time from
 // the death to that. Retries that are not due are left out, and so is a step whose call was running at the death and went
-// on after it, as it was in the hands of another process, and one that met an ERP that is down.
+// on after it, as it was in the hands of another process, and one that met an ERP that is down or a connector that is off.
 //
 // Which process of the service held which step is not known from outside, so the work of the others counts too, and so
 // does what waits for a slot: the limit holds for a load that the others carry without a backlog. It holds for a death that
@@ -89,7 +89,7 @@ func sortedTopics(worst map[string]Disturbed) []string {
 func (c *checker) measureTakeOvers(o *order) {
 	for _, g := range o.generations() {
 		for _, s := range steps(g) {
-			if on, ok := o.goesOn(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took {
+			if on, ok := o.goesOn(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took && !c.off(s.ready, on) {
 				c.figures.Wait = Disturbed{Took: on.Sub(s.ready), What: o.key}
 			}
 			for i := range c.h.Disturbances {
@@ -110,7 +110,7 @@ func (c *checker) measureTakeOver(o *order, g *generation, s step, d *history.Di
 	if to.Equal(s.done) {
 		on, ok = o.goesOn(s, d.At)
 	}
-	if !ok || c.excused(d.At, on) || c.erpDown(d.At, on) {
+	if !ok || c.excused(d.At, on) || c.erpDown(d.At, on) || c.off(d.At, on) {
 		return
 	}
 	took := on.Sub(d.At)

@@ -78,6 +78,9 @@ func (c *checker) checkPunctual(o *order, g *generation, f *fact) {
 		c.blame(5, "a retry before its time", o, "call %d of generation %d, attempt %d arrived at %s, %s before %s",
 			call.Number, g.number, f.sync.Attempts+1, clock(call.Began), (-late).Round(time.Microsecond), clock(due))
 	}
+	if c.off(due, call.Began) {
+		return
+	}
 	if limit := c.h.Limits.Late; limit > 0 && late > limit {
 		c.blame(5, "a retry that is late", o, "call %d of generation %d, attempt %d arrived at %s, %s after %s; %s are allowed",
 			call.Number, g.number, f.sync.Attempts+1, clock(call.Began), late.Round(time.Millisecond), clock(due), limit)

@@ -130,6 +130,11 @@ func (c *checker) disturbancesIn(lines []line) []line {
 			out = append(out, line{d.At, disturbanceLine(d)})
 		}
 	}
+	for _, s := range c.h.Switches {
+		if !s.Asked.After(last) && (s.On.IsZero() || !s.On.Before(first)) {
+			out = append(out, line{s.Asked, fmt.Sprintf("--- %s is turned off, answered %s, on again %s", s.Setting, clock(s.Off), clock(s.On))})
+		}
+	}
 	return out
 }
 

@@ -29,6 +29,7 @@ type History struct {
 	Table        []SyncRow
 	Gates        []Gate
 	Disturbances []Disturbance
+	Switches     []Switch
 	Alarms       []Alarm
 	Exits        []Exit
 }
@@ -148,6 +149,15 @@ type Disturbance struct {
 	Ready   time.Time // when that was ready; zero: never
 	Service string    // syncer; empty for broker and postgres
 	Others  int       // how many processes of the service lived on
+}
+
+// Switch is one time in which an operator had a setting off.
+type Switch struct {
+	Setting string    // enabled, immediate_sync
+	Asked   time.Time // to turn it off
+	Off     time.Time // that was answered with success
+	AskedOn time.Time
+	On      time.Time // that was answered with success
 }
 
 // Exit is the end of one of the product's processes.

@@ -108,3 +108,29 @@ func (p Plan) Outage(n int) Outage {
 		For: between(r, [2]time.Duration{time.Second, 4 * time.Second}),
 	}
 }
+
+// The settings that an operator turns off and on again.
+const (
+	Enabled       = "enabled"        // off: nothing is called, invoices are held
+	ImmediateSync = "immediate_sync" // off: invoices are held for the cron
+)
+
+// Switch is a time in which one of them is off.
+type Switch struct {
+	Setting  string
+	Gap, For time.Duration
+}
+
+// Switch is the nth of them; the gap counts from the end of the one before.
+func (p Plan) Switch(n int) Switch {
+	r := p.random("switch", n)
+	s := Switch{
+		Setting: Enabled,
+		Gap:     between(r, [2]time.Duration{6 * time.Second, 20 * time.Second}),
+		For:     between(r, [2]time.Duration{2500 * time.Millisecond, 5 * time.Second}),
+	}
+	if n%3 == 2 {
+		s.Setting = ImmediateSync
+	}
+	return s
+}

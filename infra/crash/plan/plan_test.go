@@ -17,6 +17,7 @@ func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
 		require.Equal(t, one.Story(n), same.Story(n))
 		require.Equal(t, one.Call("default", "000001000", n), same.Call("default", "000001000", n))
 		require.Equal(t, one.Outage(n), same.Outage(n))
+		require.Equal(t, one.Switch(n), same.Switch(n))
 	}
 }
 
