@@ -125,7 +125,7 @@ func withAdmin(use func(*kafka.Admin) error) error {
 	if len(cfg.KafkaBrokers) == 0 {
 		return errors.New("KAFKA_BROKERS is not set")
 	}
-	a, err := kafka.NewAdmin(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}, cfg.Partitions)
+	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func withAdmin(use func(*kafka.Admin) error) error {
 func requireTopics(ctx context.Context, cfg platform.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
-	a, err := kafka.NewAdmin(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}, cfg.Partitions)
+	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err
 	}

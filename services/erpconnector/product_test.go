@@ -45,6 +45,7 @@ type product struct {
 	base  string
 	token string            // empty: token
 	at    map[string]string // base URL by service, when each is a process of its own
+	env   map[string]string // of commands, beside what cfg says
 }
 
 // url is where a path is served.
@@ -67,7 +68,7 @@ func configured(t *testing.T, brokers kafka.Config) platform.Config {
 	s.BaseDelay, s.MaxAttempts, s.ErpTimeout = 100*time.Millisecond, 3, time.Second
 	s.ErpBaseURL = "http://" + addr + platform.BasePath
 	cfg := platform.Config{
-		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, Partitions: 4, HTTPAddr: addr,
+		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, KafkaAccess: brokers.Security, Partitions: 4, HTTPAddr: addr,
 		APIToken: "token", ErpAPIKey: "key", ErpHMAC: "secret", ErpInFlight: 16, Settings: s,
 	}
 	admin, err := kafka.NewAdmin(brokers, cfg.Partitions)

@@ -209,7 +209,7 @@ func kafkaOf(cfg platform.Config) (kafka.Config, error) {
 	if len(cfg.KafkaBrokers) == 0 {
 		return kafka.Config{}, errors.New("KAFKA_BROKERS is not set: name the brokers")
 	}
-	return kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix, ClientID: "erpconnector-replay"}, nil
+	return cfg.Kafka().As("erpconnector-replay"), nil
 }
 
 func printer(cfg kafka.Config, w io.Writer, asJSON bool) topiclog.Sink {

@@ -102,7 +102,7 @@ func embed(ctx context.Context, cfg *platform.Config, kafkaPort int) (stop func(
 	if _, err := migrate(ctx, cfg.DatabaseURL); err != nil {
 		return nil, err
 	}
-	a, err := kafka.NewAdmin(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}, cfg.Partitions)
+	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return nil, err
 	}

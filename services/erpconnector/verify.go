@@ -74,7 +74,7 @@ func withLog(ctx context.Context, use func(cfg platform.Config, brokers kafka.Co
 		return err
 	}
 	return withDatabase(ctx, func(_ platform.Config, pool *pgxpool.Pool) error {
-		return use(cfg, kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}, pool)
+		return use(cfg, cfg.Kafka(), pool)
 	})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"sync"
@@ -22,6 +23,7 @@ func (p *product) command(args ...string) (out string, err error) {
 	environment := map[string]string{
 		"DATABASE_URL": p.cfg.DatabaseURL, "KAFKA_BROKERS": p.cfg.KafkaBrokers[0], "KAFKA_TOPIC_PREFIX": p.cfg.TopicPrefix,
 	}
+	maps.Copy(environment, p.env)
 	lookup = func(name string) (string, bool) {
 		value, ok := environment[name]
 		return value, ok

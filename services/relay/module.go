@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
 
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 )
@@ -16,9 +17,9 @@ var Module = fx.Module("relay",
 	fx.Provide(platformfx.AsLoop(func(r *Relay) *Relay { return r }), platformfx.AsProbe((*Relay).Probe)),
 )
 
-func newRelay(pool *pgxpool.Pool, cfg platform.Config, log *slog.Logger) *Relay {
+func newRelay(pool *pgxpool.Pool, brokers kafka.Config, log *slog.Logger) *Relay {
 	return New(Params{
-		Pool: pool, Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix, ClientID: "erpconnector-relay", Log: log.With("service", "relay"),
+		Pool: pool, Kafka: brokers.As("erpconnector-relay"), Log: log.With("service", "relay"),
 	})
 }
 

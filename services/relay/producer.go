@@ -15,19 +15,15 @@ const (
 	commitTimeout = 15 * time.Second // a transaction that takes longer has timed out on the broker
 )
 
-func (p Params) kafka() kafka.Config {
-	return kafka.Config{Brokers: p.Brokers, Prefix: p.Prefix, ClientID: p.ClientID}
-}
-
 // openProducer returns when the producers before it are fenced and their transactions decided.
 func openProducer(ctx context.Context, p Params) (*kafka.TxnProducer, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	producer := kafka.NewTxnProducer(p.kafka(), "erpconnector-relay")
+	producer := kafka.NewTxnProducer(p.Kafka, "erpconnector-relay")
 	return producer, producer.Open(ctx)
 }
 
 // record is the row as it goes to Kafka.
 func (s *session) record(row outbox.Row) *kgo.Record {
-	return s.p.kafka().Record(outbox.FromMessage(row.Topic, row.Message))
+	return s.p.Kafka.Record(outbox.FromMessage(row.Topic, row.Message))
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/position"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -34,12 +35,10 @@ const (
 
 // Params is what a relay is made of.
 type Params struct {
-	Pool     *pgxpool.Pool
-	Brokers  []string
-	Prefix   string // on topics and the transactional id
-	ClientID string
-	Log      *slog.Logger
-	Limits   outbox.Limits
+	Pool   *pgxpool.Pool
+	Kafka  kafka.Config // its prefix is on topics and the transactional id
+	Log    *slog.Logger
+	Limits outbox.Limits
 }
 
 // Relay is the loop. Any number may run; one works.
@@ -68,7 +67,7 @@ func (r *Relay) Name() string { return "relay" }
 
 // Run leads whenever it can until ctx ends. It returns an error only when the position in Kafka does not fit the outbox.
 func (r *Relay) Run(ctx context.Context) error {
-	return postgres.WithSlot(ctx, r.p.Pool, r.p.Prefix+"relay", 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
+	return postgres.WithSlot(ctx, r.p.Pool, r.p.Kafka.Prefix+"relay", 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
 }
 
 // keepLeading works until leadership is lost, session after session. A leader that has not noticed the loss yet does no

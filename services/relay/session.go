@@ -43,7 +43,7 @@ func (s *session) close() { s.producer.Close() }
 // startAt is the last relayed id. A position beyond the outbox's sequence means that the database was restored to an
 // earlier time, or is another one: ids would be given anew, and their rows be taken for relayed.
 func (s *session) startAt(ctx context.Context) (int64, error) {
-	last, err := position.Read(ctx, s.p.kafka())
+	last, err := position.Read(ctx, s.p.Kafka)
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +116,7 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row) error {
 	if err != nil {
 		return err
 	}
-	last.Topic = s.p.Prefix + event.TopicPosition
+	last.Topic = s.p.Kafka.Topic(event.TopicPosition)
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, last)}); err != nil {

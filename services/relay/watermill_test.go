@@ -107,7 +107,7 @@ func TestARowOfATopicThatIsMissingHoldsTheRelayUntilItIsThere(t *testing.T) {
 			return outbox.Publish(b.ctx, tx, []event.Record{{Topic: "missing", Key: "k", UUID: "u", Value: []byte("v")}})
 		}))
 		b.write(t, 1)
-		r := relay.New(relay.Params{Pool: b.pool, Brokers: b.brokers, Prefix: b.prefix, Log: slog.New(slog.DiscardHandler)})
+		r := relay.New(relay.Params{Pool: b.pool, Kafka: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(b.ctx)
 		done := make(chan error, 1)
 		go func() { done <- r.Run(ctx) }()

@@ -16,7 +16,14 @@ type Config struct {
 	Brokers  []string
 	Prefix   string
 	ClientID string
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: plain TCP
+	Security Security
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP, with TLS where Security says so; never with TLS
+}
+
+// As is the same cluster for a client that brokers know by another name.
+func (c Config) As(clientID string) Config {
+	c.ClientID = clientID
+	return c
 }
 
 // fetchMaxWait is how long a broker holds an idle fetch. A resumed partition waits for the fetch in flight, so it stays
@@ -65,6 +72,12 @@ func (c Config) Options() []kgo.Opt {
 	}
 	if c.Dial != nil {
 		options = append(options, kgo.Dialer(c.Dial))
+	}
+	if c.Security.TLS != nil {
+		options = append(options, kgo.DialTLSConfig(c.Security.TLS))
+	}
+	if c.Security.SASL != nil {
+		options = append(options, kgo.SASL(c.Security.SASL))
 	}
 	return options
 }

@@ -3,6 +3,7 @@
 package platform
 
 import (
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -11,6 +12,7 @@ type Config struct {
 	DatabaseURL  string           // DATABASE_URL
 	KafkaBrokers []string         // KAFKA_BROKERS, comma-separated
 	TopicPrefix  string           // KAFKA_TOPIC_PREFIX, on topics, groups and transactional ids
+	KafkaAccess  kafka.Security   // KAFKA_TLS…, KAFKA_SASL_…
 	Partitions   int              // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
 	HTTPAddr     string           // HTTP_ADDR, default :8080
 	APIToken     Secret           // API_TOKEN (or API_TOKEN_FILE): the first admin token
@@ -20,4 +22,9 @@ type Config struct {
 	DataDir      string           // DATA_DIR of `up`
 	LogLevel     string           // LOG_LEVEL debug|info|warn|error, default info
 	Settings     setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …
+}
+
+// Kafka is the cluster.
+func (c Config) Kafka() kafka.Config {
+	return kafka.Config{Brokers: c.KafkaBrokers, Prefix: c.TopicPrefix, Security: c.KafkaAccess}
 }

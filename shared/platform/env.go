@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -42,6 +43,7 @@ func (e *env) config() Config {
 		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. `up` starts its own when it is not set."),
 		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. `up` starts an embedded one when it is not set.")),
 		TopicPrefix:  e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
+		KafkaAccess:  e.kafkaAccess(),
 		Partitions:   e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
 		HTTPAddr:     e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
 		APIToken:     e.secret("API_TOKEN", "The first admin token, sent as `Authorization: Bearer …`."),
@@ -55,7 +57,40 @@ func (e *env) config() Config {
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}
+	if len(c.KafkaBrokers) == 0 && (c.KafkaAccess.TLS != nil || c.KafkaAccess.SASL != nil) {
+		e.problems = append(e.problems, errors.New("KAFKA_TLS or KAFKA_SASL_MECHANISM is set and KAFKA_BROKERS is not: name the brokers"))
+	}
 	return c
+}
+
+func (e *env) kafkaAccess() (s kafka.Security) {
+	encrypted := e.flag("KAFKA_TLS", "Connections to the brokers are encrypted, and their certificates checked by the system's roots.")
+	ca := e.text("KAFKA_TLS_CA_FILE", "", "The roots, a PEM file, in place of the system's.")
+	cert := e.text("KAFKA_TLS_CERT_FILE", "", "A client certificate, a PEM file, for brokers that ask for one.")
+	key := e.text("KAFKA_TLS_KEY_FILE", "", "Its key.")
+	mechanism := e.text("KAFKA_SASL_MECHANISM", "", "How to log in to the brokers: SCRAM-SHA-512, SCRAM-SHA-256, or PLAIN, which needs KAFKA_TLS. Empty: not at all.")
+	username := e.text("KAFKA_SASL_USERNAME", "", "Who logs in.")
+	password := e.secret("KAFKA_SASL_PASSWORD", "The password.")
+	var err error
+	switch {
+	case encrypted:
+		if s.TLS, err = kafka.TLS(ca, cert, key); err != nil {
+			e.problems = append(e.problems, fmt.Errorf("KAFKA_TLS_*_FILE: %w", err))
+		}
+	case ca+cert+key != "":
+		e.problems = append(e.problems, errors.New("a KAFKA_TLS_*_FILE is set and KAFKA_TLS is not true: connections would not be encrypted"))
+	}
+	switch {
+	case mechanism == kafka.Plain && !encrypted:
+		e.problems = append(e.problems, errors.New("KAFKA_SASL_MECHANISM PLAIN would send the password readable: set KAFKA_TLS=true, or use SCRAM-SHA-512"))
+	case mechanism != "":
+		if s.SASL, err = kafka.SASL(mechanism, username, password.Reveal()); err != nil {
+			e.problems = append(e.problems, fmt.Errorf("KAFKA_SASL_*: %w", err))
+		}
+	case username != "" || password != "":
+		e.problems = append(e.problems, errors.New("KAFKA_SASL_USERNAME or _PASSWORD is set and KAFKA_SASL_MECHANISM is not: nobody would log in"))
+	}
+	return s
 }
 
 // settings are the run-time settings until somebody changes them. What is wrong with one is told by its variable.
@@ -122,6 +157,17 @@ func (e *env) secret(name, meaning string) Secret {
 		return Secret(strings.TrimRight(string(content), "\r\n"))
 	}
 	return Secret(e.value(name, ""))
+}
+
+func (e *env) flag(name, meaning string) bool {
+	switch v := e.text(name, "false", meaning); v {
+	case "true":
+		return true
+	case "false":
+	default:
+		e.bad(name, v, "true or false")
+	}
+	return false
 }
 
 func (e *env) number(name string, fallback, least, most int, meaning string) int {

@@ -1,6 +1,8 @@
 package platform_test
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 func from(values map[string]string) platform.Lookup {
@@ -53,5 +56,42 @@ func TestFromEnv(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 5*time.Second, cfg.Settings.ErpTimeout)
 		require.Equal(t, 90*time.Second, cfg.Settings.BaseDelay)
+	})
+	t.Run("brokers_that_ask_for_a_login", func(t *testing.T) {
+		t.Parallel()
+		c := testkit.NewCertificates(t)
+		cfg, err := platform.FromEnv(from(map[string]string{
+			"KAFKA_BROKERS": "a:1, b:2", "KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": c.CA, "KAFKA_TLS_CERT_FILE": c.Client, "KAFKA_TLS_KEY_FILE": c.ClientKey,
+			"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "u", "KAFKA_SASL_PASSWORD": "s3cret",
+		}))
+		require.NoError(t, err)
+		k := cfg.Kafka()
+		require.Equal(t, []string{"a:1", "b:2"}, k.Brokers)
+		require.NotNil(t, k.Security.TLS.RootCAs)
+		require.Len(t, k.Security.TLS.Certificates, 1)
+		require.Equal(t, "PLAIN", k.Security.SASL.Name())
+		require.NotContains(t, fmt.Sprintf("%+v", cfg), "s3cret")
+	})
+	t.Run("a_login_that_cannot_be", func(t *testing.T) {
+		t.Parallel()
+		c := testkit.NewCertificates(t)
+		for said, values := range map[string]map[string]string{
+			"would send the password readable":             {"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "u", "KAFKA_SASL_PASSWORD": "p"},
+			"a username and a password are needed":         {"KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": "u"},
+			`mechanism "GSSAPI" is not known`:              {"KAFKA_SASL_MECHANISM": "GSSAPI", "KAFKA_SASL_USERNAME": "u", "KAFKA_SASL_PASSWORD": "p"},
+			"KAFKA_SASL_MECHANISM is not":                  {"KAFKA_SASL_USERNAME": "u"},
+			`KAFKA_TLS is "yes"; it must be true or false`: {"KAFKA_TLS": "yes"},
+			"KAFKA_TLS is not true":                        {"KAFKA_TLS_CA_FILE": c.CA},
+			"no such file":                                 {"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": "/does/not/exist"},
+			"holds no certificate in PEM":                  {"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": c.ClientKey},
+			"go together":                                  {"KAFKA_TLS": "true", "KAFKA_TLS_CERT_FILE": c.Client},
+			"private key does not match public key":        {"KAFKA_TLS": "true", "KAFKA_TLS_CERT_FILE": c.Client, "KAFKA_TLS_KEY_FILE": c.ServerKey},
+			"name the brokers":                             {"KAFKA_TLS": "true", "KAFKA_BROKERS": ""},
+		} {
+			all := map[string]string{"KAFKA_BROKERS": "a:1"}
+			maps.Copy(all, values)
+			_, err := platform.FromEnv(from(all))
+			require.ErrorContains(t, err, said)
+		}
 	})
 }

@@ -70,7 +70,7 @@ func Read(ctx context.Context, cfg kafka.Config) (int64, error) {
 
 func scanAll(ctx context.Context, cfg kafka.Config) (found *position, others bool, err error) {
 	topic := cfg.Topic(event.TopicPosition)
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID(cfg.ClientID))
+	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
 		return nil, false, err
 	}
@@ -129,11 +129,8 @@ func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *positio
 
 // scan reads the window to its end. Control records are kept, as the last offset usually is a commit marker.
 func scan(ctx context.Context, cfg kafka.Config, w window) (found *position, others bool, err error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID(cfg.ClientID),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(250*time.Millisecond),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topic: {w.partition: kgo.NewOffset().At(w.start)}}),
-	)
+	client, err := kgo.NewClient(append(cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topic: {w.partition: kgo.NewOffset().At(w.start)}}))...)
 	if err != nil {
 		return nil, false, err
 	}

@@ -38,8 +38,8 @@ const apachePOM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVers
 const apacheConfig = `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:%[2]d
-listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
+listeners=PLAINTEXT://127.0.0.1:%[1]d%[4]s,CONTROLLER://127.0.0.1:%[2]d
+advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d%[4]s
 controller.listener.names=CONTROLLER
 log.dirs=%[3]s
 offsets.topic.replication.factor=1
@@ -106,7 +106,7 @@ func apacheLibs() (string, error) {
 }
 
 func startApache(libs, dir string) ([]string, error) {
-	b, err := formatApache(libs, dir)
+	b, err := formatApache(libs, dir, apacheExtras{})
 	if err != nil {
 		return nil, err
 	}
@@ -124,12 +124,24 @@ type Apache struct {
 // OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
 func OwnApache(t testing.TB) *Apache {
 	t.Helper()
+	return ownApache(t, apacheExtras{})
+}
+
+// apacheExtras is what a broker has beside apacheConfig.
+type apacheExtras struct {
+	listeners string   // each after a comma
+	config    string   // lines
+	format    []string // arguments to the making of its folder
+}
+
+func ownApache(t testing.TB, extras apacheExtras) *Apache {
+	t.Helper()
 	libs, err := apacheLibs()
 	if errors.Is(err, errNoApache) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	b, err := formatApache(libs, t.TempDir())
+	b, err := formatApache(libs, t.TempDir(), extras)
 	require.NoError(t, err)
 	b.Start(t)
 	t.Cleanup(b.Kill)
@@ -151,17 +163,17 @@ func (b *Apache) Kill() {
 	<-b.ended
 }
 
-func formatApache(libs, dir string) (*Apache, error) {
+func formatApache(libs, dir string, extras apacheExtras) (*Apache, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	b := &Apache{libs: libs, properties: filepath.Join(dir, "server.properties"), addrs: []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}}
-	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"))
+	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"), extras.listeners) + extras.config
 	if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	format := b.java("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", b.properties)
+	format := b.java(append([]string{"kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", b.properties}, extras.format...)...)
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("formatting Apache Kafka's folder: %w: %s", err, out)
 	}

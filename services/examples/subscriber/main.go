@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
@@ -44,7 +43,7 @@ func run(ctx context.Context) error {
 	defer pool.Close()
 	registry := prometheus.NewRegistry()
 	s, err := newService(ctx, params{
-		kafka: kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix, ClientID: "warehouse"},
+		kafka: cfg.Kafka().As("warehouse"),
 		pool:  pool, registry: registry, log: slog.New(slog.NewJSONHandler(os.Stderr, nil)), firstRetry: 100 * time.Millisecond,
 	})
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -18,7 +17,7 @@ import (
 func Platform(cfg platform.Config, log *slog.Logger) fx.Option {
 	return fx.Options(
 		fx.Supply(cfg, log),
-		fx.Supply(kafka.Config{Brokers: cfg.KafkaBrokers, Prefix: cfg.TopicPrefix}),
+		fx.Supply(cfg.Kafka()),
 		fx.Provide(
 			newPool,
 			func(pool *pgxpool.Pool) *setting.Store { return setting.NewStore(pool, cfg.Settings, nil) },

@@ -1,0 +1,110 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/tls"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+var mechanisms = []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512}
+
+// secured is a broker that lets in who has a password.
+func secured(t *testing.T, c testkit.Certificates) []string {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(c.Server, c.ServerKey)
+	require.NoError(t, err)
+	options := []kfake.Opt{kfake.NumBrokers(1), kfake.EnableSASL(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})}
+	for _, mechanism := range mechanisms {
+		options = append(options, kfake.Superuser(mechanism, testkit.SecuredUser, testkit.SecuredPassword))
+	}
+	cluster, err := kfake.NewCluster(options...)
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	return cluster.ListenAddrs()
+}
+
+func login(t *testing.T, c testkit.Certificates, mechanism, password string) (s kafka.Security) {
+	t.Helper()
+	var err error
+	s.TLS, err = kafka.TLS(c.CA, "", "")
+	require.NoError(t, err)
+	s.SASL, err = kafka.SASL(mechanism, testkit.SecuredUser, password)
+	require.NoError(t, err)
+	return s
+}
+
+// used makes topics, writes a transaction and reads it: an administrator, a producer and a consumer.
+func used(t *testing.T, cfg kafka.Config) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	admin, err := kafka.NewAdmin(cfg, 1)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(ctx, false)
+	require.NoError(t, err)
+	producer := kafka.NewTxnProducer(cfg, "secured")
+	defer producer.Close()
+	require.NoError(t, producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{{Topic: cfg.Topic(event.TopicSuccess), Value: []byte("kept")}}}))
+	client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicSuccess)), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	require.NoError(t, err)
+	defer client.Close()
+	fetches := client.PollFetches(ctx)
+	require.NoError(t, fetches.Err())
+	require.Equal(t, "kept", string(fetches.Records()[0].Value))
+}
+
+// refused makes sure that somebody who looks at the topics is told this.
+func refused(t *testing.T, said string, cfg kafka.Config) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	admin, err := kafka.NewAdmin(cfg, 1)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Check(ctx)
+	require.ErrorContains(t, err, said)
+}
+
+func TestSecuredBrokers(t *testing.T) {
+	c, others := testkit.NewCertificates(t), testkit.NewCertificates(t)
+	on := func(t *testing.T, brokers []string, wrongPassword, notEncrypted string) {
+		t.Helper()
+		for _, mechanism := range mechanisms {
+			t.Run(mechanism, func(t *testing.T) {
+				used(t, kafka.Config{Brokers: brokers, Prefix: mechanism + ".", Security: login(t, c, mechanism, testkit.SecuredPassword)})
+			})
+		}
+		with := login(t, c, kafka.ScramSHA512, testkit.SecuredPassword)
+		for said, s := range map[string]kafka.Security{
+			wrongPassword: login(t, c, kafka.ScramSHA512, "wrong"),
+			"certificate signed by unknown authority": login(t, others, kafka.ScramSHA512, testkit.SecuredPassword),
+			notEncrypted:       {SASL: with.SASL},
+			"is SASL missing?": {TLS: with.TLS},
+		} {
+			refused(t, said, kafka.Config{Brokers: brokers, Security: s})
+		}
+	}
+	t.Run("embedded_broker", func(t *testing.T) { on(t, secured(t, c), "EOF", "is TLS missing?") })
+	t.Run("apache_kafka", func(t *testing.T) {
+		apache := testkit.NewSecuredApache(t, c)
+		on(t, apache.SASL, "SASL_AUTHENTICATION_FAILED", "is this a plaintext connection speaking to a tls endpoint?")
+		t.Run("mutual_TLS", func(t *testing.T) {
+			known, err := kafka.TLS(c.CA, c.Client, c.ClientKey)
+			require.NoError(t, err)
+			used(t, kafka.Config{Brokers: apache.MutualTLS, Prefix: "mutual.", Security: kafka.Security{TLS: known}})
+			nobody, err := kafka.TLS(c.CA, "", "")
+			require.NoError(t, err)
+			refused(t, "tls: bad certificate", kafka.Config{Brokers: apache.MutualTLS, Security: kafka.Security{TLS: nobody}})
+		})
+	})
+}
