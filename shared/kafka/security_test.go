@@ -45,7 +45,7 @@ func login(t *testing.T, c testkit.Certificates, mechanism, password string) (s 
 // used makes topics, writes a transaction and reads it: an administrator, a producer and a consumer.
 func used(t *testing.T, cfg kafka.Config) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	admin, err := kafka.NewAdmin(cfg, 1)
 	require.NoError(t, err)
@@ -66,7 +66,7 @@ func used(t *testing.T, cfg kafka.Config) {
 // refused makes sure that somebody who looks at the topics is told this.
 func refused(t *testing.T, said string, cfg kafka.Config) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	admin, err := kafka.NewAdmin(cfg, 1)
 	require.NoError(t, err)
