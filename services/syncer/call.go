@@ -50,9 +50,10 @@ func (s *Syncer) bringToOutcome(ctx context.Context, w *work) bool {
 	return false
 }
 
-// endByGate ends what the gate stops.
+// endByGate ends what the gate stops. Who may have lost the partition tells nobody that gate and log are at odds: another may
+// have ended the order meanwhile.
 func (s *Syncer) endByGate(w *work, advice domain.Advice) bool {
-	if advice.Alarm != "" {
+	if advice.Alarm != "" && s.owns() {
 		s.log.Warn("gate and log are at odds", "alarm", advice.Alarm, "order_increment_id", w.value.Sync.OrderIncrementID,
 			"source", w.value.Sync.Source, "sync_id", w.value.Sync.SyncID, "generation", w.value.Sync.Generation)
 	}

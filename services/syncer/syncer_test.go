@@ -354,6 +354,41 @@ func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 }
 
 // A broker whose topic takes smaller records than ours: the order is not stuck, and no other waits behind it.
+// Who was halted for longer than its session finds orders ended that others have taken over: that is no alarm.
+func TestOnlyAnOwnerTellsThatGateAndLogAreAtOdds(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		log, told := testkit.Said("gate and log are at odds")
+		ended := func(id string) {
+			s := b.request(t, id)
+			b.gates.set(domain.Gate{Ref: s.Ref(), Generation: 1, State: domain.GateClosed, ClosedBy: domain.ClosedByAnswer})
+		}
+		ended("1")
+		stop := b.start(t, func(s *Syncer) { s.owns, s.log = func() bool { return false }, log })
+		b.through(t, 1)
+		stop()
+		require.Empty(t, told)
+		ended("2")
+		b.start(t, func(s *Syncer) { s.log = log })
+		testkit.Await(t, told)
+	})
+}
+
+// through waits until the group is done with so many requests.
+func (b *bench) through(t *testing.T, requests int64) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		offsets, err := kadm.NewClient(b.cl).FetchOffsets(t.Context(), b.cfg.Group(string(event.GroupSyncer)))
+		var done int64
+		offsets.Each(func(o kadm.OffsetResponse) {
+			if o.Topic == b.cfg.Topic(event.TopicRequested) {
+				done += o.At
+			}
+		})
+		return err == nil && done >= requests
+	}, 20*time.Second, 10*time.Millisecond)
+}
+
 func TestAnIntentThatTheBrokersRefuseBecomesADeadLetter(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)

@@ -52,11 +52,13 @@ type Consumer struct {
 // partition of all its topics, which is all work of an order, comes to one member. It commits nothing itself: offsets
 // go into transactions (GroupOffsets, TxnProducer).
 type GroupConsumer struct {
-	cfg       Config
-	spec      Consumer
-	client    *kgo.Client
-	admin     *kadm.Client
-	heartbeat atomic.Int64 // unix nanoseconds of the last answered heartbeat
+	cfg     Config
+	spec    Consumer
+	client  *kgo.Client
+	admin   *kadm.Client
+	heard   atomic.Int64 // unix nanoseconds of when the last request was sent that the coordinator took as a member's
+	closing context.CancelFunc
+	beating sync.WaitGroup
 
 	mu       sync.Mutex
 	missing  error
@@ -86,6 +88,9 @@ func NewGroupConsumer(cfg Config, spec Consumer) (*GroupConsumer, error) {
 		return nil, fmt.Errorf("group %s: %w", spec.Group, err)
 	}
 	c.client, c.admin = client, kadm.NewClient(client)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.closing = cancel
+	c.beating.Go(func() { c.beat(ctx) })
 	return c, nil
 }
 
@@ -267,19 +272,56 @@ func positions(offsets kadm.OffsetResponses) (Positions, error) {
 	return out, failed
 }
 
-// OnBrokerE2E notes each answered heartbeat, join and sync; it makes the consumer a kgo hook.
+// OnBrokerE2E notes when the group was joined; it makes the consumer a kgo hook. The client's own heartbeats do not count:
+// nothing tells here whether one was answered with a refusal.
 func (c *GroupConsumer) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
-	const joinGroup, heartbeat, syncGroup = 11, 12, 14
-	if e2e.Err() == nil && (key == joinGroup || key == heartbeat || key == syncGroup) {
-		c.heartbeat.Store(time.Now().UnixNano())
+	const joinGroup, syncGroup = 11, 14
+	if e2e.Err() == nil && (key == joinGroup || key == syncGroup) {
+		c.heardAt(time.Now().Add(-e2e.DurationE2E()))
 	}
 }
 
-// HeartbeatAge is how long ago the coordinator last answered. Past the session time-out the partitions may be
-// somebody else's.
+// beat asks the coordinator each interval whether this is still a member of the generation, beside the client's own
+// heartbeats, which tell nobody what they were answered.
+func (c *GroupConsumer) beat(ctx context.Context) {
+	for pause.For(ctx, heartbeatInterval) {
+		member, generation := c.client.GroupMetadata()
+		if member == "" || generation < 0 {
+			continue
+		}
+		req := kmsg.NewPtrHeartbeatRequest()
+		req.Group, req.MemberID, req.Generation = c.cfg.Group(c.spec.Group), member, generation
+		within, cancel := context.WithTimeout(ctx, sessionTimeout/2)
+		sent := time.Now()
+		resp, err := req.RequestWith(within, c.client)
+		cancel()
+		if err != nil {
+			continue
+		}
+		if refusal := kerr.ErrorForCode(resp.ErrorCode); refusal == nil || errors.Is(refusal, kerr.RebalanceInProgress) {
+			c.heardAt(sent)
+		}
+	}
+}
+
+// heardAt never goes back.
+func (c *GroupConsumer) heardAt(at time.Time) {
+	for before := c.heard.Load(); at.UnixNano() > before; before = c.heard.Load() {
+		if c.heard.CompareAndSwap(before, at.UnixNano()) {
+			return
+		}
+	}
+}
+
+// HeartbeatAge is how long ago this sent what the coordinator has taken as a member's. An answer that lay unread while the
+// process was halted is as old as its question. Past the session time-out the partitions may be somebody else's.
 func (c *GroupConsumer) HeartbeatAge() time.Duration {
-	return time.Since(time.Unix(0, c.heartbeat.Load()))
+	return time.Since(time.Unix(0, c.heard.Load()))
 }
 
 // Close leaves the group; OnRevoked is called for what was assigned.
-func (c *GroupConsumer) Close() { c.client.CloseAllowingRebalance() }
+func (c *GroupConsumer) Close() {
+	c.client.CloseAllowingRebalance()
+	c.closing()
+	c.beating.Wait()
+}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
@@ -127,5 +129,33 @@ func TestAMemberWhosePositionWasTrimmedAsConsumedJoinsAnew(t *testing.T) {
 			}
 		}
 		require.Equal(b, []string{"3", "4"}, read)
+	})
+}
+
+// The client's own heartbeat is answered after the removal too, with a refusal that the client alone sees.
+func TestARemovedMemberWasHeardBeforeItsRemoval(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.topic("in", 1)
+		b.feed("in", 1, 3)
+		b.startAt("g", "in", 1, 0)
+		m := b.join()
+		_, err := m.Poll(b.ctx, 10) // and no rebalance until it is allowed
+		require.NoError(b, err)
+		require.Eventually(b, func() bool { return m.HeartbeatAge() < 100*time.Millisecond }, 20*time.Second, time.Millisecond)
+		leave := kmsg.NewPtrLeaveGroupRequest()
+		leave.Group = b.cfg.Group("g")
+		leave.Members = append(leave.Members, kmsg.LeaveGroupRequestMember{MemberID: b.offsets(m, 0, "").Member})
+		resp, err := leave.RequestWith(b.ctx, b.client)
+		require.NoError(b, err)
+		require.NoError(b, kerr.ErrorForCode(resp.ErrorCode))
+		require.NoError(b, kerr.ErrorForCode(resp.Members[0].ErrorCode))
+		removed := time.Now()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for since := time.Duration(0); since < 3*time.Second; since = time.Since(removed) { // some heartbeats long
+			require.GreaterOrEqual(b, m.HeartbeatAge(), since)
+			<-tick.C
+		}
+		m.AllowRebalance()
 	})
 }
