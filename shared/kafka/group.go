@@ -56,8 +56,8 @@ type GroupConsumer struct {
 	spec    Consumer
 	client  *kgo.Client
 	admin   *kadm.Client
-	heard   atomic.Int64 // unix nanoseconds of when the last request was sent that the coordinator took as a member's
-	closing context.CancelFunc
+	heard   atomic.Int64       // unix nanoseconds of when the last request was sent that the coordinator took as a member's
+	giveUp  context.CancelFunc // ends what the client still waits for
 	beating sync.WaitGroup
 
 	mu       sync.Mutex
@@ -68,7 +68,9 @@ type GroupConsumer struct {
 // NewGroupConsumer joins the group.
 func NewGroupConsumer(cfg Config, spec Consumer) (*GroupConsumer, error) {
 	c := &GroupConsumer{cfg: cfg, spec: spec, topicIDs: map[string][16]byte{}}
+	ctx, cancel := context.WithCancel(context.Background())
 	client, err := kgo.NewClient(append(cfg.Options(),
+		kgo.WithContext(ctx),
 		kgo.ConsumerGroup(cfg.Group(spec.Group)),
 		kgo.ConsumeTopics(cfg.Topics(spec.Topics)...),
 		kgo.Balancers(kgo.RangeBalancer()),
@@ -85,11 +87,10 @@ func NewGroupConsumer(cfg Config, spec Consumer) (*GroupConsumer, error) {
 		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { spec.OnLost() }),
 	)...)
 	if err != nil {
+		cancel()
 		return nil, fmt.Errorf("group %s: %w", spec.Group, err)
 	}
-	c.client, c.admin = client, kadm.NewClient(client)
-	ctx, cancel := context.WithCancel(context.Background())
-	c.closing = cancel
+	c.client, c.admin, c.giveUp = client, kadm.NewClient(client), cancel
 	c.beating.Go(func() { c.beat(ctx) })
 	return c, nil
 }
@@ -319,9 +320,15 @@ func (c *GroupConsumer) HeartbeatAge() time.Duration {
 	return time.Since(time.Unix(0, c.heard.Load()))
 }
 
+// leaveWithin bounds leaving. The client cannot leave while it joins, which takes as long as the slowest member needs to hand
+// over, or a dead one to be noticed; without brokers it cannot leave at all. Then the coordinator finds out by itself.
+const leaveWithin = 3 * time.Second
+
 // Close leaves the group; OnRevoked is called for what was assigned.
 func (c *GroupConsumer) Close() {
+	timer := time.AfterFunc(leaveWithin, c.giveUp)
 	c.client.CloseAllowingRebalance()
-	c.closing()
+	timer.Stop()
+	c.giveUp()
 	c.beating.Wait()
 }

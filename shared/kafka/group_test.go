@@ -159,3 +159,25 @@ func TestARemovedMemberWasHeardBeforeItsRemoval(t *testing.T) {
 		m.AllowRebalance()
 	})
 }
+
+// While one member keeps its partitions nobody else can join; whoever is to stop meanwhile stops.
+func TestAMemberStopsWhileItsGroupIsStuck(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.topic("in", 2)
+		b.feed("in", 2, 3)
+		b.startAt("g", "in", 2, 0)
+		stuck := b.join()
+		_, err := stuck.Poll(b.ctx, 10) // and no rebalance until it is allowed
+		require.NoError(b, err)
+		joining := b.join()
+		group := b.cfg.Group("g")
+		require.Eventually(b, func() bool {
+			groups, err := b.adm.DescribeGroups(b.ctx, group)
+			return err == nil && groups[group].State == "PreparingRebalance"
+		}, 20*time.Second, 10*time.Millisecond)
+		began := time.Now()
+		joining.Close()
+		require.Less(b, time.Since(began), 10*time.Second, "a rebalance may take 20 s")
+		stuck.AllowRebalance()
+	})
+}
