@@ -1,12 +1,15 @@
 package outbox
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // NewPublisher is Watermill's SQL publisher on erp_outbox: db is a *sql.DB of pgx's driver, which commits each call of
@@ -39,7 +42,7 @@ type SubscriberConfig struct {
 // It holds a transaction open while its batch is worked off, one message after the other, and a handler can write in it
 // (wsql.TxFromContext). That alone is not exactly once: what a handler wrote before a nack, or before Close without an
 // ack, commits too, and the message comes again. So handlers must bear repetition.
-func NewSubscriber(db wsql.Beginner, cfg SubscriberConfig, log *slog.Logger) (*wsql.Subscriber, error) {
+func NewSubscriber(db wsql.Beginner, cfg SubscriberConfig, log *slog.Logger) (*Subscriber, error) {
 	config := wsql.SubscriberConfig{
 		ConsumerGroup: cfg.Group, ResendInterval: cfg.NackPause, PollInterval: cfg.PollInterval, RetryInterval: cfg.PollInterval,
 		SchemaAdapter: Schema{BatchSize: cfg.BatchSize}, OffsetsAdapter: wsql.DefaultPostgreSQLOffsetsAdapter{},
@@ -52,7 +55,45 @@ func NewSubscriber(db wsql.Beginner, cfg SubscriberConfig, log *slog.Logger) (*w
 	if err != nil {
 		return nil, fmt.Errorf("making the outbox subscriber: %w", err)
 	}
-	return s, nil
+	return &Subscriber{Subscriber: s, closing: make(chan struct{})}, nil
+}
+
+// Subscriber is Watermill's, whose Close may return a moment before the channels of its messages are closed
+// (watermill-sql v3, subscribeWg). This one's returns afterwards.
+type Subscriber struct {
+	*wsql.Subscriber
+
+	open    sync.WaitGroup
+	once    sync.Once
+	closing chan struct{}
+}
+
+// Subscribe gives the messages of the topic until ctx ends or the subscriber is closed.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	in, err := s.Subscriber.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan *message.Message)
+	s.open.Go(func() {
+		defer close(out)
+		for msg := range in {
+			select {
+			case out <- msg:
+			case <-msg.Context().Done(): // nobody took it: it was neither acked nor nacked, and comes again
+			case <-s.closing:
+			}
+		}
+	})
+	return out, nil
+}
+
+// Close ends all subscriptions. Messages that were not acked come again.
+func (s *Subscriber) Close() error {
+	s.once.Do(func() { close(s.closing) })
+	err := s.Subscriber.Close()
+	s.open.Wait()
+	return err
 }
 
 func watermillLogger(log *slog.Logger) watermill.LoggerAdapter {
