@@ -123,7 +123,7 @@ func withAdmin(use func(*kafka.Admin) error) error {
 		return err
 	}
 	if len(cfg.KafkaBrokers) == 0 {
-		return errors.New("KAFKA_BROKERS is not set")
+		return errors.New("KAFKA_BROKERS is not set: name the brokers")
 	}
 	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {

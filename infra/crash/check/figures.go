@@ -62,7 +62,7 @@ func (c *checker) count() {
 	h, f := c.h, &c.figures
 	f.Seed, f.Broker, f.Partitions, f.Took = h.Seed, h.Broker, h.Partitions, h.Ended.Sub(h.Began)
 	f.Publications, f.Requests, f.Calls, f.Records = len(h.Publications), len(h.Requests), len(h.Calls), len(h.Records)
-	f.OutboxRows, f.TableRows = len(h.Outbox), len(h.Table)
+	f.OutboxRows, f.TableRows, f.Switches = len(h.Outbox), len(h.Table), len(h.Switches)
 	f.Orders = len(c.orders)
 	for _, o := range c.orders {
 		f.Events += len(o.events)

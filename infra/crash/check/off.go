@@ -20,7 +20,6 @@ const (
 // then, or cannot read the settings for want of Postgres, may not know of it.
 func (c *checker) checkOff() {
 	for _, s := range c.h.Switches {
-		c.figures.Switches++
 		if s.Setting != settingEnabled {
 			continue
 		}
