@@ -272,7 +272,7 @@ func (a *auditor) letters(ctx context.Context) (dead, error) {
 	if err != nil {
 		return nil, err
 	}
-	starts, err := a.admin.ListStartOffsets(ctx, topic)
+	starts, err := topiclog.Listed(a.admin.ListStartOffsets(ctx, topic))
 	if err != nil {
 		return nil, fmt.Errorf("reading the start of %s: %w", topic, err)
 	}

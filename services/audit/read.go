@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -124,11 +123,11 @@ func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bo
 	}
 	var starts kadm.ListedOffsets
 	if a.From.IsZero() {
-		starts, err = a.admin.ListStartOffsets(ctx, topics...)
+		starts, err = topiclog.Listed(a.admin.ListStartOffsets(ctx, topics...))
 	} else {
-		starts, err = a.admin.ListOffsetsAfterMilli(ctx, max(0, a.From.Add(-clockSkew).UnixMilli()), topics...)
+		starts, err = topiclog.Listed(a.admin.ListOffsetsAfterMilli(ctx, max(0, a.From.Add(-clockSkew).UnixMilli()), topics...))
 	}
-	if err = errors.Join(err, starts.Error()); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
 	var spans []*topiclog.Span

@@ -309,8 +309,8 @@ func (s *store) markSynced(ctx context.Context, tx pgx.Tx, keys []string) error 
 	return nil
 }
 
-// catchUp closes gates, notes answered keys and marks orders that were locked when their facts were applied, or were never told because the
-// process died. What is still locked is left to the next one.
+// catchUp closes gates, notes answered keys and marks orders that were locked when their facts were applied, or were never
+// told because the process died. What is still locked is left to the next one.
 func (s *store) catchUp(ctx context.Context) error {
 	var gatesLeft, ordersLeft bool
 	err := s.pool.QueryRow(ctx, `
