@@ -4,9 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
@@ -16,10 +17,10 @@ const (
 )
 
 // openProducer returns when the producers before it are fenced and their transactions decided.
-func openProducer(ctx context.Context, p Params) (*kafka.TxnProducer, error) {
+func openProducer(ctx context.Context, p Params) (*txn.Producer, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	producer := kafka.NewTxnProducer(p.Kafka, "erpconnector-relay")
+	producer := txn.NewProducer(p.Kafka, "erpconnector-relay")
 	return producer, producer.Open(ctx)
 }
 

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/position"
 )
@@ -18,7 +19,7 @@ import (
 // forgets it with the error. So an unknown outcome of a commit needs no handling of its own.
 type session struct {
 	p         Params
-	producer  *kafka.TxnProducer
+	producer  *txn.Producer
 	reader    *outbox.Reader
 	last      int64 // committed to Kafka
 	committed bool
@@ -119,7 +120,7 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row) error {
 	last.Topic = s.p.Kafka.Topic(event.TopicPosition)
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, last)}); err != nil {
+	if err := s.producer.Commit(ctx, txn.Batch{Records: append(records, last)}); err != nil {
 		return err
 	}
 	crash.Point("relay.committed")

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
+
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill"
 	stockkafka "github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
@@ -66,7 +68,7 @@ func TestTheStockKafkaSubscriberReadsWhatTheRelayWrites(t *testing.T) {
 func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
-		publisher, err := kafka.NewPublisher(kafka.PublisherConfig{Config: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}})
+		publisher, err := pubsub.NewPublisher(pubsub.PublisherConfig{Config: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, publisher.Close()) })
 		runForwarder(t, b, publisher)
@@ -87,7 +89,7 @@ func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
 			require.NoError(t, fetches.Err())
 			for _, r := range fetches.Records() {
 				got = append(got, string(r.Key)+"="+string(r.Value))
-				msg, err := kafka.Unmarshal(r)
+				msg, err := pubsub.Unmarshal(r)
 				require.NoError(t, err)
 				require.Equal(t, "v"+msg.UUID, string(msg.Payload))
 				require.Equal(t, msg.UUID, msg.Metadata.Get(event.HeaderID))

@@ -12,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -38,8 +39,8 @@ func newLoop(pool *pgxpool.Pool, cfg platform.Config, kcfg kafka.Config, setting
 	}
 	return &loop{pool: pool, params: Params{
 		Kafka: kcfg, InFlight: cfg.ErpInFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
-		Log:   log.With("service", "syncer"),
-		Hints: func(ctx context.Context, endings []Ending) error { return closeGates(ctx, pool, endings) },
+		Log:        log.With("service", "syncer"),
+		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
 	}}
 }
 
@@ -53,7 +54,7 @@ func (l *loop) Run(ctx context.Context) error {
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sweeping.Go(func() { kafka.EndAbandoned(ctx, l.params.Kafka, "syncer", l.claim, l.params.Log) })
+	sweeping.Go(func() { txn.EndAbandoned(ctx, l.params.Kafka, "syncer", l.lease, l.params.Log) })
 	return postgres.WithSlot(ctx, l.pool, "syncer", slots, l.params.Log, func(ctx context.Context, slotID string) error {
 		p := l.params
 		p.SlotID = slotID
@@ -61,9 +62,9 @@ func (l *loop) Run(ctx context.Context) error {
 	})
 }
 
-func closeGates(ctx context.Context, pool *pgxpool.Pool, endings []Ending) error {
-	ended := make([]gate.Ending, 0, len(endings))
-	for _, e := range endings {
+func closeGates(ctx context.Context, pool *pgxpool.Pool, ends []GenerationEnd) error {
+	ended := make([]gate.Ending, 0, len(ends))
+	for _, e := range ends {
 		ended = append(ended, gate.Ending{
 			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By,
 			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered,
@@ -75,6 +76,6 @@ func closeGates(ctx context.Context, pool *pgxpool.Pool, endings []Ending) error
 	return nil
 }
 
-func (l *loop) claim(ctx context.Context, id string) (func(), bool, error) {
+func (l *loop) lease(ctx context.Context, id string) (func(), bool, error) {
 	return postgres.Claim(ctx, l.pool, id)
 }

@@ -23,10 +23,10 @@ func turn(c *settingtest.Changeable, on bool) {
 }
 
 // off is settings with the connector off, and a change that puts them in force in a syncer.
-func off() (*settingtest.Changeable, func(*Syncer)) {
+func off() (*settingtest.Changeable, func(*Params)) {
 	c := settingtest.New(setting.Defaults())
 	turn(c, false)
-	return c, func(s *Syncer) { s.settings = c }
+	return c, func(p *Params) { p.Settings = c }
 }
 
 // looked waits until callers have asked a while longer whether the connector is on.
@@ -65,7 +65,7 @@ func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 			b.request(t, fmt.Sprint("o", i))
 		}
 		looked(t, settings)
-		b.start(t, use, func(s *Syncer) { s.slotID = "syncer-1" })
+		b.start(t, use, func(p *Params) { p.SlotID = "syncer-1" })
 		b.members(t, 2)
 		looked(t, settings)
 		began := time.Now()
@@ -130,7 +130,7 @@ func TestAGateIsReadAnewOnceTheConnectorIsOn(t *testing.T) {
 		b := setup(t, cfg)
 		settings, use := off()
 		turn(settings, true)
-		b.start(t, use, func(s *Syncer) { s.gates = &afterRead{gates: s.gates, do: func() { turn(settings, false) }} })
+		b.start(t, use, func(p *Params) { p.Gates = &afterRead{gates: p.Gates, do: func() { turn(settings, false) }} })
 		b.request(t, "1")
 		require.Eventually(t, func() bool { return !settings.Current().Enabled }, 20*time.Second, time.Millisecond)
 		looked(t, settings)

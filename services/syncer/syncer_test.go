@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"math"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -113,20 +112,29 @@ func setup(t *testing.T, cfg kafka.Config) *bench {
 	return b
 }
 
-func (b *bench) start(t *testing.T, change ...func(*Syncer)) (stop func()) {
+func (b *bench) start(t *testing.T, change ...func(*Params)) (stop func()) {
 	t.Helper()
+	return b.run(t, b.syncer(change...))
+}
+
+func (b *bench) syncer(change ...func(*Params)) *Syncer {
 	s := setting.Defaults()
 	s.BaseDelay = time.Second
+	p := Params{
+		Kafka: b.cfg, SlotID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
+		Log:        slog.New(slog.DiscardHandler),
+		CloseGates: func(context.Context, []GenerationEnd) error { return nil },
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	return New(p)
+}
+
+func (b *bench) run(t *testing.T, y *Syncer) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	y := New(Params{
-		Kafka: b.cfg, SlotID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
-		Log:   slog.New(slog.DiscardHandler),
-		Hints: func(context.Context, []Ending) error { return nil },
-	})
-	for _, c := range change {
-		c(y)
-	}
 	go func() { done <- y.Run(ctx) }()
 	var once sync.Once
 	stop = func() { once.Do(func() { cancel(); require.NoError(t, <-done) }) }
@@ -248,49 +256,6 @@ func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
 	})
 }
 
-// What is passed over has nothing to write, so its offset waits for company; a syncer that left the group with such an
-// offset in hand tried for ever to commit it, and did not end.
-func TestAStopCommitsWhatWasPassedOver(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		b := setup(t, cfg)
-		for i := range 3 {
-			var y *Syncer
-			stop := b.start(t, func(s *Syncer) { y = s })
-			b.members(t, 1)
-			b.requestIn(t, fmt.Sprint("held", i), "an item", domain.Intake{Enabled: true, MaxAttempts: 3})
-			var read topicPartition
-			require.Eventually(t, func() bool {
-				var there bool
-				read, there = y.passing()
-				return there
-			}, 20*time.Second, time.Millisecond)
-			stop()
-			positions, err := kafka.ReadPositions(t.Context(), cfg, kadm.NewClient(b.cl), string(event.GroupSyncer))
-			require.NoError(t, err)
-			ends, err := kadm.NewClient(b.cl).ListEndOffsets(t.Context(), read.topic)
-			require.NoError(t, err)
-			end, _ := ends.Lookup(read.topic, read.id)
-			require.True(t, positions.Done(read.topic, read.id, end.Offset-1))
-		}
-	})
-}
-
-// passing is a partition of which a record is in hand.
-func (s *Syncer) passing() (topicPartition, bool) {
-	a := s.current.Load()
-	if a == nil {
-		return topicPartition{}, false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for tp, p := range a.partitions {
-		if !p.tracker.CanBegin(math.MaxInt64) { // a far offset must wait while one is open
-			return tp, true
-		}
-	}
-	return topicPartition{}, false
-}
-
 func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -336,10 +301,10 @@ func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		var asked atomic.Int64
-		b.start(t, func(s *Syncer) {
-			fresh := s.owns
-			s.owns = func() bool { return asked.Add(1) > 20 && fresh() }
-		})
+		y := b.syncer()
+		fresh := y.caller.owns
+		y.caller.owns = func() bool { return asked.Add(1) > 20 && fresh() }
+		b.run(t, y)
 		for i := range 5 {
 			b.request(t, fmt.Sprint("late", i))
 		}
@@ -364,12 +329,14 @@ func TestOnlyAnOwnerTellsThatGateAndLogAreAtOdds(t *testing.T) {
 			b.gates.set(domain.Gate{Ref: s.Ref(), Generation: 1, State: domain.GateClosed, ClosedBy: domain.ClosedByAnswer})
 		}
 		ended("1")
-		stop := b.start(t, func(s *Syncer) { s.owns, s.log = func() bool { return false }, log })
+		y := b.syncer(func(p *Params) { p.Log = log })
+		y.caller.owns = func() bool { return false }
+		stop := b.run(t, y)
 		b.through(t, 1)
 		stop()
 		require.Empty(t, told)
 		ended("2")
-		b.start(t, func(s *Syncer) { s.log = log })
+		b.start(t, func(p *Params) { p.Log = log })
 		testkit.Await(t, told)
 	})
 }

@@ -18,6 +18,14 @@ import (
 // maxReason bounds the reason header in bytes.
 const maxReason = 1 << 10
 
+// Reference is the dead letter of a record that cannot be kept as a whole: it says where the record stands, and nothing of
+// what is in it.
+func Reference(cfg kafka.Config, original *kgo.Record, reason string) *kgo.Record {
+	letter := Record(cfg, original, reason)
+	letter.Value, letter.Headers = nil, letter.Headers[len(original.Headers):]
+	return letter
+}
+
 // Record is the dead letter of a record that was read from the cluster.
 func Record(cfg kafka.Config, original *kgo.Record, reason string) *kgo.Record {
 	reason = strings.ToValidUTF8(domain.KeepableText(reason)[:min(maxReason, len(domain.KeepableText(reason)))], "")
@@ -33,7 +41,7 @@ func Record(cfg kafka.Config, original *kgo.Record, reason string) *kgo.Record {
 	return &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: original.Key, Value: original.Value, Headers: headers}
 }
 
-// Hook sets aside what a kafka.Subscriber cannot read (SubscriberConfig.Refused): its dead letter is written with the
+// Hook sets aside what a pubsub.Subscriber cannot read (SubscriberConfig.Refused): its dead letter is written with the
 // client, which is the caller's to close.
 func Hook(cfg kafka.Config, client *kgo.Client) func(context.Context, *kgo.Record, error) error {
 	return func(ctx context.Context, r *kgo.Record, why error) error {

@@ -62,6 +62,15 @@ func Unsendable(s Sync, now time.Time) Sync {
 	return s
 }
 
+// Refused is the terminal sync of a generation of which a record cannot be written for what it is, and no retry mends that.
+// Calls made before are counted in s.
+func Refused(s Sync, now time.Time) Sync {
+	s = Sending(s, now)
+	s.Status, s.ErrorCode = Failed, ErrorRecordRefused
+	s.Version = AttemptVersion(s.Generation, s.Attempts, PhaseTerminal)
+	return s
+}
+
 // Closed is the terminal sync of a record that the gate stopped.
 func Closed(s Sync, by ClosedBy, now time.Time) Sync {
 	s = Sending(s, now)

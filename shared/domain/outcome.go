@@ -22,6 +22,7 @@ const (
 	ErrorTimeout        ErrorCode = "erp_timeout"         // no answer in time: the ERP may have booked
 	ErrorNetwork        ErrorCode = "erp_network"         // no connection, or it broke: the ERP may have booked
 	ErrorPayloadInvalid ErrorCode = "payload_invalid"     // the payload cannot be built; no call was made
+	ErrorRecordRefused  ErrorCode = "record_refused"      // a record of the sync cannot be written: it is too large for the brokers
 	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
 )

@@ -53,62 +53,16 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 		}
 		created = append(created, name)
 	}
-	if err := settle(ctx, func() error { return known(ctx, a.adm, created) }); err != nil {
+	if err := Settle(ctx, func() error { return TopicsKnown(ctx, a.adm, created) }); err != nil {
 		return created, err
 	}
 	for _, g := range groups {
-		err := settle(ctx, func() error { return a.ensureOffsets(ctx, g, created, resetMissing) })
+		err := Settle(ctx, func() error { return a.ensureOffsets(ctx, g, created, resetMissing) })
 		if err != nil {
 			return created, err
 		}
 	}
 	return created, nil
-}
-
-// known is nil once the brokers answer for topics: that a topic was created comes to them a moment later.
-func known(ctx context.Context, adm *kadm.Client, topics []string) error {
-	if len(topics) == 0 {
-		return nil
-	}
-	details, err := adm.ListTopics(ctx, topics...)
-	if err != nil {
-		return fmt.Errorf("reading topics: %w", err)
-	}
-	for _, t := range topics {
-		d, known := details[t]
-		if !known {
-			return fmt.Errorf("topic %s: %w", t, kerr.UnknownTopicOrPartition)
-		}
-		for _, p := range d.Partitions {
-			d.Err = errors.Join(d.Err, p.Err)
-		}
-		if d.Err != nil {
-			return fmt.Errorf("topic %s: %w", t, d.Err)
-		}
-	}
-	return nil
-}
-
-// settleWithin is how long a fresh cluster may take to know its new topics and to elect the groups' coordinators.
-const settleWithin = 30 * time.Second
-
-// settle repeats what fails only because the cluster is not ready yet.
-func settle(ctx context.Context, do func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, settleWithin)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := do()
-		if err == nil || !kerr.IsRetriable(err) {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return err
-		}
-	}
 }
 
 // registerWithin is how long brokers that have just started may take to register with their controller. Until then it
@@ -117,13 +71,13 @@ const registerWithin = 10 * time.Second
 
 func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 	began := time.Now()
-	return settle(ctx, func() error {
+	return Settle(ctx, func() error {
 		_, err := a.adm.CreateTopic(ctx, a.count(t), -1, topicConfig(t), name)
 		switch {
 		case !errors.Is(err, kerr.InvalidReplicationFactor):
 			return err
 		case time.Since(began) < registerWithin:
-			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // which settle tries again
+			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // which Settle tries again
 		}
 		return fmt.Errorf("%w: are as many brokers up as the brokers' default.replication.factor says?", err)
 	})
@@ -132,14 +86,14 @@ func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 // ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was
 // killed between the two steps), and on all when asked.
 func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []string, all bool) error {
-	lost, err := lostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
+	lost, err := LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 	if err != nil {
 		return err
 	}
 	commit := kadm.Offsets{}
 	for _, l := range lost {
-		if all || (l.missing && (slices.Contains(created, l.topic) || l.end == 0)) {
-			commit.AddOffset(l.topic, l.partition, l.start, -1)
+		if all || (l.Missing && (slices.Contains(created, l.Topic) || l.End == 0)) {
+			commit.AddOffset(l.Topic, l.Partition, l.Start, -1)
 		}
 	}
 	if len(commit) == 0 {
@@ -151,71 +105,14 @@ func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []stri
 	return nil
 }
 
-// lostOffset is a partition of which a group has no usable position.
-type lostOffset struct {
-	topic      string
-	partition  int32
-	missing    bool  // else committed lies outside of the log
-	committed  int64 // when not missing
-	start, end int64 // what the log holds
-}
-
-// problem tells an operator what is wrong and what mends it.
-func (l lostOffset) problem(g event.Group) string {
-	what := fmt.Sprintf("group %s has no offset for %s partition %d", g, l.topic, l.partition)
-	if !l.missing {
-		what = fmt.Sprintf("group %s stands at offset %d of %s partition %d, which holds %d to %d", g, l.committed, l.topic, l.partition, l.start, l.end)
+// problemOf tells an operator what is wrong and what mends it.
+func problemOf(l LostOffset, g event.Group) string {
+	what := fmt.Sprintf("group %s has no offset for %s partition %d", g, l.Topic, l.Partition)
+	if !l.Missing {
+		what = fmt.Sprintf("group %s stands at offset %d of %s partition %d, which holds %d to %d", g, l.Committed, l.Topic, l.Partition, l.Start, l.End)
 	}
 	return what + ": run `erpconnector topics ensure`; if the topic has or had records, they are repeated or lost: " +
 		"find out who deleted them or the offset, then add --reset-missing-offsets"
-}
-
-// lostOffsets are the partitions of which the group has no usable position. While others work, positions and both ends of the
-// log only grow: read in this order, none seems to lie outside that does not.
-func lostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []string) ([]lostOffset, error) {
-	starts, err := offsetsOf(adm.ListStartOffsets(ctx, topics...))
-	if err != nil {
-		return nil, fmt.Errorf("reading the starts of topics: %w", err)
-	}
-	committed, err := adm.FetchOffsets(ctx, group)
-	if err == nil {
-		err = committed.Error()
-	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, fmt.Errorf("reading the offsets of group %s: %w", group, err)
-	}
-	ends, err := offsetsOf(adm.ListEndOffsets(ctx, topics...))
-	if err != nil {
-		return nil, fmt.Errorf("reading the ends of topics: %w", err)
-	}
-	var lost []lostOffset
-	for _, start := range starts.Offsets().Sorted() {
-		end, _ := ends.Lookup(start.Topic, start.Partition)
-		at, ok := committed.Lookup(start.Topic, start.Partition)
-		missing := !ok || at.At < 0
-		if missing || at.At < start.At || at.At > end.Offset {
-			lost = append(lost, lostOffset{start.Topic, start.Partition, missing, at.At, start.At, end.Offset})
-		}
-	}
-	return lost, nil
-}
-
-func offsetsOf(listed kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
-	if err == nil {
-		err = listed.Error()
-	}
-	return listed, err
-}
-
-// bounds are the first and the next offset of each partition.
-func bounds(ctx context.Context, adm *kadm.Client, topics []string) (starts, ends kadm.ListedOffsets, err error) {
-	if starts, err = offsetsOf(adm.ListStartOffsets(ctx, topics...)); err != nil {
-		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)
-	}
-	if ends, err = offsetsOf(adm.ListEndOffsets(ctx, topics...)); err != nil {
-		return nil, nil, fmt.Errorf("reading the ends of topics: %w", err)
-	}
-	return starts, ends, nil
 }
 
 // Check lists what is wrong with the topics and positions, each with what mends it; none means that services may start.
@@ -247,12 +144,12 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, g := range groups {
-		lost, err := lostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
+		lost, err := LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 		if err != nil {
 			return nil, err
 		}
 		for _, l := range lost {
-			problems = append(problems, l.problem(g))
+			problems = append(problems, problemOf(l, g))
 		}
 	}
 	return problems, nil

@@ -26,5 +26,5 @@ type Config struct {
 
 // Kafka is the cluster.
 func (c Config) Kafka() kafka.Config {
-	return kafka.Config{Brokers: c.KafkaBrokers, Prefix: c.TopicPrefix, Security: c.KafkaAccess}
+	return kafka.Config{Brokers: c.KafkaBrokers, Prefix: c.TopicPrefix, Partitions: c.Partitions, Security: c.KafkaAccess}
 }
