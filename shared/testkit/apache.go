@@ -138,6 +138,12 @@ func OwnOldApache(t testing.TB) *Apache {
 	return ownApache(t, ApacheOldVersion, apacheExtras{})
 }
 
+// OwnUpgradedApache is OwnApache as it is after an upgrade from an old release: with the transactions it had before.
+func OwnUpgradedApache(t testing.TB) *Apache {
+	t.Helper()
+	return ownApache(t, ApacheVersion, apacheExtras{format: []string{"--feature", "transaction.version=1"}})
+}
+
 // apacheExtras is what a broker has beside apacheConfig.
 type apacheExtras struct {
 	listeners string   // each after a comma
