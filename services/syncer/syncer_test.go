@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
@@ -56,6 +58,7 @@ type scriptedERP struct {
 	active  map[string]int
 	overlap bool                     // an order was called while a call of it was under way
 	held    map[string]chan struct{} // by order: no answer before this is closed
+	bodies  map[string]string        // by order: in place of the usual one
 }
 
 func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
@@ -79,9 +82,11 @@ func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
 	if len(script) == 0 {
 		script = []int{201}
 	}
-	return erphttp.Reply{Answer: domain.Answer{
-		StatusCode: script[min(n, len(script)-1)], Body: []byte(`{"erp_reference":"ERP-` + p.ID + `"}`),
-	}}
+	body := `{"erp_reference":"ERP-` + p.ID + `"}`
+	if own, is := e.bodies[p.ID]; is {
+		body = own
+	}
+	return erphttp.Reply{Answer: domain.Answer{StatusCode: script[min(n, len(script)-1)], Body: []byte(body)}}
 }
 
 type bench struct {
@@ -89,6 +94,8 @@ type bench struct {
 	gates *memoryGates
 	erp   *scriptedERP
 	cl    *kgo.Client
+
+	values map[string]event.Sync // the last that was collected, by "topic key"
 }
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -96,9 +103,10 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 func setup(t *testing.T, cfg kafka.Config) *bench {
 	t.Helper()
 	b := &bench{
-		cfg:   cfg,
-		gates: &memoryGates{gates: map[string]*domain.Gate{}},
-		erp:   &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}, held: map[string]chan struct{}{}},
+		cfg:    cfg,
+		gates:  &memoryGates{gates: map[string]*domain.Gate{}},
+		erp:    &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}, held: map[string]chan struct{}{}, bodies: map[string]string{}},
+		values: map[string]event.Sync{},
 	}
 	admin, err := kafka.NewAdmin(b.cfg, 4)
 	require.NoError(t, err)
@@ -174,7 +182,11 @@ func (b *bench) collect(t *testing.T, enough func(seen map[string]int) bool) map
 	for !enough(seen) {
 		fetches := b.cl.PollFetches(ctx)
 		require.NoError(t, ctx.Err(), "seen so far: %v", seen)
-		fetches.EachRecord(func(r *kgo.Record) { seen[r.Topic[len(b.cfg.Prefix):]+" "+string(r.Key)]++ })
+		fetches.EachRecord(func(r *kgo.Record) {
+			what := r.Topic[len(b.cfg.Prefix):] + " " + string(r.Key)
+			seen[what]++
+			b.values[what], _ = event.DecodeSync(r.Value)
+		})
 	}
 	return seen
 }
@@ -356,21 +368,76 @@ func (b *bench) through(t *testing.T, requests int64) {
 	}, 20*time.Second, 10*time.Millisecond)
 }
 
+// limit lets topics take records of so many bytes only.
+func (b *bench) limit(t *testing.T, bytes int, topics ...string) {
+	t.Helper()
+	limit := fmt.Sprint(bytes)
+	alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}
+	responses, err := kadm.NewClient(b.cl).AlterTopicConfigs(t.Context(), alter, b.cfg.Topics(topics)...)
+	require.NoError(t, err)
+	for _, r := range responses {
+		require.NoError(t, r.Err)
+	}
+	for _, topic := range topics {
+		require.Eventually(t, func() bool {
+			large := &kgo.Record{Topic: b.cfg.Topic(topic), Key: []byte("probe"), Value: []byte(randomText(2 * bytes))}
+			return errors.Is(b.cl.ProduceSync(t.Context(), large).FirstErr(), kerr.MessageTooLarge)
+		}, testkit.AwaitTimeout, 10*time.Millisecond)
+	}
+}
+
+// One outcome that no broker took stopped the whole syncer: 20 healthy orders were called, and none of them ended.
+func TestAnOutcomeThatNoBrokerTakesEndsItsOrderAndDelaysNoOther(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		b.limit(t, 10_000, event.TopicAfterSend, event.TopicSuccess, event.TopicFailed, event.TopicDeadLetter)
+		b.erp.bodies["large"] = `{"erp_reference":"ERP-large","echo":"` + randomText(20_000) + `"}`
+		b.erp.bodies["busy"], b.erp.answers["busy"] = randomText(20_000), []int{503}
+		b.erp.bodies["refused"], b.erp.answers["refused"] = randomText(20_000), []int{422}
+		b.start(t)
+		for i := range 10 {
+			b.request(t, fmt.Sprint("a", i))
+		}
+		for _, id := range []string{"large", "busy", "refused"} {
+			b.request(t, id)
+		}
+		for i := range 10 {
+			b.request(t, fmt.Sprint("b", i))
+		}
+		b.collect(t, func(s map[string]int) bool {
+			n := 0
+			for i := range 10 {
+				n += s[fmt.Sprint("vendor_erp_sync_success a", i)] + s[fmt.Sprint("vendor_erp_sync_success b", i)]
+			}
+			return n == 20 && s["vendor_erp_sync_success large"] == 1 && s["vendor_erp_sync_failed busy"] == 1 && s["vendor_erp_sync_failed refused"] == 1 &&
+				s["vendor_erp_sync_dead_letter busy"] == 1 && s["vendor_erp_sync_dead_letter refused"] == 1
+		})
+		success := b.values["vendor_erp_sync_success large"].Sync
+		require.Equal(t, "ERP-large", *success.ErpReference, "what the ERP said stays")
+		require.Equal(t, 1, success.Attempts)
+		require.Equal(t, 201, b.values["vendor_erp_sync_after_send large"].Response.Status)
+		require.Equal(t, domain.ErrorRecordRefused, b.values["vendor_erp_sync_failed busy"].Sync.ErrorCode, "it cannot be parked")
+		require.Equal(t, 1, b.values["vendor_erp_sync_failed busy"].Sync.Attempts)
+		require.Equal(t, domain.ErrorRejected, b.values["vendor_erp_sync_failed refused"].Sync.ErrorCode)
+		for id, n := range b.erp.calls {
+			require.Equal(t, 1, n, "order %s", id)
+		}
+	})
+}
+
 func TestAnIntentThatTheBrokersRefuseBecomesADeadLetter(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
-		limit, topic := "10000", b.cfg.Topic(event.TopicBeforeSend)
-		alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}
-		responses, err := kadm.NewClient(b.cl).AlterTopicConfigs(t.Context(), alter, topic)
-		require.NoError(t, err)
-		_, err = responses.On(topic, nil)
-		require.NoError(t, err)
+		b.limit(t, 10_000, event.TopicBeforeSend)
 		b.start(t)
 		b.requestNamed(t, "large", randomText(20_000))
 		b.request(t, "small")
 		b.collect(t, func(s map[string]int) bool {
-			return s["vendor_erp_sync_success small"] == 1 && s["vendor_erp_sync_dead_letter large"] == 1
+			return s["vendor_erp_sync_success small"] == 1 && s["vendor_erp_sync_dead_letter large"] == 1 && s["vendor_erp_sync_failed large"] == 1
 		})
+		failed := b.values["vendor_erp_sync_failed large"]
+		require.Equal(t, domain.ErrorRecordRefused, failed.Sync.ErrorCode)
+		require.Zero(t, failed.Sync.Attempts)
 		require.Zero(t, b.erp.calls["large"])
 	})
 }

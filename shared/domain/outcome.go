@@ -168,12 +168,15 @@ func KeepableText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-func cut(s string) string {
+func cut(s string) string { return Truncate(s, MaxErrorBytes) }
+
+// Truncate is s as KeepableText, in at most so many bytes; what is cut off shows as an ellipsis.
+func Truncate(s string, maxBytes int) string {
 	s = KeepableText(s)
-	if len(s) <= MaxErrorBytes {
+	if len(s) <= maxBytes {
 		return s
 	}
-	end := MaxErrorBytes - len("…")
+	end := maxBytes - len("…")
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}

@@ -19,6 +19,12 @@ import (
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
+// Limits of an answer's headers. They go into the log with the answer, where no broker would take megabytes of them.
+const (
+	maxHeaderBytes     = 1 << 20 // of all of them; beyond it the answer is not read
+	maxKeptHeaderBytes = 1 << 10 // of each that is kept; the rest is cut off
+)
+
 // Config is what a Client is made of.
 type Config struct {
 	APIKey   platform.Secret   // empty: no X-API-KEY
@@ -45,6 +51,7 @@ func New(cfg Config) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented type
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = cfg.InFlight, cfg.InFlight
 	transport.IdleConnTimeout = 30 * time.Second
+	transport.MaxResponseHeaderBytes = maxHeaderBytes
 	c.http = &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -183,7 +190,7 @@ func kept(h http.Header) map[string]string {
 	out := map[string]string{}
 	for _, name := range []string{"Content-Type", "Retry-After", "X-Request-Id"} {
 		if v := h.Get(name); v != "" {
-			out[strings.ToLower(name)] = domain.KeepableText(v)
+			out[strings.ToLower(name)] = domain.Truncate(v, maxKeptHeaderBytes)
 		}
 	}
 	return out

@@ -344,6 +344,27 @@ func TestHeadersWorthKeepingAreKept(t *testing.T) {
 	require.Equal(t, "7", reply.RetryAfter)
 }
 
+// An answer with megabytes of headers was kept whole: no broker took the outcome, nor any other in its transaction.
+func TestLongHeadersAreCutAndTooManyAreNotRead(t *testing.T) {
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", strings.Repeat("é", 400<<10))
+		w.WriteHeader(http.StatusCreated)
+	})
+	reply := send(t, c)
+	require.Equal(t, http.StatusCreated, reply.StatusCode)
+	kept := reply.Headers["x-request-id"]
+	require.LessOrEqual(t, len(kept), 1<<10)
+	require.Regexp(t, "^é{500,}…$", kept)
+
+	c = answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", strings.Repeat("x", 9<<20))
+	})
+	reply = send(t, c)
+	require.Zero(t, reply.StatusCode)
+	require.Equal(t, domain.ErrorNetwork, reply.Failure)
+	require.Contains(t, reply.Cause, "headers exceeded 1048576 bytes")
+}
+
 func TestAnswersAreReadAsTheContractSays(t *testing.T) {
 	t.Parallel()
 	in := func(d time.Duration) *time.Time { due := at.Add(d); return &due }
