@@ -86,6 +86,8 @@ func (p *theatre) killServer(s plan.Step) error {
 	if s.Target == plan.Postgres {
 		err = p.postgres.Kill()
 		restart = func() error { return p.postgres.Restart(p.t.Context()) }
+	} else if s.What == plan.Starve {
+		p.cluster.Starve()
 	} else {
 		d.What = string(stage.What(p.broker))
 		p.broker.Kill()

@@ -48,6 +48,9 @@ const (
 	maxDelay    = 3 * time.Second
 )
 
+// starves is how often a partition is starved on a cluster, per kill, unless the profile says otherwise.
+const starves = 0.02
+
 // processes of each service.
 var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2}
 
@@ -68,6 +71,7 @@ type theatre struct {
 	folder   string
 	env      []string // of the product's processes
 	broker   stage.Broker
+	cluster  *stage.Cluster // the broker, where it is several
 	postgres *stage.Postgres
 	erp      *erp.ERP
 	shops    *shops.Shops
@@ -83,6 +87,9 @@ type theatre struct {
 // run plays a plan on the product and says what came of it; it fails the test only when it cannot be played.
 func run(t *testing.T, o options) outcome {
 	t.Helper()
+	if o.broker == cluster && o.profile.Starve == 0 {
+		o.profile.Starve = starves
+	}
 	p := &theatre{t: t, o: o, plan: plan.Make(o.seed, o.kills, o.profile, processes)}
 	p.prepare()
 	t.Logf("%s on %s, logs in %s\n%s", filepath.Base(p.o.binary), p.history.Broker, p.folder, p.plan)
@@ -108,7 +115,7 @@ func (p *theatre) prepare() {
 	require.NoError(t, os.Chmod(p.folder, 0o711)) // the database's user walks through
 	p.outcome.folder = p.folder
 	p.history = &history.History{
-		Seed: p.o.seed, Partitions: partitions, Began: time.Now().UTC(),
+		Seed: p.o.seed, Partitions: partitions, Thin: -1, Began: time.Now().UTC(),
 		Policy: history.Policy{MaxAttempts: maxAttempts, BaseDelay: baseDelay, MaxDelay: maxDelay},
 	}
 	if p.o.binary == "" {
@@ -126,6 +133,10 @@ func (p *theatre) prepare() {
 	p.env = p.environment(addr)
 	p.command("migrate")
 	p.command("topics", "ensure")
+	if p.cluster != nil {
+		p.history.Thin = stage.ThinPartition
+		require.NoError(t, p.cluster.Thin(t.Context(), prefix))
+	}
 	p.phase("schema and topics are there")
 	p.openWorld(addr)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -192,6 +203,15 @@ func build(t *testing.T, folder string) string {
 
 func (p *theatre) startBroker() {
 	t := p.t
+	if p.o.broker == cluster {
+		var brokers []stage.Broker
+		for _, b := range testkit.OwnCluster(t) {
+			brokers = append(brokers, b)
+		}
+		p.cluster = stage.NewCluster(brokers)
+		p.broker, p.history.Broker = p.cluster, "three brokers of Apache Kafka "+testkit.ApacheVersion
+		return
+	}
 	if p.o.broker == apache {
 		p.broker, p.history.Broker = testkit.OwnApache(t), "Apache Kafka "+testkit.ApacheVersion
 		return

@@ -53,8 +53,9 @@ type Figures struct {
 	Recovery          Disturbed // the longest
 	LatestRetry       time.Duration
 	LatestUndisturbed time.Duration
-	OverlapsOfStopped int // overlapping calls while a process was stopped
-	AnsweredUnseen    int // answered keys used again, as an outage kept the answer from the gate
+	LaneSilence       time.Duration // the longest of other partitions while one took no records
+	OverlapsOfStopped int           // overlapping calls while a process was stopped
+	AnsweredUnseen    int           // answered keys used again, as an outage kept the answer from the gate
 }
 
 // count fills in what the rules did not.

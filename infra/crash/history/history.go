@@ -13,6 +13,7 @@ type History struct {
 	Seed       uint64
 	Broker     string // "embedded" or "Apache Kafka 4.2.0"
 	Partitions int
+	Thin       int32 // the partition of keyed topics that takes no records while its broker is away (see Disturbance); -1: none
 	Began      time.Time
 	Ended      time.Time
 
@@ -142,7 +143,7 @@ type Gate map[string]any
 
 // Disturbance is one thing done to the product.
 type Disturbance struct {
-	What    string // kill, term, stop (SIGSTOP)
+	What    string // kill, term, stop (SIGSTOP), starve (the broker is killed without which the thin partition takes no records)
 	Target  string // syncer-1, relay-0, broker, postgres, …
 	At      time.Time
 	Back    time.Time // when it, or its successor, was started again

@@ -24,6 +24,8 @@ const (
 	Kill What = "kill" // SIGKILL
 	Term What = "term" // SIGTERM
 	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later
+
+	Starve What = "starve" // of a cluster: the broker is killed without which one partition takes no records
 )
 
 // Step is one disturbance.
@@ -40,6 +42,7 @@ type Profile struct {
 	Weights  map[string]int   // how often each service, the broker and Postgres are killed, in relation to each other
 	Term     float64          // SIGTERMs per kill
 	Stop     float64          // stops of a syncer per kill
+	Starve   float64          // starvations of a partition per kill
 	Together float64          // the share of steps that come within a second of the one before
 	Gap      [2]time.Duration // between steps, from and to
 	Away     [2]time.Duration // how long a target stays away
@@ -70,7 +73,7 @@ type Plan struct {
 func Make(seed uint64, kills int, p Profile, processes map[string]int) Plan {
 	out := Plan{Seed: seed}
 	m := maker{random: out.random("steps"), profile: p, processes: processes}
-	terms, stops := 0.0, 0.0
+	terms, stops, starves := 0.0, 0.0, 0.0
 	for range kills {
 		m.add(Kill, m.deal())
 		if terms += p.Term; terms >= 1 {
@@ -81,10 +84,19 @@ func Make(seed uint64, kills int, p Profile, processes map[string]int) Plan {
 			stops--
 			m.add(Stop, "syncer")
 		}
+		if starves += p.Starve; starves >= 1 {
+			starves--
+			m.add(Starve, Broker)
+		}
 	}
 	out.Steps = m.steps
 	return out
 }
+
+var (
+	starveGap  = [2]time.Duration{16 * time.Second, 18 * time.Second}
+	starveAway = [2]time.Duration{20 * time.Second, 24 * time.Second}
+)
 
 type maker struct {
 	random    *rand.Rand
@@ -93,6 +105,7 @@ type maker struct {
 	deck      []string
 	steps     []Step
 	rest      bool // the next gap is a long one
+	alone     bool // the next step waits until this one is over
 }
 
 // deal takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
@@ -123,10 +136,14 @@ func (m *maker) add(what What, target string) {
 	switch {
 	case m.rest:
 		s.Gap = between(m.random, m.profile.Resting)
+	case m.alone:
 	case chance(m.random, m.profile.Together):
 		s.Together, s.Gap = true, between(m.random, [2]time.Duration{0, time.Second})
 	}
 	m.rest = what == Kill && (target == "syncer" || target == "delayer" || target == Broker) && chance(m.random, m.profile.Rest)
+	if m.alone = what == Starve; m.alone { // what came before must be over, and it must last: who waits for it must be seen
+		s.Together, s.Gap, s.Away = false, between(m.random, starveGap), between(m.random, starveAway)
+	}
 	if what == Stop {
 		s.Away = between(m.random, [2]time.Duration{8 * time.Second, 12 * time.Second})
 	}

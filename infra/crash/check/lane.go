@@ -1,0 +1,65 @@
+package check
+
+import (
+	"slices"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+const (
+	// foundOutWithin is how long it may take everybody to find out that a partition takes no records, with what a busy machine
+	// adds. Until then all may wait for it.
+	foundOutWithin = 8 * time.Second
+	// standsStill is a silence in the other partitions that so many orders a second do not leave by chance.
+	standsStill = 5 * time.Second
+)
+
+// checkLanes is promise 4 where a partition takes no records for want of replicas: the orders of other partitions go on.
+func (c *checker) checkLanes() {
+	for _, d := range c.h.Disturbances {
+		if d.What != "starve" {
+			continue
+		}
+		from := d.At.Add(foundOutWithin)
+		for _, gap := range c.silences(from, d.Back) {
+			c.figures.LaneSilence = max(c.figures.LaneSilence, gap.to.Sub(gap.from))
+			if gap.to.Sub(gap.from) > standsStill {
+				c.blame(4, "orders that wait for another partition", nil,
+					"no order of another partition than %d came on from %s to %s, while that one took no records (from %s to %s)",
+					c.h.Thin, clock(gap.from), clock(gap.to), clock(d.At), clock(d.Back))
+			}
+		}
+	}
+}
+
+type silence struct{ from, to time.Time }
+
+// silences are the times between two outcomes in partitions that took records, unless something else explains them.
+func (c *checker) silences(from, to time.Time) (out []silence) {
+	if !from.Before(to) {
+		return nil
+	}
+	times := []time.Time{from}
+	for _, r := range c.h.Records {
+		if r.Topic == topicAfter && r.Partition != c.h.Thin && r.Timestamp.After(from) && r.Timestamp.Before(to) {
+			times = append(times, r.Timestamp)
+		}
+	}
+	times = append(times, to)
+	slices.SortFunc(times, time.Time.Compare)
+	for i := 1; i < len(times); i++ {
+		s := silence{times[i-1], times[i]}
+		if !c.erpDown(s.from, s.to) && !c.off(s.from, s.to) && !c.disturbedOtherwise(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// disturbedOtherwise reports whether something else than a starved partition was under way.
+func (c *checker) disturbedOtherwise(s silence) bool {
+	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
+		return d.What != "starve" && d.At.Before(s.to) && c.over(d).Add(aftermath).After(s.from)
+	})
+}
