@@ -70,7 +70,7 @@ func Classify(a Answer, retryableCodes []int, now time.Time) Outcome {
 	case a.StatusCode == 0:
 		return Outcome{Kind: OutcomeRetryable, Code: a.Failure, Error: cut(a.Cause)}
 	case a.StatusCode >= 200 && a.StatusCode <= 299:
-		return Outcome{Kind: OutcomeSuccess, Reference: reference(a.Body)}
+		return Outcome{Kind: OutcomeSuccess, Reference: AnswerReference(a.Body)}
 	}
 	o := Outcome{Kind: OutcomeRetryable, Error: errorText(a), RetryAfter: ParseRetryAfter(a.RetryAfter, now)}
 	switch {
@@ -111,8 +111,8 @@ func ParseRetryAfter(header string, now time.Time) *time.Time {
 	return &at
 }
 
-// reference is erp_reference, else erp_id, else id of a JSON object; numbers count.
-func reference(body []byte) *string {
+// AnswerReference is what an answer calls the order: erp_reference, else erp_id, else id of a JSON object; numbers count.
+func AnswerReference(body []byte) *string {
 	fields := object(body)
 	for _, name := range []string{"erp_reference", "erp_id", "id"} {
 		if s := scalar(fields[name]); s != "" {
