@@ -188,13 +188,13 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// Close closes the gates whose generation has ended, notes answered keys, and keeps what the ERP calls the order. It never
-// waits: gates that somebody holds locked are skipped and named, and a gate of another generation, or closed before, keeps
-// its state. The gate's version stays: it is that of the last fact the gate itself allotted, and a status query trusts the
-// gate only while the projection lacks that fact; what the syncer wrote, the projection tells with all its fields.
+// Close closes the gates whose generation has ended and notes answered keys. It never waits for a caller: gates that somebody
+// holds locked are skipped and named, and a gate of another generation, or closed before, keeps its state. The gate's version
+// stays: it is that of the last fact the gate itself allotted, and a status query trusts the gate only while the
+// projection lacks that fact; what the syncer wrote, the projection tells with all its fields.
 //
-// A gate that is closed by an answer stands in one statement with the answer's reference: who makes the next generation
-// because of it cannot meet a callback whose reference nobody knows yet.
+// It also keeps what the ERP calls the order, whoever holds the gate. As that is the statement which closes the gate, no
+// generation that is made because of an answer can meet a callback whose reference nobody knows yet.
 func Close(ctx context.Context, q Querier, endings []Ending) (skipped []string, err error) {
 	var keys, by, idempotencyKeys []string
 	var generations []int32
@@ -238,52 +238,39 @@ WITH told AS (
 	WHERE t.order_key = n.order_key AND ((t.state = 'open' AND n.closed_by IS NOT NULL) OR (n.answered AND NOT t.key_answered))
 	RETURNING t.order_key
 ), named AS (
-	SELECT f.order_key, e.r, max(e.g) AS g FROM told e JOIN free f ON f.order_key = e.k WHERE e.r IS NOT NULL GROUP BY f.order_key, e.r
+	SELECT k, r, max(g) AS g FROM told WHERE r IS NOT NULL GROUP BY k, r
 ), kept AS (
-	INSERT INTO erp_reference AS t (order_key, digest, generation) SELECT order_key, r, g FROM named ORDER BY order_key, r
+	INSERT INTO erp_reference AS t (order_key, digest, generation) SELECT k, r, g FROM named n
+	WHERE NOT EXISTS (SELECT FROM erp_reference b WHERE b.order_key = n.k AND b.digest = n.r AND b.generation >= n.g) -- told before
+	ORDER BY k, r
 	ON CONFLICT (order_key, digest) DO UPDATE SET generation = excluded.generation WHERE t.generation < excluded.generation
 )
 SELECT DISTINCT k FROM told e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`
 
 func (e Ending) answered() bool { return e.Answered || e.By == domain.ClosedByAnswer }
 
-// Remember keeps what Close could not: of gates that it has skipped, which keys were answered, for Recall, and the
-// references. By the time the gate is free the generation may be another one, and nothing else would tell that the key it
-// carries is used up.
+// Remember keeps which keys were answered of gates that Close has skipped, for Recall: by then the generation may be another
+// one, and nothing else would tell that the key it carries is used up.
 func Remember(ctx context.Context, tx pgx.Tx, endings []Ending, skipped []string) error {
 	var keys, idempotencyKeys []string
-	var generations []int32
-	var references [][]byte
 	for _, e := range endings {
-		if (e.answered() || e.Reference != nil) && slices.Contains(skipped, e.Key) {
-			key := e.IdempotencyKey
-			if !e.answered() {
-				key = ""
-			}
-			keys, idempotencyKeys = append(keys, e.Key), append(idempotencyKeys, key)
-			generations, references = append(generations, int32(e.Generation)), append(references, digestOf(e.Reference))
+		if e.answered() && slices.Contains(skipped, e.Key) {
+			keys, idempotencyKeys = append(keys, e.Key), append(idempotencyKeys, e.IdempotencyKey)
 		}
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, rememberQuery, keys, idempotencyKeys, generations, references)
+	_, err := tx.Exec(ctx, `
+		INSERT INTO erp_answered_key (order_key, idempotency_key)
+		SELECT e.k, e.i FROM unnest($1::text[], $2::text[]) AS e (k, i)
+		WHERE EXISTS (SELECT FROM erp_sync_gate g WHERE g.order_key = e.k)
+		ON CONFLICT DO NOTHING`, keys, idempotencyKeys)
 	if err != nil {
 		return fmt.Errorf("remembering %d answered keys: %w", len(keys), err)
 	}
 	return nil
 }
-
-const rememberQuery = `
-WITH told AS (
-	SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[]) AS e (k, i, g, r)
-	WHERE EXISTS (SELECT FROM erp_sync_gate t WHERE t.order_key = e.k)
-), kept AS (
-	INSERT INTO erp_reference AS t (order_key, digest, generation)
-	SELECT k, r, max(g) FROM told WHERE r IS NOT NULL GROUP BY k, r ORDER BY k, r
-	ON CONFLICT (order_key, digest) DO UPDATE SET generation = excluded.generation WHERE t.generation < excluded.generation
-)
-INSERT INTO erp_answered_key (order_key, idempotency_key) SELECT k, i FROM told WHERE i <> '' ON CONFLICT DO NOTHING`
 
 // Recall notes in the gates what Remember kept. Gates that somebody holds locked keep theirs for the next time; left tells
 // that there are such.
