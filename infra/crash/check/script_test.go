@@ -311,7 +311,25 @@ func (o *actor) settled(what string) *actor {
 		more["erp_reference"] = "REF " + by
 	}
 	o.answered = o.answered || by == "webhook"
-	o.fact(topicCallback, o.sync(status, callbackVersion(o.callbacks), more), map[string]any{"response": map[string]any{"status": 0, "body": "callback"}})
+	o.says(status, more, fmt.Sprintf(`{"idempotencyKey": %q, "at": %q}`, o.key, o.at))
+	return o
+}
+
+// says writes the fact of a settlement with this body.
+func (o *actor) says(status string, more map[string]any, body string) {
+	o.fact(topicCallback, o.sync(status, callbackVersion(o.callbacks), more), map[string]any{"response": map[string]any{"status": 0, "body": body}})
+}
+
+// calledBack is an accepting callback that carries the key and names the reference; empty: it does not.
+func (o *actor) calledBack(key, reference string) *actor {
+	o.asks("webhook-accepted", history.Accepted, 200)
+	o.callbacks++
+	o.gate, o.closedBy = "closed", "webhook"
+	more := map[string]any{"closed_by": "webhook", "last_attempt_at": nil, "attempts": 0}
+	if reference != "" {
+		more["erp_reference"] = reference
+	}
+	o.says("success", more, fmt.Sprintf(`{"idempotencyKey": %q, "erpReference": %q, "at": %q}`, key, reference, o.at))
 	return o
 }
 
