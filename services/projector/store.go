@@ -288,7 +288,8 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 }
 
 // endingOf is what the fact tells the gate; tells is false when it tells nothing. An answer with success uses up the key and
-// names the order also when the generation ended otherwise.
+// names the order also when the generation ended otherwise; a setting says which statuses beside 2xx are one, so the error code
+// tells it.
 func endingOf(f fact) (e gate.Ending, tells bool) {
 	e = gate.Ending{
 		Key: f.Sync.Ref().Key(), Generation: f.Sync.Generation, Version: f.Sync.Version, IdempotencyKey: f.Sync.IdempotencyKey,
@@ -296,7 +297,7 @@ func endingOf(f fact) (e gate.Ending, tells bool) {
 	}
 	switch f.at.topic {
 	case event.TopicAfterSend:
-		e.Answered = f.httpStatus != nil && *f.httpStatus >= 200 && *f.httpStatus < 300
+		e.Answered = f.httpStatus != nil && f.Sync.ErrorCode == ""
 		if e.Answered && f.Response != nil {
 			e.Reference = domain.AnswerReference([]byte(*f.Response))
 		}

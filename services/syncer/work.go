@@ -40,7 +40,7 @@ type outcome struct {
 
 // finish reads the answer and decides what comes next.
 func (w *work) finish(r erphttp.Reply, policy domain.RetryPolicy, now time.Time, random float64) {
-	o := domain.Classify(r.Answer, policy.RetryableCodes, now)
+	o := domain.Classify(r.Answer, policy.AnswerPolicy, w.value.Sync.KeySentBefore(), now)
 	w.decision = &outcome{
 		Decision: domain.Decide(w.value.Sync, o, policy, now, random),
 		at:       now, error: o.Error, answered: o.Kind == domain.OutcomeSuccess,
