@@ -21,5 +21,15 @@ CREATE TABLE erp_reference (
     PRIMARY KEY (order_key, digest)
 );
 
+-- The newest time that is known of an order's states: its updated_at, else occurred_at of the event that brought it. An older
+-- state replaces no newer one. Null: no event gave a time since this column is there.
+ALTER TABLE sales_order ADD COLUMN snapshot_at timestamptz;
+
+-- What the event was, so that its id with another type is no duplicate. Null: it was accepted before this column was there.
+ALTER TABLE accepted_event ADD COLUMN type text;
+
+ALTER TABLE commerce_quarantine DROP CONSTRAINT commerce_quarantine_code_check,
+    ADD CONSTRAINT commerce_quarantine_code_check CHECK (code IN ('refused', 'unknown_order', 'too_large', 'failed', 'conflict'));
+
 -- +goose Down
 -- Forward only: restore a backup to go back.

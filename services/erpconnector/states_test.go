@@ -35,7 +35,23 @@ var stateRequests = []struct {
 	ask       func(s *stateProduct, order string) string
 }{
 	{"new invoice", "`invoice.created` with its order", func(s *stateProduct, o string) string { return s.event(invoice("new-"+o, o)) }},
-	{"the same event again", "the event that made the sync, once more", func(s *stateProduct, o string) string { return s.event(invoice("first-"+o, o)) }},
+	{"the same event again", "the order's first event, once more", func(s *stateProduct, o string) string { return s.event(s.first(o)) }},
+	{"its id with another order", "the id of the order's first event, in an event of another order", func(s *stateProduct, o string) string {
+		return s.event(invoice("first-"+o, o+"-other"))
+	}},
+	{"another order under its number", "the same increment id, another `order_id`", func(s *stateProduct, o string) string {
+		e := invoice("stranger-"+o, o)
+		e["order"].(map[string]any)["order_id"] = 8 //nolint:forcetypeassert // a test
+		return s.event(e)
+	}},
+	{"an older state of it", "`order.updated` with an earlier `updated_at`", func(s *stateProduct, o string) string {
+		_, err := s.pool.Exec(s.t.Context(), `UPDATE sales_order SET snapshot_at = '2024-01-15 12:00:00Z'`)
+		require.NoError(s.t, err)
+		e := invoice("older-"+o, o)
+		e["type"] = "order.updated"
+		e["order"].(map[string]any)["updated_at"] = "2024-01-15 11:00:00" //nolint:forcetypeassert // a test
+		return s.event(e)
+	}},
 	{"invoice with other totals", "another `invoice.created`, the order's totals changed", func(s *stateProduct, o string) string {
 		e := invoice("other-"+o, o)
 		e["order"].(map[string]any)["totals"].(map[string]any)["grand_total"] = "999.99" //nolint:forcetypeassert // a test
@@ -229,10 +245,22 @@ func rowAt(g *domain.Gate, at domain.Standing) stateRow {
 
 func (s *stateProduct) event(e map[string]any) string {
 	status, answer := s.publish(e)
-	if status == http.StatusUnprocessableEntity {
-		return fmt.Sprintf("%d `%s`", status, answer["code"])
+	if code, refused := answer["code"]; refused {
+		return fmt.Sprintf("%d `%s`", status, code)
+	}
+	if answer["older"] == true {
+		return fmt.Sprintf("%d `%s`, `older`, %s", status, answer["result"], answer["status"])
 	}
 	return fmt.Sprintf("%d `%s`, %s", status, answer["result"], answer["status"])
+}
+
+// first is the event that put the order where it stands: an invoice, or order.placed of one that was never invoiced.
+func (s *stateProduct) first(order string) map[string]any {
+	e := invoice("first-"+order, order)
+	if s.count(`SELECT count(*) FROM accepted_event WHERE type = 'order.placed'`) > 0 {
+		e["type"] = "order.placed"
+	}
+	return e
 }
 
 func (s *stateProduct) post(path, order string, more map[string]any) string {
