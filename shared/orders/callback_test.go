@@ -109,26 +109,36 @@ func TestAfterAResyncOnlyItsOwnCallbackSettles(t *testing.T) {
 		told   []string
 	}{
 		"the_same_body": {
-			[]said{{body: "b", reference: "ERP-1"}}, said{body: "b", reference: "ERP-1"}, domain.SettledRepeated,
+			[]said{{body: "b", reference: "ERP-1"}},
+			said{body: "b", reference: "ERP-1"},
+			domain.SettledRepeated,
 			[]string{"note: webhook: the same callback came before the resync"},
 		},
 		"the_answers_reference": {
 			nil, said{body: "b", reference: "ERP-1"}, domain.SettledEarlier, []string{"note: webhook: its reference is that of an earlier generation"},
 		},
 		"a_reference_of_a_callback": {
-			[]said{{body: "b", reference: "ERP-1b"}}, said{body: "c", reference: "ERP-1b"}, domain.SettledEarlier,
+			[]said{{body: "b", reference: "ERP-1b"}},
+			said{body: "c", reference: "ERP-1b"},
+			domain.SettledEarlier,
 			[]string{"note: webhook: its reference is that of an earlier generation"},
 		},
 		"rejects_the_old_reference": {
-			nil, said{body: "b", status: domain.RequestRejected, reference: "ERP-1"}, domain.SettledEarlier,
+			nil,
+			said{body: "b", status: domain.RequestRejected, reference: "ERP-1"},
+			domain.SettledEarlier,
 			[]string{"note: webhook: its reference is that of an earlier generation"},
 		},
 		"names_nothing": {
-			nil, said{body: "b", status: domain.RequestRejected}, domain.SettledUnnamed,
+			nil,
+			said{body: "b", status: domain.RequestRejected},
+			domain.SettledUnnamed,
 			[]string{"note: webhook: after a resync it carries neither the idempotency key nor a reference"},
 		},
 		"the_older_key": {
-			nil, said{body: "b", key: first, reference: "ERP-2"}, domain.SettledOtherKey,
+			nil,
+			said{body: "b", key: first, reference: "ERP-2"},
+			domain.SettledOtherKey,
 			[]string{"note: webhook: it carries another idempotency key than the order's current one"},
 		},
 		"the_key":         {nil, said{body: "b", key: second}, domain.SettledNow, []string{"success, generation 2"}},

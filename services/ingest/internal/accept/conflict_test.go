@@ -21,18 +21,24 @@ func TestWhatContradictsWhatWasAcceptedIsAConflict(t *testing.T) {
 	}{
 		"the_id_with_another_order": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e1", event.OrderPlaced, "2", nil),
-			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "2", Errors: []Problem{{"/event_id",
-				"was accepted before for order 1 (order.placed), and comes now for order 2 (order.placed): give each event an id of its own"}}},
+			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "2", Errors: []Problem{{
+				"/event_id",
+				"was accepted before for order 1 (order.placed), and comes now for order 2 (order.placed): give each event an id of its own",
+			}}},
 		},
 		"the_id_with_another_type": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e1", event.InvoiceCreated, "1", nil),
-			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "1", Errors: []Problem{{"/event_id",
-				"was accepted before for order 1 (order.placed), and comes now for order 1 (invoice.created): give each event an id of its own"}}},
+			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "1", Errors: []Problem{{
+				"/event_id",
+				"was accepted before for order 1 (order.placed), and comes now for order 1 (invoice.created): give each event an id of its own",
+			}}},
 		},
 		"the_id_with_an_order_that_nobody_knows": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), named("e1", "2"),
-			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "2", Errors: []Problem{{"/event_id",
-				"was accepted before for order 1 (order.placed), and comes now for order 2 (invoice.created): give each event an id of its own"}}},
+			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "2", Errors: []Problem{{
+				"/event_id",
+				"was accepted before for order 1 (order.placed), and comes now for order 2 (invoice.created): give each event an id of its own",
+			}}},
 		},
 		"another_shops_id": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e1", event.OrderPlaced, "2", change{"source": `"shop-b"`}),
@@ -44,8 +50,10 @@ func TestWhatContradictsWhatWasAcceptedIsAConflict(t *testing.T) {
 		},
 		"another_order_under_the_number": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e2", event.OrderUpdated, "1", change{"order.order_id": "456"}),
-			Result{Result: Conflict, EventID: "e2", OrderIncrementID: "1", Errors: []Problem{{"/order/order_id",
-				"is 456, but order 1 is known with order_id 123: two orders cannot share a number; give the other one a number, or a source, of its own"}}},
+			Result{Result: Conflict, EventID: "e2", OrderIncrementID: "1", Errors: []Problem{{
+				"/order/order_id",
+				"is 456, but order 1 is known with order_id 123: two orders cannot share a number; give the other one a number, or a source, of its own",
+			}}},
 		},
 		"another_order_under_the_number_of_another_shop": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e2", event.OrderPlaced, "1", change{"order.order_id": "456", "source": `"shop-b"`}),
