@@ -167,6 +167,7 @@ func (p *theatre) openWorld(erpAddr string) {
 	p.shops, err = shops.Open(shops.Config{
 		Plan: p.plan, DatabaseURL: p.postgres.URL(), Ingest: p.fleet.Bases("ingest"), API: p.fleet.Bases("api"),
 		Token: token, Secret: secret, Rate: p.o.rate,
+		Booked: func(source, order string) *erp.Callback { return p.erp.Booked(source, order) },
 	})
 	require.NoError(t, err)
 	t.Cleanup(p.shops.Close)

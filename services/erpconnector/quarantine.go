@@ -51,7 +51,7 @@ func quarantineListCommand() *cobra.Command {
 
 func filterFlags(cmd *cobra.Command, f *ingest.QuarantineFilter) {
 	cmd.Flags().StringVar(&f.Source, "source", "", "only of this shop")
-	cmd.Flags().StringVar((*string)(&f.Code), "code", "", "only for this reason: refused, unknown_order, too_large or failed")
+	cmd.Flags().StringVar((*string)(&f.Code), "code", "", "only for this reason: refused, unknown_order, too_large, failed or conflict")
 }
 
 func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, f ingest.QuarantineFilter) error {
@@ -209,7 +209,7 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 	refused := 0
 	for _, s := range sent {
 		line := fmt.Sprintf("%d  %s", s.ID, s.Result.Result)
-		if s.Result.OrderIncrementID != "" {
+		if s.Result.Result.Taken() && s.Result.OrderIncrementID != "" {
 			line += fmt.Sprintf(": order %s is %s", s.Result.OrderIncrementID, s.Result.Status)
 		}
 		if len(s.Result.Errors) > 0 {

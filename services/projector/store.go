@@ -267,17 +267,12 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 	var endings []gate.Ending
 	var synced []string
 	for _, f := range facts {
-		key := f.Sync.Ref().Key()
 		if f.Sync.Status == domain.Success {
-			synced = append(synced, key)
+			synced = append(synced, f.Sync.Ref().Key())
 		}
-		if f.at.topic == event.TopicAfterSend && f.httpStatus != nil && *f.httpStatus >= 200 && *f.httpStatus < 300 {
-			endings = append(endings, gate.Ending{Key: key, IdempotencyKey: f.Sync.IdempotencyKey, Answered: true})
+		if e, tells := endingOf(f); tells {
+			endings = append(endings, e)
 		}
-		if f.at.topic != event.TopicSuccess && f.at.topic != event.TopicFailed {
-			continue
-		}
-		endings = append(endings, gate.Ending{Key: key, Generation: f.Sync.Generation, Version: f.Sync.Version, By: f.Sync.EndedBy(), IdempotencyKey: f.Sync.IdempotencyKey})
 	}
 	if len(endings) > 0 {
 		skipped, err := gate.Close(ctx, tx, endings)
@@ -290,6 +285,29 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 		}
 	}
 	return s.markSynced(ctx, tx, synced)
+}
+
+// endingOf is what the fact tells the gate; tells is false when it tells nothing. An answer with success uses up the key and
+// names the order also when the generation ended otherwise; a setting says which statuses beside 2xx are one, so the error code
+// tells it.
+func endingOf(f fact) (e gate.Ending, tells bool) {
+	e = gate.Ending{
+		Key: f.Sync.Ref().Key(), Generation: f.Sync.Generation, Version: f.Sync.Version, IdempotencyKey: f.Sync.IdempotencyKey,
+		Reference: f.Sync.ErpReference,
+	}
+	switch f.at.topic {
+	case event.TopicAfterSend:
+		e.Answered = f.httpStatus != nil && f.Sync.ErrorCode == ""
+		if e.Answered && f.Response != nil {
+			e.Reference = domain.AnswerReference([]byte(*f.Response))
+		}
+		return e, e.Answered
+	case event.TopicSuccess, event.TopicFailed:
+		e.By = f.Sync.EndedBy()
+		return e, true
+	default:
+		return e, e.Reference != nil
+	}
 }
 
 func (s *store) markSynced(ctx context.Context, tx pgx.Tx, keys []string) error {

@@ -67,7 +67,7 @@ func closeGates(ctx context.Context, pool *pgxpool.Pool, ends []GenerationEnd) e
 	for _, e := range ends {
 		ended = append(ended, gate.Ending{
 			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By,
-			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered,
+			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered, Reference: e.Sync.ErpReference,
 		})
 	}
 	if _, err := gate.Close(ctx, pool, ended); err != nil {

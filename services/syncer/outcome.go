@@ -19,9 +19,10 @@ type outcome struct {
 	response *event.Response
 }
 
-// decide reads the answer and decides what comes next.
+// decide reads the answer and decides what comes next. A former owner of the partition may have called already: then the key
+// counts as one that was sent before.
 func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time, random float64) {
-	o := domain.Classify(r.Answer, policy.RetryableCodes, now)
+	o := domain.Classify(r.Answer, policy.AnswerPolicy, t.value.Sync.KeySentBefore() || t.MayBeRepeated(), now)
 	t.outcome = &outcome{
 		Decision: domain.Decide(t.value.Sync, o, policy, now, random),
 		at:       now, error: o.Error, answered: o.Kind == domain.OutcomeSuccess,

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// RetryPolicy says when a failed attempt is tried again.
+// RetryPolicy says what of the ERP's answers is tried again, and when.
 type RetryPolicy struct {
-	BaseDelay      time.Duration // the module's base_delay_seconds
-	MaxDelay       time.Duration // 0: no cap beyond MaxRetryAfter
-	Jitter         float64       // 0…1: the delay is lengthened by up to this share of it
-	RetryableCodes []int         // statuses beyond 429 and 5xx that are tried again
+	AnswerPolicy
+
+	BaseDelay time.Duration // the module's base_delay_seconds
+	MaxDelay  time.Duration // 0: no cap beyond MaxRetryAfter
+	Jitter    float64       // 0…1: the delay is lengthened by up to this share of it
 }
 
 // Decision is what one call leads to: what after_send says, and, when no retry follows, the terminal sync.

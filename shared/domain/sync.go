@@ -29,6 +29,7 @@ type Sync struct {
 	NextAttemptAt    *time.Time `json:"next_attempt_at"`
 	ErpReference     *string    `json:"erp_reference"` // only in facts that establish it
 	IdempotencyKey   string     `json:"idempotency_key"`
+	NewKey           bool       `json:"new_key,omitempty"` // of the chain of a resync: no earlier generation had the key
 	Generation       int        `json:"generation"`
 	Version          Version    `json:"version"`
 	Released         *bool      `json:"released,omitempty"`   // requests only: false is held
@@ -41,6 +42,10 @@ type Sync struct {
 
 // Ref is the order the sync belongs to.
 func (s Sync) Ref() OrderRef { return OrderRef{Source: s.Source, IncrementID: s.OrderIncrementID} }
+
+// KeySentBefore reports whether the ERP may have been sent the key before this call: by an earlier attempt, or by an earlier
+// generation. A crash in the middle of a call is not told by the record.
+func (s Sync) KeySentBefore() bool { return s.Attempts > 0 || (s.Generation > 1 && !s.NewKey) }
 
 // Time is t as all records carry it: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
 func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -175,11 +175,12 @@ func collect(rows pgx.Rows) (map[string]domain.Gate, error) {
 // Ending says that a generation has its terminal event, or only that a key was answered.
 type Ending struct {
 	Key            string
-	Generation     int // 0: nothing ended
+	Generation     int
 	Version        domain.Version
-	By             domain.ClosedBy
-	IdempotencyKey string // of the call that was answered
-	Answered       bool   // the ERP answered this key with success: it is used up, whichever generation carries it
+	By             domain.ClosedBy // empty: nothing ended
+	IdempotencyKey string          // of the call that was answered
+	Answered       bool            // the ERP answered this key with success: it is used up, whichever generation carries it
+	Reference      *string         // what the ERP calls the order, when the fact tells
 }
 
 // Querier is a pool or a transaction.
@@ -187,53 +188,64 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// Close closes the gates whose generation has ended and notes answered keys. It never waits: gates that somebody holds
-// locked are skipped and named, and a gate of another generation, or closed before, keeps its state. The gate's version
+// Close closes the gates whose generation has ended and notes answered keys. It never waits for a caller: gates that somebody
+// holds locked are skipped and named, and a gate of another generation, or closed before, keeps its state. The gate's version
 // stays: it is that of the last fact the gate itself allotted, and a status query trusts the gate only while the
 // projection lacks that fact; what the syncer wrote, the projection tells with all its fields.
+//
+// It also keeps what the ERP calls the order, whoever holds the gate. As that is the statement which closes the gate, no
+// generation that is made because of an answer can meet a callback whose reference nobody knows yet.
 func Close(ctx context.Context, q Querier, endings []Ending) (skipped []string, err error) {
 	var keys, by, idempotencyKeys []string
 	var generations []int32
 	var versions []int64
 	var answered []bool
+	var references [][]byte
 	for _, e := range endings {
 		keys, by, idempotencyKeys = append(keys, e.Key), append(by, string(e.By)), append(idempotencyKeys, e.IdempotencyKey)
 		generations, versions = append(generations, int32(e.Generation)), append(versions, int64(e.Version))
-		answered = append(answered, e.answered())
+		answered, references = append(answered, e.answered()), append(references, digestOf(e.Reference))
 	}
-	// The columns of free are those of the rows as they were locked; a second look at the table would be at the snapshot.
-	rows, err := q.Query(ctx, `
-		WITH told AS (
-			SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[], $6::bool[]) AS e (k, g, v, b, i, a)
-		), ended AS (
-			SELECT DISTINCT ON (k, g) k, g, b FROM told WHERE g > 0 ORDER BY k, g, v DESC
-		), free AS (
-			SELECT t.order_key, t.generation, t.idempotency_key FROM erp_sync_gate t
-			WHERE t.order_key = ANY($1) ORDER BY t.order_key COLLATE "C" FOR UPDATE SKIP LOCKED
-		), news AS (
-			SELECT f.order_key, e.b AS closed_by,
-				EXISTS (SELECT FROM told a WHERE a.a AND a.k = f.order_key AND a.i = f.idempotency_key) AS answered
-			FROM free f LEFT JOIN ended e ON e.k = f.order_key AND e.g = f.generation
-		), closed AS (
-			UPDATE erp_sync_gate t SET
-				state = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN 'closed' ELSE t.state END,
-				closed_by = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN n.closed_by ELSE t.closed_by END,
-				key_answered = t.key_answered OR n.answered
-			FROM news n
-			WHERE t.order_key = n.order_key AND ((t.state = 'open' AND n.closed_by IS NOT NULL) OR (n.answered AND NOT t.key_answered))
-			RETURNING t.order_key
-		)
-		SELECT DISTINCT k FROM told e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`,
-		keys, generations, versions, by, idempotencyKeys, answered)
-	if err != nil {
-		return nil, fmt.Errorf("closing %d gates: %w", len(endings), err)
+	rows, err := q.Query(ctx, closeQuery, keys, generations, versions, by, idempotencyKeys, answered, references)
+	if err == nil {
+		skipped, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}
-	skipped, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("closing %d gates: %w", len(endings), err)
 	}
 	return skipped, nil
 }
+
+// The columns of free are those of the rows as they were locked; a second look at the table would be at the snapshot.
+const closeQuery = `
+WITH told AS (
+	SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[], $6::bool[], $7::bytea[]) AS e (k, g, v, b, i, a, r)
+), ended AS (
+	SELECT DISTINCT ON (k, g) k, g, b FROM told WHERE b <> '' ORDER BY k, g, v DESC
+), free AS (
+	SELECT t.order_key, t.generation, t.idempotency_key FROM erp_sync_gate t
+	WHERE t.order_key = ANY($1) ORDER BY t.order_key COLLATE "C" FOR UPDATE SKIP LOCKED
+), news AS (
+	SELECT f.order_key, e.b AS closed_by,
+		EXISTS (SELECT FROM told a WHERE a.a AND a.k = f.order_key AND a.i = f.idempotency_key) AS answered
+	FROM free f LEFT JOIN ended e ON e.k = f.order_key AND e.g = f.generation
+), closed AS (
+	UPDATE erp_sync_gate t SET
+		state = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN 'closed' ELSE t.state END,
+		closed_by = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN n.closed_by ELSE t.closed_by END,
+		key_answered = t.key_answered OR n.answered
+	FROM news n
+	WHERE t.order_key = n.order_key AND ((t.state = 'open' AND n.closed_by IS NOT NULL) OR (n.answered AND NOT t.key_answered))
+	RETURNING t.order_key
+), named AS (
+	SELECT k, r, max(g) AS g FROM told WHERE r IS NOT NULL GROUP BY k, r
+), kept AS (
+	INSERT INTO erp_reference AS t (order_key, digest, generation) SELECT k, r, g FROM named n
+	WHERE NOT EXISTS (SELECT FROM erp_reference b WHERE b.order_key = n.k AND b.digest = n.r AND b.generation >= n.g) -- told before
+	ORDER BY k, r
+	ON CONFLICT (order_key, digest) DO UPDATE SET generation = excluded.generation WHERE t.generation < excluded.generation
+)
+SELECT DISTINCT k FROM told e WHERE NOT EXISTS (SELECT FROM free f WHERE f.order_key = e.k)`
 
 func (e Ending) answered() bool { return e.Answered || e.By == domain.ClosedByAnswer }
 

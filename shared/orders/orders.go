@@ -5,6 +5,7 @@ package orders
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,10 +37,11 @@ type Ask struct {
 	Request domain.Request
 	// Who asks, and why. Both stand in the log for ever, so neither should name a person that is not an operator.
 	Who, Reason    string
-	NewKey         bool    // of a resync: under a new idempotency key, though the current one may be unanswered
-	Reference      *string // the ERP's, of a callback or a settlement by hand
-	IdempotencyKey string  // that a callback echoes
-	Body           string  // of a callback
+	NewKey         bool              // of a resync: under a new idempotency key, though the current one may be unanswered
+	Reference      *string           // the ERP's, of a callback or a settlement by hand
+	IdempotencyKey string            // that a callback echoes
+	Body           string            // of a callback
+	Digest         [sha256.Size]byte // of a callback's raw body
 	Traceparent    string
 }
 
@@ -49,6 +51,8 @@ type Answer struct {
 	Action   domain.Action
 	Settled  domain.Settled // of a settlement
 	Gate     domain.Gate    // as it is now
+
+	wrote bool // to the outbox
 }
 
 // Orders takes requests.
@@ -81,7 +85,7 @@ func (o *Orders) Do(ctx context.Context, a Ask) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), err)
 	}
-	if answer.Action != domain.ActNothing {
+	if answer.wrote {
 		outbox.Wake(ctx, o.pool)
 	}
 	return answer, nil
@@ -109,12 +113,23 @@ func (c *change) run(ctx context.Context) error {
 	c.answer.Standing = domain.Stands(c.order != nil, &g, seen, c.now)
 	c.answer.Action = domain.ActionFor(c.ask.Request, c.answer.Standing)
 	next, err := c.act(ctx, g)
-	if err != nil || len(c.records) == 0 {
+	if err != nil {
 		return err
 	}
-	c.answer.Gate = next
-	if err := gate.Save(ctx, c.tx, []domain.Gate{next}); err != nil {
-		return err
+	return c.write(ctx, next)
+}
+
+// write saves the gate if a fact stands for its change, and puts what is to be told into the outbox.
+func (c *change) write(ctx context.Context, next domain.Gate) error {
+	c.answer.wrote = len(c.records) > 0
+	if !c.answer.wrote {
+		return nil
+	}
+	if next.Version != c.answer.Gate.Version {
+		c.answer.Gate = next
+		if err := gate.Save(ctx, c.tx, []domain.Gate{next}); err != nil {
+			return err
+		}
 	}
 	return outbox.Publish(ctx, c.tx, c.records)
 }
@@ -161,10 +176,12 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 		g, _ = g.Release(c.now)
 		return g, c.requested(g)
 	case domain.ActNext:
-		g = g.Resync(c.maxAttempts, c.ask.NewKey, c.now)
-		return g, c.requested(g)
+		next := g.Resync(c.maxAttempts, c.ask.NewKey, c.now)
+		s := next.RequestedSync(c.orderID, c.cause())
+		s.NewKey = next.KeyNumber > g.KeyNumber
+		return next, c.add(event.TopicRequested, event.Sync{Sync: s, Order: c.order})
 	case domain.ActSettle:
-		return c.settle(g)
+		return c.settle(ctx, g)
 	default:
 		return g, nil
 	}
@@ -176,10 +193,20 @@ var settledBy = map[domain.Request]domain.ClosedBy{
 	domain.RequestCancel: domain.ClosedByCancelled, domain.RequestSettle: domain.ClosedByHand,
 }
 
-func (c *change) settle(g domain.Gate) (domain.Gate, error) {
-	next, released, what := g.Settle(domain.Settlement{
-		By: settledBy[c.ask.Request], Reference: c.ask.Reference, IdempotencyKey: c.ask.IdempotencyKey,
-	}, c.now)
+func (c *change) settle(ctx context.Context, g domain.Gate) (domain.Gate, error) {
+	if c.ask.Request == domain.RequestAccepted || c.ask.Request == domain.RequestRejected {
+		return c.callback(ctx, g)
+	}
+	return c.settleAs(g, c.settlement())
+}
+
+func (c *change) settlement() domain.Settlement {
+	return domain.Settlement{By: settledBy[c.ask.Request], Reference: c.ask.Reference, IdempotencyKey: c.ask.IdempotencyKey}
+}
+
+// settleAs tells of the settlement, if it is about the gate's generation.
+func (c *change) settleAs(g domain.Gate, s domain.Settlement) (domain.Gate, error) {
+	next, released, what := g.Settle(s, c.now)
 	c.answer.Settled = what
 	if what != domain.SettledNow {
 		return g, nil

@@ -43,7 +43,9 @@ var fields = []Field{
 	field("retry_jitter", "RETRY_JITTER", func(s *Settings) *float64 { return &s.Jitter }, number(0, 1),
 		"Lengthens a delay by a random part of it, up to this share."),
 	field("retryable_codes", "RETRYABLE_CODES", func(s *Settings) *[]int { return &s.RetryableCodes }, statuses,
-		"HTTP statuses of the ERP, beside 429 and 5xx, that are tried again."),
+		"HTTP statuses of the ERP, beside 429 and 5xx, that are tried again. 409 is tried again by itself where the same key may have been sent before."),
+	field("already_booked", "ALREADY_BOOKED", func(s *Settings) *[]domain.BookedAnswer { return &s.AlreadyBooked }, bookedAnswers,
+		"Answers by which the ERP says that it has booked the order under this key already: they are a success, with the reference in their body. Name none that may also mean that it is still at work."),
 	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
 		"On: orders whose totals do not add up are refused. Off: they are accepted with a warning."),
 }

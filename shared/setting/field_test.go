@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
 func TestValuesOfEachSetting(t *testing.T) {
@@ -22,6 +24,8 @@ func TestValuesOfEachSetting(t *testing.T) {
 		"a_share":                        {"retry_jitter", `0.25`, `0.25`},
 		"statuses_in_order_and_once":     {"retryable_codes", `[423, 409, 409]`, `[409,423]`},
 		"no_statuses":                    {"retryable_codes", `[]`, `[]`},
+		"answers_in_order_and_once":      {"already_booked", `["422:DUP", "409:B", " 409:A", 409, "409:B"]`, `["409","409:A","409:B","422:DUP"]`},
+		"no_answers":                     {"already_booked", `[]`, `[]`},
 		"an_erp_with_a_path":             {"erp_base_url", `"https://erp.example.com:8443/api/"`, `"https://erp.example.com:8443/api/"`},
 		"a_schedule_with_names_and_gaps": {"cron_schedule", `" */5  6-22 * JAN MON-FRI "`, `"*/5 6-22 * JAN MON-FRI"`},
 		"a_leap_day":                     {"cron_schedule", `"0 0 29 2 *"`, `"0 0 29 2 *"`},
@@ -46,6 +50,7 @@ func TestRefusedValues(t *testing.T) {
 		timeout  = "; it must be a duration from 100ms to 10m, like 30s, or a number of seconds"
 		url      = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
 		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *"
+		answers  = "; it must be HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
 		codes    = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
 	)
 	for name, c := range map[string]struct{ setting, given, detail string }{
@@ -76,6 +81,13 @@ func TestRefusedValues(t *testing.T) {
 		"a_status_that_is_a_success": {"retryable_codes", `[200, 409]`, `retryable_codes is [200, 409]` + codes},
 		"statuses_as_text":           {"retryable_codes", `"409"`, `retryable_codes is "409"` + codes},
 		"a_list_of_texts":            {"retryable_codes", `["409"]`, `retryable_codes is ["409"]` + codes},
+		"a_success_as_answer":        {"already_booked", `["200:OK"]`, `already_booked is ["200:OK"]` + answers},
+		"a_status_without_a_code":    {"already_booked", `["404"]`, `already_booked is ["404"]` + answers},
+		"a_code_without_a_status":    {"already_booked", `[":DUP"]`, `already_booked is [":DUP"]` + answers},
+		"an_empty_code":              {"already_booked", `["409:"]`, `already_booked is ["409:"]` + answers},
+		"a_code_with_a_comma":        {"already_booked", `["409:A,B"]`, `already_booked is ["409:A,B"]` + answers},
+		"answers_as_text":            {"already_booked", `"409"`, `already_booked is "409"` + answers},
+		"a_list_in_a_list":           {"already_booked", `[["409"]]`, `already_booked is [["409"]]` + answers},
 		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 1 to 10000`},
 		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 1 to 10000`},
 	} {
@@ -96,7 +108,8 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 	other := Settings{
 		Enabled: false, ImmediateSync: false, Debug: true, RefuseBadTotals: true, ErpBaseURL: "http://erp", ErpTimeout: time.Second,
 		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
-		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1,
+		AlreadyBooked: []domain.BookedAnswer{{Status: 409}},
+		CronEnabled:   false, CronSchedule: "1 * * * *", CronBatch: 1,
 	}
 	names, variables := map[string]bool{}, map[string]bool{}
 	got := Defaults()

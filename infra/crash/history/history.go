@@ -77,6 +77,7 @@ type Request struct {
 	Source   string
 	Order    string
 	Key      string // the idempotency key that a webhook echoed
+	Named    string // the reference that a webhook named
 	Began    time.Time
 	Ended    time.Time
 	Known    Known

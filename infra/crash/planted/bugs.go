@@ -89,6 +89,16 @@ var Bugs = []Bug{
 		},
 	},
 	{
+		Name: "any callback settles the current generation", Promises: []int{7}, Profile: "api=1",
+		Edits: []Edit{
+			{"shared/domain/gate_change.go", `	case s.IdempotencyKey != "" || g.Generation == 1:
+		return ""
+`, `	case true:
+		return ""
+`},
+		},
+	},
+	{
 		Name: "projection applied without version", Promises: []int{9}, Profile: "projector=1",
 		Edits: []Edit{
 			{"shared/domain/fold.go", `	if s.Version != o.Version {

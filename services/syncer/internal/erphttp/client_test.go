@@ -182,7 +182,7 @@ func TestACallIsOnTheWireOnce(t *testing.T) {
 			require.Zero(t, reply.StatusCode)
 			require.Equal(t, domain.ErrorNetwork, reply.Failure)
 			require.Contains(t, reply.Cause, "check that the ERP is up and ERP_BASE_URL names it")
-			require.Equal(t, domain.OutcomeRetryable, domain.Classify(reply.Answer, nil, at).Kind)
+			require.Equal(t, domain.OutcomeRetryable, domain.Classify(reply.Answer, domain.AnswerPolicy{}, false, at).Kind)
 			connections, requests := w.settled(t)
 			require.Equal(t, 1, connections)
 			require.Equal(t, test.wantRequests, requests)
@@ -199,7 +199,7 @@ func TestARedirectIsAnAnswer(t *testing.T) {
 		})
 		reply := send(t, c)
 		require.Equal(t, status, reply.StatusCode)
-		require.Equal(t, domain.OutcomeFinal, domain.Classify(reply.Answer, nil, at).Kind)
+		require.Equal(t, domain.OutcomeFinal, domain.Classify(reply.Answer, domain.AnswerPolicy{}, false, at).Kind)
 	}
 	connections, _ := elsewhere.settled(t)
 	require.Zero(t, connections)
@@ -415,7 +415,7 @@ func TestAnswersAreReadAsTheContractSays(t *testing.T) {
 				w.WriteHeader(test.status)
 				_, _ = io.WriteString(w, test.body)
 			})
-			require.Equal(t, test.want, domain.Classify(send(t, c).Answer, []int{423}, at))
+			require.Equal(t, test.want, domain.Classify(send(t, c).Answer, domain.AnswerPolicy{RetryableCodes: []int{423}}, false, at))
 		})
 	}
 }
