@@ -17,13 +17,14 @@ const (
 	MaxAmountFractionDigits = 8
 )
 
-// Amount is a decimal with the digits that came in, never a float. The zero value is absent: it prints as 0.
+// Amount is a decimal with the digits that came in, never a float. The zero value is absent: it counts as 0 in sums, and
+// is null in JSON.
 type Amount struct{ text string }
 
-var amountPattern = regexp.MustCompile(`^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$`)
+var amountPattern = regexp.MustCompile(`^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$`)
 
-var errAmountSize = fmt.Errorf("an amount has at most %d digits before and %d after the point",
-	MaxAmountIntegerDigits, MaxAmountFractionDigits)
+// maxExponent bounds the text that an exponent is written out to.
+const maxExponent = 999
 
 // ParseAmount reads a decimal in JSON's number syntax (leading zeros allowed). Exponents are written out: 1.5e2 is 150.
 func ParseAmount(s string) (Amount, error) {
@@ -33,15 +34,21 @@ func ParseAmount(s string) (Amount, error) {
 	}
 	whole, fraction := m[2], m[3]
 	if m[4] != "" {
-		exponent, err := strconv.Atoi(m[4])
-		if err != nil {
-			return Amount{}, fmt.Errorf("%.40q is not a decimal number", s)
+		exponent, _ := strconv.Atoi(m[4]) // one that does not fit is the largest or the least there is
+		switch {
+		case exponent > maxExponent:
+			return Amount{}, tooLarge(s)
+		case exponent < -maxExponent:
+			return Amount{}, tooFine(s)
 		}
 		whole, fraction = shift(whole, fraction, exponent)
 	}
 	whole = strings.TrimLeft(whole, "0")
-	if len(whole) > MaxAmountIntegerDigits || len(fraction) > MaxAmountFractionDigits {
-		return Amount{}, errAmountSize
+	switch {
+	case len(whole) > MaxAmountIntegerDigits:
+		return Amount{}, tooLarge(s)
+	case len(fraction) > MaxAmountFractionDigits:
+		return Amount{}, tooFine(s)
 	}
 	if whole == "" {
 		whole = "0"
@@ -50,6 +57,16 @@ func ParseAmount(s string) (Amount, error) {
 		fraction = "." + fraction
 	}
 	return Amount{text: m[1] + whole + fraction}, nil
+}
+
+func tooLarge(s string) error {
+	return fmt.Errorf("%.40q is too large: an amount has at most %d digits before the point", s, MaxAmountIntegerDigits)
+}
+
+// tooFine is mostly said of floats as PHP writes them with serialize_precision=17: 29.949999999999999.
+func tooFine(s string) error {
+	return fmt.Errorf(`%.40q has more than %d digits after the point: round it to %d places, or send a text like "29.95" in place of a float`,
+		s, MaxAmountFractionDigits, MaxAmountFractionDigits)
 }
 
 // shift moves the decimal point right by exponent places, or left when it is negative.
@@ -64,7 +81,7 @@ func shift(whole, fraction string, exponent int) (string, string) {
 	return whole[:cut], whole[cut:] + fraction
 }
 
-// String is the amount in plain decimal notation.
+// String is the amount in plain decimal notation, 0 when it is absent.
 func (a Amount) String() string {
 	if a.text == "" {
 		return "0"
@@ -81,8 +98,13 @@ func (a Amount) Rat() *big.Rat {
 	return r
 }
 
-// MarshalJSON writes a JSON number with the digits that came in.
-func (a Amount) MarshalJSON() ([]byte, error) { return []byte(a.String()), nil }
+// MarshalJSON writes a JSON number with the digits that came in, or null for an amount that is absent.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	if a.IsZero() {
+		return []byte("null"), nil
+	}
+	return []byte(a.text), nil
+}
 
 // UnmarshalJSON reads a JSON number or a string that holds one. Null is absent.
 func (a *Amount) UnmarshalJSON(b []byte) error {

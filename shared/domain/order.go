@@ -53,21 +53,30 @@ func ParseKey(key string) (OrderRef, error) {
 	return ref, nil
 }
 
-// Validate says what is wrong with the reference, in words for whoever sent it.
+// Validate says what is wrong with the reference of an order that is looked up, in words for whoever sent it. It takes also
+// what no new order may be called any more (ValidateIncrementID), so that orders accepted before are found.
 func (r OrderRef) Validate() error {
-	return errors.Join(ValidateSource(r.Source), ValidateIncrementID(r.IncrementID))
+	return errors.Join(validateKnownSource(r.Source), ValidateKnownIncrementID(r.IncrementID))
 }
 
-// ValidateSource accepts 1 to 63 of a-z, 0-9, dot, underscore and hyphen.
+// ValidateSource accepts 1 to 63 of a-z, 0-9, dot, underscore and hyphen, but for "." and "..", which are no names in paths.
 func ValidateSource(source string) error {
+	if source == "." || source == ".." {
+		return fmt.Errorf("source %q is no name in a path; give the shop another one", source)
+	}
+	return validateKnownSource(source)
+}
+
+func validateKnownSource(source string) error {
 	if !sourcePattern.MatchString(source) {
 		return fmt.Errorf("source %q must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-'", source)
 	}
 	return nil
 }
 
-// ValidateIncrementID accepts 1 to MaxIncrementIDBytes bytes of printable UTF-8.
-func ValidateIncrementID(id string) error {
+// ValidateKnownIncrementID accepts 1 to MaxIncrementIDBytes bytes of UTF-8 without control characters: what a record of
+// the log, or an order that was accepted before the rules of today, may hold.
+func ValidateKnownIncrementID(id string) error {
 	switch {
 	case id == "":
 		return errors.New("order_increment_id is required")
@@ -75,6 +84,20 @@ func ValidateIncrementID(id string) error {
 		return fmt.Errorf("order_increment_id has %d bytes; at most %d are taken", len(id), MaxIncrementIDBytes)
 	case !utf8.ValidString(id) || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c == 0x7f }):
 		return errors.New("order_increment_id must be printable text")
+	}
+	return nil
+}
+
+// ValidateIncrementID accepts what a new order may be called: text that a person can read, type and send in a path. What
+// cannot be seen makes another order of the same number, which nobody finds.
+func ValidateIncrementID(id string) error {
+	switch c, where := hidden(id); {
+	case id == "", len(id) > MaxIncrementIDBytes, !utf8.ValidString(id):
+		return ValidateKnownIncrementID(id)
+	case where != "":
+		return fmt.Errorf("order_increment_id %s %s, which nobody can see: send the number without it", where, CharacterName(c))
+	case id == "." || id == "..":
+		return fmt.Errorf("order_increment_id is %q, which is no name in a path, so nobody could ask for the order: give it another number", id)
 	}
 	return nil
 }

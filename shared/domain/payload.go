@@ -3,6 +3,7 @@ package domain
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -38,7 +39,8 @@ type payloadTotals struct {
 }
 
 // BuildPayload renders the bytes that go to the ERP, the module's fields and no others beside the source of a shop that
-// is not the default one. The same order gives the same bytes. An error here is final for the generation.
+// is not the default one. The same order gives the same bytes. An amount that the order leaves out is null, which is not
+// the same as 0. An error here is final for the generation: of an order whose lines cannot be told apart nothing is sent.
 func BuildPayload(ref OrderRef, o Order) ([]byte, error) {
 	created, err := moduleTime("created_at", o.CreatedAt)
 	if err != nil {
@@ -48,10 +50,14 @@ func BuildPayload(ref OrderRef, o Order) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	items, err := payloadItems(o.Items)
+	if err != nil {
+		return nil, err
+	}
 	p := payload{
 		OrderIncrementID: ref.IncrementID, OrderID: o.OrderID,
 		CustomerEmail: o.CustomerEmail, CustomerFirstname: o.CustomerFirstname, CustomerLastname: o.CustomerLastname,
-		Items: payloadItems(o.Items),
+		Items: items,
 		Totals: payloadTotals{
 			Subtotal: o.Totals.Subtotal, Tax: o.Totals.Tax, Shipping: o.Totals.Shipping,
 			Discount: o.Totals.Discount, GrandTotal: o.Totals.GrandTotal,
@@ -68,19 +74,25 @@ func BuildPayload(ref OrderRef, o Order) ([]byte, error) {
 	return EncodeJSON(p)
 }
 
-func payloadItems(items []Item) []payloadItem {
+func payloadItems(items []Item) ([]payloadItem, error) {
+	if flaws := CheckLines(items); len(flaws) > 0 {
+		return nil, errors.New(flaws[0].String())
+	}
 	out := make([]payloadItem, 0, len(items))
 	for _, it := range items {
-		if it.ParentItemID != nil {
+		if it.isPart() {
 			continue
 		}
 		out = append(out, payloadItem{SKU: it.SKU, Name: it.Name, Qty: it.Qty, Price: it.Price, RowTotal: it.RowTotal})
 	}
-	return out
+	if len(out) == 0 {
+		return nil, errors.New("/order/items has no line to send")
+	}
+	return out, nil
 }
 
 func moduleTime(field, s string) (*string, error) {
-	if s == "" {
+	if NoTime(s) {
 		return nil, nil
 	}
 	t, err := ParseTime(s)

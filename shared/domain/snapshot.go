@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
 	"time"
 )
 
@@ -26,13 +27,13 @@ type Order struct {
 
 // Item is one order line. A child of a configurable item names its parent and is not sent on its own.
 type Item struct {
-	ItemID       *int64 `json:"item_id"`
-	ParentItemID *int64 `json:"parent_item_id"`
-	SKU          string `json:"sku"`
-	Name         string `json:"name"`
-	Qty          Amount `json:"qty,omitzero"`
-	Price        Amount `json:"price,omitzero"`
-	RowTotal     Amount `json:"row_total,omitzero"`
+	ItemID       *int64   `json:"item_id"`
+	ParentItemID ParentID `json:"parent_item_id"`
+	SKU          string   `json:"sku"`
+	Name         string   `json:"name"`
+	Qty          Amount   `json:"qty,omitzero"`
+	Price        Amount   `json:"price,omitzero"`
+	RowTotal     Amount   `json:"row_total,omitzero"`
 }
 
 // Totals are the order's sums in its currency. A discount may have either sign; adjustments are signed.
@@ -113,12 +114,24 @@ const ModuleTime = "2006-01-02 15:04:05"
 
 var errTime = errors.New("is not a time: give RFC 3339 (2024-01-15T10:30:00Z) or 2024-01-15 10:30:00 in UTC")
 
-// ParseTime reads RFC 3339 or the module's format, the latter as UTC.
+// zeroDates are how MySQL writes that there is no date.
+var zeroDates = regexp.MustCompile(`^0000-00-00(?:[ T]00:00:00(?:\.0+)?(?:Z|[+-]00:00)?)?$`)
+
+// NoTime reports a text by which a shop says that there is no time: an empty one, or a zero date of MySQL.
+func NoTime(s string) bool { return s == "" || zeroDates.MatchString(s) }
+
+// ParseTime reads RFC 3339 or the module's format, the latter as UTC. The year is one of 1 to 9999 in UTC, as that is what
+// is stored and sent.
 func ParseTime(s string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, ModuleTime} {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 0 && t.Year() <= 9999 {
-			return t.UTC(), nil
+		t, err := time.Parse(layout, s)
+		if err != nil {
+			continue
 		}
+		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
+			return time.Time{}, fmt.Errorf("%.40q is in the year %d in UTC: a time is in the years 1 to 9999", s, t.Year())
+		}
+		return t, nil
 	}
 	return time.Time{}, fmt.Errorf("%.40q %w", s, errTime)
 }

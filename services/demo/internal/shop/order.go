@@ -85,7 +85,7 @@ func (s *sale) add(p product) {
 	chosen := pick(s.dice, p.options)
 	item.SKU += "-" + chosen.sku
 	child := domain.Item{
-		ItemID: s.itemID(), ParentItemID: item.ItemID, SKU: item.SKU, Name: p.name + ", " + chosen.name,
+		ItemID: s.itemID(), ParentItemID: domain.ParentID(*item.ItemID), SKU: item.SKU, Name: p.name + ", " + chosen.name,
 		Qty: item.Qty, Price: c.amount(0), RowTotal: c.amount(0),
 	}
 	s.order.Items = append(s.order.Items, item, child)

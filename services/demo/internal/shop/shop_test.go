@@ -132,9 +132,9 @@ func wholeOrder(t *rapid.T, ref domain.OrderRef, raw []byte) domain.Order {
 		require.NotContains(t, byID, *i.ItemID)
 		require.LessOrEqual(t, utf8.RuneCountInString(i.Name), maxNameRunes)
 		byID[*i.ItemID] = i
-		if i.ParentItemID != nil {
-			require.Equal(t, byID[*i.ParentItemID].SKU, i.SKU)
-			require.Nil(t, byID[*i.ParentItemID].ParentItemID)
+		if i.ParentItemID != 0 {
+			require.Equal(t, byID[int64(i.ParentItemID)].SKU, i.SKU)
+			require.Zero(t, byID[int64(i.ParentItemID)].ParentItemID)
 			require.Zero(t, i.RowTotal.Rat().Sign())
 			continue
 		}
@@ -204,7 +204,7 @@ func lookAt(seen map[string]bool, o domain.Order) {
 		note(a.Code, true)
 	}
 	for _, i := range o.Items {
-		note("child", i.ParentItemID != nil)
+		note("child", i.ParentItemID != 0)
 		note("part of a metre", !i.Qty.Rat().IsInt())
 		note("long name", utf8.RuneCountInString(i.Name) > 200)
 	}
