@@ -39,6 +39,8 @@ type timelineFact struct {
 	ErrorCode  *string        `json:"error_code"`
 	Error      *string        `json:"error"`
 	Cause      *string        `json:"cause"`
+	Warnings   []string       `json:"warnings,omitempty"` // what may be wrong with the order
+	NotSent    []string       `json:"not_sent,omitempty"` // what of the order the ERP is not sent, and why
 	Topic      string         `json:"topic"` // without the prefix
 	Partition  int32          `json:"partition"`
 	Offset     int64          `json:"offset"`
@@ -97,6 +99,7 @@ func partOf(ref domain.OrderRef, page timeline.Page) timelinePart {
 		part.Events = append(part.Events, timelineFact{
 			OccurredAt: f.OccurredAt.In(time.UTC).Format(timelineTime), Type: f.Type, Status: f.Status, Generation: f.Version.Generation(),
 			Attempts: f.Attempts, Version: f.Version, HTTPStatus: f.HTTPStatus, ErrorCode: f.ErrorCode, Error: f.Error, Cause: f.Cause,
+			Warnings: f.Warnings, NotSent: f.NotSent,
 			Topic: f.Topic, Partition: f.Partition, Offset: f.Offset,
 		})
 	}

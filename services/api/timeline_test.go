@@ -64,6 +64,15 @@ func TestTimelineGolden(t *testing.T) {
 			c.askTimeline("000000123?limit=1&cursor=1705314600000000.285212690.vendor_erp_sync_after_send.3.31")
 			c.askTimeline("000000123?source=shop-b")
 		},
+		"timeline_of_an_order_with_warnings": func(c *caller) {
+			c.accepted(open(order, 1))
+			c.told(1, requested, event.TopicRequested, 10, domain.RequestVersion(1, 0), domain.Queued, 0, nil, "", nil, "invoice")
+			_, err := c.pool.Exec(c.t.Context(), `UPDATE vendor_erp_sync_event SET
+				warnings = E'/order/items/0/price is missing\nthe totals add up to 2, but grand_total is 1', not_sent = '/order/items/1 is part of /order/items/0'`)
+			require.NoError(c.t, err)
+			c.Whole = true
+			c.askTimeline("000000123")
+		},
 		"timeline_of_orders_without_one": func(c *caller) {
 			c.askTimeline("000000123")
 			c.Note("placed, but never invoiced")

@@ -71,7 +71,10 @@ func (h *history) generation(order, generation int) {
 		g.State, g.RequestNumber = domain.GateOpen, 1
 	}
 	sync := g.RequestedSync(ptr(int64(order+70)), "evt")
-	h.tell(event.TopicRequested, sync, fact{})
+	h.tell(event.TopicRequested, sync, fact{
+		warnings: rapid.SampledFrom([][]string{nil, {"/order/items/0/price is missing"}, {"a", "b"}}).Draw(h.t, "warnings"),
+		notSent:  rapid.SampledFrom([][]string{nil, {"/order/items/1 is part of /order/items/0"}}).Draw(h.t, "not_sent"),
+	})
 	callbacks := 0
 	for range rapid.IntRange(0, 4).Draw(h.t, "attempts") {
 		for range rapid.IntRange(1, 3).Draw(h.t, "before_sends") {

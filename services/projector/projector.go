@@ -284,7 +284,10 @@ func read(tp topicPartition, r *kgo.Record) (fact, error) {
 	if err != nil {
 		return fact{}, err
 	}
-	f := fact{at: tp, offset: r.Offset, Fact: domain.Fact{Sync: v.Sync, Time: at, Payload: keepable(v.Payload), Error: keepable(v.Error)}}
+	f := fact{
+		at: tp, offset: r.Offset, warnings: v.Warnings, notSent: v.NotSent,
+		Fact: domain.Fact{Sync: v.Sync, Time: at, Payload: keepable(v.Payload), Error: keepable(v.Error)},
+	}
 	if v.Response != nil && tp.topic != event.TopicCallback {
 		f.Response, f.httpStatus = keepable(&v.Response.Body), &v.Response.Status
 	}

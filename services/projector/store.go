@@ -22,6 +22,8 @@ type fact struct {
 	at         topicPartition
 	offset     int64
 	httpStatus *int
+	warnings   []string
+	notSent    []string
 }
 
 type batch struct {

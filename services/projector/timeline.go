@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,10 +29,13 @@ type line struct {
 	ErrorCode  domain.ErrorCode `db:"error_code"`
 	Error      *string          `db:"error"`
 	Cause      string           `db:"cause"`
+	Warnings   string           `db:"warnings"` // one a line
+	NotSent    string           `db:"not_sent"` // one a line
 }
 
 const lineColumns = `occurred_at, e.topic, e.partition, e."offset", sync_id, version, type, status, attempts, http_status,
-	coalesce(error_code, '') AS error_code, error, coalesce(cause, '') AS cause`
+	coalesce(error_code, '') AS error_code, error, coalesce(cause, '') AS cause,
+	coalesce(warnings, '') AS warnings, coalesce(not_sent, '') AS not_sent`
 
 func lineOf(f fact) line {
 	cause := f.Sync.Cause
@@ -42,6 +46,7 @@ func lineOf(f fact) line {
 		OccurredAt: f.Time, Topic: f.at.topic, Partition: f.at.partition, Offset: f.offset, SyncID: f.Sync.SyncID,
 		Version: int64(f.Sync.Version), Type: f.at.topic, Status: f.Sync.Status, Attempts: f.Sync.Attempts,
 		HTTPStatus: f.httpStatus, ErrorCode: f.Sync.ErrorCode, Error: f.Error, Cause: cause,
+		Warnings: domain.KeepableText(strings.Join(f.warnings, "\n")), NotSent: domain.KeepableText(strings.Join(f.notSent, "\n")),
 	}
 }
 

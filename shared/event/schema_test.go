@@ -110,6 +110,8 @@ func TestSchemasRefuse(t *testing.T) {
 		"a callback that settles nothing":             {"webhook_1_callback", `"success"`, `"queued"`},
 		"a response without status":                   {"webhook_1_callback", `"status":0`, `"x":0`},
 		"a version beyond what a double holds":        {"invoice_9_success", `"version":285212691`, `"version":9007199254740993`},
+		"a warning that is no text":                   {"remarks_1_requested", `"warnings":["`, `"warnings":[7,"`},
+		"a line not sent that is no text":             {"remarks_1_requested", `"not_sent":["`, `"not_sent":[{},"`},
 		"the order inside sync":                       {"invoice_9_success", `"sync":{`, `"sync":{"order":{},`},
 		"the payload inside sync":                     {"invoice_9_success", `"sync":{`, `"sync":{"payload":"{}",`},
 		"the response inside sync":                    {"invoice_9_success", `"sync":{`, `"sync":{"response":{},`},
@@ -152,6 +154,7 @@ func TestSchemasNameEveryField(t *testing.T) {
 		{"sync.json#/$defs/response", event.Response{}},
 		{"sales_order_event.json", event.Commerce{}},
 		{"sales_order_event.json#/properties/invoice", event.Invoice{}},
+		{event.TopicRequested + ".json", event.Sync{}},
 		{event.TopicBeforeSend + ".json", event.Sync{}},
 		{event.TopicAfterSend + ".json", event.Sync{}},
 	}
@@ -182,10 +185,10 @@ func TestPersonalDataStandsInItsFieldsOnly(t *testing.T) {
 		}
 		var value map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(g.Value, &value))
-		require.Subset(t, []string{"sync", "order", "payload", "response", "error"}, keys(value), path)
+		require.Subset(t, []string{"sync", "order", "warnings", "not_sent", "payload", "response", "error"}, keys(value), path)
 		headers, err := json.Marshal(g.Headers)
 		require.NoError(t, err)
-		open := g.Topic + g.Key + string(headers) + string(value["sync"])
+		open := g.Topic + g.Key + string(headers) + string(value["sync"]) + string(value["warnings"]) + string(value["not_sent"])
 		for _, secret := range personal(t, value) {
 			require.NotContains(t, open, secret, path)
 		}

@@ -52,6 +52,7 @@ func story(t *testing.T) []step {
 	s.webhookWhileParked(parked)
 	s.resyncOfFailed(parked)
 	s.held()
+	s.remarkable()
 	return s.steps
 }
 
@@ -168,6 +169,17 @@ func (s *teller) held() {
 	now := accepted.Add(time.Hour)
 	gate.State, gate.HeldBy, gate.RequestNumber, gate.UpdatedAt = domain.GateOpen, "", 1, domain.Time(now)
 	s.add("held_2_released", event.TopicRequested, event.Sync{Sync: gate.RequestedSync(orderID(), "release"), Order: s.order}, now)
+}
+
+// remarkable tells of a request of an order with a line that is part of another one and an amount that is missing.
+func (s *teller) remarkable() {
+	requested := s.gate.RequestedSync(orderID(), "evt-77")
+	order := json.RawMessage(`{"order_increment_id":"000000123","customer_firstname":"Zoë","items":[` +
+		`{"item_id":1,"sku":"PROD-001","name":"Scooter for Zoë","qty":2,"row_total":"199.98"},{"item_id":2,"parent_item_id":1,"sku":"PROD-001-RED","qty":2}],` +
+		`"totals":{"subtotal":"199.98","tax":"20.00","shipping":"10.00","discount":0,"grand_total":"230.00"}}`)
+	r, err := event.NewRequest(requested, order, domain.RemarksOf(order), event.Context{Traceparent: parentTrace, At: accepted})
+	require.NoError(s.t, err)
+	s.steps = append(s.steps, step{"remarks_1_requested", r})
 }
 
 func (s *teller) add(name, topic string, v event.Sync, at time.Time) {

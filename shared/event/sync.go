@@ -15,8 +15,10 @@ import (
 // Sync is the value of every record about a sync. Personal data stands only in Order, Payload, Response and Error.
 type Sync struct {
 	Sync     domain.Sync     `json:"sync"`
-	Order    json.RawMessage `json:"order,omitempty"`   // the snapshot as the shop sent it
-	Payload  *string         `json:"payload,omitempty"` // the exact bytes sent, as text
+	Order    json.RawMessage `json:"order,omitempty"`    // the snapshot as the shop sent it
+	Warnings []string        `json:"warnings,omitempty"` // requests only: what may be wrong with the order
+	NotSent  []string        `json:"not_sent,omitempty"` // requests only: what of the order the ERP is not sent, and why
+	Payload  *string         `json:"payload,omitempty"`  // the exact bytes sent, as text
 	Response *Response       `json:"response,omitempty"`
 	Error    *string         `json:"error,omitempty"`
 }
@@ -37,6 +39,11 @@ type Context struct {
 
 // NewSync is the record of a fact about a sync on the given topic; its ce_type is the topic's name.
 func NewSync(topic string, v Sync, c Context) (Record, error) { return newSync(topic, topic, v, c) }
+
+// NewRequest is the record of a request, or of a release, and what is to be known of the order that goes with it.
+func NewRequest(s domain.Sync, order json.RawMessage, r domain.Remarks, c Context) (Record, error) {
+	return NewSync(TopicRequested, Sync{Sync: s, Order: order, Warnings: r.Warnings, NotSent: r.NotSent}, c)
+}
 
 // NewRetry parks a retry in the rung for its due time, or in _due when that has passed.
 func NewRetry(v Sync, due time.Time, c Context) (Record, error) {

@@ -179,7 +179,7 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 		next := g.Resync(c.maxAttempts, c.ask.NewKey, c.now)
 		s := next.RequestedSync(c.orderID, c.cause())
 		s.NewKey = next.KeyNumber > g.KeyNumber
-		return next, c.add(event.TopicRequested, event.Sync{Sync: s, Order: c.order})
+		return next, c.addRequest(s, c.order)
 	case domain.ActSettle:
 		return c.settle(ctx, g)
 	default:
@@ -236,13 +236,23 @@ func (c *change) errorText(g domain.Gate) *string {
 }
 
 func (c *change) requested(g domain.Gate) error {
-	return c.add(event.TopicRequested, event.Sync{Sync: g.RequestedSync(c.orderID, c.cause()), Order: c.order})
+	return c.addRequest(g.RequestedSync(c.orderID, c.cause()), c.order)
+}
+
+func (c *change) addRequest(s domain.Sync, order json.RawMessage) error {
+	r, err := event.NewRequest(s, order, domain.RemarksOf(order), c.context())
+	c.records = append(c.records, r)
+	return err
 }
 
 func (c *change) add(topic string, v event.Sync) error {
-	r, err := event.NewSync(topic, v, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
+	r, err := event.NewSync(topic, v, c.context())
 	c.records = append(c.records, r)
 	return err
+}
+
+func (c *change) context() event.Context {
+	return event.Context{Traceparent: c.ask.Traceparent, At: c.now}
 }
 
 // cause is who asked for what, and why.

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -62,7 +61,7 @@ func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (rele
 	c := change{tx: tx, now: now}
 	for i, s := range snapshots {
 		gates[i], _ = gates[i].Release(now)
-		if err := c.add(event.TopicRequested, event.Sync{Sync: gates[i].RequestedSync(s.orderID, r.Cause), Order: s.order}); err != nil {
+		if err := c.addRequest(gates[i].RequestedSync(s.orderID, r.Cause), s.order); err != nil {
 			return 0, err
 		}
 	}

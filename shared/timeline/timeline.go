@@ -34,6 +34,8 @@ type Fact struct {
 	ErrorCode  *string
 	Error      *string
 	Cause      *string
+	Warnings   []string // of a request: what may be wrong with the order
+	NotSent    []string // of a request: what of the order the ERP is not sent, and why
 }
 
 // Page is a part of an order's timeline, the oldest fact first.
@@ -93,7 +95,7 @@ func Read(ctx context.Context, pool *pgxpool.Pool, ref domain.OrderRef, after Cu
 	}
 	rows, err := pool.Query(ctx, `
 		SELECT occurred_at, version, topic, partition, "offset", type, status, attempts, http_status,
-			nullif(error_code, ''), error, nullif(cause, '')
+			nullif(error_code, ''), error, nullif(cause, ''), string_to_array(warnings, E'\n'), string_to_array(not_sent, E'\n')
 		FROM vendor_erp_sync_event
 		WHERE sync_id = $1 AND (occurred_at, version, topic, partition, "offset") > ($2, $3, $4, $5, $6)
 		ORDER BY occurred_at, version, topic, partition, "offset" LIMIT $7`,
