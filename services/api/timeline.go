@@ -41,7 +41,7 @@ type timelineFact struct {
 	Cause      *string        `json:"cause"`
 	Warnings   []string       `json:"warnings,omitempty"` // what may be wrong with the order
 	NotSent    []string       `json:"not_sent,omitempty"` // what of the order the ERP is not sent, and why
-	Topic      string         `json:"topic"` // without the prefix
+	Topic      string         `json:"topic"`              // without the prefix
 	Partition  int32          `json:"partition"`
 	Offset     int64          `json:"offset"`
 }

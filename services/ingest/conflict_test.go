@@ -24,7 +24,7 @@ func TestAConflictWaitsInTheQuarantine(t *testing.T) {
 	entries, err := q.List(t.Context(), QuarantineFilter{Code: "conflict"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"e1 /event_id", "e2 /order/order_id"}, []string{
-		entries[0].EventID + " " + entries[0].Pointer(), entries[1].EventID + " " + entries[1].Pointer(),
+		entries[0].EventID + " " + entries[0].Problems[0].Pointer, entries[1].EventID + " " + entries[1].Problems[0].Pointer,
 	})
 	sent, err := q.Send(t.Context(), []int64{entries[0].ID})
 	require.NoError(t, err)

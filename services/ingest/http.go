@@ -2,15 +2,10 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
@@ -40,23 +35,11 @@ func routes(a *accept.Accepter, log *slog.Logger) []platform.Route {
 
 // events takes one event (an object) or a batch (an array).
 func (h *handler) events(w http.ResponseWriter, r *http.Request) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusUnsupportedMediaType, Code: "not_json", Detail: "send the event with Content-Type: application/json",
-		})
+	body, wrong := readBody(w, r)
+	if wrong != nil {
+		h.refuse(w, r, *wrong)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		tooBig(w, fmt.Sprintf("the body is larger than %d bytes; send fewer events at once", maxBodyBytes))
-		return
-	case err != nil:
-		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "the body ended early; send it again"})
-		return
-	}
-	body = bytes.TrimLeft(body, " \t\r\n")
 	if len(body) > 0 && body[0] == '[' {
 		h.batch(w, r, body)
 		return
@@ -66,11 +49,11 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 	if len(body) > event.MaxEventBytes {
-		tooBig(w, fmt.Sprintf("the event has %d bytes; at most %d are taken", len(body), event.MaxEventBytes))
+		h.refuse(w, r, *tooBig(fmt.Sprintf("the event has %d bytes; at most %d are taken", len(body), event.MaxEventBytes)))
 		return
 	}
 	if !json.Valid(body) {
-		notJSON(w, json.Unmarshal(body, new(any)))
+		h.refuse(w, r, notJSON(json.Unmarshal(body, new(any))))
 		return
 	}
 	results, ok := h.accept(w, r, []json.RawMessage{body})
@@ -106,18 +89,39 @@ func single(r accept.Result) any {
 func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	var events []json.RawMessage
 	if err := json.Unmarshal(body, &events); err != nil {
-		notJSON(w, err)
+		h.refuse(w, r, notJSON(err))
 		return
 	}
 	if len(events) > maxBatch {
-		tooBig(w, fmt.Sprintf("the batch has %d events; at most %d are taken at once", len(events), maxBatch))
+		h.refuse(w, r, *tooBig(fmt.Sprintf("the batch has %d events; at most %d are taken at once", len(events), maxBatch)))
 		return
 	}
 	results, ok := h.accept(w, r, events)
 	if !ok {
 		return
 	}
-	problem.JSON(w, http.StatusOK, map[string]any{"results": results})
+	answerBatch(w, results)
+}
+
+// answerBatch says by the status whether all, some or none of the events are ours; of no events, all are.
+func answerBatch(w http.ResponseWriter, results []accept.Result) {
+	taken := 0
+	for _, r := range results {
+		if r.Result.Taken() {
+			taken++
+		}
+	}
+	switch {
+	case taken == len(results):
+		problem.JSON(w, http.StatusOK, map[string]any{"results": results})
+	case taken > 0:
+		problem.JSON(w, http.StatusMultiStatus, map[string]any{"results": results})
+	default:
+		problem.Write(w, problem.Problem{
+			Status: http.StatusUnprocessableEntity, Code: "batch_refused", Results: results,
+			Detail: "none of the events was accepted; results says of each what is wrong with it, in their order",
+		})
+	}
 }
 
 func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.RawMessage) ([]accept.Result, bool) {
@@ -146,10 +150,17 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 	return results, true
 }
 
-func notJSON(w http.ResponseWriter, err error) {
-	problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf("the body is not valid JSON: %v", err)})
+// refuse answers a request of which no event can be read, so that the log can name none.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) {
+	events.WithLabelValues("unreadable").Inc()
+	h.log.InfoContext(r.Context(), "request refused: no event can be read from it", "code", p.Code, "http_status", p.Status, "bytes", r.ContentLength)
+	problem.Write(w, p)
 }
 
-func tooBig(w http.ResponseWriter, detail string) {
-	problem.Write(w, problem.Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: detail})
+func notJSON(err error) problem.Problem {
+	return problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf("the body is not valid JSON: %v", err)}
+}
+
+func tooBig(detail string) *problem.Problem {
+	return &problem.Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: detail}
 }

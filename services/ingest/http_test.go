@@ -98,6 +98,13 @@ func badTotals(event string) string {
 	return strings.Replace(event, `"tax": "20.00"`, `"tax": "19.99"`, 1)
 }
 
+// absentAmounts leaves out a price and a discount, and says null for the shipping; the rest adds up.
+func absentAmounts(event string) string {
+	event = strings.Replace(event, `"price": "99.99", `, ``, 1)
+	event = strings.Replace(event, `"shipping": "10.00", "discount": "0.00"`, `"shipping": null`, 1)
+	return strings.Replace(event, `"grand_total": "229.98"`, `"grand_total": "219.98"`, 1)
+}
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	refuseBadTotals := func(s *setting.Settings) { s.RefuseBadTotals = true }
@@ -162,6 +169,27 @@ func TestGolden(t *testing.T) {
 		{name: "totals_that_do_not_add_up_are_warned_of", story: func(p *publisher) { p.post(badTotals(invoice("e1", "000000123"))) }},
 		{name: "totals_that_do_not_add_up_are_refused", change: refuseBadTotals, story: func(p *publisher) {
 			p.post(badTotals(invoice("e1", "000000123")))
+		}},
+		{name: "absent_amounts_are_warned_of", story: func(p *publisher) { p.post(absentAmounts(invoice("e1", "000000123"))) }},
+		{name: "absent_amounts_are_refused", change: refuseBadTotals, story: func(p *publisher) {
+			p.post(absentAmounts(invoice("e1", "000000123")))
+		}},
+		{name: "lines_and_adjustments_that_are_not_sent", story: func(p *publisher) {
+			p.post(replaced(replaced(invoice("e1", "000000123"), `}],`, `}, {"item_id": 2, "parent_item_id": 1, "sku": "PROD-001-RED", "qty": 2}],`),
+				`"grand_total": "229.98"`, `"adjustments": [{"code": "giftcard", "amount": "-29.98"}], "grand_total": "200.00"`))
+			p.Note("an order without a line to send")
+			p.post(replaced(invoice("e2", "000000124"), `"item_id": 1`, `"item_id": 1, "parent_item_id": 7`))
+			p.Note("0 and an empty text are no parent")
+			p.post(replaced(invoice("e3", "000000125"), `"item_id": 1`, `"item_id": 1, "parent_item_id": 0`))
+		}},
+		{name: "batch_of_which_nothing_is_taken", story: func(p *publisher) {
+			p.post(batch(placed("", "000000123"), placed("e2", "")))
+			p.Note("a duplicate is taken")
+			p.post(placed("e3", "000000123"))
+			p.post(batch(placed("e3", "000000123"), placed("e3", "000000123")))
+		}},
+		{name: "numbers_that_nobody_could_look_up", story: func(p *publisher) {
+			p.post(batch(placed("e1", "1001 "), placed("e2", "\u00a01001"), placed("e3", `10\u200b01`), placed("e4", ".."), invoiceOf("e5", `1001\u202e`)))
 		}},
 		{name: "not_declared_as_json", story: func(p *publisher) {
 			p.postAs("text/xml", "<event/>")

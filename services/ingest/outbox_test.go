@@ -279,7 +279,7 @@ func TestQuarantine(t *testing.T) {
 	unknown, refused, large := byCode["unknown_order"], byCode["refused"], byCode["too_large"]
 	require.Equal(t, "1", unknown.OrderKey)
 	require.Equal(t, "bad", refused.EventID)
-	require.Equal(t, "/type", refused.Pointer())
+	require.Equal(t, "/type", refused.Problems[0].Pointer)
 	require.Equal(t, event.MaxEventBytes+1, large.Bytes)
 
 	t.Run("is_listed_by_code_source_and_page", func(t *testing.T) {

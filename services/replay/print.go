@@ -100,6 +100,9 @@ func readable(topic string, r *kgo.Record) ([]byte, error) {
 		if v.Sync.NextAttemptAt != nil {
 			text += ", again at " + v.Sync.NextAttemptAt.UTC().Format(time.TimeOnly)
 		}
+		if len(v.Warnings) > 0 {
+			text += ", warning: " + shorten(strings.Join(v.Warnings, "; "))
+		}
 		if v.Error != nil {
 			text += ": " + shorten(*v.Error)
 		}

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// hidden is the first character of a text that a reader cannot see, or not tell from another, and where it stands; where
-// is empty when there is none. A space counts at either end only.
-func hidden(text string) (c rune, where string) {
+// HiddenCharacter is the first character of a text that a reader cannot see, or not tell from another, and where it
+// stands; where is empty when there is none. A space counts at either end only.
+func HiddenCharacter(text string) (c rune, where string) {
 	at := strings.IndexFunc(text, invisible)
 	switch last, size := utf8.DecodeLastRuneInString(text); {
 	case at < 0 && strings.HasPrefix(text, " "):

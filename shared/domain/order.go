@@ -91,7 +91,7 @@ func ValidateKnownIncrementID(id string) error {
 // ValidateIncrementID accepts what a new order may be called: text that a person can read, type and send in a path. What
 // cannot be seen makes another order of the same number, which nobody finds.
 func ValidateIncrementID(id string) error {
-	switch c, where := hidden(id); {
+	switch c, where := HiddenCharacter(id); {
 	case id == "", len(id) > MaxIncrementIDBytes, !utf8.ValidString(id):
 		return ValidateKnownIncrementID(id)
 	case where != "":

@@ -30,7 +30,13 @@ func RemarksOf(snapshot json.RawMessage) Remarks {
 }
 
 func (o Order) warnings() []string {
-	warnings := atMost(maxRemarks, o.CheckAmounts())
+	flaws := o.CheckAmounts()
+	for i := range flaws {
+		if flaws[i].Detail == missing {
+			flaws[i].Detail += "; the ERP is sent null"
+		}
+	}
+	warnings := atMost(maxRemarks, flaws)
 	if err := o.Totals.CheckTotals(); err != nil {
 		warnings = append(warnings, err.Error())
 	}
@@ -48,7 +54,7 @@ func atMost(n int, flaws []Flaw) (out []string) {
 }
 
 const (
-	missing       = "is missing: the ERP is sent null for it; send 0 where there is none"
+	missing       = "is missing: send it, or 0 where there is none"
 	missingInSum  = "is missing: it counts as 0 in the totals"
 	noPlaceInSums = "has no place of its own in the ERP's payload, only in grand_total"
 )

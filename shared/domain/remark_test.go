@@ -24,12 +24,12 @@ func TestAbsentIsNotZero(t *testing.T) {
 	require.Equal(t, Remarks{
 		Warnings: []string{
 			"/order/items/0/qty is 0.00; the quantity of a line that is sent is above 0",
-			"/order/items/0/price is missing: the ERP is sent null for it; send 0 where there is none",
-			"/order/items/0/row_total is missing: the ERP is sent null for it; send 0 where there is none",
+			"/order/items/0/price is missing: send it, or 0 where there is none; the ERP is sent null",
+			"/order/items/0/row_total is missing: send it, or 0 where there is none; the ERP is sent null",
 			"/order/items/1/qty is -1; the quantity of a line that is sent is above 0",
-			"/order/totals/subtotal is missing: the ERP is sent null for it; send 0 where there is none",
-			"/order/totals/tax is missing: the ERP is sent null for it; send 0 where there is none",
-			"/order/totals/shipping is missing: the ERP is sent null for it; send 0 where there is none",
+			"/order/totals/subtotal is missing: send it, or 0 where there is none; the ERP is sent null",
+			"/order/totals/tax is missing: send it, or 0 where there is none; the ERP is sent null",
+			"/order/totals/shipping is missing: send it, or 0 where there is none; the ERP is sent null",
 			"/order/totals/adjustments/1/amount is missing: it counts as 0 in the totals",
 		},
 		NotSent: []string{
@@ -47,7 +47,7 @@ func TestRemarksAreNoLongerThanTheyNeedToBe(t *testing.T) {
 	}
 	require.Empty(t, CheckLines(o.Items))
 	r := o.Remarks()
-	require.Equal(t, "/order/items/0/row_total is missing: the ERP is sent null for it; send 0 where there is none", r.Warnings[0])
+	require.Equal(t, "/order/items/0/row_total is missing: send it, or 0 where there is none; the ERP is sent null", r.Warnings[0])
 	require.Len(t, r.Warnings, 50, "a line and its part")
 	require.Len(t, r.NotSent, 50)
 	for i := range o.Items {

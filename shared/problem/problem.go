@@ -13,6 +13,7 @@ type Problem struct {
 	Detail  string // what to do about it
 	Message string // the module's message, when it differs from Detail
 	Errors  any    // what is wrong with the body, as a list of pointer and detail
+	Results any    // what became of each part of the request, in their order
 	Current any    // what there is now, for a caller who knows an older state
 }
 
@@ -25,6 +26,7 @@ type body struct {
 	Success bool   `json:"success"`
 	Message string `json:"message"`
 	Errors  any    `json:"errors,omitempty"`
+	Results any    `json:"results,omitempty"`
 	Current any    `json:"current,omitempty"`
 }
 
@@ -39,7 +41,7 @@ func Write(w http.ResponseWriter, p Problem) {
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(body{ // an error here means that the client has left
 		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status, Code: p.Code,
-		Detail: p.Detail, Message: p.Message, Errors: p.Errors, Current: p.Current,
+		Detail: p.Detail, Message: p.Message, Errors: p.Errors, Results: p.Results, Current: p.Current,
 	})
 }
 

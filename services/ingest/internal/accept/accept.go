@@ -51,12 +51,17 @@ type Result struct {
 	Source           string        `json:"source,omitempty"` // when it is not the default one
 	OrderIncrementID string        `json:"order_increment_id,omitempty"`
 	Status           domain.Status `json:"status,omitempty"`
-	Differs          bool          `json:"differs,omitempty"` // a duplicate whose content is not that of the first one
-	Older            bool          `json:"older,omitempty"`   // a newer state of the order is known, and stays
+	Differs          bool          `json:"differs,omitempty"`           // a duplicate whose content is not that of the first one
+	Older            bool          `json:"older,omitempty"`             // a newer state of the order is known, and stays
+	AlreadyRequested bool          `json:"already_requested,omitempty"` // an invoice that sends nothing more
+	Note             string        `json:"note,omitempty"`              // the same in words
 	Warnings         []string      `json:"warnings,omitempty"`
+	NotSent          []string      `json:"not_sent,omitempty"` // what of the order the ERP is not sent, and why
 	Errors           []Problem     `json:"errors,omitempty"`
 	UnknownOrder     string        `json:"-"` // the key of the order that an invoice names and nobody has published yet
 	Released         int           `json:"-"` // invoices that waited in the quarantine for this order and go back to the outbox
+
+	claims claims // of one that is not taken, for the log
 }
 
 // Accepter accepts events into one database.
@@ -128,7 +133,7 @@ func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 	for i, in := range events {
 		c, problems := check(in.Body, refuseBadTotals)
 		if len(problems) > 0 {
-			results[i] = Result{Result: Refused, EventID: c.event.EventID, Errors: problems}
+			results[i] = refused(in.Body, problems)
 			continue
 		}
 		batch = append(batch, &item{checked: c, digest: digest(c.body), trace: in.Traceparent, result: &results[i]})
@@ -259,16 +264,22 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey]known) ([]*i
 		accepted = append(accepted, it)
 		older := t.keepSnapshot(it, key)
 		t.records = append(t.records, event.NewCommerce(it.event, it.ref, it.body, t.now, it.trace))
+		requested := true
 		if it.event.Type == event.InvoiceCreated {
-			if err := t.request(it, key, syncIDs); err != nil {
+			if requested, err = t.request(it, key, syncIDs); err != nil {
 				return nil, err
 			}
 		}
 		t.answer(it, Accepted)
 		it.result.Older = older
+		if !requested {
+			it.result.AlreadyRequested, it.result.Note = true, alreadyRequested
+		}
 	}
 	return accepted, nil
 }
+
+const alreadyRequested = "the order was requested before, so this invoice sends nothing more to the ERP; resync-order sends the order as it is known now"
 
 // sourceOf is empty for the default one.
 func sourceOf(it *item) string {
@@ -278,17 +289,21 @@ func sourceOf(it *item) string {
 	return it.ref.Source
 }
 
-func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
+// request makes the order's first request; ok is false when it has one.
+func (t *transaction) request(it *item, key string, syncIDs map[string]int64) (ok bool, err error) {
 	g, ok := t.gates[key].Request(syncIDs[key], t.intake, t.now)
 	if !ok {
-		return nil
+		return false, nil
 	}
 	t.gates[key], t.changed[key] = g, true
 	snap := t.snapshots[key]
-	r, err := event.NewSync(event.TopicRequested, event.Sync{Sync: g.RequestedSync(snap.orderID, it.event.EventID), Order: snap.order},
-		event.Context{Traceparent: it.trace, At: t.now})
+	remarks := snap.remarksOn()
+	if it.order == nil {
+		it.remarks = remarks
+	}
+	r, err := event.NewRequest(g.RequestedSync(snap.orderID, it.event.EventID), snap.order, remarks, event.Context{Traceparent: it.trace, At: t.now})
 	t.records = append(t.records, r)
-	return err
+	return true, err
 }
 
 // syncIDs allots one id to each order that may get its first sync in this batch; those not used are gaps.
@@ -321,7 +336,8 @@ func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 func (t *transaction) answer(it *item, v Verdict) {
 	g := t.gates[it.ref.Key()]
 	*it.result = Result{
-		Result: v, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID, Status: g.Status(), Warnings: it.warnings,
+		Result: v, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID, Status: g.Status(),
+		Warnings: slices.Concat(it.remarks.Warnings, it.warnings), NotSent: it.remarks.NotSent,
 	}
 	if g.SyncID != 0 {
 		it.result.SyncID = &g.SyncID

@@ -23,9 +23,10 @@ type Problem struct {
 type checked struct {
 	event    event.Commerce
 	ref      domain.OrderRef
-	order    *domain.Order // nil: the stored snapshot is meant
-	body     []byte        // compacted
-	warnings []string
+	order    *domain.Order  // nil: the stored snapshot is meant
+	body     []byte         // compacted
+	remarks  domain.Remarks // on the order
+	warnings []string       // beside them
 }
 
 // check reads an event and reports everything that is wrong with it at once.
@@ -35,7 +36,6 @@ func check(raw []byte, refuseBadTotals bool) (checked, []Problem) {
 		return c, []Problem{{"", fmt.Sprintf("the event has %d bytes; at most %d are taken", len(raw), event.MaxEventBytes)}}
 	}
 	if problems := checkText(raw); len(problems) > 0 {
-		c.event.EventID = idBeside(problems, raw)
 		return c, problems
 	}
 	if problems := decode("", raw, &c.event); len(problems) > 0 {
@@ -51,20 +51,6 @@ func check(raw []byte, refuseBadTotals bool) (checked, []Problem) {
 	return c, problems
 }
 
-// idBeside is the event's id, for the answer, unless it is what cannot be kept.
-func idBeside(problems []Problem, raw []byte) string {
-	for _, p := range problems {
-		if p.Pointer == "" || p.Pointer == "/event_id" {
-			return ""
-		}
-	}
-	var e struct {
-		EventID string `json:"event_id"`
-	}
-	_ = json.Unmarshal(raw, &e) // without an id the answer is still in its place
-	return e.EventID
-}
-
 func checkEnvelope(c *checked) []Problem {
 	var problems []Problem
 	add := func(pointer, format string, args ...any) {
@@ -76,6 +62,10 @@ func checkEnvelope(c *checked) []Problem {
 		add("/event_id", "is required: an id that stays the same when the event is sent again")
 	case len(e.EventID) > event.MaxEventIDBytes:
 		add("/event_id", "has %d bytes; at most %d are taken", len(e.EventID), event.MaxEventIDBytes)
+	default:
+		if char, found := domain.ControlCharacter(e.EventID); found {
+			add("/event_id", "contains %s: give an id that a person can read", domain.CharacterName(char))
+		}
 	}
 	switch e.Type {
 	case event.OrderPlaced, event.OrderUpdated, event.InvoiceCreated:
@@ -88,15 +78,27 @@ func checkEnvelope(c *checked) []Problem {
 	if err := domain.ValidateSource(e.Source); err != nil {
 		add("/source", "%s", err)
 	}
-	if e.OccurredAt != "" {
-		if _, err := domain.ParseTime(e.OccurredAt); err != nil {
-			add("/occurred_at", "%s", err)
-		}
+	if err := checkTime(e.OccurredAt); err != nil {
+		add("/occurred_at", "%s", err)
 	}
 	if e.Type == event.InvoiceCreated && (e.Invoice == nil || e.Invoice.IncrementID == "") {
 		add("/invoice/increment_id", "is required for %s", event.InvoiceCreated)
 	}
+	if e.Invoice != nil {
+		if err := checkTime(e.Invoice.CreatedAt); err != nil { // it is sent nowhere, so it keeps no order from the ERP
+			c.warnings = append(c.warnings, "/invoice/created_at "+err.Error())
+		}
+	}
 	return problems
+}
+
+// checkTime takes a time, and what says that there is none.
+func checkTime(text string) error {
+	if domain.NoTime(text) {
+		return nil
+	}
+	_, err := domain.ParseTime(text)
+	return err
 }
 
 func checkOrder(c *checked, refuseBadTotals bool) []Problem {
@@ -118,7 +120,7 @@ func checkOrder(c *checked, refuseBadTotals bool) []Problem {
 		})
 	}
 	problems = append(problems, checkFields(c.order)...)
-	return append(problems, checkTotals(c, refuseBadTotals)...)
+	return append(problems, checkAmounts(c, refuseBadTotals)...)
 }
 
 // checkOrderNamed is for an invoice that names its order instead of bringing it.
@@ -153,28 +155,35 @@ func checkFields(o *domain.Order) []Problem {
 			add(fmt.Sprintf("/items/%d/qty", i), "is required")
 		}
 	}
+	for _, flaw := range domain.CheckLines(o.Items) {
+		problems = append(problems, Problem(flaw))
+	}
 	for _, date := range []struct{ pointer, text string }{{"/created_at", o.CreatedAt}, {"/updated_at", o.UpdatedAt}} {
-		if _, err := domain.ParseTime(date.text); date.text != "" && err != nil {
+		if err := checkTime(date.text); err != nil {
 			add(date.pointer, err.Error())
 		}
 	}
 	return problems
 }
 
-func checkTotals(c *checked, refuse bool) []Problem {
+// checkAmounts finds amounts that are missing, quantities that are none, and totals that do not add up. Where they are
+// not refused they are remarks on the order.
+func checkAmounts(c *checked, refuse bool) []Problem {
 	if c.order.Totals.GrandTotal.IsZero() {
 		return []Problem{{"/order/totals/grand_total", "is required"}}
 	}
-	err := c.order.Totals.CheckTotals()
-	switch {
-	case err == nil:
-		return nil
-	case refuse:
-		return []Problem{{"/order/totals", err.Error()}}
-	default:
-		c.warnings = append(c.warnings, err.Error())
+	c.remarks = c.order.Remarks()
+	if !refuse || len(c.remarks.Warnings) == 0 {
 		return nil
 	}
+	var problems []Problem
+	for _, flaw := range c.order.CheckAmounts() {
+		problems = append(problems, Problem(flaw))
+	}
+	if err := c.order.Totals.CheckTotals(); err != nil {
+		problems = append(problems, Problem{"/order/totals", err.Error()})
+	}
+	return problems
 }
 
 // decode reads raw into v and says of everything that does not fit where it stands.

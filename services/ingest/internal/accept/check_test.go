@@ -3,12 +3,14 @@ package accept
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
@@ -54,7 +56,9 @@ func eventWith(t testing.TB, changes change) []byte {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	const notATime = `"soon" is not a time: give RFC 3339 (2024-01-15T10:30:00Z) or 2024-01-15 10:30:00 in UTC`
-	const tooLong = "an amount has at most 14 digits before and 8 after the point"
+	const tooFine = ` has more than 8 digits after the point: round it to 8 places, or send a text like "29.95" in place of a float`
+	const item = `{"sku": "A", "qty": 1, "price": 1, "row_total": 1`
+	const goesOutAsNull = " is missing: send it, or 0 where there is none; the ERP is sent null"
 	const orderRequired = "is required; an invoice of an order sent before may name it in invoice.order_increment_id instead"
 	tests := map[string]struct {
 		changes  change
@@ -65,6 +69,10 @@ func TestCheck(t *testing.T) {
 		"an_unknown_field_is_kept":            {changes: change{"order.gift_message": `{"to": "Ann"}`}},
 		"other_shops_have_names":              {changes: change{"source": `"shop-b.example_1"`}},
 		"an_order_without_number_of_its_own":  {changes: change{"order.order_id": ""}},
+		"a_zero_date_is_none":                 {changes: change{"occurred_at": `"0000-00-00 00:00:00"`, "order.created_at": `"0000-00-00"`, "order.updated_at": `""`, "invoice.created_at": `"0000-00-00 00:00:00"`}},
+		"no_parent_is_0_or_empty":             {changes: change{"order.items": `[` + item + `, "parent_item_id": 0}, ` + item + `, "parent_item_id": ""}]`}},
+		"a_child_and_its_parent":              {changes: change{"order.items": `[` + item + `, "item_id": 1}, ` + item + `, "parent_item_id": 1}]`}},
+		"a_number_that_looks_odd":             {changes: change{"order.order_increment_id": `"№ A/1%2 #ä"`}},
 		"a_null_means_it_was_left_out":        {changes: change{"source": `null`, "occurred_at": `null`, "order.customer_email": `null`}},
 		"an_emoji_is_two_surrogates":          {changes: change{"order.customer_lastname": `"\ud83d\ude00 \\u0000 \\ud800"`}},
 		"a_discount_may_have_either_sign":     {changes: change{"order.totals.discount": `-5`, "order.totals.subtotal": `"204.98"`}},
@@ -74,6 +82,68 @@ func TestCheck(t *testing.T) {
 		"totals_that_do_not_add_up_are_warned_of": {
 			changes:  change{"order.totals.tax": `"19.99"`},
 			warnings: []string{"the totals add up to 229.97000000, but grand_total is 229.98"},
+		},
+		"amounts_that_are_missing_are_warned_of": {
+			changes: change{
+				"order.items.0.price": "", "order.items.0.row_total": `null`, "order.totals.shipping": `null`, "order.totals.discount": "",
+				"order.totals.subtotal": `209.98`,
+			},
+			warnings: []string{
+				"/order/items/0/price" + goesOutAsNull, "/order/items/0/row_total" + goesOutAsNull,
+				"/order/totals/shipping" + goesOutAsNull, "/order/totals/discount" + goesOutAsNull,
+			},
+		},
+		"a_quantity_that_is_none_is_warned_of": {
+			changes:  change{"order.items.0.qty": `"-0.0"`},
+			warnings: []string{"/order/items/0/qty is -0.0; the quantity of a line that is sent is above 0"},
+		},
+		"an_invoice_s_own_date_keeps_no_order_back": {
+			changes:  change{"invoice.created_at": `"soon"`},
+			warnings: []string{"/invoice/created_at " + notATime},
+		},
+		"parents_that_lead_nowhere": {
+			changes: change{"order.items": `[` + item + `, "item_id": 1, "parent_item_id": 1}, ` + item + `, "parent_item_id": 7}]`},
+			want: []Problem{
+				{"/order/items/0/parent_item_id", "is 1, which is the line itself: name its parent, or null for a line of its own"},
+				{"/order/items/1/parent_item_id", "is 7, but no line of the order has that item_id: send the parent too, or null for a line of its own"},
+			},
+		},
+		"a_parent_that_is_no_number": {
+			changes: change{"order.items": `[` + item + `, "parent_item_id": "7"}, ` + item + `, "parent_item_id": 1.5}]`},
+			want: []Problem{
+				{"/order/items/0/parent_item_id", "is a JSON string; it must be a whole number"},
+				{"/order/items/1/parent_item_id", "is a JSON number 1.5; it must be a whole number"},
+			},
+		},
+		"times_that_are_beyond_the_calendar": {
+			changes: change{
+				"occurred_at": `"9999-12-31T23:59:59-05:00"`, "order.created_at": `"0001-01-01T00:00:00+05:00"`, "order.updated_at": `"0000-00-00 00:00:01"`,
+			},
+			want: []Problem{
+				{"/occurred_at", `"9999-12-31T23:59:59-05:00" is in the year 10000 in UTC: a time is in the years 1 to 9999`},
+				{"/order/created_at", `"0001-01-01T00:00:00+05:00" is in the year 0 in UTC: a time is in the years 1 to 9999`},
+				{"/order/updated_at", `"0000-00-00 00:00:01"` + strings.TrimPrefix(notATime, `"soon"`)},
+			},
+		},
+		"a_number_that_nobody_can_look_up": {
+			changes: change{"order.order_increment_id": `"\u00a01001"`},
+			want:    []Problem{{"/order/order_increment_id", "order_increment_id begins with U+00A0 NO-BREAK SPACE, which nobody can see: send the number without it"}},
+		},
+		"a_number_that_is_no_name_in_a_path": {
+			changes: change{"order": "", "invoice.order_increment_id": `".."`},
+			want:    []Problem{{"/invoice/order_increment_id", `order_increment_id is "..", which is no name in a path, so nobody could ask for the order: give it another number`}},
+		},
+		"a_source_that_is_no_name_in_a_path": {
+			changes: change{"source": `".."`},
+			want:    []Problem{{"/source", `source ".." is no name in a path; give the shop another one`}},
+		},
+		"an_event_id_that_a_terminal_obeys": {
+			changes: change{"event_id": `"e\u001b[2J"`},
+			want:    []Problem{{"/event_id", "contains U+001B ESCAPE: give an id that a person can read"}},
+		},
+		"floats_as_php_writes_them": {
+			changes: change{"order.items.0.price": `29.949999999999999`, "order.totals.tax": `1.42e-14`},
+			want:    []Problem{{"/order/items/0/price", `"29.949999999999999"` + tooFine}, {"/order/totals/tax", `"1.42e-14"` + tooFine}},
 		},
 		"no_event_id": {
 			changes: change{"event_id": ""},
@@ -109,7 +179,7 @@ func TestCheck(t *testing.T) {
 		},
 		"an_invoice_that_names_no_possible_order": {
 			changes: change{"order": "", "invoice.order_increment_id": `"1\n2"`},
-			want:    []Problem{{"/invoice/order_increment_id", "order_increment_id must be printable text"}},
+			want:    []Problem{{"/invoice/order_increment_id", "order_increment_id contains U+000A LINE FEED, which nobody can see: send the number without it"}},
 		},
 		"an_invoice_of_one_order_with_another": {
 			changes: change{"invoice.order_increment_id": `"000000124"`},
@@ -140,8 +210,8 @@ func TestCheck(t *testing.T) {
 			want: []Problem{
 				{"/order/items/0/qty", `"two" is not a decimal number`},
 				{"/order/items/0/price", `"[1]" is not a decimal number`},
-				{"/order/totals/adjustments/1/amount", tooLong},
-				{"/order/totals/grand_total", tooLong},
+				{"/order/totals/adjustments/1/amount", `"1e15" is too large: an amount has at most 14 digits before the point`},
+				{"/order/totals/grand_total", `"0.123456789"` + tooFine},
 			},
 		},
 		"values_of_another_type": {
@@ -184,7 +254,9 @@ func TestCheck(t *testing.T) {
 			t.Parallel()
 			got, problems := check(eventWith(t, test.changes), false)
 			require.Equal(t, test.want, problems)
-			require.Equal(t, test.warnings, got.warnings)
+			if len(problems) == 0 {
+				require.Equal(t, test.warnings, slices.Concat(got.remarks.Warnings, got.warnings))
+			}
 		})
 	}
 }
@@ -203,6 +275,15 @@ func TestCheckOfWhatIsNoEvent(t *testing.T) {
 	}
 }
 
+func TestCheckRefusesBadAmountsWhereTheSettingSaysSo(t *testing.T) {
+	t.Parallel()
+	_, problems := check(eventWith(t, change{"order.items.0.qty": `0`, "order.items.0.price": "", "order.totals.tax": `null`, "order.totals.grand_total": `209.98`}), true)
+	const missing = "is missing: send it, or 0 where there is none"
+	require.Equal(t, []Problem{
+		{"/order/items/0/qty", "is 0; the quantity of a line that is sent is above 0"}, {"/order/items/0/price", missing}, {"/order/totals/tax", missing},
+	}, problems)
+}
+
 func TestCheckRefusesTotalsThatDoNotAddUpWhereTheSettingSaysSo(t *testing.T) {
 	t.Parallel()
 	_, problems := check(eventWith(t, change{"order.totals.grand_total": `230`}), true)
@@ -216,6 +297,19 @@ func FuzzCheck(f *testing.F) {
 	f.Add([]byte(`{"event_id":"\ud800","order":{"\u0000":"\\u0000"}}`))
 	f.Add([]byte(`{"event_id":"\u00","invoice":null,"order":[{"\udbff\udfff":"\uDC00"}]}`))
 	f.Add([]byte("{\"event_id\":\"\xed\xa0\x80\"}"))
+	for _, changes := range []change{
+		{"order.items.0.parent_item_id": `0`},
+		{"order.items.0.parent_item_id": `""`},
+		{"order.items.0.parent_item_id": `1`},
+		{"order.items": `[{"item_id":1,"parent_item_id":2,"sku":"A","qty":1},{"item_id":2,"parent_item_id":1,"sku":"B","qty":-1}]`},
+		{"order.items.0.price": ``, "order.totals": `{"grand_total":0,"adjustments":[{"code":"x"},{"amount":-0.00}]}`},
+		{"order.items.0.price": `29.949999999999999`, "order.totals.tax": `1.42e-14`, "order.totals.shipping": `1e400000`},
+		{"occurred_at": `"9999-12-31T23:59:59-05:00"`, "order.updated_at": `"0000-00-00 00:00:00"`},
+		{"order.order_increment_id": `"\u00a01001\u200b"`, "event_id": `"\u001b[2J"`},
+		{"order.order_increment_id": `".."`, "source": `"."`},
+	} {
+		f.Add(eventWith(f, changes))
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		c, problems := check(raw, false)
 		if len(problems) > 0 {
@@ -225,8 +319,12 @@ func FuzzCheck(f *testing.F) {
 		require.NotEmpty(t, c.event.EventID)
 		require.True(t, json.Valid(c.body))
 		require.True(t, utf8.Valid(c.body))
+		require.NoError(t, domain.ValidateIncrementID(c.ref.IncrementID))
 		if c.order != nil {
 			require.True(t, json.Valid(c.event.Order))
+			payload, err := domain.BuildPayload(c.ref, *c.order)
+			require.NoError(t, err, "what is accepted can be sent")
+			require.True(t, json.Valid(payload))
 		}
 		replaced := strings.Contains(string(raw), "\uFFFD") || strings.Contains(strings.ToLower(string(raw)), `\ufffd`)
 		eachString(t, c.body, func(s string) {

@@ -30,10 +30,11 @@ func (t *transaction) isUnfit(it *item, key string) bool {
 	stored := t.snapshots[key]
 	switch {
 	case it.order == nil && stored == nil:
-		*it.result = Result{Result: Refused, EventID: it.event.EventID, UnknownOrder: key, Errors: []Problem{{
+		*it.result = notTaken(it, Refused, Problem{
 			"/invoice/order_increment_id",
 			fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID),
-		}}}
+		})
+		it.result.UnknownOrder = key
 	case it.order != nil && it.order.OrderID != nil && stored != nil && stored.orderID != nil && *stored.orderID != *it.order.OrderID:
 		conflict(it, "/order/order_id", "is %d, but order %s is known with order_id %d: two orders cannot share a number; give the other one a number, or a source, of its own",
 			*it.order.OrderID, it.ref.IncrementID, *stored.orderID)
@@ -44,9 +45,13 @@ func (t *transaction) isUnfit(it *item, key string) bool {
 }
 
 func conflict(it *item, pointer, format string, args ...any) {
-	*it.result = Result{
-		Result: Conflict, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID,
-		Errors: []Problem{{pointer, fmt.Sprintf(format, args...)}},
+	*it.result = notTaken(it, Conflict, Problem{pointer, fmt.Sprintf(format, args...)})
+}
+
+func notTaken(it *item, v Verdict, why Problem) Result {
+	return Result{
+		Result: v, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID, Errors: []Problem{why},
+		claims: claims{eventID: it.event.EventID, source: it.ref.Source, order: it.ref.IncrementID},
 	}
 }
 

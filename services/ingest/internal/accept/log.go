@@ -3,9 +3,6 @@ package accept
 import (
 	"context"
 	"log/slog"
-
-	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/event"
 )
 
 // Log tells the log what became of events, once that has committed: at debug each one that was accepted, or was before, and
@@ -17,7 +14,7 @@ func (a *Accepter) Log(ctx context.Context, results []Result) {
 			a.log.DebugContext(ctx, "event accepted", append(r.logFields(), "result", r.Result, "status", r.Status, "warnings", len(r.Warnings), "older", r.Older)...)
 		}
 		if r.Result == Conflict {
-			a.log.WarnContext(ctx, "event contradicts what was accepted before", append(r.logFields(), "first_pointer", r.Errors[0].Pointer)...)
+			a.log.WarnContext(ctx, "event contradicts what was accepted before", r.refusedFields()...)
 		}
 		if r.Differs {
 			a.log.InfoContext(ctx, "event differs from what was accepted under its id", r.logFields()...)
@@ -32,7 +29,7 @@ func (a *Accepter) Log(ctx context.Context, results []Result) {
 func (a *Accepter) LogRefused(ctx context.Context, results []Result) {
 	for _, r := range results {
 		if r.Result == Refused {
-			a.log.InfoContext(ctx, "event refused", "event_id", Loggable(r.EventID), "first_pointer", r.Errors[0].Pointer, "problems", len(r.Errors))
+			a.log.InfoContext(ctx, "event refused", r.refusedFields()...)
 		}
 	}
 }
@@ -46,20 +43,4 @@ func (r Result) logFields() []any {
 		fields = append(fields, "sync_id", *r.SyncID)
 	}
 	return fields
-}
-
-// LoggableSource is the source for the log, empty when it is none that a shop may have: then it may be anything.
-func LoggableSource(source string) string {
-	if domain.ValidateSource(source) != nil {
-		return ""
-	}
-	return source
-}
-
-// Loggable is the event id for the log, empty when it is none that an event may have.
-func Loggable(id string) string {
-	if len(id) > event.MaxEventIDBytes {
-		return ""
-	}
-	return id
 }

@@ -11,7 +11,17 @@ type snapshot struct {
 	order   json.RawMessage
 	orderID *int64
 	at      *time.Time // the newest that is known of the order; see domain.NewestSnapshot
+	remarks *domain.Remarks
 	changed bool
+}
+
+// remarksOn are those of the order that is sent.
+func (s *snapshot) remarksOn() domain.Remarks {
+	if s.remarks == nil {
+		remarks := domain.RemarksOf(s.order)
+		s.remarks = &remarks
+	}
+	return *s.remarks
 }
 
 // keepSnapshot replaces the order's snapshot, unless a newer one is known; an order_id once known stays known.
@@ -19,12 +29,12 @@ func (t *transaction) keepSnapshot(it *item, key string) (older bool) {
 	if it.order == nil {
 		return false
 	}
-	next := &snapshot{order: it.event.Order, orderID: it.order.OrderID, changed: true}
+	next := &snapshot{order: it.event.Order, orderID: it.order.OrderID, remarks: &it.remarks, changed: true}
 	next.at = domain.SnapshotTime(it.order.UpdatedAt, it.event.OccurredAt, t.now)
 	if stored := t.snapshots[key]; stored != nil {
 		next.at, older = domain.NewestSnapshot(stored.time(t.now), next.at)
 		if older {
-			next.order = stored.order
+			next.order, next.remarks = stored.order, stored.remarks
 			next.changed = stored.changed || (stored.orderID == nil && next.orderID != nil)
 		}
 		if next.orderID == nil {

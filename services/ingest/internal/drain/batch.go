@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -151,10 +152,14 @@ func (b *batch) count(log *slog.Logger) {
 		return
 	}
 	events.WithLabelValues("quarantined").Add(float64(quarantined))
-	first := quarantine.Entry{Code: quarantine.TooLarge}
-	if len(b.refused) > 0 {
-		first = b.refused[0]
+	fields := []any{"events", quarantined, "first_code", quarantine.TooLarge}
+	if at := slices.IndexFunc(b.results, func(r accept.Result) bool { return !r.Result.Taken() }); at >= 0 {
+		first := b.results[at]
+		eventID, source, order := first.Claims()
+		fields = []any{
+			"events", quarantined, "first_code", first.Code(), "first_event_id", eventID, "first_source", source,
+			"first_order_increment_id", order, "first_pointer", first.FirstPointer(),
+		}
 	}
-	log.Error("events quarantined: see erpconnector quarantine list", "events", quarantined, "first_source", accept.LoggableSource(first.Source),
-		"first_event_id", accept.Loggable(first.EventID), "first_code", first.Code, "first_pointer", first.Pointer())
+	log.Error("events quarantined: see erpconnector quarantine list", fields...)
 }

@@ -45,22 +45,8 @@ type Entry struct {
 
 // With is the entry with the reason of its refusal.
 func (e Entry) With(r accept.Result) Entry {
-	e.EventID, e.OrderKey, e.Problems, e.Code = r.EventID, r.UnknownOrder, r.Errors, Refused
-	switch {
-	case r.UnknownOrder != "":
-		e.Code = UnknownOrder
-	case r.Result == accept.Conflict:
-		e.Code = Conflict
-	}
+	e.EventID, e.OrderKey, e.Problems, e.Code = r.EventID, r.UnknownOrder, r.Errors, Code(r.Code())
 	return e
-}
-
-// Pointer is where in the event the first problem is.
-func (e Entry) Pointer() string {
-	if len(e.Problems) == 0 {
-		return ""
-	}
-	return e.Problems[0].Pointer
 }
 
 // Add stores new entries, with one statement of tx.

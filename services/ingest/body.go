@@ -1,0 +1,128 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/erpconnector/erpconnector/shared/problem"
+)
+
+// readBody is the body as JSON in UTF-8, inflated when it came compressed; or what is wrong with it.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
+		return nil, &problem.Problem{
+			Status: http.StatusUnsupportedMediaType, Code: "not_json", Detail: "send the event with Content-Type: application/json",
+		}
+	}
+	compressed, wrong := isGzip(w, r)
+	if wrong != nil {
+		return nil, wrong
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if err == nil && compressed {
+		body, err = inflate(body)
+	}
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return decoded(body)
+}
+
+// isGzip reads Content-Encoding, which names what a proxy or a client has done to the body (RFC 9110, section 8.4).
+func isGzip(w http.ResponseWriter, r *http.Request) (bool, *problem.Problem) {
+	encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")))
+	switch encoding {
+	case "", "identity":
+		return false, nil
+	case "gzip", "x-gzip":
+		return true, nil
+	default:
+		w.Header().Set("Accept-Encoding", "gzip") // RFC 9110, section 12.5.3: what a request may come in
+		return false, &problem.Problem{
+			Status: http.StatusUnsupportedMediaType, Code: "encoding_unknown",
+			Detail: fmt.Sprintf("the body comes with Content-Encoding: %.100q; send it as it is, or with gzip", encoding),
+		}
+	}
+}
+
+var errInflated = fmt.Errorf("the body is larger than %d bytes once it is inflated; send fewer events at once", maxBodyBytes)
+
+// inflate gives no more than a body may have, however much is packed into it.
+func inflate(packed []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("inflating: %w", err)
+	}
+	body, err := io.ReadAll(io.LimitReader(z, maxBodyBytes+1))
+	switch {
+	case len(body) > maxBodyBytes:
+		return nil, errInflated
+	case err != nil:
+		return nil, fmt.Errorf("inflating: %w", err)
+	}
+	return body, nil
+}
+
+func unreadable(err error) *problem.Problem {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return tooBig(fmt.Sprintf("the body is larger than %d bytes; send fewer events at once", maxBodyBytes))
+	case errors.Is(err, errInflated):
+		return tooBig(err.Error())
+	case strings.HasPrefix(err.Error(), "inflating: "):
+		return &problem.Problem{
+			Status: http.StatusBadRequest, Code: "not_gzip",
+			Detail: fmt.Sprintf("the body comes with Content-Encoding: gzip, but it is not whole, or no gzip (%v)", errors.Unwrap(err)),
+		}
+	default:
+		return &problem.Problem{Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "the body ended early; send it again"}
+	}
+}
+
+// utf8Mark is a byte order mark in UTF-8. It says nothing that JSON does not say, so it is passed over (RFC 8259, section 8.1).
+var utf8Mark = []byte("\xEF\xBB\xBF")
+
+// decoded is the body without what may stand before its JSON. What is no JSON at its first byte is told by what it looks like.
+func decoded(body []byte) ([]byte, *problem.Problem) {
+	if looks := lookOf(body); looks != "" {
+		return nil, &problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: "the body " + looks}
+	}
+	return bytes.TrimLeft(bytes.TrimPrefix(body, utf8Mark), " \t\r\n"), nil
+}
+
+// lookOf knows the first bytes of what senders and proxies are known to make of JSON.
+func lookOf(body []byte) string {
+	const inUTF8 = "; JSON is sent in UTF-8"
+	for _, form := range []struct{ start, looks string }{
+		{"\x1F\x8B", "is gzip: send Content-Encoding: gzip with it"},
+		{"\x28\xB5\x2F\xFD", "is zstd: send it as it is, or as gzip with Content-Encoding: gzip"},
+		{"\x78\x01", deflated},
+		{"\x78\x9C", deflated},
+		{"\x78\xDA", deflated},
+		{"\xFF\xFE\x00\x00", "begins with a byte order mark of UTF-32" + inUTF8},
+		{"\x00\x00\xFE\xFF", "begins with a byte order mark of UTF-32" + inUTF8},
+		{"\xFF\xFE", "begins with a byte order mark of UTF-16" + inUTF8},
+		{"\xFE\xFF", "begins with a byte order mark of UTF-16" + inUTF8},
+		{"{\x00\x00\x00", "is UTF-32" + inUTF8},
+		{"[\x00\x00\x00", "is UTF-32" + inUTF8},
+		{"\x00\x00\x00", "is UTF-32" + inUTF8},
+		{"{\x00", "is UTF-16" + inUTF8},
+		{"[\x00", "is UTF-16" + inUTF8},
+		{"\x00{", "is UTF-16" + inUTF8},
+		{"\x00[", "is UTF-16" + inUTF8},
+	} {
+		if bytes.HasPrefix(body, []byte(form.start)) {
+			return form.looks
+		}
+	}
+	return ""
+}
+
+const deflated = "is compressed by zlib (deflate): send it as it is, or as gzip with Content-Encoding: gzip"

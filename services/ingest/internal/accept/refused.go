@@ -1,0 +1,108 @@
+package accept
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// Code names the kind of refusal, for programs: refused, unknown_order or conflict.
+func (r Result) Code() string {
+	if r.UnknownOrder != "" {
+		return "unknown_order"
+	}
+	return string(r.Result)
+}
+
+// refused is the answer to an event that cannot be accepted for what it is. It names the event and its order, unless what
+// names them is what is wrong.
+func refused(raw []byte, problems []Problem) Result {
+	n := namesOf(raw)
+	r := Result{Result: Refused, Errors: problems, claims: n}
+	if anyAt(problems, "") {
+		return r
+	}
+	if !anyAt(problems, "/event_id") {
+		r.EventID = n.eventID
+	}
+	if !anyAt(problems, "/source") && n.source != domain.DefaultSource {
+		r.Source = n.source
+	}
+	if !anyAt(problems, "/order", "/order/order_increment_id", "/invoice/order_increment_id") {
+		r.OrderIncrementID = n.order
+	}
+	return r
+}
+
+func anyAt(problems []Problem, pointers ...string) bool {
+	return slices.ContainsFunc(problems, func(p Problem) bool { return slices.Contains(pointers, p.Pointer) })
+}
+
+// claims is what an event says that it is, though it may say anything.
+type claims struct{ eventID, source, order string }
+
+func namesOf(raw []byte) (c claims) {
+	var e struct {
+		EventID json.RawMessage `json:"event_id"`
+		Source  json.RawMessage `json:"source"`
+		Order   json.RawMessage `json:"order"`
+		Invoice json.RawMessage `json:"invoice"`
+	}
+	_ = json.Unmarshal(raw, &e) // what cannot be read stays empty
+	var order, invoice struct {
+		ID json.RawMessage `json:"order_increment_id"`
+	}
+	_ = json.Unmarshal(e.Order, &order)
+	_ = json.Unmarshal(e.Invoice, &invoice)
+	if c.order = text(order.ID); c.order == "" {
+		c.order = text(invoice.ID)
+	}
+	c.eventID, c.source = text(e.EventID), text(e.Source)
+	if c.source == "" {
+		c.source = domain.DefaultSource
+	}
+	return c
+}
+
+func text(raw json.RawMessage) (s string) {
+	_ = json.Unmarshal(raw, &s) // of another form it names nothing
+	return s
+}
+
+// Claims is what an event that is not taken says of itself, for the log: no more of it than fits into its field.
+func (r Result) Claims() (eventID, source, order string) {
+	return loggable(r.claims.eventID, event.MaxEventIDBytes), loggable(r.claims.source, maxSourceBytes), loggable(r.claims.order, domain.MaxIncrementIDBytes)
+}
+
+// FirstPointer is where in an event that is not taken the first problem is, for the log.
+func (r Result) FirstPointer() string {
+	if len(r.Errors) == 0 {
+		return ""
+	}
+	return loggable(r.Errors[0].Pointer, maxPointerBytes)
+}
+
+func (r Result) refusedFields() []any {
+	eventID, source, order := r.Claims()
+	return []any{
+		"event_id", eventID, "order_increment_id", order, "source", source, "code", r.Code(), "first_pointer", r.FirstPointer(), "problems", len(r.Errors),
+	}
+}
+
+// Limits of what the log is told. A pointer names the shop's own members too, which may be of any length.
+const (
+	maxSourceBytes  = 63
+	maxPointerBytes = 256
+)
+
+// loggable is a text for the log: cut to its length, and quoted when it holds what cannot be seen.
+func loggable(s string, maxBytes int) string {
+	s = domain.Truncate(s, maxBytes)
+	if _, hidden := domain.HiddenCharacter(s); hidden != "" {
+		return strconv.QuoteToASCII(s)
+	}
+	return s
+}
