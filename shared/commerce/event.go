@@ -65,8 +65,9 @@ type Event struct {
 	Traceparent string
 }
 
-// ErrIncomplete is an event without id, type or order. Nothing was published, and the transaction can go on. Whatever
-// else is wrong with an event shows when the connector looks at it: in the quarantine, with the reason.
+// ErrIncomplete is an event without id, type or order, or more of events than one statement can carry. Nothing was
+// published, and the transaction can go on. Whatever else is wrong with an event shows when the connector looks at it: in
+// the quarantine, with the reason.
 var ErrIncomplete = errors.New("the event cannot be published")
 
 // row is an event as it stands in the outbox.

@@ -53,12 +53,19 @@ SELECT coalesce(source, ''), nullif(traceparent, ''), decode(payload, 'base64')
 FROM unnest(string_to_array($1, ','), string_to_array($2, ','), string_to_array($3, ','))
     WITH ORDINALITY AS e (source, traceparent, payload, position) ORDER BY position`
 
+// maxStatementBytes keeps a statement far below the 1 GB at which Postgres ends the connection.
+const maxStatementBytes = 256 << 20
+
 func (o Outbox) insert(events []Event) (query string, args []any, err error) {
 	sources, traces, payloads := make([]string, len(events)), make([]string, len(events)), make([]string, len(events))
+	total := 0
 	for i, e := range events {
 		r, err := e.row()
 		if err != nil {
 			return "", nil, err
+		}
+		if total += len(r.payload); total > maxStatementBytes {
+			return "", nil, fmt.Errorf("%w: these %d events have more than %d bytes together; publish fewer at once", ErrIncomplete, len(events), maxStatementBytes)
 		}
 		sources[i], traces[i] = r.source, r.traceparent // neither has a comma, see newRow
 		payloads[i] = base64.StdEncoding.EncodeToString(r.payload)
