@@ -112,7 +112,7 @@ func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) 
 	}
 	if body.OrderIncrementID == "" {
 		add("/orderIncrementId", "is required: the order's increment id, like 000000123")
-	} else if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
+	} else if err := domain.ValidateKnownIncrementID(ref.IncrementID); err != nil {
 		add("/orderIncrementId", err.Error())
 	}
 	if err := domain.ValidateSource(ref.Source); err != nil {
@@ -172,7 +172,7 @@ func refusal(what asked, a orders.Answer) problem.Problem {
 		if a.Standing == domain.Known {
 			detail = fmt.Sprintf("order %s is known, but nothing was ever to be sent: sync-order sends it", id)
 		}
-		return problem.Problem{Status: http.StatusNotFound, Code: "order_not_found", Detail: detail}
+		return problem.Problem{Status: http.StatusNotFound, Code: "order_not_found", Detail: unknownOrder(detail, a.Gate.Ref)}
 	}
 	detail := map[domain.Standing]string{
 		domain.StandsQueued:   "is on its way to the ERP: wait for its end, or settle it",

@@ -44,6 +44,19 @@ func TestRequestGolden(t *testing.T) {
 			c.signed(`{"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}`)
 			c.signed(`{"orderIncrementId": "000000123", "status": "processing"}`)
 		},
+		"orders_of_numbers_that_nobody_sees": func(c *caller) {
+			c.Note("accepted before such numbers were refused: it is found, and settled")
+			old := order
+			old.IncrementID = "1001\u00a0"
+			c.accepted(open(old, 1))
+			c.ask("1001%C2%A0")
+			c.post("settle-order?wait=0", `{"orderIncrementId": "1001\u00a0", "reason": "why", "erpReference": "ERP-1"}`)
+			c.signed(`{"orderIncrementId": "1001\u00a0", "status": "processing"}`)
+			c.Note("unknown: each door says what is odd about the number")
+			c.ask("1001%E2%80%8B")
+			c.post("sync-order", `{"orderIncrementId": "1001\u200b"}`)
+			c.signed(`{"orderIncrementId": "1001 ", "status": "accepted"}`)
+		},
 		"what_is_under_way_and_what_conflicts": func(c *caller) {
 			c.accepted(open(order, 1))
 			c.post("sync-order?wait=0", `{"orderIncrementId": "000000123"}`)

@@ -61,9 +61,22 @@ func orderOf(r *http.Request) (domain.OrderRef, error) {
 
 // notSynced is the module's answer about an order of which no sync was requested.
 func notSynced(w http.ResponseWriter, ref domain.OrderRef) {
-	problem.JSON(w, http.StatusNotFound, map[string]string{
+	answer := map[string]string{
 		"order_increment_id": ref.IncrementID, "status": string(domain.NotSynced), "message": "No sync record found for this order",
-	})
+	}
+	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
+		answer["detail"] = err.Error()
+	}
+	problem.JSON(w, http.StatusNotFound, answer)
+}
+
+// unknownOrder adds what the number of an unknown order holds that nobody sees. Known orders of such numbers were accepted
+// before these were refused, and are found like others.
+func unknownOrder(detail string, ref domain.OrderRef) string {
+	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
+		return detail + "; " + err.Error()
+	}
+	return detail
 }
 
 // read takes the projection's row, or what the gate knows while its version is newer: right after an event was accepted

@@ -89,7 +89,7 @@ func answerCallback(w http.ResponseWriter, a orders.Answer) {
 	case a.Action == domain.RefuseNone:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusNotFound, Code: "order_not_found",
-			Detail: fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID),
+			Detail: unknownOrder(fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID), a.Gate.Ref),
 		})
 	case a.Settled == domain.SettledNow:
 		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: messages[a.Settled], Changed: true})
@@ -147,7 +147,7 @@ func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.Or
 		ref.Source = domain.DefaultSource
 	}
 	var errs []map[string]string
-	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
+	if err := domain.ValidateKnownIncrementID(ref.IncrementID); err != nil {
 		errs = append(errs, map[string]string{"pointer": "/orderIncrementId", "detail": err.Error()})
 	}
 	if err := domain.ValidateSource(ref.Source); err != nil {

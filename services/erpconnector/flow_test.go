@@ -72,7 +72,7 @@ func flow(t *testing.T, p *product) {
 	t.Run("one_bad_event_does_not_spoil_the_batch", func(t *testing.T) {
 		bad := invoice("", "9")
 		status, answer := p.publish([]any{invoice("e9", "9"), bad, invoice("e9", "9")})
-		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, http.StatusMultiStatus, status)
 		var verdicts []any
 		for _, r := range answer["results"].([]any) { //nolint:forcetypeassert // a test
 			verdicts = append(verdicts, r.(map[string]any)["result"])
@@ -95,6 +95,8 @@ func flow(t *testing.T, p *product) {
 			require.NotEmpty(t, answer["errors"])
 		}
 	})
+	t.Run("an_order_reaches_the_erp_whole_or_its_timeline_says_what_not", func(t *testing.T) { wholeOrTold(t, p) })
+	t.Run("an_old_order_without_a_line_to_send_fails_with_words", func(t *testing.T) { noLineToSend(t, p) })
 	t.Run("no_order_was_booked_twice", func(t *testing.T) {
 		_, stats := p.do(http.MethodGet, "/mockerp/stats", nil)
 		require.InDelta(t, 0, stats["doubles"], 0)

@@ -202,7 +202,7 @@ func TestPayloadsBesideTheContractAreRefused(t *testing.T) {
 		{`"items":[`, `"items":[{},`, "/items/0/sku is missing; /items/0/name is missing; /items/0/qty is missing; /items/0/price is missing; /items/0/row_total is missing"},
 		{`"qty":2`, `"qty":"2"`, "/items/0/qty must be a number"},
 		{`"sku":"PROD-001"`, `"sku":"PROD-001","item_id":1`, "/items/0/item_id is not a field of the contract"},
-		{`"tax":20.00`, `"tax":null`, "/totals/tax must be a number"},
+		{`"tax":20.00`, `"tax":"20.00"`, "/totals/tax must be a number"},
 		{`"discount":-0.50,`, ``, "/totals/discount is missing"},
 		{`"street":["Main Street 1","Flat 2"]`, `"street":"Main Street 1"`, "/billing_address/street must be a list"},
 		{`"street":["Main Street 1"`, `"street":[1`, "/billing_address/street/0 must be a string"},

@@ -19,7 +19,7 @@ type field struct {
 }
 
 // contract is the payload of POST orders/sync: the module's fields, and source for a shop that is not the default one.
-// Fields that a shop may not know are null.
+// Fields that a shop may not know, and amounts that it left out, are null.
 var contract = object(
 	field{name: "source", rule: text, optional: true},
 	field{name: "order_increment_id", rule: text},
@@ -31,14 +31,14 @@ var contract = object(
 		field{name: "sku", rule: text},
 		field{name: "name", rule: anyText},
 		field{name: "qty", rule: number},
-		field{name: "price", rule: number},
-		field{name: "row_total", rule: number},
+		field{name: "price", rule: orNull(number)},
+		field{name: "row_total", rule: orNull(number)},
 	))},
 	field{name: "totals", rule: object(
-		field{name: "subtotal", rule: number},
-		field{name: "tax", rule: number},
-		field{name: "shipping", rule: number},
-		field{name: "discount", rule: number},
+		field{name: "subtotal", rule: orNull(number)},
+		field{name: "tax", rule: orNull(number)},
+		field{name: "shipping", rule: orNull(number)},
+		field{name: "discount", rule: orNull(number)},
 		field{name: "grand_total", rule: number},
 	)},
 	field{name: "billing_address", rule: orNull(address)},

@@ -21,6 +21,8 @@ type (
 	Order = domain.Order
 	// Item is one line of an order; a child of a configurable item names its parent.
 	Item = domain.Item
+	// ParentID is the ItemID of a line's parent; the zero value is none.
+	ParentID = domain.ParentID
 	// Totals are the order's sums.
 	Totals = domain.Totals
 	// Adjustment is a signed part of the grand total beyond the usual ones: a gift card, a fee.

@@ -101,10 +101,12 @@ func (s *Shops) postBatch(life context.Context, batch []waiting) {
 		} `json:"results"`
 	}
 	s.insist(life, body, func(status int, said []byte) error {
-		if status != http.StatusOK {
+		switch status {
+		case http.StatusOK, http.StatusMultiStatus, http.StatusUnprocessableEntity: // all, some or none are taken
+			return json.Unmarshal(said, &answer)
+		default:
 			return fmt.Errorf("%w: %d", errNotTaken, status)
 		}
-		return json.Unmarshal(said, &answer)
 	})
 	for i, w := range batch {
 		known := history.Unknown
