@@ -248,10 +248,13 @@ func (s *stateProduct) event(e map[string]any) string {
 	if code, refused := answer["code"]; refused {
 		return fmt.Sprintf("%d `%s`", status, code)
 	}
-	if answer["older"] == true {
-		return fmt.Sprintf("%d `%s`, `older`, %s", status, answer["result"], answer["status"])
+	told := fmt.Sprintf("%d `%s`", status, answer["result"])
+	for _, member := range []string{"older", "already_requested"} {
+		if answer[member] == true {
+			told += ", `" + member + "`"
+		}
 	}
-	return fmt.Sprintf("%d `%s`, %s", status, answer["result"], answer["status"])
+	return fmt.Sprintf("%s, %s", told, answer["status"])
 }
 
 // first is the event that put the order where it stands: an invoice, or order.placed of one that was never invoiced.

@@ -120,6 +120,20 @@ func try(ctx context.Context, t *rapid.T, tx pgx.Tx, sql, arg string) string {
 	return codeOf(err)
 }
 
+// Seen: such a number failed the shop's own transaction. The cast to jsonb does that; what is kept as bytes is told by the
+// quarantine.
+func TestNumbersThatJSONBCannotHoldAreToldByTheQuarantine(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	overflow := replaced(placed("e1", "1"), `"99.99"`, `1e400000`)
+	_, err := s.pool.Exec(t.Context(), `SELECT erp_publish($1::text::jsonb)`, overflow)
+	require.Equal(t, "22003", codeOf(err), "%v", err)
+	_, err = s.pool.Exec(t.Context(), `INSERT INTO commerce_outbox (source, payload) VALUES ('default', convert_to($1, 'UTF8'))`, overflow)
+	require.NoError(t, err)
+	s.becomes("1", `SELECT count(*)::text FROM commerce_quarantine`)
+	require.Equal(t, []string{"refused /order/items/0/price"}, s.read(`SELECT code || ' ' || (problems -> 0 ->> 'pointer') FROM commerce_quarantine`))
+}
+
 // A number like 1e131071 takes ten bytes in jsonb and 131,072 in text: so little jsonb is more text than Postgres can
 // make, wherever it stands in the event.
 func TestERPPublishOfMoreTextThanPostgresCanMake(t *testing.T) {

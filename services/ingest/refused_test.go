@@ -61,6 +61,7 @@ func TestTheLogNamesWhatIsRefused(t *testing.T) {
 		replaced(placed("e7", "000000127"), `"order_increment_id": "000000127"`, `"order_increment_id": {"name": "john"}`),
 		replaced(placed("e8", "000000128"), "Größe", `\ud800`),
 	))
+	post(replaced(placed("e8c", "000000128"), `"type"`, `"source": "John", "type"`))
 	post(replaced(replaced(placed("e9", "000000123"), `"type"`, `"source": "shop-b", "type"`), `"order_id": 123`, `"order_id": 9`))
 	post(`{"event_id": "e10"`)
 	require.Equal(t, []refusal{
@@ -68,11 +69,12 @@ func TestTheLogNamesWhatIsRefused(t *testing.T) {
 		{"event refused", "e3", "000000125", "shop-b", "refused", "/order/items/0/sku", 1},
 		{"event refused", "e4", "000000126", "default", "unknown_order", "/invoice/order_increment_id", 1},
 		{"event refused", `"e5\x1b[2J"`, `"1001\u00a0"`, "default", "refused", "/event_id", 2},
-		{"event refused", long[:252] + "…", long[:125] + "…", "default", "refused", "/event_id", 2},
+		{"event refused", "", "", "default", "refused", "/event_id", 2},
 		{"event refused", "e7", "", "default", "refused", "/order/order_increment_id", 1},
 		{"event refused", "e8", "000000128", "default", "refused", "/order/items/0/name", 1},
+		{"event refused", "e8c", "000000128", "", "refused", "/source", 1},
 		{"event contradicts what was accepted before", "e9", "000000123", "shop-b", "conflict", "/order/order_id", 1},
 		{Msg: "request refused: no event can be read from it", Code: "not_json"},
 	}, refusals(t, out.Bytes()))
-	require.NotContains(t, out.String(), "john")
+	require.NotContains(t, strings.ToLower(out.String()), "john")
 }

@@ -47,7 +47,7 @@ var fields = []Field{
 	field("already_booked", "ALREADY_BOOKED", func(s *Settings) *[]domain.BookedAnswer { return &s.AlreadyBooked }, bookedAnswers,
 		"Answers by which the ERP says that it has booked the order under this key already: they are a success, with the reference in their body. Name none that may also mean that it is still at work."),
 	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
-		"On: orders whose totals do not add up are refused. Off: they are accepted with a warning."),
+		"On: orders whose totals do not add up, whose amounts are missing, or with a quantity that is not above 0, are refused. Off: they are accepted with a warning, in the answer and on the timeline."),
 }
 
 // Field is one run-time setting: its names, its meaning, and how its value stands in Settings.

@@ -16,7 +16,7 @@ type Settings struct {
 	Enabled         bool                  // the connector is on; off, invoices are accepted and held
 	ImmediateSync   bool                  // an invoice is sent at once; else it waits for the cron
 	Debug           bool                  // verbose logs
-	RefuseBadTotals bool                  // refuse orders whose totals do not add up, instead of warning
+	RefuseBadTotals bool                  // refuse orders whose amounts do not add up or are missing, instead of warning
 	ErpBaseURL      string                // {base}/orders/sync is called
 	ErpTimeout      time.Duration         // of one call, from dialling to the last byte
 	MaxAttempts     int                   // ERP calls of one generation

@@ -72,9 +72,13 @@ func text(raw json.RawMessage) (s string) {
 	return s
 }
 
-// Claims is what an event that is not taken says of itself, for the log: no more of it than fits into its field.
+// Claims is what an event that is not taken says of itself, for the log. What is longer than its field, or no source's
+// name, may be anything, a customer's data too: it is left out.
 func (r Result) Claims() (eventID, source, order string) {
-	return loggable(r.claims.eventID, event.MaxEventIDBytes), loggable(r.claims.source, maxSourceBytes), loggable(r.claims.order, domain.MaxIncrementIDBytes)
+	if domain.ValidateSource(r.claims.source) == nil {
+		source = r.claims.source
+	}
+	return loggable(r.claims.eventID, event.MaxEventIDBytes), source, loggable(r.claims.order, domain.MaxIncrementIDBytes)
 }
 
 // FirstPointer is where in an event that is not taken the first problem is, for the log.
@@ -82,8 +86,11 @@ func (r Result) FirstPointer() string {
 	if len(r.Errors) == 0 {
 		return ""
 	}
-	return loggable(r.Errors[0].Pointer, maxPointerBytes)
+	return domain.Truncate(r.Errors[0].Pointer, maxPointerBytes)
 }
+
+// maxPointerBytes bounds a pointer: it names the shop's own members too, which may be of any length.
+const maxPointerBytes = 256
 
 func (r Result) refusedFields() []any {
 	eventID, source, order := r.Claims()
@@ -92,15 +99,11 @@ func (r Result) refusedFields() []any {
 	}
 }
 
-// Limits of what the log is told. A pointer names the shop's own members too, which may be of any length.
-const (
-	maxSourceBytes  = 63
-	maxPointerBytes = 256
-)
-
-// loggable is a text for the log: cut to its length, and quoted when it holds what cannot be seen.
+// loggable is a text for the log: quoted when it holds what cannot be seen, and empty when it is too long.
 func loggable(s string, maxBytes int) string {
-	s = domain.Truncate(s, maxBytes)
+	if len(s) > maxBytes {
+		return ""
+	}
 	if _, hidden := domain.HiddenCharacter(s); hidden != "" {
 		return strconv.QuoteToASCII(s)
 	}
