@@ -92,6 +92,18 @@ func (a Amount) String() string {
 // IsZero reports whether the amount is absent (not whether it is nought).
 func (a Amount) IsZero() bool { return a.text == "" }
 
+// Sign is -1, 0 or 1, like the number's; 0 when it is absent.
+func (a Amount) Sign() int {
+	switch {
+	case !strings.ContainsAny(a.text, "123456789"):
+		return 0
+	case a.text[0] == '-':
+		return -1
+	default:
+		return 1
+	}
+}
+
 // Rat is the amount as an exact rational, for sums.
 func (a Amount) Rat() *big.Rat {
 	r, _ := new(big.Rat).SetString(a.String())

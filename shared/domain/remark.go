@@ -72,7 +72,7 @@ func (o Order) CheckAmounts() []Flaw {
 		if it.isPart() {
 			continue
 		}
-		if !it.Qty.IsZero() && it.Qty.Rat().Sign() <= 0 {
+		if !it.Qty.IsZero() && it.Qty.Sign() <= 0 {
 			flaws = append(flaws, Flaw{itemPointer(i, "/qty"), fmt.Sprintf("is %s; the quantity of a line that is sent is above 0", it.Qty)})
 		}
 		absent(itemPointer(i, "/price"), it.Price, missing)

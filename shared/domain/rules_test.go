@@ -58,6 +58,7 @@ func TestAmounts(t *testing.T) {
 		out, err := json.Marshal(a)
 		require.NoError(t, err)
 		require.Equal(t, want, string(out), in)
+		require.Equal(t, a.Rat().Sign(), a.Sign(), in)
 	}
 }
 
