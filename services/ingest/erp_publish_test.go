@@ -135,9 +135,8 @@ func TestNumbersThatJSONBCannotHoldAreToldByTheQuarantine(t *testing.T) {
 }
 
 // A number like 1e131071 takes ten bytes in jsonb and 131,072 in text: so little jsonb is more text than Postgres can
-// make, wherever it stands in the event.
+// make, wherever it stands in the event. It takes Postgres a second and a gigabyte to find out: no other test runs beside.
 func TestERPPublishOfMoreTextThanPostgresCanMake(t *testing.T) {
-	t.Parallel()
 	pool := testkit.Postgres(t).Pool
 	const huge = `(SELECT jsonb_agg(1e131071) FROM generate_series(1, 8300))`
 	for _, c := range []struct{ event, message string }{
