@@ -36,6 +36,7 @@ type Config struct {
 // Server is a running server.
 type Server struct {
 	url  string
+	data string // its folder
 	cmd  *exec.Cmd
 	done chan struct{}
 }
@@ -178,7 +179,7 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGINT
 	s := &Server{
-		url: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), cmd: cmd, done: make(chan struct{}),
+		url: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), data: l.data, cmd: cmd, done: make(chan struct{}),
 	}
 	started := make(chan error)
 	go func() {
