@@ -21,7 +21,7 @@ func (s *Server) Standby(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := copyAsStandby(ctx, s.url, s.data, filepath.Join(dir, "data")); err != nil {
+	if err := copyAsStandby(ctx, s.url, filepath.Join(s.dir, "data"), filepath.Join(dir, "data")); err != nil {
 		return nil, fmt.Errorf("making a standby: %w", err)
 	}
 	return Start(ctx, cfg)
@@ -139,6 +139,14 @@ func (s *Server) Kill() {
 		_ = syscall.Kill(child, syscall.SIGKILL)
 	}
 	<-s.done
+}
+
+// StartAgain starts a server that was killed, at the same port with the data it had. Its children may take a moment to be
+// gone for good, and hold the shared memory until then: that is an error.
+func (s *Server) StartAgain(ctx context.Context) (*Server, error) {
+	cfg := s.cfg
+	cfg.Dir = s.dir
+	return Start(ctx, cfg)
 }
 
 // childrenOf are the processes whose parent that is.

@@ -58,10 +58,12 @@ func TestNobodyLeadsOnAStandby(t *testing.T) {
 	t.Cleanup(pool.Close)
 	require.True(t, inRecovery(t, pool))
 
-	_, _, err = postgres.Claim(t.Context(), pool, "one")
+	_, ok, err := postgres.Claim(t.Context(), pool, "one")
 	require.ErrorIs(t, err, postgres.ErrStandby)
+	require.False(t, ok)
 
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var lines buffer
 	leads, ended := make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -89,6 +89,33 @@ func (s *Server) Kill(t testing.TB) {
 	s.server.Kill()
 }
 
+// Restart kills the server and starts it again, at the same place with the data it had.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Kill(t)
+	require.Eventually(t, func() bool {
+		server, err := s.server.StartAgain(context.Background())
+		if err != nil {
+			return false
+		}
+		s.server, s.URL = server, server.URL()
+		t.Cleanup(server.Stop)
+		return true
+	}, awaitWithin, 200*time.Millisecond)
+}
+
+// Copy makes a database that is a copy of another one, which nobody may use meanwhile, and gives its URL.
+func (s *Server) Copy(t testing.TB, from, to string) string {
+	t.Helper()
+	at, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	at.Path = "/template1"
+	execute(t, at.String(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+from+"'")
+	execute(t, at.String(), "CREATE DATABASE "+to+" TEMPLATE "+from)
+	at.Path = "/" + to
+	return at.String()
+}
+
 // Promote makes a primary of a standby, and waits until it takes writes.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
