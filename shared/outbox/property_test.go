@@ -21,7 +21,7 @@ func TestReaderGivesExactlyTheCommittedRowsInOrder(t *testing.T) {
 	t.Parallel()
 	pool := database(t)
 	rapid.Check(t, func(t *rapid.T) {
-		last, err := outbox.NewReader(pool, outbox.Limits{}).LastID(context.Background())
+		last, err := outbox.LastID(context.Background(), pool)
 		require.NoError(t, err)
 		limits := outbox.Limits{Rows: rapid.IntRange(1, 5).Draw(t, "rows")}
 		w := &world{ctx: context.Background(), pool: pool, reader: outbox.NewReader(pool, limits), after: last}
