@@ -13,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/reconcile"
 )
 
 // session is one leadership, up to the first error: what it knows of the position came from Kafka after fencing, and it
@@ -168,7 +169,23 @@ func (s *session) fits(ctx context.Context) (outbox.Server, error) {
 	if err := noRepairIsOpen(ctx, s.source.conn); err != nil {
 		return server, err
 	}
+	if s.last.Moved(server) {
+		return server, s.nothingIsLost(ctx, server)
+	}
 	return server, nil
+}
+
+func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error {
+	found, err := reconcile.Compare(ctx, reconcile.Params{Kafka: s.p.Kafka, On: s.source.conn, Last: s.last.LastID})
+	if err != nil {
+		return fmt.Errorf("comparing the outbox with Kafka after a failover: %w", err)
+	}
+	if found.Differs() {
+		return s.last.Lost(server, found.LostRecords())
+	}
+	s.p.Log.Info("another Postgres server has taken over; it has all that was relayed, and the relay goes on with it",
+		"timeline_before", s.last.Timeline, "timeline", server.Timeline, "last_id", s.last.LastID, "records", found.Records)
+	return nil
 }
 
 // goesOn makes sure that the row which was relayed last is still the one that the batch was read after. Retention may have

@@ -49,6 +49,18 @@ func (p Position) Moved(server outbox.Server) bool {
 	return p.Timeline != 0 && p.Timeline < server.Timeline
 }
 
+// Lost is the mismatch of a server that has the last row, but lacks others that were relayed.
+func (p Position) Lost(server outbox.Server, records int) error {
+	return p.mismatch(server, fmt.Sprintf("%s not here: a standby was promoted that lagged", counted(records)))
+}
+
+func counted(records int) string {
+	if records == 1 {
+		return "1 message of those that Kafka has is"
+	}
+	return fmt.Sprintf("%d messages of those that Kafka has are", records)
+}
+
 // CheckAt asks the server, and checks.
 func (p Position) CheckAt(ctx context.Context, on outbox.Querier) (outbox.Server, error) {
 	server, err := outbox.ServerOf(ctx, on)
