@@ -71,20 +71,25 @@ func (g Gate) Settle(s Settlement, now time.Time) (next Gate, released bool, wha
 	if s.IdempotencyKey != "" && s.IdempotencyKey != g.IdempotencyKey {
 		return g, false, SettledOther
 	}
-	said := string(s.By)
-	if s.Reference != nil {
-		said += " " + *s.Reference
-	}
-	if g.Callback == said {
+	callback := said(s.By, s.Reference)
+	if g.Callback == callback {
 		return g, false, SettledBefore
 	}
 	next, released = g.Release(now)
-	next.State, next.ClosedBy, next.Callback = GateClosed, s.By, said
+	next.State, next.ClosedBy, next.Callback = GateClosed, s.By, callback
 	next.KeyAnswered = g.KeyAnswered || s.By == ClosedByWebhook
 	next.CallbackNumber++
 	next.Version = CallbackVersion(next.Generation, next.CallbackNumber)
 	next.UpdatedAt = Time(now)
 	return next, released, SettledNow
+}
+
+// said is what a settlement came to, so that the same is not said twice.
+func said(by ClosedBy, reference *string) string {
+	if reference == nil {
+		return string(by)
+	}
+	return string(by) + " " + *reference
 }
 
 // SettledSync is the sync of the callback fact that the gate's last settlement stands for.
