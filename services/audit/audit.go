@@ -23,10 +23,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/position"
 )
 
 const (
@@ -111,21 +110,14 @@ func (a *auditor) size(ctx context.Context) error {
 	return nil
 }
 
-// position is the relay's, which must lie within the outbox.
+// position is the relay's, which must be one of this outbox.
 func (a *auditor) position(ctx context.Context) (int64, error) {
-	at, err := position.Read(ctx, a.Kafka)
+	at, err := checkpoint.Read(ctx, a.Kafka)
 	if err != nil {
 		return 0, err
 	}
-	allotted, err := outbox.NewReader(a.Pool, outbox.Limits{}).LastID(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if at > allotted {
-		return 0, fmt.Errorf("%w: Kafka has relayed up to id %d, the sequence erp_outbox_id_seq stands at %d: "+
-			"is DATABASE_URL the database of this Kafka, or was it restored from a backup?", position.ErrUnfit, at, allotted)
-	}
-	return at, nil
+	_, err = at.CheckAt(ctx, a.Pool)
+	return at.LastID, err
 }
 
 // partition audits the orders of one Kafka partition: all records of an order are in the partition of one number.

@@ -23,13 +23,13 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
-	"github.com/erpconnector/erpconnector/shared/position"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -475,7 +475,7 @@ func (p *planter) plantInThePositions() {
 	stop = p.only("ingest")
 	p.publish(invoice("eskipped", "skipped"))
 	stop()
-	moved, err := position.Record(p.lastRow(), time.Now())
+	moved, err := checkpoint.Position{LastID: p.lastRow(), At: time.Now()}.Record()
 	require.NoError(p.t, err)
 	moved.Topic = p.cfg.TopicPrefix + event.TopicPosition
 	require.NoError(p.t, p.client.ProduceSync(p.t.Context(), moved).FirstErr())

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // goose's driver
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib" // goose's driver
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"github.com/spf13/cobra"
@@ -16,6 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/migrations"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 const prepareWithin = time.Minute
@@ -63,10 +64,14 @@ func withGoose(url string, use func(*goose.Provider) error) error {
 	if url == "" {
 		return errors.New("DATABASE_URL is not set")
 	}
-	db, err := sql.Open("pgx", url)
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	if err := postgres.RequireWritable(config); err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
 	locker, err := lock.NewPostgresSessionLocker() // two at once are safe
 	if err != nil {

@@ -16,9 +16,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/position"
+	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -43,8 +44,7 @@ type Params struct {
 
 // Relay is the loop. Any number may run; one works.
 type Relay struct {
-	p    Params
-	wake chan struct{}
+	p Params
 
 	failure atomic.Pointer[error] // why it does not work now; nil while it leads or waits to
 }
@@ -59,7 +59,7 @@ func (r *Relay) check(context.Context) error {
 
 // New makes a relay that does nothing before Run.
 func New(p Params) *Relay {
-	return &Relay{p: p, wake: make(chan struct{}, 1)}
+	return &Relay{p: p}
 }
 
 // Name is the service's name.
@@ -76,14 +76,14 @@ func (r *Relay) keepLeading(ctx context.Context) error {
 	delay, failing := retryFirst, false
 	for ctx.Err() == nil {
 		progress, err := r.lead(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case errors.Is(err, position.ErrUnfit):
-			return err
 		}
 		failures.Inc()
 		r.failure.Store(&err)
+		if errors.Is(err, checkpoint.ErrMismatch) {
+			return err // the process stops, and says why
+		}
 		if progress {
 			delay, failing = retryFirst, false
 		}
@@ -91,7 +91,7 @@ func (r *Relay) keepLeading(ctx context.Context) error {
 			r.p.Log.Warn("relay interrupted; it keeps trying", "error", err)
 		}
 		failing = true
-		pause(ctx, delay, nil)
+		pause.For(ctx, delay)
 		delay = min(2*delay, retryLast)
 	}
 	return nil
@@ -103,27 +103,11 @@ func (r *Relay) lead(ctx context.Context) (progress bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer s.close()
-	ctx, cancel := context.WithCancel(ctx)
-	listening := make(chan struct{})
-	go func() { defer close(listening); listen(ctx, r.p.Pool, r.wake) }()
-	defer func() { cancel(); <-listening }()
-
-	r.p.Log.Info("relay leads", "last_id", s.last)
+	defer s.close(ctx)
+	r.p.Log.Info("relay leads", "last_id", s.last.LastID, "timeline", s.server.Timeline)
 	r.failure.Store(nil)
 	leader.Set(1)
 	defer leader.Set(0)
-	err = s.run(ctx, r.wake)
-	return s.committed, fmt.Errorf("relaying after id %d: %w", s.last, err)
-}
-
-// pause waits for the time, a wake-up or the end of ctx.
-func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-wake:
-	}
+	err = s.run(ctx)
+	return s.committed, fmt.Errorf("relaying after id %d: %w", s.last.LastID, err)
 }

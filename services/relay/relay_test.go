@@ -162,6 +162,6 @@ func testRelay(t *testing.T, cfg kafka.Config) {
 		_, err := b.pool.Exec(b.ctx, "TRUNCATE erp_outbox; SELECT setval('erp_outbox_id_seq', 3)")
 		require.NoError(t, err)
 		r := relay.New(relay.Params{Pool: b.pool, Kafka: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}, Log: slog.New(slog.DiscardHandler)})
-		require.ErrorContains(t, r.Run(b.ctx), "was the database restored")
+		require.ErrorContains(t, r.Run(b.ctx), "`erpconnector repair`")
 	})
 }

@@ -167,7 +167,7 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 	switch c.answer.Action {
 	case domain.ActFirst:
 		var syncID int64
-		if err := c.tx.QueryRow(ctx, `SELECT nextval('erp_sync_id_seq')`).Scan(&syncID); err != nil {
+		if err := c.tx.QueryRow(ctx, `SELECT erp_sync_ids(1)`).Scan(&syncID); err != nil {
 			return g, fmt.Errorf("allotting a sync id: %w", err)
 		}
 		g, _ = g.Request(syncID, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: c.maxAttempts}, c.now)

@@ -65,14 +65,14 @@ var Bugs = []Bug{
 	{
 		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
 		Edits: []Edit{
-			{"services/relay/session.go", `	if err := s.producer.Commit(ctx, txn.Batch{Records: append(records, last)}); err != nil {
+			{"services/relay/session.go", `	if err := s.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
 		return err
 	}
 `, `	if err := s.producer.Commit(ctx, txn.Batch{Records: records}); err != nil {
 		return err
 	}
 	<-time.After(500 * time.Millisecond)
-	if err := s.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{last}}); err != nil {
+	if err := s.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{position}}); err != nil {
 		return err
 	}
 `},
