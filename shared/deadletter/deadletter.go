@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -26,9 +25,18 @@ func Reference(cfg kafka.Config, original *kgo.Record, reason string) *kgo.Recor
 	return letter
 }
 
+// Unrelayed is the dead letter of a row of erp_outbox that the brokers take nowhere: it names the row, which stays there.
+func Unrelayed(cfg kafka.Config, topic, key string, id int64, reason string) *kgo.Record {
+	return &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: []byte(key), Headers: []kgo.RecordHeader{
+		{Key: event.HeaderReason, Value: []byte(domain.Truncate(reason, maxReason))},
+		{Key: event.HeaderOriginTopic, Value: []byte(cfg.Topic(topic))},
+		{Key: event.HeaderOriginRow, Value: []byte(strconv.FormatInt(id, 10))},
+	}}
+}
+
 // Record is the dead letter of a record that was read from the cluster.
 func Record(cfg kafka.Config, original *kgo.Record, reason string) *kgo.Record {
-	reason = strings.ToValidUTF8(domain.KeepableText(reason)[:min(maxReason, len(domain.KeepableText(reason)))], "")
+	reason = domain.Truncate(reason, maxReason)
 	headers := append([]kgo.RecordHeader{}, original.Headers...)
 	for _, h := range []struct{ key, value string }{
 		{event.HeaderReason, reason},

@@ -32,6 +32,7 @@ const (
 	HeaderOriginTopic     = "dead_letter_topic"
 	HeaderOriginPartition = "dead_letter_partition"
 	HeaderOriginOffset    = "dead_letter_offset"
+	HeaderOriginRow       = "dead_letter_outbox_id" // in place of partition and offset: the row of the outbox that was never relayed
 )
 
 // MetadataPartitionKey is the metadata of a Watermill message that holds the record's key; it is no header.

@@ -5,6 +5,7 @@ package event
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -115,6 +116,11 @@ func Topics() []Topic {
 		Topic{TopicDeadLetter, false, KeepForever, "records nobody can decode, with the reason and where they came from", "every consumer", nil},
 		Topic{TopicPosition, false, KeepLatestKey, "the relay's position; offsets of transactions with nothing else to write", "relay, syncer, delayer", nil},
 	)
+}
+
+// IsTopic reports whether the name is that of a topic of the connector's.
+func IsTopic(name string) bool {
+	return slices.ContainsFunc(Topics(), func(t Topic) bool { return t.Name == name })
 }
 
 // TopicsOf lists the topics a group reads.

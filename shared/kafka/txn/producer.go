@@ -59,6 +59,14 @@ func (p *Producer) Open(ctx context.Context) error {
 	return p.open(ctx)
 }
 
+// IsStuck reports, once the producer was opened, that an id of the slot could not be fenced: its last transaction is decided, and
+// has not ended in each of its partitions. A former holder that is still alive can use that id until it has.
+func (p *Producer) IsStuck() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.identity.stuck
+}
+
 func (p *Producer) open(ctx context.Context) error {
 	if p.client != nil {
 		return nil
