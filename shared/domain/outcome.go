@@ -24,6 +24,7 @@ const (
 	ErrorPayloadInvalid ErrorCode = "payload_invalid"     // the payload cannot be built; no call was made
 	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
+	ErrorUnreadable     ErrorCode = "record_unreadable"   // its record could not be read and stands among the dead letters
 )
 
 // Limits of what is kept of an answer.
