@@ -15,6 +15,7 @@ CREATE TABLE erp_dead_letter (
     due_at      timestamptz,             -- of a retry
     bytes       integer     NOT NULL,    -- of the record's value
     reason      text        NOT NULL,
+    ended       boolean     NOT NULL,    -- the generation's terminal event was written with the letter
     judged      boolean     NOT NULL,    -- it is known whether the letter stops its order
     generation  integer,                 -- of the order, that it has stopped
     state       text        NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'redriven', 'discarded')),

@@ -267,21 +267,21 @@ const readWithin = 5 * time.Second
 
 // generation reads the row, as far as it has caught up with what the gate has allotted.
 func (h *handler) generation(ctx context.Context, g domain.Gate) (generation, bool, error) {
-	out := generation{status: g.Status()}
+	out := generation{status: g.Status(), lastError: lastErrorOf(g, g.Ref)}
 	var row generation
 	var number int
-	var version domain.Version
+	var shown domain.Stamp
 	err := h.pool.QueryRow(ctx, `
-		SELECT coalesce(v.generation, 0), coalesce(v.version, -1), coalesce(v.status, ''), coalesce(v.attempts, 0), v.next_attempt_at, v.erp_reference, v.last_error
+		SELECT coalesce(v.generation, 0), coalesce(v.version, -1), coalesce(v.version_at, 'epoch'), coalesce(v.status, ''), coalesce(v.attempts, 0), v.next_attempt_at, v.erp_reference, v.last_error
 		FROM erp_sync_gate g LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id WHERE g.order_key = $1`, g.Ref.Key()).
-		Scan(&number, &version, &row.status, &row.attempts, &row.next, &row.reference, &row.lastError)
+		Scan(&number, &shown.Version, &shown.Time, &row.status, &row.attempts, &row.next, &row.reference, &row.lastError)
 	switch {
 	case err != nil:
 		return out, false, fmt.Errorf("reading order %s: %w", g.Ref.Key(), err)
 	case number > g.Generation:
 		row.newer = true
 		return row, true, nil
-	case number < g.Generation || version < g.Version:
+	case number < g.Generation || g.Newer(shown):
 		return out, false, nil
 	}
 	return row, row.status == domain.Success || row.status == domain.Failed, nil

@@ -243,7 +243,7 @@ func (d *Delayer) onward(r *kgo.Record, now time.Time) *kgo.Record {
 	if err != nil {
 		d.log.Error("retry without a due time; it goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
 			"offset", r.Offset)
-		return deadletter.Record(d.cfg, r, err.Error())
+		return deadletter.Record(d.cfg, r, deadletter.Cause{By: deadletter.ByDelayer, Reason: err.Error()})
 	}
 	return &kgo.Record{Topic: d.cfg.Topic(event.RungFor(due, now)), Key: r.Key, Value: r.Value, Headers: r.Headers}
 }

@@ -132,7 +132,7 @@ func text(s string) *string {
 // is; the log does not, as the words may quote the record.
 func (s *Syncer) dead(w *work, err error) {
 	w.decision, w.records, w.endings = nil, nil, nil
-	w.letter = deadletter.Record(s.cfg, w.record, err.Error())
+	w.letter = deadletter.Record(s.cfg, w.record, deadletter.Cause{By: deadletter.BySyncer, Reason: err.Error()})
 	s.log.Error("record cannot be handled; it goes to the dead letters", "topic", w.record.Topic,
 		"partition", w.record.Partition, "offset", w.record.Offset)
 }

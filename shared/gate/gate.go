@@ -74,6 +74,27 @@ func LockKnown(ctx context.Context, tx pgx.Tx, keys []string) (map[string]domain
 	return gates, nil
 }
 
+// TryLock locks the gate of an order until tx ends, and waits for nobody: free is false while somebody else holds it. known is
+// false when the order has none.
+func TryLock(ctx context.Context, tx pgx.Tx, key string) (g domain.Gate, known, free bool, err error) {
+	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = $1 FOR UPDATE SKIP LOCKED`, key)
+	if err != nil {
+		return g, false, false, fmt.Errorf("locking the gate of order %s: %w", key, err)
+	}
+	gates, err := collect(rows)
+	if err != nil {
+		return g, false, false, fmt.Errorf("locking the gate of order %s: %w", key, err)
+	}
+	if g, free = gates[key]; free {
+		return g, true, true, nil
+	}
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM erp_sync_gate WHERE order_key = $1)`, key).Scan(&known)
+	if err != nil {
+		return g, false, false, fmt.Errorf("looking for the gate of order %s: %w", key, err)
+	}
+	return g, known, !known, nil
+}
+
 // Save writes gates that the transaction has locked, each at most once, with one statement.
 func Save(ctx context.Context, tx pgx.Tx, gates []domain.Gate) error {
 	if len(gates) == 0 {

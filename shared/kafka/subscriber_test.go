@@ -260,7 +260,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		b.topic(event.TopicDeadLetter, 1)
 		b.feed("in", 1, 4)
 		var refused []string
-		keep := deadletter.Hook(b.cfg, b.client)
+		keep := deadletter.Hook(b.cfg, b.client, "a-group")
 		messages := b.subscribe(b.subscriber(func(c *kafka.SubscriberConfig) {
 			c.Unmarshal = func(r *kgo.Record) (*message.Message, error) {
 				if string(r.Value) == "1" {
@@ -285,6 +285,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		require.Equal(b, "not a fact", letter.Metadata.Get(event.HeaderReason))
 		require.Equal(b, b.cfg.Topic("in"), letter.Metadata.Get(event.HeaderOriginTopic))
 		require.Equal(b, "1", letter.Metadata.Get(event.HeaderOriginOffset))
+		require.Equal(b, "a-group", letter.Metadata.Get(event.HeaderLetterBy))
 	})
 }
 
