@@ -148,13 +148,15 @@ func inWords(err error) string {
 	return err.Error()
 }
 
+var disabled = problem.Problem{
+	Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
+	Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
+}
+
 // failed tells of a request that could not be taken.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
-			Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
-		})
+		problem.Write(w, disabled)
 		return
 	}
 	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)

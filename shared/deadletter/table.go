@@ -140,6 +140,20 @@ func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool,
 	return entries, false, nil
 }
 
+// CountOpen is the number of letters that nobody has decided about. It reads the index of these alone.
+func CountOpen(ctx context.Context, q Querier) (n int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := q.Query(ctx, `SELECT count(*) FROM erp_dead_letter WHERE state = 'open'`)
+	if err == nil {
+		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting open dead letters: %w", err)
+	}
+	return n, nil
+}
+
 // Get is one letter; ErrUnknown when it is not there.
 func Get(ctx context.Context, q Querier, id int64) (Entry, error) {
 	return get(ctx, q, id, "")

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -32,23 +31,43 @@ type LetterRequest struct {
 	Traceparent string
 }
 
+// ErrTopic means that the letter's record could not be read from Kafka.
+var ErrTopic = errors.New("the dead-letter topic cannot be read")
+
 // Redrive sends the letter's record back to where it came from, as it was, once: it is read again there. That makes sense for a
 // record that kept its order going, while nothing else was decided about the order; any other is refused, with a *LetterError.
-// original is the letter as Kafka has it.
-func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, a LetterRequest, original *kgo.Record) (deadletter.Entry, error) {
+func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, a LetterRequest) (deadletter.Entry, error) {
 	if !o.settings.Current().Enabled {
 		return deadletter.Entry{}, ErrDisabled
 	}
-	return o.decideLetter(ctx, a, func(ctx context.Context, tx pgx.Tx, e deadletter.Entry, now time.Time) error {
-		record, err := deadletter.Original(cfg, original)
-		switch {
-		case e.Generation == nil:
-			return refuse("%s", whyNotRedriven(e))
-		case err != nil:
-			return refuse("dead letter %d cannot be sent back as it was: %s; resync-order sends the order again", e.ID, err)
+	e, err := deadletter.Get(ctx, o.pool, a.ID)
+	if err != nil {
+		return e, err
+	}
+	var record event.Record
+	if e.State == deadletter.Open {
+		if record, err = originalOf(ctx, cfg, e); err != nil {
+			return e, err
 		}
-		return o.redrive(ctx, tx, e, record, a, now)
-	}, deadletter.Redriven)
+	}
+	return o.decideLetter(ctx, a, deadletter.Redriven, func(ctx context.Context, tx pgx.Tx, e deadletter.Entry, now time.Time) error {
+		return redrive(ctx, tx, e, record, a, now)
+	})
+}
+
+// originalOf is the record that goes back.
+func originalOf(ctx context.Context, cfg kafka.Config, e deadletter.Entry) (r event.Record, err error) {
+	if e.Generation == nil {
+		return r, refuse("%s", whyNotRedriven(e))
+	}
+	letter, err := deadletter.Fetch(ctx, cfg, e.Letter)
+	if err != nil {
+		return r, fmt.Errorf("%w: %w", ErrTopic, err)
+	}
+	if r, err = deadletter.Original(cfg, letter); err != nil {
+		return r, refuse("dead letter %d cannot be sent back as it was: %s; resync-order sends the order again", e.ID, err)
+	}
+	return r, nil
 }
 
 // whyNotRedriven is why the record of a letter that has stopped no order is not sent back.
@@ -67,7 +86,7 @@ func shownWriter(by deadletter.Writer) string {
 	return string(by)
 }
 
-func (o *Orders) redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Record, a LetterRequest, now time.Time) error {
+func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Record, a LetterRequest, now time.Time) error {
 	gates, err := gate.LockKnown(ctx, tx, []string{e.OrderKey})
 	if err != nil {
 		return err
@@ -96,11 +115,13 @@ func (o *Orders) redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, rec
 
 // Discard notes that nothing more is to be done about a letter. An order that it has stopped stays failed.
 func (o *Orders) Discard(ctx context.Context, a LetterRequest) (deadletter.Entry, error) {
-	return o.decideLetter(ctx, a, func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error { return nil }, deadletter.Discarded)
+	return o.decideLetter(ctx, a, deadletter.Discarded, func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error { return nil })
 }
 
 // decideLetter does something about an open letter, in one transaction with the note of it.
-func (o *Orders) decideLetter(ctx context.Context, a LetterRequest, do func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error, state deadletter.State) (e deadletter.Entry, err error) {
+func (o *Orders) decideLetter(ctx context.Context, a LetterRequest, state deadletter.State,
+	do func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error,
+) (e deadletter.Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
