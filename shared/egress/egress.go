@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 	"syscall"
 )
@@ -92,9 +93,13 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// CheckHost is Check of a URL's host when that is an address; a name is looked up when it is dialled, see Control.
-func (p Policy) CheckHost(host string) error {
-	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+// CheckURL is Check of a URL's host when that is an address; a name is looked up when it is dialled, see Control.
+func (p Policy) CheckURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil //nolint:nilerr // what is wrong with a URL is told by others
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
 	if err != nil {
 		return nil //nolint:nilerr // a name
 	}

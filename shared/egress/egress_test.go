@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,33 +95,94 @@ func TestNamedNetworksAreCalled(t *testing.T) {
 		require.NoError(t, p.Check(netip.MustParseAddr(addr)), addr)
 	}
 	require.Error(t, p.Check(netip.MustParseAddr("169.254.11.1")))
-	require.NoError(t, p.CheckHost("erp.example.com"), "a name is looked up when it is dialled")
-	require.Error(t, p.CheckHost("[ff02::1]"))
+	require.NoError(t, p.CheckURL("http://erp.example.com/api"), "a name is looked up when it is dialled")
+	require.NoError(t, p.CheckURL(""))
+	require.NoError(t, p.CheckURL("http://0x7f.1"), "what some resolvers take for an address is a name here")
+	for _, address := range []string{"http://[ff02::1]/", "https://user:pass@169.254.169.254:8443/latest?x", "http://[fe90::1%25eth0]"} {
+		require.Error(t, egress.Policy{}.CheckURL(address), address)
+	}
 	_, err = egress.ParseNetworks("169.254.0.0/33, here")
 	require.ErrorContains(t, err, `"169.254.0.0/33" is no network`)
 	require.ErrorContains(t, err, `"here" is no network`)
 }
 
-// A name that resolves to a refused address is refused as well, at each dial, and where it has others these are tried.
-func TestNamesAreCheckedAtEachDial(t *testing.T) {
+// nameserver answers every question for an A record with the address in force, and all others with none.
+type nameserver struct {
+	conn net.PacketConn
+	addr atomic.Pointer[netip.Addr]
+}
+
+func startNameserver(t *testing.T) *nameserver {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &nameserver{conn: conn}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for query := make([]byte, 512); ; {
+			n, from, err := conn.ReadFrom(query)
+			if err != nil {
+				return
+			}
+			_, _ = conn.WriteTo(s.answer(query[:n]), from)
+		}
+	})
+	t.Cleanup(func() {
+		_ = conn.Close()
+		serving.Wait()
+	})
+	return s
+}
+
+// answer is in the wire format of RFC 1035: the question once more, and one record.
+func (s *nameserver) answer(query []byte) []byte {
+	end := 12 // of the question: behind its name, type and class
+	for query[end] != 0 {
+		end += int(query[end]) + 1
+	}
+	end += 5
+	out := append([]byte{}, query[:end]...)
+	out[2], out[3] = 0x81, 0x80 // a response, no error
+	copy(out[6:12], make([]byte, 6))
+	if query[end-3] != 1 { // not an A record
+		return out
+	}
+	out[7] = 1
+	ip := s.addr.Load().As4()
+	return append(append(out, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4), ip[:]...)
+}
+
+func (s *nameserver) resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", s.conn.LocalAddr().String())
+	}}
+}
+
+// A name that leads to the metadata service was called: whoever may set the ERP's URL could send orders there, and read the
+// answer in an order's last_error. A name may lead elsewhere a moment after it was looked at.
+func TestNamesAreCheckedAtEachConnection(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
-	loopback, err := egress.ParseNetworks("0.0.0.0")
-	require.NoError(t, err)
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	require.NoError(t, err)
-	dial := func(p egress.Policy, host string) error {
+	names := startNameserver(t)
+	dialer := &net.Dialer{ControlContext: egress.Policy{}.Control, Resolver: names.resolver()}
+	dial := func(addr string) error {
+		names.addr.Store(new(netip.MustParseAddr(addr)))
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		conn, err := (&net.Dialer{ControlContext: p.Control}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("erp.test", port))
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err
 	}
-	require.NoError(t, dial(egress.Policy{}, "localhost"))
+	require.NoError(t, dial("127.0.0.1"))
 	var refused *egress.RefusedError
-	require.ErrorAs(t, dial(egress.Policy{}, "0.0.0.0"), &refused, "which reaches this machine")
-	require.NoError(t, dial(egress.Policy{Allowed: loopback}, "0.0.0.0"))
+	require.ErrorAs(t, dial("169.254.169.254"), &refused)
+	require.ErrorContains(t, refused, "169.254.169.254 is the metadata service of a cloud")
+	require.ErrorAs(t, dial("0.0.0.0"), &refused, "which reaches this machine")
+	require.NoError(t, dial("127.0.0.1"))
 }

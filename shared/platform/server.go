@@ -91,7 +91,7 @@ func authorize(token Secret, r Route) http.Handler {
 			})
 			return
 		}
-		r.Handler.ServeHTTP(w, req)
+		r.Handler.ServeHTTP(w, req.WithContext(WithGrant(req.Context(), everything)))
 	})
 }
 
