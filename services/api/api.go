@@ -14,15 +14,16 @@ import (
 )
 
 type handler struct {
-	pool   *pgxpool.Pool
-	orders *orders.Orders
-	kafka  kafka.Config
-	secret platform.Secret // of the ERP's callbacks
-	log    *slog.Logger
+	pool    *pgxpool.Pool
+	orders  *orders.Orders
+	waiting *waiters
+	kafka   kafka.Config
+	secret  platform.Secret // of the ERP's callbacks
+	log     *slog.Logger
 }
 
 func routes(pool *pgxpool.Pool, asked *orders.Orders, cfg platform.Config, log *slog.Logger) []platform.Route {
-	h := &handler{pool: pool, orders: asked, kafka: cfg.Kafka(), secret: cfg.ErpHMAC, log: log.With("service", "api")}
+	h := &handler{pool: pool, orders: asked, waiting: newWaiters(rowsOf(pool)), kafka: cfg.Kafka(), secret: cfg.ErpHMAC, log: log.With("service", "api")}
 	post := func(path string, resource platform.Resource, handle http.HandlerFunc) platform.Route {
 		return platform.Route{Method: http.MethodPost, Path: platform.BasePath + path, Resource: resource, Handler: handle}
 	}
