@@ -2,7 +2,6 @@ package platform
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -57,7 +56,7 @@ func TestAClientThatDoesNotReadHoldsNothingForEver(t *testing.T) {
 	ask(t, addr, "")
 	select {
 	case err := <-ended:
-		require.True(t, errors.Is(err, os.ErrDeadlineExceeded), "%v", err)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	case <-time.After(20 * time.Second):
 		require.Fail(t, "the handler still writes")
 	}
