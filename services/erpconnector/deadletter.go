@@ -177,23 +177,34 @@ func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 }
 
 func deadletterRedriveCommand() *cobra.Command {
-	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone",
-		func(ctx context.Context, o *orders.Orders, brokers kafka.Config, a orders.LetterRequest) (string, error) {
-			_, err := o.Redrive(ctx, brokers, a)
-			return "its record was sent back", err
+	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone", "its record was sent back",
+		func(ctx context.Context, decide func(platform.Config, *pgxpool.Pool, decision) error) error {
+			return withLog(ctx, func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
+					_, err := o.Redrive(ctx, brokers, a)
+					return err
+				})
+			})
 		})
 }
 
 func deadletterDiscardCommand() *cobra.Command {
-	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed",
-		func(ctx context.Context, o *orders.Orders, _ kafka.Config, a orders.LetterRequest) (string, error) {
-			_, err := o.Discard(ctx, a)
-			return "discarded", err
+	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed", "discarded",
+		func(ctx context.Context, decide func(platform.Config, *pgxpool.Pool, decision) error) error {
+			return withDatabase(ctx, func(cfg platform.Config, pool *pgxpool.Pool) error {
+				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
+					_, err := o.Discard(ctx, a)
+					return err
+				})
+			})
 		})
 }
 
-// decideCommand decides about letters one by one. What is refused does not keep it from the others.
-func decideCommand(use, short string, decide func(context.Context, *orders.Orders, kafka.Config, orders.LetterRequest) (string, error)) *cobra.Command {
+// decision is what a command does about one letter.
+type decision func(o *orders.Orders, a orders.LetterRequest) error
+
+// decideCommand decides about letters one by one, with what it connects to. What is refused does not keep it from the others.
+func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(platform.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.MinimumNArgs(1),
@@ -205,19 +216,18 @@ func decideCommand(use, short string, decide func(context.Context, *orders.Order
 			if err != nil {
 				return err
 			}
-			return withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+			return connected(cmd.Context(), func(cfg platform.Config, pool *pgxpool.Pool, decide decision) error {
 				v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
 				if err != nil {
 					return err
 				}
 				o := orders.New(pool, setting.Fixed(v.Settings))
 				for _, id := range ids {
-					what, failed := decide(cmd.Context(), o, brokers, orders.LetterRequest{ID: id, Who: osUser(), Reason: domain.KeepableText(reason)})
-					if failed != nil {
-						err = errors.Join(err, failed)
-						continue
+					failed := decide(o, orders.LetterRequest{ID: id, Who: osUser(), Reason: domain.KeepableText(reason)})
+					if failed == nil {
+						_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
 					}
-					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, what)
+					err = errors.Join(err, failed)
 				}
 				return err
 			})

@@ -15,6 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
@@ -160,6 +161,23 @@ func TestWhatIsNoEndOfAnOrderStopsNone(t *testing.T) {
 		})
 		b.sendLetter(b.unreadable(1, 0, event.TopicRequested, 12), syncer)
 		require.Nil(b, b.judged(9)[8].Generation)
+	})
+}
+
+// Letters of before dead_letter_by are told apart by how they were written: the syncer and the delayer write in transactions.
+func TestALetterOfAnOlderReleaseStopsItsOrderToo(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.accept(0)
+		b.accept(1)
+		letter := deadletter.Record(b.cfg, b.unreadable(0, 0, event.TopicRequested, 7), deadletter.Cause{})
+		producer := kafka.NewTxnProducer(b.cfg, "syncer-0")
+		defer producer.Close()
+		require.NoError(b, producer.Commit(b.ctx, kafka.Batch{Records: []*kgo.Record{letter}}))
+		b.sendLetter(b.unreadable(1, 0, event.TopicRequested, 8), deadletter.Cause{}) // the projector's
+		b.run()
+		b.within("the order is stopped", b.stopped(0))
+		b.judged(2)
+		require.Equal(b, domain.GateOpen, b.gateOf(1).State)
 	})
 }
 

@@ -24,7 +24,7 @@ const (
 type Letter struct {
 	ID        int64      `db:"id"` // its offset in the topic, which has one partition
 	WrittenAt time.Time  `db:"written_at"`
-	By        Writer     `db:"written_by"` // empty in letters of releases that did not say it
+	By        Writer     `db:"written_by"` // empty when the letter does not say
 	Topic     string     `db:"topic"`      // where the record stood, without the prefix; empty when the letter does not say
 	Partition int32      `db:"partition"`
 	Offset    int64      `db:"offset"`
@@ -41,7 +41,7 @@ type Letter struct {
 func Read(cfg kafka.Config, r *kgo.Record) Letter {
 	text := func(header string, most int) string { return shorten(string(kafka.Header(r, header)), most) }
 	l := Letter{
-		ID: r.Offset, WrittenAt: domain.Time(r.Timestamp), By: Writer(text(event.HeaderLetterBy, maxName)),
+		ID: r.Offset, By: Writer(text(event.HeaderLetterBy, maxName)),
 		OrderKey: shorten(string(r.Key), maxKey), CeID: text(event.HeaderID, maxCeID), Bytes: len(r.Value), Reason: text(event.HeaderReason, maxReason),
 	}
 	partition, err := strconv.ParseInt(text(event.HeaderOriginPartition, maxName), 10, 32)
@@ -54,6 +54,13 @@ func Read(cfg kafka.Config, r *kgo.Record) Letter {
 	}
 	headers := event.Record{Headers: map[string]string{event.HeaderTime: text(event.HeaderTime, maxName), event.HeaderDue: text(event.HeaderDue, maxName)}}
 	l.RecordAt, l.DueAt = keepable(headers.Time()), keepable(headers.Due())
+	if at := keepable(domain.Time(r.Timestamp), nil); at != nil {
+		l.WrittenAt = *at
+	}
+	group, chain := event.ChainGroup(l.Topic)
+	if l.By == "" && chain && r.Attrs.IsTransactional() { // of a release that did not say it: who else writes them in transactions?
+		l.By = chainConsumers[group]
+	}
 	l.Ended = text(event.HeaderLetterEnded, maxName) == "true"
 	return l
 }
@@ -86,10 +93,10 @@ func keepable(t time.Time, err error) *time.Time {
 var chainConsumers = map[event.Group]Writer{event.GroupSyncer: BySyncer, event.GroupDelayer: ByDelayer}
 
 // byChainConsumer reports whether the letter is of a chain record and by its consumer. The projector reads requests too; that
-// it cannot apply one stops nothing. Of the other topics there is no second reader, so a letter need not say who wrote it.
+// it cannot apply one stops nothing.
 func (l Letter) byChainConsumer() bool {
 	group, chain := event.ChainGroup(l.Topic)
-	return chain && (l.By == chainConsumers[group] || (l.By == "" && l.Topic != event.TopicRequested))
+	return chain && l.By == chainConsumers[group]
 }
 
 // ChainRecord is what the letter's headers say of its record. The version is 0 for a record that is none of the connector's: without

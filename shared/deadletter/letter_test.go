@@ -121,7 +121,7 @@ func TestWhateverStandsInTheTopicCanBeListed(t *testing.T) {
 			rapid.Just([]byte("-1")), rapid.Just([]byte("9999-12-31T23:59:59.999999999Z")), rapid.Just([]byte("p.vendor_erp_sync_due")))
 		var letters []deadletter.Letter
 		for range rapid.IntRange(1, 4).Draw(t, "letters") {
-			r := &kgo.Record{Key: text.Draw(t, "key"), Value: text.Draw(t, "value"), Offset: next, Timestamp: noon}
+			r := &kgo.Record{Key: text.Draw(t, "key"), Value: text.Draw(t, "value"), Offset: next, Timestamp: time.UnixMilli(rapid.OneOf(rapid.Int64(), rapid.Just(noon.UnixMilli())).Draw(t, "timestamp"))}
 			for _, name := range []string{
 				event.HeaderOriginTopic, event.HeaderOriginPartition, event.HeaderOriginOffset, event.HeaderReason, event.HeaderLetterBy,
 				event.HeaderLetterEnded, event.HeaderID, event.HeaderTime, event.HeaderDue, "x",

@@ -127,6 +127,19 @@ func TestTheRowFollowsADeadLetterAndItsRedrive(t *testing.T) {
 	}
 }
 
+// What nobody can read may say any time.
+func TestATimeThatCannotBeIsNotTaken(t *testing.T) {
+	for _, at := range []time.Time{{}, noon.AddDate(1000, 0, 0)} {
+		letter := DeadLetter{Version: AttemptVersion(2, 3, PhaseAfter), At: at}
+		g, ok := sent().SetAside(letter, 0, noon.Add(time.Hour))
+		require.True(t, ok)
+		require.Equal(t, noon.Add(time.Hour), g.UpdatedAt)
+		s := g.DeadLetterSync(letter, nil, "")
+		require.Nil(t, s.LastAttemptAt)
+		require.Equal(t, 3, s.Attempts)
+	}
+}
+
 func reversed(facts []Fact) []Fact {
 	out := make([]Fact, 0, len(facts))
 	for i := range facts {

@@ -66,7 +66,7 @@ func TestAClientThatDoesNotReadHoldsNothingForEver(t *testing.T) {
 func TestAnAnswerThatTookLongToFindIsSent(t *testing.T) {
 	t.Parallel()
 	l := defaultLimits
-	l.answer = 100 * time.Millisecond
+	l.answer, l.request = 100*time.Millisecond, 100*time.Millisecond
 	addr := listening(t, l, func(w http.ResponseWriter, r *http.Request) {
 		found := time.NewTimer(3 * l.answer)
 		defer found.Stop()
