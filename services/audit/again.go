@@ -133,7 +133,9 @@ func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
 func (b *partition) lookAgain(ctx context.Context, first *judgement, now *now, after consumed, letters func(context.Context) (dead, error)) (j *judgement, err error) {
 	o := first.o
 	var dead dead
-	if slices.ContainsFunc(first.breaks, func(b Break) bool { return b.Kind == NeitherAliveNorEnded || b.Kind == BeforeSendAlone }) {
+	if slices.ContainsFunc(first.breaks, func(b Break) bool {
+		return b.Kind == NeitherAliveNorEnded || b.Kind == BeforeSendAlone || b.Kind == GateClosedWithoutEnd
+	}) {
 		if dead, err = letters(ctx); err != nil {
 			return nil, err
 		}
