@@ -80,6 +80,10 @@ func (p *theatre) disturbProcess(s plan.Step) {
 
 // killServer kills the broker or Postgres, and starts it again.
 func (p *theatre) killServer(s plan.Step) error {
+	if s.What == plan.Starve {
+		p.calm.Lock()
+		defer p.calm.Unlock()
+	}
 	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
 	restart := p.broker.Restart
 	if s.Target == plan.Postgres {
