@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// foundOutWithin is how long it may take everybody to find out that a partition takes no records, with what a busy machine
-	// adds. Until then all may wait for it.
-	foundOutWithin = 8 * time.Second
+	// foundOutWithin is how long it may take everybody to find out that a partition takes no records: the brokers' own session of
+	// 6 s, in which the one that died counts as in sync everywhere, some seconds to see why nothing comes on, and what a busy
+	// machine adds. Until then all may wait.
+	foundOutWithin = 12 * time.Second
 	// standsStill is a silence in another partition that so many orders a second do not leave by chance.
 	standsStill = 6 * time.Second
 )
