@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 )
 
 // Settings are the values in force at one moment. Secrets are not among them: they come from the environment only.
@@ -28,6 +29,8 @@ type Settings struct {
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int                   // orders of one run at most
+
+	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
 
 // Defaults are the module's.
@@ -69,6 +72,9 @@ func (s Settings) problems() (ps Problems) {
 		if !f.fits(s) {
 			ps = append(ps, f.problem(f.Text(s)))
 		}
+	}
+	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
+		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
 	}
 	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
 		ps = append(ps, Problem{
