@@ -114,7 +114,7 @@ func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) 
 	} else if err := domain.ValidateKnownIncrementID(ref.IncrementID); err != nil {
 		add("/orderIncrementId", err.Error())
 	}
-	if err := domain.ValidateSource(ref.Source); err != nil {
+	if err := domain.ValidateKnownSource(ref.Source); err != nil {
 		add("/source", err.Error())
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/signature"
@@ -52,6 +53,12 @@ func TestRequestGolden(t *testing.T) {
 			c.ask("1001%C2%A0")
 			c.post("settle-order?wait=0", `{"orderIncrementId": "1001\u00a0", "reason": "why", "erpReference": "ERP-1"}`)
 			c.signed(`{"orderIncrementId": "1001\u00a0", "status": "processing"}`)
+			c.Note("accepted before such sources were refused")
+			old = domain.OrderRef{Source: "..", IncrementID: "1"}
+			c.accepted(open(old, 2))
+			c.ask("1?source=..")
+			c.post("settle-order?wait=0", `{"orderIncrementId": "1", "source": "..", "reason": "why", "erpReference": "ERP-2"}`)
+			c.signed(`{"orderIncrementId": "1", "source": "..", "status": "processing"}`)
 			c.Note("unknown: each door says what is odd about the number")
 			c.ask("1001%E2%80%8B")
 			c.post("sync-order", `{"orderIncrementId": "1001\u200b"}`)

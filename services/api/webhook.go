@@ -150,7 +150,7 @@ func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.Or
 	if err := domain.ValidateKnownIncrementID(ref.IncrementID); err != nil {
 		errs = append(errs, map[string]string{"pointer": "/orderIncrementId", "detail": err.Error()})
 	}
-	if err := domain.ValidateSource(ref.Source); err != nil {
+	if err := domain.ValidateKnownSource(ref.Source); err != nil {
 		errs = append(errs, map[string]string{"pointer": "/source", "detail": err.Error()})
 	}
 	if c.Status == "" {

@@ -88,7 +88,7 @@ func (f auditFlags) params() (audit.Params, error) {
 		}
 	}
 	if f.source != "" {
-		problems = append(problems, domain.ValidateSource(f.source))
+		problems = append(problems, domain.ValidateKnownSource(f.source))
 	}
 	if f.limit < 0 {
 		problems = append(problems, fmt.Errorf("--limit %d must not be negative", f.limit))

@@ -163,6 +163,14 @@ func TestGolden(t *testing.T) {
 		{name: "second_invoice_of_an_order_already_requested", story: func(p *publisher) {
 			p.post(invoice("e1", "000000123"))
 			p.post(invoice("e2", "000000123"))
+			p.Note("a changed order is not sent either")
+			p.post(replaced(placed("e3", "000000123"), "order.placed", "order.updated"))
+		}},
+		{name: "events_of_an_order_that_is_held", change: forTheCron, story: func(p *publisher) {
+			p.post(invoice("e1", "000000123"))
+			p.post(invoice("e2", "000000123"))
+			p.Note("the order goes out as it is known then, so there is nothing to tell")
+			p.post(replaced(placed("e3", "000000123"), "order.placed", "order.updated"))
 		}},
 		{name: "connector_disabled", change: disabled, story: func(p *publisher) { p.post(invoice("e1", "000000123")) }},
 		{name: "held_for_the_cron", change: forTheCron, story: func(p *publisher) { p.post(invoice("e1", "000000123")) }},

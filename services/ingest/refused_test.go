@@ -63,6 +63,7 @@ func TestTheLogNamesWhatIsRefused(t *testing.T) {
 	))
 	post(replaced(placed("e8c", "000000128"), `"type"`, `"source": "John", "type"`))
 	post(replaced(replaced(placed("e9", "000000123"), `"type"`, `"source": "shop-b", "type"`), `"order_id": 123`, `"order_id": 9`))
+	post(replaced(placed("e11", "000000129"), `"currency"`, `"\u202e\u001b[2J": "\u0000", "currency"`))
 	post(`{"event_id": "e10"`)
 	require.Equal(t, []refusal{
 		{"event refused", "e2", "000000124", "default", "refused", "/order/items/0/qty", 1},
@@ -74,6 +75,7 @@ func TestTheLogNamesWhatIsRefused(t *testing.T) {
 		{"event refused", "e8", "000000128", "default", "refused", "/order/items/0/name", 1},
 		{"event refused", "e8c", "000000128", "", "refused", "/source", 1},
 		{"event contradicts what was accepted before", "e9", "000000123", "shop-b", "conflict", "/order/order_id", 1},
+		{"event refused", "e11", "000000129", "default", "refused", `"/order/\u202e\x1b[2J"`, 1},
 		{Msg: "request refused: no event can be read from it", Code: "not_json"},
 	}, refusals(t, out.Bytes()))
 	require.NotContains(t, strings.ToLower(out.String()), "john")

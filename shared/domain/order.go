@@ -56,18 +56,20 @@ func ParseKey(key string) (OrderRef, error) {
 // Validate says what is wrong with the reference of an order that is looked up, in words for whoever sent it. It takes also
 // what no new order may be called any more (ValidateIncrementID), so that orders accepted before are found.
 func (r OrderRef) Validate() error {
-	return errors.Join(validateKnownSource(r.Source), ValidateKnownIncrementID(r.IncrementID))
+	return errors.Join(ValidateKnownSource(r.Source), ValidateKnownIncrementID(r.IncrementID))
 }
 
-// ValidateSource accepts 1 to 63 of a-z, 0-9, dot, underscore and hyphen, but for "." and "..", which are no names in paths.
+// ValidateSource accepts what the source of a new event may be: ValidateKnownSource, but for "." and "..", which are no
+// names in paths.
 func ValidateSource(source string) error {
 	if source == "." || source == ".." {
 		return fmt.Errorf("source %q is no name in a path; give the shop another one", source)
 	}
-	return validateKnownSource(source)
+	return ValidateKnownSource(source)
 }
 
-func validateKnownSource(source string) error {
+// ValidateKnownSource accepts 1 to 63 of a-z, 0-9, dot, underscore and hyphen: what the source of a known order may be.
+func ValidateKnownSource(source string) error {
 	if !sourcePattern.MatchString(source) {
 		return fmt.Errorf("source %q must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-'", source)
 	}

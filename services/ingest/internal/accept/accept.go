@@ -53,7 +53,7 @@ type Result struct {
 	Status           domain.Status `json:"status,omitempty"`
 	Differs          bool          `json:"differs,omitempty"`           // a duplicate whose content is not that of the first one
 	Older            bool          `json:"older,omitempty"`             // a newer state of the order is known, and stays
-	AlreadyRequested bool          `json:"already_requested,omitempty"` // an invoice that sends nothing more
+	AlreadyRequested bool          `json:"already_requested,omitempty"` // the event sends nothing more
 	Note             string        `json:"note,omitempty"`              // the same in words
 	Warnings         []string      `json:"warnings,omitempty"`
 	NotSent          []string      `json:"not_sent,omitempty"` // what of the order the ERP is not sent, and why
@@ -264,22 +264,29 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey]known) ([]*i
 		accepted = append(accepted, it)
 		older := t.keepSnapshot(it, key)
 		t.records = append(t.records, event.NewCommerce(it.event, it.ref, it.body, t.now, it.trace))
-		requested := true
+		note := noteOn(t.gates[key].State, it.event.Type)
 		if it.event.Type == event.InvoiceCreated {
-			if requested, err = t.request(it, key, syncIDs); err != nil {
+			if err := t.request(it, key, syncIDs); err != nil {
 				return nil, err
 			}
 		}
 		t.answer(it, Accepted)
-		it.result.Older = older
-		if !requested {
-			it.result.AlreadyRequested, it.result.Note = true, alreadyRequested
-		}
+		it.result.Older, it.result.Note, it.result.AlreadyRequested = older, note, note != ""
 	}
 	return accepted, nil
 }
 
-const alreadyRequested = "the order was requested before, so this invoice sends nothing more to the ERP; resync-order sends the order as it is known now"
+// noteOn is what an answer of success would not tell: the order was requested before, and the event sends nothing more.
+func noteOn(state domain.GateState, of event.Type) string {
+	switch {
+	case state == domain.GateNone, state == domain.GateHeld && of != event.InvoiceCreated:
+		return ""
+	case state == domain.GateHeld:
+		return "the order was requested before and waits to be sent, once, as it is known then; this invoice sends nothing more to the ERP"
+	default:
+		return "the order was requested before, so this event sends nothing more to the ERP; resync-order sends the order as it is known now"
+	}
+}
 
 // sourceOf is empty for the default one.
 func sourceOf(it *item) string {
@@ -289,11 +296,11 @@ func sourceOf(it *item) string {
 	return it.ref.Source
 }
 
-// request makes the order's first request; ok is false when it has one.
-func (t *transaction) request(it *item, key string, syncIDs map[string]int64) (ok bool, err error) {
+// request makes the order's first request, unless it has one.
+func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
 	g, ok := t.gates[key].Request(syncIDs[key], t.intake, t.now)
 	if !ok {
-		return false, nil
+		return nil
 	}
 	t.gates[key], t.changed[key] = g, true
 	snap := t.snapshots[key]
@@ -303,7 +310,7 @@ func (t *transaction) request(it *item, key string, syncIDs map[string]int64) (o
 	}
 	r, err := event.NewRequest(g.RequestedSync(snap.orderID, it.event.EventID), snap.order, remarks, event.Context{Traceparent: it.trace, At: t.now})
 	t.records = append(t.records, r)
-	return true, err
+	return err
 }
 
 // syncIDs allots one id to each order that may get its first sync in this batch; those not used are gaps.

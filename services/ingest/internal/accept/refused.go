@@ -86,7 +86,7 @@ func (r Result) FirstPointer() string {
 	if len(r.Errors) == 0 {
 		return ""
 	}
-	return domain.Truncate(r.Errors[0].Pointer, maxPointerBytes)
+	return loggable(domain.Truncate(r.Errors[0].Pointer, maxPointerBytes), maxPointerBytes)
 }
 
 // maxPointerBytes bounds a pointer: it names the shop's own members too, which may be of any length.
