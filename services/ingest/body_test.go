@@ -17,7 +17,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-func gzipped(t *testing.T, body string) string {
+func gzipped(t testing.TB, body string) string {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -28,7 +28,7 @@ func gzipped(t *testing.T, body string) string {
 }
 
 // inUTF16 is the text in UTF-16 of an order of bytes, with or without a mark before it.
-func inUTF16(t *testing.T, order binary.ByteOrder, mark bool, text string) string {
+func inUTF16(t testing.TB, order binary.ByteOrder, mark bool, text string) string {
 	t.Helper()
 	units := utf16.Encode([]rune(text))
 	if mark {
@@ -96,4 +96,34 @@ func TestBodiesAsProxiesAndClientsSendThem(t *testing.T) {
 			require.Equal(t, c.status == http.StatusUnsupportedMediaType, w.Header().Get("Accept-Encoding") == "gzip")
 		})
 	}
+}
+
+// FuzzReadBody: whatever comes, in whatever encoding, there is an answer that says what to do, or a body that is no longer
+// than one may be.
+func FuzzReadBody(f *testing.F) {
+	event := placed("e1", "000000123")
+	for _, encoding := range []string{"", "gzip", "br"} {
+		for _, body := range []string{
+			event, batch(event, event), gzipped(f, event), gzipped(f, event)[:50], gzipped(f, gzipped(f, event)), "\xEF\xBB\xBF" + event,
+			inUTF16(f, binary.LittleEndian, true, event), inUTF16(f, binary.BigEndian, false, event), "\x78\x9C", "\x28\xb5\x2f\xfd", "", " ", "\x00\x00\x00{",
+		} {
+			f.Add(encoding, []byte(body))
+		}
+	}
+	f.Fuzz(func(t *testing.T, encoding string, raw []byte) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(raw))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Encoding", encoding)
+		body, wrong := readBody(httptest.NewRecorder(), r)
+		if wrong != nil {
+			require.NotEmpty(t, wrong.Code)
+			require.NotEmpty(t, wrong.Detail)
+			require.GreaterOrEqual(t, wrong.Status, http.StatusBadRequest)
+			return
+		}
+		require.LessOrEqual(t, len(body), maxBodyBytes)
+		if json.Valid(raw) {
+			require.Equal(t, string(bytes.TrimLeft(raw, " \t\r\n")), string(body), "JSON as it is stays as it is")
+		}
+	})
 }
