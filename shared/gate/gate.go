@@ -177,11 +177,11 @@ func collect(rows pgx.Rows) (map[string]domain.Gate, error) {
 // Ending says that a generation has its terminal event, or only that a key was answered.
 type Ending struct {
 	Key            string
-	Generation     int // 0: nothing ended
+	Generation     int
 	Version        domain.Version
-	By             domain.ClosedBy
-	IdempotencyKey string // of the call that was answered
-	Answered       bool   // the ERP answered this key with success: it is used up, whichever generation carries it
+	By             domain.ClosedBy // empty: nothing ended
+	IdempotencyKey string          // of the call that was answered
+	Answered       bool            // the ERP answered this key with success: it is used up, whichever generation carries it
 }
 
 // Querier is a pool or a transaction.
@@ -241,7 +241,7 @@ func byKey(endings []Ending) (keys []string, closedBy, answered []byte, err erro
 		if closers[e.Key] == nil {
 			closers[e.Key] = map[int]domain.ClosedBy{}
 		}
-		if e.Generation > 0 {
+		if e.By != "" {
 			closers[e.Key][e.Generation] = e.By
 		}
 		if e.answered() {
@@ -256,12 +256,11 @@ func byKey(endings []Ending) (keys []string, closedBy, answered []byte, err erro
 
 func (e Ending) answered() bool { return e.Answered || e.By == domain.ClosedByAnswer }
 
-// endingColumns turns endings into one array per column: key, generation, version, by, idempotency key, answered.
+// endingColumns turns endings into one array per column: key, generation, by, idempotency key, answered.
 func endingColumns(endings []Ending) []any {
 	return []any{
 		column(endings, func(e Ending) string { return e.Key }),
 		column(endings, func(e Ending) int { return e.Generation }),
-		column(endings, func(e Ending) int64 { return int64(e.Version) }),
 		column(endings, func(e Ending) string { return string(e.By) }),
 		column(endings, func(e Ending) string { return e.IdempotencyKey }),
 		column(endings, Ending.answered),
@@ -277,12 +276,12 @@ func Remember(ctx context.Context, tx pgx.Tx, endings []Ending, skipped []string
 	left, _ := split(endings, skipped)
 	_, err := tx.Exec(ctx, `
 		WITH told AS (
-			SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[], $6::bool[]) AS e (k, g, v, b, i, a)
+			SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::bool[]) AS e (k, g, b, i, a)
 			WHERE (SELECT true FROM erp_sync_gate t WHERE t.order_key = e.k) -- one look into the index a row, whatever the planner thinks
 		), answered AS (
 			INSERT INTO erp_answered_key (order_key, idempotency_key) SELECT k, i FROM told WHERE a ON CONFLICT DO NOTHING
 		)
-		INSERT INTO erp_unclosed_gate (order_key, generation, closed_by) SELECT k, g, b FROM told WHERE g > 0 ON CONFLICT DO NOTHING`,
+		INSERT INTO erp_unclosed_gate (order_key, generation, closed_by) SELECT k, g, b FROM told WHERE b <> '' ON CONFLICT DO NOTHING`,
 		endingColumns(left)...)
 	if err != nil {
 		return fmt.Errorf("noting what %d gates are to be told: %w", len(skipped), err)
@@ -351,11 +350,11 @@ func readNotes(ctx context.Context, pool *pgxpool.Pool, after string) ([]Ending,
 func forgetNotes(ctx context.Context, pool *pgxpool.Pool, told []Ending) error {
 	_, err := pool.Exec(ctx, `
 		WITH told AS (
-			SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[], $6::bool[]) AS e (k, g, v, b, i, a)
+			SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::bool[]) AS e (k, g, b, i, a)
 		), answered AS (
-			DELETE FROM erp_answered_key n USING told WHERE g = 0 AND n.order_key = k AND n.idempotency_key = i
+			DELETE FROM erp_answered_key n USING told WHERE b = '' AND n.order_key = k AND n.idempotency_key = i
 		)
-		DELETE FROM erp_unclosed_gate n USING told WHERE g > 0 AND n.order_key = k AND n.generation = g`, endingColumns(told)...)
+		DELETE FROM erp_unclosed_gate n USING told WHERE b <> '' AND n.order_key = k AND n.generation = g`, endingColumns(told)...)
 	if err != nil {
 		return fmt.Errorf("taking off what %d gates were told: %w", len(told), err)
 	}
