@@ -93,7 +93,10 @@ func topicsCommand() *cobra.Command {
 				for _, t := range created {
 					fmt.Println("created", t)
 				}
-				return err
+				if err != nil {
+					return err
+				}
+				return warnOfTopics(cmd, a)
 			})
 		},
 	}
@@ -102,15 +105,13 @@ func topicsCommand() *cobra.Command {
 	check := &cobra.Command{
 		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := platform.FromEnv(lookup)
-			if err != nil {
-				return err
-			}
-			if err := requireTopics(cmd.Context(), cfg); err != nil {
-				return err
-			}
-			fmt.Println("the topics are right")
-			return nil
+			return withAdmin(func(a *kafka.Admin) error {
+				if err := requireRight(cmd.Context(), a); err != nil {
+					return err
+				}
+				fmt.Println("the topics are right")
+				return warnOfTopics(cmd, a)
+			})
 		},
 	}
 	cmd.AddCommand(ensure, check)
@@ -133,14 +134,29 @@ func withAdmin(use func(*kafka.Admin) error) error {
 	return use(a)
 }
 
-func requireTopics(ctx context.Context, cfg platform.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+// warnOfTopics tells what should be mended though services can work with it.
+func warnOfTopics(cmd *cobra.Command, a *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), prepareWithin)
 	defer cancel()
+	warnings, err := a.Warnings(ctx)
+	for _, w := range warnings {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+	}
+	return err
+}
+
+func requireTopics(ctx context.Context, cfg platform.Config) error {
 	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
+	return requireRight(ctx, a)
+}
+
+func requireRight(ctx context.Context, a *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
 	problems, err := a.Check(ctx)
 	if err == nil && len(problems) > 0 {
 		err = errors.New("the topics are not right:\n  " + strings.Join(problems, "\n  "))

@@ -321,8 +321,12 @@ func topicConfig(t event.Topic) map[string]*string {
 		"retention.bytes":   kadm.StringPtr("-1"),
 		"cleanup.policy":    kadm.StringPtr("delete"),
 	}
-	if t.Retention == event.KeepLatestKey {
+	switch t.Retention {
+	case event.KeepLatestKey:
 		config["cleanup.policy"] = kadm.StringPtr("compact")
+	case event.KeepConsumed:
+		config["segment.bytes"] = kadm.StringPtr(strconv.Itoa(segmentBytes))
+	case event.KeepForever:
 	}
 	return config
 }
