@@ -23,5 +23,11 @@ CREATE TABLE projector_recheck (
 );
 INSERT INTO projector_recheck VALUES ('');
 
+-- When the groups that lost their offsets were set to the start of the log. Chain records from before may have been consumed: the
+-- syncer asks the projection, which has read the whole log at that time.
+CREATE TABLE erp_log_reread (
+    at timestamptz PRIMARY KEY DEFAULT now()
+);
+
 -- +goose Down
 -- Forward only: restore a backup to go back.

@@ -185,9 +185,9 @@ func (s *Syncer) awaitEnabled(ctx context.Context, a *assignment) bool {
 func (s *Syncer) askGate(ctx context.Context, w *work) (domain.Advice, bool) {
 	wait := backoff{first: 50 * time.Millisecond, most: 2 * time.Second}
 	for {
-		gates, err := s.gates.Read(ctx, []string{w.key})
+		advice, err := s.gates.Advise(ctx, []domain.Sync{w.value.Sync})
 		if err == nil {
-			return domain.Advise(gates[w.key], w.value.Sync), true
+			return advice[0], true
 		}
 		s.postgresDown.report(s.log, err)
 		if !wait.sleep(ctx) {

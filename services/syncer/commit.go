@@ -136,31 +136,25 @@ func (s *Syncer) commitOnce(batch []*work) error {
 
 // renderAll reads the gates of all outcomes a second time, in one query, and renders the records under their advice.
 func (s *Syncer) renderAll(ctx context.Context, batch []*work) {
-	var keys []string
+	var called []*work
+	var syncs []domain.Sync
 	for _, w := range batch {
 		if w.decision != nil {
-			keys = append(keys, w.key)
+			called, syncs = append(called, w), append(syncs, w.value.Sync)
 		}
 	}
-	gates := map[string]*domain.Gate{}
-	if len(keys) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, gateRereadFor)
-		defer cancel()
-		read, err := s.gates.Read(ctx, keys)
-		s.postgresDown.report(s.log, err)
-		if err == nil {
-			gates = read
-		}
+	if len(called) == 0 {
+		return
 	}
-	for _, w := range batch {
-		if w.decision == nil {
-			continue
-		}
-		var advice domain.Advice
-		if g := gates[w.key]; g != nil {
-			advice = domain.Advise(g, w.value.Sync)
-		}
-		if err := w.render(advice); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, gateRereadFor)
+	defer cancel()
+	advices, err := s.gates.Advise(ctx, syncs)
+	s.postgresDown.report(s.log, err)
+	if err != nil {
+		advices = make([]domain.Advice, len(called))
+	}
+	for i, w := range called {
+		if err := w.render(advices[i]); err != nil {
 			s.dead(w, err)
 		}
 	}
@@ -206,6 +200,9 @@ func (s *Syncer) confirm(batch []*work) {
 	a.mu.Unlock()
 	var endings []Ending
 	for _, w := range batch {
+		if last := w.last(); last != nil {
+			s.gates.Committed(*last)
+		}
 		endings = append(endings, w.endings...)
 		handled.WithLabelValues(outcomeOf(w)).Inc()
 		s.logHandled(w)

@@ -101,6 +101,18 @@ func (w *work) end(terminal domain.Sync, answered bool) {
 	w.endings = []Ending{{Sync: terminal, By: terminal.EndedBy(), Answered: answered}}
 }
 
+// last is the sync as the outcome leaves it: of the terminal event, else of after_send; nil when nothing was written.
+func (w *work) last() *domain.Sync {
+	switch {
+	case len(w.endings) > 0:
+		return &w.endings[0].Sync
+	case w.decision != nil:
+		return &w.decision.After
+	default:
+		return nil
+	}
+}
+
 func (w *work) context(at time.Time) event.Context {
 	return event.Context{Traceparent: w.trace, At: at}
 }

@@ -132,7 +132,11 @@ func column[R, T any](rows []R, of func(R) T) []T {
 }
 
 // Store reads gates without locks.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct {
+	pool   *pgxpool.Pool
+	reread reread
+	recent recent
+}
 
 // NewStore reads through the pool.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
