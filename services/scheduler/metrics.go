@@ -17,7 +17,7 @@ var (
 		Name: "erpconnector_scheduler_released_total", Help: "Held orders that were released, by why they were held: cron or disabled.",
 	}, []string{"held_by"})
 	held = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "erpconnector_held_orders", Help: "Orders that are held, by the reason: cron or disabled. Counted every 10 s or more rarely by the leader.",
+		Name: "erpconnector_held_orders", Help: "Orders that are held, by the reason: cron or disabled. When cron grows from run to run, more come than cron_batch lets go. Counted every 10 s or more rarely by the leader.",
 	}, []string{"held_by"})
 	lastRunAge = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "erpconnector_cron_last_run_age_seconds", Help: "Time since the cron ran last, or since the scheduler first started; only the leader's counts.",

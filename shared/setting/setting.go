@@ -26,7 +26,7 @@ type Settings struct {
 	RetryableCodes  []int         // statuses beyond 429 and 5xx that are tried again
 	CronEnabled     bool          // the cron releases what waits for it
 	CronSchedule    string        // five fields of cron, in UTC; see ParseSchedule
-	CronBatch       int           // orders of one run at most
+	CronBatch       int           // orders of one run at most; 0: all that wait
 }
 
 // Defaults are the module's.
