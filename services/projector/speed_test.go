@@ -100,7 +100,8 @@ func changeGates(t *testing.T, pool *pgxpool.Pool) (stop func()) {
 
 // compareAll is what catchUp was.
 func compareAll(ctx context.Context, pool *pgxpool.Pool) error {
-	for _, statement := range []string{`
+	for _, statement := range []string{
+		`
 		WITH due AS MATERIALIZED (
 			SELECT g.order_key, v.status FROM erp_sync_gate g JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
 			WHERE g.state = 'open' AND v.generation = g.generation AND v.status IN ('success', 'failed') AND v.version >> 24 & 15 = 1
