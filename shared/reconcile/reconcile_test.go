@@ -50,7 +50,9 @@ func message(n int) event.Record {
 	return event.NewCommerce(e, refOf(n), []byte(`{}`), time.Now(), "")
 }
 
-func refOf(n int) domain.OrderRef { return domain.OrderRef{Source: "default", IncrementID: fmt.Sprint(n)} }
+func refOf(n int) domain.OrderRef {
+	return domain.OrderRef{Source: "default", IncrementID: fmt.Sprint(n)}
+}
 
 // note is something that was said of an order and may be said again.
 func note() event.Record {
