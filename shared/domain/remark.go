@@ -12,8 +12,9 @@ type Remarks struct {
 	NotSent  []string // what the order came with and the ERP is not sent, and why
 }
 
-// maxRemarks bounds each list: a shop that leaves out an amount leaves it out of every line.
-const maxRemarks = 50
+// maxRemarks bounds each list, to some 50 kB: a shop that leaves out an amount leaves it out of every line. An order of
+// hundreds of lines that each have a part is still told whole.
+const maxRemarks = 500
 
 // Remarks are those of the order as it stands.
 func (o Order) Remarks() Remarks {

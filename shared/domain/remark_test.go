@@ -3,6 +3,7 @@ package domain
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,20 +43,21 @@ func TestAbsentIsNotZero(t *testing.T) {
 func TestRemarksAreNoLongerThanTheyNeedToBe(t *testing.T) {
 	t.Parallel()
 	o := orderOf(t)
-	for i := range 100 {
+	for i := range 2 * maxRemarks {
 		o.Items = append(o.Items, Item{ItemID: ptr(int64(i + 1)), Qty: Amount{"1"}, Price: Amount{"1"}, ParentItemID: ParentID(i % 2 * i)})
 	}
 	require.Empty(t, CheckLines(o.Items))
 	r := o.Remarks()
 	require.Equal(t, "/order/items/0/row_total is missing: send it, or 0 where there is none; the ERP is sent null", r.Warnings[0])
-	require.Len(t, r.Warnings, 50, "a line and its part")
-	require.Len(t, r.NotSent, 50)
+	require.Len(t, r.Warnings, maxRemarks, "a line and its part")
+	require.Len(t, r.NotSent, maxRemarks)
 	for i := range o.Items {
 		o.Items[i].Price = Amount{}
 	}
 	r = o.Remarks()
 	require.Len(t, r.Warnings, maxRemarks+1)
-	require.Equal(t, "and 50 more like these", r.Warnings[maxRemarks])
+	require.Equal(t, "and 500 more like these", r.Warnings[maxRemarks])
+	require.Less(t, len(strings.Join(r.Warnings, "\n")), 64<<10)
 }
 
 func TestRemarksOfASnapshotThatCannotBeRead(t *testing.T) {
