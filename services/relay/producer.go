@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
@@ -19,7 +20,7 @@ const (
 func openProducer(ctx context.Context, p Params) (*kafka.TxnProducer, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	producer := kafka.NewTxnProducer(p.Kafka, "erpconnector-relay")
+	producer := kafka.NewTxnProducer(p.Kafka, checkpoint.TransactionalID)
 	return producer, producer.Open(ctx)
 }
 

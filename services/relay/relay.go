@@ -67,7 +67,7 @@ func (r *Relay) Name() string { return "relay" }
 
 // Run leads whenever it can until ctx ends. It returns an error only when the position in Kafka does not fit the outbox.
 func (r *Relay) Run(ctx context.Context) error {
-	return postgres.WithSlot(ctx, r.p.Pool, r.p.Kafka.Prefix+"relay", 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
+	return postgres.WithSlot(ctx, r.p.Pool, checkpoint.Lease(r.p.Kafka), 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
 }
 
 // keepLeading works until leadership is lost, session after session. A leader that has not noticed the loss yet does no
