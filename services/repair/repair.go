@@ -114,7 +114,7 @@ func (p Params) lease(ctx context.Context) (release func(), err error) {
 	wait, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
 	for {
-		release, ok, err := postgres.Claim(wait, p.Pool, postgres.SlotID(checkpoint.Lease(p.Kafka), 0))
+		release, ok, err := postgres.Claim(ctx, p.Pool, postgres.SlotID(checkpoint.Lease(p.Kafka), 0))
 		if ok || err != nil {
 			return release, err
 		}
@@ -194,15 +194,15 @@ func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, produc
 	return r.end(ctx, producer)
 }
 
-// round mends what a comparison has found.
+// round mends what a comparison has found. Rows that are in Kafka already go first: they may stand where others belong.
 func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error {
+	if err := r.dropAgain(ctx, found.Again); err != nil {
+		return err
+	}
 	if err := r.freeIDs(ctx, found); err != nil {
 		return err
 	}
-	if err := r.restore(ctx, found); err != nil {
-		return err
-	}
-	return r.dropAgain(ctx, found.Again)
+	return r.restore(ctx, found)
 }
 
 // end lets the projection tell the restored gates how their generations ended, and then the relay go on: in this order, as
