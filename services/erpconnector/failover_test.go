@@ -237,6 +237,8 @@ func (f *failover) afterwards(t *testing.T) {
 	f.requireIDsOfTheirOwn(t, log)
 	f.requireTableIsLog(t, log)
 	f.p.conserved()
+	code, out := f.program(t, "", "verify")
+	require.Zero(t, code, out)
 	calls := len(f.erp.Calls("lost-7"))
 	f.one("lost-7") // the database knows it again
 	require.Len(t, f.erp.Calls("lost-7"), calls)

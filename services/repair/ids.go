@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,11 +112,15 @@ func (r *repairer) dropAgain(ctx context.Context, again []reconcile.Row) error {
 // places are stretches of ids at or before the position that no row has: the lost rows had theirs among them.
 type places []stretch
 
-type stretch struct{ first, end int64 }
+// stretch is one, with the number of those before it.
+type stretch struct {
+	first int64
+	place int
+}
 
 const pageRows = 10_000
 
-// freePlaces are the last n.
+// freePlaces are the last n, ascending.
 func (r *repairer) freePlaces(ctx context.Context, n int) (places, error) {
 	var free places
 	next := r.report.Position.LastID // the highest id that was not looked at
@@ -132,8 +137,9 @@ func (r *repairer) freePlaces(ctx context.Context, n int) (places, error) {
 			ids = append(ids, 0)
 		}
 		for _, id := range ids {
-			if gap := min(next-id, int64(n)); gap > 0 {
-				free, n = append(free, stretch{next - gap + 1, next + 1}), n-int(gap)
+			if gap := int(min(next-id, int64(n))); gap > 0 {
+				n -= gap
+				free = append(free, stretch{first: next - int64(gap) + 1, place: n})
 			}
 			next = id - 1
 		}
@@ -145,16 +151,13 @@ func (r *repairer) freePlaces(ctx context.Context, n int) (places, error) {
 	return free, nil
 }
 
-// take takes the first n of them, ascending.
-func (p *places) take(n int) (ids []int64) {
-	for len(ids) < n {
-		s := &(*p)[0]
-		ids = append(ids, s.first)
-		if s.first++; s.first == s.end {
-			*p = (*p)[1:]
-		}
+// at is the id at a place, counted from 0.
+func (p places) at(place int) int64 {
+	i, exact := slices.BinarySearchFunc(p, place, func(s stretch, place int) int { return cmp.Compare(s.place, place) })
+	if !exact {
+		i--
 	}
-	return ids
+	return p[i].first + int64(place-p[i].place)
 }
 
 // newPosition is the relay's from now on: every row up to there is in Kafka.

@@ -34,9 +34,9 @@ func (r *repairer) order(key string) *Order {
 }
 
 // note keeps what a lost record says, for who reads the report.
-func (r *repairer) note(topic string, record *kgo.Record) {
+func (r *repairer) note(record lostRecord) {
 	o := r.order(string(record.Key))
-	if topic == event.TopicSalesOrder {
+	if record.topic == event.TopicSalesOrder {
 		var e struct {
 			EventID string `json:"event_id"`
 		}
@@ -63,9 +63,9 @@ func (r *repairer) noteRows(found *reconcile.Comparison) {
 // list reads the lost records to name their orders.
 func (r *repairer) list(ctx context.Context, found *reconcile.Comparison) error {
 	r.noteRows(found)
-	err := r.eachLost(ctx, found, func(_ context.Context, topic string, records []*kgo.Record) error {
+	err := r.eachLost(ctx, found, func(_ context.Context, records []lostRecord) error {
 		for _, record := range records {
-			r.note(topic, record)
+			r.note(record)
 		}
 		return nil
 	})
@@ -85,35 +85,49 @@ func (r *repairer) finishReport() {
 }
 
 // eachLost gives the lost records to use, some of one topic at a time; those of a partition in their order.
-func (r *repairer) eachLost(ctx context.Context, found *reconcile.Comparison, use func(ctx context.Context, topic string, records []*kgo.Record) error) error {
-	var spans []*topiclog.Span
-	for at, offsets := range found.Lost {
-		first, end := offsets[0], offsets[len(offsets)-1]+1
-		spans = append(spans, &topiclog.Span{Topic: at.Topic, Partition: at.Number, First: first, Next: first, End: end})
+func (r *repairer) eachLost(ctx context.Context, found *reconcile.Comparison, use func(ctx context.Context, records []lostRecord) error) error {
+	sink := &lostSink{prefix: r.Kafka.Prefix, places: map[reconcile.Record]int{}, use: use}
+	spans := map[topiclog.Partition]*topiclog.Span{}
+	for place, record := range found.Lost {
+		sink.places[record] = place
+		at := topiclog.Partition{Topic: record.Topic, Number: record.Partition}
+		s := spans[at]
+		if s == nil {
+			s = &topiclog.Span{Topic: at.Topic, Partition: at.Number, First: record.Offset, Next: record.Offset}
+			spans[at] = s
+		}
+		s.First, s.Next, s.End = min(s.First, record.Offset), min(s.First, record.Offset), max(s.End, record.Offset+1)
 	}
-	sink := &lostSink{r: r, lost: found.Lost, use: use}
-	return topiclog.Read(ctx, r.Kafka, spans, sink, func() error { return nil })
+	return topiclog.Read(ctx, r.Kafka, slices.Collect(maps.Values(spans)), sink, func() error { return nil })
+}
+
+// lostRecord is one, and its place among all that are lost.
+type lostRecord struct {
+	*kgo.Record
+
+	topic string // without the prefix
+	place int
 }
 
 // lostSink passes on those of the records that are lost.
 type lostSink struct {
-	r    *repairer
-	lost map[topiclog.Partition][]int64
-	use  func(ctx context.Context, topic string, records []*kgo.Record) error
+	prefix string
+	places map[reconcile.Record]int
+	use    func(ctx context.Context, records []lostRecord) error
 }
 
 // Take makes it a topiclog.Sink.
 func (s *lostSink) Take(ctx context.Context, all []*kgo.Record) error {
-	byTopic := map[string][]*kgo.Record{}
-	for _, record := range all {
-		topic := record.Topic[len(s.r.Kafka.Prefix):]
-		if _, lost := slices.BinarySearch(s.lost[topiclog.Partition{Topic: topic, Number: record.Partition}], record.Offset); lost {
-			byTopic[topic] = append(byTopic[topic], record)
+	byTopic := map[string][]lostRecord{}
+	for _, r := range all {
+		topic := r.Topic[len(s.prefix):]
+		if place, lost := s.places[reconcile.Record{Topic: topic, Partition: r.Partition, Offset: r.Offset}]; lost {
+			byTopic[topic] = append(byTopic[topic], lostRecord{r, topic, place})
 		}
 	}
 	for _, topic := range reconcile.Topics { // an order's events before what follows from them
 		for some := range slices.Chunk(byTopic[topic], maxRecords) {
-			if err := s.use(ctx, topic, some); err != nil {
+			if err := s.use(ctx, some); err != nil {
 				return err
 			}
 		}

@@ -143,9 +143,9 @@ func (r *repairer) look(ctx context.Context, producer *kafka.TxnProducer) (err e
 		return err
 	}
 	r.report.Since, r.report.Records = found.Since, found.Records
-	r.report.Lost, r.report.Again, r.report.Reused = found.LostRecords(), len(found.Again), len(found.Reused)
-	if found.LostRecords() > 0 && r.report.Mismatch == nil {
-		r.report.Mismatch = r.report.Position.Lost(r.report.Server, found.LostRecords())
+	r.report.Lost, r.report.Again, r.report.Reused = len(found.Lost), len(found.Again), len(found.Reused)
+	if len(found.Lost) > 0 && r.report.Mismatch == nil {
+		r.report.Mismatch = r.report.Position.Lost(r.report.Server, len(found.Lost))
 	}
 	if producer == nil || r.report.Fits() {
 		return r.list(ctx, found)

@@ -21,22 +21,21 @@ import (
 // restore takes the lost records back into the database.
 func (r *repairer) restore(ctx context.Context, found *reconcile.Comparison) error {
 	r.noteRows(found)
-	free, err := r.freePlaces(ctx, found.LostRecords())
+	free, err := r.freePlaces(ctx, len(found.Lost))
 	if err != nil {
 		return err
 	}
-	return r.eachLost(ctx, found, func(ctx context.Context, topic string, records []*kgo.Record) error {
-		ids := free.take(len(records))
+	return r.eachLost(ctx, found, func(ctx context.Context, records []lostRecord) error {
 		err := postgres.InTx(ctx, r.Pool, func(tx pgx.Tx) error {
-			b := &batch{r: r, tx: tx, topic: topic, records: records, now: domain.Time(time.Now())}
-			return b.run(ctx, ids)
+			b := &batch{r: r, tx: tx, topic: records[0].topic, records: records, now: domain.Time(time.Now())}
+			return b.run(ctx, free)
 		})
 		if err != nil {
-			return fmt.Errorf("restoring %d records of %s: %w", len(records), topic, err)
+			return fmt.Errorf("restoring %d records of %s: %w", len(records), records[0].topic, err)
 		}
 		crash.Point("repair.batch")
 		for _, record := range records {
-			r.note(topic, record)
+			r.note(record)
 		}
 		return nil
 	})
@@ -47,13 +46,13 @@ type batch struct {
 	r       *repairer
 	tx      pgx.Tx
 	topic   string
-	records []*kgo.Record
+	records []lostRecord
 	now     time.Time
 
 	gates map[string]domain.Gate
 }
 
-func (b *batch) run(ctx context.Context, ids []int64) error {
+func (b *batch) run(ctx context.Context, free places) error {
 	readable, err := b.lock(ctx)
 	if err != nil {
 		return err
@@ -66,7 +65,7 @@ func (b *batch) run(ctx context.Context, ids []int64) error {
 	if err != nil {
 		return err
 	}
-	return b.restoreRows(ctx, ids)
+	return b.restoreRows(ctx, free)
 }
 
 // lock takes the gates as whoever accepts does; orders that have none get one. A record that nobody can read gives a row
@@ -76,13 +75,13 @@ func (b *batch) lock(ctx context.Context) (readable []*kgo.Record, err error) {
 	for _, record := range b.records {
 		ref, err := domain.ParseKey(string(record.Key))
 		if err == nil {
-			err = b.decodes(record)
+			err = b.decodes(record.Record)
 		}
 		if err != nil {
 			b.r.Log.Warn("record cannot be read; its row alone is restored", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset)
 			continue
 		}
-		refs, readable = append(refs, ref), append(readable, record)
+		refs, readable = append(refs, ref), append(readable, record.Record)
 	}
 	b.gates, err = gate.Lock(ctx, b.tx, refs, b.now)
 	return readable, err
@@ -199,12 +198,13 @@ func (b *batch) rename(ctx context.Context, keys []string) error {
 }
 
 // restoreRows gives the records their rows back, under ids that are free below the position.
-func (b *batch) restoreRows(ctx context.Context, ids []int64) error {
+func (b *batch) restoreRows(ctx context.Context, free places) error {
 	n := len(b.records)
+	ids := make([]int64, n)
 	keys, uuids, metadata := make([]string, n), make([]string, n), make([]string, n)
 	payloads, times := make([][]byte, n), make([]time.Time, n)
 	for i, record := range b.records {
-		msg, err := kafka.Unmarshal(record)
+		msg, err := kafka.Unmarshal(record.Record)
 		if err != nil {
 			return err
 		}
@@ -213,6 +213,7 @@ func (b *batch) restoreRows(ctx context.Context, ids []int64) error {
 		if err != nil {
 			return err
 		}
+		ids[i] = free.at(record.place)
 		keys[i], uuids[i], metadata[i], payloads[i], times[i] = string(record.Key), msg.UUID, string(encoded), record.Value, record.Timestamp
 	}
 	_, err := b.tx.Exec(ctx, `

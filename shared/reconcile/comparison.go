@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -24,15 +25,17 @@ type comparison struct {
 	p Params
 
 	entries []entry
-	byHash  map[uint64]int32 // of identities
-	uuids   map[uint64]bool  // of messages that are not said twice
-	first   time.Time        // when the earliest fact that was read occurred
-	parted  bool             // a row was found in both: the log was read from before the histories parted
+	latest  map[topiclog.Partition]int64 // the time of its last record
+	byHash  map[uint64]int32             // of identities
+	uuids   map[uint64]bool              // of messages that are not said twice
+	first   time.Time                    // when the earliest fact that was read occurred
+	parted  bool                         // a row was found in both: the log was read from before the histories parted
 }
 
 // entry is a record. A few bytes each: after a restore from an old backup there are many.
 type entry struct {
 	offset    int64
+	written   int64 // Unix milliseconds: when it was relayed; within a partition it never goes back
 	partition int32
 	topic     uint8
 	taken     bool // its row is in the outbox
@@ -56,7 +59,7 @@ func (c *comparison) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.byHash, c.uuids = map[uint64]int32{}, map[uint64]bool{}
+	c.latest, c.byHash, c.uuids = map[topiclog.Partition]int64{}, map[uint64]int32{}, map[uint64]bool{}
 	if err := topiclog.Read(ctx, c.p.Kafka, spans, c, func() error { return nil }); err != nil {
 		return err
 	}
@@ -67,13 +70,19 @@ func (c *comparison) run(ctx context.Context) error {
 	if err := c.otherRows(ctx); err != nil {
 		return err
 	}
-	for _, e := range c.entries {
-		if !e.taken {
-			at := topiclog.Partition{Topic: Topics[e.topic], Number: e.partition}
-			c.Lost[at] = append(c.Lost[at], e.offset)
-		}
-	}
+	c.collectLost()
 	return nil
+}
+
+// collectLost keeps them in the order of time: rows that are restored so have ids and times that run together.
+func (c *comparison) collectLost() {
+	lost := slices.DeleteFunc(c.entries, func(e entry) bool { return e.taken })
+	slices.SortStableFunc(lost, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.written, b.written), cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
+	})
+	for _, e := range lost {
+		c.Lost = append(c.Lost, Record{Topics[e.topic], e.partition, e.offset})
+	}
 }
 
 // spans are the stretches of the log from Since on.
@@ -121,7 +130,11 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 		if !isNote(i.topic, string(kafka.Header(r, event.HeaderID))) {
 			c.uuids[i.message()] = true
 		}
-		c.entries = append(c.entries, entry{offset: r.Offset, partition: r.Partition, topic: uint8(slices.Index(Topics, i.topic))}) //nolint:gosec // of three
+		at := topiclog.Partition{Topic: i.topic, Number: r.Partition}
+		c.latest[at] = max(c.latest[at], r.Timestamp.UnixMilli())
+		c.entries = append(c.entries, entry{
+			offset: r.Offset, written: c.latest[at], partition: r.Partition, topic: uint8(slices.Index(Topics, i.topic)), //nolint:gosec // of three
+		})
 		if at := occurred(r); c.first.IsZero() || at.Before(c.first) {
 			c.first = at
 		}
