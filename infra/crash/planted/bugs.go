@@ -65,14 +65,14 @@ var Bugs = []Bug{
 	{
 		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
 		Edits: []Edit{
-			{"services/relay/session.go", `	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, last)}); err != nil {
+			{"services/relay/session.go", `	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, position)}); err != nil {
 		return err
 	}
 `, `	if err := s.producer.Commit(ctx, kafka.Batch{Records: records}); err != nil {
 		return err
 	}
 	<-time.After(500 * time.Millisecond)
-	if err := s.producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{last}}); err != nil {
+	if err := s.producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{position}}); err != nil {
 		return err
 	}
 `},
@@ -114,6 +114,27 @@ var Bugs = []Bug{
 `, `	record := s.cfg.Record(intent)
 	time.AfterFunc(300*time.Millisecond, func() { s.intents.Produce(context.Background(), record, nil) })
 	return nil
+`},
+		},
+	},
+	{
+		Name: "relay goes on with any server", Promises: []int{1, 2}, Profile: "failover=1,term=0,stop=0",
+		Edits: []Edit{
+			{"services/relay/session.go", `	server, err := s.last.CheckAt(ctx, s.source.conn)
+	if err != nil {
+		return server, err
+	}
+`, `	server, err := outbox.ServerOf(ctx, s.source.conn)
+	if err != nil || server != s.server {
+		return server, err
+	}
+`},
+			{"services/relay/session.go", `	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+		return nil
+	}
+`, `	if batch.Looked {
+		return nil
+	}
 `},
 		},
 	},
