@@ -105,6 +105,10 @@ var Bugs = []Bug{
 			{"shared/outbox/reader.go", `	n := r.hole.passable(after, rows)
 `, `	n := len(rows)
 `},
+			{"services/ingest/internal/accept/accept.go", `	crash.Point("accept.before_commit")
+`, `	crash.Point("accept.before_commit")
+	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
+`},
 		},
 	},
 	{
@@ -118,7 +122,7 @@ var Bugs = []Bug{
 		},
 	},
 	{
-		Name: "relay goes on with any server", Promises: []int{1, 2}, Profile: "failover=1,term=0,stop=0",
+		Name: "relay goes on with any server", Promises: []int{1, 2}, Profile: "failover=1,relay=2,term=0,stop=0",
 		Edits: []Edit{
 			{"services/relay/session.go", `	server, err := s.last.CheckAt(ctx, s.source.conn)
 	if err != nil {
