@@ -78,17 +78,25 @@ func (p *theatre) disturbProcess(s plan.Step) {
 			p.violate("%s did not end by SIGTERM in time; its log has its goroutines", s.Target)
 		}
 	case plan.Stop:
-		p.fleet.Halt(ctx, s.Target, s.Away)
+		if err := p.fleet.Halt(ctx, s.Target, s.Away, s.Back); err != nil {
+			p.t.Errorf("the harness itself: stopping %s: %s", s.Target, err)
+		}
 	}
 }
 
 // killServer kills the broker or Postgres, and starts it again.
 func (p *theatre) killServer(s plan.Step) error {
+	if s.What == plan.Starve {
+		p.calm.Lock()
+		defer p.calm.Unlock()
+	}
 	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
 	restart := p.broker.Restart
 	if s.Target == plan.Postgres {
 		p.postgres.Kill()
 		restart = func() error { return p.postgres.Restart(p.t.Context()) }
+	} else if s.What == plan.Starve {
+		p.cluster.Starve()
 	} else {
 		d.What = string(stage.What(p.broker))
 		p.broker.Kill()

@@ -18,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/planted"
 	"github.com/erpconnector/erpconnector/infra/crash/shops"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	"github.com/erpconnector/erpconnector/shared/pause"
@@ -48,6 +49,9 @@ const (
 	maxDelay    = 3 * time.Second
 )
 
+// starves is how often a partition is starved on a cluster, per kill, unless the profile says otherwise.
+const starves = 0.02
+
 // processes of each service.
 var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2}
 
@@ -68,6 +72,7 @@ type theatre struct {
 	folder   string
 	env      []string // of the product's processes
 	broker   stage.Broker
+	cluster  *stage.Cluster // the broker, where it is several
 	postgres *stage.Postgres
 	erp      *erp.ERP
 	shops    *shops.Shops
@@ -75,7 +80,8 @@ type theatre struct {
 	watch    *stage.Watch
 	history  *history.History
 
-	mu      sync.Mutex // guards what follows
+	calm    sync.RWMutex // held for writing while nothing else may explain what is seen
+	mu      sync.Mutex   // guards what follows
 	servers []history.Disturbance
 	outcome outcome
 }
@@ -83,6 +89,9 @@ type theatre struct {
 // run plays a plan on the product and says what came of it; it fails the test only when it cannot be played.
 func run(t *testing.T, o options) outcome {
 	t.Helper()
+	if o.broker == cluster && o.profile.Starve == 0 {
+		o.profile.Starve = starves
+	}
 	p := &theatre{t: t, o: o, plan: plan.Make(o.seed, o.kills, o.profile, processes)}
 	p.prepare()
 	t.Logf("%s on %s, logs in %s\n%s", filepath.Base(p.o.binary), p.history.Broker, p.folder, p.plan)
@@ -108,7 +117,7 @@ func (p *theatre) prepare() {
 	require.NoError(t, os.Chmod(p.folder, 0o711)) // the database's user walks through
 	p.outcome.folder = p.folder
 	p.history = &history.History{
-		Seed: p.o.seed, Partitions: partitions, Began: time.Now().UTC(),
+		Seed: p.o.seed, Partitions: partitions, Thin: -1, Began: time.Now().UTC(),
 		Policy: history.Policy{MaxAttempts: maxAttempts, BaseDelay: baseDelay, MaxDelay: maxDelay},
 	}
 	if p.o.binary == "" {
@@ -126,6 +135,10 @@ func (p *theatre) prepare() {
 	p.env = p.environment(addr)
 	p.command("migrate")
 	p.command("topics", "ensure")
+	if p.cluster != nil {
+		p.history.Thin = stage.ThinPartition
+		require.NoError(t, p.cluster.Thin(t.Context(), prefix))
+	}
 	p.phase("schema and topics are there")
 	if p.o.profile.FailsOver() {
 		require.NoError(t, p.postgres.Follow(t.Context()))
@@ -160,6 +173,7 @@ func (p *theatre) openWorld(erpAddr string) {
 	p.shops, err = shops.Open(shops.Config{
 		Plan: p.plan, DatabaseURL: p.databaseURL() + "&target_session_attrs=read-write", Ingest: p.fleet.Bases("ingest"), API: p.fleet.Bases("api"),
 		Token: token, Secret: secret, Rate: p.o.rate,
+		Booked: func(source, order string) *erp.Callback { return p.erp.Booked(source, order) },
 	})
 	require.NoError(t, err)
 	t.Cleanup(p.shops.Close)
@@ -194,16 +208,24 @@ func (p *theatre) environment(erpAddr string) []string {
 // build makes the product's binary.
 func build(t *testing.T, folder string) string {
 	t.Helper()
-	binary := filepath.Join(folder, "erpconnector")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
-	cmd.Dir = filepath.Join("..", "..", "services", "erpconnector")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	source := filepath.Join(folder, "source")
+	require.NoError(t, os.Mkdir(source, 0o700))
+	binary, err := planted.Bug{}.Build(t.Context(), filepath.Join("..", ".."), source)
+	require.NoError(t, err)
 	return binary
 }
 
 func (p *theatre) startBroker() {
 	t := p.t
+	if p.o.broker == cluster {
+		var brokers []stage.Broker
+		for _, b := range testkit.OwnCluster(t) {
+			brokers = append(brokers, b)
+		}
+		p.cluster = stage.NewCluster(brokers)
+		p.broker, p.history.Broker = p.cluster, "three brokers of Apache Kafka "+testkit.ApacheVersion
+		return
+	}
 	if p.o.broker == apache {
 		p.broker, p.history.Broker = testkit.OwnApache(t), "Apache Kafka "+testkit.ApacheVersion
 		return
@@ -253,6 +275,7 @@ func (p *theatre) takeERPDown(open context.Context) {
 		if !pause.For(open, outage.Gap) {
 			return
 		}
+		p.calm.RLock()
 		d := history.Disturbance{What: "down", Target: "erp", At: time.Now().UTC()}
 		p.erp.Down()
 		pause.For(open, outage.For)
@@ -260,6 +283,7 @@ func (p *theatre) takeERPDown(open context.Context) {
 			p.violate("%s", err)
 		}
 		d.Back, d.Ready = time.Now().UTC(), time.Now().UTC()
+		p.calm.RUnlock()
 		p.noteServer(d)
 	}
 }
@@ -274,12 +298,14 @@ func (p *theatre) turnOffAndOn(open context.Context) {
 		if !pause.For(open, planned.Gap) {
 			return
 		}
+		p.calm.RLock()
 		s := history.Switch{Setting: planned.Setting}
 		s.Asked, s.Off = p.shops.Turn(open, planned.Setting, false)
 		pause.For(open, planned.For)
 		ctx, cancel := context.WithTimeout(p.t.Context(), backOnWithin) // also when open ended: it may have been turned off all the same
 		s.AskedOn, s.On = p.shops.Turn(ctx, planned.Setting, true)
 		cancel()
+		p.calm.RUnlock()
 		if s.On.IsZero() {
 			p.violate("%s could not be turned on again within %s", planned.Setting, backOnWithin)
 		}

@@ -49,6 +49,22 @@ func TestRequestGolden(t *testing.T) {
 			c.post("sync-order?wait=0", `{"orderIncrementId": "000000123"}`)
 			c.post("cancel-order", `{"orderIncrementId": "000000123", "reason": "why"}`)
 		},
+		"callbacks_that_change_nothing": func(c *caller) {
+			const said = `{"orderIncrementId": "000000123", "erpReference": "ERP-1", "status": "accepted"}`
+			first := open(order, 1)
+			c.accepted(first)
+			c.signed(said)
+			c.Note("the same body again, the same in other words")
+			c.signed(said)
+			c.signed(said + " ")
+			c.Note("after a resync: the same body, the old reference, the older key, neither key nor reference, another status")
+			c.accepted(first.Resync(5, true, attempted))
+			c.signed(said)
+			c.signed(said + "  ")
+			c.signed(`{"orderIncrementId": "000000123", "status": "accepted", "idempotencyKey": "` + first.IdempotencyKey + `"}`)
+			c.signed(`{"orderIncrementId": "000000123", "status": "rejected"}`)
+			c.signed(`{"orderIncrementId": "000000123", "status": "processing"}`)
+		},
 		"callbacks_that_cannot_be": func(c *caller) {
 			const body = `{"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}`
 			c.Note("without a signature, with another body's, with one of another secret")

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,14 +25,23 @@ type callback struct {
 	IdempotencyKey   string  `json:"idempotencyKey"` // an echo of the key that the order was sent under
 }
 
-// callbackAnswer is the module's, and whether anything changed.
+// callbackAnswer is the module's, whether anything changed, and why not.
 type callbackAnswer struct {
-	Success bool   `json:"success"`
-	Message string `json:"message"`
-	Changed bool   `json:"changed"`
+	Success bool           `json:"success"`
+	Message string         `json:"message"`
+	Changed bool           `json:"changed"`
+	Reason  domain.Settled `json:"reason,omitempty"` // a stable code
 }
 
-const processed = "Webhook processed successfully"
+// messages are what the ERP is told of its callback.
+var messages = map[domain.Settled]string{
+	domain.SettledNow:      "Webhook processed successfully",
+	domain.SettledBefore:   "The order stands as this callback says already; nothing was changed",
+	domain.SettledRepeated: "This very callback came before; nothing was changed. To say the same anew, send a body that differs",
+	domain.SettledOtherKey: "The idempotency key is not the order's current one; nothing was changed",
+	domain.SettledEarlier:  "The reference is that of an earlier sending of the order, which was sent again since; nothing was changed",
+	domain.SettledUnnamed:  "The order was sent again; a callback settles it only with its idempotencyKey, or a new erpReference. Nothing was changed",
+}
 
 // webhook takes the ERP's callback. Its signature over the raw body stands for a token.
 func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +63,7 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 	}
 	a := orders.Ask{
 		Ref: ref, Who: "webhook", Reference: c.ErpReference, IdempotencyKey: c.IdempotencyKey,
-		Body: domain.KeepableText(string(body)), Traceparent: r.Header.Get(event.HeaderTraceparent),
+		Body: domain.KeepableText(string(body)), Digest: sha256.Sum256(body), Traceparent: r.Header.Get(event.HeaderTraceparent),
 	}
 	switch strings.ToLower(c.Status) {
 	case "accepted", "success":
@@ -70,7 +80,7 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.log.Info("webhook handled", "order_increment_id", ref.IncrementID, "source", ref.Source, "request", a.Request,
-		"standing", answer.Standing, "settled", answer.Settled == domain.SettledNow, "generation", answer.Gate.Generation)
+		"standing", answer.Standing, "settled", answer.Settled == domain.SettledNow, "reason", answer.Settled, "generation", answer.Gate.Generation)
 	answerCallback(w, answer)
 }
 
@@ -81,10 +91,10 @@ func answerCallback(w http.ResponseWriter, a orders.Answer) {
 			Status: http.StatusNotFound, Code: "order_not_found",
 			Detail: fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID),
 		})
-	case a.Settled == domain.SettledOther:
-		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: "The idempotency key is not the order's current one; nothing was changed"})
+	case a.Settled == domain.SettledNow:
+		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: messages[a.Settled], Changed: true})
 	default:
-		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: processed, Changed: a.Settled == domain.SettledNow})
+		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: messages[a.Settled], Reason: a.Settled})
 	}
 }
 
@@ -100,6 +110,7 @@ func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Ask, sta
 		h.log.Info("webhook recorded: its status changes nothing", "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source)
 		problem.JSON(w, http.StatusOK, callbackAnswer{
 			Success: true, Message: fmt.Sprintf("Webhook recorded; the status %q changes nothing: accepted and rejected do", status),
+			Reason: domain.SettledNotByStatus,
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -56,15 +58,15 @@ var chains = func() map[string]event.Group {
 // consumed are the positions of the groups that consume chain records.
 type consumed struct {
 	cfg    kafka.Config
-	groups map[event.Group]kafka.Positions
+	groups map[event.Group]txn.Positions
 }
 
 func (a *auditor) consumed(ctx context.Context) (consumed, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	c := consumed{cfg: a.Kafka, groups: map[event.Group]kafka.Positions{}}
+	c := consumed{cfg: a.Kafka, groups: map[event.Group]txn.Positions{}}
 	for _, g := range []event.Group{event.GroupSyncer, event.GroupDelayer} {
-		positions, err := kafka.ReadPositions(ctx, a.Kafka, a.admin, string(g))
+		positions, err := txn.ReadPositions(ctx, a.Kafka, a.admin, string(g))
 		if err != nil {
 			return c, err
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 var (
-	hops = promauto.NewCounterVec(prometheus.CounterOpts{
+	forwarded = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "erpconnector_delayer_hops_total", Help: "Retries moved on, by the topic they went to.",
 	}, []string{"topic"})
 	lateSeconds = promauto.NewHistogram(prometheus.HistogramOpts{

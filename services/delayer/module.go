@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
@@ -40,12 +41,12 @@ func (l *loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sweeping.Go(func() { kafka.Trim(ctx, l.cfg, l.log) })
-	sweeping.Go(func() { kafka.EndAbandoned(ctx, l.cfg, "delayer", l.claim, l.log) })
+	sweeping.Go(func() { txn.EndAbandoned(ctx, l.cfg, "delayer", l.lease, l.log) })
 	return postgres.WithSlot(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
 		return New(Params{Kafka: l.cfg, SlotID: slotID, Log: l.log}).Run(ctx)
 	})
 }
 
-func (l *loop) claim(ctx context.Context, id string) (func(), bool, error) {
+func (l *loop) lease(ctx context.Context, id string) (func(), bool, error) {
 	return postgres.Claim(ctx, l.pool, id)
 }

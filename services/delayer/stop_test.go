@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// Each SIGTERM brought the warning "retries cannot hop … context canceled", which is no failure.
+// Each SIGTERM brought the warning "retries cannot be forwarded … context canceled", which is no failure.
 func TestAStopIsNotToldAsAFailure(t *testing.T) {
 	cfg := testkit.EmbeddedBroker(t)
 	admin, err := kafka.NewAdmin(cfg, 1)

@@ -14,9 +14,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// The answer to a hop's commit is lost, and for a while nobody can find out what came of it. Nothing may hop again before
+// The answer to a commit is lost, and for a while nobody can find out what came of it. Nothing may be forwarded again before
 // that is known: the retry may lie in its next topic already.
-func TestNothingHopsAgainBeforeItIsKnownWhetherItDid(t *testing.T) {
+func TestNothingIsForwardedAgainBeforeItIsKnownWhetherItWas(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
@@ -37,7 +37,7 @@ func TestNothingHopsAgainBeforeItIsKnownWhetherItDid(t *testing.T) {
 		}
 
 		network := &testkit.Network{}
-		log, failed := testkit.Said("retries cannot hop; trying until Kafka answers")
+		log, failed := testkit.Said("retries cannot be forwarded; trying until Kafka answers")
 		own := cfg
 		own.Dial = network.Dial
 		refused := network.LoseAnswer(testkit.EndTxn)

@@ -138,7 +138,7 @@ func (c *client) publish(ctx context.Context, body []byte) (verdict, error) {
 	case http.StatusOK, http.StatusAccepted:
 		var v verdict
 		return v, json.Unmarshal(r.body, &v)
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusConflict, http.StatusUnprocessableEntity:
 		return verdict{Result: "refused", reasons: r.problem().reasons()}, nil
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return verdict{}, fmt.Errorf("the connector at %s takes no events: its ingest service does not run there", c.base)

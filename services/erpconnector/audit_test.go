@@ -460,7 +460,8 @@ func (p *planter) plantInThePositions() {
 	require.Eventually(p.t, func() bool { return p.audit().verdict.Total.UnderWay == 0 }, 20*time.Second, time.Millisecond)
 	stop()
 	p.announce(announced, 0)
-	letter := deadletter.Record(kafka.Config{Prefix: p.cfg.TopicPrefix}, p.last(event.TopicRequested, aside), "a test")
+	letter := deadletter.Record(kafka.Config{Prefix: p.cfg.TopicPrefix}, p.last(event.TopicRequested, aside),
+		deadletter.Cause{By: deadletter.BySyncer, Reason: "a test"})
 	require.NoError(p.t, p.client.ProduceSync(p.t.Context(), letter).FirstErr())
 	name := p.cfg.TopicPrefix + event.TopicRequested
 	ends, err := p.admin.ListEndOffsets(p.t.Context(), name)

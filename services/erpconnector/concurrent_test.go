@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -110,6 +111,11 @@ func (a *atOnce) request(order string, request domain.Request, random *rand.Rand
 	if random.IntN(2) == 0 {
 		ask.Reference = new(fmt.Sprint("ERP-", random.IntN(3)))
 	}
+	if random.IntN(2) == 0 {
+		ask.IdempotencyKey = domain.IdempotencyKey(ask.Ref, 1+random.IntN(3))
+	}
+	ask.Body = fmt.Sprintf(`{"idempotencyKey": %q, "at": %d}`, ask.IdempotencyKey, random.IntN(20)) // now and then the same again
+	ask.Digest = sha256.Sum256([]byte(ask.Body))
 	if _, err := a.orders.Do(a.t.Context(), ask); err != nil {
 		a.t.Errorf("%s of order %s: %s", request, order, err)
 	}
@@ -182,7 +188,7 @@ func requireKeysUsedUpBeforeNew(t *testing.T, order string, facts []logged) {
 			continue
 		}
 		s := f.value.Sync
-		accepts := f.topic == event.TopicCallback && s.ClosedBy == domain.ClosedByWebhook
+		accepts := f.topic == event.TopicCallback && s.ClosedBy == domain.ClosedByWebhook && echoes(t, f.value, s.IdempotencyKey)
 		success := f.topic == event.TopicAfterSend && f.value.Response != nil && f.value.Response.Status < 300
 		answered[s.IdempotencyKey] = answered[s.IdempotencyKey] || accepts || success
 		if known, seen := keys[s.Generation]; seen {
@@ -194,6 +200,16 @@ func requireKeysUsedUpBeforeNew(t *testing.T, order string, facts []logged) {
 		before := keys[generation-1]
 		require.True(t, keys[generation] == before || answered[before], "order %s: generation %d has a new key, though %s was never answered", order, generation, before)
 	}
+}
+
+// echoes reports whether the callback carries the key.
+func echoes(t *testing.T, v event.Sync, key string) bool {
+	t.Helper()
+	var said struct {
+		Key string `json:"idempotencyKey"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(v.Response.Body), &said))
+	return said.Key == key
 }
 
 func orderOf(t *testing.T, r *http.Request) string {

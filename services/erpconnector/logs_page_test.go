@@ -70,6 +70,9 @@ func logLinesOf(path string, into map[string][]string) error {
 		return err
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
+		if pair, ok := n.(*ast.KeyValueExpr); ok {
+			outageLine(pair, into)
+		}
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
 			return true
@@ -87,6 +90,21 @@ func logLinesOf(path string, into map[string][]string) error {
 		return true
 	})
 	return nil
+}
+
+// outageLine notes the two messages of a run.Outage.
+func outageLine(pair *ast.KeyValueExpr, into map[string][]string) {
+	field, ok := pair.Key.(*ast.Ident)
+	message, isText := text(pair.Value)
+	if !ok || !isText {
+		return
+	}
+	switch field.Name {
+	case "Began":
+		into["warn: "+message] = append(into["warn: "+message], "error")
+	case "Ended":
+		into["info: "+message] = nil
+	}
 }
 
 func levelOf(method string) string {

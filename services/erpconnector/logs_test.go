@@ -197,7 +197,7 @@ func (l *observed) ordersAreSent() {
 	l.said("order handled", `"order_increment_id":"wrong"`, `"outcome":"failed"`, `"http_status":422`, `"error_code":"erp_rejected"`, `"level":"WARN"`)
 	l.said("rows relayed")
 	l.said("facts applied")
-	l.said("retries hopped")
+	l.said("retries forwarded")
 }
 
 func (l *observed) eventsAreRefused() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -25,7 +26,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/setting"
-	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -35,7 +35,23 @@ var stateRequests = []struct {
 	ask       func(s *stateProduct, order string) string
 }{
 	{"new invoice", "`invoice.created` with its order", func(s *stateProduct, o string) string { return s.event(invoice("new-"+o, o)) }},
-	{"the same event again", "the event that made the sync, once more", func(s *stateProduct, o string) string { return s.event(invoice("first-"+o, o)) }},
+	{"the same event again", "the order's first event, once more", func(s *stateProduct, o string) string { return s.event(s.first(o)) }},
+	{"its id with another order", "the id of the order's first event, in an event of another order", func(s *stateProduct, o string) string {
+		return s.event(invoice("first-"+o, o+"-other"))
+	}},
+	{"another order under its number", "the same increment id, another `order_id`", func(s *stateProduct, o string) string {
+		e := invoice("stranger-"+o, o)
+		e["order"].(map[string]any)["order_id"] = 8 //nolint:forcetypeassert // a test
+		return s.event(e)
+	}},
+	{"an older state of it", "`order.updated` with an earlier `updated_at`", func(s *stateProduct, o string) string {
+		_, err := s.pool.Exec(s.t.Context(), `UPDATE sales_order SET snapshot_at = '2024-01-15 12:00:00Z'`)
+		require.NoError(s.t, err)
+		e := invoice("older-"+o, o)
+		e["type"] = "order.updated"
+		e["order"].(map[string]any)["updated_at"] = "2024-01-15 11:00:00" //nolint:forcetypeassert // a test
+		return s.event(e)
+	}},
 	{"invoice with other totals", "another `invoice.created`, the order's totals changed", func(s *stateProduct, o string) string {
 		e := invoice("other-"+o, o)
 		e["order"].(map[string]any)["totals"].(map[string]any)["grand_total"] = "999.99" //nolint:forcetypeassert // a test
@@ -60,9 +76,29 @@ var stateRequests = []struct {
 		require.NoError(s.t, err)
 		return s.release(domain.HeldByDisabled)
 	}},
-	{"webhook accepted", "status `accepted` or `success`", func(s *stateProduct, o string) string { return s.webhook(o, "accepted") }},
-	{"webhook rejected", "status `rejected` or `failed`", func(s *stateProduct, o string) string { return s.webhook(o, "rejected") }},
-	{"webhook, any other status", "like `processing`", func(s *stateProduct, o string) string { return s.webhook(o, "processing") }},
+	{"webhook accepted", "status `accepted` or `success`", func(s *stateProduct, o string) string { return s.webhook(o, "accepted", "ERP-9", "") }},
+	{"webhook rejected", "status `rejected` or `failed`", func(s *stateProduct, o string) string { return s.webhook(o, "rejected", "ERP-9", "") }},
+	{"webhook, any other status", "like `processing`", func(s *stateProduct, o string) string { return s.webhook(o, "processing", "ERP-9", "") }},
+	{"webhook, the same body again", "it came before, and the order was changed since", func(s *stateProduct, o string) string {
+		s.cameBefore(o, "accepted", "ERP-9")
+		return s.webhook(o, "accepted", "ERP-9", "")
+	}},
+	{"webhook after a resync, with the key", "`idempotencyKey` is that of generation 2", func(s *stateProduct, o string) string {
+		return s.resent(o, func(key string) string { return s.webhook(o, "accepted", "", key) })
+	}},
+	{"webhook after a resync, a new reference", "no key, an `erpReference` that was never named", func(s *stateProduct, o string) string {
+		return s.resent(o, func(string) string { return s.webhook(o, "accepted", "ERP-9", "") })
+	}},
+	{"webhook after a resync, an old reference", "no key, the `erpReference` of generation 1", func(s *stateProduct, o string) string {
+		return s.resent(o, func(string) string { return s.webhook(o, "accepted", "ERP-OLD", "") })
+	}},
+	{"webhook after a resync, the older key", "`idempotencyKey` is that of generation 1", func(s *stateProduct, o string) string {
+		older := domain.IdempotencyKey(domain.OrderRef{Source: domain.DefaultSource, IncrementID: o}, 1)
+		return s.resent(o, func(string) string { return s.webhook(o, "accepted", "ERP-9", older) })
+	}},
+	{"webhook after a resync, neither", "no key and no reference", func(s *stateProduct, o string) string {
+		return s.resent(o, func(string) string { return s.webhook(o, "rejected", "", "") })
+	}},
 	{"cancel", "`POST cancel-order` with `reason`", func(s *stateProduct, o string) string {
 		return s.post("cancel-order", o, map[string]any{"reason": "why"})
 	}},
@@ -128,7 +164,8 @@ func TestStates(t *testing.T) {
 func (s *stateProduct) cell(t *testing.T, ask func(*stateProduct, string) string, column domain.Standing) string {
 	t.Helper()
 	s.t = t
-	_, err := s.pool.Exec(t.Context(), `DELETE FROM erp_outbox; DELETE FROM vendor_erp_sync; DELETE FROM erp_sync_gate; DELETE FROM sales_order; DELETE FROM accepted_event`)
+	_, err := s.pool.Exec(t.Context(), `DELETE FROM erp_outbox; DELETE FROM vendor_erp_sync; DELETE FROM erp_sync_gate; DELETE FROM sales_order; DELETE FROM accepted_event;
+		DELETE FROM erp_callback; DELETE FROM erp_reference`)
 	require.NoError(t, err)
 	s.put(t, "1", column)
 	_, err = s.pool.Exec(t.Context(), `DELETE FROM erp_outbox`)
@@ -201,6 +238,9 @@ func rowAt(g *domain.Gate, at domain.Standing) stateRow {
 	case domain.StandsFailed:
 		g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByFailure
 		return stateRow{domain.Failed, 5, nil, nil, domain.AttemptVersion(1, 5, domain.PhaseTerminal)}
+	case "dead_lettered":
+		*g, _ = g.SetAside(domain.DeadLetter{Version: domain.AttemptVersion(1, 5, domain.PhaseAfter)}, 0, time.Now())
+		return stateRow{domain.Failed, 5, nil, nil, g.Version}
 	default:
 		return stateRow{}
 	}
@@ -208,10 +248,22 @@ func rowAt(g *domain.Gate, at domain.Standing) stateRow {
 
 func (s *stateProduct) event(e map[string]any) string {
 	status, answer := s.publish(e)
-	if status == http.StatusUnprocessableEntity {
-		return fmt.Sprintf("%d `%s`", status, answer["code"])
+	if code, refused := answer["code"]; refused {
+		return fmt.Sprintf("%d `%s`", status, code)
+	}
+	if answer["older"] == true {
+		return fmt.Sprintf("%d `%s`, `older`, %s", status, answer["result"], answer["status"])
 	}
 	return fmt.Sprintf("%d `%s`, %s", status, answer["result"], answer["status"])
+}
+
+// first is the event that put the order where it stands: an invoice, or order.placed of one that was never invoiced.
+func (s *stateProduct) first(order string) map[string]any {
+	e := invoice("first-"+order, order)
+	if s.count(`SELECT count(*) FROM accepted_event WHERE type = 'order.placed'`) > 0 {
+		e["type"] = "order.placed"
+	}
+	return e
 }
 
 func (s *stateProduct) post(path, order string, more map[string]any) string {
@@ -226,23 +278,50 @@ func (s *stateProduct) post(path, order string, more map[string]any) string {
 	return fmt.Sprintf("%d %s", status, answer["status"])
 }
 
-func (s *stateProduct) webhook(order, verdict string) string {
-	body, _ := json.Marshal(map[string]any{"orderIncrementId": order, "erpReference": "ERP-9", "status": verdict})
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.base+platform.BasePath+"/webhook", strings.NewReader(string(body)))
-	require.NoError(s.t, err)
-	req.Header.Set(signature.HeaderModule, signature.Module("secret", body))
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(s.t, err)
-	defer func() { _ = resp.Body.Close() }()
-	var answer map[string]any
-	require.NoError(s.t, json.NewDecoder(resp.Body).Decode(&answer))
+func callbackBody(order, verdict, reference, key string) []byte {
+	said := map[string]any{"orderIncrementId": order, "status": verdict}
+	if reference != "" {
+		said["erpReference"] = reference
+	}
+	if key != "" {
+		said["idempotencyKey"] = key
+	}
+	body, _ := json.Marshal(said)
+	return body
+}
+
+func (s *stateProduct) webhook(order, verdict, reference, key string) string {
+	status, answer := s.deliver(string(callbackBody(order, verdict, reference, key)), byModule)
 	if code, refused := answer["code"]; refused {
-		return fmt.Sprintf("%d `%s`", resp.StatusCode, code)
+		return fmt.Sprintf("%d `%s`", status, code)
 	}
 	if answer["changed"] == true {
-		return fmt.Sprintf("%d, settled", resp.StatusCode)
+		return fmt.Sprintf("%d, settled", status)
 	}
-	return fmt.Sprintf("%d, nothing changes", resp.StatusCode)
+	return fmt.Sprintf("%d, nothing changes (`%s`)", status, answer["reason"])
+}
+
+// cameBefore remembers the callback as one of the order's generation.
+func (s *stateProduct) cameBefore(order, verdict, reference string) {
+	said := gate.Callback{Key: order, Body: sha256.Sum256(callbackBody(order, verdict, reference, "")), Reference: &reference}
+	require.NoError(s.t, pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) error { return gate.Keep(s.t.Context(), tx, said, 1, 1, time.Now()) }))
+}
+
+// resent makes what was put generation 2, under a key of its own, after a generation 1 that the ERP called ERP-OLD; what is
+// held has no generation before it.
+func (s *stateProduct) resent(order string, ask func(key string) string) string {
+	key := domain.IdempotencyKey(domain.OrderRef{Source: domain.DefaultSource, IncrementID: order}, 2)
+	tag, err := s.pool.Exec(s.t.Context(), `UPDATE erp_sync_gate SET generation = 2, key_number = 2, idempotency_key = $1, version = version + (1 << 28)
+		WHERE state IN ('open', 'closed')`, key)
+	require.NoError(s.t, err)
+	if tag.RowsAffected() == 0 && s.count(`SELECT count(*) FROM erp_sync_gate WHERE state = 'held'`) > 0 && s.cfg.Settings.Enabled {
+		return "cannot be"
+	}
+	_, err = s.pool.Exec(s.t.Context(), `UPDATE vendor_erp_sync SET generation = 2, version = version + (1 << 28), attempt_version = attempt_version + (1 << 28)`)
+	require.NoError(s.t, err)
+	said := gate.Callback{Key: order, Body: sha256.Sum256([]byte("the first")), Reference: new("ERP-OLD")}
+	require.NoError(s.t, pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) error { return gate.Keep(s.t.Context(), tx, said, 1, 1, time.Now()) }))
+	return ask(key)
 }
 
 func (s *stateProduct) release(by domain.HeldBy) string {
@@ -286,7 +365,7 @@ func factInWords(topic string, s domain.Sync) string {
 		return "note"
 	}
 	words := fmt.Sprintf("%s %s, generation %d", name, s.Status, s.Generation)
-	if s.IdempotencyKey != domain.IdempotencyKey(s.Ref(), 1) {
+	if topic == event.TopicRequested && s.IdempotencyKey != domain.IdempotencyKey(s.Ref(), 1) {
 		words += ", new key"
 	}
 	return words

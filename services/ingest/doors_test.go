@@ -92,6 +92,10 @@ func incomplete(event string) doorCase {
 	return doorCase{together: [][]string{{event}}, incomplete: true}
 }
 
+func updatedAt(event, clock string) string {
+	return replaced(event, `"created_at"`, `"updated_at": "2024-01-15 `+clock+`", "created_at"`)
+}
+
 func replaced(event, old, by string) string { return strings.Replace(event, old, by, 1) }
 
 var doorCases = map[string]doorCase{
@@ -101,7 +105,12 @@ var doorCases = map[string]doorCase{
 	"a_second_invoice":                   each(invoice("e1", "1"), invoice("e2", "1")),
 	"an_event_twice":                     each(invoice("e1", "1"), invoice("e1", "1")),
 	"an_event_twice_at_once":             all(invoice("e1", "1"), invoice("e1", "1")),
-	"an_id_used_for_another_event":       each(invoice("e1", "1"), invoice("e1", "2")),
+	"an_id_used_for_another_order":       each(invoice("e1", "1"), invoice("e1", "2")),
+	"an_id_used_for_another_type":        each(placed("e1", "1"), invoice("e1", "1")),
+	"an_id_used_twice_at_once":           all(invoice("e1", "1"), invoice("e1", "2"), placed("e2", "1")),
+	"another_order_under_a_known_number": each(placed("e1", "1"), replaced(invoice("e2", "1"), `"order_id": 123`, `"order_id": 124`)),
+	"an_older_state":                     each(updatedAt(placed("e1", "1"), "12:00:00"), updatedAt(invoice("e2", "1"), "11:00:00")),
+	"an_older_state_at_once":             all(updatedAt(placed("e1", "1"), "12:00:00"), updatedAt(invoice("e2", "1"), "11:00:00")),
 	"two_shops_with_the_same_number":     all(invoice("e1", "1"), replaced(invoice("e1", "1"), `"type"`, `"source": "shop-b", "type"`)),
 	"slash_percent_and_quotes":           each(invoice(`e/1%\"`, `A/1%2`)),
 	"many_scripts":                       each(replaced(invoice("e1", "1"), "john@", `Ünïcödé-Ελλη-мир-עבר-عرب-漢字-\ud83d\ude00-\u0041@`)),
@@ -270,7 +279,7 @@ func (s *shop) post(events []string) error {
 		return fmt.Errorf("%d %s", w.Code, w.Body)
 	}
 	for _, r := range answer.Results {
-		if r.Result == accept.Refused {
+		if !r.Result.Taken() {
 			problems, _ := json.Marshal(r.Errors)
 			s.refused = append(s.refused, "refused "+r.EventID+" "+canonical(s.t, problems))
 		}

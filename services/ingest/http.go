@@ -82,6 +82,11 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 		problem.JSON(w, http.StatusAccepted, single(res))
 	case accept.Duplicate:
 		problem.JSON(w, http.StatusOK, single(res))
+	case accept.Conflict:
+		problem.Write(w, problem.Problem{
+			Status: http.StatusConflict, Code: "event_conflict", Errors: res.Errors,
+			Detail: "the event was not accepted, as it contradicts what was accepted before; errors says what. The same event will be refused again",
+		})
 	case accept.Refused:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusUnprocessableEntity, Code: "event_refused", Errors: res.Errors,

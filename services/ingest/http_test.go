@@ -119,6 +119,22 @@ func TestGolden(t *testing.T) {
 			p.post(invoice("e1", "000000123"))
 			p.post(strings.Replace(invoice("e1", "000000123"), "99.99", "99.98", 1))
 		}},
+		{name: "an_id_used_for_another_event", story: func(p *publisher) {
+			p.post(placed("e1", "000000123"))
+			p.Note("another order, then another type")
+			p.post(placed("e1", "000000124"))
+			p.post(invoice("e1", "000000123"))
+			p.Note("in a batch it spoils no other")
+			p.post(batch(invoice("e1", "000000124"), placed("e2", "000000124")))
+		}},
+		{name: "another_order_under_a_known_number", story: func(p *publisher) {
+			p.post(placed("e1", "000000123"))
+			p.post(replaced(invoice("e2", "000000123"), `"order_id": 123`, `"order_id": 124`))
+		}},
+		{name: "an_older_state_of_an_order", story: func(p *publisher) {
+			p.post(updatedAt(placed("e1", "000000123"), "12:00:00"))
+			p.post(updatedAt(replaced(placed("e2", "000000123"), "order.placed", "order.updated"), "11:00:00"))
+		}},
 		{name: "batch_with_accepted_refused_and_duplicate", story: func(p *publisher) {
 			p.post(batch(invoice("e1", "000000123"), `{"event_id": "e2", "type": "order.deleted"}`, invoice("e1", "000000123"),
 				`"not an object"`, placed("e3", "000000124")))

@@ -47,6 +47,8 @@ type Fault struct {
 	ResetAfter  bool          `json:"reset_after,omitempty"`  // booked, then the connection breaks
 	BadJSON     bool          `json:"bad_json,omitempty"`     // booked, answered 200 with a body that is not JSON
 	Huge        bool          `json:"huge,omitempty"`         // booked, answered 200 with a body of 10 MB
+	// A key that is in the book already is answered 409 with the code ALREADY_BOOKED and the reference, in place of 200.
+	AlreadyBooked bool `json:"already_booked,omitempty"`
 }
 
 // validate refuses what could not be played.
@@ -234,6 +236,11 @@ func (e *ERP) answerBooked(w http.ResponseWriter, call Call, fault Fault, status
 	case fault.Huge:
 		e.note(call, http.StatusOK, false)
 		writeHuge(w, reference)
+	case fault.AlreadyBooked && status == http.StatusOK:
+		e.note(call, http.StatusConflict, false)
+		body := errorBody("ALREADY_BOOKED", "the order was booked under this key before")
+		body["erp_reference"] = reference
+		answer(w, http.StatusConflict, body)
 	default:
 		e.note(call, status, false)
 		answer(w, status, map[string]string{"erp_reference": reference, "status": "accepted"})

@@ -32,3 +32,13 @@ func TestFaultsAreTakenBackByLabel(t *testing.T) {
 	require.Equal(t, Stats{Calls: 4, Bookings: 2, Faults: 2}, c.stats(), "what happened stays")
 	require.Equal(t, 201, c.sync("ERP_2", order(t, "2")).status)
 }
+
+func TestAKeyThatIsBookedMayBeRefused(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	c.fail(Fault{AlreadyBooked: true})
+	require.Equal(t, 201, c.sync("ERP_1", order(t, "1")).status)
+	const said = `{"code":"ALREADY_BOOKED","erp_reference":"ERP-1","error":"the order was booked under this key before"}`
+	require.Equal(t, reply{409, "", said}, c.sync("ERP_1", order(t, "1")))
+	require.Equal(t, Stats{Calls: 2, Bookings: 1, Faults: 2}, c.stats())
+}

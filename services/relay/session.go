@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
@@ -14,28 +15,34 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // session is one leadership, up to the first error: what it knows of the position came from Kafka after fencing, and it
 // forgets it with the error. So an unknown outcome of a commit needs no handling of its own. It reads on one connection:
 // whatever it sees is of one server, which was compared with the position, and that server's locks tell of its own writers.
 type session struct {
-	p         Params
-	producer  *kafka.TxnProducer
-	source    *source
-	reader    *outbox.Reader
-	server    outbox.Server
-	last      checkpoint.Position // committed to Kafka
-	committed bool
-	measured  time.Time
+	r          *Relay
+	source     *source
+	reader     *outbox.Reader
+	asking     *kgo.Client // of topics and partitions
+	health     *kafka.Health
+	partitions int // of each keyed topic
+	server     outbox.Server
+	last       checkpoint.Position // committed to Kafka
+	committed  bool
+	measured   time.Time
 }
 
-func openSession(ctx context.Context, p Params) (*session, error) {
-	producer, err := openProducer(ctx, p)
-	if err != nil {
+// formerHolderTimeout is how long a leader that has lost its slot may need to notice that, and to end its transaction. It counts
+// where it cannot be fenced (see txn.Producer.IsStuck).
+const formerHolderTimeout = 10 * time.Second
+
+func openSession(ctx context.Context, r *Relay) (*session, error) {
+	if err := openProducer(ctx, r.producer); err != nil {
 		return nil, err
 	}
-	s := &session{p: p, producer: producer}
+	s := &session{r: r}
 	if err := s.begin(ctx); err != nil {
 		s.close(ctx)
 		return nil, err
@@ -44,25 +51,55 @@ func openSession(ctx context.Context, p Params) (*session, error) {
 }
 
 func (s *session) close(ctx context.Context) {
-	s.producer.Close()
+	s.r.producer.Close()
 	if s.source != nil {
 		s.source.close(ctx)
+	}
+	if s.asking != nil {
+		s.asking.Close()
 	}
 }
 
 // begin reads the position, and makes sure that the outbox is the one it speaks of.
 func (s *session) begin(ctx context.Context) (err error) {
-	if s.last, err = checkpoint.Read(ctx, s.p.Kafka); err != nil {
+	if s.r.producer.IsStuck() && !s.r.awaited && !run.Sleep(ctx, formerHolderTimeout) {
+		return ctx.Err()
+	}
+	s.r.awaited = true
+	if s.last, err = checkpoint.Read(ctx, s.r.p.Kafka); err != nil {
 		return err
 	}
-	if s.source, err = openSource(ctx, s.p.Pool); err != nil {
+	if s.asking, err = kgo.NewClient(s.r.p.Kafka.Options()...); err != nil {
+		return fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	s.health = kafka.NewHealth(s.asking)
+	if s.partitions, err = s.countPartitions(ctx); err != nil {
+		return err
+	}
+	if s.source, err = openSource(ctx, s.r.p.Pool); err != nil {
 		return err
 	}
 	if s.server, err = s.fits(ctx); err != nil {
 		return err
 	}
-	s.reader = outbox.NewReader(s.source.conn, s.p.Limits)
+	s.reader = outbox.NewReader(s.source.conn, outbox.Limits{Rows: s.r.rows, Bytes: s.r.p.Limits.Bytes})
 	return nil
+}
+
+// countPartitions is how many partitions keyed topics have.
+func (s *session) countPartitions(ctx context.Context) (int, error) {
+	if n := s.r.p.Kafka.Partitions; n > 0 {
+		return n, nil
+	}
+	topic := s.r.p.Kafka.Topic(event.TopicRequested)
+	details, err := kadm.NewClient(s.asking).ListTopics(ctx, topic)
+	if err == nil {
+		err = details.Error()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting partitions: %w", err)
+	}
+	return len(details[topic].Partitions), nil
 }
 
 // run relays batch after batch; the next one is read while the one before commits.
@@ -81,14 +118,19 @@ func (s *session) run(ctx context.Context) error {
 		if err == nil {
 			err = s.goesOn(ctx, read, batch)
 		}
+		if err == nil {
+			read, err = s.catchUp(ctx, read)
+		}
 		if err != nil {
 			return err
 		}
 		s.measure(ctx, batch)
 		if len(batch.Rows) > 0 {
 			crash.Point("relay.read")
-			read = s.positionAt(batch.Rows[len(batch.Rows)-1])
-			pending = s.commit(ctx, batch.Rows, read)
+			var rows []outbox.Row
+			if rows, read = s.pass(batch.Rows, read); len(rows) > 0 {
+				pending = s.commit(ctx, rows, read)
+			}
 			continue
 		}
 		wait := pollIdle
@@ -101,45 +143,11 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// positionAt is the position once the row is in Kafka.
-func (s *session) positionAt(row outbox.Row) checkpoint.Position {
-	return checkpoint.Position{LastID: row.ID, At: time.Now(), UUID: row.Message.UUID, System: s.server.System, Timeline: s.server.Timeline}
-}
-
-// commit starts the transaction of one batch. It outlives the end of ctx by stopTimeout, so that a process that stops
-// finishes what it has begun.
-func (s *session) commit(ctx context.Context, rows []outbox.Row, at checkpoint.Position) <-chan error {
-	done := make(chan error, 1)
-	go func() {
-		commit, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
-		defer stop()
-		done <- s.commitRows(commit, rows, at)
-	}()
-	return done
-}
-
-func (s *session) commitRows(ctx context.Context, rows []outbox.Row, at checkpoint.Position) error {
-	records := make([]*kgo.Record, 0, len(rows)+1)
-	for _, row := range rows {
-		records = append(records, s.record(row))
+// positionAt is the position once the row is in Kafka, or passed over.
+func (s *session) positionAt(row outbox.Row, behind map[string]int64) checkpoint.Position {
+	return checkpoint.Position{
+		LastID: row.ID, At: time.Now(), Behind: behind, UUID: row.Message.UUID, System: s.server.System, Timeline: s.server.Timeline,
 	}
-	position, err := at.Record()
-	if err != nil {
-		return err
-	}
-	position.Topic = s.p.Kafka.Topic(event.TopicPosition)
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, position)}); err != nil {
-		return err
-	}
-	crash.Point("relay.committed")
-	batches.Observe(time.Since(at.At).Seconds())
-	relayed.Add(float64(len(rows)))
-	s.p.Log.Debug("rows relayed", "rows", len(rows), "last_id", at.LastID, "took_ms", time.Since(at.At).Milliseconds())
-	return nil
 }
 
 // measure keeps the lag, read from the sequence at most once a second.
@@ -154,6 +162,7 @@ func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 		return
 	}
 	s.measured = time.Now()
+	lanesBehind.Set(float64(len(s.last.Behind)))
 	if ids, err := outbox.Lag(ctx, s.source.conn, s.last.LastID); err == nil {
 		lagRows.Set(float64(ids))
 	}
@@ -176,14 +185,14 @@ func (s *session) fits(ctx context.Context) (outbox.Server, error) {
 }
 
 func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error {
-	found, err := reconcile.Compare(ctx, reconcile.Params{Kafka: s.p.Kafka, On: s.source.conn, Last: s.last.LastID})
+	found, err := reconcile.Compare(ctx, reconcile.Params{Kafka: s.r.p.Kafka, On: s.source.conn, Last: s.last.LastID})
 	if err != nil {
 		return fmt.Errorf("comparing the outbox with Kafka after a failover: %w", err)
 	}
 	if found.Differs() {
 		return s.last.Lost(server, len(found.Lost))
 	}
-	s.p.Log.Info("another Postgres server has taken over; it has all that was relayed, and the relay goes on with it",
+	s.r.p.Log.Info("another Postgres server has taken over; it has all that was relayed, and the relay goes on with it",
 		"timeline_before", s.last.Timeline, "timeline", server.Timeline, "last_id", s.last.LastID, "records", found.Records)
 	return nil
 }

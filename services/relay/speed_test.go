@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
+
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -23,7 +25,7 @@ import (
 const drained = 50_000
 
 // TestSpeedOfDrainingTheOutbox prints figures and claims none; it is built with the tag speed only: rows per second by the
-// relay, and by Watermill's stock SQL subscriber, router or Forwarder, and kafka.Publisher.
+// relay, and by Watermill's stock SQL subscriber, router or Forwarder, and pubsub.Publisher.
 func TestSpeedOfDrainingTheOutbox(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		ways := []struct {
@@ -75,9 +77,9 @@ func fillEnveloped(t *testing.T, b *bundle) {
 	}
 }
 
-func newPublisher(t *testing.T, b *bundle) *kafka.Publisher {
+func newPublisher(t *testing.T, b *bundle) *pubsub.Publisher {
 	t.Helper()
-	publisher, err := kafka.NewPublisher(kafka.PublisherConfig{Config: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}})
+	publisher, err := pubsub.NewPublisher(pubsub.PublisherConfig{Config: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, publisher.Close()) })
 	return publisher

@@ -23,6 +23,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -99,7 +100,7 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	if !p.Mend {
 		return r.report, r.look(ctx, nil)
 	}
-	producer := kafka.NewTxnProducer(p.Kafka, checkpoint.TransactionalID)
+	producer := txn.NewProducer(p.Kafka, checkpoint.TransactionalID)
 	defer producer.Close()
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -125,7 +126,7 @@ func (p Params) lease(ctx context.Context) (release func(), err error) {
 }
 
 // look compares, and mends when there is a producer.
-func (r *repairer) look(ctx context.Context, producer *kafka.TxnProducer) (err error) {
+func (r *repairer) look(ctx context.Context, producer *txn.Producer) (err error) {
 	if r.report.Position, err = checkpoint.Read(ctx, r.Kafka); err != nil || r.report.Position.LastID == 0 {
 		return err
 	}
@@ -175,7 +176,7 @@ func (r *repairer) compare(ctx context.Context) (*reconcile.Comparison, error) {
 }
 
 // mend works until a comparison finds nothing.
-func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, producer *kafka.TxnProducer) (err error) {
+func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, producer *txn.Producer) (err error) {
 	if r.open, err = r.begin(ctx, found.Since); err != nil {
 		return err
 	}
@@ -207,7 +208,7 @@ func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error
 
 // end lets the projection tell the restored gates how their generations ended, and then the relay go on: in this order, as
 // the relay refuses as long as the repair is open.
-func (r *repairer) end(ctx context.Context, producer *kafka.TxnProducer) error {
+func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
 	if err := r.rewindProjector(ctx); err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (r *repairer) end(ctx context.Context, producer *kafka.TxnProducer) error {
 	record.Topic = r.Kafka.Topic(event.TopicPosition)
 	committing, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	if err := producer.Commit(committing, kafka.Batch{Records: []*kgo.Record{record}}); err != nil {
+	if err := producer.Commit(committing, txn.Batch{Records: []*kgo.Record{record}}); err != nil {
 		return fmt.Errorf("writing the relay's position; does a relay work on another server of this database? Stop it, and run the repair again: %w", err)
 	}
 	crash.Point("repair.position_written")

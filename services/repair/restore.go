@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
 )
@@ -204,7 +205,7 @@ func (b *batch) restoreRows(ctx context.Context, free places) error {
 	keys, uuids, metadata := make([]string, n), make([]string, n), make([]string, n)
 	payloads, times := make([][]byte, n), make([]time.Time, n)
 	for i, record := range b.records {
-		msg, err := kafka.Unmarshal(record.Record)
+		msg, err := pubsub.Unmarshal(record.Record)
 		if err != nil {
 			return err
 		}

@@ -35,14 +35,14 @@ func (o *outcome) name() string {
 	}
 }
 
-// outcomeOf names what a committed work came to.
-func outcomeOf(w *work) string {
+// result names what a committed task came to.
+func (t *task) result() string {
 	switch {
-	case w.letter != nil:
+	case t.letter != nil:
 		return "dead_letter"
-	case len(w.endings) > 0:
-		return string(w.endings[0].Sync.Status)
-	case w.decision != nil:
+	case len(t.ends) > 0:
+		return string(t.ends[0].Sync.Status)
+	case t.outcome != nil:
 		return "retry"
 	default:
 		return "passed_over"

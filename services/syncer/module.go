@@ -12,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -31,15 +32,15 @@ type loop struct {
 
 func newLoop(pool *pgxpool.Pool, cfg platform.Config, kcfg kafka.Config, settings setting.Reader, log *slog.Logger) *loop {
 	client := erphttp.New(erphttp.Config{
-		APIKey: cfg.ErpAPIKey, Secrets: []platform.Secret{cfg.ErpHMAC}, InFlight: cfg.ErpInFlight, Settings: settings,
+		APIKey: cfg.ErpAPIKey, Secrets: []platform.Secret{cfg.ErpHMAC}, InFlight: cfg.ErpInFlight, Settings: settings, UseProxy: cfg.ErpProxy,
 	})
 	for _, w := range client.Warnings() {
 		log.Warn("the ERP connection needs attention", "service", "syncer", "warning", w)
 	}
 	return &loop{pool: pool, params: Params{
 		Kafka: kcfg, InFlight: cfg.ErpInFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
-		Log:   log.With("service", "syncer"),
-		Hints: func(ctx context.Context, endings []Ending) error { return closeGates(ctx, pool, endings) },
+		Log:        log.With("service", "syncer"),
+		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
 	}}
 }
 
@@ -53,7 +54,7 @@ func (l *loop) Run(ctx context.Context) error {
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sweeping.Go(func() { kafka.EndAbandoned(ctx, l.params.Kafka, "syncer", l.claim, l.params.Log) })
+	sweeping.Go(func() { txn.EndAbandoned(ctx, l.params.Kafka, "syncer", l.lease, l.params.Log) })
 	return postgres.WithSlot(ctx, l.pool, "syncer", slots, l.params.Log, func(ctx context.Context, slotID string) error {
 		p := l.params
 		p.SlotID = slotID
@@ -61,12 +62,12 @@ func (l *loop) Run(ctx context.Context) error {
 	})
 }
 
-func closeGates(ctx context.Context, pool *pgxpool.Pool, endings []Ending) error {
-	ended := make([]gate.Ending, 0, len(endings))
-	for _, e := range endings {
+func closeGates(ctx context.Context, pool *pgxpool.Pool, ends []GenerationEnd) error {
+	ended := make([]gate.Ending, 0, len(ends))
+	for _, e := range ends {
 		ended = append(ended, gate.Ending{
 			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By,
-			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered,
+			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered, Reference: e.Sync.ErpReference,
 		})
 	}
 	if _, err := gate.Close(ctx, pool, ended); err != nil {
@@ -75,6 +76,6 @@ func closeGates(ctx context.Context, pool *pgxpool.Pool, endings []Ending) error
 	return nil
 }
 
-func (l *loop) claim(ctx context.Context, id string) (func(), bool, error) {
+func (l *loop) lease(ctx context.Context, id string) (func(), bool, error) {
 	return postgres.Claim(ctx, l.pool, id)
 }

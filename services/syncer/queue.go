@@ -2,7 +2,7 @@ package syncer
 
 import "sync"
 
-// class is a work's place in the queue: what is due goes before what was just requested.
+// class is a task's place in the queue: what is due goes before what was just requested.
 type class int
 
 const (
@@ -11,40 +11,43 @@ const (
 	classes
 )
 
-// queue hands works to the callers: of one order one at a time, due ones first, in order of arrival otherwise.
-// An order is busy from next until release, so that a second record of it waits for the first one's commit.
+func (c class) String() string { return [classes]string{"due", "requested"}[c] }
+
+// queue hands tasks to the callers: of one order one at a time, due ones first, in order of arrival otherwise. An order is
+// busy from next until release, so that a second record of it waits for the first one's commit.
 type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
-	ready   [classes][]*work
-	waiting map[string][]*work // works of busy orders, by key; present (perhaps empty) while the order is busy
+	ready   [classes][]*task
+	waiting map[string][]*task // tasks of busy orders, by key; present (perhaps empty) while the order is busy
+	aside   map[int32][]*task  // handed out and given back, by lane: they wait until it takes records
 	closed  bool
 }
 
 func newQueue() *queue {
-	q := &queue{waiting: map[string][]*work{}}
+	q := &queue{waiting: map[string][]*task{}, aside: map[int32][]*task{}}
 	q.changed = sync.NewCond(&q.mu)
 	return q
 }
 
-func (q *queue) push(w *work) {
+func (q *queue) push(t *task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if waiting, busy := q.waiting[w.key]; busy {
-		q.waiting[w.key] = append(waiting, w)
+	if waiting, busy := q.waiting[t.key]; busy {
+		q.waiting[t.key] = append(waiting, t)
 		return
 	}
-	q.waiting[w.key] = nil
-	q.makeReady(w)
+	q.waiting[t.key] = nil
+	q.makeReady(t)
 }
 
-func (q *queue) makeReady(w *work) {
-	q.ready[w.class] = append(q.ready[w.class], w)
+func (q *queue) makeReady(t *task) {
+	q.ready[t.class] = append(q.ready[t.class], t)
 	q.changed.Signal()
 }
 
-// next blocks until a work is ready; ok is false once the queue is closed.
-func (q *queue) next() (w *work, ok bool) {
+// next blocks until a task is ready; ok is false once the queue is closed.
+func (q *queue) next() (t *task, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
@@ -53,15 +56,48 @@ func (q *queue) next() (w *work, ok bool) {
 		}
 		for c := range q.ready {
 			if len(q.ready[c]) > 0 {
-				w, q.ready[c] = q.ready[c][0], q.ready[c][1:]
-				return w, true
+				t, q.ready[c] = q.ready[c][0], q.ready[c][1:]
+				return t, true
 			}
 		}
 		q.changed.Wait()
 	}
 }
 
-// release ends the order's turn and makes its next work ready.
+// setAside keeps a task that was handed out until its lane resumes; its order stays busy. When the lane is not held any more
+// it is ready again at once, and it is refused when its assignment ends.
+func (q *queue) setAside(t *task, isHeld func(lane int32) bool) (kept bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case t.Stopping():
+		return false
+	case isHeld(t.Lane()):
+		q.aside[t.Lane()] = append(q.aside[t.Lane()], t)
+	default:
+		q.makeReady(t)
+	}
+	return true
+}
+
+// resume makes the tasks ready that wait for the lanes, before all others of their class.
+func (q *queue) resume(lanes []int32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, lane := range lanes {
+		var again [classes][]*task
+		for _, t := range q.aside[lane] {
+			again[t.class] = append(again[t.class], t)
+		}
+		for c := range again {
+			q.ready[c] = append(again[c], q.ready[c]...)
+		}
+		delete(q.aside, lane)
+	}
+	q.changed.Broadcast()
+}
+
+// release ends the order's turn and makes its next task ready.
 func (q *queue) release(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -78,37 +114,27 @@ func (q *queue) end(key string) {
 	q.makeReady(waiting[0])
 }
 
-// drop forgets every work that has not been handed out and is of the assignment.
-func (q *queue) drop(a *assignment) {
+// drain forgets every task that no caller has, and returns them. Orders stay busy of which a caller has one.
+func (q *queue) drain() (all []*task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	gone := func(w *work) bool { return w.part.assignment == a }
-	for key, waiting := range q.waiting {
-		q.waiting[key] = without(waiting, gone)
-	}
-	var freed []string
+	var free []*task // whose order nobody else has
 	for c := range q.ready {
-		for _, w := range q.ready[c] {
-			if gone(w) {
-				freed = append(freed, w.key)
-			}
-		}
-		q.ready[c] = without(q.ready[c], gone)
+		free = append(free, q.ready[c]...)
+		q.ready[c] = nil
 	}
-	for _, key := range freed {
-		q.end(key)
+	for _, aside := range q.aside {
+		free = append(free, aside...)
 	}
-	q.changed.Broadcast()
-}
-
-func without(works []*work, gone func(*work) bool) []*work {
-	kept := works[:0:0]
-	for _, w := range works {
-		if !gone(w) {
-			kept = append(kept, w)
-		}
+	q.aside = map[int32][]*task{}
+	for key, waiting := range q.waiting {
+		all = append(all, waiting...)
+		q.waiting[key] = nil
 	}
-	return kept
+	for _, t := range free {
+		delete(q.waiting, t.key)
+	}
+	return append(all, free...)
 }
 
 func (q *queue) close() {
@@ -118,7 +144,7 @@ func (q *queue) close() {
 	q.changed.Broadcast()
 }
 
-// length is how many works of a class are ready.
+// length is how many tasks of a class are ready.
 func (q *queue) length(c class) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,7 +1,9 @@
 // Package syncer brings requested and due orders to the ERP: it calls, decides, and publishes the lifecycle.
 //
-// One goroutine polls; callers (as many as ERP calls may be in flight) bring works to their outcomes; a committer writes
-// outcomes and consumed offsets together, in Kafka transactions. Read on in intake.go, call.go and commit.go.
+// It reads in one direction. A txn.Session polls and offers each record to the dispatcher, which puts it as a task into a queue.
+// Callers, as many as ERP calls may be in flight, bring each task to its outcome. The session commits outcomes and consumed
+// offsets together; the committer gives it the records, and hears when they are committed. Read on in dispatcher.go,
+// caller.go and committer.go.
 package syncer
 
 import (
@@ -10,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,18 +20,25 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
+	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// Timing of hand-over. A call may finish for revokeGrace after its partition is revoked; then it is cut off.
+// The session's limits.
 const (
-	revokeGrace    = 5 * time.Second
-	heartbeatFresh = 3 * time.Second // half the group session
-	pollMost       = 500             // records of one poll
+	revokeGrace   = 5 * time.Second // a call may finish for so long after its partition is revoked; then it is cut off
+	pollRecords   = 500
+	commitTasks   = 500
+	commitBytes   = 8 << 20
+	idleCommit    = time.Second
+	queuePerCall  = 8 // tasks of each class that may wait, as a multiple of the calls in flight
+	intentTimeout = 2 * time.Second
 )
 
 type gates interface {
-	Read(ctx context.Context, keys []string) (map[string]*domain.Gate, error)
+	Advise(ctx context.Context, records []domain.Sync) ([]domain.Advice, error)
+	Committed(s domain.Sync)
 }
 
 type erp interface {
@@ -39,19 +47,19 @@ type erp interface {
 
 // Params are what a Syncer is made of.
 type Params struct {
-	Kafka    kafka.Config
-	SlotID   string // transactional id, held by this process alone
-	InFlight int    // ERP calls at once, at least 1
-	Gates    gates
-	Hints    func(ctx context.Context, endings []Ending) error // tells gates what ended; may fail, the projector repeats it
-	ERP      erp
-	Settings setting.Reader
-	Log      *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	Kafka      kafka.Config
+	SlotID     string // its transactional ids begin with it; held by this process alone
+	InFlight   int    // ERP calls at once, at least 1
+	Gates      gates
+	CloseGates func(ctx context.Context, ends []GenerationEnd) error // tells gates what ended; may fail, the projector repeats it
+	ERP        erp
+	Settings   setting.Reader
+	Log        *slog.Logger
+	Now        func() time.Time // nil: time.Now
 }
 
-// Ending is what a gate is told once an outcome is committed.
-type Ending struct {
+// GenerationEnd is what a gate is told once an outcome is committed.
+type GenerationEnd struct {
 	Sync     domain.Sync
 	By       domain.ClosedBy
 	Answered bool // the ERP answered with success: the key is used up
@@ -59,192 +67,70 @@ type Ending struct {
 
 // Syncer is one instance; it is used for one Run.
 type Syncer struct {
-	cfg      kafka.Config
-	slotID   string
-	room     int
-	inFlight int
-	gates    gates
-	tell     func(ctx context.Context, endings []Ending) error
-	erp      erp
-	settings setting.Reader
-	log      *slog.Logger
-	now      func() time.Time
-
-	owns     func() bool // whether a heartbeat was answered lately
-	consumer *kafka.GroupConsumer
-	producer *kafka.TxnProducer
-	intents  *kgo.Client  // plain idempotent producer of before_send
-	batching sync.RWMutex // held for writing by an intent that must not share a batch
-
-	queue   *queue
-	inbox   *inbox
-	hints   *hints
-	flush   chan struct{}
-	current atomic.Pointer[assignment]
-	stopped context.Context //nolint:containedctx // ends when outcomes that cannot be committed are given up
-
-	postgresDown, kafkaDown outage
+	inFlight   int
+	queue      *queue
+	session    *txn.Session
+	caller     *caller
+	gateCloser *gateCloser
 }
 
 // New prepares a Syncer; Run connects it.
 func New(p Params) *Syncer {
-	now := p.Now
-	if now == nil {
-		now = time.Now
+	if p.Now == nil {
+		p.Now = time.Now
 	}
-	s := &Syncer{
-		cfg: p.Kafka, slotID: p.SlotID, inFlight: max(1, p.InFlight), room: roomPerClass * max(1, p.InFlight),
-		gates: p.Gates, tell: p.Hints, erp: p.ERP, settings: p.Settings, log: p.Log, now: now,
-		queue: newQueue(), inbox: newInbox(), hints: newHints(), flush: make(chan struct{}, 1),
-		postgresDown: outage{what: "postgres"}, kafkaDown: outage{what: "kafka"},
+	p.InFlight = max(1, p.InFlight)
+	kafkaOutage := dependency("kafka")
+	postgresOutage := dependency("postgres")
+	s := &Syncer{inFlight: p.InFlight, queue: newQueue()}
+	s.gateCloser = newGateCloser(p.CloseGates, p.Log, postgresOutage)
+	dead := &deadLetters{cfg: p.Kafka, log: p.Log, now: p.Now}
+	handler := struct {
+		*dispatcher
+		*committer
+	}{
+		&dispatcher{queue: s.queue, room: queuePerCall * p.InFlight, due: p.Kafka.Topic(event.TopicDue), dead: dead},
+		&committer{queue: s.queue, cfg: p.Kafka, gates: p.Gates, gateCloser: s.gateCloser, dead: dead, log: p.Log, postgres: postgresOutage},
 	}
-	s.owns = func() bool { return s.consumer.HeartbeatAge() < heartbeatFresh }
+	s.session = txn.New(txn.Config{
+		Kafka: p.Kafka, Name: "syncer", Slot: p.SlotID, Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer), Markers: event.TopicPosition,
+		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
+		Log: p.Log, Outage: kafkaOutage, Took: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
+	}, handler)
+	s.caller = &caller{
+		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, erp: p.ERP, settings: p.Settings, dead: dead,
+		log: p.Log, now: p.Now, postgres: postgresOutage, kafka: kafkaOutage,
+	}
 	return s
+}
+
+func dependency(name string) *run.Outage {
+	return &run.Outage{
+		Began: "dependency failing; retrying until it answers", Ended: "dependency answers again", Fields: []any{"dependency", name},
+	}
 }
 
 // Run works until ctx ends; then it hands over what is in flight, within revokeGrace and a transaction.
 func (s *Syncer) Run(ctx context.Context) error {
-	stopped, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	s.stopped = stopped
-	if err := s.connect(ctx); err != nil {
-		return err
+	intents, err := kgo.NewClient(append(s.caller.cfg.Options(), kgo.AllowIdempotentProduceCancellation())...)
+	if err != nil {
+		return fmt.Errorf("syncer: connecting to Kafka: %w", err)
 	}
-	defer s.intents.Close()
+	defer intents.Close()
+	s.caller.intents = intents
 
 	done := make(chan struct{})
 	var workers sync.WaitGroup
 	for range s.inFlight {
-		workers.Go(s.caller)
+		workers.Go(s.caller.run)
 	}
-	workers.Go(func() { s.committer(done) })
-	workers.Go(func() { s.hinter(done) })
-
-	err := s.poll(ctx)
-	if a := s.current.Load(); a != nil {
-		s.handOver(a)
-	}
-	s.consumer.Close()
-	giveUp() // who has left the group commits nothing
+	workers.Go(func() { s.gateCloser.run(done) })
+	err = s.session.Run(ctx)
 	s.queue.close()
 	close(done)
 	workers.Wait()
-	s.producer.Close()
+	if err != nil && !errors.Is(err, txn.ErrOffsetMissing) {
+		err = fmt.Errorf("syncer: %w", err)
+	}
 	return err
-}
-
-func (s *Syncer) connect(ctx context.Context) error {
-	intents, err := kgo.NewClient(append(s.cfg.Options(), kgo.ProducerLinger(0))...)
-	if err != nil {
-		return fmt.Errorf("syncer: connecting to Kafka: %w", err)
-	}
-	s.intents = intents
-	s.producer = kafka.NewTxnProducer(s.cfg, s.slotID)
-	s.fence(ctx)
-	s.consumer, err = kafka.NewGroupConsumer(s.cfg, kafka.Consumer{
-		Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer),
-		OnAssigned: s.assigned, OnRevoked: s.revoked, OnLost: s.lost,
-	})
-	if err != nil {
-		intents.Close()
-		return fmt.Errorf("syncer: joining its group: %w", err)
-	}
-	return nil
-}
-
-// fence ends what a killed holder of the slot left open, as an open transaction hides all later records of its
-// partitions from readers. Without Kafka it tries until ctx ends.
-func (s *Syncer) fence(ctx context.Context) {
-	wait := backoff{first: 20 * time.Millisecond, most: time.Second}
-	for {
-		open, cancel := context.WithTimeout(ctx, commitWithin)
-		err := s.producer.Open(open)
-		cancel()
-		s.kafkaDown.report(s.log, err)
-		if err == nil || !wait.sleep(ctx) {
-			return
-		}
-	}
-}
-
-func (s *Syncer) poll(ctx context.Context) error {
-	for {
-		fetches, err := s.consumer.Poll(ctx, pollMost)
-		if a := s.current.Load(); a != nil {
-			s.receive(a, fetches)
-		}
-		s.consumer.AllowRebalance()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, kafka.ErrOffsetMissing):
-			return err
-		case err != nil:
-			s.kafkaDown.report(s.log, err)
-		}
-	}
-}
-
-func (s *Syncer) assigned(partitions []kafka.AssignedPartition) {
-	a := newAssignment(s.stopped)
-	for _, p := range partitions {
-		tp := topicPartition{p.Topic, p.Partition}
-		class := classRequested
-		if p.Topic == s.cfg.Topic(event.TopicDue) {
-			class = classDue
-		}
-		a.partitions[tp] = &partition{topicPartition: tp, assignment: a, class: class, tracker: p.Tracker}
-	}
-	s.current.Store(a)
-}
-
-// revoked returns only after the last transaction of the partitions has ended: the broker checks member and generation
-// of a late commit, not who owns the partition.
-func (s *Syncer) revoked() {
-	if a := s.current.Swap(nil); a != nil {
-		s.handOver(a)
-	}
-}
-
-// lost is a revocation that was not asked: somebody else may own the partitions already.
-func (s *Syncer) lost() {
-	if a := s.current.Swap(nil); a != nil {
-		a.lost.Store(true)
-		a.stop()
-		a.cancel()
-		s.queue.drop(a)
-		s.inbox.wake()
-		<-a.drained()
-	}
-}
-
-// handOver lets calls finish for revokeGrace, cuts off the rest, and waits until each outcome is committed.
-func (s *Syncer) handOver(a *assignment) {
-	a.stop()
-	s.queue.drop(a)
-	s.flushNow()
-	drained := a.drained()
-	timer := time.NewTimer(revokeGrace)
-	defer timer.Stop()
-	select {
-	case <-drained:
-	case <-timer.C:
-		a.cancel()
-	}
-	limit := time.NewTimer(commitWithin)
-	defer limit.Stop()
-	select {
-	case <-drained:
-	case <-limit.C:
-		a.lost.Store(true)
-		<-drained
-	}
-	a.cancel()
-}
-
-func (s *Syncer) flushNow() {
-	select {
-	case s.flush <- struct{}{}:
-	default:
-	}
 }

@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
@@ -31,18 +32,17 @@ type memoryGates struct {
 	gates map[string]*domain.Gate
 }
 
-func (m *memoryGates) Read(_ context.Context, keys []string) (map[string]*domain.Gate, error) {
+func (m *memoryGates) Advise(_ context.Context, records []domain.Sync) ([]domain.Advice, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := map[string]*domain.Gate{}
-	for _, k := range keys {
-		if g := m.gates[k]; g != nil {
-			copied := *g
-			out[k] = &copied
-		}
+	out := make([]domain.Advice, len(records))
+	for i, r := range records {
+		out[i] = domain.Advise(m.gates[r.Ref().Key()], r)
 	}
 	return out, nil
 }
+
+func (m *memoryGates) Committed(domain.Sync) {}
 
 func (m *memoryGates) set(g domain.Gate) {
 	m.mu.Lock()
@@ -57,6 +57,7 @@ type scriptedERP struct {
 	active  map[string]int
 	overlap bool                     // an order was called while a call of it was under way
 	held    map[string]chan struct{} // by order: no answer before this is closed
+	bodies  map[string]string        // by order: in place of the usual one
 }
 
 func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
@@ -80,9 +81,11 @@ func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
 	if len(script) == 0 {
 		script = []int{201}
 	}
-	return erphttp.Reply{Answer: domain.Answer{
-		StatusCode: script[min(n, len(script)-1)], Body: []byte(`{"erp_reference":"ERP-` + p.ID + `"}`),
-	}}
+	body := `{"erp_reference":"ERP-` + p.ID + `"}`
+	if own, is := e.bodies[p.ID]; is {
+		body = own
+	}
+	return erphttp.Reply{Answer: domain.Answer{StatusCode: script[min(n, len(script)-1)], Body: []byte(body)}}
 }
 
 type bench struct {
@@ -90,6 +93,8 @@ type bench struct {
 	gates *memoryGates
 	erp   *scriptedERP
 	cl    *kgo.Client
+
+	values map[string]event.Sync // the last that was collected, by "topic key"
 }
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -97,9 +102,10 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 func setup(t *testing.T, cfg kafka.Config) *bench {
 	t.Helper()
 	b := &bench{
-		cfg:   cfg,
-		gates: &memoryGates{gates: map[string]*domain.Gate{}},
-		erp:   &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}, held: map[string]chan struct{}{}},
+		cfg:    cfg,
+		gates:  &memoryGates{gates: map[string]*domain.Gate{}},
+		erp:    &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}, held: map[string]chan struct{}{}, bodies: map[string]string{}},
+		values: map[string]event.Sync{},
 	}
 	admin, err := kafka.NewAdmin(b.cfg, 4)
 	require.NoError(t, err)
@@ -113,20 +119,29 @@ func setup(t *testing.T, cfg kafka.Config) *bench {
 	return b
 }
 
-func (b *bench) start(t *testing.T, change ...func(*Syncer)) (stop func()) {
+func (b *bench) start(t *testing.T, change ...func(*Params)) (stop func()) {
 	t.Helper()
+	return b.run(t, b.syncer(change...))
+}
+
+func (b *bench) syncer(change ...func(*Params)) *Syncer {
 	s := setting.Defaults()
 	s.BaseDelay = time.Second
+	p := Params{
+		Kafka: b.cfg, SlotID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
+		Log:        slog.New(slog.DiscardHandler),
+		CloseGates: func(context.Context, []GenerationEnd) error { return nil },
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	return New(p)
+}
+
+func (b *bench) run(t *testing.T, y *Syncer) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	y := New(Params{
-		Kafka: b.cfg, SlotID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
-		Log:   slog.New(slog.DiscardHandler),
-		Hints: func(context.Context, []Ending) error { return nil },
-	})
-	for _, c := range change {
-		c(y)
-	}
 	go func() { done <- y.Run(ctx) }()
 	var once sync.Once
 	stop = func() { once.Do(func() { cancel(); require.NoError(t, <-done) }) }
@@ -166,7 +181,11 @@ func (b *bench) collect(t *testing.T, enough func(seen map[string]int) bool) map
 	for !enough(seen) {
 		fetches := b.cl.PollFetches(ctx)
 		require.NoError(t, ctx.Err(), "seen so far: %v", seen)
-		fetches.EachRecord(func(r *kgo.Record) { seen[r.Topic[len(b.cfg.Prefix):]+" "+string(r.Key)]++ })
+		fetches.EachRecord(func(r *kgo.Record) {
+			what := r.Topic[len(b.cfg.Prefix):] + " " + string(r.Key)
+			seen[what]++
+			b.values[what], _ = event.DecodeSync(r.Value)
+		})
 	}
 	return seen
 }
@@ -221,6 +240,29 @@ func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
 	})
 }
 
+// A letter that was of no consequence closed the gate amid the call: the order was booked and shown as failed, and a resync would
+// have booked it again under a new key.
+func TestADeadLetterAmidACallTakesNothingFromItsAnswer(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		answer := make(chan struct{})
+		b.erp.held["6"] = answer
+		b.request(t, "6")
+		b.start(t)
+		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_before_send 6"] == 1 })
+		require.Eventually(t, func() bool {
+			b.erp.mu.Lock()
+			defer b.erp.mu.Unlock()
+			return b.erp.calls["6"] == 1
+		}, 20*time.Second, time.Millisecond)
+		g, ok := b.gates.gates["6"].SetAside(domain.DeadLetter{Version: domain.RequestVersion(1, 0)}, 0, time.Now())
+		require.True(t, ok)
+		b.gates.set(g)
+		close(answer)
+		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_success 6"] == 1 })
+	})
+}
+
 func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -246,49 +288,6 @@ func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
 			require.Equal(t, 1, n, "order %s", id)
 		}
 	})
-}
-
-// What is passed over has nothing to write, so its offset waits for company; a syncer that left the group with such an
-// offset in hand tried for ever to commit it, and did not end.
-func TestAStopCommitsWhatWasPassedOver(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		b := setup(t, cfg)
-		for i := range 3 {
-			var y *Syncer
-			stop := b.start(t, func(s *Syncer) { y = s })
-			b.members(t, 1)
-			b.requestIn(t, fmt.Sprint("held", i), "an item", domain.Intake{Enabled: true, MaxAttempts: 3})
-			var read topicPartition
-			require.Eventually(t, func() bool {
-				var there bool
-				read, there = y.passing()
-				return there
-			}, 20*time.Second, time.Millisecond)
-			stop()
-			positions, err := kafka.ReadPositions(t.Context(), cfg, kadm.NewClient(b.cl), string(event.GroupSyncer))
-			require.NoError(t, err)
-			ends, err := kadm.NewClient(b.cl).ListEndOffsets(t.Context(), read.topic)
-			require.NoError(t, err)
-			end, _ := ends.Lookup(read.topic, read.id)
-			require.True(t, positions.Done(read.topic, read.id, end.Offset-1))
-		}
-	})
-}
-
-// passing is a partition of which a record is in hand.
-func (s *Syncer) passing() (topicPartition, bool) {
-	a := s.current.Load()
-	if a == nil {
-		return topicPartition{}, false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for tp, p := range a.partitions {
-		if !p.tracker.CanBegin(math.MaxInt64) { // a far offset must wait while one is open
-			return tp, true
-		}
-	}
-	return topicPartition{}, false
 }
 
 func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
@@ -336,10 +335,10 @@ func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		var asked atomic.Int64
-		b.start(t, func(s *Syncer) {
-			fresh := s.owns
-			s.owns = func() bool { return asked.Add(1) > 20 && fresh() }
-		})
+		y := b.syncer()
+		fresh := y.caller.owns
+		y.caller.owns = func() bool { return asked.Add(1) > 20 && fresh() }
+		b.run(t, y)
 		for i := range 5 {
 			b.request(t, fmt.Sprint("late", i))
 		}
@@ -364,12 +363,14 @@ func TestOnlyAnOwnerTellsThatGateAndLogAreAtOdds(t *testing.T) {
 			b.gates.set(domain.Gate{Ref: s.Ref(), Generation: 1, State: domain.GateClosed, ClosedBy: domain.ClosedByAnswer})
 		}
 		ended("1")
-		stop := b.start(t, func(s *Syncer) { s.owns, s.log = func() bool { return false }, log })
+		y := b.syncer(func(p *Params) { p.Log = log })
+		y.caller.owns = func() bool { return false }
+		stop := b.run(t, y)
 		b.through(t, 1)
 		stop()
 		require.Empty(t, told)
 		ended("2")
-		b.start(t, func(s *Syncer) { s.log = log })
+		b.start(t, func(p *Params) { p.Log = log })
 		testkit.Await(t, told)
 	})
 }
@@ -389,21 +390,76 @@ func (b *bench) through(t *testing.T, requests int64) {
 	}, 20*time.Second, 10*time.Millisecond)
 }
 
+// limit lets topics take records of so many bytes only.
+func (b *bench) limit(t *testing.T, bytes int, topics ...string) {
+	t.Helper()
+	limit := fmt.Sprint(bytes)
+	alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}
+	responses, err := kadm.NewClient(b.cl).AlterTopicConfigs(t.Context(), alter, b.cfg.Topics(topics)...)
+	require.NoError(t, err)
+	for _, r := range responses {
+		require.NoError(t, r.Err)
+	}
+	for _, topic := range topics {
+		require.Eventually(t, func() bool {
+			large := &kgo.Record{Topic: b.cfg.Topic(topic), Key: []byte("probe"), Value: []byte(randomText(2 * bytes))}
+			return errors.Is(b.cl.ProduceSync(t.Context(), large).FirstErr(), kerr.MessageTooLarge)
+		}, testkit.AwaitTimeout, 10*time.Millisecond)
+	}
+}
+
+// One outcome that no broker took stopped the whole syncer: 20 healthy orders were called, and none of them ended.
+func TestAnOutcomeThatNoBrokerTakesEndsItsOrderAndDelaysNoOther(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		b.limit(t, 10_000, event.TopicAfterSend, event.TopicSuccess, event.TopicFailed, event.TopicDeadLetter)
+		b.erp.bodies["large"] = `{"erp_reference":"ERP-large","echo":"` + randomText(20_000) + `"}`
+		b.erp.bodies["busy"], b.erp.answers["busy"] = randomText(20_000), []int{503}
+		b.erp.bodies["refused"], b.erp.answers["refused"] = randomText(20_000), []int{422}
+		b.start(t)
+		for i := range 10 {
+			b.request(t, fmt.Sprint("a", i))
+		}
+		for _, id := range []string{"large", "busy", "refused"} {
+			b.request(t, id)
+		}
+		for i := range 10 {
+			b.request(t, fmt.Sprint("b", i))
+		}
+		b.collect(t, func(s map[string]int) bool {
+			n := 0
+			for i := range 10 {
+				n += s[fmt.Sprint("vendor_erp_sync_success a", i)] + s[fmt.Sprint("vendor_erp_sync_success b", i)]
+			}
+			return n == 20 && s["vendor_erp_sync_success large"] == 1 && s["vendor_erp_sync_failed busy"] == 1 && s["vendor_erp_sync_failed refused"] == 1 &&
+				s["vendor_erp_sync_dead_letter busy"] == 1 && s["vendor_erp_sync_dead_letter refused"] == 1
+		})
+		success := b.values["vendor_erp_sync_success large"].Sync
+		require.Equal(t, "ERP-large", *success.ErpReference, "what the ERP said stays")
+		require.Equal(t, 1, success.Attempts)
+		require.Equal(t, 201, b.values["vendor_erp_sync_after_send large"].Response.Status)
+		require.Equal(t, domain.ErrorRecordRefused, b.values["vendor_erp_sync_failed busy"].Sync.ErrorCode, "it cannot be parked")
+		require.Equal(t, 1, b.values["vendor_erp_sync_failed busy"].Sync.Attempts)
+		require.Equal(t, domain.ErrorRejected, b.values["vendor_erp_sync_failed refused"].Sync.ErrorCode)
+		for id, n := range b.erp.calls {
+			require.Equal(t, 1, n, "order %s", id)
+		}
+	})
+}
+
 func TestAnIntentThatTheBrokersRefuseBecomesADeadLetter(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
-		limit, topic := "10000", b.cfg.Topic(event.TopicBeforeSend)
-		alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}
-		responses, err := kadm.NewClient(b.cl).AlterTopicConfigs(t.Context(), alter, topic)
-		require.NoError(t, err)
-		_, err = responses.On(topic, nil)
-		require.NoError(t, err)
+		b.limit(t, 10_000, event.TopicBeforeSend)
 		b.start(t)
 		b.requestNamed(t, "large", randomText(20_000))
 		b.request(t, "small")
 		b.collect(t, func(s map[string]int) bool {
-			return s["vendor_erp_sync_success small"] == 1 && s["vendor_erp_sync_dead_letter large"] == 1
+			return s["vendor_erp_sync_success small"] == 1 && s["vendor_erp_sync_dead_letter large"] == 1 && s["vendor_erp_sync_failed large"] == 1
 		})
+		failed := b.values["vendor_erp_sync_failed large"]
+		require.Equal(t, domain.ErrorRecordRefused, failed.Sync.ErrorCode)
+		require.Zero(t, failed.Sync.Attempts)
 		require.Zero(t, b.erp.calls["large"])
 	})
 }

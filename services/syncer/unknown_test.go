@@ -20,7 +20,7 @@ func TestNothingIsWrittenAgainBeforeItIsKnownWhetherItWasCommitted(t *testing.T)
 		b.cfg = cfg
 		held := make(chan struct{})
 		b.erp.held["1"] = held
-		b.start(t, func(s *Syncer) { s.log = log })
+		b.start(t, func(p *Params) { p.Log = log })
 		b.request(t, "1")
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_before_send 1"] > 0 })
 		refused := network.LoseAnswer(testkit.EndTxn)

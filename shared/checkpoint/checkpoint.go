@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -33,16 +34,41 @@ const readWithin = 30 * time.Second
 // tail is how many records are read first, from the end; ten times as many when the position is not among them.
 const tail = 2000
 
-// Position says that every row up to LastID is in Kafka, each once. The zero value: nothing was ever relayed.
+// Position says that every row up to LastID is in Kafka, each once, but for those of lanes that are behind. The zero value:
+// nothing was ever relayed.
 type Position struct {
 	LastID int64     `json:"last_id"`
 	At     time.Time `json:"at"`
+
+	// Behind are the lanes of which not all up to LastID is in Kafka, as their partitions took no records: up to which id all of
+	// theirs is. A lane is the number of a partition, or the name of a topic without keys (see Lane).
+	Behind map[string]int64 `json:"behind,omitempty"`
 
 	// Of which history that is. Records of earlier versions have none of the three.
 	UUID     string `json:"uuid,omitempty"`   // of the row LastID
 	System   string `json:"system,omitempty"` // see outbox.Server
 	Timeline int    `json:"timeline,omitempty"`
 }
+
+// UpTo is the id up to which every row of the lane is in Kafka.
+func (p Position) UpTo(lane string) int64 {
+	if id, behind := p.Behind[lane]; behind {
+		return id
+	}
+	return p.LastID
+}
+
+// Lane is the way that a row takes to Kafka, by its topic (without the prefix) and key: for the connector's keyed topics, each
+// of so many partitions, the number of the partition, which is the same in all of them.
+func Lane(cfg kafka.Config, topic, key string, partitions int) string {
+	if !kafka.IsKeyed(topic) {
+		return topic
+	}
+	return LaneOfPartition(cfg.PartitionOf(cfg.Topic(topic), []byte(key), partitions))
+}
+
+// LaneOfPartition is the lane of a partition of the keyed topics.
+func LaneOfPartition(partition int32) string { return strconv.Itoa(int(partition)) }
 
 // Record is the record, without its topic, that says so.
 func (p Position) Record() (*kgo.Record, error) {

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// RetryPolicy says when a failed attempt is tried again.
+// RetryPolicy says what of the ERP's answers is tried again, and when.
 type RetryPolicy struct {
-	BaseDelay      time.Duration // the module's base_delay_seconds
-	MaxDelay       time.Duration // 0: no cap beyond MaxRetryAfter
-	Jitter         float64       // 0…1: the delay is lengthened by up to this share of it
-	RetryableCodes []int         // statuses beyond 429 and 5xx that are tried again
+	AnswerPolicy
+
+	BaseDelay time.Duration // the module's base_delay_seconds
+	MaxDelay  time.Duration // 0: no cap beyond MaxRetryAfter
+	Jitter    float64       // 0…1: the delay is lengthened by up to this share of it
 }
 
 // Decision is what one call leads to: what after_send says, and, when no retry follows, the terminal sync.
@@ -58,6 +59,15 @@ func Decide(s Sync, o Outcome, p RetryPolicy, now time.Time, random float64) Dec
 func Unsendable(s Sync, now time.Time) Sync {
 	s = Sending(s, now)
 	s.Status, s.ErrorCode = Failed, ErrorPayloadInvalid
+	s.Version = AttemptVersion(s.Generation, s.Attempts, PhaseTerminal)
+	return s
+}
+
+// Refused is the terminal sync of a generation of which a record cannot be written for what it is, and no retry mends that.
+// Calls made before are counted in s.
+func Refused(s Sync, now time.Time) Sync {
+	s = Sending(s, now)
+	s.Status, s.ErrorCode = Failed, ErrorRecordRefused
 	s.Version = AttemptVersion(s.Generation, s.Attempts, PhaseTerminal)
 	return s
 }

@@ -69,7 +69,7 @@ func (g Gate) restoredRequest(f Sync) Gate {
 }
 
 func (g Gate) restoredSettlement(f Sync) Gate {
-	g.KeyAnswered = g.KeyAnswered || f.ClosedBy == ClosedByWebhook
+	g.KeyAnswered = g.KeyAnswered || f.KeyAnswered
 	n := f.Version.Number()
 	if n < g.CallbackNumber {
 		return g

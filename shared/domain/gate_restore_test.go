@@ -73,7 +73,8 @@ func (h *history) settle(t *rapid.T, at time.Time) {
 	if rapid.Bool().Draw(t, "named") {
 		reference = new(fmt.Sprint("ERP-", rapid.IntRange(1, 2).Draw(t, "reference")))
 	}
-	next, released, what := h.now().Settle(Settlement{By: by, Reference: reference}, at)
+	key := rapid.SampledFrom([]string{"", h.now().IdempotencyKey}).Draw(t, "key")
+	next, released, what := h.now().Settle(Settlement{By: by, Reference: reference, IdempotencyKey: key}, at)
 	if what != SettledNow {
 		return
 	}
@@ -126,7 +127,7 @@ func TestRestoredKeepsWhatTheLogDoesNotHaveYet(t *testing.T) {
 	})
 	t.Run("a_settlement_since_then_stays", func(t *testing.T) {
 		t.Parallel()
-		settled, _, _ := anew.Settle(Settlement{By: ClosedByWebhook}, at.Add(2*time.Minute))
+		settled, _, _ := anew.Settle(Settlement{By: ClosedByWebhook, IdempotencyKey: anew.IdempotencyKey}, at.Add(2*time.Minute))
 		got := settled.Restored(lost.RequestedSync(nil, ""))
 		require.Equal(t, ClosedByWebhook, got.ClosedBy)
 		require.Equal(t, CallbackVersion(1, 1), got.Version)

@@ -22,8 +22,11 @@ const (
 	ErrorTimeout        ErrorCode = "erp_timeout"         // no answer in time: the ERP may have booked
 	ErrorNetwork        ErrorCode = "erp_network"         // no connection, or it broke: the ERP may have booked
 	ErrorPayloadInvalid ErrorCode = "payload_invalid"     // the payload cannot be built; no call was made
+	ErrorRecordRefused  ErrorCode = "record_refused"      // a record of the sync cannot be written: it is too large for the brokers
 	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
+	ErrorConflict       ErrorCode = "erp_conflict"        // 409 under a key that may have been sent before: the ERP may be at it, or have booked it
+	ErrorUnreadable     ErrorCode = "record_unreadable"   // its record could not be read and stands among the dead letters
 )
 
 // Limits of what is kept of an answer.
@@ -61,16 +64,31 @@ type Outcome struct {
 	RetryAfter *time.Time // the ERP asks for nothing earlier
 }
 
-// Classify reads an answer: 2xx is success; 429, 5xx, no answer and the codes a setting names are retryable; all else
-// is final. A success whose body is not JSON is still one, without reference.
-func Classify(a Answer, retryableCodes []int, now time.Time) Outcome {
+// AnswerPolicy is what settings say of the ERP's answers.
+type AnswerPolicy struct {
+	RetryableCodes []int          // statuses beyond 429 and 5xx that are tried again
+	AlreadyBooked  []BookedAnswer // answers that are a success
+}
+
+// BookedAnswer is an answer by which the ERP says that it has a booking under this key already.
+type BookedAnswer struct {
+	Status int
+	Code   string // the `code` of the JSON body; empty: any
+}
+
+// Classify reads an answer: 2xx is success, and what a setting calls already booked; 429, 5xx, no answer and the codes a
+// setting names are retryable; all else is final. A success whose body is not JSON is still one, without reference.
+//
+// 409 is retryable when the key may have been sent before: that call may still be under way, or have booked the order, and
+// a failure would lead to a new key, which books it twice. Under a key that goes out for the first time it is final.
+func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outcome {
 	switch {
 	case a.StatusCode == 0 && a.Failure == ErrorPayloadInvalid:
 		return Outcome{Kind: OutcomeFinal, Code: a.Failure, Error: cut(a.Cause)}
 	case a.StatusCode == 0:
 		return Outcome{Kind: OutcomeRetryable, Code: a.Failure, Error: cut(a.Cause)}
-	case a.StatusCode >= 200 && a.StatusCode <= 299:
-		return Outcome{Kind: OutcomeSuccess, Reference: reference(a.Body)}
+	case a.StatusCode >= 200 && a.StatusCode <= 299, slices.ContainsFunc(p.AlreadyBooked, a.is):
+		return Outcome{Kind: OutcomeSuccess, Reference: AnswerReference(a.Body)}
 	}
 	o := Outcome{Kind: OutcomeRetryable, Error: errorText(a), RetryAfter: ParseRetryAfter(a.RetryAfter, now)}
 	switch {
@@ -78,12 +96,19 @@ func Classify(a Answer, retryableCodes []int, now time.Time) Outcome {
 		o.Code = ErrorRateLimited
 	case a.StatusCode >= 500:
 		o.Code = ErrorUnavailable
-	case slices.Contains(retryableCodes, a.StatusCode):
+	case slices.Contains(p.RetryableCodes, a.StatusCode):
 		o.Code = ErrorBusy
+	case a.StatusCode == conflict && keySentBefore:
+		o.Code = ErrorConflict
 	default:
 		o.Kind, o.Code, o.RetryAfter = OutcomeFinal, ErrorRejected, nil
 	}
 	return o
+}
+
+// is reports whether the answer is this one.
+func (a Answer) is(b BookedAnswer) bool {
+	return a.StatusCode == b.Status && (b.Code == "" || scalar(object(a.Body)["code"]) == b.Code)
 }
 
 // MaxRetryAfter bounds what an ERP can ask for, so that a mistaken header does not park an order for years.
@@ -111,8 +136,8 @@ func ParseRetryAfter(header string, now time.Time) *time.Time {
 	return &at
 }
 
-// reference is erp_reference, else erp_id, else id of a JSON object; numbers count.
-func reference(body []byte) *string {
+// AnswerReference is what an answer calls the order: erp_reference, else erp_id, else id of a JSON object; numbers count.
+func AnswerReference(body []byte) *string {
 	fields := object(body)
 	for _, name := range []string{"erp_reference", "erp_id", "id"} {
 		if s := scalar(fields[name]); s != "" {
@@ -167,20 +192,26 @@ func KeepableText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-func cut(s string) string {
+func cut(s string) string { return Truncate(s, MaxErrorBytes) }
+
+// Truncate is s as KeepableText, in at most so many bytes; what is cut off shows as an ellipsis.
+func Truncate(s string, maxBytes int) string {
 	s = KeepableText(s)
-	if len(s) <= MaxErrorBytes {
+	if len(s) <= maxBytes {
 		return s
 	}
-	end := MaxErrorBytes - len("…")
+	end := maxBytes - len("…")
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}
 	return s[:end] + "…"
 }
 
-// tooManyRequests is HTTP's 429 (RFC 6585); the domain knows no transport.
-const tooManyRequests = 429
+// HTTP's statuses; the domain knows no transport.
+const (
+	conflict        = 409
+	tooManyRequests = 429
+)
 
 // parseHTTPDate reads the three date formats of RFC 9110, section 5.6.7.
 func parseHTTPDate(text string) (at time.Time, err error) {

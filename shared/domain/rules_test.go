@@ -62,6 +62,9 @@ func TestAmounts(t *testing.T) {
 }
 
 func TestClassify(t *testing.T) {
+	policy := AnswerPolicy{
+		RetryableCodes: []int{423}, AlreadyBooked: []BookedAnswer{{Status: 409, Code: "ALREADY_BOOKED"}, {Status: 422, Code: "17"}, {Status: 410}},
+	}
 	for name, c := range map[string]struct {
 		answer Answer
 		want   Outcome
@@ -73,11 +76,39 @@ func TestClassify(t *testing.T) {
 		"too_many":                  {Answer{StatusCode: 429, Body: []byte(`{"message":"slow"}`)}, Outcome{Kind: OutcomeRetryable, Code: ErrorRateLimited, Error: "slow"}},
 		"rejected":                  {Answer{StatusCode: 400, Body: []byte(`nope`)}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "nope"}},
 		"redirected":                {Answer{StatusCode: 302}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "HTTP 302 without a body"}},
-		"in_progress_by_setting":    {Answer{StatusCode: 409, Body: []byte(`{}`)}, Outcome{Kind: OutcomeRetryable, Code: ErrorBusy, Error: "{}"}},
+		"in_progress_by_setting":    {Answer{StatusCode: 423, Body: []byte(`{}`)}, Outcome{Kind: OutcomeRetryable, Code: ErrorBusy, Error: "{}"}},
+		"booked_by_setting":         {Answer{StatusCode: 409, Body: []byte(`{"code":"ALREADY_BOOKED","erp_id":7}`)}, Outcome{Kind: OutcomeSuccess, Reference: ptr("7")}},
+		"booked_by_a_number":        {Answer{StatusCode: 422, Body: []byte(`{"code":17}`)}, Outcome{Kind: OutcomeSuccess}},
+		"booked_whatever_the_code":  {Answer{StatusCode: 410, Body: []byte(`gone`)}, Outcome{Kind: OutcomeSuccess}},
+		"another_code":              {Answer{StatusCode: 422, Body: []byte(`{"code":"NO","error":"no"}`)}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "no"}},
 		"no_answer":                 {Answer{Failure: ErrorTimeout, Cause: "slow"}, Outcome{Kind: OutcomeRetryable, Code: ErrorTimeout, Error: "slow"}},
 		"payload_that_is_not_built": {Answer{Failure: ErrorPayloadInvalid, Cause: "x"}, Outcome{Kind: OutcomeFinal, Code: ErrorPayloadInvalid, Error: "x"}},
 	} {
-		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, Classify(c.answer, []int{409}, noon)) })
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.want, Classify(c.answer, policy, false, noon))
+			require.Equal(t, c.want, Classify(c.answer, policy, true, noon))
+		})
+	}
+}
+
+// A hand-over repeats a call that may be under way still: an ERP that says 409 for that must not end a booked order as failed.
+func TestAConflictIsTriedAgainWhereTheKeyWasSentBefore(t *testing.T) {
+	busy := Answer{StatusCode: 409, RetryAfter: "5", Body: []byte(`{"error":"in progress"}`)}
+	for name, c := range map[string]struct {
+		sync   Sync
+		policy AnswerPolicy
+		want   Outcome
+	}{
+		"for_the_first_time":          {Sync{Generation: 1}, AnswerPolicy{}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "in progress"}},
+		"once_more":                   {Sync{Generation: 1, Attempts: 1}, AnswerPolicy{}, Outcome{Kind: OutcomeRetryable, Code: ErrorConflict, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second))}},
+		"a_resync_under_the_same_key": {Sync{Generation: 2}, AnswerPolicy{}, Outcome{Kind: OutcomeRetryable, Code: ErrorConflict, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second))}},
+		"a_resync_under_a_new_key":    {Sync{Generation: 2, NewKey: true}, AnswerPolicy{}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "in progress"}},
+		"a_setting_says_so":           {Sync{Generation: 1}, AnswerPolicy{RetryableCodes: []int{409}}, Outcome{Kind: OutcomeRetryable, Code: ErrorBusy, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second))}},
+		"a_setting_says_booked":       {Sync{Generation: 1, Attempts: 1}, AnswerPolicy{AlreadyBooked: []BookedAnswer{{Status: 409}}}, Outcome{Kind: OutcomeSuccess}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.want, Classify(busy, c.policy, c.sync.KeySentBefore(), noon))
+		})
 	}
 }
 

@@ -79,6 +79,35 @@ func (t Totals) CheckTotals() error {
 	return nil
 }
 
+// maxClockAhead is how far the clock of a shop, or its time zone, may be ahead.
+const maxClockAhead = 24 * time.Hour
+
+// SnapshotTime is when the order was as the snapshot has it: its updated_at, else when the event that brought it occurred;
+// nil when neither is known. A time that lies more than a day ahead is none: it would keep out all that follows.
+func SnapshotTime(updatedAt, occurredAt string, now time.Time) *time.Time {
+	for _, text := range []string{updatedAt, occurredAt} {
+		if at, err := ParseTime(text); err == nil && !at.After(now.Add(maxClockAhead)) {
+			at = at.Truncate(time.Microsecond) // as Postgres keeps it
+			return &at
+		}
+	}
+	return nil
+}
+
+// NewestSnapshot compares a snapshot that arrives with the newest time known of the order. older means that the known
+// snapshot stays. What cannot be compared, as one of the two has no time, is not older: the later arrival wins. The newest
+// time known is never forgotten.
+func NewestSnapshot(known, arrived *time.Time) (newest *time.Time, older bool) {
+	switch {
+	case arrived == nil:
+		return known, false
+	case known != nil && arrived.Before(*known):
+		return known, true
+	default:
+		return arrived, false
+	}
+}
+
 // ModuleTime is the date format of the module's endpoints and payload, in UTC.
 const ModuleTime = "2006-01-02 15:04:05"
 

@@ -29,18 +29,24 @@ type Sync struct {
 	NextAttemptAt    *time.Time `json:"next_attempt_at"`
 	ErpReference     *string    `json:"erp_reference"` // only in facts that establish it
 	IdempotencyKey   string     `json:"idempotency_key"`
+	NewKey           bool       `json:"new_key,omitempty"` // of the chain of a resync: no earlier generation had the key
 	Generation       int        `json:"generation"`
 	Version          Version    `json:"version"`
-	Released         *bool      `json:"released,omitempty"`   // requests only: false is held
-	Cause            string     `json:"cause,omitempty"`      // requests: the event id or the operator's action
-	ClosedBy         ClosedBy   `json:"closed_by,omitempty"`  // terminal events that the gate, not an answer, brought about
-	ErrorCode        ErrorCode  `json:"error_code,omitempty"` // stable, for programs; the text stands in `error`
-	CreatedAt        time.Time  `json:"created_at"`           // when the sync was first requested
-	UpdatedAt        time.Time  `json:"updated_at"`           // this fact's time
+	Released         *bool      `json:"released,omitempty"`     // requests only: false is held
+	Cause            string     `json:"cause,omitempty"`        // requests: the event id or the operator's action
+	KeyAnswered      bool       `json:"key_answered,omitempty"` // settlements only: the idempotency key is known to have been answered with success
+	ClosedBy         ClosedBy   `json:"closed_by,omitempty"`    // terminal events that the gate, not an answer, brought about
+	ErrorCode        ErrorCode  `json:"error_code,omitempty"`   // stable, for programs; the text stands in `error`
+	CreatedAt        time.Time  `json:"created_at"`             // when the sync was first requested
+	UpdatedAt        time.Time  `json:"updated_at"`             // this fact's time
 }
 
 // Ref is the order the sync belongs to.
 func (s Sync) Ref() OrderRef { return OrderRef{Source: s.Source, IncrementID: s.OrderIncrementID} }
+
+// KeySentBefore reports whether the ERP may have been sent the key before this call: by an earlier attempt, or by an earlier
+// generation. A crash in the middle of a call is not told by the record.
+func (s Sync) KeySentBefore() bool { return s.Attempts > 0 || (s.Generation > 1 && !s.NewKey) }
 
 // Time is t as all records carry it: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
 func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,102 +13,129 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 const partitions = 2
 
 // ensured is an admin whose topics are made and in order.
-func ensured(b *bench) *kafka.Admin {
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func ensured(b *testkit.Bench) *kafka.Admin {
 	b.Helper()
-	admin, err := kafka.NewAdmin(b.cfg, partitions)
+	admin, err := kafka.NewAdmin(b.Cfg, partitions)
 	require.NoError(b, err)
 	b.Cleanup(admin.Close)
-	created, err := admin.Ensure(b.ctx, false)
+	created, err := admin.Ensure(b.Ctx, false)
 	require.NoError(b, err)
 	require.Len(b, created, len(event.Topics()))
 	require.Empty(b, check(b, admin))
 	return admin
 }
 
-func check(b *bench, admin *kafka.Admin) []string {
+func check(b *testkit.Bench, admin *kafka.Admin) []string {
 	b.Helper()
-	problems, err := admin.Check(b.ctx)
+	problems, err := admin.Check(b.Ctx)
 	require.NoError(b, err)
 	return problems
 }
 
 // ensureAgain must find nothing to create.
-func ensureAgain(b *bench, admin *kafka.Admin, resetMissing bool) {
+func ensureAgain(b *testkit.Bench, admin *kafka.Admin, resetMissing bool) {
 	b.Helper()
-	created, err := admin.Ensure(b.ctx, resetMissing)
+	created, err := admin.Ensure(b.Ctx, resetMissing)
 	require.NoError(b, err)
 	require.Empty(b, created)
 }
 
 func TestEnsuringTwiceChangesNothing(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
-		b.feed(event.TopicDue, 1, 3)
-		b.startAt(string(event.GroupSyncer), event.TopicDue, 1, 2)
+		b.Feed(event.TopicDue, 1, 3)
+		b.StartAt(string(event.GroupSyncer), event.TopicDue, 1, 2)
 		ensureAgain(b, admin, true)
-		at, _ := b.committed(string(event.GroupSyncer), event.TopicDue)
+		at, _ := b.Committed(string(event.GroupSyncer), event.TopicDue)
 		require.Equal(b, int64(2), at, "a position that exists stays")
 		require.Empty(b, check(b, admin))
 	})
 }
 
 func TestCheckNamesATopicThatIsMissing(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
-		_, err := b.adm.DeleteTopic(b.ctx, b.cfg.Topic(event.TopicSuccess))
+		_, err := b.Adm.DeleteTopic(b.Ctx, b.Cfg.Topic(event.TopicSuccess))
 		require.NoError(b, err)
-		want := []string{"topic " + b.cfg.Topic(event.TopicSuccess) + " is missing: run `erpconnector topics ensure`"}
-		b.within("the topic is gone", func() bool { return slices.Equal(want, check(b, admin)) })
-		created, err := admin.Ensure(b.ctx, false)
+		want := []string{"topic " + b.Cfg.Topic(event.TopicSuccess) + " is missing: run `erpconnector topics ensure`"}
+		b.Within("the topic is gone", func() bool { return slices.Equal(want, check(b, admin)) })
+		created, err := admin.Ensure(b.Ctx, false)
 		require.NoError(b, err)
-		require.Equal(b, []string{b.cfg.Topic(event.TopicSuccess)}, created)
-		b.within("all is well again", func() bool { return len(check(b, admin)) == 0 })
+		require.Equal(b, []string{b.Cfg.Topic(event.TopicSuccess)}, created)
+		b.Within("all is well again", func() bool { return len(check(b, admin)) == 0 })
 	})
 }
 
-func TestCheckNamesAChangedPartitionCount(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+// Somebody adds partitions. Whoever then started with the new count, as the advice was, broke the order of every order's records.
+func TestAddedPartitionsAreNoProblemUntilTheyHoldRecords(t *testing.T) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
-		changed, err := b.adm.CreatePartitions(b.ctx, 1, b.cfg.Topic(event.TopicRequested))
+		changed, err := b.Adm.CreatePartitions(b.Ctx, 1, b.Cfg.Topic(event.TopicRequested))
 		require.NoError(b, err)
 		require.NoError(b, changed.Error())
-		b.within("the count is known", func() bool { return len(check(b, admin)) > 0 })
+		b.Within("it is told", func() bool {
+			warnings, err := admin.Warnings(b.Ctx)
+			require.NoError(b, err)
+			return slices.ContainsFunc(warnings, func(w string) bool {
+				return strings.Contains(w, b.Cfg.Topic(event.TopicRequested)+": partitions were added beyond KAFKA_PARTITIONS=2")
+			})
+		})
+		require.Empty(b, check(b, admin))
+		b.Feed(event.TopicRequested, 3, 1) // by somebody who counts three
 		problems := check(b, admin)
 		require.Len(b, problems, 1)
-		require.Contains(b, problems[0], "topic "+b.cfg.Topic(event.TopicRequested)+" has 3 partitions, not 2: set KAFKA_PARTITIONS=3")
+		require.Contains(b, problems[0], "topic "+b.Cfg.Topic(event.TopicRequested)+" has 3 partitions, not 2: set KAFKA_PARTITIONS=3")
 	})
 }
 
-func TestCheckNamesARetentionThatWouldLoseRecords(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+func TestCheckNamesFewerPartitionsThanTheSettingSays(t *testing.T) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
+		ensured(b)
+		more, err := kafka.NewAdmin(b.Cfg, 3)
+		require.NoError(b, err)
+		defer more.Close()
+		problems := check(b, more)
+		require.NotEmpty(b, problems)
+		require.Contains(b, problems[0], "has 2 partitions, not 3: set KAFKA_PARTITIONS=2")
+	})
+}
+
+func TestCheckNamesWhatWouldLoseOrRefuseRecords(t *testing.T) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		for _, c := range []struct{ story, topic, name, wrong, right, says string }{
 			{"deleted by time", event.TopicDue, "retention.ms", "86400000", "-1", "deletes by time or size"},
 			{"deleted by size", event.Ladder[0].Topic, "retention.bytes", "1000000", "-1", "deletes by time or size"},
 			{"a compacted log", event.TopicAfterSend, "cleanup.policy", "compact", "delete", "is compacted"},
+			{"the brokers' default limit", event.TopicBeforeSend, "max.message.bytes", "1048588", "8388608", "takes records of at most 1048588 bytes"},
+			{"more replicas required than there are", event.TopicSuccess, "min.insync.replicas", "2", "1", "takes no record in partition 0: it has 1 replicas"},
+			{"leaders that lack records", event.TopicPosition, "unclean.leader.election.enable", "true", "false", "can lose records with a broker"},
 		} {
-			b.configure(c.topic, c.name, c.wrong)
-			b.within(c.story, func() bool { return len(check(b, admin)) > 0 })
+			configure(b, c.topic, c.name, c.wrong)
+			b.Within(c.story, func() bool { return len(check(b, admin)) > 0 })
 			problems := check(b, admin)
 			require.Len(b, problems, 1, c.story)
-			require.Contains(b, problems[0], "topic "+b.cfg.Topic(c.topic)+" "+c.says)
-			b.configure(c.topic, c.name, c.right)
-			b.within("mended: "+c.story, func() bool { return len(check(b, admin)) == 0 })
+			require.Contains(b, problems[0], "topic "+b.Cfg.Topic(c.topic)+" "+c.says)
+			configure(b, c.topic, c.name, c.right)
+			b.Within("mended: "+c.story, func() bool { return len(check(b, admin)) == 0 })
 		}
-		b.configure(event.TopicDue, "retention.ms", "86400000")
-		b.configure(event.TopicDue, "cleanup.policy", "compact,delete")
-		b.within("compacted and deleted", func() bool { return len(check(b, admin)) == 1 })
+		configure(b, event.TopicDue, "retention.ms", "86400000")
+		configure(b, event.TopicDue, "cleanup.policy", "compact,delete")
+		b.Within("compacted and deleted", func() bool { return len(check(b, admin)) == 1 })
 	})
 }
 
-func (b *bench) configure(topic, name, value string) {
+func configure(b *testkit.Bench, topic, name, value string) {
 	b.Helper()
-	resp, err := b.adm.AlterTopicConfigs(b.ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, b.cfg.Topic(topic))
+	resp, err := b.Adm.AlterTopicConfigs(b.Ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, b.Cfg.Topic(topic))
 	require.NoError(b, err)
 	for _, r := range resp {
 		require.NoError(b, r.Err)
@@ -115,46 +143,46 @@ func (b *bench) configure(topic, name, value string) {
 }
 
 func TestALostOffsetIsNamedAndOnlyMendedWhenAskedTo(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		group := string(event.GroupSyncer)
-		b.feed(event.TopicDue, 1, 3)
-		b.forget(group, event.TopicDue, 0)
-		b.forget(group, event.TopicRequested, 1)
+		b.Feed(event.TopicDue, 1, 3)
+		forget(b, group, event.TopicDue, 0)
+		forget(b, group, event.TopicRequested, 1)
 
 		problems := check(b, admin)
 		require.Len(b, problems, 2)
-		require.Contains(b, problems[0], "group "+group+" has no offset for "+b.cfg.Topic(event.TopicDue)+" partition 0: run `erpconnector topics ensure`")
+		require.Contains(b, problems[0], "group "+group+" has no offset for "+b.Cfg.Topic(event.TopicDue)+" partition 0: run `erpconnector topics ensure`")
 		require.Contains(b, problems[0], "--reset-missing-offsets")
 
 		ensureAgain(b, admin, false)
 		require.Equal(b, problems[:1], check(b, admin), "an empty partition loses nothing, one with records may")
 		ensureAgain(b, admin, true)
 		require.Empty(b, check(b, admin))
-		at, _ := b.committed(group, event.TopicDue)
+		at, _ := b.Committed(group, event.TopicDue)
 		require.Zero(b, at)
 	})
 }
 
 func TestAnOffsetOutsideTheLogIsNamedAndOnlyMendedWhenAskedTo(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		group := string(event.GroupDelayer)
-		b.startAt(group, event.Ladder[0].Topic, 1, 100)
+		b.StartAt(group, event.Ladder[0].Topic, 1, 100)
 		ensureAgain(b, admin, false)
 		problems := check(b, admin)
 		require.Len(b, problems, 1)
-		require.Contains(b, problems[0], "group "+group+" stands at offset 100 of "+b.cfg.Topic(event.Ladder[0].Topic)+" partition 0, which holds 0 to 0")
+		require.Contains(b, problems[0], "group "+group+" stands at offset 100 of "+b.Cfg.Topic(event.Ladder[0].Topic)+" partition 0, which holds 0 to 0")
 		ensureAgain(b, admin, true)
 		require.Empty(b, check(b, admin))
 	})
 }
 
-func (b *bench) forget(group, topic string, partition int32) {
+func forget(b *testkit.Bench, group, topic string, partition int32) {
 	b.Helper()
 	set := kadm.TopicsSet{}
-	set.Add(b.cfg.Topic(topic), partition)
-	resp, err := b.adm.DeleteOffsets(b.ctx, b.cfg.Group(group), set)
+	set.Add(b.Cfg.Topic(topic), partition)
+	resp, err := b.Adm.DeleteOffsets(b.Ctx, b.Cfg.Group(group), set)
 	require.NoError(b, err)
 	require.NoError(b, resp.Error())
 }

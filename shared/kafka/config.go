@@ -1,6 +1,5 @@
-// Package kafka is the connector's Kafka plumbing on franz-go: clients that agree on one partitioner, a transactional
-// producer that survives being fenced, consumer groups whose offsets travel in those transactions, completion out of
-// order, and the administration of topics.
+// Package kafka is the connector's Kafka plumbing on franz-go: how to reach a cluster, one partitioner for all writers, records,
+// and the administration of topics. Transactions stand in txn, Watermill's interfaces in pubsub.
 package kafka
 
 import (
@@ -13,11 +12,12 @@ import (
 
 // Config names the cluster. The prefix is on topics, groups and transactional ids, so that several installations share it.
 type Config struct {
-	Brokers  []string
-	Prefix   string
-	ClientID string
-	Security Security
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP, with TLS where Security says so; never with TLS
+	Brokers    []string
+	Prefix     string
+	ClientID   string
+	Partitions int // of each of the connector's keyed topics; 0: as many as a topic has
+	Security   Security
+	Dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP, with TLS where Security says so; never with TLS
 }
 
 // As is the same cluster for a client that brokers know by another name.
@@ -36,6 +36,13 @@ const maxRecordBytes = 8 << 20
 // fetchMaxBytes of a bounded fetch are some thousand records of the log.
 const fetchMaxBytes = 1 << 20
 
+// Group timing (promise 12): a killed member is noticed after the session time-out.
+const (
+	SessionTimeout    = 6 * time.Second
+	HeartbeatInterval = time.Second
+	RebalanceTimeout  = 20 * time.Second // a revocation may let calls finish for 5 s and a transaction for 9 s
+)
+
 // Topic is a topic's name on the cluster.
 func (c Config) Topic(name string) string { return c.Prefix + name }
 
@@ -51,8 +58,7 @@ func (c Config) Topics(names []string) []string {
 // Group is a group's name on the cluster.
 func (c Config) Group(name string) string { return c.Prefix + name }
 
-// Options are what every client is made with. The partitioner is that of the Java client (murmur2 of the key): all
-// writers of a keyed topic must agree, as the order of an order's records rests on it.
+// Options are what every client is made with.
 func (c Config) Options() []kgo.Opt {
 	clientID := c.ClientID
 	if clientID == "" {
@@ -62,7 +68,7 @@ func (c Config) Options() []kgo.Opt {
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(clientID),
 		kgo.MetadataMinAge(100 * time.Millisecond),
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RecordPartitioner(c.partitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),

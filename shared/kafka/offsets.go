@@ -1,187 +1,67 @@
 package kafka
 
 import (
-	"encoding/base64"
-	"encoding/binary"
+	"context"
 	"errors"
 	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// MaxMetadataBytes is what a broker takes as an offset's metadata by default (offset.metadata.max.bytes). The embedded
-// broker takes more, so we hold to it ourselves.
-const MaxMetadataBytes = 4096
-
-// OffsetMeta is the position of one partition: the first offset not done, and what is done beyond it.
-type OffsetMeta struct {
-	Offset      int64
-	LeaderEpoch int32 // -1: unknown
-	Metadata    string
+// LostOffset is a partition of which a group has no usable position.
+type LostOffset struct {
+	Topic      string // with the prefix
+	Partition  int32
+	Missing    bool  // else Committed lies outside of the log
+	Committed  int64 // when not Missing
+	Start, End int64 // what the log holds
 }
 
-// GroupOffsets are positions to commit as a member of a group. GroupConsumer.GroupOffsets makes one.
-type GroupOffsets struct {
-	Group      string
-	Member     string
-	Generation int32
-	topics     map[string]map[int32]OffsetMeta
-	topicIDs   map[string][16]byte
-}
-
-// Add sets the position of a partition; the topic carries the prefix.
-func (g *GroupOffsets) Add(topic string, partition int32, o OffsetMeta) {
-	if g.topics[topic] == nil {
-		if g.topics == nil {
-			g.topics = map[string]map[int32]OffsetMeta{}
-		}
-		g.topics[topic] = map[int32]OffsetMeta{}
-	}
-	g.topics[topic][partition] = o
-}
-
-// Tracker follows one partition whose records finish out of order. Offsets that were never begun (transaction markers,
-// compacted records) count as done once a later one has begun. It is not safe for concurrent use.
-//
-// The position is the first begun offset that is not done; what is done beyond it travels in the commit's metadata, as
-// base64 of a version byte and varints: lengths of alternating runs of not done and done, from the position on.
-type Tracker struct {
-	position int64          // the first offset not done
-	next     int64          // the first offset not begun
-	open     map[int64]bool // begun, not done
-	done     map[int64]bool // restored: done before a crash or a rebalance, at or beyond the position
-}
-
-const metadataVersion = 1
-
-// window bounds how far intake runs ahead of the position. At worst every offset of it is a run of its own, a byte
-// each (longer runs are fewer): (1 + 3000) bytes are 4,004 in base64.
-const window = 3000
-
-var errMetadata = errors.New("offset metadata cannot be read")
-
-// NewTracker starts at a committed position with its metadata.
-func NewTracker(position int64, metadata string) (*Tracker, error) {
-	done, err := parseMetadata(position, metadata)
+// LostOffsets are the partitions of which the group has no usable position. While others work, positions and both ends of the
+// log only grow: read in this order, none seems to lie outside that does not.
+func LostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []string) ([]LostOffset, error) {
+	starts, err := offsetsOf(adm.ListStartOffsets(ctx, topics...))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	return &Tracker{position: position, next: position, open: map[int64]bool{}, done: done}, nil
-}
-
-// CanBegin reports whether the offset lies inside the window that the metadata can describe.
-func (t *Tracker) CanBegin(offset int64) bool { return offset < t.position+window || len(t.open) == 0 }
-
-// Begin notes that a record is taken up; false when it was already done and must be skipped.
-func (t *Tracker) Begin(offset int64) bool {
-	fresh := offset >= t.position && !t.done[offset]
-	t.next = max(t.next, offset+1)
-	if fresh {
-		t.open[offset] = true
+	committed, err := adm.FetchOffsets(ctx, group)
+	if err == nil {
+		err = committed.Error()
 	}
-	t.advance()
-	return fresh
-}
-
-// Snapshot is the position and metadata as if the given offsets were done too; the tracker does not change, as the
-// transaction may fail.
-func (t *Tracker) Snapshot(done []int64) (int64, string, error) {
-	extra := make(map[int64]bool, len(done))
-	for _, o := range done {
-		extra[o] = true
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("reading the offsets of group %s: %w", group, err)
 	}
-	finished := func(o int64) bool { return extra[o] || t.finished(o) }
-	position, horizon := t.position, t.horizon()
-	for position < horizon && finished(position) {
-		position++
+	ends, err := offsetsOf(adm.ListEndOffsets(ctx, topics...))
+	if err != nil {
+		return nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
-	metadata := encodeMetadata(position, horizon, finished)
-	if len(metadata) > MaxMetadataBytes {
-		return 0, "", fmt.Errorf("offset metadata has %d bytes, more than %d: intake ran past its window", len(metadata), MaxMetadataBytes)
-	}
-	return position, metadata, nil
-}
-
-// Confirm marks offsets done, after the transaction that says so has committed.
-func (t *Tracker) Confirm(done []int64) {
-	for _, o := range done {
-		delete(t.open, o)
-	}
-	t.advance()
-}
-
-// finished: begun and not open, or known done from the restored metadata.
-func (t *Tracker) finished(o int64) bool { return (o < t.next && !t.open[o]) || t.done[o] }
-
-// horizon is the offset after the last one of which anything is known.
-func (t *Tracker) horizon() int64 {
-	horizon := t.next
-	for o := range t.done {
-		horizon = max(horizon, o+1)
-	}
-	return horizon
-}
-
-// advance moves the position to the first offset that is open or was never begun.
-func (t *Tracker) advance() {
-	for t.position < t.next && !t.open[t.position] {
-		t.position++
-	}
-	for o := range t.done {
-		if o < t.position {
-			delete(t.done, o)
+	var lost []LostOffset
+	for _, start := range starts.Offsets().Sorted() {
+		end, _ := ends.Lookup(start.Topic, start.Partition)
+		at, ok := committed.Lookup(start.Topic, start.Partition)
+		missing := !ok || at.At < 0
+		if missing || at.At < start.At || at.At > end.Offset {
+			lost = append(lost, LostOffset{start.Topic, start.Partition, missing, at.At, start.At, end.Offset})
 		}
 	}
+	return lost, nil
 }
 
-// encodeMetadata describes [position, horizon) by alternating runs, the first not finished; empty when there is none.
-func encodeMetadata(position, horizon int64, finished func(int64) bool) string {
-	if position >= horizon {
-		return ""
+func offsetsOf(listed kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	if err == nil {
+		err = listed.Error()
 	}
-	out := []byte{metadataVersion}
-	run, state := uint64(0), false
-	anyDone := false
-	for o := position; o < horizon; o++ {
-		if f := finished(o); f != state {
-			out = binary.AppendUvarint(out, run)
-			run, state = 0, f
-			anyDone = anyDone || f
-		}
-		run++
-	}
-	if state { // a last run of unfinished offsets says nothing
-		out = binary.AppendUvarint(out, run)
-	}
-	if !anyDone {
-		return ""
-	}
-	return base64.RawStdEncoding.EncodeToString(out)
+	return listed, err
 }
 
-// parseMetadata is the set of offsets done beyond the position. Empty metadata is an empty set.
-func parseMetadata(position int64, metadata string) (map[int64]bool, error) {
-	done := map[int64]bool{}
-	if metadata == "" {
-		return done, nil
+// bounds are the first and the next offset of each partition.
+func bounds(ctx context.Context, adm *kadm.Client, topics []string) (starts, ends kadm.ListedOffsets, err error) {
+	if starts, err = offsetsOf(adm.ListStartOffsets(ctx, topics...)); err != nil {
+		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	raw, err := base64.RawStdEncoding.DecodeString(metadata)
-	if err != nil || len(raw) == 0 || raw[0] != metadataVersion {
-		return nil, errMetadata
+	if ends, err = offsetsOf(adm.ListEndOffsets(ctx, topics...)); err != nil {
+		return nil, nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
-	raw = raw[1:]
-	o, state := position, false
-	for len(raw) > 0 {
-		run, n := binary.Uvarint(raw)
-		if n <= 0 || run > uint64(window) || o-position+int64(run) > 2*window {
-			return nil, errMetadata
-		}
-		raw = raw[n:]
-		for range run {
-			if state {
-				done[o] = true
-			}
-			o++
-		}
-		state = !state
-	}
-	return done, nil
+	return starts, ends, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -52,9 +53,9 @@ func used(t *testing.T, cfg kafka.Config) {
 	defer admin.Close()
 	_, err = admin.Ensure(ctx, false)
 	require.NoError(t, err)
-	producer := kafka.NewTxnProducer(cfg, "secured")
+	producer := txn.NewProducer(cfg, "secured")
 	defer producer.Close()
-	require.NoError(t, producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{{Topic: cfg.Topic(event.TopicSuccess), Value: []byte("kept")}}}))
+	require.NoError(t, producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{{Topic: cfg.Topic(event.TopicSuccess), Value: []byte("kept")}}}))
 	client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicSuccess)), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	require.NoError(t, err)
 	defer client.Close()

@@ -12,12 +12,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // starts are the first offsets of a topic's partitions.
-func starts(b *bench, topic string) (out []int64) {
+func starts(b *testkit.Bench, topic string) (out []int64) {
 	b.Helper()
-	listed, err := b.adm.ListStartOffsets(b.ctx, b.cfg.Topic(topic))
+	listed, err := b.Adm.ListStartOffsets(b.Ctx, b.Cfg.Topic(topic))
 	require.NoError(b, err)
 	for _, o := range listed.Offsets().Sorted() {
 		out = append(out, o.At)
@@ -26,19 +27,19 @@ func starts(b *bench, topic string) (out []int64) {
 }
 
 func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		rung := event.Ladder[0].Topic
 		for _, topic := range []string{rung, event.TopicDue, event.TopicRequested} {
-			b.feed(topic, partitions, 5)
+			b.Feed(topic, partitions, 5)
 		}
-		b.startAt(string(event.GroupDelayer), rung, partitions, 3)
-		b.startAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
-		b.startAt(string(event.GroupSyncer), event.TopicRequested, partitions, 5)
-		ctx, stop := context.WithCancel(b.ctx)
+		b.StartAt(string(event.GroupDelayer), rung, partitions, 3)
+		b.StartAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
+		b.StartAt(string(event.GroupSyncer), event.TopicRequested, partitions, 5)
+		ctx, stop := context.WithCancel(b.Ctx)
 		ended := make(chan struct{})
-		go func() { defer close(ended); kafka.Trim(ctx, b.cfg, slog.New(slog.DiscardHandler)) }()
-		b.within("both are trimmed", func() bool { return starts(b, rung)[1] == 3 && starts(b, event.TopicDue)[1] == 4 })
+		go func() { defer close(ended); kafka.Trim(ctx, b.Cfg, slog.New(slog.DiscardHandler)) }()
+		b.Within("both are trimmed", func() bool { return starts(b, rung)[1] == 3 && starts(b, event.TopicDue)[1] == 4 })
 		stop()
 		<-ended
 		require.Equal(b, []int64{3, 3}, starts(b, rung), "up to the position")
@@ -53,7 +54,7 @@ func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
 func TestTrimmedTopicsSurviveARestartOfTheEmbeddedBroker(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	onDir := func(story func(b *bench)) {
+	onDir := func(story func(b *testkit.Bench)) {
 		broker, err := devkafka.Start(dir, 0)
 		require.NoError(t, err)
 		defer broker.Close()
@@ -61,19 +62,19 @@ func TestTrimmedTopicsSurviveARestartOfTheEmbeddedBroker(t *testing.T) {
 		client, err := kgo.NewClient(cfg.Options()...)
 		require.NoError(t, err)
 		defer client.Close()
-		story(&bench{T: t, ctx: t.Context(), cfg: cfg, client: client, adm: kadm.NewClient(client)})
+		story(&testkit.Bench{T: t, Ctx: t.Context(), Cfg: cfg, Client: client, Adm: kadm.NewClient(client)})
 	}
-	onDir(func(b *bench) {
+	onDir(func(b *testkit.Bench) {
 		ensured(b)
-		b.feed(event.TopicDue, partitions, 5)
-		b.startAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
-		ctx, stop := context.WithCancel(b.ctx)
+		b.Feed(event.TopicDue, partitions, 5)
+		b.StartAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
+		ctx, stop := context.WithCancel(b.Ctx)
 		defer stop()
-		go kafka.Trim(ctx, b.cfg, slog.New(slog.DiscardHandler))
-		b.within("it is trimmed", func() bool { return starts(b, event.TopicDue)[1] == 4 })
+		go kafka.Trim(ctx, b.Cfg, slog.New(slog.DiscardHandler))
+		b.Within("it is trimmed", func() bool { return starts(b, event.TopicDue)[1] == 4 })
 	})
-	onDir(func(b *bench) {
-		admin, err := kafka.NewAdmin(b.cfg, partitions)
+	onDir(func(b *testkit.Bench) {
+		admin, err := kafka.NewAdmin(b.Cfg, partitions)
 		require.NoError(b, err)
 		defer admin.Close()
 		require.Empty(b, check(b, admin))

@@ -5,6 +5,7 @@ package orders
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
@@ -36,10 +38,11 @@ type Ask struct {
 	Request domain.Request
 	// Who asks, and why. Both stand in the log for ever, so neither should name a person that is not an operator.
 	Who, Reason    string
-	NewKey         bool    // of a resync: under a new idempotency key, though the current one may be unanswered
-	Reference      *string // the ERP's, of a callback or a settlement by hand
-	IdempotencyKey string  // that a callback echoes
-	Body           string  // of a callback
+	NewKey         bool              // of a resync: under a new idempotency key, though the current one may be unanswered
+	Reference      *string           // the ERP's, of a callback or a settlement by hand
+	IdempotencyKey string            // that a callback echoes
+	Body           string            // of a callback
+	Digest         [sha256.Size]byte // of a callback's raw body
 	Traceparent    string
 }
 
@@ -49,6 +52,8 @@ type Answer struct {
 	Action   domain.Action
 	Settled  domain.Settled // of a settlement
 	Gate     domain.Gate    // as it is now
+
+	wrote bool // to the outbox
 }
 
 // Orders takes requests.
@@ -81,7 +86,7 @@ func (o *Orders) Do(ctx context.Context, a Ask) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), err)
 	}
-	if answer.Action != domain.ActNothing {
+	if answer.wrote {
 		outbox.Wake(ctx, o.pool)
 	}
 	return answer, nil
@@ -109,11 +114,34 @@ func (c *change) run(ctx context.Context) error {
 	c.answer.Standing = domain.Stands(c.order != nil, &g, seen, c.now)
 	c.answer.Action = domain.ActionFor(c.ask.Request, c.answer.Standing)
 	next, err := c.act(ctx, g)
-	if err != nil || len(c.records) == 0 {
+	if err != nil {
 		return err
 	}
+	return c.write(ctx, g, next)
+}
+
+// write puts what is to be told into the outbox, and saves the gate if a fact stands for its change.
+func (c *change) write(ctx context.Context, before, next domain.Gate) error {
+	c.answer.wrote = len(c.records) > 0
+	switch {
+	case !c.answer.wrote:
+		return nil
+	case next.Version == c.answer.Gate.Version:
+		return outbox.Publish(ctx, c.tx, c.records)
+	}
 	c.answer.Gate = next
-	if err := gate.Save(ctx, c.tx, []domain.Gate{next}); err != nil {
+	if before.ClosedBy == domain.ClosedByDeadLetter {
+		what := deadletter.Decision{By: c.ask.Who, Why: c.cause(), At: c.now}
+		if err := deadletter.DiscardOf(ctx, c.tx, before.Ref.Key(), before.Generation, what); err != nil {
+			return err
+		}
+	}
+	return c.save(ctx, next)
+}
+
+// save writes the gate and the facts.
+func (c *change) save(ctx context.Context, g domain.Gate) error {
+	if err := gate.Save(ctx, c.tx, []domain.Gate{g}); err != nil {
 		return err
 	}
 	return outbox.Publish(ctx, c.tx, c.records)
@@ -135,9 +163,11 @@ func (c *change) read(ctx context.Context) (domain.Seen, error) {
 	var order *string
 	var seen domain.Seen
 	err = c.tx.QueryRow(ctx, `
-		SELECT o.snapshot::text, o.order_id, coalesce(v.status, ''), coalesce(v.generation, 0), coalesce(v.attempts, 0), v.next_attempt_at
+		SELECT o.snapshot::text, o.order_id, coalesce(v.status, ''), coalesce(v.generation, 0), coalesce(v.attempts, 0), v.next_attempt_at,
+			coalesce(v.version, 0), coalesce(v.version_at, 'epoch')
 		FROM erp_sync_gate g LEFT JOIN sales_order o ON o.order_key = g.order_key LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
-		WHERE g.order_key = $1`, key).Scan(&order, &c.orderID, &seen.Status, &seen.Generation, &seen.Attempts, &seen.NextAttemptAt)
+		WHERE g.order_key = $1`, key).Scan(&order, &c.orderID, &seen.Status, &seen.Generation, &seen.Attempts, &seen.NextAttemptAt,
+		&seen.Stamp.Version, &seen.Stamp.Time)
 	if err != nil {
 		return seen, fmt.Errorf("reading the order: %w", err)
 	}
@@ -161,10 +191,12 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 		g, _ = g.Release(c.now)
 		return g, c.requested(g)
 	case domain.ActNext:
-		g = g.Resync(c.maxAttempts, c.ask.NewKey, c.now)
-		return g, c.requested(g)
+		next := g.Resync(c.maxAttempts, c.ask.NewKey, c.now)
+		s := next.RequestedSync(c.orderID, c.cause())
+		s.NewKey = next.KeyNumber > g.KeyNumber
+		return next, c.add(event.TopicRequested, event.Sync{Sync: s, Order: c.order})
 	case domain.ActSettle:
-		return c.settle(g)
+		return c.settle(ctx, g)
 	default:
 		return g, nil
 	}
@@ -176,10 +208,20 @@ var settledBy = map[domain.Request]domain.ClosedBy{
 	domain.RequestCancel: domain.ClosedByCancelled, domain.RequestSettle: domain.ClosedByHand,
 }
 
-func (c *change) settle(g domain.Gate) (domain.Gate, error) {
-	next, released, what := g.Settle(domain.Settlement{
-		By: settledBy[c.ask.Request], Reference: c.ask.Reference, IdempotencyKey: c.ask.IdempotencyKey,
-	}, c.now)
+func (c *change) settle(ctx context.Context, g domain.Gate) (domain.Gate, error) {
+	if c.ask.Request == domain.RequestAccepted || c.ask.Request == domain.RequestRejected {
+		return c.callback(ctx, g)
+	}
+	return c.settleAs(g, c.settlement())
+}
+
+func (c *change) settlement() domain.Settlement {
+	return domain.Settlement{By: settledBy[c.ask.Request], Reference: c.ask.Reference, IdempotencyKey: c.ask.IdempotencyKey}
+}
+
+// settleAs tells of the settlement, if it is about the gate's generation.
+func (c *change) settleAs(g domain.Gate, s domain.Settlement) (domain.Gate, error) {
+	next, released, what := g.Settle(s, c.now)
 	c.answer.Settled = what
 	if what != domain.SettledNow {
 		return g, nil

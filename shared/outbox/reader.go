@@ -17,9 +17,12 @@ type Row struct {
 	Message   *message.Message
 }
 
+// DefaultRows is how many rows a read returns at most, unless it is told otherwise.
+const DefaultRows = 1000
+
 // Limits bound what one read returns. A single row may be larger than Bytes.
 type Limits struct {
-	Rows  int // default 1,000
+	Rows  int // default DefaultRows
 	Bytes int // of payload, default 4 MiB
 }
 
@@ -44,7 +47,7 @@ type Reader struct {
 // connection is: a pool may come to another one between two statements.
 func NewReader(on Querier, limits Limits) *Reader {
 	if limits.Rows <= 0 {
-		limits.Rows = 1000
+		limits.Rows = DefaultRows
 	}
 	if limits.Bytes <= 0 {
 		limits.Bytes = 4 << 20
@@ -120,6 +123,48 @@ func (r *Reader) read(ctx context.Context, after int64) (Batch, error) {
 	}
 	b.Rows = b.Rows[:min(len(b.Rows), r.limits.Rows)] // one more was asked for, in the place of the one that is not there
 	return b, nil
+}
+
+// Key names a row without its content.
+type Key struct {
+	ID         int64
+	Topic, Key string
+}
+
+// Keys are the rows after one id up to another, at most so many, without their contents. Every id up to there must be settled.
+func (r *Reader) Keys(ctx context.Context, after, upTo int64, limit int) ([]Key, error) {
+	found, err := r.on.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3`, after, upTo, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading the keys of the outbox after id %d: %w", after, err)
+	}
+	keys, err := pgx.CollectRows(found, pgx.RowToStructByPos[Key])
+	if err != nil {
+		return nil, fmt.Errorf("reading the keys of the outbox after id %d: %w", after, err)
+	}
+	return keys, nil
+}
+
+const rowsQuery = `
+SELECT id, topic, key, uuid, metadata, payload, created_at
+FROM (
+    SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
+    FROM erp_outbox WHERE id = ANY($1)
+) AS sized
+WHERE bytes_before < $2
+ORDER BY id`
+
+// Rows are those of the ids, the first ones as far as the limits go, and at least one.
+func (r *Reader) Rows(ctx context.Context, ids []int64) ([]Row, error) {
+	ids = ids[:min(len(ids), r.limits.Rows)]
+	found, err := r.on.Query(ctx, rowsQuery, ids, r.limits.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d rows of the outbox: %w", len(ids), err)
+	}
+	rows, err := pgx.CollectRows(found, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d rows of the outbox: %w", len(ids), err)
+	}
+	return rows, nil
 }
 
 func scanRow(found pgx.CollectableRow) (Row, error) {

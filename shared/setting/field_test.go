@@ -7,6 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 )
 
 func TestValuesOfEachSetting(t *testing.T) {
@@ -22,6 +25,8 @@ func TestValuesOfEachSetting(t *testing.T) {
 		"a_share":                        {"retry_jitter", `0.25`, `0.25`},
 		"statuses_in_order_and_once":     {"retryable_codes", `[423, 409, 409]`, `[409,423]`},
 		"no_statuses":                    {"retryable_codes", `[]`, `[]`},
+		"answers_in_order_and_once":      {"already_booked", `["422:DUP", "409:B", " 409:A", 409, "409:B"]`, `["409","409:A","409:B","422:DUP"]`},
+		"no_answers":                     {"already_booked", `[]`, `[]`},
 		"an_erp_with_a_path":             {"erp_base_url", `"https://erp.example.com:8443/api/"`, `"https://erp.example.com:8443/api/"`},
 		"a_schedule_with_names_and_gaps": {"cron_schedule", `" */5  6-22 * JAN MON-FRI "`, `"*/5 6-22 * JAN MON-FRI"`},
 		"a_leap_day":                     {"cron_schedule", `"0 0 29 2 *"`, `"0 0 29 2 *"`},
@@ -46,6 +51,7 @@ func TestRefusedValues(t *testing.T) {
 		timeout  = "; it must be a duration from 100ms to 10m, like 30s, or a number of seconds"
 		url      = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
 		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *"
+		answers  = "; it must be HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
 		codes    = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
 	)
 	for name, c := range map[string]struct{ setting, given, detail string }{
@@ -76,8 +82,15 @@ func TestRefusedValues(t *testing.T) {
 		"a_status_that_is_a_success": {"retryable_codes", `[200, 409]`, `retryable_codes is [200, 409]` + codes},
 		"statuses_as_text":           {"retryable_codes", `"409"`, `retryable_codes is "409"` + codes},
 		"a_list_of_texts":            {"retryable_codes", `["409"]`, `retryable_codes is ["409"]` + codes},
-		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 1 to 10000`},
-		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 1 to 10000`},
+		"a_success_as_answer":        {"already_booked", `["200:OK"]`, `already_booked is ["200:OK"]` + answers},
+		"a_status_without_a_code":    {"already_booked", `["404"]`, `already_booked is ["404"]` + answers},
+		"a_code_without_a_status":    {"already_booked", `[":DUP"]`, `already_booked is [":DUP"]` + answers},
+		"an_empty_code":              {"already_booked", `["409:"]`, `already_booked is ["409:"]` + answers},
+		"a_code_with_a_comma":        {"already_booked", `["409:A,B"]`, `already_booked is ["409:A,B"]` + answers},
+		"answers_as_text":            {"already_booked", `"409"`, `already_booked is "409"` + answers},
+		"a_list_in_a_list":           {"already_booked", `[["409"]]`, `already_booked is [["409"]]` + answers},
+		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 0 to 10000`},
+		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 0 to 10000`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,7 +109,8 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 	other := Settings{
 		Enabled: false, ImmediateSync: false, Debug: true, RefuseBadTotals: true, ErpBaseURL: "http://erp", ErpTimeout: time.Second,
 		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
-		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1,
+		AlreadyBooked: []domain.BookedAnswer{{Status: 409}},
+		CronEnabled:   false, CronSchedule: "1 * * * *", CronBatch: 1,
 	}
 	names, variables := map[string]bool{}, map[string]bool{}
 	got := Defaults()
@@ -138,7 +152,7 @@ func TestResolve(t *testing.T) {
 		"what_cannot_be_read_is_the_environments": {
 			rows:   map[string]string{"cron_batch": `"many"`, "debug": `true`},
 			change: func(s *Settings) { s.Debug = true },
-			unused: `cron_batch is "many"; it must be a whole number from 1 to 10000`,
+			unused: `cron_batch is "many"; it must be a whole number from 0 to 10000`,
 		},
 		"a_newer_programs_setting_is_passed_over": {
 			rows: map[string]string{"warp": `9`}, change: func(*Settings) {},
@@ -229,4 +243,32 @@ func (s Settings) problemsOf(name string) error {
 		}
 	}
 	return nil
+}
+
+// http://169.254.169.254/latest was taken as the ERP: orders would have gone to the metadata service of the cloud.
+func TestAddressesThatNoErpHasAreRefused(t *testing.T) {
+	t.Parallel()
+	s := Defaults()
+	s.ErpBaseURL = "http://user:pass@169.254.169.254/latest"
+	require.EqualError(t, s.Validate(), "erp_base_url is http://****@169.254.169.254/latest: 169.254.169.254 is the metadata service of a cloud, "+
+		"which is never called; if this must be, name its network in ERP_ALLOWED_NETWORKS")
+	for address, ok := range map[string]bool{
+		"http://127.0.0.1:8080/api": true, "http://10.0.0.1": true, "http://[fd00::1]/": true, "https://erp.example.com": true, "": true,
+		"http://[::ffff:a9fe:a9fe]/": false, "http://0.0.0.0:8080": false, "http://[64:ff9b::a9fe:101]": false, "http://224.0.0.1": false, "http://:8080": false,
+	} {
+		s.ErpBaseURL = address
+		require.Equal(t, ok, s.Validate() == nil, address)
+	}
+	environment := Defaults()
+	environment.ErpBaseURL = "https://erp.example.com"
+	rows := []Row{{Name: "erp_base_url", Value: json.RawMessage(`"http://169.254.10.7/"`)}}
+	in, unused := Resolve(environment, rows)
+	require.Equal(t, environment.ErpBaseURL, in.ErpBaseURL, "a row of before the rule is not used")
+	require.Len(t, unused, 1)
+	allowed, err := egress.ParseNetworks("169.254.10.0/24")
+	require.NoError(t, err)
+	environment.Egress.Allowed = allowed
+	in, unused = Resolve(environment, rows)
+	require.Empty(t, unused)
+	require.Equal(t, "http://169.254.10.7/", in.ErpBaseURL)
 }

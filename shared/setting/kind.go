@@ -1,9 +1,11 @@
 package setting
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -11,12 +13,15 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
 // Type is the kind of value that a setting has, for programs.
 type Type string
 
-// The types. In JSON a duration is a string like "30s" or a number of seconds; the others are what they are called.
+// The types. In JSON a duration is a string like "30s" or a number of seconds, and answers are a list of strings like
+// "409:ALREADY_BOOKED"; the others are what they are called.
 const (
 	Boolean  Type = "boolean"
 	Integer  Type = "integer"
@@ -25,6 +30,7 @@ const (
 	URL      Type = "url"
 	Cron     Type = "cron"
 	Statuses Type = "statuses"
+	Answers  Type = "answers"
 )
 
 // kind is how the values of a type are read, written and bounded.
@@ -45,7 +51,8 @@ const (
 	formText   = "s"
 	formNumber = "n"
 	formBool   = "b"
-	formList   = "l"
+	formList   = "l" // of numbers
+	formTexts  = "t" // a list with texts
 )
 
 // unpack turns JSON into the text that the environment would have, and tells its form.
@@ -65,12 +72,16 @@ func unpack(raw json.RawMessage) (text, form string) {
 		var items []json.RawMessage
 		_ = json.Unmarshal(raw, &items) // it was a list a moment ago
 		parts := make([]string, len(items))
+		of := formList // of numbers
 		for i, item := range items {
-			if parts[i], form = unpack(item); form != formNumber {
+			switch parts[i], form = unpack(item); {
+			case form == formText && !strings.Contains(parts[i], ","):
+				of = formTexts
+			case form != formNumber:
 				return "", ""
 			}
 		}
-		return strings.Join(parts, ","), formList
+		return strings.Join(parts, ","), of
 	}
 	return "", ""
 }
@@ -147,7 +158,7 @@ func address() kind[string] {
 		encode:  func(text string) any { return hidePassword(text) },
 		within: func(text string) bool {
 			u, err := url.Parse(text)
-			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.ContainsAny(text, "?#") &&
+			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.ContainsAny(text, "?#") &&
 				len(text) <= maxURL && utf8.ValidString(text)
 		},
 		secret: userinfo.MatchString,
@@ -179,6 +190,54 @@ var statuses = kind[[]int]{
 	within: func(codes []int) bool {
 		return !slices.ContainsFunc(codes, func(code int) bool { return code < 300 || code > 499 })
 	},
+}
+
+// bookedAnswers are answers that count as a success. Beside 409 a status tells other things too: a bad address or key would
+// make a success of every order, so it needs a code.
+var bookedAnswers = kind[[]domain.BookedAnswer]{
+	typ: Answers, allowed: "HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts",
+	forms:  formList + formTexts,
+	parse:  parseAnswers,
+	format: func(answers []domain.BookedAnswer) string { return strings.Join(answerTexts(answers), ",") },
+	encode: func(answers []domain.BookedAnswer) any { return answerTexts(answers) },
+	within: func(answers []domain.BookedAnswer) bool {
+		return !slices.ContainsFunc(answers, func(a domain.BookedAnswer) bool {
+			return a.Status < 300 || a.Status > 599 || (a.Code == "" && a.Status != http.StatusConflict)
+		})
+	},
+}
+
+// answerCode is a code that a body may have; what separates the setting's parts is not among it.
+var answerCode = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+func parseAnswers(list string) (answers []domain.BookedAnswer, ok bool) {
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		status, code, named := strings.Cut(part, ":")
+		n, err := strconv.Atoi(status)
+		if err != nil || named != answerCode.MatchString(code) {
+			return nil, false
+		}
+		answers = append(answers, domain.BookedAnswer{Status: n, Code: code})
+	}
+	slices.SortFunc(answers, func(a, b domain.BookedAnswer) int {
+		return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.Code, b.Code))
+	})
+	return slices.Compact(answers), true
+}
+
+// answerTexts is never nil: null is the environment's value.
+func answerTexts(answers []domain.BookedAnswer) []string {
+	texts := make([]string, len(answers))
+	for i, a := range answers {
+		texts[i] = strconv.Itoa(a.Status)
+		if a.Code != "" {
+			texts[i] += ":" + a.Code
+		}
+	}
+	return texts
 }
 
 func parseStatuses(list string) (codes []int, ok bool) {

@@ -9,24 +9,28 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 )
 
 // Settings are the values in force at one moment. Secrets are not among them: they come from the environment only.
 type Settings struct {
-	Enabled         bool          // the connector is on; off, invoices are accepted and held
-	ImmediateSync   bool          // an invoice is sent at once; else it waits for the cron
-	Debug           bool          // verbose logs
-	RefuseBadTotals bool          // refuse orders whose totals do not add up, instead of warning
-	ErpBaseURL      string        // {base}/orders/sync is called
-	ErpTimeout      time.Duration // of one call, from dialling to the last byte
-	MaxAttempts     int           // ERP calls of one generation
-	BaseDelay       time.Duration // attempt n+1 follows after 2^n × this
-	MaxDelay        time.Duration // cap on that; 0: only domain.MaxRetryAfter
-	Jitter          float64       // lengthens a delay by up to this share of it, 0…1
-	RetryableCodes  []int         // statuses beyond 429 and 5xx that are tried again
-	CronEnabled     bool          // the cron releases what waits for it
-	CronSchedule    string        // five fields of cron, in UTC; see ParseSchedule
-	CronBatch       int           // orders of one run at most
+	Enabled         bool                  // the connector is on; off, invoices are accepted and held
+	ImmediateSync   bool                  // an invoice is sent at once; else it waits for the cron
+	Debug           bool                  // verbose logs
+	RefuseBadTotals bool                  // refuse orders whose totals do not add up, instead of warning
+	ErpBaseURL      string                // {base}/orders/sync is called
+	ErpTimeout      time.Duration         // of one call, from dialling to the last byte
+	MaxAttempts     int                   // ERP calls of one generation
+	BaseDelay       time.Duration         // attempt n+1 follows after 2^n × this
+	MaxDelay        time.Duration         // cap on that; 0: only domain.MaxRetryAfter
+	Jitter          float64               // lengthens a delay by up to this share of it, 0…1
+	RetryableCodes  []int                 // statuses beyond 429 and 5xx that are tried again
+	AlreadyBooked   []domain.BookedAnswer // answers of the ERP that mean that it has the order already: a success
+	CronEnabled     bool                  // the cron releases what waits for it
+	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
+	CronBatch       int                   // orders of one run at most; 0: all that wait
+
+	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
 
 // Defaults are the module's.
@@ -55,7 +59,8 @@ func (s Settings) Intake() domain.Intake {
 // RetryPolicy is what the syncer's decision needs of the settings.
 func (s Settings) RetryPolicy() domain.RetryPolicy {
 	return domain.RetryPolicy{
-		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter, RetryableCodes: s.RetryableCodes,
+		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
+		AnswerPolicy: domain.AnswerPolicy{RetryableCodes: s.RetryableCodes, AlreadyBooked: s.AlreadyBooked},
 	}
 }
 
@@ -67,6 +72,9 @@ func (s Settings) problems() (ps Problems) {
 		if !f.fits(s) {
 			ps = append(ps, f.problem(f.Text(s)))
 		}
+	}
+	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
+		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
 	}
 	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
 		ps = append(ps, Problem{

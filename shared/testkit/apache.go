@@ -26,26 +26,31 @@ import (
 // transaction that ends then gets no marker there (KAFKA-20734).
 const ApacheVersion = "4.2.0"
 
+// ApacheOldVersion is the release of before transactions version 2, which most managed clusters still run.
+const ApacheOldVersion = "3.9.1"
+
+// apachePOM takes the version twice.
 const apachePOM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>test</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + ApacheVersion + `</version></dependency>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>` + ApacheVersion + `</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>%[1]s</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>%[1]s</version></dependency>
 <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>`
 
 // apacheConfig is a broker and controller in one. The second half shortens what a production broker waits for, but
 // for its session: a busy machine may hold its breath for seconds.
 const apacheConfig = `process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:%[2]d
+node.id=%[5]d
+controller.quorum.voters=%[6]s
 listeners=PLAINTEXT://127.0.0.1:%[1]d%[4]s,CONTROLLER://127.0.0.1:%[2]d
 advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d%[4]s
 controller.listener.names=CONTROLLER
 log.dirs=%[3]s
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor=%[7]d
 offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+default.replication.factor=%[7]d
+transaction.state.log.replication.factor=%[7]d
+transaction.state.log.min.isr=%[8]d
 transaction.state.log.num.partitions=8
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
@@ -54,6 +59,8 @@ broker.heartbeat.interval.ms=200
 add.partitions.to.txn.retry.backoff.ms=1
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 log.cleaner.dedupe.buffer.size=4194304
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=500
 `
 
 // errNoApache says why no Apache Kafka runs here.
@@ -65,7 +72,7 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	if named := os.Getenv("KAFKA_BROKERS"); named != "" {
 		return strings.Split(named, ","), nil
 	}
-	libs, err := apacheLibs()
+	libs, err := apacheLibs(ApacheVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -86,19 +93,19 @@ func HasApache() bool {
 	return true
 }
 
-// apacheLibs are the broker's jars.
-func apacheLibs() (string, error) {
+// apacheLibs are the jars of a release.
+func apacheLibs(version string) (string, error) {
 	if !HasApache() {
 		return "", errNoApache
 	}
-	dir, err := Cached("kafka-"+ApacheVersion, func(dir string) error {
-		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(apachePOM), 0o600); err != nil {
+	dir, err := Cached("kafka-"+version, func(dir string) error {
+		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), fmt.Appendf(nil, apachePOM, version), 0o600); err != nil {
 			return err
 		}
 		cmd := exec.CommandContext(context.Background(), "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", ApacheVersion, err, out)
+			return fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", version, err, out)
 		}
 		return nil
 	})
@@ -106,11 +113,11 @@ func apacheLibs() (string, error) {
 }
 
 func startApache(libs, dir string) ([]string, error) {
-	b, err := formatApache(libs, dir, apacheExtras{})
+	brokers, err := formatApache(libs, dir, 1, apacheExtras{})
 	if err != nil {
 		return nil, err
 	}
-	return b.addrs, b.Restart()
+	return brokers[0].addrs, brokers[0].Restart()
 }
 
 // Apache is an Apache Kafka of a test's own, which it may kill and start again.
@@ -124,7 +131,19 @@ type Apache struct {
 // OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
 func OwnApache(t testing.TB) *Apache {
 	t.Helper()
-	return ownApache(t, apacheExtras{})
+	return ownApache(t, ApacheVersion, apacheExtras{})
+}
+
+// OwnOldApache is OwnApache of ApacheOldVersion.
+func OwnOldApache(t testing.TB) *Apache {
+	t.Helper()
+	return ownApache(t, ApacheOldVersion, apacheExtras{})
+}
+
+// OwnUpgradedApache is OwnApache as it is after an upgrade from an old release: with the transactions it had before.
+func OwnUpgradedApache(t testing.TB) *Apache {
+	t.Helper()
+	return ownApache(t, ApacheVersion, apacheExtras{format: []string{"--feature", "transaction.version=1"}})
 }
 
 // apacheExtras is what a broker has beside apacheConfig.
@@ -134,21 +153,29 @@ type apacheExtras struct {
 	format    []string // arguments to the making of its folder
 }
 
-func ownApache(t testing.TB, extras apacheExtras) *Apache {
+func ownApache(t testing.TB, version string, extras apacheExtras) *Apache {
 	t.Helper()
-	libs, err := apacheLibs()
+	return ownCluster(t, version, 1, extras)[0]
+}
+
+func ownCluster(t testing.TB, version string, n int, extras apacheExtras) []*Apache {
+	t.Helper()
+	libs, err := apacheLibs(version)
 	if errors.Is(err, errNoApache) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	b, err := formatApache(libs, t.TempDir(), extras)
+	brokers, err := formatApache(libs, t.TempDir(), n, extras)
 	require.NoError(t, err)
-	b.Start(t)
-	t.Cleanup(b.Kill)
-	return b
+	for _, b := range brokers {
+		require.NoError(t, b.launch())
+		t.Cleanup(b.Kill)
+	}
+	require.NoError(t, awaitBrokers(brokers[0].addrs, n))
+	return brokers
 }
 
-// Addrs are the broker's addresses, the same after each start.
+// Addrs are the addresses of all brokers of the cluster, the same after each start.
 func (b *Apache) Addrs() []string { return b.addrs }
 
 // Start starts the broker, after a Kill with the data it had.
@@ -163,21 +190,35 @@ func (b *Apache) Kill() {
 	<-b.ended
 }
 
-func formatApache(libs, dir string, extras apacheExtras) (*Apache, error) {
-	ports, err := freePorts(2)
+// formatApache makes the folders of a cluster.
+func formatApache(libs, dir string, n int, extras apacheExtras) (brokers []*Apache, err error) {
+	ports, err := freePorts(2 * n)
 	if err != nil {
 		return nil, err
 	}
-	b := &Apache{libs: libs, properties: filepath.Join(dir, "server.properties"), addrs: []string{fmt.Sprintf("127.0.0.1:%d", ports[0])}}
-	config := fmt.Sprintf(apacheConfig, ports[0], ports[1], filepath.Join(dir, "data"), extras.listeners) + extras.config
-	if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
-		return nil, err
+	var addrs, voters []string
+	for i := range n {
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", ports[i]))
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[n+i]))
 	}
-	format := b.java(append([]string{"kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", b.properties}, extras.format...)...)
-	if out, err := format.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("formatting Apache Kafka's folder: %w: %s", err, out)
+	for i := range n {
+		folder := filepath.Join(dir, fmt.Sprint(i+1))
+		b := &Apache{libs: libs, properties: filepath.Join(folder, "server.properties"), addrs: addrs}
+		config := fmt.Sprintf(apacheConfig, ports[i], ports[n+i], filepath.Join(folder, "data"), extras.listeners, i+1,
+			strings.Join(voters, ","), n, max(1, n-1)) + extras.config
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
+			return nil, err
+		}
+		format := b.java(append([]string{"kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", b.properties}, extras.format...)...)
+		if out, err := format.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("formatting Apache Kafka's folder: %w: %s", err, out)
+		}
+		brokers = append(brokers, b)
 	}
-	return b, nil
+	return brokers, nil
 }
 
 func (b *Apache) java(args ...string) *exec.Cmd {
@@ -186,6 +227,13 @@ func (b *Apache) java(args ...string) *exec.Cmd {
 
 // Restart is Start outside of the test's own goroutine.
 func (b *Apache) Restart() error {
+	if err := b.launch(); err != nil {
+		return err
+	}
+	return awaitBrokers(b.addrs, 1)
+}
+
+func (b *Apache) launch() error {
 	broker := b.java("kafka.Kafka", b.properties)
 	broker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started, ended := make(chan error), make(chan struct{})
@@ -202,11 +250,11 @@ func (b *Apache) Restart() error {
 		return err
 	}
 	b.process, b.ended = broker.Process, ended
-	return awaitBroker(b.addrs)
+	return nil
 }
 
-// awaitBroker returns once the broker answers as a cluster of one.
-func awaitBroker(addrs []string) error {
+// awaitBrokers returns once so many brokers of the cluster are known.
+func awaitBrokers(addrs []string, n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...))
@@ -219,7 +267,7 @@ func awaitBroker(addrs []string) error {
 	defer tick.Stop()
 	for {
 		brokers, err := adm.ListBrokers(ctx)
-		if err == nil && len(brokers) > 0 {
+		if err == nil && len(brokers) >= n {
 			return nil
 		}
 		select {

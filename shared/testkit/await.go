@@ -9,15 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// awaitWithin is how long a busy machine may take for what a test waits for.
-const awaitWithin = 30 * time.Second
+// AwaitTimeout is how long a busy machine may take for what a test waits for.
+const AwaitTimeout = 60 * time.Second
 
 // Await waits for a channel.
 func Await(t testing.TB, what <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-what:
-	case <-time.After(awaitWithin):
+	case <-time.After(AwaitTimeout):
 		require.Fail(t, "waited in vain")
 	}
 }

@@ -117,7 +117,7 @@ super.users=User:ANONYMOUS;User:%[2]s;User:CN=client
 			extras.format = append(extras.format, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", mechanism, user, SecuredPassword))
 		}
 	}
-	plain := ownApache(t, extras)
+	plain := ownApache(t, ApacheVersion, extras)
 	address := func(port int) []string { return []string{fmt.Sprintf("127.0.0.1:%d", port)} }
 	return SecuredApache{SASL: address(ports[0]), MutualTLS: address(ports[1]), Plain: plain.Addrs()}
 }

@@ -23,10 +23,10 @@ type Server struct {
 	server *devpg.Server
 }
 
-// OwnPostgres starts a server with a migrated database. It ends with the test.
+// OwnPostgres starts a server with a migrated database, which keeps over a Kill what it has confirmed. It ends with the test.
 func OwnPostgres(t testing.TB) *Server {
 	t.Helper()
-	server, err := devpg.Start(context.Background(), devpg.Config{Dir: ownDir(t)})
+	server, err := devpg.Start(context.Background(), devpg.Config{Dir: ownDir(t), Durable: true})
 	s := started(t, server, err)
 	migrate(t, s.URL)
 	return s
@@ -101,7 +101,7 @@ func (s *Server) Restart(t testing.TB) {
 		s.server, s.URL = server, server.URL()
 		t.Cleanup(server.Stop)
 		return true
-	}, awaitWithin, 200*time.Millisecond)
+	}, AwaitTimeout, 200*time.Millisecond)
 }
 
 // Copy makes a database that is a copy of another one, which nobody may use meanwhile, and gives its URL.
@@ -141,12 +141,12 @@ func (s *Server) StopReceiving(t testing.TB) {
 func (s *Server) await(t testing.TB, condition string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return scalar(t, s.URL, `SELECT (`+condition+`)::text`) == "true" },
-		awaitWithin, 10*time.Millisecond, condition)
+		AwaitTimeout, 10*time.Millisecond, condition)
 }
 
 func scalar(t testing.TB, url, query string) (value string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), awaitWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), AwaitTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	require.NoError(t, err)

@@ -129,19 +129,24 @@ func succeeded(r history.Request) bool {
 	return r.Known == history.Accepted && (r.HTTPCode == 0 || r.HTTPCode/100 == 2)
 }
 
-// checkSettlements looks for the fact of each accepted settlement. One that echoes another key than the order's only one
-// may rightly have changed nothing, and the same said twice is one fact.
+// checkSettlements looks for the fact of each accepted settlement. A callback that echoes another key than the order's only
+// one, or after a resync none, may rightly have changed nothing, and the same said twice is one fact.
 func (c *checker) checkSettlements(o *order) {
 	by := map[string]string{"webhook-accepted": "webhook", "webhook-rejected": "rejected", "cancel": "cancelled", "settle": "hand"}
 	for _, r := range o.requests {
 		closed, settles := by[r.What]
-		if !settles || !succeeded(r) || c.inFailover(r.Ended, 0) || (r.Key != "" && !o.onlyKey(r.Key)) {
+		if !settles || !succeeded(r) || c.inFailover(r.Ended, 0) || (r.Key != "" && !o.onlyKey(r.Key)) ||
+			(r.Key == "" && callback(r) && len(o.byNumber) > 1) {
 			continue
 		}
 		if !slices.ContainsFunc(o.generations(), func(g *generation) bool { return g.settledBy(closed) }) && !o.blamed[2] {
 			c.blame(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.What, closed)
 		}
 	}
+}
+
+func callback(r history.Request) bool {
+	return r.What == "webhook-accepted" || r.What == "webhook-rejected"
 }
 
 // onlyKey reports whether the order never had another key.
@@ -181,9 +186,9 @@ func (c *checker) checkBooked(o *order, end *fact) {
 	for _, call := range o.calls {
 		if call.Booked && call.Key == end.sync.IdempotencyKey {
 			booked = true
-			if after(call.Began, end.at) && !o.blamed[3] {
+			if after(call.Began, end.when) && !o.blamed[3] {
 				c.blame(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
-					end.where(), clock(end.at), call.Number, clock(call.Began))
+					end.where(), clock(end.when), call.Number, clock(call.Began))
 			}
 		}
 	}

@@ -3,7 +3,7 @@
 // knows of records, versions, keys and the fold it knows from the documentation, so that a mistake there is not made twice.
 //
 // Read check.go for the order of the rules, order.go for how the facts are laid out, and then the file of a promise:
-// relay.go (2), accepted.go (1), chain.go, answer.go and alarm.go (3), retry.go (5), serial.go (6), key.go (7), fold.go, table.go and
+// relay.go (2), accepted.go (1), chain.go, answer.go and alarm.go (3), lane.go (4), retry.go (5), serial.go (6), key.go and callback.go (7), fold.go, table.go and
 // gate.go (9), off.go (8), pace.go (12).
 package check
 
@@ -45,11 +45,13 @@ func Check(h *history.History) Report {
 		c.checkRetries(o)
 		c.checkSerial(o)
 		c.checkKeys(o)
+		c.checkCallbacks(o)
 		c.checkAsked(o)
 		c.checkEnds(o)
 	}
 	c.checkAlarms()
 	c.checkOff()
+	c.checkLanes()
 	c.checkTable()
 	c.checkGates()
 	c.checkPace()

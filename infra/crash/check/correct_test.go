@@ -56,7 +56,7 @@ var stories = map[string]func(o *actor){
 	"held, settled":         func(o *actor) { o.invoiced(true).settled("settle").closes() },
 	"synced without invoice": func(o *actor) {
 		o.publishes("order.placed", history.Accepted, true)
-		o.asks("sync", history.Accepted, 202)
+		o.asks("sync", 202)
 		o.first(false)
 		o.sends(201)
 	},
@@ -64,6 +64,18 @@ var stories = map[string]func(o *actor){
 	"resync of a success":    func(o *actor) { o.invoiced(false).sends(201).wait(6 * time.Second).resyncs("resync").sends(201) },
 	"resync after a webhook": func(o *actor) {
 		o.invoiced(false).sends(422).settled("webhook-accepted").wait(time.Second).resyncs("resync").sends(201)
+	},
+	"resync after a webhook without the key": func(o *actor) {
+		o.invoiced(false).sends(503).wait(-time.Second).calledBack("", "ERP-7").wait(time.Second).closes()
+		o.wait(10 * time.Second).resyncs("resync").sends(201)
+	},
+	"a webhook with a new reference after a resync": func(o *actor) {
+		o.invoiced(false).sends(201).wait(time.Second).resyncs("resync").sends(503).wait(-time.Second).calledBack("", "ERP-8").wait(time.Second).closes()
+	},
+	"an old webhook after a resync": func(o *actor) {
+		o.invoiced(false).sends(201).wait(time.Second).resyncs("resync").noted()
+		o.asks("webhook-accepted", 200)
+		o.sends(201)
 	},
 	"resync after a settlement by hand": func(o *actor) {
 		o.invoiced(false).sends(422).settled("settle").wait(10 * time.Second).resyncs("resync").sends(201)

@@ -216,6 +216,48 @@ var faults = map[string]fault{
 			o.resyncs("resync").sends(200)
 		})
 	}},
+	"an old callback settles the next generation": {7, "a generation settled by an old callback", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).sends(201)
+			first := "REF " + o.key
+			o.wait(time.Second).resyncs("resync").sends(503).wait(-time.Second).calledBack("", first).wait(time.Second).closes()
+		})
+	}},
+	"a callback's reference settles the next generation": {7, "a generation settled by an old callback", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).sends(503).wait(-time.Second).calledBack("", "ERP-7").wait(time.Second).closes()
+			o.wait(10*time.Second).resyncs("resync-new-key").sends(503).wait(-time.Second).calledBack("", "ERP-7").wait(time.Second).closes()
+		})
+	}},
+	"a callback that names nothing settles the next generation": {7, "a generation settled by an old callback", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).sends(201).wait(time.Second).resyncs("resync").sends(503).wait(-time.Second).calledBack("", "").wait(time.Second).closes()
+		})
+	}},
+	"an older key settles the next generation": {7, "a generation settled by an old callback", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).sends(201)
+			older := o.key
+			o.wait(time.Second).resyncs("resync").sends(503).wait(-time.Second).calledBack(older, "ERP-8").wait(time.Second).closes()
+		})
+	}},
+	"a captured callback counts again": {7, "a callback that counted twice", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).sends(201)
+			more := map[string]any{"closed_by": "webhook", "last_attempt_at": nil, "attempts": 0}
+			for range 2 {
+				o.callbacks++
+				o.says("success", more, `{"status": "accepted"}`)
+			}
+		})
+	}},
+	"a callback without the key uses it up": {7, "a new key though the one before was not answered", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).sends(503).wait(-time.Second).calledBack("", "ERP-7").wait(time.Second).closes()
+			o.answered = true
+			o.wait(10 * time.Second).resyncs("resync").sends(201)
+		})
+	}},
 	"an order is booked twice": {7, "an order booked twice under one key", func() *history.History {
 		return around(func(o *actor) {
 			o.invoiced(false).intends().calls(201, false, time.Millisecond).killed(7 * time.Second)

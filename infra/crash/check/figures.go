@@ -55,8 +55,9 @@ type Figures struct {
 	Recovery          Disturbed // the longest
 	LatestRetry       time.Duration
 	LatestUndisturbed time.Duration
-	OverlapsOfStopped int // overlapping calls while a process was stopped
-	AnsweredUnseen    int // answered keys used again, as an outage kept the answer from the gate
+	LaneSilence       time.Duration // the longest of other partitions while one took no records
+	OverlapsOfStopped int           // overlapping calls while a process was stopped
+	AnsweredUnseen    int           // answered keys used again, as an outage kept the answer from the gate
 }
 
 // count fills in what the rules did not.
@@ -126,6 +127,9 @@ func (f Figures) String() string {
 	put("latest retry", "%s; undisturbed %s", ms(f.LatestRetry), ms(f.LatestUndisturbed))
 	if f.Failovers > 0 {
 		put("failovers", "%d to a standby that lagged; %d times a gate was missing or behind until the repair", f.Failovers, f.LostGates)
+	}
+	if f.LaneSilence > 0 || f.Disturbances["starve broker"] > 0 {
+		put("other lanes", "silent for %s at most while one partition took no records", ms(f.LaneSilence))
 	}
 	if f.OverlapsOfStopped > 0 {
 		put("overlaps", "%d of processes that were stopped", f.OverlapsOfStopped)

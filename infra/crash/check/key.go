@@ -95,9 +95,10 @@ func endsKey(f *fact) bool {
 	return accepts(f) || (f.Topic == topicSuccess && f.sync.ClosedBy == "")
 }
 
-// accepts reports whether the fact is an accepting callback. A settlement by hand answers no key.
+// accepts reports whether the fact is an accepting callback that carries the key. A settlement by hand answers no key.
 func accepts(f *fact) bool {
-	return f.Topic == topicCallback && !f.note() && f.sync.Status == "success" && (f.sync.ClosedBy == "webhook" || f.sync.ClosedBy == "")
+	return f.Topic == topicCallback && !f.note() && f.sync.Status == "success" && (f.sync.ClosedBy == "webhook" || f.sync.ClosedBy == "") &&
+		f.echoed() == f.sync.IdempotencyKey
 }
 
 // checkBookings counts the book. A booking under another key than the first is right when that key is, which checkNewKey

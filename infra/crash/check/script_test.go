@@ -192,9 +192,9 @@ func (o *actor) releases() *actor {
 	return o.wait(5 * time.Millisecond)
 }
 
-func (o *actor) asks(what string, known history.Known, code int) {
+func (o *actor) asks(what string, code int) {
 	o.h.Requests = append(o.h.Requests, history.Request{
-		What: what, Source: o.source, Order: o.id, Began: o.at, Ended: o.at.Add(7 * time.Millisecond), Known: known, HTTPCode: code,
+		What: what, Source: o.source, Order: o.id, Began: o.at, Ended: o.at.Add(7 * time.Millisecond), Known: history.Accepted, HTTPCode: code,
 	})
 	o.wait(time.Millisecond)
 }
@@ -298,7 +298,7 @@ func (o *actor) closes() {
 // settled is a webhook or a hand that settles the current generation.
 func (o *actor) settled(what string) *actor {
 	by := map[string]string{"webhook-accepted": "webhook", "webhook-rejected": "rejected", "cancel": "cancelled", "settle": "hand"}[what]
-	o.asks(what, history.Accepted, 200)
+	o.asks(what, 200)
 	if o.gate == "held" {
 		o.releases()
 	}
@@ -311,7 +311,25 @@ func (o *actor) settled(what string) *actor {
 		more["erp_reference"] = "REF " + by
 	}
 	o.answered = o.answered || by == "webhook"
-	o.fact(topicCallback, o.sync(status, callbackVersion(o.callbacks), more), map[string]any{"response": map[string]any{"status": 0, "body": "callback"}})
+	o.says(status, more, fmt.Sprintf(`{"idempotencyKey": %q, "at": %q}`, o.key, o.at))
+	return o
+}
+
+// says writes the fact of a settlement with this body.
+func (o *actor) says(status string, more map[string]any, body string) {
+	o.fact(topicCallback, o.sync(status, callbackVersion(o.callbacks), more), map[string]any{"response": map[string]any{"status": 0, "body": body}})
+}
+
+// calledBack is an accepting callback that carries the key and names the reference; empty: it does not.
+func (o *actor) calledBack(key, reference string) *actor {
+	o.asks("webhook-accepted", 200)
+	o.callbacks++
+	o.gate, o.closedBy = "closed", "webhook"
+	more := map[string]any{"closed_by": "webhook", "last_attempt_at": nil, "attempts": 0}
+	if reference != "" {
+		more["erp_reference"] = reference
+	}
+	o.says("success", more, fmt.Sprintf(`{"idempotencyKey": %q, "erpReference": %q, "at": %q}`, key, reference, o.at))
 	return o
 }
 
@@ -326,7 +344,7 @@ func (o *actor) noted() *actor {
 
 // resyncs makes a new generation; an older record that is still parked ends as superseded by supersedes.
 func (o *actor) resyncs(what string) *actor {
-	o.asks(what, history.Accepted, 202)
+	o.asks(what, 202)
 	if o.answered || what == "resync-new-key" {
 		o.newKey()
 	}

@@ -25,7 +25,7 @@ func (c *checker) story(o *order) []string {
 		lines = append(lines, line{p.First, fmt.Sprintf("publication %s %s by %s: %s%s", p.Type, eventID(p), p.Door, p.Known, until(p.First, p.Last))})
 	}
 	for _, r := range o.requests {
-		text := fmt.Sprintf("request %s%s: %s", r.What, under(r.Key), r.Known)
+		text := fmt.Sprintf("request %s%s%s: %s", r.What, under(r.Key), as(r.Named), r.Known)
 		if r.HTTPCode != 0 {
 			text += fmt.Sprintf(" %d", r.HTTPCode)
 		}
@@ -157,6 +157,13 @@ func under(key string) string {
 		return ""
 	}
 	return " under " + key
+}
+
+func as(reference string) string {
+	if reference == "" {
+		return ""
+	}
+	return " as " + reference
 }
 
 func until(from, to time.Time) string {

@@ -107,6 +107,19 @@ func (e *ERP) Calls() []history.Call {
 	return out
 }
 
+// Booked is the callback of the order's first booking whose answer the ERP has given, as an ERP sends it that echoes no key;
+// nil when there is none.
+func (e *ERP) Booked(source, order string) *Callback {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.calls {
+		if c.Source == source && c.Order == order && c.Reference != "" && c.Status/100 == 2 {
+			return &Callback{Source: source, Order: order, Status: plan.Accepted, Reference: c.Reference}
+		}
+	}
+	return nil
+}
+
 // visit is one call under way.
 type visit struct {
 	erp  *ERP

@@ -13,6 +13,7 @@ type History struct {
 	Seed       uint64
 	Broker     string // "embedded" or "Apache Kafka 4.2.0"
 	Partitions int
+	Thin       int32 // the partition of keyed topics that takes no records while its broker is away (see Disturbance); -1: none
 	Began      time.Time
 	Ended      time.Time
 
@@ -77,6 +78,7 @@ type Request struct {
 	Source   string
 	Order    string
 	Key      string // the idempotency key that a webhook echoed
+	Named    string // the reference that a webhook named
 	Began    time.Time
 	Ended    time.Time
 	Known    Known
@@ -143,13 +145,16 @@ type Gate map[string]any
 
 // Disturbance is one thing done to the product.
 type Disturbance struct {
-	What    string // kill, term, stop (SIGSTOP)
+	What    string // kill, term, stop (SIGSTOP), starve (the broker is killed without which the thin partition takes no records)
 	Target  string // syncer-1, relay-0, broker, postgres, …
 	At      time.Time
 	Back    time.Time // when it, or its successor, was started again
 	Ready   time.Time // when that was ready; zero: never
 	Service string    // syncer; empty for broker and postgres
 	Others  int       // how many processes of the service lived on
+
+	Set   time.Duration // of a stop: so far its clock was put back meanwhile
+	Right time.Time     // when that clock was right again
 }
 
 // Switch is one time in which an operator had a setting off.

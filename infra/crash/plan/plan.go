@@ -24,7 +24,9 @@ type What string
 const (
 	Kill What = "kill" // SIGKILL
 	Term What = "term" // SIGTERM
-	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later
+	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later; each second time with the clock put back meanwhile
+
+	Starve What = "starve" // of a cluster: the broker is killed without which one partition takes no records
 )
 
 // Step is one disturbance.
@@ -34,6 +36,7 @@ type Step struct {
 	Gap      time.Duration // after the step before it, once the broker and Postgres are back
 	Together bool          // comes after the gap whatever the step before it has brought down
 	Away     time.Duration // until the target is started again; of a Stop, until SIGCONT
+	Back     time.Duration // of a Stop: so far the process's clock is put back while it is stopped
 }
 
 // Profile says what is disturbed, and how often.
@@ -41,6 +44,7 @@ type Profile struct {
 	Weights  map[string]int   // how often each service, the broker and Postgres are killed, in relation to each other
 	Term     float64          // SIGTERMs per kill
 	Stop     float64          // stops of a syncer per kill
+	Starve   float64          // starvations of a partition per kill
 	Together float64          // the share of steps that come within a second of the one before
 	Gap      [2]time.Duration // between steps, from and to
 	Away     [2]time.Duration // how long a target stays away
@@ -71,7 +75,7 @@ type Plan struct {
 func Make(seed uint64, kills int, p Profile, processes map[string]int) Plan {
 	out := Plan{Seed: seed}
 	m := maker{random: out.random("steps"), profile: p, processes: processes}
-	terms, stops := 0.0, 0.0
+	terms, stops, starves := 0.0, 0.0, 0.0
 	for range kills {
 		m.add(Kill, m.deal())
 		if terms += p.Term; terms >= 1 {
@@ -82,10 +86,19 @@ func Make(seed uint64, kills int, p Profile, processes map[string]int) Plan {
 			stops--
 			m.add(Stop, "syncer")
 		}
+		if starves += p.Starve; starves >= 1 {
+			starves--
+			m.add(Starve, Broker)
+		}
 	}
 	out.Steps = m.steps
 	return out
 }
+
+var (
+	starveGap  = [2]time.Duration{16 * time.Second, 18 * time.Second}
+	starveAway = [2]time.Duration{20 * time.Second, 24 * time.Second}
+)
 
 type maker struct {
 	random    *rand.Rand
@@ -94,6 +107,8 @@ type maker struct {
 	deck      []string
 	steps     []Step
 	rest      bool // the next gap is a long one
+	alone     bool // the next step waits until this one is over
+	stops     int
 }
 
 // deal takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
@@ -124,12 +139,19 @@ func (m *maker) add(what What, target string) {
 	switch {
 	case m.rest:
 		s.Gap = between(m.random, m.profile.Resting)
+	case m.alone:
 	case chance(m.random, m.profile.Together):
 		s.Together, s.Gap = true, between(m.random, [2]time.Duration{0, time.Second})
 	}
 	m.rest = what == Kill && (target == "syncer" || target == "delayer" || target == Broker) && chance(m.random, m.profile.Rest)
+	if m.alone = what == Starve; m.alone { // what came before must be over, and it must last: who waits for it must be seen
+		s.Together, s.Gap, s.Away = false, between(m.random, starveGap), between(m.random, starveAway)
+	}
 	if what == Stop {
 		s.Away = between(m.random, [2]time.Duration{8 * time.Second, 12 * time.Second})
+		if m.stops++; m.stops%2 == 1 {
+			s.Back = s.Away + between(m.random, [2]time.Duration{5 * time.Second, 15 * time.Second})
+		}
 	}
 	m.steps = append(m.steps, s)
 }
@@ -139,11 +161,14 @@ func (p Plan) String() string {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "seed %d\n", p.Seed)
 	for i, s := range p.Steps {
-		together := ""
+		more := ""
 		if s.Together {
-			together = ", whatever is away"
+			more = ", whatever is away"
 		}
-		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), together)
+		if s.Back > 0 {
+			more += fmt.Sprintf(", clock put back by %s", ms(s.Back))
+		}
+		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), more)
 	}
 	return b.String()
 }

@@ -17,7 +17,7 @@ func ParseProfile(text string) (Profile, error) {
 	}
 	known := p.Weights
 	p.Weights = map[string]int{}
-	shares := map[string]*float64{"term": &p.Term, "stop": &p.Stop, "together": &p.Together}
+	shares := map[string]*float64{"term": &p.Term, "stop": &p.Stop, "together": &p.Together, "starve": &p.Starve}
 	for field := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(field, "=")
 		n, err := strconv.ParseFloat(value, 64)
@@ -28,7 +28,7 @@ func ParseProfile(text string) (Profile, error) {
 		case share != nil:
 			*share = n
 		case !target:
-			return p, fmt.Errorf("%q: there are term, stop, together and %s", field, strings.Join(sortedKeys(known), ", "))
+			return p, fmt.Errorf("%q: there are term, stop, starve, together and %s", field, strings.Join(sortedKeys(known), ", "))
 		default:
 			p.Weights[name] = int(n)
 		}

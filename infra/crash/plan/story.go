@@ -50,12 +50,15 @@ type Event struct {
 
 // Ask is what an operator asks of the order.
 type Ask struct {
-	What  string // sync, resync, resync-new-key, cancel, settle, send-now, resync-failed: when the order has failed then
+	What  string // sync, resync, resync-new-key, cancel, settle, send-now, or one of those below
 	After time.Duration
 }
 
-// ResyncFailed is a resync if the order has failed by then.
-const ResyncFailed = "resync-failed"
+// Resyncs that depend on where the order stands by then.
+const (
+	ResyncFailed = "resync-failed" // if it has failed
+	ResyncBooked = "resync-booked" // if the ERP has booked it; right after it the ERP delivers the callback of that booking, without a key
+)
 
 // Story is the nth order.
 func (p Plan) Story(n int) Story {
@@ -114,6 +117,7 @@ var asks = []struct {
 	{"sync", 0.01, [2]time.Duration{0, 2 * time.Second}},
 	{"resync", 0.02, [2]time.Duration{0, 8 * time.Second}},
 	{"resync-new-key", 0.01, [2]time.Duration{2 * time.Second, 8 * time.Second}},
+	{ResyncBooked, 0.06, [2]time.Duration{time.Second, 4 * time.Second}},
 	{ResyncFailed, 0.3, [2]time.Duration{4 * time.Second, 9 * time.Second}},
 }
 

@@ -6,14 +6,14 @@ var Bugs = []Bug{
 	{
 		Name: "offset committed outside the transaction", Promises: []int{3}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"services/syncer/commit.go", `	if err := s.producer.Commit(ctx, kafka.Batch{Records: records, Offsets: []kafka.GroupOffsets{offsets}}); err != nil {
+			{"shared/kafka/txn/committer.go", `	if err := s.producer.Commit(ctx, Batch{Records: records, Offsets: offsets}); err != nil {
 		return err
 	}
-`, `	if err := s.producer.Commit(ctx, kafka.Batch{Records: records}); err != nil {
+`, `	if err := s.producer.Commit(ctx, Batch{Records: records}); err != nil {
 		return err
 	}
 	<-time.After(500 * time.Millisecond)
-	if err := s.producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{s.carrier(len(batch))}, Offsets: []kafka.GroupOffsets{offsets}}); err != nil {
+	if err := s.producer.Commit(ctx, Batch{Records: []*kgo.Record{s.marker(len(batch))}, Offsets: offsets}); err != nil {
 		return err
 	}
 `},
@@ -22,13 +22,13 @@ var Bugs = []Bug{
 	{
 		Name: "outcome before the call", Promises: []int{1, 3}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"services/syncer/call.go", `	reply := s.erp.Send(ctx, erphttp.Request{
-		Payload: payload, IdempotencyKey: w.value.Sync.IdempotencyKey, MessageID: w.value.Sync.IdempotencyKey, At: s.now(),
+			{"services/syncer/caller.go", `	reply := c.erp.Send(ctx, erphttp.Request{
+		Payload: payload, IdempotencyKey: t.value.Sync.IdempotencyKey, MessageID: t.value.Sync.IdempotencyKey, At: c.now(),
 	})
 `, `	go func(key string, at time.Time) {
 		<-time.After(300 * time.Millisecond)
-		s.erp.Send(context.WithoutCancel(ctx), erphttp.Request{Payload: payload, IdempotencyKey: key, MessageID: key, At: at})
-	}(w.value.Sync.IdempotencyKey, s.now())
+		c.erp.Send(context.WithoutCancel(ctx), erphttp.Request{Payload: payload, IdempotencyKey: key, MessageID: key, At: at})
+	}(t.value.Sync.IdempotencyKey, c.now())
 	reply := erphttp.Reply{Answer: domain.Answer{StatusCode: 201, Body: []byte("{}")}}
 `},
 		},
@@ -36,10 +36,10 @@ var Bugs = []Bug{
 	{
 		Name: "key changed at a retry", Promises: []int{7}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"services/syncer/call.go", `	crash.Point("syncer.before_send")
+			{"services/syncer/caller.go", `	crash.Point("syncer.before_send")
 `, `	crash.Point("syncer.before_send")
-	if key := w.value.Sync.IdempotencyKey; w.value.Sync.Attempts > 0 {
-		w.value.Sync.IdempotencyKey = key[:4] + key[20:] + key[4:20]
+	if key := t.value.Sync.IdempotencyKey; t.value.Sync.Attempts > 0 {
+		t.value.Sync.IdempotencyKey = key[:4] + key[20:] + key[4:20]
 	}
 `},
 		},
@@ -55,7 +55,7 @@ var Bugs = []Bug{
 	{
 		Name: "revoke ignored", Promises: []int{3, 6}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"services/syncer/syncer.go", `	if a := s.current.Swap(nil); a != nil {
+			{"shared/kafka/txn/session.go", `	if a := s.current.Swap(nil); a != nil {
 		s.handOver(a)
 	}
 `, `	s.current.Store(nil)
@@ -65,14 +65,14 @@ var Bugs = []Bug{
 	{
 		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
 		Edits: []Edit{
-			{"services/relay/session.go", `	if err := s.producer.Commit(ctx, kafka.Batch{Records: append(records, position)}); err != nil {
-		return err
+			{"services/relay/batch.go", `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
+		return s.learn(ctx, rows, err)
 	}
-`, `	if err := s.producer.Commit(ctx, kafka.Batch{Records: records}); err != nil {
-		return err
+`, `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: records}); err != nil {
+		return s.learn(ctx, rows, err)
 	}
 	<-time.After(500 * time.Millisecond)
-	if err := s.producer.Commit(ctx, kafka.Batch{Records: []*kgo.Record{position}}); err != nil {
+	if err := s.r.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{position}}); err != nil {
 		return err
 	}
 `},
@@ -85,6 +85,16 @@ var Bugs = []Bug{
 		return Advice{Stop: true, ClosedBy: g.ClosedBy}
 `, `	case g.State == GateClosed:
 		return Advice{Stop: true, Ended: true}
+`},
+		},
+	},
+	{
+		Name: "any callback settles the current generation", Promises: []int{7}, Profile: "api=1",
+		Edits: []Edit{
+			{"shared/domain/gate_change.go", `	case s.IdempotencyKey != "" || g.Generation == 1:
+		return ""
+`, `	case true:
+		return ""
 `},
 		},
 	},
@@ -114,9 +124,9 @@ var Bugs = []Bug{
 	{
 		Name: "call without a durable before_send", Promises: []int{3}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"services/syncer/call.go", `	return s.intents.ProduceSync(ctx, s.cfg.Record(intent)).FirstErr()
-`, `	record := s.cfg.Record(intent)
-	time.AfterFunc(300*time.Millisecond, func() { s.intents.Produce(context.Background(), record, nil) })
+			{"services/syncer/caller.go", `	return c.intents.ProduceSync(ctx, c.cfg.Record(intent)).FirstErr()
+`, `	record := c.cfg.Record(intent)
+	time.AfterFunc(300*time.Millisecond, func() { c.intents.Produce(context.Background(), record, nil) })
 	return nil
 `},
 		},
@@ -140,6 +150,16 @@ var Bugs = []Bug{
 		return nil
 	}
 `},
+		},
+	},
+	{
+		Name: "one partition holds up all", Promises: []int{4}, Profile: "syncer=1,starve=0.5,term=0,stop=0", Broker: "cluster",
+		Edits: []Edit{
+			{"shared/kafka/txn/committer.go", `			if others := s.holdUnwritten(batch, unavailable); len(others) < len(batch) {
+				batch = others
+				continue
+			}
+`, ``},
 		},
 	},
 }

@@ -24,10 +24,11 @@ var paths = map[string]string{
 // ask is an operator's request. He asks once: whether it was taken when no answer came is not known.
 func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
 	what := a.What
-	if what == plan.ResyncFailed {
-		if !s.failed(life, story) {
-			return
-		}
+	old := s.cfg.Booked(story.Source, story.Order)
+	switch {
+	case what == plan.ResyncFailed && !s.failed(life, story), what == plan.ResyncBooked && old == nil:
+		return
+	case what == plan.ResyncFailed, what == plan.ResyncBooked:
 		what = "resync"
 	}
 	body := map[string]any{"orderIncrementId": story.Order, "source": story.Source}
@@ -42,6 +43,9 @@ func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
 	r := history.Request{What: what, Source: story.Source, Order: story.Order, Began: time.Now().UTC()}
 	status, _, err := s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encoded(body), nil)
 	s.note(r, status, err)
+	if a.What == plan.ResyncBooked && err == nil && status == http.StatusAccepted {
+		s.Callback(life, *old)
+	}
 }
 
 // failed reports whether the status query says so.
@@ -65,7 +69,7 @@ func (s *Shops) Callback(ctx context.Context, c erp.Callback) {
 			body[name] = value
 		}
 	}
-	r := history.Request{What: "webhook-" + c.Status, Source: c.Source, Order: c.Order, Key: c.Key, Began: time.Now().UTC()}
+	r := history.Request{What: "webhook-" + c.Status, Source: c.Source, Order: c.Order, Key: c.Key, Named: c.Reference, Began: time.Now().UTC()}
 	raw := encoded(body)
 	signed := map[string]string{"X-Signature": erp.Sign(s.cfg.Secret, raw)}
 	ctx, cancel := context.WithTimeout(ctx, callbackWithin)

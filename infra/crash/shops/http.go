@@ -32,7 +32,7 @@ func (s *Shops) post(life context.Context, body []byte) history.Known {
 		switch status {
 		case http.StatusOK, http.StatusAccepted:
 			known = history.Accepted
-		case http.StatusUnprocessableEntity:
+		case http.StatusUnprocessableEntity, http.StatusConflict:
 			known = history.Refused
 		default:
 			return fmt.Errorf("%w: %d", errNotTaken, status)
@@ -109,7 +109,7 @@ func (s *Shops) postBatch(life context.Context, batch []waiting) {
 	for i, w := range batch {
 		known := history.Unknown
 		if i < len(answer.Results) {
-			known = map[string]history.Known{"accepted": history.Accepted, "duplicate": history.Accepted, "refused": history.Refused}[answer.Results[i].Result]
+			known = map[string]history.Known{"accepted": history.Accepted, "duplicate": history.Accepted, "refused": history.Refused, "conflict": history.Refused}[answer.Results[i].Result]
 		}
 		w.answer <- known
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // the shops' database/sql
 
+	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/shared/pause"
@@ -28,8 +29,10 @@ type Config struct {
 	DatabaseURL string
 	Ingest, API []string // base URLs, up to and with the module's path
 	Token       string
-	Secret      string  // signs callbacks
-	Rate        float64 // orders per second
+	Secret      string // signs callbacks
+	// Booked is the callback of the order's first booking that the ERP has answered, without a key; nil when there is none.
+	Booked func(source, order string) *erp.Callback
+	Rate   float64 // orders per second
 }
 
 // Shops publish and ask, and keep the record of it.

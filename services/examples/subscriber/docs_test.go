@@ -17,7 +17,7 @@ func TestTheCodeInTheDocumentIsCompiled(t *testing.T) {
 	text, err := os.ReadFile(repository + "/docs/watermill.md")
 	require.NoError(t, err)
 	compiled := ""
-	for _, pattern := range []string{"*.go", repository + "/shared/kafka/example_test.go", repository + "/shared/outbox/example_test.go"} {
+	for _, pattern := range []string{"*.go", repository + "/shared/kafka/pubsub/example_test.go", repository + "/shared/outbox/example_test.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)

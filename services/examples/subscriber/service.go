@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
+
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/components/metrics"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -37,8 +39,8 @@ type params struct {
 // service is a Watermill router with a handler for each topic.
 type service struct {
 	router     *message.Router
-	subscriber *kafka.Subscriber
-	publisher  *kafka.Publisher
+	subscriber *pubsub.Subscriber
+	publisher  *pubsub.Publisher
 	list       pickList
 	log        *slog.Logger
 }
@@ -49,11 +51,11 @@ func newService(ctx context.Context, p params) (*service, error) {
 		return nil, err
 	}
 	var err error
-	s.subscriber, err = kafka.NewSubscriber(kafka.SubscriberConfig{Config: p.kafka, Group: "warehouse", Log: p.log})
+	s.subscriber, err = pubsub.NewSubscriber(pubsub.SubscriberConfig{Config: p.kafka, Group: "warehouse", Log: p.log})
 	if err != nil {
 		return nil, err
 	}
-	s.publisher, err = kafka.NewPublisher(kafka.PublisherConfig{Config: p.kafka, Create: &kafka.NewTopic{Partitions: 1}})
+	s.publisher, err = pubsub.NewPublisher(pubsub.PublisherConfig{Config: p.kafka, Create: &pubsub.NewTopic{Partitions: 1}})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +120,7 @@ func (s *service) handle(msg *message.Message) error {
 	}
 	log := s.log.With("event_id", f.id, "order_increment_id", f.ref.IncrementID, "outcome", outcome,
 		"correlation_id", middleware.MessageCorrelationID(msg))
-	if r, ok := kafka.RecordFrom(msg.Context()); ok {
+	if r, ok := pubsub.RecordFrom(msg.Context()); ok {
 		log = log.With("topic", r.Topic, "partition", r.Partition, "offset", r.Offset)
 	}
 	log.Info("fact handled")

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
+
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -51,7 +53,7 @@ type warehouse struct {
 
 	cfg       kafka.Config
 	pool      *pgxpool.Pool
-	publisher *kafka.Publisher
+	publisher *pubsub.Publisher
 	registry  *prometheus.Registry
 	poisoned  <-chan *message.Message
 }
@@ -59,14 +61,14 @@ type warehouse struct {
 func open(t *testing.T, cfg kafka.Config, around message.HandlerMiddleware) *warehouse {
 	t.Helper()
 	w := &warehouse{T: t, cfg: cfg, pool: testkit.Postgres(t).Pool, registry: prometheus.NewRegistry()}
-	subscriber, err := kafka.NewSubscriber(kafka.SubscriberConfig{Config: cfg, Create: &kafka.NewTopic{Partitions: 2}})
+	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Config: cfg, Create: &pubsub.NewTopic{Partitions: 2}})
 	require.NoError(t, err)
 	for _, topic := range []string{event.TopicSuccess, event.TopicFailed} {
 		require.NoError(t, subscriber.SubscribeInitialize(topic))
 	}
 	w.poisoned, err = subscriber.Subscribe(t.Context(), poisonTopic)
 	require.NoError(t, err)
-	w.publisher, err = kafka.NewPublisher(kafka.PublisherConfig{Config: cfg})
+	w.publisher, err = pubsub.NewPublisher(pubsub.PublisherConfig{Config: cfg})
 	require.NoError(t, err)
 	s, err := newService(t.Context(), params{
 		kafka: cfg, pool: w.pool, registry: w.registry, log: slog.New(slog.DiscardHandler), firstRetry: time.Millisecond, around: around,

@@ -2,7 +2,6 @@
 package accept
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -38,7 +37,11 @@ const (
 	Accepted  Verdict = "accepted"
 	Duplicate Verdict = "duplicate"
 	Refused   Verdict = "refused"
+	Conflict  Verdict = "conflict" // it contradicts what was accepted before: its id was another event's, or its order's number another order's
 )
+
+// Taken reports whether the event is ours, now or before.
+func (v Verdict) Taken() bool { return v == Accepted || v == Duplicate }
 
 // Result is the answer to one event.
 type Result struct {
@@ -49,6 +52,7 @@ type Result struct {
 	OrderIncrementID string        `json:"order_increment_id,omitempty"`
 	Status           domain.Status `json:"status,omitempty"`
 	Differs          bool          `json:"differs,omitempty"` // a duplicate whose content is not that of the first one
+	Older            bool          `json:"older,omitempty"`   // a newer state of the order is known, and stays
 	Warnings         []string      `json:"warnings,omitempty"`
 	Errors           []Problem     `json:"errors,omitempty"`
 	UnknownOrder     string        `json:"-"` // the key of the order that an invoice names and nobody has published yet
@@ -161,12 +165,6 @@ type transaction struct {
 	records   []event.Record
 }
 
-type snapshot struct {
-	order   json.RawMessage
-	orderID *int64
-	changed bool
-}
-
 func (t *transaction) run(ctx context.Context) error {
 	if err := t.lock(ctx); err != nil {
 		return err
@@ -197,15 +195,16 @@ func (t *transaction) lock(ctx context.Context) error {
 		return err
 	}
 	t.snapshots = map[string]*snapshot{}
-	rows, err := t.tx.Query(ctx, `SELECT order_key, snapshot::text, order_id FROM sales_order WHERE order_key = ANY($1)`,
+	rows, err := t.tx.Query(ctx, `SELECT order_key, snapshot::text, order_id, snapshot_at FROM sales_order WHERE order_key = ANY($1)`,
 		slices.Collect(maps.Keys(t.gates)))
 	if err != nil {
 		return fmt.Errorf("reading snapshots: %w", err)
 	}
 	var key, order string
 	var orderID *int64
-	_, err = pgx.ForEachRow(rows, []any{&key, &order, &orderID}, func() error {
-		t.snapshots[key] = &snapshot{order: json.RawMessage(order), orderID: orderID}
+	var at *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&key, &order, &orderID, &at}, func() error {
+		t.snapshots[key] = &snapshot{order: json.RawMessage(order), orderID: orderID, at: at}
 		return nil
 	})
 	return err
@@ -213,30 +212,38 @@ func (t *transaction) lock(ctx context.Context) error {
 
 type eventKey struct{ source, id string }
 
-// seen is the digests of the batch's events that were accepted before.
-func (t *transaction) seen(ctx context.Context) (map[eventKey][]byte, error) {
+// known is an event that was accepted before.
+type known struct {
+	orderKey string
+	ofType   event.Type // empty: it was accepted before types were kept
+	digest   []byte
+}
+
+// seen is what is known of the batch's events that were accepted before.
+func (t *transaction) seen(ctx context.Context) (map[eventKey]known, error) {
 	var sources, ids []string
 	for _, it := range t.batch {
 		sources, ids = append(sources, it.event.Source), append(ids, it.event.EventID)
 	}
 	rows, err := t.tx.Query(ctx, `
-		SELECT e.source, e.event_id, e.digest FROM accepted_event e
+		SELECT e.source, e.event_id, e.order_key, coalesce(e.type, ''), e.digest FROM accepted_event e
 		JOIN (SELECT DISTINCT s, i FROM unnest($1::text[], $2::text[]) AS n (s, i)) n ON e.source = n.s AND e.event_id = n.i`, sources, ids)
 	if err != nil {
 		return nil, fmt.Errorf("looking for duplicates: %w", err)
 	}
-	seen := map[eventKey][]byte{}
-	var k eventKey
-	var digest []byte
-	_, err = pgx.ForEachRow(rows, []any{&k.source, &k.id, &digest}, func() error {
-		seen[k] = bytes.Clone(digest)
+	seen := map[eventKey]known{}
+	var id eventKey
+	var e known
+	_, err = pgx.ForEachRow(rows, []any{&id.source, &id.id, &e.orderKey, &e.ofType, &e.digest}, func() error {
+		seen[id] = e
+		e.digest = nil // the next row's must not share it
 		return nil
 	})
 	return seen, err
 }
 
 // decide goes through the batch in its order and fills the results; it returns what is new.
-func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*item, error) {
+func (t *transaction) decide(ctx context.Context, seen map[eventKey]known) ([]*item, error) {
 	syncIDs, err := t.syncIDs(ctx)
 	if err != nil {
 		return nil, err
@@ -244,22 +251,13 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*
 	t.changed = map[string]bool{}
 	var accepted []*item
 	for _, it := range t.batch {
-		key, id := it.ref.Key(), eventKey{it.event.Source, it.event.EventID}
-		if digest, again := seen[id]; again {
-			t.answer(it, Duplicate)
-			it.result.Differs = !bytes.Equal(digest, it.digest[:])
+		key := it.ref.Key()
+		if t.isOld(it, seen) || t.isUnfit(it, key) {
 			continue
 		}
-		if it.order == nil && t.snapshots[key] == nil {
-			*it.result = Result{Result: Refused, EventID: it.event.EventID, UnknownOrder: key, Errors: []Problem{{
-				"/invoice/order_increment_id",
-				fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID),
-			}}}
-			continue
-		}
-		seen[id] = it.digest[:]
+		seen[eventKey{it.event.Source, it.event.EventID}] = known{key, it.event.Type, it.digest[:]}
 		accepted = append(accepted, it)
-		t.keepSnapshot(it, key)
+		older := t.keepSnapshot(it, key)
 		t.records = append(t.records, event.NewCommerce(it.event, it.ref, it.body, t.now, it.trace))
 		if it.event.Type == event.InvoiceCreated {
 			if err := t.request(it, key, syncIDs); err != nil {
@@ -267,20 +265,17 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey][]byte) ([]*
 			}
 		}
 		t.answer(it, Accepted)
+		it.result.Older = older
 	}
 	return accepted, nil
 }
 
-// keepSnapshot replaces the order's snapshot; an order_id once known stays known.
-func (t *transaction) keepSnapshot(it *item, key string) {
-	if it.order == nil {
-		return
+// sourceOf is empty for the default one.
+func sourceOf(it *item) string {
+	if it.ref.Source == domain.DefaultSource {
+		return ""
 	}
-	next := &snapshot{order: it.event.Order, orderID: it.order.OrderID, changed: true}
-	if known := t.snapshots[key]; next.orderID == nil && known != nil {
-		next.orderID = known.orderID
-	}
-	t.snapshots[key] = next
+	return it.ref.Source
 }
 
 func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
@@ -326,12 +321,9 @@ func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 func (t *transaction) answer(it *item, v Verdict) {
 	g := t.gates[it.ref.Key()]
 	*it.result = Result{
-		Result: v, EventID: it.event.EventID, OrderIncrementID: it.ref.IncrementID, Status: g.Status(), Warnings: it.warnings,
+		Result: v, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID, Status: g.Status(), Warnings: it.warnings,
 	}
 	if g.SyncID != 0 {
 		it.result.SyncID = &g.SyncID
-	}
-	if it.ref.Source != domain.DefaultSource {
-		it.result.Source = it.ref.Source
 	}
 }

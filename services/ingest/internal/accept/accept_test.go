@@ -308,7 +308,7 @@ func TestOneEventIDOfManyOrdersIsAcceptedForOne(t *testing.T) {
 		return err
 	}))
 	slices.Sort(verdicts)
-	require.Equal(t, append([]Verdict{Accepted}, slices.Repeat([]Verdict{Duplicate}, 11)...), verdicts)
+	require.Equal(t, append([]Verdict{Accepted}, slices.Repeat([]Verdict{Conflict}, 11)...), verdicts)
 	require.Len(t, b.requests(t), 1)
 }
 

@@ -8,13 +8,19 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// Log tells the log what became of events, once that has committed: at debug each one that was accepted, or was before.
-// It names places in an event and never what stands there.
+// Log tells the log what became of events, once that has committed: at debug each one that was accepted, or was before, and
+// aloud what contradicts or differs from what was. It names places in an event and never what stands there.
 func (a *Accepter) Log(ctx context.Context, results []Result) {
 	debug := a.log.Enabled(ctx, slog.LevelDebug)
 	for _, r := range results {
-		if debug && r.Result != Refused {
-			a.log.DebugContext(ctx, "event accepted", append(r.logFields(), "result", r.Result, "status", r.Status, "warnings", len(r.Warnings))...)
+		if debug && r.Result.Taken() {
+			a.log.DebugContext(ctx, "event accepted", append(r.logFields(), "result", r.Result, "status", r.Status, "warnings", len(r.Warnings), "older", r.Older)...)
+		}
+		if r.Result == Conflict {
+			a.log.WarnContext(ctx, "event contradicts what was accepted before", append(r.logFields(), "first_pointer", r.Errors[0].Pointer)...)
+		}
+		if r.Differs {
+			a.log.InfoContext(ctx, "event differs from what was accepted under its id", r.logFields()...)
 		}
 		if r.Released > 0 {
 			a.log.InfoContext(ctx, "invoices released from the quarantine: their order came", append(r.logFields(), "events", r.Released)...)

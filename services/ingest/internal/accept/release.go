@@ -21,9 +21,10 @@ SELECT order_key, count(*) FROM gone GROUP BY order_key`
 
 // storeAndRelease costs orders that nothing waits for one look into an index, and no statement of its own.
 const storeAndRelease = `
-WITH stored AS (INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at)
-    SELECT k, s, i, o, j::json, $6, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS n (k, s, i, o, j)
-    ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at,
+WITH stored AS (INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at, snapshot_at)
+    SELECT k, s, i, o, j::json, $6, $6, a
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $7::timestamptz[]) AS n (k, s, i, o, j, a)
+    ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at, snapshot_at = excluded.snapshot_at,
         order_id = coalesce(excluded.order_id, sales_order.order_id)),
 waiting AS (SELECT id FROM commerce_quarantine WHERE order_key = ANY($1) FOR UPDATE SKIP LOCKED),` + release
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/gate"
@@ -40,18 +41,18 @@ func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
 	slices.SortFunc(accepted, func(a, b *item) int {
 		return bytes.Compare([]byte(a.event.Source+"\x00"+a.event.EventID), []byte(b.event.Source+"\x00"+b.event.EventID))
 	})
-	var sources, ids, keys []string
+	var sources, ids, keys, types []string
 	var digests [][]byte
 	for _, it := range accepted {
 		sources, ids, keys = append(sources, it.event.Source), append(ids, it.event.EventID), append(keys, it.ref.Key())
-		digests = append(digests, it.digest[:])
+		digests, types = append(digests, it.digest[:]), append(types, string(it.event.Type))
 	}
 	// Two orders may come with one event id at the same time, under different gates: the later one finds the id taken
-	// and the transaction is tried again, to find a duplicate.
+	// and the transaction is tried again, to find a conflict.
 	_, err := t.tx.Exec(ctx, `
-		INSERT INTO accepted_event (source, event_id, order_key, digest, accepted_at)
-		SELECT s, i, k, d, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS n (s, i, k, d)`,
-		sources, ids, keys, digests, t.now)
+		INSERT INTO accepted_event (source, event_id, order_key, digest, type, accepted_at)
+		SELECT s, i, k, d, t, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[]) AS n (s, i, k, d, t)`,
+		sources, ids, keys, digests, types, t.now)
 	if err != nil {
 		return fmt.Errorf("noting %d events: %w", len(accepted), err)
 	}
@@ -63,17 +64,18 @@ func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
 func (t *transaction) storeSnapshots(ctx context.Context) (released map[string]int, err error) {
 	var keys, sources, ids, orders []string
 	var orderIDs []*int64
+	var times []*time.Time
 	for _, key := range slices.Sorted(maps.Keys(t.snapshots)) {
 		if s := t.snapshots[key]; s.changed {
 			ref := t.gates[key].Ref
 			keys, sources, ids = append(keys, key), append(sources, ref.Source), append(ids, ref.IncrementID)
-			orders, orderIDs = append(orders, string(s.order)), append(orderIDs, s.orderID)
+			orders, orderIDs, times = append(orders, string(s.order)), append(orderIDs, s.orderID), append(times, s.at)
 		}
 	}
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	rows, err := t.tx.Query(ctx, storeAndRelease, keys, sources, ids, orderIDs, orders, t.now)
+	rows, err := t.tx.Query(ctx, storeAndRelease, keys, sources, ids, orderIDs, orders, t.now, times)
 	if err == nil {
 		released, err = countByOrder(rows)
 	}

@@ -49,7 +49,7 @@ func (b *batch) run(ctx context.Context, accepter *accept.Accepter) error {
 		return err
 	}
 	for i, r := range b.results {
-		if r.Result == accept.Refused {
+		if !r.Result.Taken() {
 			b.refused = append(b.refused, entries[i].With(r))
 		}
 	}
@@ -142,7 +142,7 @@ func (b *batch) held() (ids []int64) {
 // count tells metrics and log what became of the batch, once it has committed.
 func (b *batch) count(log *slog.Logger) {
 	for _, r := range b.results {
-		if r.Result != accept.Refused {
+		if r.Result.Taken() {
 			events.WithLabelValues(string(r.Result)).Inc()
 		}
 	}

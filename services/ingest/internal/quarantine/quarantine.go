@@ -24,6 +24,7 @@ const (
 	UnknownOrder Code = "unknown_order" // an invoice of an order that nobody has published: publish the order first
 	TooLarge     Code = "too_large"     // larger than event.MaxEventBytes
 	Failed       Code = "failed"        // the database refuses it: the detail is its error
+	Conflict     Code = "conflict"      // it contradicts what was accepted before: give it an id, or its order a number, of its own
 )
 
 // Entry is one event in the quarantine.
@@ -45,8 +46,11 @@ type Entry struct {
 // With is the entry with the reason of its refusal.
 func (e Entry) With(r accept.Result) Entry {
 	e.EventID, e.OrderKey, e.Problems, e.Code = r.EventID, r.UnknownOrder, r.Errors, Refused
-	if r.UnknownOrder != "" {
+	switch {
+	case r.UnknownOrder != "":
 		e.Code = UnknownOrder
+	case r.Result == accept.Conflict:
+		e.Code = Conflict
 	}
 	return e
 }

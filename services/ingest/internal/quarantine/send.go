@@ -19,7 +19,7 @@ import (
 // Sent is what became of an entry that was sent again.
 type Sent struct {
 	ID     int64
-	Result accept.Result // a refused one is still in the quarantine, with the new reason
+	Result accept.Result // what was not taken is still in the quarantine, with the new reason
 }
 
 const sendAtOnce = 500
@@ -58,7 +58,7 @@ func SendCorrected(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Acc
 		if err != nil {
 			return err
 		}
-		if sent.Result = results[0]; sent.Result.Result == accept.Refused {
+		if sent.Result = results[0]; !sent.Result.Result.Taken() {
 			return nil
 		}
 		_, err = tx.Exec(ctx, `DELETE FROM commerce_quarantine WHERE id = $1`, id)
@@ -131,7 +131,7 @@ func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int
 	var done []int64
 	for i, r := range results {
 		sent[i].Result = r
-		if r.Result != accept.Refused {
+		if r.Result.Taken() {
 			done = append(done, sent[i].ID)
 			continue
 		}

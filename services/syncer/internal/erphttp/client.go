@@ -11,12 +11,20 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/signature"
+)
+
+// Limits of an answer's headers. They go into the log with the answer, where no broker would take megabytes of them.
+const (
+	maxHeaderBytes     = 1 << 20 // of all of them; beyond it the answer is not read
+	maxKeptHeaderBytes = 1 << 10 // of each that is kept; the rest is cut off
 )
 
 // Config is what a Client is made of.
@@ -24,7 +32,8 @@ type Config struct {
 	APIKey   platform.Secret   // empty: no X-API-KEY
 	Secrets  []platform.Secret // the newest first; empty: no signature
 	InFlight int               // idle connections kept
-	Settings setting.Reader    // base URL and timeout, read at each call
+	Settings setting.Reader    // base URL and timeout, read at each call; and where calls may go to, at each connection
+	UseProxy bool              // the one that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name
 }
 
 // Client calls the ERP. It is safe for concurrent use.
@@ -33,6 +42,12 @@ type Client struct {
 	secrets []string
 	http    *http.Client
 }
+
+// Of the default transport.
+const (
+	dialTimeout = 30 * time.Second
+	keepAlive   = 30 * time.Second
+)
 
 // New makes a client. Redirects are not followed: a 3xx is an answer.
 func New(cfg Config) *Client {
@@ -45,6 +60,15 @@ func New(cfg Config) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented type
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = cfg.InFlight, cfg.InFlight
 	transport.IdleConnTimeout = 30 * time.Second
+	transport.MaxResponseHeaderBytes = maxHeaderBytes
+	transport.Proxy = nil
+	if cfg.UseProxy {
+		transport.Proxy = http.ProxyFromEnvironment
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, ControlContext: func(ctx context.Context, network, address string, conn syscall.RawConn) error {
+		return cfg.Settings.Current().Egress.Control(ctx, network, address, conn)
+	}}
+	transport.DialContext = dialer.DialContext
 	c.http = &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -144,7 +168,10 @@ func (c *Client) request(ctx context.Context, target string, r Request) (*http.R
 func (c *Client) noAnswer(ctx, call context.Context, target string, timeout time.Duration, err error) Reply {
 	target = redact(target)
 	var netErr net.Error
+	var refused *egress.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		return failure(domain.ErrorNetwork, fmt.Sprintf("%s was not called: %s; check ERP_BASE_URL, and what its name resolves to", target, refused))
 	case ctx.Err() != nil:
 		return Reply{Cancelled: true, Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "the call was cut off by a hand-over"}}
 	case call.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
@@ -183,7 +210,7 @@ func kept(h http.Header) map[string]string {
 	out := map[string]string{}
 	for _, name := range []string{"Content-Type", "Retry-After", "X-Request-Id"} {
 		if v := h.Get(name); v != "" {
-			out[strings.ToLower(name)] = domain.KeepableText(v)
+			out[strings.ToLower(name)] = domain.Truncate(v, maxKeptHeaderBytes)
 		}
 	}
 	return out

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
@@ -182,7 +184,7 @@ func TestACallIsOnTheWireOnce(t *testing.T) {
 			require.Zero(t, reply.StatusCode)
 			require.Equal(t, domain.ErrorNetwork, reply.Failure)
 			require.Contains(t, reply.Cause, "check that the ERP is up and ERP_BASE_URL names it")
-			require.Equal(t, domain.OutcomeRetryable, domain.Classify(reply.Answer, nil, at).Kind)
+			require.Equal(t, domain.OutcomeRetryable, domain.Classify(reply.Answer, domain.AnswerPolicy{}, false, at).Kind)
 			connections, requests := w.settled(t)
 			require.Equal(t, 1, connections)
 			require.Equal(t, test.wantRequests, requests)
@@ -199,7 +201,7 @@ func TestARedirectIsAnAnswer(t *testing.T) {
 		})
 		reply := send(t, c)
 		require.Equal(t, status, reply.StatusCode)
-		require.Equal(t, domain.OutcomeFinal, domain.Classify(reply.Answer, nil, at).Kind)
+		require.Equal(t, domain.OutcomeFinal, domain.Classify(reply.Answer, domain.AnswerPolicy{}, false, at).Kind)
 	}
 	connections, _ := elsewhere.settled(t)
 	require.Zero(t, connections)
@@ -257,6 +259,39 @@ func TestAnERPThatCannotBeCalled(t *testing.T) {
 		require.Contains(t, reply.Cause, want)
 		require.NotContains(t, reply.Cause, "pass")
 	}
+}
+
+// Whatever way an address got into the settings, it is looked at when it is called.
+func TestAnAddressThatIsNeverCalled(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	t.Cleanup(server.Close)
+	reachesUs := strings.Replace(server.URL, "127.0.0.1", "0.0.0.0", 1)
+	reply := send(t, clientOf(t, reachesUs, nil))
+	require.Equal(t, domain.ErrorNetwork, reply.Failure)
+	require.Contains(t, reply.Cause, reachesUs+"/orders/sync was not called: 0.0.0.0 is an unspecified address, which is never called")
+	require.Contains(t, reply.Cause, "ERP_ALLOWED_NETWORKS")
+	allowed, err := egress.ParseNetworks("0.0.0.0")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, send(t, clientOf(t, reachesUs, func(s *setting.Settings) { s.Egress.Allowed = allowed })).StatusCode)
+}
+
+// An HTTP_PROXY that was meant for something else sent every order, with its customer and the API key, to the proxy.
+func TestTheEnvironmentsProxyIsObeyedOnlyWhenAskedFor(t *testing.T) {
+	var proxied atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		proxied.Add(1)
+		_, _ = io.WriteString(w, "{}")
+	}))
+	t.Cleanup(proxy.Close)
+	t.Setenv("HTTP_PROXY", proxy.URL) // net/http reads it once, so before anything else of this package asks for it
+	s := setting.Defaults()
+	s.ErpBaseURL = "http://erp.invalid"
+	reply := send(t, New(Config{Settings: setting.Fixed(s)}))
+	require.Equal(t, domain.ErrorNetwork, reply.Failure)
+	require.Zero(t, proxied.Load())
+	require.Equal(t, http.StatusOK, send(t, New(Config{Settings: setting.Fixed(s), UseProxy: true})).StatusCode)
+	require.EqualValues(t, 1, proxied.Load())
 }
 
 func TestOfALongBodyOnlyTheStartIsKept(t *testing.T) {
@@ -344,6 +379,27 @@ func TestHeadersWorthKeepingAreKept(t *testing.T) {
 	require.Equal(t, "7", reply.RetryAfter)
 }
 
+// An answer with megabytes of headers was kept whole: no broker took the outcome, nor any other in its transaction.
+func TestLongHeadersAreCutAndTooManyAreNotRead(t *testing.T) {
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", strings.Repeat("é", 400<<10))
+		w.WriteHeader(http.StatusCreated)
+	})
+	reply := send(t, c)
+	require.Equal(t, http.StatusCreated, reply.StatusCode)
+	kept := reply.Headers["x-request-id"]
+	require.LessOrEqual(t, len(kept), 1<<10)
+	require.Regexp(t, "^é{500,}…$", kept)
+
+	c = answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", strings.Repeat("x", 9<<20))
+	})
+	reply = send(t, c)
+	require.Zero(t, reply.StatusCode)
+	require.Equal(t, domain.ErrorNetwork, reply.Failure)
+	require.Contains(t, reply.Cause, "headers exceeded 1048576 bytes")
+}
+
 func TestAnswersAreReadAsTheContractSays(t *testing.T) {
 	t.Parallel()
 	in := func(d time.Duration) *time.Time { due := at.Add(d); return &due }
@@ -394,7 +450,7 @@ func TestAnswersAreReadAsTheContractSays(t *testing.T) {
 				w.WriteHeader(test.status)
 				_, _ = io.WriteString(w, test.body)
 			})
-			require.Equal(t, test.want, domain.Classify(send(t, c).Answer, []int{423}, at))
+			require.Equal(t, test.want, domain.Classify(send(t, c).Answer, domain.AnswerPolicy{RetryableCodes: []int{423}}, false, at))
 		})
 	}
 }

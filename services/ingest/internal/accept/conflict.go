@@ -1,0 +1,66 @@
+package accept
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+)
+
+// isOld answers an event whose id was accepted before: as a duplicate, or as a conflict when that was about another order or
+// of another type, as the shop would take one of the two for accepted that never was.
+func (t *transaction) isOld(it *item, seen map[eventKey]known) bool {
+	first, again := seen[eventKey{it.event.Source, it.event.EventID}]
+	switch {
+	case !again:
+		return false
+	case first.orderKey != it.ref.Key() || (first.ofType != "" && first.ofType != it.event.Type):
+		conflict(it, "/event_id", "was accepted before for order %s%s, and comes now for order %s (%s): give each event an id of its own",
+			incrementID(first.orderKey), inBrackets(first.ofType), it.ref.IncrementID, it.event.Type)
+	default:
+		t.answer(it, Duplicate)
+		it.result.Differs = !bytes.Equal(first.digest, it.digest[:])
+	}
+	return true
+}
+
+// isUnfit answers an event that does not go with what is known of its order.
+func (t *transaction) isUnfit(it *item, key string) bool {
+	stored := t.snapshots[key]
+	switch {
+	case it.order == nil && stored == nil:
+		*it.result = Result{Result: Refused, EventID: it.event.EventID, UnknownOrder: key, Errors: []Problem{{
+			"/invoice/order_increment_id",
+			fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID),
+		}}}
+	case it.order != nil && it.order.OrderID != nil && stored != nil && stored.orderID != nil && *stored.orderID != *it.order.OrderID:
+		conflict(it, "/order/order_id", "is %d, but order %s is known with order_id %d: two orders cannot share a number; give the other one a number, or a source, of its own",
+			*it.order.OrderID, it.ref.IncrementID, *stored.orderID)
+	default:
+		return false
+	}
+	return true
+}
+
+func conflict(it *item, pointer, format string, args ...any) {
+	*it.result = Result{
+		Result: Conflict, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID,
+		Errors: []Problem{{pointer, fmt.Sprintf(format, args...)}},
+	}
+}
+
+// incrementID is what people call the order of the key.
+func incrementID(key string) string {
+	if ref, err := domain.ParseKey(key); err == nil {
+		return ref.IncrementID
+	}
+	return key
+}
+
+func inBrackets(t event.Type) string {
+	if t == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%s)", t)
+}

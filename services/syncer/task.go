@@ -1,0 +1,117 @@
+package syncer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
+)
+
+// task is one chain record on its way to its outcome.
+type task struct {
+	*txn.Task
+
+	class class
+	key   string
+	trace string
+	value event.Sync
+
+	outcome *outcome        // of a call; nil when the task ends without one
+	records []event.Record  // what the end writes; empty for a record that is passed over
+	letter  *kgo.Record     // beside them: the dead letter of a record that no retry mends
+	ends    []GenerationEnd // what gates are told then
+	queued  bool            // its order is busy until the task has ended
+}
+
+func newTask(t *txn.Task, c class) (*task, error) {
+	value, err := decode(t.Record)
+	w := &task{
+		Task: t, class: c, key: string(t.Record.Key), trace: string(kafka.Header(t.Record, event.HeaderTraceparent)), value: value,
+	}
+	t.Work = w
+	return w, err
+}
+
+func decode(r *kgo.Record) (event.Sync, error) {
+	v, err := event.DecodeSync(r.Value)
+	if err != nil {
+		return event.Sync{}, err
+	}
+	if key := v.Sync.Ref().Key(); key != string(r.Key) {
+		return event.Sync{}, fmt.Errorf("the record's key %s is not that of its order, %s", strconv.Quote(string(r.Key)), key)
+	}
+	return v, nil
+}
+
+// isHeld reports a request that waits for the cron, or for the connector to be on.
+func (t *task) isHeld() bool { return t.value.Sync.Released != nil && !*t.value.Sync.Released }
+
+// kafkaRecords are what the end writes, as they go to the cluster.
+func (t *task) kafkaRecords(cfg kafka.Config) (out []*kgo.Record) {
+	for _, r := range t.records {
+		out = append(out, cfg.Record(r))
+	}
+	if t.letter != nil {
+		out = append(out, t.letter)
+	}
+	return out
+}
+
+// payload builds the bytes for the ERP from the snapshot of the generation.
+func (t *task) payload() ([]byte, error) {
+	var order domain.Order
+	if err := json.Unmarshal(t.value.Order, &order); err != nil {
+		return nil, err
+	}
+	return domain.BuildPayload(t.value.Sync.Ref(), order)
+}
+
+// close ends the task without a call, by the terminal event alone.
+func (t *task) close(terminal domain.Sync, errorText string, now time.Time) error {
+	v := event.Sync{Sync: terminal, Order: t.value.Order, Error: text(errorText)}
+	r, err := event.NewSync(topicOf(terminal.Status), v, t.context(now))
+	t.records = []event.Record{r}
+	t.end(terminal, false)
+	return err
+}
+
+func (t *task) end(terminal domain.Sync, answered bool) {
+	t.ends = []GenerationEnd{{Sync: terminal, By: terminal.EndedBy(), Answered: answered}}
+}
+
+// last is the sync as the task's end leaves it: of the terminal event, else of after_send; nil when nothing was written.
+func (t *task) last() *domain.Sync {
+	switch {
+	case len(t.ends) > 0:
+		return &t.ends[0].Sync
+	case t.outcome != nil:
+		return &t.outcome.After
+	default:
+		return nil
+	}
+}
+
+func (t *task) context(at time.Time) event.Context {
+	return event.Context{Traceparent: t.trace, At: at}
+}
+
+func topicOf(s domain.Status) string {
+	if s == domain.Success {
+		return event.TopicSuccess
+	}
+	return event.TopicFailed
+}
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,102 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TopicPartition names a partition; the topic carries the prefix.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// AllPartitions stands for the partitions of a topic that does not exist.
+const AllPartitions int32 = -1
+
+// Health tells which partitions take no records at the moment, as the brokers see it.
+type Health struct {
+	adm *kadm.Client
+
+	mu     sync.Mutex
+	minISR map[string]int // by topic
+}
+
+// NewHealth asks through the client.
+func NewHealth(client *kgo.Client) *Health {
+	return &Health{adm: kadm.NewClient(client), minISR: map[string]int{}}
+}
+
+// Sickness is what Sick finds.
+type Sickness struct {
+	Why        map[TopicPartition]string // of the partitions that take no records
+	Partitions map[string]int            // how many each topic has
+}
+
+// Sick finds the partitions of the topics without a leader, or with fewer in-sync replicas than the topic's
+// min.insync.replicas: a write that waits for all of these is refused until one is back.
+func (h *Health) Sick(ctx context.Context, topics []string) (*Sickness, error) {
+	details, err := h.adm.ListTopics(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("reading topics: %w", err)
+	}
+	required, err := h.required(ctx, topics)
+	if err != nil {
+		return nil, err
+	}
+	found := &Sickness{Why: map[TopicPartition]string{}, Partitions: map[string]int{}}
+	for _, topic := range details {
+		if errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
+			found.Why[TopicPartition{topic.Topic, AllPartitions}] = "the topic does not exist"
+		}
+		found.Partitions[topic.Topic] = len(topic.Partitions)
+		for _, p := range topic.Partitions {
+			switch {
+			case p.Leader < 0:
+				found.Why[TopicPartition{topic.Topic, p.Partition}] = "it has no leader"
+			case len(p.ISR) < required[topic.Topic]:
+				found.Why[TopicPartition{topic.Topic, p.Partition}] = fmt.Sprintf("%d of %d replicas are in sync, and min.insync.replicas is %d",
+					len(p.ISR), len(p.Replicas), required[topic.Topic])
+			}
+		}
+	}
+	return found, nil
+}
+
+// required is min.insync.replicas of each topic. Who may not read configurations takes it for 1.
+func (h *Health) required(ctx context.Context, topics []string) (map[string]int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var unknown []string
+	for _, topic := range topics {
+		if _, known := h.minISR[topic]; !known {
+			unknown = append(unknown, topic)
+		}
+	}
+	if len(unknown) == 0 {
+		return h.minISR, nil
+	}
+	configs, err := h.adm.DescribeTopicConfigs(ctx, unknown...)
+	if err != nil {
+		return nil, fmt.Errorf("reading topic configurations: %w", err)
+	}
+	for _, topic := range configs {
+		if topic.Err != nil && kerr.IsRetriable(topic.Err) {
+			continue
+		}
+		h.minISR[topic.Name] = 1
+		for _, entry := range topic.Configs {
+			if n, err := strconv.Atoi(entry.MaybeValue()); err == nil && entry.Key == "min.insync.replicas" {
+				h.minISR[topic.Name] = n
+			}
+		}
+	}
+	return h.minISR, nil
+}

@@ -1,0 +1,56 @@
+package txn
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+func TestAnAbandonedTransactionIsEndedOnceItsSlotIsFree(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		dead, err := kgo.NewClient(append(cfg.Options(), kgo.TransactionalID(cfg.Prefix+"worker-3"), kgo.TransactionTimeout(time.Minute))...)
+		require.NoError(t, err)
+		t.Cleanup(dead.Close)
+		topic := cfg.Topic("log")
+		_, err = kadm.NewClient(dead).CreateTopic(ctx, 1, 1, nil, topic)
+		require.NoError(t, err)
+		require.NoError(t, dead.BeginTransaction())
+		require.NoError(t, dead.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("never committed")}).FirstErr())
+
+		plain, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+		require.NoError(t, err)
+		t.Cleanup(plain.Close)
+		require.NoError(t, plain.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("hidden behind it")}).FirstErr())
+
+		var held atomic.Bool
+		held.Store(true)
+		asked, released := make(chan struct{}, 100), make(chan struct{}, 100)
+		claim := func(_ context.Context, id string) (func(), bool, error) {
+			asked <- struct{}{}
+			return func() { released <- struct{}{} }, id == "worker-3" && !held.Load(), nil
+		}
+		go EndAbandoned(ctx, cfg, "worker", claim, slog.New(slog.DiscardHandler))
+		<-asked
+		<-asked // whoever holds the slot keeps its transaction
+		open, err := kadm.NewClient(plain).ListTransactions(ctx, nil, []string{"Ongoing"})
+		require.NoError(t, err)
+		require.Contains(t, open, cfg.Prefix+"worker-3")
+
+		held.Store(false)
+		fetches := plain.PollFetches(ctx)
+		require.NoError(t, fetches.Err())
+		require.Equal(t, "hidden behind it", string(fetches.Records()[0].Value))
+		<-released
+	})
+}

@@ -1,0 +1,182 @@
+package txn
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// keepPolling lets a member take part in rebalances until the returned function is called.
+func keepPolling(b *bench, m *testMember) (stop func()) {
+	ctx, cancel := context.WithCancel(b.Ctx)
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = m.poll(ctx, 100)
+			m.client.AllowRebalance()
+		}
+	})
+	return func() { cancel(); polling.Wait() }
+}
+
+func TestARebalanceRevokesAndTheOldGenerationsCommitIsRefused(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.Topic("in", 2)
+		b.Topic("out", 1)
+		b.Feed("in", 2, 3)
+		b.StartAt("g", "in", 2, 0)
+		first := b.join()
+		require.Len(b, testkit.Receive(b.Bench, first.assigned, "all partitions for the first"), 2)
+		late := b.batch("late")
+		late.Offsets = b.offsets(first, 3, "")
+		require.Less(b, first.heartbeatAge(), 6*time.Second)
+
+		defer keepPolling(b, first)()
+		second := b.join()
+		testkit.Receive(b.Bench, first.revoked, "the first to be revoked")
+		require.Len(b, testkit.Receive(b.Bench, first.assigned, "half for the first"), 1)
+		require.Len(b, testkit.Receive(b.Bench, second.assigned, "half for the second"), 1)
+
+		p := b.producer()
+		require.ErrorIs(b, p.Commit(b.Ctx, late), ErrNotOwner)
+		require.Empty(b, b.Visible())
+		at, _ := b.Committed("g", "in")
+		require.Zero(b, at)
+	})
+}
+
+func TestAGroupWithoutItsOffsetStops(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.Topic("in", 1)
+		b.Feed("in", 1, 3)
+		m := b.join()
+		_, err := m.poll(b.Ctx, 10)
+		require.ErrorIs(b, err, ErrOffsetMissing)
+		require.ErrorContains(b, err, "erpconnector topics ensure --reset-missing-offsets")
+		require.Empty(b, m.assigned, "nothing is assigned")
+	})
+}
+
+// The client would go back to the start of the log by itself, and every record be handled again.
+func TestAGroupWhoseOffsetLiesOutsideTheLogStops(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.Topic("in", 1)
+		b.Feed("in", 1, 3)
+		b.StartAt("g", "in", 1, 100)
+		m := b.join()
+		_, err := m.poll(b.Ctx, 10)
+		require.ErrorIs(b, err, ErrOffsetMissing)
+		require.ErrorContains(b, err, b.Cfg.Topic("in"))
+	})
+}
+
+// What was paused in one assignment is read in the next: its owner knows nothing of the pause.
+func TestAnAssignmentBeginsWithNothingPaused(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.Topic("in", 2)
+		b.Feed("in", 2, 3)
+		b.StartAt("g", "in", 2, 0)
+		first := b.join()
+		require.Len(b, testkit.Receive(b.Bench, first.assigned, "all partitions for the first"), 2)
+		first.client.PauseFetchPartitions(map[string][]int32{b.Cfg.Topic("in"): {0, 1}})
+		second := b.join()
+		stop := keepPolling(b, first)
+		testkit.Receive(b.Bench, first.revoked, "the first to be revoked")
+		stop()
+		require.Len(b, testkit.Receive(b.Bench, second.assigned, "half for the second"), 1)
+		require.Len(b, b.read(second, 3), 3)
+		require.Len(b, b.read(first, 3), 3)
+	})
+}
+
+// A member that was halted for long comes back with a position that others have left behind, and that was trimmed: nothing
+// is lost, so it joins anew and reads on from where the group is.
+func TestAMemberWhosePositionWasTrimmedAsConsumedJoinsAnew(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.Topic("in", 1)
+		b.Topic("out", 1)
+		b.Feed("in", 1, 5)
+		b.StartAt("g", "in", 1, 0)
+		trimmed := make(chan struct{})
+		m := b.joinOnce(func() { <-trimmed })
+		testkit.Receive(b.Bench, m.assigned, "an assignment")
+		batch := b.batch("of the first three")
+		batch.Offsets = b.offsets(m, 3, "")
+		require.NoError(b, b.producer().Commit(b.Ctx, batch))
+		trim := kadm.Offsets{}
+		trim.AddOffset(b.Cfg.Topic("in"), 0, 3, -1)
+		deleted, err := b.Adm.DeleteRecords(b.Ctx, trim)
+		require.NoError(b, err)
+		require.NoError(b, deleted.Error())
+		close(trimmed)
+
+		var read []string
+		for len(read) < 2 {
+			fetches, err := m.poll(b.Ctx, 10)
+			m.client.AllowRebalance()
+			require.NotErrorIs(b, err, ErrOffsetMissing)
+			require.NoError(b, b.Ctx.Err())
+			for _, r := range fetches.Records() {
+				read = append(read, string(r.Value))
+			}
+		}
+		require.Equal(b, []string{"3", "4"}, read)
+	})
+}
+
+// The client's own heartbeat is answered after the removal too, with a refusal that the client alone sees.
+func TestARemovedMemberWasHeardBeforeItsRemoval(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.Topic("in", 1)
+		b.Feed("in", 1, 3)
+		b.StartAt("g", "in", 1, 0)
+		m := b.join()
+		_, err := m.poll(b.Ctx, 10) // and no rebalance until it is allowed
+		require.NoError(b, err)
+		require.Eventually(b, func() bool { return m.heartbeatAge() < 100*time.Millisecond }, 20*time.Second, time.Millisecond)
+		leave := kmsg.NewPtrLeaveGroupRequest()
+		leave.Group = b.Cfg.Group("g")
+		leave.Members = append(leave.Members, kmsg.LeaveGroupRequestMember{MemberID: b.offsets(m, 0, "").Member})
+		resp, err := leave.RequestWith(b.Ctx, b.Client)
+		require.NoError(b, err)
+		require.NoError(b, kerr.ErrorForCode(resp.ErrorCode))
+		require.NoError(b, kerr.ErrorForCode(resp.Members[0].ErrorCode))
+		removed := time.Now()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for since := time.Duration(0); since < 3*time.Second; since = time.Since(removed) { // some heartbeats long
+			require.GreaterOrEqual(b, m.heartbeatAge(), since)
+			<-tick.C
+		}
+		m.client.AllowRebalance()
+	})
+}
+
+// While one member keeps its partitions nobody else can join; whoever is to stop meanwhile stops.
+func TestAMemberStopsWhileItsGroupIsStuck(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.Topic("in", 2)
+		b.Feed("in", 2, 3)
+		b.StartAt("g", "in", 2, 0)
+		stuck := b.join()
+		_, err := stuck.poll(b.Ctx, 10) // and no rebalance until it is allowed
+		require.NoError(b, err)
+		joining := b.join()
+		group := b.Cfg.Group("g")
+		require.Eventually(b, func() bool {
+			groups, err := b.Adm.DescribeGroups(b.Ctx, group)
+			return err == nil && groups[group].State == "PreparingRebalance"
+		}, 20*time.Second, 10*time.Millisecond)
+		began := time.Now()
+		joining.close()
+		require.Less(b, time.Since(began), 10*time.Second, "a rebalance may take 20 s")
+		stuck.client.AllowRebalance()
+	})
+}

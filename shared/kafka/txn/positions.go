@@ -1,0 +1,68 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/run"
+)
+
+// Positions are a group's committed positions, with what is done beyond them.
+type Positions map[string]map[int32]position
+
+type position struct {
+	offset int64
+	done   map[int64]bool
+}
+
+// Done reports whether a record is covered by the positions.
+func (p Positions) Done(topic string, partition int32, offset int64) bool {
+	at, ok := p[topic][partition]
+	return ok && (offset < at.offset || at.done[offset])
+}
+
+// At is the first offset of a partition that is not done; known is false when the group never committed one.
+func (p Positions) At(topic string, partition int32) (offset int64, known bool) {
+	at, ok := p[topic][partition]
+	return at.offset, ok && at.offset >= 0
+}
+
+// ReadPositions reads the positions of a group, named without the prefix, once no transaction has any pending. Its caller
+// need not be a member.
+func ReadPositions(ctx context.Context, cfg kafka.Config, admin *kadm.Client, group string) (Positions, error) {
+	for {
+		offsets, err := admin.FetchOffsets(kadm.RequireStable(ctx), cfg.Group(group))
+		if err == nil {
+			err = offsets.Error()
+		}
+		switch {
+		case err == nil:
+			return positionsOf(offsets)
+		case !errors.Is(err, kerr.UnstableOffsetCommit):
+			return nil, fmt.Errorf("reading the positions of group %s: %w", group, err)
+		}
+		if !run.Sleep(ctx, 20*time.Millisecond) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func positionsOf(offsets kadm.OffsetResponses) (Positions, error) {
+	out := Positions{}
+	var failed error
+	offsets.Each(func(o kadm.OffsetResponse) {
+		done, err := parseMetadata(o.At, o.Metadata)
+		failed = errors.Join(failed, err)
+		if out[o.Topic] == nil {
+			out[o.Topic] = map[int32]position{}
+		}
+		out[o.Topic][o.Partition] = position{offset: o.At, done: done}
+	})
+	return out, failed
+}
