@@ -31,6 +31,7 @@ type History struct {
 	Gates        []Gate
 	Disturbances []Disturbance
 	Switches     []Switch
+	Failovers    []Failover
 	Alarms       []Alarm
 	Exits        []Exit
 }
@@ -163,6 +164,13 @@ type Switch struct {
 	Off     time.Time // that was answered with success
 	AskedOn time.Time
 	On      time.Time // that was answered with success
+}
+
+// Failover is a time in which what Postgres confirmed could be lost: its standby was cut off, and took its place. Shops send
+// what they published in it again; what somebody else asked is not asked again.
+type Failover struct {
+	From time.Time // the standby is cut off
+	To   time.Time // the database has back what Kafka has
 }
 
 // Exit is the end of one of the product's processes.
