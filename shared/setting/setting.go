@@ -70,6 +70,7 @@ func (s Settings) problems() (ps Problems) {
 			ps = append(ps, f.problem(f.Text(s)))
 		}
 	}
+	ps = append(ps, s.doubledPath()...)
 	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
 		ps = append(ps, Problem{
 			Name: nameMaxDelay, Variable: "RETRY_MAX_DELAY", with: nameBaseDelay,
