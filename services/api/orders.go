@@ -25,11 +25,11 @@ const (
 
 // orderRequest is the module's body, and ours beside it.
 type orderRequest struct {
-	OrderIncrementID string `json:"orderIncrementId"`
-	Source           string `json:"source"`
-	NewKey           bool   `json:"newKey"`       // resync: under a new idempotency key
-	Reason           string `json:"reason"`       // by hand, and of newKey: required
-	ErpReference     string `json:"erpReference"` // settle: the ERP's reference, when there is one
+	OrderIncrementID string           `json:"orderIncrementId"`
+	Source           string           `json:"source"`
+	NewKey           bool             `json:"newKey"`       // resync: under a new idempotency key
+	Reason           string           `json:"reason"`       // by hand, and of newKey: required
+	ErpReference     domain.Reference `json:"erpReference"` // settle: the ERP's reference, when there is one
 }
 
 // result is the module's answer to sync-order and resync-order.
@@ -74,9 +74,7 @@ func (h *handler) ask(what asked) http.HandlerFunc {
 			Ref: ref, Request: what.request, Who: asker(r), Reason: body.Reason, NewKey: body.NewKey,
 			Traceparent: r.Header.Get(event.HeaderTraceparent),
 		}
-		if body.ErpReference != "" {
-			a.Reference = &body.ErpReference
-		}
+		a.Reference = body.ErpReference.Text()
 		answer, err := h.orders.Do(r.Context(), a)
 		if err != nil {
 			h.failed(w, ref, err)
@@ -148,9 +146,13 @@ func inWords(err error) string {
 	return err.Error()
 }
 
+// disabledRetryAfter is in seconds: an operator turns the connector on, which takes longer than a failing database.
+const disabledRetryAfter = "60"
+
 // failed tells of a request that could not be taken.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
+		w.Header().Set("Retry-After", disabledRetryAfter)
 		problem.Write(w, problem.Problem{
 			Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
 			Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",

@@ -75,6 +75,10 @@ func TestRequestGolden(t *testing.T) {
 			c.Note("signed, but no callback")
 			c.signed(`[]`)
 			c.signed(`{"source": "Shop B"}`)
+			c.signed(`{"orderIncrementId": "000000123", "erpReference": {"id": 1}, "status": "accepted"}`)
+			c.signed(`{"orderIncrementId": "000000123", "erpReference": 1e999999999, "status": "accepted"}`)
+			c.Note("a status of 201 bytes")
+			c.signed(`{"orderIncrementId": "000000123", "status": "` + strings.Repeat("x", 201) + `"}`)
 		},
 	}
 	for name, story := range tests {
