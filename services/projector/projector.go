@@ -287,7 +287,7 @@ func read(tp topicPartition, r *kgo.Record) (fact, error) {
 	f := fact{at: tp, offset: r.Offset, Fact: domain.Fact{Sync: v.Sync, Time: at, Payload: keepable(v.Payload), Error: keepable(v.Error)}}
 	if v.Response != nil && tp.topic != event.TopicCallback {
 		f.Response, f.httpStatus = keepable(&v.Response.Body), &v.Response.Status
-		if v.Sync.ErrorCode == "" {
+		if tp.topic == event.TopicAfterSend && v.Sync.ErrorCode == "" {
 			f.reference = referenceOf(v.Response)
 		}
 	}
