@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -146,17 +145,24 @@ func inWords(err error) string {
 	return err.Error()
 }
 
+// disabled is what a request comes to that would send an order while the connector is off.
+var disabled = problem.Problem{
+	Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
+	Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
+}
+
 // disabledRetryAfter is in seconds: an operator turns the connector on, which takes longer than a failing database.
 const disabledRetryAfter = "60"
+
+func writeDisabled(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", disabledRetryAfter)
+	problem.Write(w, disabled)
+}
 
 // failed tells of a request that could not be taken.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
-		w.Header().Set("Retry-After", disabledRetryAfter)
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
-			Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
-		})
+		writeDisabled(w)
 		return
 	}
 	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
@@ -197,7 +203,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a o
 	if seconds, err := strconv.ParseFloat(r.URL.Query().Get("wait"), 64); err == nil && seconds >= 0 {
 		wait = min(time.Duration(seconds*float64(time.Second)), waitMost)
 	}
-	row, err := h.await(r.Context(), a, wait)
+	row, err := h.waiting.await(r.Context(), a.Gate, wait)
 	if err != nil {
 		h.failed(w, a.Gate.Ref, err)
 		return
@@ -227,64 +233,4 @@ func resultOf(what asked, a orders.Answer, row generation) (int, result) {
 		return http.StatusAccepted, res
 	}
 	return http.StatusOK, res
-}
-
-// generation is a generation as the projection has it.
-type generation struct {
-	status    domain.Status
-	attempts  int
-	next      *time.Time
-	reference *string
-	lastError *string
-	newer     bool // the order has a newer one
-}
-
-// awaitEvery is how often a waiting answer looks.
-const awaitEvery = 25 * time.Millisecond
-
-// await looks until the generation has ended, or the time is over: then it tells what is known.
-func (h *handler) await(ctx context.Context, a orders.Answer, wait time.Duration) (generation, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+readWithin)
-	defer cancel()
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	tick := time.NewTicker(awaitEvery)
-	defer tick.Stop()
-	for {
-		g, ended, err := h.generation(ctx, a.Gate)
-		if err != nil || ended {
-			return g, err
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return g, nil
-		case <-ctx.Done():
-			return g, ctx.Err()
-		}
-	}
-}
-
-const readWithin = 5 * time.Second
-
-// generation reads the row, as far as it has caught up with what the gate has allotted.
-func (h *handler) generation(ctx context.Context, g domain.Gate) (generation, bool, error) {
-	out := generation{status: g.Status()}
-	var row generation
-	var number int
-	var version domain.Version
-	err := h.pool.QueryRow(ctx, `
-		SELECT coalesce(v.generation, 0), coalesce(v.version, -1), coalesce(v.status, ''), coalesce(v.attempts, 0), v.next_attempt_at, v.erp_reference, v.last_error
-		FROM erp_sync_gate g LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id WHERE g.order_key = $1`, g.Ref.Key()).
-		Scan(&number, &version, &row.status, &row.attempts, &row.next, &row.reference, &row.lastError)
-	switch {
-	case err != nil:
-		return out, false, fmt.Errorf("reading order %s: %w", g.Ref.Key(), err)
-	case number > g.Generation:
-		row.newer = true
-		return row, true, nil
-	case number < g.Generation || version < g.Version:
-		return out, false, nil
-	}
-	return row, row.status == domain.Success || row.status == domain.Failed, nil
 }

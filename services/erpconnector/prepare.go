@@ -2,20 +2,24 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // goose's driver
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib" // goose's driver
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/migrations"
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 const prepareWithin = time.Minute
@@ -63,10 +67,14 @@ func withGoose(url string, use func(*goose.Provider) error) error {
 	if url == "" {
 		return errors.New("DATABASE_URL is not set")
 	}
-	db, err := sql.Open("pgx", url)
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	if err := postgres.RequireWritable(config); err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
 	locker, err := lock.NewPostgresSessionLocker() // two at once are safe
 	if err != nil {
@@ -89,32 +97,58 @@ func topicsCommand() *cobra.Command {
 		Use: "ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withAdmin(func(a *kafka.Admin) error {
-				created, err := a.Ensure(cmd.Context(), reset)
+				created, err := a.Ensure(cmd.Context(), false)
 				for _, t := range created {
 					fmt.Println("created", t)
 				}
-				return err
+				if err == nil && reset {
+					err = resetOffsets(cmd, a)
+				}
+				if err != nil {
+					return err
+				}
+				return warnOfTopics(cmd, a)
 			})
 		},
 	}
 	ensure.Flags().BoolVar(&reset, "reset-missing-offsets", false,
-		"commit the start of the log for groups that lost their offsets: what they handled before is read again")
+		"commit the start of the log for groups that lost their offsets: what they handled before is read again, and passed over;\n"+
+			"it first lets the projection read the whole log, and so needs DATABASE_URL")
 	check := &cobra.Command{
 		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := platform.FromEnv(lookup)
-			if err != nil {
-				return err
-			}
-			if err := requireTopics(cmd.Context(), cfg); err != nil {
-				return err
-			}
-			fmt.Println("the topics are right")
-			return nil
+			return withAdmin(func(a *kafka.Admin) error {
+				if err := requireRight(cmd.Context(), a); err != nil {
+					return err
+				}
+				fmt.Println("the topics are right")
+				return warnOfTopics(cmd, a)
+			})
 		},
 	}
 	cmd.AddCommand(ensure, check)
 	return cmd
+}
+
+// resetOffsets lets the groups that lost their offsets read the log again from its start. By the projection the syncer tells a
+// record that was consumed from one that is alive, so that must know the whole log first. Where the log has lost records itself
+// the projection is no judge: then all that has not ended is called again, under its idempotency key.
+func resetOffsets(cmd *cobra.Command, a *kafka.Admin) error {
+	err := withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+		if err := projector.CatchUp(cmd.Context(), brokers, pool, logger(cfg)); err != nil {
+			return err
+		}
+		return gate.MarkReread(cmd.Context(), pool)
+	})
+	if errors.Is(err, projector.ErrLogShorter) {
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s. What has not ended will be called again; see docs/deploy.md, Kafka was lost\n", err)
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("the projection must have read the whole log before offsets are reset, and no offset was changed: %w", err)
+	}
+	_, err = a.Ensure(cmd.Context(), true)
+	return err
 }
 
 func withAdmin(use func(*kafka.Admin) error) error {
@@ -133,14 +167,29 @@ func withAdmin(use func(*kafka.Admin) error) error {
 	return use(a)
 }
 
-func requireTopics(ctx context.Context, cfg platform.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+// warnOfTopics tells what should be mended though services can work with it.
+func warnOfTopics(cmd *cobra.Command, a *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), prepareWithin)
 	defer cancel()
+	warnings, err := a.Warnings(ctx)
+	for _, w := range warnings {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+	}
+	return err
+}
+
+func requireTopics(ctx context.Context, cfg platform.Config) error {
 	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
+	return requireRight(ctx, a)
+}
+
+func requireRight(ctx context.Context, a *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
 	problems, err := a.Check(ctx)
 	if err == nil && len(problems) > 0 {
 		err = errors.New("the topics are not right:\n  " + strings.Join(problems, "\n  "))

@@ -95,7 +95,7 @@ func quarantineShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show ID", Short: "Show one event with everything that is wrong with it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := parseIDs(args)
+			ids, err := parseIDs(args, "quarantine list")
 			if err != nil {
 				return err
 			}
@@ -146,7 +146,7 @@ func quarantineSendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "send ID… | --all", Short: "Send events again; what is accepted leaves the quarantine",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := parseIDs(args)
+			ids, err := parseIDs(args, "quarantine list")
 			switch {
 			case err != nil:
 				return err
@@ -227,12 +227,12 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 	return err
 }
 
-func parseIDs(args []string) ([]int64, error) {
+func parseIDs(args []string, list string) ([]int64, error) {
 	ids := make([]int64, len(args))
 	for i, arg := range args {
 		id, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no id: erpconnector quarantine list shows them", arg)
+			return nil, fmt.Errorf("%q is no id: erpconnector %s shows them", arg, list)
 		}
 		ids[i] = id
 	}

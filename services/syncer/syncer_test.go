@@ -32,18 +32,17 @@ type memoryGates struct {
 	gates map[string]*domain.Gate
 }
 
-func (m *memoryGates) Read(_ context.Context, keys []string) (map[string]*domain.Gate, error) {
+func (m *memoryGates) Advise(_ context.Context, records []domain.Sync) ([]domain.Advice, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := map[string]*domain.Gate{}
-	for _, k := range keys {
-		if g := m.gates[k]; g != nil {
-			copied := *g
-			out[k] = &copied
-		}
+	out := make([]domain.Advice, len(records))
+	for i, r := range records {
+		out[i] = domain.Advise(m.gates[r.Ref().Key()], r)
 	}
 	return out, nil
 }
+
+func (m *memoryGates) Committed(domain.Sync) {}
 
 func (m *memoryGates) set(g domain.Gate) {
 	m.mu.Lock()
@@ -238,6 +237,29 @@ func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
 		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_success 4"] == 1 })
 		require.Zero(t, b.erp.calls["4"])
 		require.Equal(t, 1, s.Generation)
+	})
+}
+
+// A letter that was of no consequence closed the gate amid the call: the order was booked and shown as failed, and a resync would
+// have booked it again under a new key.
+func TestADeadLetterAmidACallTakesNothingFromItsAnswer(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		answer := make(chan struct{})
+		b.erp.held["6"] = answer
+		b.request(t, "6")
+		b.start(t)
+		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_before_send 6"] == 1 })
+		require.Eventually(t, func() bool {
+			b.erp.mu.Lock()
+			defer b.erp.mu.Unlock()
+			return b.erp.calls["6"] == 1
+		}, 20*time.Second, time.Millisecond)
+		g, ok := b.gates.gates["6"].SetAside(domain.DeadLetter{Version: domain.RequestVersion(1, 0)}, 0, time.Now())
+		require.True(t, ok)
+		b.gates.set(g)
+		close(answer)
+		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_success 6"] == 1 })
 	})
 }
 

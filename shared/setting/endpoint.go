@@ -20,7 +20,7 @@ func (s Settings) doubledPath() Problems {
 	}
 	right := hidePassword(address[:len(address)-len(domain.SyncPath)])
 	return Problems{{
-		Name: "erp_base_url", Variable: "ERP_BASE_URL",
+		Name: NameErpBaseURL, Variable: "ERP_BASE_URL",
 		Said: "is " + hidePassword(s.ErpBaseURL) + "; it must be the address without " + domain.SyncPath + ", which is added to it: " + right,
 	}}
 }

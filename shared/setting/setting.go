@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 )
 
 // Settings are the values in force at one moment. Secrets are not among them: they come from the environment only.
@@ -27,7 +28,9 @@ type Settings struct {
 	AlreadyBooked   []domain.BookedAnswer // answers of the ERP that mean that it has the order already: a success
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
-	CronBatch       int                   // orders of one run at most
+	CronBatch       int                   // orders of one run at most; 0: all that wait
+
+	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
 
 // Defaults are the module's.
@@ -71,6 +74,9 @@ func (s Settings) problems() (ps Problems) {
 		}
 	}
 	ps = append(ps, s.doubledPath()...)
+	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
+		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
+	}
 	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
 		ps = append(ps, Problem{
 			Name: nameMaxDelay, Variable: "RETRY_MAX_DELAY", with: nameBaseDelay,

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 )
 
 // Limits of an answer's head. Headers go into the log with the answer, where no broker would take megabytes of them.
@@ -79,6 +80,11 @@ func (c *call) read(resp *http.Response) (Reply, error) {
 // late says that the time was over. The order may have been booked; the next attempt carries the same key.
 func (c *call) late() Reply {
 	return failure(domain.ErrorTimeout, fmt.Sprintf("no answer from %s within %s; the ERP may have booked the order, the next attempt carries the same key", c.target, c.timeout))
+}
+
+// refused says that the connection was never made: the address is not one that calls may go to.
+func (c *call) refused(err *egress.RefusedError) Reply {
+	return failure(domain.ErrorNetwork, fmt.Sprintf("%s was not called: %s; check ERP_BASE_URL, and what its name resolves to", c.target, err))
 }
 
 // failed words what happened for whoever reads the order's timeline.

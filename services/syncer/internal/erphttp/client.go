@@ -3,14 +3,18 @@ package erphttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/signature"
@@ -21,7 +25,8 @@ type Config struct {
 	APIKey   platform.Secret   // empty: no X-API-KEY
 	Secrets  []platform.Secret // the newest first; empty: no signature
 	InFlight int               // idle connections kept
-	Settings setting.Reader    // base URL and timeout, read at each call
+	Settings setting.Reader    // base URL and timeout, read at each call; and where calls may go to, at each connection
+	UseProxy bool              // the one that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name
 }
 
 // Client calls the ERP. It is safe for concurrent use.
@@ -31,6 +36,12 @@ type Client struct {
 	// One round trip and no more: an http.Client above it would read Location, and follow it.
 	transport http.RoundTripper
 }
+
+// Of the default transport.
+const (
+	dialTimeout = 30 * time.Second
+	keepAlive   = 30 * time.Second
+)
 
 // New makes a client. Redirects are not followed: a 3xx is an answer.
 func New(cfg Config) *Client {
@@ -44,6 +55,14 @@ func New(cfg Config) *Client {
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = cfg.InFlight, cfg.InFlight
 	transport.IdleConnTimeout = 30 * time.Second
 	transport.MaxResponseHeaderBytes = maxHeaderBytes
+	transport.Proxy = nil
+	if cfg.UseProxy {
+		transport.Proxy = http.ProxyFromEnvironment
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, ControlContext: func(ctx context.Context, network, address string, conn syscall.RawConn) error {
+		return cfg.Settings.Current().Egress.Control(ctx, network, address, conn)
+	}}
+	transport.DialContext = dialer.DialContext
 	c.transport = transport
 	return c
 }
@@ -84,9 +103,12 @@ func (c *Client) Send(ctx context.Context, r Request) Reply {
 		return failure(domain.ErrorNetwork, fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
 	}
 	reply, err := c.exchange(req, call)
+	var refused *egress.RefusedError
 	switch {
 	case err == nil:
 		return reply
+	case errors.As(err, &refused):
+		return call.refused(refused)
 	case ctx.Err() != nil:
 		return Reply{Cancelled: true, Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "the call was cut off by a hand-over"}}
 	case within.Err() != nil:
