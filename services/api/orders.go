@@ -126,6 +126,8 @@ func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) 
 	}
 	if body.ErpReference != "" && what.request != domain.RequestSettle {
 		add("/erpReference", "goes with settle-order only")
+	} else if err := body.ErpReference.Validate(); err != nil {
+		add("/erpReference", err.Error())
 	}
 	if len(errs) > 0 {
 		problem.Write(w, problem.Problem{

@@ -31,7 +31,12 @@ func newHook(t *testing.T) *hook {
 
 func (h *hook) send(body string, headers ...string) *httptest.ResponseRecorder {
 	h.t.Helper()
-	r := httptest.NewRequestWithContext(h.t.Context(), http.MethodPost, "/rest/V1/erpconnector/webhook", strings.NewReader(body))
+	return h.sendTo("webhook", body, headers...)
+}
+
+func (h *hook) sendTo(path, body string, headers ...string) *httptest.ResponseRecorder {
+	h.t.Helper()
+	r := httptest.NewRequestWithContext(h.t.Context(), http.MethodPost, "/rest/V1/erpconnector/"+path, strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
@@ -80,6 +85,23 @@ func TestACallbacksReferenceMayBeANumber(t *testing.T) {
 		require.Equal(t, domain.Success, last.Status)
 		require.Equal(t, domain.Reference(c.want).Text(), last.ErpReference, c.given)
 	}
+}
+
+// Who settles an order by hand copies its number from the ERP, in whatever form; one of any length was kept.
+func TestASettlementsReferenceIsReadAsACallbacks(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	h.accepted(open(order, 1))
+	settle := func(reference string) *httptest.ResponseRecorder {
+		return h.sendTo("settle-order", `{"orderIncrementId": "000000123", "reason": "why", "erpReference": `+reference+`}`)
+	}
+	long := settle(`"` + strings.Repeat("x", domain.MaxReferenceBytes+1) + `"`)
+	require.Equal(t, http.StatusUnprocessableEntity, long.Code)
+	require.Contains(t, long.Body.String(), `{"detail":"has more than 2048 bytes","pointer":"/erpReference"}`)
+	require.Equal(t, http.StatusOK, settle(`12345678901234567890`).Code)
+	said := h.records(event.TopicCallback)
+	require.Len(t, said, 1)
+	require.Equal(t, "12345678901234567890", *said[0].Sync.ErpReference)
 }
 
 // An ERP that changes its secret signs with both for a while; a proxy may put both into one header.
@@ -134,7 +156,7 @@ func FuzzReadCallback(f *testing.F) {
 		`{"orderIncrementId": "1", "erpReference": 1e999999999, "status": "accepted"}`, `{"orderIncrementId": "1", "erpReference": -1.5E-3, "status": "accepted"}`,
 		`{"orderIncrementId": "1", "erpReference": {"id": 1}, "status": "accepted"}`, `{"orderIncrementId": "1", "erpReference": null, "status": "x"}`,
 		`{"status":"rejected","STATUS":"accepted"}`, `{"orderIncrementId": "1", "status": "` + strings.Repeat("x", 201) + `"}`,
-		"{\"orderIncrementId\": \"1\", \"status\": \"\x00\"}", `{"orderIncrementId": "1", "status": "\ud800"}`, "\xef\xbb\xbf{}", `[]`, ``, `null`,
+		"{\"orderIncrementId\": \"1\", \"status\": \"\x00\"}", "{\"orderIncrementId\": \"1\", \"status\": \"\xff\"}", `{"orderIncrementId": "1", "status": "\u0000"}`, `{"orderIncrementId": "1", "status": "\ud800"}`, "\xef\xbb\xbf{}", `[]`, ``, `null`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -2,6 +2,7 @@ package erphttp
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -40,8 +41,14 @@ func flood(conn net.Conn, what string) {
 // peer is an ERP's side of one connection, after it has read a request, or before.
 type peer struct {
 	name   string
-	unread bool // it does not read the order
+	scheme string // https: it is called so, and sees no request; else http
+	unread bool   // it does not read the order
 	answer func(conn net.Conn)
+}
+
+// at is the peer's base URL.
+func (p peer) at(w *wire) string {
+	return cmp.Or(p.scheme, "http") + "://" + w.listener.Addr().String()
 }
 
 const (
@@ -52,6 +59,7 @@ const (
 // endless are ERPs, and what stands before them, that never come to an end by themselves.
 var endless = []peer{
 	{name: "silence", answer: func(net.Conn) {}},
+	{name: "no_handshake", scheme: "https", answer: func(net.Conn) {}},
 	{name: "an_order_that_nobody_reads", unread: true, answer: func(net.Conn) {}},
 	{name: "a_go_on_and_silence", answer: func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n") }},
 	{name: "interim_answers_now_and_then", answer: func(conn net.Conn) { drip(conn, "HTTP/1.1 102 Processing\r\n\r\n", 50*time.Millisecond) }},
@@ -87,7 +95,9 @@ var endless = []peer{
 func (p peer) play(reached chan<- struct{}) func(w *wire, conn *net.TCPConn, in *bufio.Reader) {
 	return func(w *wire, conn *net.TCPConn, in *bufio.Reader) {
 		_ = conn.SetReadBuffer(4 << 10) // so that what is not read stays with its sender
-		if !p.unread {
+		if p.scheme != "" {
+			_, _ = in.Peek(1)
+		} else if !p.unread {
 			w.read(in)
 		} else if _, err := http.ReadRequest(in); err != nil { // its head
 			return
@@ -97,7 +107,7 @@ func (p peer) play(reached chan<- struct{}) func(w *wire, conn *net.TCPConn, in 
 		default:
 		}
 		p.answer(conn)
-		if p.unread {
+		if p.unread || p.scheme != "" { // net/http goes on with a handshake for whoever calls next
 			<-w.over
 			return
 		}
@@ -125,12 +135,12 @@ func TestEveryCallEndsAtItsTimeout(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			w := onTheWire(t, p.play(make(chan struct{}, 1)))
-			c := clientOf(t, "http://"+w.listener.Addr().String(), func(s *setting.Settings) { s.ErpTimeout = 200 * time.Millisecond })
+			c := clientOf(t, p.at(w), func(s *setting.Settings) { s.ErpTimeout = 200 * time.Millisecond })
 			began := time.Now()
 			reply := p.send(t.Context(), c)
 			require.Less(t, time.Since(began), soon)
 			require.Equal(t, domain.ErrorTimeout, reply.Failure)
-			require.Equal(t, "no answer from http://"+w.listener.Addr().String()+"/orders/sync within 200ms; "+
+			require.Equal(t, "no answer from "+p.at(w)+"/orders/sync within 200ms; "+
 				"the ERP may have booked the order, the next attempt carries the same key", reply.Cause)
 			require.Equal(t, domain.OutcomeRetryable, domain.Classify(reply.Answer, domain.AnswerPolicy{}, false, at).Kind)
 		})
@@ -145,7 +155,7 @@ func TestEveryCallEndsAtOnceWhenItIsCutOff(t *testing.T) {
 			t.Parallel()
 			reached := make(chan struct{}, 1)
 			w := onTheWire(t, p.play(reached))
-			c := clientOf(t, "http://"+w.listener.Addr().String(), func(s *setting.Settings) { s.ErpTimeout = 10 * time.Minute })
+			c := clientOf(t, p.at(w), func(s *setting.Settings) { s.ErpTimeout = 10 * time.Minute })
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan Reply, 1)
 			go func() { done <- p.send(ctx, c) }()
