@@ -72,6 +72,8 @@ func (b AnswerBody) Reference() (reference *string, warning string) {
 		case value != "":
 			text := string(value)
 			return &text, ""
+		case b.isUTF16:
+			return nil, "the ERP accepted the order, and no number of it was found in its answer, which is UTF-16 and is not read: JSON is UTF-8"
 		case !b.isObject:
 			return nil, ""
 		case b.Unread != "":
@@ -107,6 +109,9 @@ func withWords(text, words string) string {
 // text is what the body says went wrong: error, else message, as the module has it; else what problem details (RFC 9457), a
 // list of errors or a page's title say; else the body itself.
 func (b AnswerBody) text() string {
+	if b.isUTF16 {
+		return "a body in UTF-16, which is not read: JSON is UTF-8"
+	}
 	for _, name := range []string{"error", "message"} {
 		if s := b.members[name].words(); s != "" {
 			return s

@@ -14,6 +14,7 @@ type AnswerBody struct {
 	More   bool   // the body is longer than that
 	Unread string // why its end was not read, in words; empty when it was
 
+	isUTF16  bool // by its byte order mark; not read
 	isObject bool
 	isWhole  bool             // valid JSON to its end
 	members  map[string]value // of the object, those that have a meaning; the last of a name
@@ -22,6 +23,9 @@ type AnswerBody struct {
 
 // byteOrderMark may stand before the JSON: some ERPs write it.
 const byteOrderMark = "\uFEFF"
+
+// utf16Marks begin a text in UTF-16, of which nothing else looks like JSON.
+var utf16Marks = [2]string{"\xff\xfe", "\xfe\xff"}
 
 // AnswerBodyOf reads a body that is there.
 func AnswerBodyOf(body []byte) AnswerBody {

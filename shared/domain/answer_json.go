@@ -32,6 +32,10 @@ func (b *AnswerBody) scan(source io.Reader) {
 	if mark, _ := s.in.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
 		_, _ = s.in.Discard(len(byteOrderMark)) // they are there
 	}
+	if mark, _ := s.in.Peek(2); string(mark) == utf16Marks[0] || string(mark) == utf16Marks[1] {
+		b.isUTF16 = true
+		return
+	}
 	first, err := s.next()
 	if err != nil {
 		return

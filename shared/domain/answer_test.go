@@ -84,6 +84,8 @@ func TestAReferenceThatWasLostIsWarnedOf(t *testing.T) {
 		"nothing":                    {``, ""},
 		"longer_than_is_read":        {`{"order":"` + filler(9<<20) + `","erp_reference":"1"}`, "no number of it was found in its answer: it is longer than the 8 MiB that are read"},
 		"longer_and_another_is_read": {`{"id":"7","order":"` + filler(9<<20) + `","erp_reference":"1"}`, "it is longer than the 8 MiB that are read"},
+		"utf_16":                     {"\xff\xfe{\x00}\x00", "no number of it was found in its answer, which is UTF-16 and is not read: JSON is UTF-8"},
+		"utf_16_the_other_way":       {"\xfe\xff\x00{\x00}", "which is UTF-16 and is not read"},
 		"no_json_to_its_end":         {`{"erp_reference": `, "begins as JSON and is none to its end"},
 		"too_long":                   {`{"erp_reference":"` + long + `","id":7}`, "its number is not kept: erp_reference has more than 2048 bytes"},
 		"too_long_a_number":          {`{"id":1e999999999}`, "its number is not kept: id has more than 2048 bytes"},
@@ -189,6 +191,7 @@ func TestErrorsAreToldByTheirText(t *testing.T) {
 		"words_after_a_byte_order_mark": {bom + `{"error":"no such sku"}`, "no such sku"},
 		"plain_after_a_byte_order_mark": {bom + " no such sku\n", "no such sku"},
 		"an_error_and_a_long_trace":     {`{"trace":"` + filler(100<<10) + `","message":"no such sku"}`, "no such sku"},
+		"utf_16":                        {"\xff\xfe{\x00}\x00", "a body in UTF-16, which is not read: JSON is UTF-8"},
 		"json_without_words":            {`{"ok":false}`, `{"ok":false}`},
 		"json_that_is_cut":              {`{"error":"no such sku","trace":"`, "no such sku"},
 		"nothing":                       {" \n", "HTTP 422 without a body"},
@@ -364,23 +367,42 @@ func anyJSON(random *rand.Rand, names []string, depth int) string {
 	return `"` + []string{"", "ERP-1", `\"\\\/\b\f\n\r\t`, `\u00e9\ud83d\ude00`, `\ud800`, `\ud800\ud83d\ude00`, `\udc00\u0041`, "Größe 😀"}[random.IntN(8)] + `"`
 }
 
-// FuzzReadAnswer feeds bodies of ERPs and proxies. Whatever comes, the reader and encoding/json agree on it.
+// FuzzReadAnswer feeds answers of ERPs and proxies. Whatever comes, the reader and encoding/json agree on the body, and what
+// comes of it is bounded and can be kept.
 func FuzzReadAnswer(f *testing.F) {
 	for _, seed := range []string{
 		`{"erp_reference":"ERP-1"}`, bom + `{"erp_reference":"ERP-1"}`, `{"id":1.2345678E7}`, `{"id":1e999999999}`, `{"erp_reference": `,
 		`{"erp_reference":"1","erp_reference":"2"}`, `{"error":{"message":"x","code":1}}`, `{"title":"a","detail":"b","errors":[{"detail":"c"}]}`,
 		`[{"message":"x"}]`, `<html><title>502 Bad Gateway</title>`, `{"a":"\ud800\ud83d\ude00"}`, `{"id":01}`, `{"id":1}x`, "{\"id\":\"\x00\"}", `"x"`, `-`, "\xff\xfe{\x00",
 	} {
-		f.Add([]byte(seed), 200)
-		f.Add([]byte(seed), 422)
+		f.Add([]byte(seed), 200, "", "")
+		f.Add([]byte(seed), 422, "", "")
 	}
-	f.Fuzz(func(t *testing.T, body []byte, status int) {
+	for _, seed := range []string{
+		"", "-1", "1.5", "0", "9223372036854775807", "9223372036854775808", "99999999999999999999999999", "Thu, 01 Jan 2026 12:00:30 GMT",
+		"Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT",
+	} {
+		f.Add([]byte(`{"error":"busy"}`), 503, seed, "")
+	}
+	for _, seed := range []string{
+		"https://erp.example.com/api/orders/sync", "http://erp.example.com/api/orders/sync/", "/login", "//", "http://erp.example.com/%zz", UnreadableLocation,
+	} {
+		f.Add([]byte("<html><title>301 Moved Permanently</title>"), 301, "", seed)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, status int, retryAfter, location string) {
 		if bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) < maxNesting {
 			agrees(t, body)
 		}
 		status = 100 + (status%500+500)%500
-		o := Classify(Answer{StatusCode: status, Body: AnswerBodyOf(body)}, AnswerPolicy{}, false, noon)
+		o := Classify(Answer{
+			StatusCode: status, RetryAfter: retryAfter, Target: "http://erp.example.com/api/orders/sync", Location: location, Body: AnswerBodyOf(body),
+		}, AnswerPolicy{}, false, noon)
 		require.NotZero(t, o.Kind)
+		if o.RetryAfter != nil {
+			require.Equal(t, OutcomeRetryable, o.Kind)
+			require.False(t, o.RetryAfter.Before(noon))
+			require.LessOrEqual(t, o.RetryAfter.Sub(noon), MaxRetryAfter)
+		}
 		require.Equal(t, o.Kind != OutcomeSuccess, o.Error != "")
 		require.LessOrEqual(t, len(o.Error), MaxErrorBytes)
 		require.True(t, utf8.ValidString(o.Error+o.Warning))
