@@ -74,7 +74,9 @@ func (p *theatre) disturbProcess(s plan.Step) {
 			p.violate("%s did not end by SIGTERM in time; its log has its goroutines", s.Target)
 		}
 	case plan.Stop:
-		p.fleet.Halt(ctx, s.Target, s.Away)
+		if err := p.fleet.Halt(ctx, s.Target, s.Away, s.Back); err != nil {
+			p.t.Errorf("the harness itself: stopping %s: %s", s.Target, err)
+		}
 	}
 }
 

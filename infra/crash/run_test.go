@@ -18,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/planted"
 	"github.com/erpconnector/erpconnector/infra/crash/shops"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	"github.com/erpconnector/erpconnector/shared/pause"
@@ -195,11 +196,10 @@ func (p *theatre) environment(erpAddr string) []string {
 // build makes the product's binary.
 func build(t *testing.T, folder string) string {
 	t.Helper()
-	binary := filepath.Join(folder, "erpconnector")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
-	cmd.Dir = filepath.Join("..", "..", "services", "erpconnector")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	source := filepath.Join(folder, "source")
+	require.NoError(t, os.Mkdir(source, 0o700))
+	binary, err := planted.Bug{}.Build(t.Context(), filepath.Join("..", ".."), source)
+	require.NoError(t, err)
 	return binary
 }
 

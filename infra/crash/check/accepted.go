@@ -185,9 +185,9 @@ func (c *checker) checkBooked(o *order, end *fact) {
 	for _, call := range o.calls {
 		if call.Booked && call.Key == end.sync.IdempotencyKey {
 			booked = true
-			if after(call.Began, end.at) && !o.blamed[3] {
+			if after(call.Began, end.when) && !o.blamed[3] {
 				c.blame(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
-					end.where(), clock(end.at), call.Number, clock(call.Began))
+					end.where(), clock(end.when), call.Number, clock(call.Began))
 			}
 		}
 	}

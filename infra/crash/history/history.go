@@ -151,6 +151,9 @@ type Disturbance struct {
 	Ready   time.Time // when that was ready; zero: never
 	Service string    // syncer; empty for broker and postgres
 	Others  int       // how many processes of the service lived on
+
+	Set   time.Duration // of a stop: so far its clock was put back meanwhile
+	Right time.Time     // when that clock was right again
 }
 
 // Switch is one time in which an operator had a setting off.

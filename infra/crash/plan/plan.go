@@ -23,7 +23,7 @@ type What string
 const (
 	Kill What = "kill" // SIGKILL
 	Term What = "term" // SIGTERM
-	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later
+	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later; each second time with the clock put back meanwhile
 
 	Starve What = "starve" // of a cluster: the broker is killed without which one partition takes no records
 )
@@ -35,6 +35,7 @@ type Step struct {
 	Gap      time.Duration // after the step before it, once the broker and Postgres are back
 	Together bool          // comes after the gap whatever the step before it has brought down
 	Away     time.Duration // until the target is started again; of a Stop, until SIGCONT
+	Back     time.Duration // of a Stop: so far the process's clock is put back while it is stopped
 }
 
 // Profile says what is disturbed, and how often.
@@ -106,6 +107,7 @@ type maker struct {
 	steps     []Step
 	rest      bool // the next gap is a long one
 	alone     bool // the next step waits until this one is over
+	stops     int
 }
 
 // deal takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
@@ -146,6 +148,9 @@ func (m *maker) add(what What, target string) {
 	}
 	if what == Stop {
 		s.Away = between(m.random, [2]time.Duration{8 * time.Second, 12 * time.Second})
+		if m.stops++; m.stops%2 == 1 {
+			s.Back = s.Away + between(m.random, [2]time.Duration{5 * time.Second, 15 * time.Second})
+		}
 	}
 	m.steps = append(m.steps, s)
 }
@@ -155,11 +160,14 @@ func (p Plan) String() string {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "seed %d\n", p.Seed)
 	for i, s := range p.Steps {
-		together := ""
+		more := ""
 		if s.Together {
-			together = ", whatever is away"
+			more = ", whatever is away"
 		}
-		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), together)
+		if s.Back > 0 {
+			more += fmt.Sprintf(", clock put back by %s", ms(s.Back))
+		}
+		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), more)
 	}
 	return b.String()
 }
