@@ -23,6 +23,7 @@ type fact struct {
 	httpStatus *int
 	warnings   []string
 	notSent    []string
+	reference  *string // that the ERP's answer names
 }
 
 type batch struct {

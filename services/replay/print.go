@@ -103,8 +103,11 @@ func readable(topic string, r *kgo.Record) ([]byte, error) {
 		if len(v.Warnings) > 0 {
 			text += ", warning: " + shorten(strings.Join(v.Warnings, "; "))
 		}
-		if v.Error != nil {
+		switch {
+		case v.Error != nil:
 			text += ": " + shorten(*v.Error)
+		case topic == event.TopicAfterSend && v.Sync.Cause != "": // a success, and what is wrong with it all the same
+			text += ": " + shorten(v.Sync.Cause)
 		}
 	}
 	text += fmt.Sprintf("  (%s/%d@%d)", topic, r.Partition, r.Offset)
