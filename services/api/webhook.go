@@ -165,12 +165,6 @@ func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.Or
 		})
 		return c, ref, false
 	}
-	if c.ErpReference != nil {
-		reference := domain.KeepableText(*c.ErpReference)
-		c.ErpReference = &reference
-		if reference == "" {
-			c.ErpReference = nil
-		}
-	}
+	c.ErpReference = orders.ReferenceIn(c.ErpReference)
 	return c, ref, true
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
+	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
 )
@@ -104,6 +105,9 @@ func (b *batch) restoreGates(ctx context.Context, records []*kgo.Record) error {
 	for _, record := range records {
 		v, err := event.DecodeSync(record.Value)
 		if err != nil {
+			return err
+		}
+		if err := orders.RememberCallback(ctx, b.tx, v, occurredAt(record)); err != nil {
 			return err
 		}
 		key := string(record.Key)
@@ -260,59 +264,37 @@ func acceptedOf(record *kgo.Record) (a accepted, err error) {
 	}
 	digest := event.Digest(record.Value)
 	a.key, a.digest = string(record.Key), digest[:]
-	a.at, err = (event.Record{Headers: map[string]string{event.HeaderTime: string(kafka.Header(record, event.HeaderTime))}}).Time()
+	a.at, err = timeOf(record)
 	return a, err
+}
+
+func timeOf(record *kgo.Record) (time.Time, error) {
+	return (event.Record{Headers: map[string]string{event.HeaderTime: string(kafka.Header(record, event.HeaderTime))}}).Time()
+}
+
+// occurredAt is the record's time; when it has none, when it was relayed.
+func occurredAt(record *kgo.Record) time.Time {
+	if at, err := timeOf(record); err == nil {
+		return at
+	}
+	return domain.Time(record.Timestamp)
 }
 
 // restoreAccepted lets a shop that sends the event again hear that it is a duplicate.
 func (b *batch) restoreAccepted(ctx context.Context, all []accepted) error {
-	var sources, ids, keys []string
+	var sources, ids, keys, types []string
 	var digests [][]byte
 	var times []time.Time
 	for _, a := range all {
 		sources, ids, keys = append(sources, a.Source), append(ids, a.EventID), append(keys, a.key)
-		digests, times = append(digests, a.digest), append(times, a.at)
+		digests, types, times = append(digests, a.digest), append(types, string(a.Type)), append(times, a.at)
 	}
 	_, err := b.tx.Exec(ctx, `
-		INSERT INTO accepted_event (source, event_id, order_key, digest, accepted_at)
-		SELECT s, i, k, d, t FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[]) AS n (s, i, k, d, t)
-		ORDER BY s, i ON CONFLICT DO NOTHING`, sources, ids, keys, digests, times)
+		INSERT INTO accepted_event (source, event_id, order_key, digest, type, accepted_at)
+		SELECT s, i, k, d, y, t FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[]) AS n (s, i, k, d, y, t)
+		ORDER BY s, i ON CONFLICT DO NOTHING`, sources, ids, keys, digests, types, times)
 	if err != nil {
 		return fmt.Errorf("noting %d events: %w", len(all), err)
-	}
-	return nil
-}
-
-// restoreSnapshots keeps the newest of each order; one that was accepted later than what the log has stays.
-func (b *batch) restoreSnapshots(ctx context.Context, all []accepted) error {
-	newest := map[string]accepted{}
-	for _, a := range all {
-		if len(a.Order) > 0 && string(a.Order) != "null" && !a.at.Before(newest[a.key].at) {
-			newest[a.key] = a
-		}
-	}
-	var keys, sources, ids, orders []string
-	var orderIDs []*int64
-	var times []time.Time
-	for key, a := range newest {
-		var order struct {
-			OrderID *int64 `json:"order_id"`
-		}
-		if err := json.Unmarshal(a.Order, &order); err != nil {
-			return fmt.Errorf("decoding the order of event %s: %w", a.EventID, err)
-		}
-		ref := b.gates[key].Ref
-		keys, sources, ids = append(keys, key), append(sources, ref.Source), append(ids, ref.IncrementID)
-		orders, orderIDs, times = append(orders, string(a.Order)), append(orderIDs, order.OrderID), append(times, a.at)
-	}
-	_, err := b.tx.Exec(ctx, `
-		INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at)
-		SELECT k, s, i, o, j::json, t, t FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[]) AS n (k, s, i, o, j, t)
-		ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at,
-			order_id = coalesce(excluded.order_id, sales_order.order_id)
-		WHERE sales_order.updated_at < excluded.updated_at`, keys, sources, ids, orderIDs, orders, times)
-	if err != nil {
-		return fmt.Errorf("restoring %d snapshots: %w", len(keys), err)
 	}
 	return nil
 }

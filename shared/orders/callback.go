@@ -2,7 +2,10 @@ package orders
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -96,4 +99,40 @@ func (c *change) note(g domain.Gate, said string) error {
 	r, err := event.NewNote(event.Sync{Sync: s, Response: &event.Response{Body: c.ask.Body}}, c.ask.Body, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
 	c.records = append(c.records, r)
 	return err
+}
+
+// RememberCallback notes a callback that stands in the log, for a database that has lost it: so it is known when the ERP sends it
+// once more. What is no callback changes nothing. The caller holds the gate, and gives callbacks in the order of the log.
+//
+// A callback that said what the order's last one had said stands in no log; its reference does, with the earlier one.
+func RememberCallback(ctx context.Context, tx pgx.Tx, v event.Sync, at time.Time) error {
+	if v.Response == nil || v.Response.Body == "" || v.Response.Status != 0 {
+		return nil
+	}
+	var body struct {
+		ErpReference   *string `json:"erpReference"`
+		IdempotencyKey string  `json:"idempotencyKey"`
+	}
+	if json.Unmarshal([]byte(v.Response.Body), &body) != nil {
+		return nil
+	}
+	said := gate.Callback{Key: v.Sync.Ref().Key(), Body: sha256.Sum256([]byte(v.Response.Body)), Reference: ReferenceIn(body.ErpReference)}
+	known, heardIn, err := gate.Hear(ctx, tx, said)
+	if err != nil || heardIn >= v.Sync.Generation {
+		return err
+	}
+	s := domain.Settlement{Reference: said.Reference, IdempotencyKey: body.IdempotencyKey, Heard: &known}
+	return gate.Keep(ctx, tx, said, v.Sync.Generation, domain.GateOf(v.Sync).ReferenceOf(s), at)
+}
+
+// ReferenceIn is the reference that a callback names, as it is kept; nil when it names none.
+func ReferenceIn(callback *string) *string {
+	if callback == nil {
+		return nil
+	}
+	reference := domain.KeepableText(*callback)
+	if reference == "" {
+		return nil
+	}
+	return &reference
 }
