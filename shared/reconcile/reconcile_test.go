@@ -146,7 +146,7 @@ func TestCompareFindsWhatAStandbyLacks(t *testing.T) {
 	again := w.row(message(18)) // the shop sent it once more
 	w.row(message(30))
 	c := w.compare(last)
-	require.Equal(t, 6, len(c.Lost))
+	require.Len(t, c.Lost, 6)
 	require.Equal(t, []reconcile.Row{{ID: again, Topic: event.TopicSalesOrder, Key: "18"}}, c.Again)
 	require.Empty(t, c.Reused)
 }
@@ -158,7 +158,7 @@ func TestCompareFindsARowThatWasOvertaken(t *testing.T) {
 	last := w.both(1, 20)
 	_, err := w.pool.Exec(t.Context(), `DELETE FROM erp_outbox WHERE id = $1`, last-1)
 	require.NoError(t, err)
-	require.Equal(t, 1, len(w.compare(last).Lost))
+	require.Len(t, w.compare(last).Lost, 1)
 }
 
 // A database that was restored in its place, and has given ids a second time: to other messages, and to one of the same.
@@ -172,7 +172,7 @@ func TestCompareFindsIdsThatWereGivenASecondTime(t *testing.T) {
 	other, same := w.row(message(31)), w.row(message(16))
 	require.Equal(t, "15 16", fmt.Sprint(other, same))
 	c := w.compare(last)
-	require.Equal(t, 6, len(c.Lost))
+	require.Len(t, c.Lost, 6)
 	require.Equal(t, []reconcile.Row{{ID: other, Topic: event.TopicSalesOrder, Key: "31"}}, c.Reused)
 	require.Equal(t, []reconcile.Row{{ID: same, Topic: event.TopicSalesOrder, Key: "16"}}, c.Again)
 }
@@ -254,7 +254,7 @@ func TestCompareCountsNotes(t *testing.T) {
 	last := w.both(4, 5)
 	w.row(note()) // said once more, and to be relayed
 	c := w.compare(last)
-	require.Equal(t, 1, len(c.Lost))
+	require.Len(t, c.Lost, 1)
 	require.Empty(t, c.Again)
 	require.Empty(t, c.Reused)
 }
@@ -287,9 +287,9 @@ func TestCompareReadsNoMoreThanItMust(t *testing.T) {
 
 	w.forget(2001)
 	c = w.compare(last)
-	require.Equal(t, 1000, len(c.Lost))
+	require.Len(t, c.Lost, 1000)
 	require.Less(t, c.Records, 2200)
 	w.forget(1)
 	c = w.compare(last)
-	require.Equal(t, 3000, len(c.Lost))
+	require.Len(t, c.Lost, 3000)
 }

@@ -161,8 +161,10 @@ var Bugs = []Bug{
 	anywhere.ValidateConnect = nil
 	conn, err := pgx.ConnectConfig(dial, anywhere)
 `},
-			{"shared/postgres/claim.go", `CASE WHEN NOT pg_is_in_recovery() THEN pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0)) END`,
-				`pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0))`},
+			{
+				"shared/postgres/claim.go", `CASE WHEN NOT pg_is_in_recovery() THEN pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0)) END`,
+				`pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0))`,
+			},
 			{"services/relay/source.go", `	config.OnNotification =`, `	config.ValidateConnect = nil
 	config.OnNotification =`},
 			{"services/relay/source.go", `	if _, err := s.conn.Exec(ctx, "LISTEN "+outbox.Channel); err != nil {
