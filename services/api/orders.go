@@ -24,11 +24,11 @@ const (
 
 // orderRequest is the module's body, and ours beside it.
 type orderRequest struct {
-	OrderIncrementID string `json:"orderIncrementId"`
-	Source           string `json:"source"`
-	NewKey           bool   `json:"newKey"`       // resync: under a new idempotency key
-	Reason           string `json:"reason"`       // by hand, and of newKey: required
-	ErpReference     string `json:"erpReference"` // settle: the ERP's reference, when there is one
+	OrderIncrementID string           `json:"orderIncrementId"`
+	Source           string           `json:"source"`
+	NewKey           bool             `json:"newKey"`       // resync: under a new idempotency key
+	Reason           string           `json:"reason"`       // by hand, and of newKey: required
+	ErpReference     domain.Reference `json:"erpReference"` // settle: the ERP's reference, when there is one
 }
 
 // result is the module's answer to sync-order and resync-order.
@@ -73,9 +73,7 @@ func (h *handler) ask(what asked) http.HandlerFunc {
 			Ref: ref, Request: what.request, Who: asker(r), Reason: body.Reason, NewKey: body.NewKey,
 			Traceparent: r.Header.Get(event.HeaderTraceparent),
 		}
-		if body.ErpReference != "" {
-			a.Reference = &body.ErpReference
-		}
+		a.Reference = body.ErpReference.Text()
 		answer, err := h.orders.Do(r.Context(), a)
 		if err != nil {
 			h.failed(w, ref, err)
@@ -128,6 +126,8 @@ func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) 
 	}
 	if body.ErpReference != "" && what.request != domain.RequestSettle {
 		add("/erpReference", "goes with settle-order only")
+	} else if err := body.ErpReference.Validate(); err != nil {
+		add("/erpReference", err.Error())
 	}
 	if len(errs) > 0 {
 		problem.Write(w, problem.Problem{
@@ -147,15 +147,24 @@ func inWords(err error) string {
 	return err.Error()
 }
 
+// disabled is what a request comes to that would send an order while the connector is off.
 var disabled = problem.Problem{
 	Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
 	Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
 }
 
+// disabledRetryAfter is in seconds: an operator turns the connector on, which takes longer than a failing database.
+const disabledRetryAfter = "60"
+
+func writeDisabled(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", disabledRetryAfter)
+	problem.Write(w, disabled)
+}
+
 // failed tells of a request that could not be taken.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
-		problem.Write(w, disabled)
+		writeDisabled(w)
 		return
 	}
 	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)

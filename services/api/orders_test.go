@@ -37,6 +37,8 @@ func TestRequestGolden(t *testing.T) {
 			c.Note("by hand a reason is required, of bounded length")
 			c.post("cancel-order", `{"orderIncrementId": "1"}`)
 			c.post("settle-order", `{"orderIncrementId": "1", "reason": "`+strings.Repeat("x", 201)+`"}`)
+			c.Note("a reference that is longer than any that is kept")
+			c.post("settle-order", `{"orderIncrementId": "1", "reason": "why", "erpReference": 1e999999999}`)
 		},
 		"requests_of_an_unknown_order": func(c *caller) {
 			c.post("sync-order", `{"orderIncrementId": "000000123"}`)
@@ -75,6 +77,10 @@ func TestRequestGolden(t *testing.T) {
 			c.Note("signed, but no callback")
 			c.signed(`[]`)
 			c.signed(`{"source": "Shop B"}`)
+			c.signed(`{"orderIncrementId": "000000123", "erpReference": {"id": 1}, "status": "accepted"}`)
+			c.signed(`{"orderIncrementId": "000000123", "erpReference": 1e999999999, "status": "accepted"}`)
+			c.Note("a status of 201 bytes")
+			c.signed(`{"orderIncrementId": "000000123", "status": "` + strings.Repeat("x", 201) + `"}`)
 		},
 	}
 	for name, story := range tests {
@@ -93,6 +99,8 @@ func TestRequestGolden(t *testing.T) {
 		c.post("resync-order", `{"orderIncrementId": "000000123"}`)
 		c.signed(`{"orderIncrementId": "000000123", "status": "accepted"}`)
 		c.signed(`{"orderIncrementId": "000000123", "status": "processing"}`)
+		c.letters()
+		c.post("dead-letters/7/redrive", `{"reason": "why"}`)
 	})
 	t.Run("postgres_away_for_requests", func(t *testing.T) {
 		t.Parallel()

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,11 +20,11 @@ import (
 
 // callback is the ERP's body, the module's fields and two of ours.
 type callback struct {
-	OrderIncrementID string  `json:"orderIncrementId"`
-	ErpReference     *string `json:"erpReference"`
-	Status           string  `json:"status"`
-	Source           string  `json:"source"`
-	IdempotencyKey   string  `json:"idempotencyKey"` // an echo of the key that the order was sent under
+	OrderIncrementID string           `json:"orderIncrementId"`
+	ErpReference     domain.Reference `json:"erpReference"`
+	Status           string           `json:"status"`
+	Source           string           `json:"source"`
+	IdempotencyKey   string           `json:"idempotencyKey"` // an echo of the key that the order was sent under
 }
 
 // callbackAnswer is the module's, whether anything changed, and why not.
@@ -57,13 +59,16 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, problem.Problem{Status: http.StatusUnauthorized, Code: "signature_invalid", Message: "Invalid webhook signature", Detail: why})
 		return
 	}
-	c, ref, ok := readCallback(w, body)
-	if !ok {
+	c, wrong := readCallback(body)
+	if wrong != nil {
+		problem.Write(w, *wrong)
 		return
 	}
+	ref := c.order()
 	a := orders.Ask{
-		Ref: ref, Who: "webhook", Reference: c.ErpReference, IdempotencyKey: c.IdempotencyKey,
-		Body: domain.KeepableText(string(body)), Digest: sha256.Sum256(body), Traceparent: r.Header.Get(event.HeaderTraceparent),
+		Ref: ref, Who: "webhook", Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey,
+		Body: domain.KeepableText(string(body[:min(len(body), domain.MaxResponseBytes)])), Truncated: len(body) > domain.MaxResponseBytes,
+		Digest: sha256.Sum256(body), Traceparent: r.Header.Get(event.HeaderTraceparent),
 	}
 	switch strings.ToLower(c.Status) {
 	case "accepted", "success":
@@ -118,7 +123,7 @@ func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Ask, sta
 // unsigned is why the signature does not hold; empty when it does.
 func (h *handler) unsigned(r *http.Request, body []byte) string {
 	secret := h.secret.Reveal()
-	module, standard := r.Header.Get(signature.HeaderModule), r.Header.Get(signature.HeaderSignature)
+	module, standard := r.Header.Values(signature.HeaderModule), strings.TrimSpace(strings.Join(r.Header.Values(signature.HeaderSignature), " "))
 	switch {
 	case secret == "":
 		return "ERP_HMAC_SECRET is not set here, so no callback can be trusted: set it"
@@ -126,45 +131,48 @@ func (h *handler) unsigned(r *http.Request, body []byte) string {
 		if !signature.VerifyStandard([]string{secret}, r.Header.Get(signature.HeaderID), r.Header.Get(signature.HeaderTimestamp), standard, body, time.Now()) {
 			return fmt.Sprintf("Webhook-Signature is not that of this id, timestamp and body, or the timestamp is more than %s off", signature.Tolerance)
 		}
-	case module == "":
+	case strings.Join(module, "") == "":
 		return "X-Signature is missing: base64 of HMAC-SHA256 over the raw body"
-	case !signature.VerifyModule([]string{secret}, body, module):
+	case !signature.VerifyModule([]string{secret}, body, module...):
 		return "X-Signature is not that of this body: base64 of HMAC-SHA256 over the raw body, byte for byte"
 	}
 	return ""
 }
 
-func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.OrderRef, ok bool) {
+// order is which order the callback is about.
+func (c callback) order() domain.OrderRef {
+	return domain.OrderRef{Source: cmp.Or(c.Source, domain.DefaultSource), IncrementID: c.OrderIncrementID}
+}
+
+// readCallback is the callback in a body, or what is wrong with it.
+func readCallback(body []byte) (c callback, wrong *problem.Problem) {
 	if err := json.Unmarshal(body, &c); err != nil {
-		problem.Write(w, problem.Problem{
+		return c, &problem.Problem{
 			Status: http.StatusBadRequest, Code: "not_json",
 			Detail: `send {"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}: ` + inWords(err),
-		})
-		return c, ref, false
+		}
 	}
-	ref = domain.OrderRef{Source: c.Source, IncrementID: c.OrderIncrementID}
-	if ref.Source == "" {
-		ref.Source = domain.DefaultSource
-	}
+	c.Status = strings.TrimSpace(c.Status)
 	var errs []map[string]string
-	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
-		errs = append(errs, map[string]string{"pointer": "/orderIncrementId", "detail": err.Error()})
+	add := func(pointer string, err error) {
+		if err != nil {
+			errs = append(errs, map[string]string{"pointer": pointer, "detail": err.Error()})
+		}
 	}
-	if err := domain.ValidateSource(ref.Source); err != nil {
-		errs = append(errs, map[string]string{"pointer": "/source", "detail": err.Error()})
+	ref := c.order()
+	add("/orderIncrementId", domain.ValidateIncrementID(ref.IncrementID))
+	add("/source", domain.ValidateSource(ref.Source))
+	switch {
+	case c.Status == "":
+		add("/status", errors.New("is required: accepted or rejected"))
+	case len(c.Status) > orders.MaxReasonBytes:
+		add("/status", fmt.Errorf("has %d bytes; at most %d are taken", len(c.Status), orders.MaxReasonBytes))
 	}
-	if c.Status == "" {
-		errs = append(errs, map[string]string{"pointer": "/status", "detail": "is required: accepted or rejected"})
-	}
-	if c.ErpReference != nil && len(*c.ErpReference) > domain.MaxErrorBytes {
-		errs = append(errs, map[string]string{"pointer": "/erpReference", "detail": fmt.Sprintf("has more than %d bytes", domain.MaxErrorBytes)})
-	}
+	add("/erpReference", c.ErpReference.Validate())
 	if len(errs) > 0 {
-		problem.Write(w, problem.Problem{
+		return c, &problem.Problem{
 			Status: http.StatusUnprocessableEntity, Code: "callback_refused", Errors: errs, Detail: "nothing was changed; correct what errors lists",
-		})
-		return c, ref, false
+		}
 	}
-	c.ErpReference = orders.ReferenceIn(c.ErpReference)
-	return c, ref, true
+	return c, nil
 }

@@ -151,17 +151,17 @@ func devSecrets(cfg *platform.Config) error {
 			continue
 		}
 		file := filepath.Join(cfg.DataDir, name)
-		content, err := os.ReadFile(file)
+		kept, err := platform.ReadSecret(file, platform.SecretToken)
 		if errors.Is(err, os.ErrNotExist) {
 			random := make([]byte, 24)
 			_, _ = rand.Read(random) // never fails
-			content = []byte(hex.EncodeToString(random))
-			err = os.WriteFile(file, content, 0o600)
+			kept = platform.Secret(hex.EncodeToString(random))
+			err = os.WriteFile(file, []byte(kept.Reveal()), 0o600)
 		}
 		if err != nil {
 			return err
 		}
-		*secret = platform.Secret(content)
+		*secret = kept
 	}
 	if cfg.Settings.ErpBaseURL == "" {
 		cfg.Settings.ErpBaseURL = baseURL(*cfg) + platform.BasePath

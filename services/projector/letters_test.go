@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/kafka/txn"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,6 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 

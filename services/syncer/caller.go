@@ -72,6 +72,7 @@ func (c *caller) run() {
 			if c.queue.setAside(t, c.lanes.IsHeld) {
 				continue
 			}
+		case turnedOff, revoked: // it goes back
 		}
 		c.queue.release(t.key)
 		t.Abandon()

@@ -3,6 +3,7 @@ package orders
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -44,6 +45,11 @@ func (c *change) callback(ctx context.Context, g domain.Gate) (domain.Gate, erro
 		}
 	}
 	return next, gate.Keep(ctx, c.tx, said, g.Generation, g.ReferenceOf(s), c.now)
+}
+
+// response is the callback's body, as records have it.
+func (a Ask) response() *event.Response {
+	return &event.Response{Body: a.Body, Truncated: a.Truncated}
 }
 
 // Note keeps what the ERP says of an order on its timeline, though its status settles nothing. known is false when the
@@ -96,7 +102,11 @@ func (c *change) noteStatus(ctx context.Context, status string) (known bool, err
 func (c *change) note(g domain.Gate, said string) error {
 	s := g.RequestedSync(c.orderID, Cause("webhook", "", said))
 	s.Released = nil
-	r, err := event.NewNote(event.Sync{Sync: s, Response: &event.Response{Body: c.ask.Body}}, c.ask.Body, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
+	what := c.ask.Body
+	if c.ask.Truncated {
+		what += hex.EncodeToString(c.ask.Digest[:])
+	}
+	r, err := event.NewNote(event.Sync{Sync: s, Response: c.ask.response()}, what, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
 	c.records = append(c.records, r)
 	return err
 }
@@ -104,35 +114,24 @@ func (c *change) note(g domain.Gate, said string) error {
 // RememberCallback notes a callback that stands in the log, for a database that has lost it: so it is known when the ERP sends it
 // once more. What is no callback changes nothing. The caller holds the gate, and gives callbacks in the order of the log.
 //
-// A callback that said what the order's last one had said stands in no log; its reference does, with the earlier one.
+// A callback that said what the order's last one had said stands in no log; its reference does, with the earlier one. One that is
+// longer than the log keeps cannot be told by its body.
 func RememberCallback(ctx context.Context, tx pgx.Tx, v event.Sync, at time.Time) error {
-	if v.Response == nil || v.Response.Body == "" || v.Response.Status != 0 {
+	if v.Response == nil || v.Response.Body == "" || v.Response.Status != 0 || v.Response.Truncated {
 		return nil
 	}
 	var body struct {
-		ErpReference   *string `json:"erpReference"`
-		IdempotencyKey string  `json:"idempotencyKey"`
+		ErpReference   domain.Reference `json:"erpReference"`
+		IdempotencyKey string           `json:"idempotencyKey"`
 	}
 	if json.Unmarshal([]byte(v.Response.Body), &body) != nil {
 		return nil
 	}
-	said := gate.Callback{Key: v.Sync.Ref().Key(), Body: sha256.Sum256([]byte(v.Response.Body)), Reference: ReferenceIn(body.ErpReference)}
+	said := gate.Callback{Key: v.Sync.Ref().Key(), Body: sha256.Sum256([]byte(v.Response.Body)), Reference: body.ErpReference.Text()}
 	known, heardIn, err := gate.Hear(ctx, tx, said)
 	if err != nil || heardIn >= v.Sync.Generation {
 		return err
 	}
 	s := domain.Settlement{Reference: said.Reference, IdempotencyKey: body.IdempotencyKey, Heard: &known}
 	return gate.Keep(ctx, tx, said, v.Sync.Generation, domain.GateOf(v.Sync).ReferenceOf(s), at)
-}
-
-// ReferenceIn is the reference that a callback names, as it is kept; nil when it names none.
-func ReferenceIn(callback *string) *string {
-	if callback == nil {
-		return nil
-	}
-	reference := domain.KeepableText(*callback)
-	if reference == "" {
-		return nil
-	}
-	return &reference
 }

@@ -17,7 +17,8 @@ func Topic(t *testing.T, cfg kafka.Config, name string) string {
 	client, err := kgo.NewClient(cfg.Options()...)
 	require.NoError(t, err)
 	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, cfg.Topic(name))
+	forever := map[string]*string{"retention.ms": kadm.StringPtr("-1"), "retention.bytes": kadm.StringPtr("-1")}
+	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, forever, cfg.Topic(name))
 	require.NoError(t, err)
 	return cfg.Topic(name)
 }
