@@ -1,10 +1,10 @@
 // Package repair brings the database and Kafka together again after their histories parted: a standby that lagged took the
 // place of its primary, or the database was restored to an earlier time.
 //
-// What Kafka was given and the database has lost is taken back from Kafka: accepted events, snapshots, gates and the
-// outbox rows themselves, and which callbacks were heard; the projection reads on by itself. What was accepted a second time meanwhile is not relayed a
-// second time. Each step can be made again, so a repair that is interrupted is simply begun anew: until its end, a row in
-// erp_repair keeps the relay from starting, and remembers from where in the log the comparison must begin.
+// What Kafka was given and the database has lost is taken back from Kafka: accepted events, snapshots, gates, which callbacks
+// were heard, and the outbox rows themselves; the projection reads on by itself. What was accepted a second time meanwhile is
+// not relayed a second time. Each step can be made again, so a repair that is interrupted is simply begun anew: until its end, a
+// row in erp_repair keeps the relay from starting, and remembers from where in the log the comparison must begin.
 //
 // Nobody relays meanwhile: a repair holds the relay's slot. Everything else may go on.
 package repair
