@@ -81,6 +81,7 @@ func (p *theatre) disturbProcess(s plan.Step) {
 		if err := p.fleet.Halt(ctx, s.Target, s.Away, s.Back); err != nil {
 			p.t.Errorf("the harness itself: stopping %s: %s", s.Target, err)
 		}
+	case plan.Starve: // of brokers
 	}
 }
 

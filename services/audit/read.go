@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/kafka/txn"
-
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 

@@ -122,7 +122,7 @@ func (d *Delayer) Refused(t *txn.Task, err error, times int) {
 	t.Replace(deadletter.Record(d.cfg, t.Record, cause))
 }
 
-// Prepare, Dropped, Revoked and Resumed have nothing to do: a task ends when it is taken, and its records are final.
+// Prepare has nothing to do, as Dropped, Revoked and Resumed have not: a task ends when it is taken, and its records are final.
 func (d *Delayer) Prepare(context.Context, []*txn.Task) {}
 
 // Dropped does nothing.

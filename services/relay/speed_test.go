@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
-
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )

@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill"
 	stockkafka "github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
@@ -18,9 +15,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )

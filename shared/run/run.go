@@ -55,9 +55,9 @@ func (o *Outage) Report(log *slog.Logger, err error) {
 	defer o.mu.Unlock()
 	switch {
 	case err != nil && !o.failing:
-		log.Warn(o.Began, append([]any{"error", err}, o.Fields...)...)
+		log.Warn(o.Began, append([]any{"error", err}, o.Fields...)...) //nolint:sloglint // of its maker: two constants
 	case err == nil && o.failing:
-		log.Info(o.Ended, o.Fields...)
+		log.Info(o.Ended, o.Fields...) //nolint:sloglint // as above
 	}
 	o.failing = err != nil
 }

@@ -63,6 +63,7 @@ func (b *Bench) Within(what string, holds func() bool) {
 	}
 }
 
+// Record is one with the key "k".
 func (b *Bench) Record(topic, value string) *kgo.Record {
 	return &kgo.Record{Topic: b.Cfg.Topic(topic), Key: []byte("k"), Value: []byte(value)}
 }

@@ -34,7 +34,7 @@ func OwnPostgres(t testing.TB) *Server {
 
 func ownDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "erpconnector-test-")
+	dir, err := os.MkdirTemp("", "erpconnector-test-") //nolint:usetesting // a socket's path must be short
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o711)) //nolint:gosec // the database's user walks through
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

@@ -136,6 +136,7 @@ func (m *member) tell(what plan.What, away time.Duration) (*process, *history.Di
 	case plan.Stop:
 		m.halted = true
 		p.signal(syscall.SIGSTOP)
+	case plan.Starve: // of brokers
 	}
 	m.fleet.note(d)
 	return p, d

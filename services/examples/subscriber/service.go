@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
-
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/components/metrics"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
 )
 
 // poisonTopic keeps what the warehouse cannot use, with the reason in metadata.

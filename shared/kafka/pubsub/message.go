@@ -5,12 +5,11 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
-
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // Marshal is the message as it goes to the cluster: metadata are headers, the uuid is one too, and the metadata

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // NewTopic says how a Publisher or Subscriber makes a topic that is missing. The connector's own topics are made by

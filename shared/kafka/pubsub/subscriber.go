@@ -8,11 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
-
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 const (

@@ -145,7 +145,7 @@ func fence(ctx context.Context, client *kgo.Client, id string) error {
 		}
 		if looks == stuckFor {
 			cancel()
-			<-fenced
+			<-fenced //nolint:errcheck // cut off: it says nothing more
 			return errStuck
 		}
 	}

@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/testkit"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // keepPolling lets a member take part in rebalances until the returned function is called.

@@ -3,11 +3,12 @@ package txn
 import (
 	"testing"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/testkit"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // A broker from before transactions version 2 must be told of the group before it takes offsets into a transaction: without
@@ -32,7 +33,7 @@ func commitsOffsetsInTransactions(t *testing.T, broker *testkit.Apache) {
 	defer client.Close()
 	b := &bench{&testkit.Bench{T: t, Ctx: t.Context(), Cfg: cfg, Client: client, Adm: kadm.NewClient(client)}}
 	prepared(b)
-	c, stop := copying(b.Bench, "s-0", quiet)
+	c, stop := copying(b.Bench, quiet)
 	b.send("1", "wait 2", "3")
 	require.ElementsMatch(t, []string{"1", "3"}, b.copied(2))
 	b.Within("the second waits", func() bool { return c.has("wait 2") })

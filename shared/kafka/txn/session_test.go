@@ -103,17 +103,17 @@ func (c *copier) has(value string) bool {
 }
 
 // copying is a session that copies, in a group "g".
-func copying(b *testkit.Bench, slot string, log *slog.Logger) (c *copier, stop func()) {
+func copying(b *testkit.Bench, log *slog.Logger) (c *copier, stop func()) {
 	b.Helper()
-	c, _, stop = copySession(b, slot, log)
+	c, _, stop = copySession(b, log)
 	return c, stop
 }
 
-func copySession(b *testkit.Bench, slot string, log *slog.Logger) (c *copier, s *Session, stop func()) {
+func copySession(b *testkit.Bench, log *slog.Logger) (c *copier, s *Session, stop func()) {
 	b.Helper()
 	c = &copier{cfg: b.Cfg, held: map[string]*Task{}, repeated: map[string]bool{}}
 	s = New(Config{
-		Kafka: b.Cfg, Name: "copier", Slot: slot, Group: "g", Topics: []string{"in"}, Markers: "markers",
+		Kafka: b.Cfg, Name: "copier", Slot: "s-0", Group: "g", Topics: []string{"in"}, Markers: "markers",
 		PollRecords: 100, BatchTasks: 100, BatchBytes: 1 << 20, Grace: time.Second, IdleCommit: time.Second,
 		Log: log, Outage: &run.Outage{Began: "failing", Ended: "working"},
 	}, c)
@@ -156,7 +156,7 @@ func (b *bench) copied(n int) (values []string) {
 func TestAStopCommitsWhatWasPassedOver(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
-		c, stop := copying(b.Bench, "s-0", quiet)
+		c, stop := copying(b.Bench, quiet)
 		b.send("pass 1")
 		b.Within("taken", func() bool {
 			c.mu.Lock()
@@ -173,14 +173,14 @@ func TestAStopCommitsWhatWasPassedOver(t *testing.T) {
 func TestWhatFinishesOutOfOrderIsWorkedOnce(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
-		c, stop := copying(b.Bench, "s-0", quiet)
+		c, stop := copying(b.Bench, quiet)
 		b.send("wait 1", "2", "wait 3", "4")
 		require.ElementsMatch(b, []string{"2", "4"}, b.copied(2))
 		b.Within("both wait", func() bool { return c.has("wait 1") && c.has("wait 3") })
 		c.finish("wait 3")
 		require.Len(b, b.copied(3), 3)
 		stop()
-		again, stopAgain := copying(b.Bench, "s-0", quiet)
+		again, stopAgain := copying(b.Bench, quiet)
 		b.Within("the first comes again", func() bool { return again.has("wait 1") })
 		b.send("5")
 		require.Len(b, b.copied(4), 4)
@@ -198,7 +198,7 @@ func TestARecordThatIsRefusedDelaysNoOther(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
 		b.limit("out", 20_000)
-		_, stop := copying(b.Bench, "s-0", quiet)
+		_, stop := copying(b.Bench, quiet)
 		defer stop()
 		b.send("1", "2", "large "+incompressible(50_000), "3", "4")
 		got := b.copied(5)
@@ -214,7 +214,7 @@ func TestATopicThatTakesSmallBatchesGetsSmallBatches(t *testing.T) {
 		for i := range 60 {
 			b.send(fmt.Sprint(i, " ", incompressible(3_000)))
 		}
-		c, stop := copying(b.Bench, "s-0", quiet)
+		c, stop := copying(b.Bench, quiet)
 		defer stop()
 		require.Len(b, b.copied(60), 60)
 		require.Zero(b, c.refused)
@@ -245,7 +245,7 @@ func TestAddedPartitionsAreNoLoss(t *testing.T) {
 		prepared(b)
 		b.Cfg.Partitions = 1
 		log, told := testkit.Said("the topic has more partitions than KAFKA_PARTITIONS; the others stay unused, so leave the setting as it is")
-		_, session, stop := copySession(b.Bench, "s-0", log)
+		_, session, stop := copySession(b.Bench, log)
 		defer stop()
 		b.send("1")
 		require.Len(b, b.copied(1), 1)

@@ -65,7 +65,7 @@ func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	replicated(b, "out", []int32{1, 2}, []int32{1, 3}, []int32{3, 1})
 	replicated(b, "markers", []int32{1, 3, 2})
 	b.StartAt("g", "in", lanes, 0)
-	c, stop := copying(b, "s-0", quiet)
+	c, stop := copying(b, quiet)
 	defer stop()
 	copied := watching(b)
 
