@@ -243,6 +243,7 @@ func (f *failover) afterwards(t *testing.T) {
 	f.one("lost-7") // the database knows it again
 	require.Len(t, f.erp.Calls("lost-7"), calls)
 	f.requireBookings(t, len(booked))
+	require.EqualValues(t, 1, f.p.count(`SELECT count(*) FROM erp_callback WHERE order_key LIKE '%lost-settled'`))
 	require.EqualValues(t, 1, f.p.count(`SELECT count(*) FROM sales_order WHERE increment_id = 'old-1' AND snapshot ->> 'currency' = 'USD'`))
 	require.Zero(t, f.p.count(`SELECT count(*) FROM sales_order WHERE erp_synced = 0`))
 	require.Zero(t, f.p.count(`SELECT count(*) FROM erp_sync_gate WHERE state <> 'closed'`))

@@ -37,6 +37,7 @@ func setupPair(t *testing.T) *pair {
 	defer client.Close()
 	_, err = kadm.NewClient(client).CreateTopics(p.ctx, 8, 1, nil, p.prefix+event.TopicSalesOrder, p.prefix+event.TopicCallback)
 	require.NoError(t, err)
+	p.make(t, event.TopicDeadLetter, nil)
 	return p
 }
 

@@ -34,10 +34,6 @@ type session struct {
 	measured   time.Time
 }
 
-// formerHolderTimeout is how long a leader that has lost its slot may need to notice that, and to end its transaction. It counts
-// where it cannot be fenced (see txn.Producer.IsStuck).
-const formerHolderTimeout = 10 * time.Second
-
 func openSession(ctx context.Context, r *Relay) (*session, error) {
 	if err := openProducer(ctx, r.producer); err != nil {
 		return nil, err
@@ -62,7 +58,7 @@ func (s *session) close(ctx context.Context) {
 
 // begin reads the position, and makes sure that the outbox is the one it speaks of.
 func (s *session) begin(ctx context.Context) (err error) {
-	if s.r.producer.IsStuck() && !s.r.awaited && !run.Sleep(ctx, formerHolderTimeout) {
+	if s.r.producer.IsStuck() && !s.r.awaited && !run.Sleep(ctx, checkpoint.FormerHolderTimeout) {
 		return ctx.Err()
 	}
 	s.r.awaited = true
@@ -185,7 +181,7 @@ func (s *session) fits(ctx context.Context) (outbox.Server, error) {
 }
 
 func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error {
-	found, err := reconcile.Compare(ctx, reconcile.Params{Kafka: s.r.p.Kafka, On: s.source.conn, Last: s.last.LastID})
+	found, err := reconcile.Compare(ctx, reconcile.Params{Kafka: s.r.p.Kafka, On: s.source.conn, Position: s.last})
 	if err != nil {
 		return fmt.Errorf("comparing the outbox with Kafka after a failover: %w", err)
 	}

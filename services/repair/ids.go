@@ -13,7 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
 	"github.com/erpconnector/erpconnector/shared/topiclog"
@@ -76,6 +78,16 @@ func (r *repairer) lastID(ctx context.Context, move string, args ...any) (int64,
 	return outbox.LastID(ctx, r.Pool)
 }
 
+// moveToFront moves the rows $1, those between the position $2 and the epoch $3, and those of other topics between $4 and the
+// position.
+const moveToFront = `
+	WITH moved AS (
+		DELETE FROM erp_outbox WHERE id = ANY($1) OR (id > $2 AND id < $3) OR (id BETWEEN $4 AND $2 AND topic <> ALL($5)) RETURNING *
+	)
+	INSERT INTO erp_outbox (id, topic, key, uuid, metadata, payload, created_at)
+	SELECT coalesce((SELECT max(id) FROM erp_outbox WHERE id >= $3 AND id < $3 + (1::bigint << 38)), $3) + row_number() OVER (ORDER BY id),
+		topic, key, uuid, metadata, payload, created_at FROM moved`
+
 // moveRows moves rows that have ids of others, and those behind them that are to be relayed too, to the front of the epoch,
 // before the number drawn at random at which it begins: so they stay in their order, and before what is written from now on.
 func (r *repairer) moveRows(ctx context.Context, reused []reconcile.Row, epoch int64) error {
@@ -83,18 +95,86 @@ func (r *repairer) moveRows(ctx context.Context, reused []reconcile.Row, epoch i
 	for i, row := range reused {
 		ids[i] = row.ID
 	}
-	_, err := r.Pool.Exec(ctx, `
-		WITH moved AS (
-			DELETE FROM erp_outbox WHERE id = ANY($1) OR (id > $2 AND id < $3) OR (id BETWEEN $4 AND $2 AND topic <> ALL($5)) RETURNING *
-		)
-		INSERT INTO erp_outbox (id, topic, key, uuid, metadata, payload, created_at)
-		SELECT coalesce((SELECT max(id) FROM erp_outbox WHERE id >= $3 AND id < $3 + (1::bigint << 38)), $3) + row_number() OVER (ORDER BY id),
-			topic, key, uuid, metadata, payload, created_at FROM moved`,
-		ids, r.report.Position.LastID, epoch, slices.Min(ids), reconcile.Topics)
+	_, err := r.Pool.Exec(ctx, moveToFront, ids, r.report.Position.LastID, epoch, slices.Min(ids), reconcile.Topics)
 	if err != nil {
 		return fmt.Errorf("moving %d rows whose ids were given before: %w", len(ids), err)
 	}
 	return nil
+}
+
+// moveWaiting moves rows that were passed over, as their partitions took no records, to where they are to be relayed in any
+// case, and says so in the position: then every row up to the position is in Kafka, and lost ones can have their places among
+// them. Whoever finds the position changed finds the rows moved.
+func (r *repairer) moveWaiting(ctx context.Context, producer *txn.Producer) error {
+	p := r.report.Position
+	if len(p.Behind) == 0 {
+		return nil
+	}
+	waiting, err := r.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	given, err := r.lastID(ctx, `SELECT erp_know_server()`)
+	if err == nil && given>>40 <= p.LastID>>40 {
+		given, err = r.lastID(ctx, `SELECT erp_new_epoch($1, 0)`, p.LastID)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := r.Pool.Exec(ctx, moveToFront, waiting, p.LastID, given>>40<<40, p.LastID+1, reconcile.Topics); err != nil {
+		return fmt.Errorf("moving %d rows that wait for their partitions: %w", len(waiting), err)
+	}
+	crash.Point("repair.waiting_moved")
+	p.Behind, p.At = nil, time.Now()
+	r.report.Position = p
+	return r.write(ctx, producer, p)
+}
+
+// waiting are the ids of the rows that were passed over.
+func (r *repairer) waiting(ctx context.Context) (ids []int64, err error) {
+	p := r.report.Position
+	partitions, err := r.partitions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	first := p.LastID
+	for _, id := range p.Behind {
+		first = min(first, id)
+	}
+	rows, err := r.Pool.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2`, first, p.LastID)
+	if err != nil {
+		return nil, fmt.Errorf("looking for rows that wait for their partitions: %w", err)
+	}
+	var id int64
+	var topic, key string
+	ids = []int64{}
+	_, err = pgx.ForEachRow(rows, []any{&id, &topic, &key}, func() error {
+		if p.Waits(r.Kafka, topic, key, id, partitions) {
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for rows that wait for their partitions: %w", err)
+	}
+	return ids, nil
+}
+
+// partitions is how many each keyed topic has.
+func (r *repairer) partitions(ctx context.Context) (int, error) {
+	if r.Kafka.Partitions > 0 {
+		return r.Kafka.Partitions, nil
+	}
+	client, err := kgo.NewClient(r.Kafka.Options()...)
+	if err != nil {
+		return 0, fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	defer client.Close()
+	ends, err := topiclog.Listed(kadm.NewClient(client).ListEndOffsets(ctx, r.Kafka.Topic(event.TopicRequested)))
+	if err != nil {
+		return 0, fmt.Errorf("counting partitions: %w", err)
+	}
+	return len(ends[r.Kafka.Topic(event.TopicRequested)]), nil
 }
 
 // dropAgain takes rows out of which Kafka has the record.

@@ -1,10 +1,10 @@
 // Package repair brings the database and Kafka together again after their histories parted: a standby that lagged took the
 // place of its primary, or the database was restored to an earlier time.
 //
-// What Kafka was given and the database has lost is taken back from Kafka: accepted events, snapshots, gates and the
-// outbox rows themselves; the projection reads on by itself. What was accepted a second time meanwhile is not relayed a
-// second time. Each step can be made again, so a repair that is interrupted is simply begun anew: until its end, a row in
-// erp_repair keeps the relay from starting, and remembers from where in the log the comparison must begin.
+// What Kafka was given and the database has lost is taken back from Kafka: accepted events, snapshots, gates, which callbacks
+// were heard, and the outbox rows themselves; the projection reads on by itself. What was accepted a second time meanwhile is
+// not relayed a second time. Each step can be made again, so a repair that is interrupted is simply begun anew: until its end, a
+// row in erp_repair keeps the relay from starting, and remembers from where in the log the comparison must begin.
 //
 // Nobody relays meanwhile: a repair holds the relay's slot. Everything else may go on.
 package repair
@@ -21,6 +21,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
@@ -107,6 +108,9 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	if err := producer.Open(opening); err != nil { // ends what a relay elsewhere is about to commit
 		return nil, err
 	}
+	if producer.IsStuck() && !pause.For(ctx, checkpoint.FormerHolderTimeout) {
+		return nil, ctx.Err()
+	}
 	return r.report, r.look(ctx, producer)
 }
 
@@ -168,7 +172,7 @@ func (r *repairer) compare(ctx context.Context) (*reconcile.Comparison, error) {
 		return nil, err
 	}
 	defer conn.Release()
-	p := reconcile.Params{Kafka: r.Kafka, On: conn, Last: r.report.Position.LastID}
+	p := reconcile.Params{Kafka: r.Kafka, On: conn, Position: r.report.Position}
 	if r.open != nil {
 		p.Since = r.open.since
 	}
@@ -178,6 +182,9 @@ func (r *repairer) compare(ctx context.Context) (*reconcile.Comparison, error) {
 // mend works until a comparison finds nothing.
 func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, producer *txn.Producer) (err error) {
 	if r.open, err = r.begin(ctx, found.Since); err != nil {
+		return err
+	}
+	if err := r.moveWaiting(ctx, producer); err != nil {
 		return err
 	}
 	for round := 1; found.Differs(); round++ {
@@ -209,6 +216,9 @@ func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error
 // end lets the projection tell the restored gates how their generations ended, and then the relay go on: in this order, as
 // the relay refuses as long as the repair is open.
 func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
+	if err := deadletter.JudgeAgain(ctx, r.Pool, r.open.since); err != nil {
+		return err
+	}
 	if err := r.rewindProjector(ctx); err != nil {
 		return err
 	}
@@ -216,15 +226,8 @@ func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
 	if err != nil {
 		return err
 	}
-	record, err := position.Record()
-	if err != nil {
+	if err := r.write(ctx, producer, position); err != nil {
 		return err
-	}
-	record.Topic = r.Kafka.Topic(event.TopicPosition)
-	committing, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	if err := producer.Commit(committing, txn.Batch{Records: []*kgo.Record{record}}); err != nil {
-		return fmt.Errorf("writing the relay's position; does a relay work on another server of this database? Stop it, and run the repair again: %w", err)
 	}
 	crash.Point("repair.position_written")
 	if _, err := r.Pool.Exec(ctx, `DELETE FROM erp_repair`); err != nil {
@@ -233,5 +236,20 @@ func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
 	r.report.Mended = true
 	r.finishReport()
 	r.Log.Info("database and Kafka fit again", "last_id", position.LastID, "timeline", position.Timeline, "records_restored", r.report.Lost, "orders", r.report.OrdersIn)
+	return nil
+}
+
+// write makes a position the relay's.
+func (r *repairer) write(ctx context.Context, producer *txn.Producer, p checkpoint.Position) error {
+	record, err := p.Record()
+	if err != nil {
+		return err
+	}
+	record.Topic = r.Kafka.Topic(event.TopicPosition)
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	if err := producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{record}}); err != nil {
+		return fmt.Errorf("writing the relay's position; does a relay work on another server of this database? Stop it, and run the repair again: %w", err)
+	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
+	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
 )
@@ -104,6 +105,9 @@ func (b *batch) restoreGates(ctx context.Context, records []*kgo.Record) error {
 	for _, record := range records {
 		v, err := event.DecodeSync(record.Value)
 		if err != nil {
+			return err
+		}
+		if err := orders.RememberCallback(ctx, b.tx, v, occurredAt(record)); err != nil {
 			return err
 		}
 		key := string(record.Key)
@@ -260,6 +264,18 @@ func acceptedOf(record *kgo.Record) (a accepted, err error) {
 	}
 	digest := event.Digest(record.Value)
 	a.key, a.digest = string(record.Key), digest[:]
-	a.at, err = (event.Record{Headers: map[string]string{event.HeaderTime: string(kafka.Header(record, event.HeaderTime))}}).Time()
+	a.at, err = timeOf(record)
 	return a, err
+}
+
+func timeOf(record *kgo.Record) (time.Time, error) {
+	return (event.Record{Headers: map[string]string{event.HeaderTime: string(kafka.Header(record, event.HeaderTime))}}).Time()
+}
+
+// occurredAt is the record's time; when it has none, when it was relayed.
+func occurredAt(record *kgo.Record) time.Time {
+	if at, err := timeOf(record); err == nil {
+		return at
+	}
+	return domain.Time(record.Timestamp)
 }

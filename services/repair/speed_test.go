@@ -3,7 +3,6 @@
 package repair
 
 import (
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -36,7 +34,8 @@ func TestSpeedOfRepair(t *testing.T) {
 		require.NoError(t, err)
 		defer client.Close()
 		for o := range speedOrders {
-			for _, rec := range relayedOf(t, o) {
+			_, recs := sold(t, o)
+			for _, rec := range recs {
 				client.Produce(t.Context(), cfg.Record(rec), nil)
 			}
 		}
@@ -57,18 +56,4 @@ func TestSpeedOfRepair(t *testing.T) {
 			t.Logf("%s: mend=%t: %d records of %d orders in %s, %.0f orders/s", t.Name(), mend, report.Lost, report.OrdersIn, took.Round(10*time.Millisecond), speedOrders/took.Seconds())
 		}
 	})
-}
-
-// relayedOf is what the outbox had of an order.
-func relayedOf(t *testing.T, o int) []event.Record {
-	t.Helper()
-	now := time.Now()
-	ref := domain.OrderRef{Source: domain.DefaultSource, IncrementID: fmt.Sprint(100_000_000 + o)}
-	order := []byte(`{"order_increment_id":"` + ref.IncrementID + `","items":[{"sku":"A","name":"` + fmt.Sprintf("%900d", o) + `","qty":"1"}]}`)
-	body := []byte(`{"event_id":"e` + ref.IncrementID + `","type":"invoice.created","invoice":{"increment_id":"i"},"order":` + string(order) + `}`)
-	e := event.Commerce{EventID: "e" + ref.IncrementID, Type: event.InvoiceCreated, Source: ref.Source}
-	g, _ := domain.Gate{Ref: ref, State: domain.GateNone}.Request(int64(o+1), domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, now)
-	requested, err := event.NewSync(event.TopicRequested, event.Sync{Sync: g.RequestedSync(nil, e.EventID), Order: order}, event.Context{At: now})
-	require.NoError(t, err)
-	return []event.Record{event.NewCommerce(e, ref, body, now, ""), requested}
 }

@@ -24,6 +24,10 @@ const key = "relay"
 // has begun. Whoever does holds Lease's slot, in the database that is relayed from.
 const TransactionalID = "erpconnector-relay"
 
+// FormerHolderTimeout is how long who has lost the slot may need to notice that, and to end its transaction. It counts where it
+// cannot be fenced (see txn.Producer.IsStuck).
+const FormerHolderTimeout = 10 * time.Second
+
 // Lease is the name of the slot of who relays.
 func Lease(cfg kafka.Config) string { return cfg.Prefix + "relay" }
 
@@ -56,6 +60,11 @@ func (p Position) UpTo(lane string) int64 {
 		return id
 	}
 	return p.LastID
+}
+
+// Waits reports whether a row was passed over: it is of a lane that is behind, and not in Kafka.
+func (p Position) Waits(cfg kafka.Config, topic, key string, id int64, partitions int) bool {
+	return len(p.Behind) > 0 && id <= p.LastID && id > p.UpTo(Lane(cfg, topic, key, partitions))
 }
 
 // Lane is the way that a row takes to Kafka, by its topic (without the prefix) and key: for the connector's keyed topics, each

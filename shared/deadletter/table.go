@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
@@ -276,4 +277,21 @@ func Mend(ctx context.Context, tx pgx.Tx, letters []Letter) error {
 		}
 	}
 	return Add(ctx, tx, letters, WithoutEffect)
+}
+
+// JudgeAgain lets the projector judge letters of that time once more: gates that were missing, or behind, when it judged them
+// may be there now. Those that have stopped an order, or of which somebody has decided, stay as they are.
+func JudgeAgain(ctx context.Context, pool *pgxpool.Pool, since time.Time) error {
+	letters, err := collect(pool.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter
+		WHERE state = 'open' AND generation IS NULL AND judged AND written_at >= $1 ORDER BY id`, since))
+	if err != nil {
+		return err
+	}
+	letters = slices.DeleteFunc(letters, func(l Letter) bool { return !l.mayStop() })
+	_, err = pool.Exec(ctx, `UPDATE erp_dead_letter SET judged = false WHERE id = ANY($1) AND state = 'open' AND generation IS NULL`,
+		column(letters, func(l Letter) int64 { return l.ID }))
+	if err != nil {
+		return fmt.Errorf("having %d dead letters judged again: %w", len(letters), err)
+	}
+	return nil
 }

@@ -33,6 +33,11 @@ func (g Gate) Restored(f Sync) Gate {
 	return next.restoredSettlement(f)
 }
 
+// GateOf is what a fact tells of the gate that made it: its generation and key.
+func GateOf(f Sync) Gate {
+	return Gate{Ref: f.Ref(), SyncID: f.SyncID, Generation: f.Generation}.carrying(f)
+}
+
 // carrying takes over what all facts of a generation say alike.
 func (g Gate) carrying(f Sync) Gate {
 	g.KeyAnswered = g.KeyAnswered && g.IdempotencyKey == f.IdempotencyKey

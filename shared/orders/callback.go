@@ -2,8 +2,11 @@ package orders
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -106,4 +109,29 @@ func (c *change) note(g domain.Gate, said string) error {
 	r, err := event.NewNote(event.Sync{Sync: s, Response: c.ask.response()}, what, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
 	c.records = append(c.records, r)
 	return err
+}
+
+// RememberCallback notes a callback that stands in the log, for a database that has lost it: so it is known when the ERP sends it
+// once more. What is no callback changes nothing. The caller holds the gate, and gives callbacks in the order of the log.
+//
+// A callback that said what the order's last one had said stands in no log; its reference does, with the earlier one. One that is
+// longer than the log keeps cannot be told by its body.
+func RememberCallback(ctx context.Context, tx pgx.Tx, v event.Sync, at time.Time) error {
+	if v.Response == nil || v.Response.Body == "" || v.Response.Status != 0 || v.Response.Truncated {
+		return nil
+	}
+	var body struct {
+		ErpReference   domain.Reference `json:"erpReference"`
+		IdempotencyKey string           `json:"idempotencyKey"`
+	}
+	if json.Unmarshal([]byte(v.Response.Body), &body) != nil {
+		return nil
+	}
+	said := gate.Callback{Key: v.Sync.Ref().Key(), Body: sha256.Sum256([]byte(v.Response.Body)), Reference: body.ErpReference.Text()}
+	known, heardIn, err := gate.Hear(ctx, tx, said)
+	if err != nil || heardIn >= v.Sync.Generation {
+		return err
+	}
+	s := domain.Settlement{Reference: said.Reference, IdempotencyKey: body.IdempotencyKey, Heard: &known}
+	return gate.Keep(ctx, tx, said, v.Sync.Generation, domain.GateOf(v.Sync).ReferenceOf(s), at)
 }

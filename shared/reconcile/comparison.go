@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +25,10 @@ type comparison struct {
 
 	p Params
 
+	partitions int // of each keyed topic
+
 	entries []entry
+	refused map[int64]uint64             // rows that the brokers took nowhere, as a dead letter says, with a hash of topic and key
 	latest  map[topiclog.Partition]int64 // the time of its last record
 	byHash  map[uint64]int32             // of identities
 	uuids   map[uint64]bool              // of messages that are not said twice
@@ -59,6 +63,7 @@ func (c *comparison) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.refused = map[int64]uint64{}
 	c.latest, c.byHash, c.uuids = map[topiclog.Partition]int64{}, map[uint64]int32{}, map[uint64]bool{}
 	if err := topiclog.Read(ctx, c.p.Kafka, spans, c, func() error { return nil }); err != nil {
 		return err
@@ -92,7 +97,7 @@ func (c *comparison) spans(ctx context.Context) ([]*topiclog.Span, error) {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	defer client.Close()
-	admin, topics := kadm.NewClient(client), c.p.Kafka.Topics(Topics)
+	admin, topics := kadm.NewClient(client), c.p.Kafka.Topics(append(slices.Clone(Topics), event.TopicDeadLetter))
 	ends, err := topiclog.Listed(admin.ListEndOffsets(ctx, topics...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the ends of topics: %w", err)
@@ -104,6 +109,7 @@ func (c *comparison) spans(ctx context.Context) ([]*topiclog.Span, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
+	c.partitions = cmp.Or(c.p.Kafka.Partitions, len(ends[c.p.Kafka.Topic(event.TopicRequested)]))
 	var spans []*topiclog.Span
 	for _, end := range ends.Offsets().Sorted() {
 		start, _ := starts.Lookup(end.Topic, end.Partition)
@@ -116,6 +122,10 @@ func (c *comparison) spans(ctx context.Context) ([]*topiclog.Span, error) {
 // Take notes records; it makes the comparison a topiclog.Sink.
 func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
+		if r.Topic == c.p.Kafka.Topic(event.TopicDeadLetter) {
+			c.takeLetter(r)
+			continue
+		}
 		i := identity{
 			topic: r.Topic[len(c.p.Kafka.Prefix):], uuid: string(kafka.Header(r, event.HeaderUUID)),
 			trace: string(kafka.Header(r, event.HeaderTraceparent)), time: string(kafka.Header(r, event.HeaderTime)),
@@ -141,6 +151,16 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	}
 	return nil
 }
+
+// takeLetter notes the row that a letter of the relay's names.
+func (c *comparison) takeLetter(r *kgo.Record) {
+	id, err := strconv.ParseInt(string(kafka.Header(r, event.HeaderOriginRow)), 10, 64)
+	if topic, ours := strings.CutPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), c.p.Kafka.Prefix); err == nil && ours {
+		c.refused[id] = place(topic, string(r.Key))
+	}
+}
+
+func place(topic, key string) uint64 { return maphash.String(seed, topic+"\x00"+key) }
 
 // isNote tells by the ce_id what may be said twice: see event.NewNote.
 func isNote(topic, id string) bool {
@@ -190,7 +210,7 @@ func (c *comparison) relayedRows(ctx context.Context) error {
 		floor = c.Since
 	}
 	floor = floor.Add(-clockSkew)
-	for last := c.p.Last; ; {
+	for last := c.p.Position.LastID; ; {
 		rows, err := c.page(ctx, before, last)
 		if err != nil {
 			return err
@@ -210,9 +230,12 @@ func (c *comparison) relayedRows(ctx context.Context) error {
 
 func (c *comparison) relayedRow(r found) {
 	i, known := c.byHash[r.hash()]
+	refused, isRefused := c.refused[r.ID]
 	switch {
 	case known:
 		c.entries[i].taken, c.parted = true, true
+	case isRefused && refused == place(r.Topic, r.Key): // Kafka has a letter that names it
+	case c.p.Position.Waits(c.p.Kafka, r.Topic, r.Key, r.ID, c.partitions) && !c.uuids[r.message()]: // to be relayed still
 	case !slices.Contains(Topics, r.Topic) || r.created.Before(c.Since.Add(clockSkew)):
 	case c.uuids[r.message()]:
 		c.Again = append(c.Again, r.Row)
@@ -221,16 +244,17 @@ func (c *comparison) relayedRow(r found) {
 	}
 }
 
-// otherRows looks for rows that are to be relayed still, and of which Kafka has the record.
+// otherRows looks for rows that are to be relayed still, and of which Kafka has the record: written at another time and for
+// another request, so that it came twice. The same record once more is a dead letter's that was sent back.
 func (c *comparison) otherRows(ctx context.Context) error {
-	for last := c.p.Last; ; {
+	for last := c.p.Position.LastID; ; {
 		rows, err := c.page(ctx, behind, last)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
 			last = r.ID
-			if c.uuids[r.message()] {
+			if _, sentBack := c.byHash[r.hash()]; c.uuids[r.message()] && !sentBack {
 				c.Again = append(c.Again, r.Row)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -28,10 +29,10 @@ var Topics = []string{event.TopicSalesOrder, event.TopicRequested, event.TopicCa
 
 // Params say what is compared.
 type Params struct {
-	Kafka kafka.Config
-	On    outbox.Querier
-	Last  int64     // the relay's position: every row up to here was in Kafka
-	Since time.Time // begin in the log at this time at the latest; zero: wherever it must
+	Kafka    kafka.Config
+	On       outbox.Querier
+	Position checkpoint.Position // the relay's: which rows were in Kafka
+	Since    time.Time           // begin in the log at this time at the latest; zero: wherever it must
 }
 
 // Row is a row of the outbox.
@@ -81,9 +82,9 @@ func (p Params) since(ctx context.Context, limit int) (time.Time, error) {
 	var oldest *time.Time
 	var rows int
 	err := p.On.QueryRow(ctx, `SELECT min(created_at), count(*) FROM (SELECT created_at FROM erp_outbox WHERE id <= $1 ORDER BY id DESC LIMIT $2) AS newest`,
-		p.Last, limit).Scan(&oldest, &rows)
+		p.Position.LastID, limit).Scan(&oldest, &rows)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("reading the outbox before id %d: %w", p.Last, err)
+		return time.Time{}, fmt.Errorf("reading the outbox before id %d: %w", p.Position.LastID, err)
 	}
 	if rows < limit {
 		return time.Time{}, nil

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -104,10 +106,15 @@ func (w *world) both(from, to int) (last int64) {
 
 func (w *world) compare(last int64) *reconcile.Comparison {
 	w.t.Helper()
+	return w.compareAt(checkpoint.Position{LastID: last})
+}
+
+func (w *world) compareAt(p checkpoint.Position) *reconcile.Comparison {
+	w.t.Helper()
 	conn, err := w.pool.Acquire(w.t.Context())
 	require.NoError(w.t, err)
 	defer conn.Release()
-	c, err := reconcile.Compare(w.t.Context(), reconcile.Params{Kafka: w.cfg, On: conn, Last: last})
+	c, err := reconcile.Compare(w.t.Context(), reconcile.Params{Kafka: w.cfg, On: conn, Position: p})
 	require.NoError(w.t, err)
 	return c
 }
@@ -139,7 +146,7 @@ func TestCompareFindsWhatAStandbyLacks(t *testing.T) {
 	again := w.row(message(18)) // the shop sent it once more
 	w.row(message(30))
 	c := w.compare(last)
-	require.Equal(t, 6, len(c.Lost))
+	require.Len(t, c.Lost, 6)
 	require.Equal(t, []reconcile.Row{{ID: again, Topic: event.TopicSalesOrder, Key: "18"}}, c.Again)
 	require.Empty(t, c.Reused)
 }
@@ -151,7 +158,7 @@ func TestCompareFindsARowThatWasOvertaken(t *testing.T) {
 	last := w.both(1, 20)
 	_, err := w.pool.Exec(t.Context(), `DELETE FROM erp_outbox WHERE id = $1`, last-1)
 	require.NoError(t, err)
-	require.Equal(t, 1, len(w.compare(last).Lost))
+	require.Len(t, w.compare(last).Lost, 1)
 }
 
 // A database that was restored in its place, and has given ids a second time: to other messages, and to one of the same.
@@ -165,7 +172,7 @@ func TestCompareFindsIdsThatWereGivenASecondTime(t *testing.T) {
 	other, same := w.row(message(31)), w.row(message(16))
 	require.Equal(t, "15 16", fmt.Sprint(other, same))
 	c := w.compare(last)
-	require.Equal(t, 6, len(c.Lost))
+	require.Len(t, c.Lost, 6)
 	require.Equal(t, []reconcile.Row{{ID: other, Topic: event.TopicSalesOrder, Key: "31"}}, c.Reused)
 	require.Equal(t, []reconcile.Row{{ID: same, Topic: event.TopicSalesOrder, Key: "16"}}, c.Again)
 }
@@ -178,6 +185,58 @@ func TestCompareForgivesCopiesInKafka(t *testing.T) {
 	last := w.row(m)
 	w.relay(m)
 	w.relay(m)
+	require.False(t, w.compare(last).Differs())
+}
+
+// Rows that were passed over, as their partition took no records, are in their place and not in Kafka: after a failover that lost
+// nothing the relay must go on. Those that came a second time are found there too.
+func TestCompareKnowsWhatWaitsForItsPartition(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.both(1, 20)
+	lane := func(n int) string { return checkpoint.Lane(w.cfg, event.TopicSalesOrder, message(n).Key, 2) }
+	var waiting, last int64
+	for n := 21; n <= 40; n++ {
+		m := message(n)
+		id := w.row(m)
+		if waiting == 0 && lane(n) == lane(21) {
+			waiting = id
+		}
+		if lane(n) != lane(21) {
+			w.relay(m)
+		}
+		w.at = w.at.Add(time.Second)
+		last = id
+	}
+	at := checkpoint.Position{LastID: last, Behind: map[string]int64{lane(21): waiting - 1}}
+	require.False(t, w.compareAt(at).Differs())
+	require.NotEmpty(t, w.compare(last).Reused, "nothing waits, and what is missing is found")
+
+	w.relay(message(21))
+	require.Equal(t, []reconcile.Row{{ID: waiting, Topic: event.TopicSalesOrder, Key: message(21).Key}}, w.compareAt(at).Again)
+}
+
+// A row that the brokers take nowhere has a dead letter in place of its record.
+func TestCompareKnowsWhatWasRefused(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.both(1, 5)
+	id := w.row(message(6))
+	require.NotEmpty(t, w.compare(id).Reused)
+	letter := deadletter.Unrelayed(w.cfg, event.TopicSalesOrder, message(6).Key, id, "too large")
+	letter.Timestamp = w.at
+	require.NoError(t, w.client.ProduceSync(t.Context(), letter).FirstErr())
+	require.False(t, w.compare(id).Differs())
+}
+
+// A dead letter that was sent back is the same record once more, and is to be relayed.
+func TestCompareLetsGoWhatWasSentBack(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	m := message(1)
+	last := w.row(m)
+	w.relay(m)
+	w.row(m)
 	require.False(t, w.compare(last).Differs())
 }
 
@@ -195,7 +254,7 @@ func TestCompareCountsNotes(t *testing.T) {
 	last := w.both(4, 5)
 	w.row(note()) // said once more, and to be relayed
 	c := w.compare(last)
-	require.Equal(t, 1, len(c.Lost))
+	require.Len(t, c.Lost, 1)
 	require.Empty(t, c.Again)
 	require.Empty(t, c.Reused)
 }
@@ -228,9 +287,9 @@ func TestCompareReadsNoMoreThanItMust(t *testing.T) {
 
 	w.forget(2001)
 	c = w.compare(last)
-	require.Equal(t, 1000, len(c.Lost))
+	require.Len(t, c.Lost, 1000)
 	require.Less(t, c.Records, 2200)
 	w.forget(1)
 	c = w.compare(last)
-	require.Equal(t, 3000, len(c.Lost))
+	require.Len(t, c.Lost, 3000)
 }

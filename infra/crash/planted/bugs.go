@@ -153,6 +153,31 @@ var Bugs = []Bug{
 		},
 	},
 	{
+		// The standby is named first in DATABASE_URL. It shows no writers of the primary, and commits in another order than ids.
+		Name: "a relay leads on a hot standby", Promises: []int{1, 2}, Profile: "failover=1,relay=3,term=0,stop=0",
+		Edits: []Edit{
+			{"shared/postgres/slot.go", `	conn, err := pgx.ConnectConfig(dial, pool.Config().ConnConfig.Copy())
+`, `	anywhere := pool.Config().ConnConfig.Copy()
+	anywhere.ValidateConnect = nil
+	conn, err := pgx.ConnectConfig(dial, anywhere)
+`},
+			{
+				"shared/postgres/claim.go", `CASE WHEN NOT pg_is_in_recovery() THEN pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0)) END`,
+				`pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0))`,
+			},
+			{"services/relay/source.go", `	config.OnNotification =`, `	config.ValidateConnect = nil
+	config.OnNotification =`},
+			{"services/relay/source.go", `	if _, err := s.conn.Exec(ctx, "LISTEN "+outbox.Channel); err != nil {
+`, `	if _, err := s.conn.Exec(ctx, "SELECT '"+outbox.Channel+"'"); err != nil {
+`},
+			{"shared/outbox/server.go", "`SELECT system, timeline FROM erp_server()`", "`SELECT system_identifier::text, 1 FROM pg_control_system()`"},
+			{"services/ingest/internal/accept/accept.go", `	crash.Point("accept.before_commit")
+`, `	crash.Point("accept.before_commit")
+	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
+`},
+		},
+	},
+	{
 		Name: "one partition holds up all", Promises: []int{4}, Profile: "syncer=1,starve=0.5,term=0,stop=0", Broker: "cluster",
 		Edits: []Edit{
 			{"shared/kafka/txn/committer.go", `			if others := s.holdUnwritten(batch, unavailable); len(others) < len(batch) {
