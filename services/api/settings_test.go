@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
@@ -37,7 +40,7 @@ func operating(t *testing.T, name string, pool *pgxpool.Pool) *operator {
 	router := mux.NewRouter().UseEncodedPath()
 	for _, r := range settingsRoutes(store, slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		require.EqualValues(t, "Escooter_ErpConnector::config", r.Resource)
-		router.Handle(r.Path, r.Handler).Methods(r.Method)
+		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
 	}
 	return &operator{Recorder: problemtest.New(t, name, router), t: t, pool: pool}
 }
@@ -157,9 +160,7 @@ func TestTheTagOfEachVersion(t *testing.T) {
 		on, p := ifMatch([]string{settingsTag(version)})
 		require.Nil(t, p)
 		require.Equal(t, version, *on)
-		change, p := readChange(strings.NewReader(fmt.Sprintf(`{"cron_batch": %d}`, version+1)))
-		require.Nil(t, p)
-		change.On, change.By = on, "test"
+		change := setting.Change{Values: map[string]json.RawMessage{"cron_batch": json.RawMessage(strconv.FormatInt(version+1, 10))}, On: on, By: "test"}
 		v, err := store.Change(t.Context(), change)
 		require.NoError(t, err)
 		require.Equal(t, version+1, v.Version)

@@ -54,7 +54,7 @@ func serveWith(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handle
 	router := mux.NewRouter().UseEncodedPath()
 	cfg := platform.Config{ErpHMAC: "secret"}
 	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), cfg, slog.New(slog.NewTextHandler(t.Output(), nil))) {
-		router.Handle(r.Path, r.Handler).Methods(r.Method)
+		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
 	}
 	return router
 }

@@ -64,7 +64,7 @@ func settingsGetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get NAME", Short: "Show one setting: its value, what it takes and who changed it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := fieldOf(args[0])
+			f, err := setting.Find(args[0])
 			if err != nil {
 				return err
 			}
@@ -83,14 +83,6 @@ func settingsGetCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&value, "value", false, "print the value alone")
 	return cmd
-}
-
-func fieldOf(name string) (setting.Field, error) {
-	f, ok := setting.FieldOf(name)
-	if !ok {
-		return f, fmt.Errorf("%s is no setting; there are %s", name, setting.Names())
-	}
-	return f, nil
 }
 
 func printSetting(w io.Writer, v setting.View, f setting.Field) error {
@@ -152,7 +144,10 @@ func parseSettings(args []string) (map[string]json.RawMessage, error) {
 			problems = append(problems, fmt.Errorf("%q is not NAME=VALUE", arg))
 			continue
 		}
-		f, err := fieldOf(name)
+		f, err := setting.Find(name)
+		if err == nil && values[name] != nil {
+			err = fmt.Errorf("%s stands there twice; give it once", name)
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -206,7 +201,13 @@ func settingsHistoryCommand() *cobra.Command {
 		Use: "history [NAME]", Short: "Show who changed what, the newest first", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) > 0 {
+				if _, err := setting.Find(args[0]); err != nil {
+					return err
+				}
 				f.Name = args[0]
+			}
+			if f.Limit < 1 {
+				return fmt.Errorf("--limit is %d; it must be 1 or more", f.Limit)
 			}
 			if after != "" {
 				if f.After, err = setting.ParseCursor(after); err != nil {

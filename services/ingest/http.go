@@ -17,6 +17,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 // Limits of one request.
@@ -70,7 +71,7 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	if !json.Valid(body) {
-		notJSON(w, json.Unmarshal(body, new(any)))
+		notJSON(w, body)
 		return
 	}
 	results, ok := h.accept(w, r, []json.RawMessage{body})
@@ -105,8 +106,8 @@ func single(r accept.Result) any {
 
 func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	var events []json.RawMessage
-	if err := json.Unmarshal(body, &events); err != nil {
-		notJSON(w, err)
+	if json.Unmarshal(body, &events) != nil {
+		notJSON(w, body)
 		return
 	}
 	if len(events) > maxBatch {
@@ -146,8 +147,8 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 	return results, true
 }
 
-func notJSON(w http.ResponseWriter, err error) {
-	problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf("the body is not valid JSON: %v", err)})
+func notJSON(w http.ResponseWriter, body []byte) {
+	problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: "the body " + strictjson.NotJSON(body)})
 }
 
 func tooBig(w http.ResponseWriter, detail string) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Settings are the values in force at one moment. Secrets are not among them: they come from the environment only.
@@ -72,7 +73,7 @@ func (s Settings) problems() (ps Problems) {
 	}
 	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
 		ps = append(ps, Problem{
-			Name: nameMaxDelay, Variable: "RETRY_MAX_DELAY", with: nameBaseDelay,
+			Name: nameMaxDelay, Variable: "RETRY_MAX_DELAY", Code: problem.CodeContradicts, with: nameBaseDelay,
 			Said: "is " + short(s.MaxDelay) + "; it must be 0 (no cap) or at least the base delay, which is " + short(s.BaseDelay),
 		})
 	}

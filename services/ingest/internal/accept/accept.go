@@ -20,6 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -45,18 +46,18 @@ func (v Verdict) Taken() bool { return v == Accepted || v == Duplicate }
 
 // Result is the answer to one event.
 type Result struct {
-	Result           Verdict       `json:"result"`
-	EventID          string        `json:"event_id"`
-	SyncID           *int64        `json:"sync_id,omitempty"`
-	Source           string        `json:"source,omitempty"` // when it is not the default one
-	OrderIncrementID string        `json:"order_increment_id,omitempty"`
-	Status           domain.Status `json:"status,omitempty"`
-	Differs          bool          `json:"differs,omitempty"` // a duplicate whose content is not that of the first one
-	Older            bool          `json:"older,omitempty"`   // a newer state of the order is known, and stays
-	Warnings         []string      `json:"warnings,omitempty"`
-	Errors           []Problem     `json:"errors,omitempty"`
-	UnknownOrder     string        `json:"-"` // the key of the order that an invoice names and nobody has published yet
-	Released         int           `json:"-"` // invoices that waited in the quarantine for this order and go back to the outbox
+	Result           Verdict              `json:"result"`
+	EventID          string               `json:"event_id"`
+	SyncID           *int64               `json:"sync_id,omitempty"`
+	Source           string               `json:"source,omitempty"` // empty when the event names none that a shop may have
+	OrderIncrementID string               `json:"order_increment_id,omitempty"`
+	Status           domain.Status        `json:"status,omitempty"`
+	Differs          bool                 `json:"differs,omitempty"` // a duplicate whose content is not that of the first one
+	Older            bool                 `json:"older,omitempty"`   // a newer state of the order is known, and stays
+	Warnings         []string             `json:"warnings,omitempty"`
+	Errors           []problem.FieldError `json:"errors,omitempty"`
+	UnknownOrder     string               `json:"-"` // the key of the order that an invoice names and nobody has published yet
+	Released         int                  `json:"-"` // invoices that waited in the quarantine for this order and go back to the outbox
 }
 
 // Accepter accepts events into one database.
@@ -128,7 +129,7 @@ func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 	for i, in := range events {
 		c, problems := check(in.Body, refuseBadTotals)
 		if len(problems) > 0 {
-			results[i] = Result{Result: Refused, EventID: c.event.EventID, Errors: problems}
+			results[i] = Result{Result: Refused, EventID: c.event.EventID, Source: LoggableSource(c.event.Source), Errors: problems}
 			continue
 		}
 		batch = append(batch, &item{checked: c, digest: digest(c.body), trace: in.Traceparent, result: &results[i]})
@@ -270,14 +271,6 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey]known) ([]*i
 	return accepted, nil
 }
 
-// sourceOf is empty for the default one.
-func sourceOf(it *item) string {
-	if it.ref.Source == domain.DefaultSource {
-		return ""
-	}
-	return it.ref.Source
-}
-
 func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
 	g, ok := t.gates[key].Request(syncIDs[key], t.intake, t.now)
 	if !ok {
@@ -321,7 +314,7 @@ func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 func (t *transaction) answer(it *item, v Verdict) {
 	g := t.gates[it.ref.Key()]
 	*it.result = Result{
-		Result: v, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID, Status: g.Status(), Warnings: it.warnings,
+		Result: v, EventID: it.event.EventID, Source: it.ref.Source, OrderIncrementID: it.ref.IncrementID, Status: g.Status(), Warnings: it.warnings,
 	}
 	if g.SyncID != 0 {
 		it.result.SyncID = &g.SyncID

@@ -13,6 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Code is the kind of reason.
@@ -34,7 +35,7 @@ type Entry struct {
 	EventID       string // empty when the event does not tell
 	OrderKey      string // of UnknownOrder
 	Code          Code
-	Problems      []accept.Problem
+	Problems      []problem.FieldError
 	Traceparent   string
 	Payload       []byte
 	Bytes         int // of the payload, which List leaves out
