@@ -104,6 +104,15 @@ func TestGoldenSettings(t *testing.T) {
 			o.put(`*`, `{"reason": "`+strings.Repeat("x", maxSettingsBody)+`"}`)
 			o.read("/history")
 			o.read("/history?limit=0&cursor=x&name=speed")
+			o.Note("what may mean two things, and what is misspelt")
+			o.put(`"0"`, `{"debug": true, "debug": false}`)
+			o.put(`"0"`, `{"Debug": true}`)
+			o.put(`"0"`, `{"cron_bacth": 10}`)
+			o.put(`"0"`, `{"debug": true} {}`)
+			o.put(`"0"`, `{"cron_batch": 1e300, "reason": "a\u0000b"}`)
+			o.put(`"99999999999999999999"`, `{"debug": true}`)
+			o.read("?version=1")
+			o.read("/history?nmae=debug&limit=1e9")
 		},
 		"settings_that_cannot_be_used": func(o *operator) {
 			o.Note("written by hand")

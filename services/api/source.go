@@ -33,7 +33,7 @@ func sourceOf(r *http.Request, body *string) (source string, wrong []problem.Fie
 	if err := checkSource(*body); err != nil {
 		wrong = append(wrong, problem.FieldError{Pointer: "/source", Code: problem.CodeInvalid, Detail: err.Error()})
 	}
-	if named && *body != source {
+	if named && *body != source && len(wrong) == 0 {
 		wrong = append(wrong, problem.FieldError{
 			Pointer: "/source", Code: problem.CodeContradicts,
 			Detail: fmt.Sprintf("is %.70q, and the query says source=%.70s: name one shop", *body, source),

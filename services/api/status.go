@@ -17,7 +17,6 @@ type status struct {
 	SyncID           int64         `json:"sync_id"`
 	OrderID          *int64        `json:"order_id"`
 	OrderIncrementID string        `json:"order_increment_id"`
-	Source           string        `json:"source"`
 	Status           domain.Status `json:"status"`
 	Attempts         int           `json:"attempts"`
 	MaxAttempts      int           `json:"max_attempts"`
@@ -27,6 +26,7 @@ type status struct {
 	LastError        *string       `json:"last_error"`
 	CreatedAt        string        `json:"created_at"`
 	UpdatedAt        string        `json:"updated_at"`
+	Source           string        `json:"source"` // ours, behind the module's
 }
 
 func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {

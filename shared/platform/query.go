@@ -3,9 +3,9 @@ package platform
 import (
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -50,7 +50,7 @@ func queryErrors(values url.Values, known []string) (wrong []problem.FieldError)
 		}
 		switch err := domain.PlainText(values[name][0]); {
 		case !slices.Contains(known, name):
-			add(problem.CodeUnknown, "is not known here: "+spelling.Hint(name, known))
+			add(problem.CodeUnknown, unknownParameter(name, known))
 		case len(values[name]) > 1:
 			add(problem.CodeTwice, "stands there twice; send it once")
 		case err != nil:
@@ -58,6 +58,17 @@ func queryErrors(values url.Values, known []string) (wrong []problem.FieldError)
 		}
 	}
 	return wrong
+}
+
+func unknownParameter(name string, known []string) string {
+	switch {
+	case len(known) > 0:
+		return "is not known here: " + spelling.Hint(name, known)
+	case spelling.Nearest(name, []string{"source"}) != "":
+		return "is not known here, where no parameter is taken: an order's shop is named in the body (source)"
+	default:
+		return "is not known here, where no parameter is taken"
+	}
 }
 
 // Parameters reads the values of a query, and collects what is wrong with them.
@@ -93,12 +104,15 @@ func (p *Parameters) Seconds(name string, fallback, most time.Duration) time.Dur
 		return fallback
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(seconds) || seconds < 0 || seconds > most.Seconds() {
+	if err != nil || !decimal.MatchString(text) || seconds > most.Seconds() {
 		p.Refuse(name, problem.CodeRange, fmt.Sprintf("is %.100q; it must be a number of seconds from 0 to %v", text, most.Seconds()))
 		return fallback
 	}
 	return time.Duration(seconds * float64(time.Second))
 }
+
+// decimal is a number as people write it: neither Inf nor NaN, no exponent, no sign.
+var decimal = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
 
 // Refuse notes what is wrong with a parameter.
 func (p *Parameters) Refuse(name, code, detail string) {

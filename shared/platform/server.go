@@ -48,6 +48,9 @@ func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Se
 	}
 }
 
+// Handler is what is served.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
 // Start listens; serving goes on until Stop.
 func (s *Server) Start(ctx context.Context) error {
 	var lc net.ListenConfig

@@ -12,7 +12,6 @@ import (
 type FieldError struct {
 	Pointer   string // into the body (RFC 6901); empty: the whole of it
 	Parameter string // of the query, in place of a pointer
-	Header    string // in place of a pointer
 	Code      string // stable, for programs: one of those below
 	Detail    string // begins with a verb, and goes on from the place: "is required: …"
 }
@@ -41,15 +40,14 @@ const (
 type fieldJSON struct {
 	Pointer   *string `json:"pointer,omitempty"`
 	Parameter string  `json:"parameter,omitempty"`
-	Header    string  `json:"header,omitempty"`
 	Code      string  `json:"code,omitempty"`
 	Detail    string  `json:"detail"`
 }
 
 // MarshalJSON writes the place, the code and the detail.
 func (e FieldError) MarshalJSON() ([]byte, error) {
-	out := fieldJSON{Parameter: e.Parameter, Header: e.Header, Code: e.Code, Detail: e.Detail}
-	if e.Parameter == "" && e.Header == "" {
+	out := fieldJSON{Parameter: e.Parameter, Code: e.Code, Detail: e.Detail}
+	if e.Parameter == "" {
 		out.Pointer = &e.Pointer
 	}
 	var b bytes.Buffer
@@ -65,7 +63,7 @@ func (e *FieldError) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return err
 	}
-	*e = FieldError{Parameter: in.Parameter, Header: in.Header, Code: in.Code, Detail: in.Detail}
+	*e = FieldError{Parameter: in.Parameter, Code: in.Code, Detail: in.Detail}
 	if in.Pointer != nil {
 		e.Pointer = *in.Pointer
 	}
@@ -74,14 +72,10 @@ func (e *FieldError) UnmarshalJSON(raw []byte) error {
 
 // Place is where the error stands, in words.
 func (e FieldError) Place() string {
-	switch {
-	case e.Parameter != "":
+	if e.Parameter != "" {
 		return "?" + e.Parameter
-	case e.Header != "":
-		return e.Header
-	default:
-		return e.Pointer
 	}
+	return e.Pointer
 }
 
 // Error is one line.
