@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
@@ -76,7 +77,7 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 		return "", fmt.Errorf("asking for health: %s%s answered %s and no JSON; does erpconnector listen there?", base, path, resp.Status)
 	}
 	if resp.StatusCode == http.StatusOK {
-		return "ok " + strings.Join(slices.Sorted(maps.Keys(answer.Checks)), " "), nil
+		return domain.Printable("ok " + strings.Join(slices.Sorted(maps.Keys(answer.Checks)), " ")), nil
 	}
 	return "", notReady(resp.Status, answer.Checks)
 }

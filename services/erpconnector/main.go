@@ -26,6 +26,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/relay"
 	"github.com/erpconnector/erpconnector/services/scheduler"
 	"github.com/erpconnector/erpconnector/services/syncer"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 )
@@ -40,7 +41,7 @@ const stopWithin = 15 * time.Second
 
 func main() {
 	if err := root().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "erpconnector:", err)
+		fmt.Fprintln(os.Stderr, "erpconnector:", domain.PrintableLines(err.Error()))
 		os.Exit(exitCode(err))
 	}
 }

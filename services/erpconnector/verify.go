@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
@@ -102,13 +103,14 @@ func printDifference(w io.Writer) func(projector.Difference) {
 		if d.Line != "" {
 			row, table = fmt.Sprintf("timeline %s (sync %d)", d.Line, d.SyncID), "on the timeline"
 		}
+		row = domain.Printable(row)
 		switch d.OnlyIn {
 		case "live":
 			_, _ = fmt.Fprintf(w, "%s: only %s\n", row, table)
 		case "log":
 			_, _ = fmt.Fprintf(w, "%s: only in the log\n", row)
 		default:
-			_, _ = fmt.Fprintf(w, "%s: %s: live %s, log %s\n", row, d.Column, d.Live, d.Log)
+			_, _ = fmt.Fprintf(w, "%s: %s: live %s, log %s\n", row, d.Column, domain.Printable(d.Live), domain.Printable(d.Log))
 		}
 	}
 }

@@ -22,8 +22,8 @@ var (
 	StatusText     = TextKind{"status text", "the status of a callback", 500}
 	WhoText        = TextKind{"name", "who asks: a token's or a user's name", 128}
 	SettingText    = TextKind{"setting", "a setting's value, as it is written", 2000}
-	FaultText      = TextKind{"fault's text", "a text in a fault of the mock ERP", 255}
-	TextKinds      = []TextKind{ReasonText, ReferenceText, KeyText, StatusText, WhoText, SettingText, FaultText}
+	MockText       = TextKind{"text for the mock ERP", "in its faults and in mock-update-stock", 255}
+	TextKinds      = []TextKind{ReasonText, ReferenceText, KeyText, StatusText, WhoText, SettingText, MockText}
 	errNotUTF8     = errors.New("is not valid UTF-8")
 	errTextTooLong = errors.New("is too long")
 )

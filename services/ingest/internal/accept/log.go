@@ -61,5 +61,5 @@ func Loggable(id string) string {
 	if len(id) > event.MaxEventIDBytes {
 		return ""
 	}
-	return id
+	return domain.Printable(id)
 }

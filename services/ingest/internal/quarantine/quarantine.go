@@ -28,6 +28,9 @@ const (
 	Conflict     Code = "conflict"      // it contradicts what was accepted before: give it an id, or its order a number, of its own
 )
 
+// Codes are all kinds of reasons.
+var Codes = []Code{Refused, UnknownOrder, TooLarge, Failed, Conflict}
+
 // Entry is one event in the quarantine.
 type Entry struct {
 	ID            int64

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/services/audit"
+	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/services/replay"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// hostile is what a terminal obeys: it clears the screen, ends the line, turns text around, and begins a sequence in one byte.
+const hostile = "id\x1b[2J\r\n\u202e\u009b31m\x07\x00\xff"
+
+// An escape in an event id cleared the operator's screen, and could print what was never there.
+func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
+	t.Parallel()
+	entry := ingest.QuarantineEntry{
+		ID: 7, Source: hostile, EventID: hostile, Code: "refused", Payload: []byte(`{"a": "` + hostile + `"}`),
+		Problems: []problem.FieldError{{Pointer: "/" + hostile, Detail: "is " + hostile}},
+	}
+	sent := ingest.Sent{ID: 7}
+	sent.Result.Result, sent.Result.Errors = "refused", entry.Problems
+	accepted := ingest.Sent{ID: 8}
+	accepted.Result.Result, accepted.Result.OrderIncrementID = "accepted", hostile
+	settings := setting.View{Rows: []setting.Row{{Name: "cron_batch", By: hostile, Value: json.RawMessage(`1`)}}}
+	settings.Unused = setting.Problems{{Name: "debug", Said: hostile}}
+	settings.Settings.ErpBaseURL = hostile
+	past := setting.Past{Name: hostile, By: hostile, Reason: hostile, Before: json.RawMessage(`"` + hostile + `"`)}
+	base, ok := setting.FieldOf("erp_base_url")
+	require.True(t, ok)
+	audited := &audit.Report{
+		Sources: []*audit.Counts{{Source: hostile}}, Breaks: []audit.Break{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
+	}
+	for name, print := range map[string]func(w *bytes.Buffer) error{
+		"quarantine list":  func(w *bytes.Buffer) error { return printQuarantine(w, []ingest.QuarantineEntry{entry}, ingest.QuarantineFilter{}) },
+		"quarantine show":  func(w *bytes.Buffer) error { return printEntry(w, entry) },
+		"quarantine send":  func(w *bytes.Buffer) error { _ = report(w, []ingest.Sent{sent, accepted}, 2); return nil },
+		"settings":         func(w *bytes.Buffer) error { return printSettings(w, settings) },
+		"settings get":     func(w *bytes.Buffer) error { return printSetting(w, settings, base) },
+		"settings history": func(w *bytes.Buffer) error { return printHistory(w, []setting.Past{past}, nil) },
+		"audit":            func(w *bytes.Buffer) error { return printReport(w, audited, false) },
+		"verify": func(w *bytes.Buffer) error {
+			printDifference(w)(projector.Difference{Source: hostile, OrderIncrementID: hostile, Column: "last_error", Live: hostile, Log: hostile})
+			return nil
+		},
+		"replay": func(w *bytes.Buffer) error {
+			r := &kgo.Record{Topic: hostile, Key: []byte(hostile), Timestamp: time.Unix(0, 0)}
+			return replay.Timeline(kafka.Config{}, w).Take(t.Context(), []*kgo.Record{r})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			require.NoError(t, print(&out))
+			requireHarmless(t, out.String())
+			require.Contains(t, out.String(), `id\x1b[2J\r`)
+		})
+	}
+}
+
+// requireHarmless lets nothing pass that is neither printable nor the end of a line.
+func requireHarmless(t *testing.T, text string) {
+	t.Helper()
+	for _, obeyed := range []string{"\x1b", "\r", "\x07", "\x00", "\u202e", "\u009b"} {
+		require.NotContains(t, text, obeyed)
+	}
+	require.Equal(t, strings.ToValidUTF8(text, ""), text)
+}
