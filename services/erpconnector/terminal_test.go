@@ -43,7 +43,9 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 		Sources: []*audit.Counts{{Source: hostile}}, Breaks: []audit.Break{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
 	}
 	for name, print := range map[string]func(w *bytes.Buffer) error{
-		"quarantine list":  func(w *bytes.Buffer) error { return printQuarantine(w, []ingest.QuarantineEntry{entry}, ingest.QuarantineFilter{}) },
+		"quarantine list": func(w *bytes.Buffer) error {
+			return printQuarantine(w, []ingest.QuarantineEntry{entry}, ingest.QuarantineFilter{})
+		},
 		"quarantine show":  func(w *bytes.Buffer) error { return printEntry(w, entry) },
 		"quarantine send":  func(w *bytes.Buffer) error { _ = report(w, []ingest.Sent{sent, accepted}, 2); return nil },
 		"settings":         func(w *bytes.Buffer) error { return printSettings(w, settings) },
