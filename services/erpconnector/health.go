@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,12 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 		return "", fmt.Errorf("asking for health: %w", err)
 	}
 	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "", fmt.Errorf("asking for health: nothing listens at %s; does the process run, with this HTTP_ADDR?", base)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "", fmt.Errorf("asking for health: %s does not answer within %s", base, healthWithin)
+	case err != nil:
 		return "", fmt.Errorf("asking for health: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()

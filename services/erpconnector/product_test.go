@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" { // a test runs this binary as the program
+		main()
+		return
+	}
 	// Those that run side by side mostly wait, for the groups of killed processes to end. The command line has the last word.
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -57,10 +58,20 @@ func (e *env) config() Config {
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}
+	if !isAddress(c.HTTPAddr) {
+		e.bad("HTTP_ADDR", c.HTTPAddr, "host:port, or :port for all of the machine's addresses, with a port from 1 to 65535")
+	}
 	if len(c.KafkaBrokers) == 0 && (c.KafkaAccess.TLS != nil || c.KafkaAccess.SASL != nil) {
 		e.problems = append(e.problems, errors.New("KAFKA_TLS or KAFKA_SASL_MECHANISM is set and KAFKA_BROKERS is not: name the brokers"))
 	}
 	return c
+}
+
+// isAddress reports whether something can be served there and found again: a port that the system chooses could not.
+func isAddress(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	n, notNumber := strconv.Atoi(port)
+	return err == nil && notNumber == nil && n >= 1 && n <= 65535
 }
 
 func (e *env) kafkaAccess() (s kafka.Security) {
