@@ -95,6 +95,12 @@ func flow(t *testing.T, p *product) {
 			require.NotEmpty(t, answer["errors"])
 		}
 	})
+	t.Run("the_erps_callback_is_believed", func(t *testing.T) {
+		status, answer := p.accepts("2", "ERP-CALLED-BACK")
+		require.Equal(t, http.StatusOK, status, "%v", answer)
+		require.Equal(t, true, answer["changed"])
+		require.Equal(t, "ERP-CALLED-BACK", p.becomes("2", func(s map[string]any) bool { return s["status"] == "success" && s["erp_reference"] != nil })["erp_reference"])
+	})
 	t.Run("no_order_was_booked_twice", func(t *testing.T) {
 		_, stats := p.do(http.MethodGet, "/mockerp/stats", nil)
 		require.InDelta(t, 0, stats["doubles"], 0)

@@ -56,7 +56,7 @@ type product struct {
 // url is where a path is served.
 func (p *product) url(path string) string {
 	for prefix, service := range map[string]string{
-		platform.BasePath + "/events": "ingest", platform.BasePath + "/sync-status": "api", "/mockerp": "mockerp",
+		platform.BasePath + "/events": "ingest", platform.BasePath + "/sync-status": "api", platform.BasePath + "/webhook": "api", "/mockerp": "mockerp",
 	} {
 		if p.at != nil && strings.HasPrefix(path, prefix) {
 			return p.at[service] + path

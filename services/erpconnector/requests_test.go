@@ -44,7 +44,7 @@ func (p *product) callback(body map[string]any, sign func(req *http.Request, bod
 // deliver is callback with these very bytes: what was captured can be sent again.
 func (p *product) deliver(body string, sign func(req *http.Request, body []byte)) (int, map[string]any) {
 	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.base+platform.BasePath+"/webhook", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.url(platform.BasePath+"/webhook"), strings.NewReader(body))
 	require.NoError(p.t, err)
 	sign(req, []byte(body))
 	resp, err := http.DefaultClient.Do(req)
