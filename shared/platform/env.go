@@ -49,7 +49,7 @@ func (e *env) config() Config {
 		HTTPAddr:     e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
 		APIToken:     e.secret("API_TOKEN", "The first admin token, sent as `Authorization: Bearer …`."),
 		ErpAPIKey:    e.secret("ERP_API_KEY", "Sent to the ERP as X-API-KEY."),
-		ErpHMAC:      e.secret("ERP_HMAC_SECRET", "Signs what is sent to the ERP; an ERP checks X-Signature with it."),
+		ErpHMAC:      e.secret("ERP_HMAC_SECRET", "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
 		ErpInFlight:  e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
 		DataDir:      e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
 		LogLevel:     e.text("LOG_LEVEL", "info", "debug, info, warn or error."),

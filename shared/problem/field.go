@@ -36,6 +36,12 @@ const (
 	CodeNotKnown    = "not_known"   // it names what the connector does not know
 )
 
+// Codes are all of them.
+var Codes = []string{
+	CodeNotJSON, CodeNotUTF8, CodeTooDeep, CodeText, CodeUnknown, CodeCase, CodeTwice, CodeType, CodeRange, CodeTooLong, CodeRequired,
+	CodeInvalid, CodeContradicts, CodeMisplaced, CodeTooLarge, CodeNotKnown,
+}
+
 // fieldJSON is a FieldError as answers have it: with the one place that it has.
 type fieldJSON struct {
 	Pointer   *string `json:"pointer,omitempty"`

@@ -1,0 +1,61 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// FuzzCommand: whatever comes in, a command is read or refused, and nothing else. One that is read means one order, which is
+// the one that its body names, and says nothing that a reader of the log could not keep.
+func FuzzCommand(f *testing.F) {
+	for _, seed := range []struct{ body, source string }{
+		{`{"orderIncrementId": "000000123"}`, ""},
+		{`{"orderIncrementId": "000000123", "source": "outlet"}`, "outlet"},
+		{`{"orderIncrementId": "000000123", "source": "default"}`, "outlet"},
+		{`{"orderIncrementId": "000000123", "sourec": "outlet"}`, ""},
+		{`{"orderIncrementId": "000000123", "source": null, "newKey": true, "reason": "the ERP lost it"}`, "a;b"},
+		{`{"orderIncrementId": "1", "order\u0049ncrementId": "2"}`, "%zz"},
+		{`{"orderIncrementId": "1", "ORDERINCREMENTID": "2"}`, "\x00"},
+		{`{"orderIncrementId": "1", "ſource": "b", "reason": "a\u0000b", "erpReference": "\ud800"}`, "ſ"},
+		{"\xEF\xBB\xBF{}", ""}, {`{} {}`, ""}, {`[]`, ""}, {`null`, ""}, {`{"newKey": 1e300}`, ""}, {"{\"reason\": \"\xff\"}", ""},
+	} {
+		f.Add([]byte(seed.body), seed.source)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, source string) {
+		for _, what := range []asked{askSync, askResync, askSettle, askCancel} {
+			target := "/"
+			if source != "" {
+				target = "/?source=" + url.QueryEscape(source)
+			}
+			w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, target, strings.NewReader(string(body)))
+			a, ok := readCommand(w, r, what)
+			if !ok {
+				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, w.Code)
+				require.True(t, json.Valid(w.Body.Bytes()))
+				continue
+			}
+			require.Empty(t, a.Check())
+			require.NoError(t, a.Ref.Validate())
+			require.True(t, source == "" || a.Ref.Source == source)
+			require.True(t, utf8.ValidString(a.Reason))
+			var means map[string]any
+			require.NoError(t, json.Unmarshal(body, &means))
+			require.Equal(t, means["orderIncrementId"], a.Ref.IncrementID)
+			if named, _ := means["source"].(string); named != "" {
+				require.Equal(t, named, a.Ref.Source)
+			} else if source == "" {
+				require.Equal(t, domain.DefaultSource, a.Ref.Source)
+			}
+			require.Equal(t, what.request == domain.RequestResync && means["newKey"] == true, a.Request == domain.RequestAnew)
+		}
+	})
+}
