@@ -62,7 +62,7 @@ func TestHealth(t *testing.T) {
 	})
 	t.Run("nobody_listens", func(t *testing.T) {
 		_, err := ask(t.Context(), "http://"+freeAddr(t))
-		require.ErrorContains(t, err, "refused")
+		require.ErrorContains(t, err, "nothing listens at")
 	})
 	t.Run("somebody_else_listens", func(t *testing.T) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }))
