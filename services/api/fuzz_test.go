@@ -26,7 +26,12 @@ func FuzzCommand(f *testing.F) {
 		{`{"orderIncrementId": "1", "order\u0049ncrementId": "2"}`, "%zz"},
 		{`{"orderIncrementId": "1", "ORDERINCREMENTID": "2"}`, "\x00"},
 		{`{"orderIncrementId": "1", "ſource": "b", "reason": "a\u0000b", "erpReference": "\ud800"}`, "ſ"},
-		{"\xEF\xBB\xBF{}", ""}, {`{} {}`, ""}, {`[]`, ""}, {`null`, ""}, {`{"newKey": 1e300}`, ""}, {"{\"reason\": \"\xff\"}", ""},
+		{"\xEF\xBB\xBF{}", ""},
+		{`{} {}`, ""},
+		{`[]`, ""},
+		{`null`, ""},
+		{`{"newKey": 1e300}`, ""},
+		{"{\"reason\": \"\xff\"}", ""},
 	} {
 		f.Add([]byte(seed.body), seed.source)
 	}

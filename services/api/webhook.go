@@ -86,8 +86,8 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 }
 
 func answerCallback(w http.ResponseWriter, a orders.Answer) {
-	switch {
-	case a.Action == domain.RefuseNone:
+	switch a.Action {
+	case domain.RefuseNone:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusNotFound, Code: "order_not_found",
 			Detail:           fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID),

@@ -45,13 +45,13 @@ func postgresError(cfg *pgx.ConnConfig, err error) error {
 	if errors.As(err, &refused) {
 		switch refused.Code {
 		case "28P01", "28000":
-			return fmt.Errorf("Postgres at %s does not take the user %q: check user and password in DATABASE_URL (%s)", at, cfg.User, refused.Message) //nolint:revive,staticcheck // a name
+			return fmt.Errorf("Postgres at %s does not take the user %q: check user and password in DATABASE_URL (%s)", at, cfg.User, refused.Message) //nolint:staticcheck // a name begins with a capital
 		case "3D000":
-			return fmt.Errorf("Postgres at %s has no database %q: create it, or name another one in DATABASE_URL", at, cfg.Database) //nolint:revive,staticcheck // a name
+			return fmt.Errorf("Postgres at %s has no database %q: create it, or name another one in DATABASE_URL", at, cfg.Database) //nolint:staticcheck // a name begins with a capital
 		case "53300":
-			return fmt.Errorf("Postgres at %s takes no more connections: raise max_connections, docs/deploy.md says how many are needed", at) //nolint:revive,staticcheck // a name
+			return fmt.Errorf("Postgres at %s takes no more connections: raise max_connections, docs/deploy.md says how many are needed", at) //nolint:staticcheck // a name begins with a capital
 		case "57P03":
-			return fmt.Errorf("Postgres at %s is starting or stopping: try again in a moment", at) //nolint:revive,staticcheck // a name
+			return fmt.Errorf("Postgres at %s is starting or stopping: try again in a moment", at) //nolint:staticcheck // a name begins with a capital
 		}
 	}
 	return unreachable("Postgres", "DATABASE_URL", at, err)

@@ -98,7 +98,7 @@ func TestUpThatCannotStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			temporary, err := os.MkdirTemp("", "e") // not a folder that is closed to the database's user
+			temporary, err := os.MkdirTemp("", "e") //nolint:usetesting // t.TempDir is closed to the database's user
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(temporary) })
 			require.NoError(t, os.Chmod(temporary, 0o755)) //nolint:gosec // see above
@@ -137,7 +137,7 @@ func TestUpTakesAnotherKafkaPort(t *testing.T) {
 	if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", defaultKafkaPort)); err == nil { // else somebody has taken it already
 		t.Cleanup(func() { _ = l.Close() })
 	}
-	dir, err := os.MkdirTemp("", "e")
+	dir, err := os.MkdirTemp("", "e") //nolint:usetesting // t.TempDir is closed to the database's user
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the database's user walks through

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
@@ -160,7 +161,7 @@ func TestParameters(t *testing.T) {
 		"s=60": "", "s=0": "", "s=0.5": "", "s=": "", "s=60.000000001": "s",
 	} {
 		p := platform.ParametersOf(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+query, nil))
-		n, s := p.Int("n", 7, 1, 500), p.Seconds("s", 7, 60e9)
+		n, s := p.Int("n", 7, 1, 500), p.Seconds("s", 7, time.Minute)
 		if want == "" {
 			require.Empty(t, p.Wrong, query)
 			continue
@@ -168,7 +169,7 @@ func TestParameters(t *testing.T) {
 		require.Len(t, p.Wrong, 1, query)
 		require.Equal(t, want, p.Wrong[0].Parameter)
 		require.Equal(t, problem.CodeRange, p.Wrong[0].Code)
-		require.EqualValues(t, 7, n)
-		require.EqualValues(t, 7, s)
+		require.Equal(t, 7, n)
+		require.Equal(t, time.Duration(7), s)
 	}
 }

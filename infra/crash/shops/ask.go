@@ -28,7 +28,7 @@ func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
 	switch {
 	case a.What == plan.ResyncFailed && !s.failed(life, story), a.What == plan.ResyncBooked && old == nil:
 	case a.What == plan.ResyncFailed:
-		s.request(life, story, "resync")
+		_, _ = s.request(life, story, "resync")
 	case a.What == plan.ResyncBooked:
 		status, err := s.request(life, story, "resync")
 		if err == nil && status == http.StatusConflict {
@@ -38,7 +38,7 @@ func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
 			s.Callback(life, *old)
 		}
 	default:
-		s.request(life, story, a.What)
+		_, _ = s.request(life, story, a.What)
 	}
 }
 
