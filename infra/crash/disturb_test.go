@@ -80,11 +80,14 @@ func (p *theatre) disturbProcess(s plan.Step) {
 
 // killServer kills the broker or Postgres, and starts it again.
 func (p *theatre) killServer(s plan.Step) error {
+	if s.What == plan.Starve {
+		p.calm.Lock()
+		defer p.calm.Unlock()
+	}
 	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
-	var err error
 	restart := p.broker.Restart
 	if s.Target == plan.Postgres {
-		err = p.postgres.Kill()
+		p.postgres.Kill()
 		restart = func() error { return p.postgres.Restart(p.t.Context()) }
 	} else if s.What == plan.Starve {
 		p.cluster.Starve()
@@ -94,9 +97,7 @@ func (p *theatre) killServer(s plan.Step) error {
 	}
 	pause.For(p.t.Context(), s.Away)
 	d.Back = time.Now().UTC()
-	if err == nil {
-		err = restart()
-	}
+	err := restart()
 	d.Ready = time.Now().UTC()
 	p.noteServer(d)
 	return err

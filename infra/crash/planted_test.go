@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -38,10 +39,7 @@ func TestPlantedBugs(t *testing.T) {
 			if seed == 0 {
 				seed = uint64(time.Now().UnixNano())
 			}
-			broker := *brokerFlag
-			if broker == "" {
-				broker = embedded
-			}
+			broker := cmp.Or(bug.Broker, *brokerFlag, embedded)
 			for i := range bugRuns {
 				got := run(t, options{
 					seed: seed + uint64(i), kills: bugKills, broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,

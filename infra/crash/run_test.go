@@ -79,7 +79,8 @@ type theatre struct {
 	watch    *stage.Watch
 	history  *history.History
 
-	mu      sync.Mutex // guards what follows
+	calm    sync.RWMutex // held for writing while nothing else may explain what is seen
+	mu      sync.Mutex   // guards what follows
 	servers []history.Disturbance
 	outcome outcome
 }
@@ -260,6 +261,7 @@ func (p *theatre) takeERPDown(open context.Context) {
 		if !pause.For(open, outage.Gap) {
 			return
 		}
+		p.calm.RLock()
 		d := history.Disturbance{What: "down", Target: "erp", At: time.Now().UTC()}
 		p.erp.Down()
 		pause.For(open, outage.For)
@@ -267,6 +269,7 @@ func (p *theatre) takeERPDown(open context.Context) {
 			p.violate("%s", err)
 		}
 		d.Back, d.Ready = time.Now().UTC(), time.Now().UTC()
+		p.calm.RUnlock()
 		p.noteServer(d)
 	}
 }
@@ -281,12 +284,14 @@ func (p *theatre) turnOffAndOn(open context.Context) {
 		if !pause.For(open, planned.Gap) {
 			return
 		}
+		p.calm.RLock()
 		s := history.Switch{Setting: planned.Setting}
 		s.Asked, s.Off = p.shops.Turn(open, planned.Setting, false)
 		pause.For(open, planned.For)
 		ctx, cancel := context.WithTimeout(p.t.Context(), backOnWithin) // also when open ended: it may have been turned off all the same
 		s.AskedOn, s.On = p.shops.Turn(ctx, planned.Setting, true)
 		cancel()
+		p.calm.RUnlock()
 		if s.On.IsZero() {
 			p.violate("%s could not be turned on again within %s", planned.Setting, backOnWithin)
 		}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -142,14 +141,17 @@ func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Ask, wr
 	return a, append(wrong, a.Check()...)
 }
 
+var disabled = problem.Problem{
+	Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
+	Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
+}
+
 // failed tells of a request that could not be taken.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
-			Detail:           "the connector is off: switch it on in the settings and ask again; nothing was done",
-			OrderIncrementID: ref.IncrementID, Source: ref.Source,
-		})
+		p := disabled
+		p.OrderIncrementID, p.Source = ref.IncrementID, ref.Source
+		problem.Write(w, p)
 		return
 	}
 	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
@@ -195,7 +197,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a o
 		problem.Write(w, refusal(what, a))
 		return
 	}
-	row, err := h.await(r.Context(), a, wait)
+	row, err := h.waiting.await(r.Context(), a.Gate, wait)
 	if err != nil {
 		h.failed(w, a.Gate.Ref, err)
 		return
@@ -225,64 +227,4 @@ func resultOf(what asked, a orders.Answer, row generation) (int, result) {
 		return http.StatusAccepted, res
 	}
 	return http.StatusOK, res
-}
-
-// generation is a generation as the projection has it.
-type generation struct {
-	status    domain.Status
-	attempts  int
-	next      *time.Time
-	reference *string
-	lastError *string
-	newer     bool // the order has a newer one
-}
-
-// awaitEvery is how often a waiting answer looks.
-const awaitEvery = 25 * time.Millisecond
-
-// await looks until the generation has ended, or the time is over: then it tells what is known.
-func (h *handler) await(ctx context.Context, a orders.Answer, wait time.Duration) (generation, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+readWithin)
-	defer cancel()
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	tick := time.NewTicker(awaitEvery)
-	defer tick.Stop()
-	for {
-		g, ended, err := h.generation(ctx, a.Gate)
-		if err != nil || ended {
-			return g, err
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return g, nil
-		case <-ctx.Done():
-			return g, ctx.Err()
-		}
-	}
-}
-
-const readWithin = 5 * time.Second
-
-// generation reads the row, as far as it has caught up with what the gate has allotted.
-func (h *handler) generation(ctx context.Context, g domain.Gate) (generation, bool, error) {
-	out := generation{status: g.Status()}
-	var row generation
-	var number int
-	var version domain.Version
-	err := h.pool.QueryRow(ctx, `
-		SELECT coalesce(v.generation, 0), coalesce(v.version, -1), coalesce(v.status, ''), coalesce(v.attempts, 0), v.next_attempt_at, v.erp_reference, v.last_error
-		FROM erp_sync_gate g LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id WHERE g.order_key = $1`, g.Ref.Key()).
-		Scan(&number, &version, &row.status, &row.attempts, &row.next, &row.reference, &row.lastError)
-	switch {
-	case err != nil:
-		return out, false, fmt.Errorf("reading order %s: %w", g.Ref.Key(), err)
-	case number > g.Generation:
-		row.newer = true
-		return row, true, nil
-	case number < g.Generation || version < g.Version:
-		return out, false, nil
-	}
-	return row, row.status == domain.Success || row.status == domain.Failed, nil
 }

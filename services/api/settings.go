@@ -112,6 +112,14 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if _, named := change.Values[setting.NameErpBaseURL]; named && !platform.Holds(r.Context(), platform.ResourceErpAddress) {
+		problem.Write(w, problem.Problem{
+			Status: http.StatusForbidden, Code: "forbidden",
+			Detail:  "nothing was changed: " + setting.NameErpBaseURL + " says where orders go, so changing it needs a token that also holds " + string(platform.ResourceErpAddress),
+			Message: "The consumer isn't authorized to access " + string(platform.ResourceErpAddress) + ".",
+		})
+		return
+	}
 	change.By, change.On = asker(r), on
 	v, err := h.store.Change(r.Context(), change)
 	var wrong setting.Problems

@@ -42,7 +42,13 @@ func operating(t *testing.T, name string, pool *pgxpool.Pool) *operator {
 		require.EqualValues(t, "Escooter_ErpConnector::config", r.Resource)
 		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
 	}
-	return &operator{Recorder: problemtest.New(t, name, router), t: t, pool: pool}
+	holds := func(r platform.Resource) bool {
+		return name != "settings_without_the_right" || r != platform.ResourceErpAddress
+	}
+	granted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		router.ServeHTTP(w, r.WithContext(platform.WithGrant(r.Context(), holds)))
+	})
+	return &operator{Recorder: problemtest.New(t, name, granted), t: t, pool: pool}
 }
 
 func (o *operator) read(pathAndQuery string) {
@@ -82,6 +88,16 @@ func TestGoldenSettings(t *testing.T) {
 			o.read("/history?limit=2")
 			o.read("/history?limit=2&cursor=2.erp_timeout")
 			o.read("/history?name=erp_timeout")
+		},
+		"settings_without_the_right": func(o *operator) {
+			o.put(`*`, `{"erp_base_url": "https://elsewhere.example.com", "erp_timeout": 10}`)
+			o.put(`*`, `{"erp_base_url": null}`)
+			o.Note("all else is allowed")
+			o.put(`*`, `{"erp_timeout": 10}`)
+		},
+		"settings_that_lead_nowhere": func(o *operator) {
+			o.put(`*`, `{"erp_base_url": "http://169.254.169.254/latest"}`)
+			o.put(`*`, `{"erp_base_url": "http://[64:ff9b::a9fe:a9fe]/"}`)
 		},
 		"settings_lost_update": func(o *operator) {
 			o.put(`"0"`, `{"cron_batch": 50}`)

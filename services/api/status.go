@@ -64,12 +64,12 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 	defer cancel()
 	var s status
 	var g domain.Gate
-	var rowVersion domain.Version
+	var row domain.Stamp
 	var last, next *time.Time
 	var created, updated time.Time
 	err := h.pool.QueryRow(ctx, `
 		SELECT g.sync_id, g.state, coalesce(g.closed_by, ''), coalesce(g.callback, ''), g.version, g.max_attempts, coalesce(v.order_id, o.order_id),
-			coalesce(v.version, -1), coalesce(v.status, ''), coalesce(v.attempts, 0),
+			coalesce(v.version, -1), coalesce(v.version_at, 'epoch'), coalesce(v.status, ''), coalesce(v.attempts, 0),
 			v.last_attempt_at, v.next_attempt_at, v.erp_reference, v.last_error,
 			coalesce(v.created_at, g.requested_at), coalesce(v.updated_at, g.updated_at), g.updated_at
 		FROM erp_sync_gate g
@@ -77,14 +77,14 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 		LEFT JOIN sales_order o ON o.order_key = g.order_key
 		WHERE g.order_key = $1 AND g.sync_id IS NOT NULL`, ref.Key()).
 		Scan(&s.SyncID, &g.State, &g.ClosedBy, &g.Callback, &g.Version, &s.MaxAttempts, &s.OrderID,
-			&rowVersion, &s.Status, &s.Attempts,
+			&row.Version, &row.Time, &s.Status, &s.Attempts,
 			&last, &next, &s.ErpReference, &s.LastError, &created, &updated, &g.UpdatedAt)
 	if err != nil {
 		return s, err
 	}
 	s.OrderIncrementID, s.Source = ref.IncrementID, ref.Source
-	if g.Version > rowVersion {
-		s.Status, s.LastError, next, updated = g.Status(), nil, nil, g.UpdatedAt
+	if g.Newer(row) {
+		s.Status, s.LastError, next, updated = g.Status(), lastErrorOf(g, ref), nil, g.UpdatedAt
 		if reference := g.CallbackReference(); reference != nil {
 			s.ErpReference = reference
 		}
@@ -95,6 +95,14 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 	s.LastAttemptAt, s.NextAttemptAt = moduleTime(last), moduleTime(next)
 	s.CreatedAt, s.UpdatedAt = created.UTC().Format(domain.ModuleTime), updated.UTC().Format(domain.ModuleTime)
 	return s, nil
+}
+
+// lastErrorOf is what is known of why the gate is closed, until the projection tells.
+func lastErrorOf(g domain.Gate, ref domain.OrderRef) *string {
+	if g.ClosedBy != domain.ClosedByDeadLetter {
+		return nil
+	}
+	return new(domain.DeadLetterText(ref))
 }
 
 func moduleTime(t *time.Time) *string {

@@ -47,7 +47,7 @@ func (a *auditor) judge(ctx context.Context, b *partition) error {
 // look is the first look at an order.
 func (b *partition) look(o *order) *judgement {
 	j := &judgement{
-		o: o, partition: b.number, relayed: b.a.relayed, gate: o.gate,
+		o: o, partition: b.number, relayed: b.a.relayedIn(b.number), gate: o.gate,
 		before: func(at place) bool { return b.before.done(b.number, at) },
 	}
 	j.run()
@@ -64,7 +64,7 @@ func (a *auditor) judgeAgain(ctx context.Context, b *partition, suspects []*orde
 	letters := lettersOnce(a)
 	var final []*judgement
 	for began := time.Now(); len(suspects) > 0; {
-		now, err := a.readNow(ctx, suspects)
+		now, err := a.readNow(ctx, suspects, a.relayedIn(b.number))
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,9 @@ func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
 func (b *partition) lookAgain(ctx context.Context, first *judgement, now *now, after consumed, letters func(context.Context) (dead, error)) (j *judgement, err error) {
 	o := first.o
 	var dead dead
-	if slices.ContainsFunc(first.breaks, func(b Break) bool { return b.Kind == NeitherAliveNorEnded || b.Kind == BeforeSendAlone }) {
+	if slices.ContainsFunc(first.breaks, func(b Break) bool {
+		return b.Kind == NeitherAliveNorEnded || b.Kind == BeforeSendAlone || b.Kind == GateClosedWithoutEnd
+	}) {
 		if dead, err = letters(ctx); err != nil {
 			return nil, err
 		}
@@ -146,7 +148,7 @@ func (b *partition) lookAgain(ctx context.Context, first *judgement, now *now, a
 		}
 	}
 	j = &judgement{
-		o: &fresh, partition: b.number, relayed: b.a.relayed, gate: now.gates[o.key],
+		o: &fresh, partition: b.number, relayed: b.a.relayedIn(b.number), gate: now.gates[o.key],
 		before:  func(at place) bool { return b.before.done(b.number, at) },
 		after:   func(at place) bool { return after.done(b.number, at) },
 		applied: func(at place) bool { return now.applied[place{at.topic, int64(b.number)}] > at.offset },
@@ -163,7 +165,7 @@ type now struct {
 	applied map[place]int64  // the projector's next offset by topic and partition
 }
 
-func (a *auditor) readNow(ctx context.Context, suspects []*order) (*now, error) {
+func (a *auditor) readNow(ctx context.Context, suspects []*order, upTo int64) (*now, error) {
 	n := &now{gates: map[string]*gateRow{}, rows: map[string][]row{}, applied: map[place]int64{}}
 	keys := make([]string, len(suspects))
 	for i, o := range suspects {
@@ -191,7 +193,7 @@ func (a *auditor) readNow(ctx context.Context, suspects []*order) (*now, error) 
 		if err := eachGate(rows, func(key string, g gateRow) { n.gates[key] = &g }); err != nil {
 			return err
 		}
-		if rows, err = tx.Query(ctx, `SELECT id, topic, key, uuid FROM erp_outbox WHERE id > $1 AND key = ANY($2)`, a.relayed, keys); err != nil {
+		if rows, err = tx.Query(ctx, `SELECT id, topic, key, uuid FROM erp_outbox WHERE id > $1 AND key = ANY($2)`, upTo, keys); err != nil {
 			return err
 		}
 		_, err = pgx.ForEachRow(rows, []any{&offset, &topic, &key, &uuid}, func() error {

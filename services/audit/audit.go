@@ -23,10 +23,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/position"
 )
 
 const (
@@ -56,7 +55,7 @@ type auditor struct {
 	client     *kgo.Client
 	admin      *kadm.Client
 	partitions int32
-	relayed    int64 // R
+	relayed    checkpoint.Position // R
 	cut        *cut  // S
 	report     *Report
 	all, done  int64 // offsets
@@ -80,7 +79,7 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	if a.cut, err = readCut(ctx, p, a.partitions); err != nil {
 		return nil, err
 	}
-	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed, a.cut.at, a.cut.keptFrom
+	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed.LastID, a.cut.at, a.cut.keptFrom
 	for n := range a.partitions {
 		if err := a.partition(ctx, n); err != nil {
 			return nil, err
@@ -98,6 +97,9 @@ func (a *auditor) size(ctx context.Context) error {
 	}
 	partitions := map[string]int32{}
 	for _, s := range spans {
+		if n := a.Kafka.Partitions; n > 0 && int(s.Partition) >= n {
+			continue // added, and used by nobody (see erpconnector topics check)
+		}
 		partitions[s.Topic]++
 		a.all += s.End - s.First
 	}
@@ -111,21 +113,19 @@ func (a *auditor) size(ctx context.Context) error {
 	return nil
 }
 
-// position is the relay's, which must lie within the outbox.
-func (a *auditor) position(ctx context.Context) (int64, error) {
-	at, err := position.Read(ctx, a.Kafka)
+// position is the relay's, which must be one of this outbox.
+func (a *auditor) position(ctx context.Context) (checkpoint.Position, error) {
+	at, err := checkpoint.Read(ctx, a.Kafka)
 	if err != nil {
-		return 0, err
+		return at, err
 	}
-	allotted, err := outbox.NewReader(a.Pool, outbox.Limits{}).LastID(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if at > allotted {
-		return 0, fmt.Errorf("%w: Kafka has relayed up to id %d, the sequence erp_outbox_id_seq stands at %d: "+
-			"is DATABASE_URL the database of this Kafka, or was it restored from a backup?", position.ErrUnfit, at, allotted)
-	}
-	return at, nil
+	_, err = at.CheckAt(ctx, a.Pool)
+	return at, err
+}
+
+// relayedIn is up to which row the relay has come in a partition.
+func (a *auditor) relayedIn(partition int32) int64 {
+	return a.relayed.UpTo(checkpoint.LaneOfPartition(partition))
 }
 
 // partition audits the orders of one Kafka partition: all records of an order are in the partition of one number.

@@ -215,7 +215,7 @@ var (
 	gateStates = []domain.GateState{domain.GateNone, domain.GateHeld, domain.GateOpen, domain.GateClosed}
 	closers    = []domain.ClosedBy{
 		"", domain.ClosedByAnswer, domain.ClosedByFailure, domain.ClosedByWebhook, domain.ClosedByHand, domain.ClosedByRejected,
-		domain.ClosedByCancelled, domain.ClosedBySuperseded,
+		domain.ClosedByCancelled, domain.ClosedBySuperseded, domain.ClosedByDeadLetter,
 	}
 )
 

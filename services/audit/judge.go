@@ -224,11 +224,15 @@ func (j *judgement) gateAhead() {
 	}
 }
 
-// closedWithoutEnd: the gate of the cut has closed the generation, and neither an end nor a settlement stands behind that.
+// closedWithoutEnd: the gate of the cut has closed the generation, and neither an end nor a settlement nor a dead letter stands
+// behind that.
 func (j *judgement) closedWithoutEnd(g *generation) bool {
 	gate := j.o.gate
 	if gate == nil || gate.generation != g.number || gate.state != domain.GateClosed || len(g.ends) > 0 {
 		return false
+	}
+	if gate.closedBy == domain.ClosedByDeadLetter {
+		return !j.isLetter(g)
 	}
 	byChain := gate.closedBy == domain.ClosedByAnswer || gate.closedBy == domain.ClosedByFailure
 	return byChain || gate.settling == 0

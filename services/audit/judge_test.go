@@ -143,6 +143,14 @@ func TestJudgement(t *testing.T) {
 		"its_record_is_a_dead_letter": {
 			order: log(), consumed: []place{requested}, letter: true, suspect: true, stands: Counts{Alive: Alive{SetAside: 1}},
 		},
+		"its_record_is_a_dead_letter_and_the_gate_knows": {
+			order:    log(gate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByDeadLetter })),
+			consumed: []place{requested}, letter: true, suspect: true, stands: Counts{Alive: Alive{SetAside: 1}},
+		},
+		"the_gate_knows_of_a_dead_letter_that_is_nowhere": {
+			order:    log(gate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByDeadLetter })),
+			consumed: []place{requested}, suspect: true, want: []Kind{GateClosedWithoutEnd},
+		},
 		"its_record_is_gone": {order: log(), consumed: []place{requested}, suspect: true, want: []Kind{NeitherAliveNorEnded}},
 		"the_log_has_lost_its_end": {
 			order:    log(gate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByAnswer })),

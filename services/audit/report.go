@@ -125,6 +125,8 @@ func (j *judgement) stands(c *Counts) {
 	switch {
 	case g == nil && !requested:
 		c.NotRequested++
+	case requested && j.o.gate.closedBy == domain.ClosedByDeadLetter:
+		c.Alive.SetAside++
 	case g == nil || (requested && g.number < j.o.gate.generation):
 		c.Alive.Outbox++
 	case len(g.ends) > 0 && g.ends[0].success:

@@ -16,11 +16,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/position"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -96,7 +96,7 @@ func filled(t *testing.T, cfg kafka.Config, pool *pgxpool.Pool) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, pool.QueryRow(t.Context(), `SELECT max(id) FROM erp_outbox`).Scan(&last))
-	at, err := position.Record(last, time.Now())
+	at, err := checkpoint.Position{LastID: last, At: time.Now()}.Record()
 	require.NoError(t, err)
 	at.Topic = cfg.Topic(event.TopicPosition)
 	require.NoError(t, client.ProduceSync(t.Context(), at).FirstErr())

@@ -91,7 +91,7 @@ func (d *Delayer) onward(r *kgo.Record, now time.Time) *kgo.Record {
 	if err != nil {
 		d.log.Error("retry without a due time; it goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
 			"offset", r.Offset)
-		return deadletter.Record(d.cfg, r, err.Error())
+		return deadletter.Record(d.cfg, r, deadletter.Cause{By: deadletter.ByDelayer, Reason: err.Error()})
 	}
 	return &kgo.Record{Topic: d.cfg.Topic(event.RungFor(due, now)), Key: r.Key, Value: r.Value, Headers: r.Headers}
 }
@@ -114,11 +114,12 @@ func (d *Delayer) Committed(tasks []*txn.Task) {
 func (d *Delayer) Refused(t *txn.Task, err error, times int) {
 	d.log.Error("retry cannot be forwarded; it goes to the dead letters", "topic", t.Record.Topic, "partition", t.Record.Partition,
 		"offset", t.Record.Offset)
+	cause := deadletter.Cause{By: deadletter.ByDelayer, Reason: err.Error()}
 	if times > 1 {
-		t.Replace(deadletter.Reference(d.cfg, t.Record, err.Error()))
+		t.Replace(deadletter.Reference(d.cfg, t.Record, cause))
 		return
 	}
-	t.Replace(deadletter.Record(d.cfg, t.Record, err.Error()))
+	t.Replace(deadletter.Record(d.cfg, t.Record, cause))
 }
 
 // Prepare, Dropped, Revoked and Resumed have nothing to do: a task ends when it is taken, and its records are final.

@@ -23,13 +23,13 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
-	"github.com/erpconnector/erpconnector/shared/position"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -460,7 +460,8 @@ func (p *planter) plantInThePositions() {
 	require.Eventually(p.t, func() bool { return p.audit().verdict.Total.UnderWay == 0 }, 20*time.Second, time.Millisecond)
 	stop()
 	p.announce(announced, 0)
-	letter := deadletter.Record(kafka.Config{Prefix: p.cfg.TopicPrefix}, p.last(event.TopicRequested, aside), "a test")
+	letter := deadletter.Record(kafka.Config{Prefix: p.cfg.TopicPrefix}, p.last(event.TopicRequested, aside),
+		deadletter.Cause{By: deadletter.BySyncer, Reason: "a test"})
 	require.NoError(p.t, p.client.ProduceSync(p.t.Context(), letter).FirstErr())
 	name := p.cfg.TopicPrefix + event.TopicRequested
 	ends, err := p.admin.ListEndOffsets(p.t.Context(), name)
@@ -475,7 +476,7 @@ func (p *planter) plantInThePositions() {
 	stop = p.only("ingest")
 	p.publish(invoice("eskipped", "skipped"))
 	stop()
-	moved, err := position.Record(p.lastRow(), time.Now())
+	moved, err := checkpoint.Position{LastID: p.lastRow(), At: time.Now()}.Record()
 	require.NoError(p.t, err)
 	moved.Topic = p.cfg.TopicPrefix + event.TopicPosition
 	require.NoError(p.t, p.client.ProduceSync(p.t.Context(), moved).FirstErr())

@@ -2,14 +2,14 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // goose's driver
+	"github.com/jackc/pgx/v5/stdlib" // goose's driver
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"github.com/spf13/cobra"
@@ -17,6 +17,7 @@ import (
 	"github.com/erpconnector/erpconnector/migrations"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 const prepareWithin = time.Minute
@@ -64,10 +65,14 @@ func withGoose(ctx context.Context, url string, use func(*goose.Provider) error)
 	if err := reachPostgres(ctx, url); err != nil {
 		return err
 	}
-	db, err := sql.Open("pgx", url)
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	if err := postgres.RequireWritable(config); err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
 	locker, err := lock.NewPostgresSessionLocker() // two at once are safe
 	if err != nil {
@@ -99,7 +104,10 @@ func topicsCommand() *cobra.Command {
 				for _, t := range created {
 					fmt.Println("created", t)
 				}
-				return err
+				if err != nil {
+					return err
+				}
+				return warnOfTopics(cmd, a)
 			})
 		},
 	}
@@ -108,15 +116,13 @@ func topicsCommand() *cobra.Command {
 	check := &cobra.Command{
 		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := platform.FromEnv(lookup)
-			if err != nil {
-				return err
-			}
-			if err := requireTopics(cmd.Context(), cfg); err != nil {
-				return err
-			}
-			fmt.Println("the topics are right")
-			return nil
+			return withAdmin(cmd.Context(), func(a *kafka.Admin) error {
+				if err := requireRight(cmd.Context(), a); err != nil {
+					return err
+				}
+				fmt.Println("the topics are right")
+				return warnOfTopics(cmd, a)
+			})
 		},
 	}
 	cmd.AddCommand(ensure, check)
@@ -139,9 +145,18 @@ func withAdmin(ctx context.Context, use func(*kafka.Admin) error) error {
 	return use(a)
 }
 
-func requireTopics(ctx context.Context, cfg platform.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+// warnOfTopics tells what should be mended though services can work with it.
+func warnOfTopics(cmd *cobra.Command, a *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), prepareWithin)
 	defer cancel()
+	warnings, err := a.Warnings(ctx)
+	for _, w := range warnings {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+	}
+	return err
+}
+
+func requireTopics(ctx context.Context, cfg platform.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
 	}
@@ -150,6 +165,12 @@ func requireTopics(ctx context.Context, cfg platform.Config) error {
 		return err
 	}
 	defer a.Close()
+	return requireRight(ctx, a)
+}
+
+func requireRight(ctx context.Context, a *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
 	problems, err := a.Check(ctx)
 	if err == nil && len(problems) > 0 {
 		err = errors.New("the topics are not right:\n  " + strings.Join(problems, "\n  "))

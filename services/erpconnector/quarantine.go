@@ -125,7 +125,7 @@ func quarantineShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show ID", Short: "Show one event with everything that is wrong with it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := parseIDs(args)
+			ids, err := parseIDs(args, "quarantine list")
 			if err != nil {
 				return err
 			}
@@ -135,7 +135,7 @@ func quarantineShowCommand() *cobra.Command {
 					return err
 				}
 				if payload {
-					return printPayload(cmd.OutOrStdout(), e.Payload)
+					return printBytes(cmd.OutOrStdout(), append(e.Payload, '\n'))
 				}
 				return printEntry(cmd.OutOrStdout(), e)
 			})
@@ -145,12 +145,12 @@ func quarantineShowCommand() *cobra.Command {
 	return cmd
 }
 
-// printPayload prints the event byte for byte, except on a terminal, which would obey what stands in it.
-func printPayload(w io.Writer, payload []byte) error {
+// printBytes prints what others wrote byte for byte, except on a terminal, which would obey what stands in it.
+func printBytes(w io.Writer, content []byte) error {
 	if onTerminal(w) {
-		payload = []byte(domain.PrintableLines(string(payload)))
+		content = []byte(domain.PrintableLines(string(content)))
 	}
-	_, err := w.Write(append(payload, '\n'))
+	_, err := w.Write(content)
 	return err
 }
 
@@ -184,7 +184,7 @@ func quarantineSendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "send ID… | --all", Short: "Send events again; what is accepted leaves the quarantine",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := parseIDs(args)
+			ids, err := parseIDs(args, "quarantine list")
 			if err = errors.Join(err, checkFilter(f)); err != nil {
 				return err
 			}
@@ -266,12 +266,12 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 	return err
 }
 
-func parseIDs(args []string) ([]int64, error) {
+func parseIDs(args []string, list string) ([]int64, error) {
 	ids := make([]int64, len(args))
 	for i, arg := range args {
 		id, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no id: erpconnector quarantine list shows them", arg)
+			return nil, fmt.Errorf("%q is no id: erpconnector %s shows them", arg, list)
 		}
 		ids[i] = id
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // answerTimeout is how long a server may take for its first answer at the start.
@@ -29,6 +30,9 @@ func reachPostgres(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL cannot be read: write postgres://user:password@host:5432/database (%w)", err)
 	}
+	if err := postgres.RequireWritable(cfg); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, cfg)
@@ -41,6 +45,9 @@ func reachPostgres(ctx context.Context, url string) error {
 // postgresError says what to do about a database that cannot be reached.
 func postgresError(cfg *pgx.ConnConfig, err error) error {
 	at := net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port))
+	if errors.Is(err, postgres.ErrStandby) {
+		return fmt.Errorf("Postgres at %s is a standby, which takes no writes: name the server that does in DATABASE_URL, or all of them", at) //nolint:staticcheck // a name begins with a capital
+	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {

@@ -27,8 +27,10 @@ func rebuildCommand() *cobra.Command {
 					return err
 				}
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "the live table is the one built from the log now: %d rows differed, %d were added, %d dropped\n"+
-					"the timeline, as far as this run has read the log: %d lines were corrected, %d added; %d that the log does not hold stay\n",
-					v.Differing, v.OnlyInLog, v.OnlyInLive, v.Timeline.Differing, v.Timeline.OnlyInLog, v.Timeline.OnlyInLive)
+					"the timeline, as far as this run has read the log: %d lines were corrected, %d added; %d that the log does not hold stay\n"+
+					"the table of dead letters, likewise: %d were corrected, %d added; %d that the topic does not hold stay\n",
+					v.Differing, v.OnlyInLog, v.OnlyInLive, v.Timeline.Differing, v.Timeline.OnlyInLog, v.Timeline.OnlyInLive,
+					v.Letters.Differing, v.Letters.OnlyInLog, v.Letters.OnlyInLive)
 				return err
 			})
 		},

@@ -116,7 +116,8 @@ func TestRebuildAnewForgetsWhatAnInterruptedOneHasLeft(t *testing.T) {
 	out, err := p.command("rebuild", "--anew")
 	require.NoError(t, err)
 	require.Equal(t, "the live table is the one built from the log now: 0 rows differed, 0 were added, 0 dropped\n"+
-		"the timeline, as far as this run has read the log: 0 lines were corrected, 0 added; 0 that the log does not hold stay\n", out)
+		"the timeline, as far as this run has read the log: 0 lines were corrected, 0 added; 0 that the log does not hold stay\n"+
+		"the table of dead letters, likewise: 0 were corrected, 0 added; 0 that the topic does not hold stay\n", out)
 	require.Equal(t, shape, p.shape())
 }
 

@@ -267,11 +267,10 @@ func withDatabase(ctx context.Context, use func(cfg platform.Config, pool *pgxpo
 	if err := requireMigrated(ctx, cfg); err != nil {
 		return err
 	}
-	poolConfig, err := pgxpool.ParseConfig(cfg.DatabaseURL)
+	poolConfig, err := postgres.ParseConfig(cfg.DatabaseURL)
 	if err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
+		return err
 	}
-	postgres.Configure(poolConfig)
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)

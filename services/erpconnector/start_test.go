@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -237,6 +238,8 @@ func TestPostgresErrors(t *testing.T) {
 		refused := &pgconn.PgError{Severity: "FATAL", Code: code, Message: "said"}
 		require.EqualError(t, postgresError(cfg, fmt.Errorf("a:\n\tb: %w", refused)), want)
 	}
+	require.EqualError(t, postgresError(cfg, fmt.Errorf("a: %w", postgres.ErrStandby)),
+		"Postgres at db:5433 is a standby, which takes no writes: name the server that does in DATABASE_URL, or all of them")
 	require.EqualError(t, postgresError(cfg, fmt.Errorf("a: %w", os.ErrDeadlineExceeded)),
 		"Postgres at db:5433 does not answer within 15s: check the address in DATABASE_URL, and what stands between")
 	require.EqualError(t, unreachable("Kafka", "KAFKA_BROKERS", "a:1,b:2", errors.New("x509: unknown")), "Kafka at a:1,b:2 cannot be reached: x509: unknown; check KAFKA_BROKERS")

@@ -238,6 +238,9 @@ func rowAt(g *domain.Gate, at domain.Standing) stateRow {
 	case domain.StandsFailed:
 		g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByFailure
 		return stateRow{domain.Failed, 5, nil, nil, domain.AttemptVersion(1, 5, domain.PhaseTerminal)}
+	case "dead_lettered":
+		*g, _ = g.SetAside(domain.DeadLetter{Version: domain.AttemptVersion(1, 5, domain.PhaseAfter)}, 0, time.Now())
+		return stateRow{domain.Failed, 5, nil, nil, g.Version}
 	default:
 		return stateRow{}
 	}

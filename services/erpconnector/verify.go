@@ -102,6 +102,9 @@ func printDifference(w io.Writer) func(projector.Difference) {
 		row, table := fmt.Sprintf("%s %s (sync %d)", d.Source, d.OrderIncrementID, d.SyncID), "in the live table"
 		if d.Line != "" {
 			row, table = fmt.Sprintf("timeline %s (sync %d)", d.Line, d.SyncID), "on the timeline"
+			if d.SyncID == 0 {
+				row, table = "dead letter "+d.Line, "in the table of dead letters"
+			}
 		}
 		row = domain.Printable(row)
 		switch d.OnlyIn {
@@ -116,10 +119,12 @@ func printDifference(w io.Writer) func(projector.Difference) {
 }
 
 func printVerdict(w io.Writer, v projector.Verdict) error {
-	t := v.Timeline
+	t, l := v.Timeline, v.Letters
 	_, err := fmt.Fprintf(w, "%d rows compared at offset %d of the log in all: %d differ, %d only in the live table, %d only in the log\n"+
-		"%d lines of the timeline compared: %d differ, %d only on the timeline, %d only in the log\n",
-		v.Rows, v.Offsets, v.Differing, v.OnlyInLive, v.OnlyInLog, t.Compared, t.Differing, t.OnlyInLive, t.OnlyInLog)
+		"%d lines of the timeline compared: %d differ, %d only on the timeline, %d only in the log\n"+
+		"%d dead letters compared: %d differ, %d only in the table, %d only in the log\n",
+		v.Rows, v.Offsets, v.Differing, v.OnlyInLive, v.OnlyInLog, t.Compared, t.Differing, t.OnlyInLive, t.OnlyInLog,
+		l.Compared, l.Differing, l.OnlyInLive, l.OnlyInLog)
 	if err == nil && !v.Equal() {
 		err = errors.New("the live table is not what the log says: docs/verify.md says what to do")
 	}

@@ -45,7 +45,8 @@ func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
 		out, err := p.command("verify")
 		require.NoError(t, err, out)
 		require.Regexp(t, `^6 rows compared at offset \d+ of the log in all: 0 differ, 0 only in the live table, 0 only in the log\n`+
-			`24 lines of the timeline compared: 0 differ, 0 only on the timeline, 0 only in the log\n$`, out)
+			`24 lines of the timeline compared: 0 differ, 0 only on the timeline, 0 only in the log\n`+
+			`0 dead letters compared: 0 differ, 0 only in the table, 0 only in the log\n$`, out)
 
 		p.sql(`UPDATE vendor_erp_sync SET status = 'failed', attempts = 9 WHERE order_increment_id = '1'`)
 		p.sql(`UPDATE vendor_erp_sync SET payload = payload || ' secret', erp_reference = NULL, version_at = version_at + interval '1 us' WHERE order_increment_id = '2'`)

@@ -42,6 +42,7 @@ type Projector struct {
 	cfg          kafka.Config
 	store        *store
 	log          *slog.Logger
+	now          func() time.Time
 	catchUpEvery time.Duration
 	down         bool
 }
@@ -52,7 +53,7 @@ func New(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger) *Projector {
 }
 
 func newProjector(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, into target) *Projector {
-	return &Projector{cfg: cfg, store: newStore(pool, into), log: log, catchUpEvery: catchUpEvery}
+	return &Projector{cfg: cfg, store: newStore(pool, into), log: log, now: time.Now, catchUpEvery: catchUpEvery}
 }
 
 // Run applies the log until ctx ends, or the log and the positions are at odds.
@@ -81,7 +82,7 @@ func (p *Projector) session(ctx context.Context) error {
 		return err
 	}
 	defer client.CloseAllowingRebalance()
-	if err := p.store.catchUp(ctx); err != nil {
+	if err := p.catchUp(ctx); err != nil {
 		return err
 	}
 	caughtUp := time.Now()
@@ -98,13 +99,21 @@ func (p *Projector) session(ctx context.Context) error {
 		}
 		p.report(nil)
 		if p.store.skipped && time.Since(caughtUp) >= p.catchUpEvery {
-			if err := p.store.catchUp(ctx); err != nil {
+			if err := p.catchUp(ctx); err != nil {
 				return err
 			}
 			caughtUp = time.Now()
 		}
 	}
 	return nil
+}
+
+// catchUp tells the write side what it was not told yet.
+func (p *Projector) catchUp(ctx context.Context) error {
+	if err := p.store.catchUp(ctx); err != nil {
+		return err
+	}
+	return p.judgeLetters(ctx)
 }
 
 // reader reads every partition from the stored positions, which it returns.
@@ -183,11 +192,12 @@ func (p *Projector) positions(ctx context.Context, client *kgo.Client) (map[topi
 	return positions, nil
 }
 
-// entry is one record that was polled: its fact, or why there is none.
+// entry is one record that was polled: its fact, or why there is none; or the dead letter that it is.
 type entry struct {
 	at      topicPartition
 	record  *kgo.Record
 	fact    fact
+	letter  *deadletter.Letter
 	refused error
 	kept    bool // its dead letter is written
 }
@@ -196,7 +206,11 @@ func entriesOf(cfg kafka.Config, fetches kgo.Fetches) []*entry {
 	var entries []*entry
 	fetches.EachRecord(func(r *kgo.Record) {
 		e := &entry{at: topicPartition{r.Topic[len(cfg.Prefix):], r.Partition}, record: r}
-		e.fact, e.refused = read(e.at, r)
+		if e.at.topic == event.TopicDeadLetter {
+			e.letter = new(deadletter.Read(cfg, r))
+		} else {
+			e.fact, e.refused = read(e.at, r)
+		}
 		entries = append(entries, e)
 	})
 	return entries
@@ -236,7 +250,11 @@ func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions
 	b := batch{before: map[topicPartition]int64{}, after: map[topicPartition]int64{}}
 	for _, e := range entries {
 		b.before[e.at], b.after[e.at] = positions[e.at], e.record.Offset+1
-		if e.refused == nil {
+		switch {
+		case e.refused != nil:
+		case e.letter != nil:
+			b.letters = append(b.letters, *e.letter)
+		default:
 			b.facts = append(b.facts, e.fact)
 		}
 	}
@@ -250,7 +268,10 @@ func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions
 		return err
 	}
 	maps.Copy(positions, b.after)
-	p.log.Debug("facts applied", "records", len(entries), "refused", len(entries)-len(b.facts))
+	p.log.Debug("facts applied", "records", len(entries), "refused", len(entries)-len(b.facts)-len(b.letters))
+	if len(b.letters) > 0 && p.store.into == live {
+		return p.judgeLetters(ctx)
+	}
 	return nil
 }
 
@@ -259,10 +280,10 @@ func (p *Projector) keepRefused(ctx context.Context, client *kgo.Client, entries
 	var letters []*kgo.Record
 	var now []*entry
 	for _, e := range entries {
-		if e.refused != nil && !e.kept {
+		if e.refused != nil && !e.kept && e.letter == nil { // a letter of a letter would have no end
 			p.log.Error("record cannot be applied; it goes to the dead letters", "topic", e.record.Topic, "partition", e.record.Partition,
 				"offset", e.record.Offset)
-			letters, now = append(letters, deadletter.Record(p.cfg, e.record, e.refused.Error())), append(now, e)
+			letters, now = append(letters, deadletter.Record(p.cfg, e.record, deadletter.Cause{By: deadletter.ByProjector, Reason: e.refused.Error()})), append(now, e)
 		}
 	}
 	if err := client.ProduceSync(ctx, letters...).FirstErr(); err != nil {

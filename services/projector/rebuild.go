@@ -78,7 +78,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 		return v, fmt.Errorf("%w (%d, named above): if they are to go, call it again with --drop-unknown; the work so far is kept", ErrUnknownRows, v.OnlyInLive)
 	}
 	err = s.takePlace(ctx)
-	v.Timeline = s.store.check.lines
+	v.Timeline, v.Letters = s.store.check.lines, s.store.check.letters
 	return v, err
 }
 

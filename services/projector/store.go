@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
@@ -26,6 +27,7 @@ type fact struct {
 
 type batch struct {
 	facts         []fact
+	letters       []deadletter.Letter
 	before, after map[topicPartition]int64 // positions
 }
 
@@ -99,7 +101,7 @@ func (s *store) apply(ctx context.Context, b batch) error {
 			return err
 		}
 		if s.into == live {
-			err = s.tell(ctx, tx, b.facts)
+			err = s.tell(ctx, tx, b)
 		} else {
 			found, err = s.look(ctx, tx, b)
 		}
@@ -129,11 +131,14 @@ func (s *store) look(ctx context.Context, tx pgx.Tx, b batch) (compared, error) 
 }
 
 // tell is what only the live projection does with facts.
-func (s *store) tell(ctx context.Context, tx pgx.Tx, facts []fact) error {
-	if err := writeTimeline(ctx, tx, facts); err != nil {
+func (s *store) tell(ctx context.Context, tx pgx.Tx, b batch) error {
+	if err := writeTimeline(ctx, tx, b.facts); err != nil {
 		return err
 	}
-	return s.tellWriteSide(ctx, tx, facts)
+	if err := deadletter.Add(ctx, tx, b.letters, deadletter.ToJudge); err != nil {
+		return err
+	}
+	return s.tellWriteSide(ctx, tx, b.facts)
 }
 
 func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
@@ -334,7 +339,7 @@ func (s *store) catchUp(ctx context.Context) error {
 	err := s.pool.QueryRow(ctx, `
 		WITH due AS MATERIALIZED (
 			SELECT g.order_key, v.status FROM erp_sync_gate g JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
-			WHERE g.state = 'open' AND v.generation = g.generation AND v.status IN ('success', 'failed') AND v.version >> 24 & 15 = 1
+			WHERE g.state = 'open' AND v.generation = g.generation AND v.status IN ('success', 'failed') AND v.version >> 24 & 15 = 1 AND v.version & 7 = 3 -- a terminal event
 		), free AS (
 			SELECT g.order_key, g.generation FROM erp_sync_gate g JOIN due ON due.order_key = g.order_key
 			WHERE g.state = 'open' ORDER BY g.order_key COLLATE "C" FOR UPDATE OF g SKIP LOCKED

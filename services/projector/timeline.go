@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
@@ -82,12 +83,17 @@ func (l *Lines) add(more Lines) {
 	l.OnlyInLog += more.OnlyInLog
 }
 
+// breaks is how many of them are not as the log says.
+func (l Lines) breaks() int64 { return l.Differing + l.OnlyInLive + l.OnlyInLog }
+
 // timelineCheck compares the timeline with the log while a shadow folds, a batch at a time: the lines of a stretch of the
 // log below the live positions are all there and change no more.
 type timelineCheck struct {
 	mend  bool // write what is missing, and anew what differs; what the log does not hold stays
 	found func(Difference)
 	lines Lines
+
+	letters Lines // of the table of dead letters
 }
 
 // compared is what the check of one batch found.
@@ -96,11 +102,15 @@ type compared struct {
 	differences []Difference
 	missing     []line // as they must be
 	wrong       []line // as they are, in the place of one of the missing
+
+	letters        Lines
+	missingLetters []deadletter.Letter // or wrong in the table; as they must be
 }
 
 // told keeps what was found once the batch is committed.
 func (c *timelineCheck) told(found compared) {
 	c.lines.add(found.lines)
+	c.letters.add(found.letters)
 	for _, d := range found.differences {
 		c.found(d)
 	}
@@ -145,7 +155,10 @@ func (c *timelineCheck) run(ctx context.Context, tx pgx.Tx, b batch) (compared, 
 		d.OnlyIn = "log"
 		out.differences, out.missing = append(out.differences, d), append(out.missing, l)
 	}
-	if c.mend && len(out.missing) > 0 {
+	if err := c.lookAtLetters(ctx, tx, b, &out); err != nil {
+		return out, err
+	}
+	if c.mend {
 		err = out.mend(ctx, tx)
 	}
 	return out, err
@@ -166,7 +179,12 @@ func (c *compared) mend(ctx context.Context, tx pgx.Tx) error {
 			return fmt.Errorf("taking %s off the timeline: %w", l.where(), err)
 		}
 	}
-	return writeLines(ctx, tx, c.missing)
+	if len(c.missing) > 0 {
+		if err := writeLines(ctx, tx, c.missing); err != nil {
+			return err
+		}
+	}
+	return deadletter.Mend(ctx, tx, c.missingLetters)
 }
 
 // selection is a query for lines and its arguments.

@@ -37,11 +37,12 @@ type Verdict struct {
 	OnlyInLive int64
 	OnlyInLog  int64
 	Timeline   Lines
+	Letters    Lines // of the table of dead letters
 }
 
 // Equal says that there was no difference.
 func (v Verdict) Equal() bool {
-	return v.Differing+v.OnlyInLive+v.OnlyInLog+v.Timeline.Differing+v.Timeline.OnlyInLive+v.Timeline.OnlyInLog == 0
+	return v.Differing+v.OnlyInLive+v.OnlyInLog+v.Timeline.breaks()+v.Letters.breaks() == 0
 }
 
 // Verify folds the log from its start into a table of its own and compares that with vendor_erp_sync, row by row, at one
@@ -91,7 +92,10 @@ func (s *shadow) compareAtSnapshot(ctx context.Context, tx pgx.Tx, found func(Di
 	if err := s.store.check.beyondTheCut(ctx, tx); err != nil {
 		return v, err
 	}
-	v.Timeline = s.store.check.lines
+	if err := s.store.check.lettersBeyond(ctx, tx, cut); err != nil {
+		return v, err
+	}
+	v.Timeline, v.Letters = s.store.check.lines, s.store.check.letters
 	inLive, err := rowsOf(ctx, tx, live.rows)
 	if err != nil {
 		return v, err
@@ -188,7 +192,7 @@ func differing(inLive, inLog any, as Difference) (out []Difference) {
 		d := as
 		d.Column, d.Live, d.Log = a.Type().Field(i).Tag.Get("db"), show(x), show(y)
 		switch d.Column {
-		case "payload", "response", "last_error", "error": // may hold personal data
+		case "payload", "response", "last_error", "error", "reason": // may hold personal data
 			d.Live, d.Log = length(x), length(y)
 		}
 		out = append(out, d)

@@ -65,9 +65,14 @@ func (b *bundle) write(t *testing.T, n int) {
 // start runs a relay; stop ends it as SIGTERM does.
 func (b *bundle) start(t *testing.T) (stop func() error) {
 	t.Helper()
+	return b.startWith(t, kafka.Config{Brokers: b.brokers, Prefix: b.prefix, ClientID: "test"})
+}
+
+func (b *bundle) startWith(t *testing.T, cfg kafka.Config) (stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(b.ctx)
 	done := make(chan error, 1)
-	r := relay.New(relay.Params{Pool: b.pool, Kafka: kafka.Config{Brokers: b.brokers, Prefix: b.prefix, ClientID: "test"}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	r := relay.New(relay.Params{Pool: b.pool, Kafka: cfg, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	go func() { done <- r.Run(ctx) }()
 	var result error
 	ended := false
@@ -162,6 +167,6 @@ func testRelay(t *testing.T, cfg kafka.Config) {
 		_, err := b.pool.Exec(b.ctx, "TRUNCATE erp_outbox; SELECT setval('erp_outbox_id_seq', 3)")
 		require.NoError(t, err)
 		r := relay.New(relay.Params{Pool: b.pool, Kafka: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}, Log: slog.New(slog.DiscardHandler)})
-		require.ErrorContains(t, r.Run(b.ctx), "was the database restored")
+		require.ErrorContains(t, r.Run(b.ctx), "`erpconnector repair`")
 	})
 }

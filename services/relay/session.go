@@ -5,72 +5,121 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/kafka/txn"
-
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/position"
+	"github.com/erpconnector/erpconnector/shared/reconcile"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // session is one leadership, up to the first error: what it knows of the position came from Kafka after fencing, and it
-// forgets it with the error. So an unknown outcome of a commit needs no handling of its own.
+// forgets it with the error. So an unknown outcome of a commit needs no handling of its own. It reads on one connection:
+// whatever it sees is of one server, which was compared with the position, and that server's locks tell of its own writers.
 type session struct {
-	p         Params
-	producer  *txn.Producer
-	reader    *outbox.Reader
-	last      int64 // committed to Kafka
-	committed bool
-	measured  time.Time
+	r          *Relay
+	source     *source
+	reader     *outbox.Reader
+	asking     *kgo.Client // of topics and partitions
+	health     *kafka.Health
+	partitions int // of each keyed topic
+	server     outbox.Server
+	last       checkpoint.Position // committed to Kafka
+	committed  bool
+	measured   time.Time
 }
 
-func openSession(ctx context.Context, p Params) (*session, error) {
-	producer, err := openProducer(ctx, p)
-	if err != nil {
+// formerHolderTimeout is how long a leader that has lost its slot may need to notice that, and to end its transaction. It counts
+// where it cannot be fenced (see txn.Producer.IsStuck).
+const formerHolderTimeout = 10 * time.Second
+
+func openSession(ctx context.Context, r *Relay) (*session, error) {
+	if err := openProducer(ctx, r.producer); err != nil {
 		return nil, err
 	}
-	s := &session{p: p, producer: producer, reader: outbox.NewReader(p.Pool, p.Limits)}
-	if s.last, err = s.startAt(ctx); err != nil {
-		producer.Close()
+	s := &session{r: r}
+	if err := s.begin(ctx); err != nil {
+		s.close(ctx)
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *session) close() { s.producer.Close() }
+func (s *session) close(ctx context.Context) {
+	s.r.producer.Close()
+	if s.source != nil {
+		s.source.close(ctx)
+	}
+	if s.asking != nil {
+		s.asking.Close()
+	}
+}
 
-// startAt is the last relayed id. A position beyond the outbox's sequence means that the database was restored to an
-// earlier time, or is another one: ids would be given anew, and their rows be taken for relayed.
-func (s *session) startAt(ctx context.Context) (int64, error) {
-	last, err := position.Read(ctx, s.p.Kafka)
+// begin reads the position, and makes sure that the outbox is the one it speaks of.
+func (s *session) begin(ctx context.Context) (err error) {
+	if s.r.producer.IsStuck() && !s.r.awaited && !run.Sleep(ctx, formerHolderTimeout) {
+		return ctx.Err()
+	}
+	s.r.awaited = true
+	if s.last, err = checkpoint.Read(ctx, s.r.p.Kafka); err != nil {
+		return err
+	}
+	if s.asking, err = kgo.NewClient(s.r.p.Kafka.Options()...); err != nil {
+		return fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	s.health = kafka.NewHealth(s.asking)
+	if s.partitions, err = s.countPartitions(ctx); err != nil {
+		return err
+	}
+	if s.source, err = openSource(ctx, s.r.p.Pool); err != nil {
+		return err
+	}
+	if s.server, err = s.fits(ctx); err != nil {
+		return err
+	}
+	s.reader = outbox.NewReader(s.source.conn, outbox.Limits{Rows: s.r.rows, Bytes: s.r.p.Limits.Bytes})
+	return nil
+}
+
+// countPartitions is how many partitions keyed topics have.
+func (s *session) countPartitions(ctx context.Context) (int, error) {
+	if n := s.r.p.Kafka.Partitions; n > 0 {
+		return n, nil
+	}
+	topic := s.r.p.Kafka.Topic(event.TopicRequested)
+	details, err := kadm.NewClient(s.asking).ListTopics(ctx, topic)
+	if err == nil {
+		err = details.Error()
+	}
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("counting partitions: %w", err)
 	}
-	allotted, err := s.reader.LastID(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if last > allotted {
-		return 0, fmt.Errorf("%w: Kafka has relayed up to id %d, the sequence erp_outbox_id_seq stands at %d; "+
-			"was the database restored from a backup? Set the sequence beyond %d after deciding what to do with rows written since",
-			position.ErrUnfit, last, allotted, last)
-	}
-	return last, nil
+	return len(details[topic].Partitions), nil
 }
 
 // run relays batch after batch; the next one is read while the one before commits.
-func (s *session) run(ctx context.Context, wake <-chan struct{}) error {
+func (s *session) run(ctx context.Context) error {
 	read := s.last
 	var pending <-chan error
 	for {
-		batch, err := s.reader.Next(ctx, read)
+		s.source.woken = false
+		batch, err := s.reader.Next(ctx, read.LastID)
 		if pending != nil {
 			if failed := <-pending; failed != nil {
 				return failed
 			}
 			pending, s.last, s.committed = nil, read, true
+		}
+		if err == nil {
+			err = s.goesOn(ctx, read, batch)
+		}
+		if err == nil {
+			read, err = s.catchUp(ctx, read)
 		}
 		if err != nil {
 			return err
@@ -78,56 +127,27 @@ func (s *session) run(ctx context.Context, wake <-chan struct{}) error {
 		s.measure(ctx, batch)
 		if len(batch.Rows) > 0 {
 			crash.Point("relay.read")
-			read = batch.Rows[len(batch.Rows)-1].ID
-			pending = s.commit(ctx, batch.Rows)
+			var rows []outbox.Row
+			if rows, read = s.pass(batch.Rows, read); len(rows) > 0 {
+				pending = s.commit(ctx, rows, read)
+			}
 			continue
 		}
 		wait := pollIdle
 		if batch.Blocked {
 			wait = pollBusy
 		}
-		pause(ctx, wait, wake)
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err := s.source.wait(ctx, wait); err != nil {
+			return err
 		}
 	}
 }
 
-// commit starts the transaction of one batch. It outlives the end of ctx by stopTimeout, so that a process that stops
-// finishes what it has begun.
-func (s *session) commit(ctx context.Context, rows []outbox.Row) <-chan error {
-	done := make(chan error, 1)
-	go func() {
-		commit, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
-		defer stop()
-		done <- s.commitRows(commit, rows)
-	}()
-	return done
-}
-
-func (s *session) commitRows(ctx context.Context, rows []outbox.Row) error {
-	began := time.Now()
-	records := make([]*kgo.Record, 0, len(rows)+1)
-	for _, row := range rows {
-		records = append(records, s.record(row))
+// positionAt is the position once the row is in Kafka, or passed over.
+func (s *session) positionAt(row outbox.Row, behind map[string]int64) checkpoint.Position {
+	return checkpoint.Position{
+		LastID: row.ID, At: time.Now(), Behind: behind, UUID: row.Message.UUID, System: s.server.System, Timeline: s.server.Timeline,
 	}
-	last, err := position.Record(rows[len(rows)-1].ID, began)
-	if err != nil {
-		return err
-	}
-	last.Topic = s.p.Kafka.Topic(event.TopicPosition)
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	if err := s.producer.Commit(ctx, txn.Batch{Records: append(records, last)}); err != nil {
-		return err
-	}
-	crash.Point("relay.committed")
-	batches.Observe(time.Since(began).Seconds())
-	relayed.Add(float64(len(rows)))
-	s.p.Log.Debug("rows relayed", "rows", len(rows), "last_id", rows[len(rows)-1].ID, "took_ms", time.Since(began).Milliseconds())
-	return nil
 }
 
 // measure keeps the lag, read from the sequence at most once a second.
@@ -142,7 +162,58 @@ func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 		return
 	}
 	s.measured = time.Now()
-	if id, err := s.reader.LastID(ctx); err == nil {
-		lagRows.Set(float64(id - s.last))
+	lanesBehind.Set(float64(len(s.last.Behind)))
+	if ids, err := outbox.Lag(ctx, s.source.conn, s.last.LastID); err == nil {
+		lagRows.Set(float64(ids))
 	}
+}
+
+// fits compares the position with the server that answers. A server that took the place of the one that was relayed from
+// may lack more than the last row tells of: then all that was relayed of late is looked for, once.
+func (s *session) fits(ctx context.Context) (outbox.Server, error) {
+	server, err := s.last.CheckAt(ctx, s.source.conn)
+	if err != nil {
+		return server, err
+	}
+	if err := noRepairIsOpen(ctx, s.source.conn); err != nil {
+		return server, err
+	}
+	if s.last.Moved(server) {
+		return server, s.nothingIsLost(ctx, server)
+	}
+	return server, nil
+}
+
+func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error {
+	found, err := reconcile.Compare(ctx, reconcile.Params{Kafka: s.r.p.Kafka, On: s.source.conn, Last: s.last.LastID})
+	if err != nil {
+		return fmt.Errorf("comparing the outbox with Kafka after a failover: %w", err)
+	}
+	if found.Differs() {
+		return s.last.Lost(server, found.LostRecords())
+	}
+	s.r.p.Log.Info("another Postgres server has taken over; it has all that was relayed, and the relay goes on with it",
+		"timeline_before", s.last.Timeline, "timeline", server.Timeline, "last_id", s.last.LastID, "records", found.Records)
+	return nil
+}
+
+// goesOn makes sure that the row which was relayed last is still the one that the batch was read after. Retention may have
+// dropped it: then the server is asked once more.
+func (s *session) goesOn(ctx context.Context, read checkpoint.Position, batch outbox.Batch) error {
+	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+		return nil
+	}
+	_, err := read.CheckAt(ctx, s.source.conn)
+	return err
+}
+
+func noRepairIsOpen(ctx context.Context, conn *pgx.Conn) error {
+	var open bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM erp_repair)`).Scan(&open); err != nil {
+		return fmt.Errorf("looking for a repair that was interrupted: %w", err)
+	}
+	if open {
+		return fmt.Errorf("%w: a repair has begun and not ended; run `erpconnector repair --yes` again", checkpoint.ErrMismatch)
+	}
+	return nil
 }

@@ -19,6 +19,13 @@ var (
 	held = promauto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "erpconnector_held_orders", Help: "Orders that are held, by the reason: cron or disabled. Counted every 10 s or more rarely by the leader.",
 	}, []string{"held_by"})
+	oldest = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "erpconnector_oldest_unfinished_order_age_seconds",
+		Help: "Time since the oldest order that has not ended was asked for, by its gate: open (on its way) or held; 0 without any. By the leader, every 10 s.",
+	}, []string{"state"})
+	letters = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "erpconnector_dead_letters_open", Help: "Dead letters that nobody has decided about. Counted every 10 s or more rarely by the leader.",
+	})
 	lastRunAge = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "erpconnector_cron_last_run_age_seconds", Help: "Time since the cron ran last, or since the scheduler first started; only the leader's counts.",
 	})
@@ -29,4 +36,6 @@ func resign() {
 	leader.Set(0)
 	lastRunAge.Set(0)
 	held.Reset()
+	oldest.Reset()
+	letters.Set(0)
 }

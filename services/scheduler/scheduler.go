@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/pause"
@@ -154,7 +155,7 @@ func (s *Scheduler) make(ctx context.Context, r run, limit int) error {
 	return err
 }
 
-// count measures what is held.
+// count measures what is held, what has not ended for longest, and what waits for a decision.
 func (s *Scheduler) count(ctx context.Context) error {
 	began := time.Now()
 	if began.Before(s.countAt) {
@@ -167,6 +168,22 @@ func (s *Scheduler) count(ctx context.Context) error {
 	for heldBy, n := range counts {
 		held.WithLabelValues(string(heldBy)).Set(float64(n))
 	}
+	since, err := s.orders.OldestUnfinished(ctx)
+	if err != nil {
+		return err
+	}
+	for state, at := range since {
+		age := 0.0
+		if !at.IsZero() {
+			age = max(0, s.now().Sub(at).Seconds())
+		}
+		oldest.WithLabelValues(string(state)).Set(age)
+	}
+	open, err := deadletter.CountOpen(ctx, s.pool)
+	if err != nil {
+		return err
+	}
+	letters.Set(float64(open))
 	s.countAt = began.Add(max(countEvery, countShare*time.Since(began)))
 	return nil
 }

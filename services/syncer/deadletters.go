@@ -21,7 +21,7 @@ type deadLetters struct {
 // unreadable ends a record that cannot be decoded: which order it is of is not known for sure, so its letter is all there is.
 func (d *deadLetters) unreadable(t *task, err error) {
 	t.outcome, t.records, t.ends = nil, nil, nil
-	t.letter = deadletter.Record(d.cfg, t.Record, err.Error())
+	t.letter = deadletter.Record(d.cfg, t.Record, deadletter.Cause{By: deadletter.BySyncer, Reason: err.Error()})
 	d.tell(t)
 }
 
@@ -58,9 +58,10 @@ func (d *deadLetters) refuse(t *task, err error, times int) {
 	t.records = append(t.records, d.fact(t, topicOf(terminal.Status), terminal, nil, errorText)...)
 	t.end(terminal, answered)
 	if terminal.Status != domain.Success {
-		t.letter = deadletter.Record(d.cfg, t.Record, err.Error())
+		cause := deadletter.Cause{By: deadletter.BySyncer, Reason: err.Error(), Ended: true}
+		t.letter = deadletter.Record(d.cfg, t.Record, cause)
 		if times > 1 {
-			t.letter = deadletter.Reference(d.cfg, t.Record, err.Error())
+			t.letter = deadletter.Reference(d.cfg, t.Record, cause)
 		}
 	}
 	d.tell(t)

@@ -32,7 +32,7 @@ type loop struct {
 
 func newLoop(pool *pgxpool.Pool, cfg platform.Config, kcfg kafka.Config, settings setting.Reader, log *slog.Logger) *loop {
 	client := erphttp.New(erphttp.Config{
-		APIKey: cfg.ErpAPIKey, Secrets: []platform.Secret{cfg.ErpHMAC}, InFlight: cfg.ErpInFlight, Settings: settings,
+		APIKey: cfg.ErpAPIKey, Secrets: []platform.Secret{cfg.ErpHMAC}, InFlight: cfg.ErpInFlight, Settings: settings, UseProxy: cfg.ErpProxy,
 	})
 	for _, w := range client.Warnings() {
 		log.Warn("the ERP connection needs attention", "service", "syncer", "warning", w)

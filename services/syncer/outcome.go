@@ -35,11 +35,12 @@ func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time,
 }
 
 // render makes the records of the outcome under the gate's advice at the time of the commit: after_send, and the retry or
-// the terminal event. A task that the gate stops ends here, whatever the answer was.
+// the terminal event. A task that the gate stops ends here, whatever the answer was; unless it was a dead letter that closed the
+// gate: nobody has decided about the order, and what the ERP answered is what came of it.
 func (t *task) render(advice domain.Advice) error {
 	o := t.outcome
 	terminal := o.Terminal
-	if advice.Stop && !advice.Ended {
+	if advice.Stop && !advice.Ended && advice.ClosedBy != domain.ClosedByDeadLetter {
 		closed := domain.Closed(o.After, advice.ClosedBy, o.at)
 		if o.Terminal != nil && closed.Status == domain.Success {
 			closed.ErpReference = o.Terminal.ErpReference

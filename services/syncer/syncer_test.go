@@ -241,6 +241,29 @@ func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
 	})
 }
 
+// A letter that was of no consequence closed the gate amid the call: the order was booked and shown as failed, and a resync would
+// have booked it again under a new key.
+func TestADeadLetterAmidACallTakesNothingFromItsAnswer(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		answer := make(chan struct{})
+		b.erp.held["6"] = answer
+		b.request(t, "6")
+		b.start(t)
+		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_before_send 6"] == 1 })
+		require.Eventually(t, func() bool {
+			b.erp.mu.Lock()
+			defer b.erp.mu.Unlock()
+			return b.erp.calls["6"] == 1
+		}, 20*time.Second, time.Millisecond)
+		g, ok := b.gates.gates["6"].SetAside(domain.DeadLetter{Version: domain.RequestVersion(1, 0)}, 0, time.Now())
+		require.True(t, ok)
+		b.gates.set(g)
+		close(answer)
+		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_success 6"] == 1 })
+	})
+}
+
 func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)

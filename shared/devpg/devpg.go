@@ -37,6 +37,8 @@ type Config struct {
 // Server is a running server.
 type Server struct {
 	url  string
+	dir  string
+	cfg  Config
 	cmd  *exec.Cmd
 	done chan struct{}
 }
@@ -165,6 +167,7 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	cfg.Port = port
 	args := []string{
 		"-D", l.data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200", "-c", "max_prepared_transactions=20",
@@ -184,7 +187,7 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGINT
 	s := &Server{
-		url: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), cmd: cmd, done: make(chan struct{}),
+		url: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), dir: l.dir, cfg: cfg, cmd: cmd, done: make(chan struct{}),
 	}
 	started := make(chan error)
 	go func() {

@@ -35,6 +35,7 @@ func (s *story) generation(n int) {
 	sync := g.RequestedSync(ptr(int64(7)), "evt")
 	s.tell(sync, Fact{})
 	callbacks := 0
+	s.deadLetters(g, sync.Version)
 	for range rapid.IntRange(0, 4).Draw(s.t, "attempts") {
 		for range rapid.IntRange(1, 3).Draw(s.t, "before_sends") {
 			s.tell(Sending(sync, s.now), Fact{Payload: ptr("payload")})
@@ -57,8 +58,25 @@ func (s *story) generation(n int) {
 			return
 		}
 	}
+	s.deadLetters(g, sync.Version)
 	if rapid.Bool().Draw(s.t, "closed") {
 		s.tell(Closed(sync, ClosedByRejected, s.now), Fact{})
+	}
+}
+
+// deadLetters tells that the record of this version became a dead letter and was redriven, some times.
+func (s *story) deadLetters(g Gate, v Version) {
+	letter := DeadLetter{Version: v, At: s.now}
+	say := func(g Gate, text *string) Gate {
+		sync := g.DeadLetterSync(letter, nil, "dead letter")
+		s.now = sync.UpdatedAt
+		s.facts = append(s.facts, Fact{Sync: sync, Time: s.now, Error: text})
+		return g
+	}
+	for range rapid.IntRange(0, 2).Draw(s.t, "dead_letters") {
+		g, _ = g.SetAside(letter, v, s.now)
+		g, _ = say(g, ptr("unreadable")).Redrive(letter, s.now)
+		say(g, nil)
 	}
 }
 

@@ -39,6 +39,8 @@ const (
 	ClosedByRejected   ClosedBy = "rejected"   // a rejecting callback
 	ClosedByCancelled  ClosedBy = "cancelled"  // cancelled by an operator
 	ClosedBySuperseded ClosedBy = "superseded" // a newer generation was made
+	// ClosedByDeadLetter: the generation's one living record could not be read and stands among the dead letters.
+	ClosedByDeadLetter ClosedBy = "dead_letter"
 )
 
 // Settles reports whether the end means that the ERP has the order.

@@ -87,15 +87,12 @@ func (g Gate) Settle(s Settlement, now time.Time) (next Gate, released bool, wha
 		return g, false, what
 	}
 	answers := s.By == ClosedByWebhook && s.IdempotencyKey == g.IdempotencyKey && !g.KeyAnswered
-	said := string(s.By)
-	if s.Reference != nil {
-		said += " " + *s.Reference
-	}
-	if g.Callback == said && !answers {
+	callback := said(s.By, s.Reference)
+	if g.Callback == callback && !answers {
 		return g, false, SettledBefore
 	}
 	next, released = g.Release(now)
-	next.State, next.ClosedBy, next.Callback = GateClosed, s.By, said
+	next.State, next.ClosedBy, next.Callback = GateClosed, s.By, callback
 	next.KeyAnswered = g.KeyAnswered || answers
 	next.CallbackNumber++
 	next.Version = CallbackVersion(next.Generation, next.CallbackNumber)
@@ -151,11 +148,19 @@ func (g Gate) hadKey(key string) bool {
 	return false
 }
 
+// said is what a settlement came to, so that the same is not said twice.
+func said(by ClosedBy, reference *string) string {
+	if reference == nil {
+		return string(by)
+	}
+	return string(by) + " " + *reference
+}
+
 // SettledSync is the sync of the callback fact that the gate's last settlement stands for.
 func (g Gate) SettledSync(orderID *int64, reference *string, cause string) Sync {
 	s := g.RequestedSync(orderID, cause)
 	s.Status, s.Released, s.ErpReference, s.Version = Failed, nil, reference, g.Version
-	s.ClosedBy = g.ClosedBy
+	s.ClosedBy, s.KeyAnswered = g.ClosedBy, g.KeyAnswered
 	if g.ClosedBy.Settles() {
 		s.Status = Success
 	} else {

@@ -26,6 +26,7 @@ const (
 	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
 	ErrorConflict       ErrorCode = "erp_conflict"        // 409 under a key that may have been sent before: the ERP may be at it, or have booked it
+	ErrorUnreadable     ErrorCode = "record_unreadable"   // its record could not be read and stands among the dead letters
 )
 
 // Limits of what is kept of an answer.

@@ -26,6 +26,7 @@ type Seen struct {
 	Generation    int
 	Attempts      int
 	NextAttemptAt *time.Time
+	Stamp         Stamp // of status and error
 }
 
 // Stands tells where an order stands, by its gate and, while the gate is open, by the projection. The projection may lag:
@@ -45,6 +46,8 @@ func Stands(published bool, g *Gate, seen Seen, now time.Time) Standing {
 		return StandsFailed
 	case seen.Status == "" || seen.Generation != g.Generation:
 		return StandsQueued
+	case g.Version == seen.Stamp.Version && g.Newer(seen.Stamp):
+		return StandsQueued // its record was sent back, and the projection still shows the failure
 	case seen.Status == Success:
 		return StandsSuccess // the gate is not told yet
 	case seen.Status == Failed:

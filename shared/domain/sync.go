@@ -32,12 +32,13 @@ type Sync struct {
 	NewKey           bool       `json:"new_key,omitempty"` // of the chain of a resync: no earlier generation had the key
 	Generation       int        `json:"generation"`
 	Version          Version    `json:"version"`
-	Released         *bool      `json:"released,omitempty"`   // requests only: false is held
-	Cause            string     `json:"cause,omitempty"`      // requests: the event id or the operator's action
-	ClosedBy         ClosedBy   `json:"closed_by,omitempty"`  // terminal events that the gate, not an answer, brought about
-	ErrorCode        ErrorCode  `json:"error_code,omitempty"` // stable, for programs; the text stands in `error`
-	CreatedAt        time.Time  `json:"created_at"`           // when the sync was first requested
-	UpdatedAt        time.Time  `json:"updated_at"`           // this fact's time
+	Released         *bool      `json:"released,omitempty"`     // requests only: false is held
+	Cause            string     `json:"cause,omitempty"`        // requests: the event id or the operator's action
+	KeyAnswered      bool       `json:"key_answered,omitempty"` // settlements only: the idempotency key is known to have been answered with success
+	ClosedBy         ClosedBy   `json:"closed_by,omitempty"`    // terminal events that the gate, not an answer, brought about
+	ErrorCode        ErrorCode  `json:"error_code,omitempty"`   // stable, for programs; the text stands in `error`
+	CreatedAt        time.Time  `json:"created_at"`             // when the sync was first requested
+	UpdatedAt        time.Time  `json:"updated_at"`             // this fact's time
 }
 
 // Ref is the order the sync belongs to.

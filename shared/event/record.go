@@ -32,7 +32,14 @@ const (
 	HeaderOriginTopic     = "dead_letter_topic"
 	HeaderOriginPartition = "dead_letter_partition"
 	HeaderOriginOffset    = "dead_letter_offset"
+	HeaderOriginRow       = "dead_letter_outbox_id" // in place of partition and offset: the row of the outbox that was never relayed
+	HeaderLetterBy        = "dead_letter_by"        // who could not use it
+	HeaderLetterReference = "dead_letter_reference" // true: the letter does not hold the record's content
+	HeaderLetterEnded     = "dead_letter_ended"     // true: the sync's terminal event was written with the letter
 )
+
+// HeaderLetterPrefix begins the names of the headers that a dead letter has beside its record's.
+const HeaderLetterPrefix = "dead_letter_"
 
 // MetadataPartitionKey is the metadata of a Watermill message that holds the record's key; it is no header.
 const MetadataPartitionKey = "partition_key"
@@ -84,6 +91,15 @@ func CommerceID(source, eventID string) string { return source + ":" + eventID }
 // ID is the ce_id of a fact of a sync: key/version/type.
 func ID(key string, v domain.Version, ceType string) string {
 	return fmt.Sprintf("%s/%d/%s", key, int64(v), ceType)
+}
+
+// VersionOf is the version in the ce_id of a fact; ok is false when it is not the id of a fact of this order and type.
+func VersionOf(ceID, key, ceType string) (v domain.Version, ok bool) {
+	rest, ok := strings.CutPrefix(ceID, key+"/")
+	number, _, _ := strings.Cut(rest, "/")
+	n, err := strconv.ParseInt(number, 10, 64)
+	v = domain.Version(n)
+	return v, ok && err == nil && ID(key, v, ceType) == ceID
 }
 
 // Time is the record's ce_time.

@@ -107,7 +107,7 @@ func TestSchemasRefuse(t *testing.T) {
 		"an after_send that counts no call":           {"invoice_8_after_send", `"attempts":2`, `"attempts":0`},
 		"a success that failed":                       {"invoice_9_success", `"success"`, `"failed"`},
 		"a failure without code":                      {"resync_2_superseded", `"error_code"`, `"x"`},
-		"a callback that settles nothing":             {"webhook_1_callback", `"success"`, `"queued"`},
+		"a callback that settles nothing":             {"webhook_1_callback", `"success"`, `"in_progress"`},
 		"a response without status":                   {"webhook_1_callback", `"status":0`, `"x":0`},
 		"a version beyond what a double holds":        {"invoice_9_success", `"version":285212691`, `"version":9007199254740993`},
 		"the order inside sync":                       {"invoice_9_success", `"sync":{`, `"sync":{"order":{},`},

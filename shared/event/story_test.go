@@ -50,6 +50,7 @@ func story(t *testing.T) []step {
 	s := newTeller(t)
 	parked := s.invoiceAccepted()
 	s.webhookWhileParked(parked)
+	s.unreadable(parked)
 	s.resyncOfFailed(parked)
 	s.held()
 	return s.steps
@@ -140,6 +141,24 @@ func (s *teller) webhookWhileParked(parked event.Sync) {
 	s.add("webhook_1_callback", event.TopicCallback, event.Sync{Sync: settled, Response: callback}, now)
 	now = parked.Sync.NextAttemptAt.Add(time.Second)
 	s.add("webhook_2_success", event.TopicSuccess, s.closed(parked, domain.ClosedByWebhook, now), now)
+}
+
+// unreadable tells that nobody could read the parked retry, and that it was sent back.
+func (s *teller) unreadable(parked event.Sync) {
+	letter := domain.DeadLetter{Version: parked.Sync.Version, At: parked.Sync.UpdatedAt, NextAttemptAt: parked.Sync.NextAttemptAt}
+	say := func(name string, gate domain.Gate, cause string, text *string) domain.Gate {
+		sync := gate.DeadLetterSync(letter, orderID(), cause)
+		r, err := event.NewDeadLetter(event.Sync{Sync: sync, Error: text}, cause, event.Context{Traceparent: parentTrace, At: sync.UpdatedAt})
+		require.NoError(s.t, err)
+		s.steps = append(s.steps, step{name, r})
+		return gate
+	}
+	gate, ok := s.gate.SetAside(letter, parked.Sync.Version, *parked.Sync.NextAttemptAt)
+	require.True(s.t, ok)
+	text := domain.DeadLetterText(gate.Ref)
+	gate, ok = say("dead_letter_1_failed", gate, "dead letter 17", &text).Redrive(letter, parked.Sync.NextAttemptAt.Add(time.Hour))
+	require.True(s.t, ok)
+	say("dead_letter_2_redriven", gate, "redrive of dead letter 17 by api: the decoder was mended", nil)
 }
 
 // resyncOfFailed tells of a second generation, and of a record of the first that was still alive.

@@ -50,7 +50,14 @@ func NewRetry(v Sync, due time.Time, c Context) (Record, error) {
 
 // NewNote is the record of something that was said about a sync and changes nothing: it stands on the timeline only. What
 // is said again has the same ce_id.
-func NewNote(v Sync, said string, c Context) (Record, error) {
+func NewNote(v Sync, said string, c Context) (Record, error) { return newSaid(v, said, c) }
+
+// NewDeadLetter is the record of the fact that an order's record became a dead letter, or was sent back from there. said
+// names the letter and what was done: the facts about one record have the same version.
+func NewDeadLetter(v Sync, said string, c Context) (Record, error) { return newSaid(v, said, c) }
+
+// newSaid is a record of what was said beside the chain and has no version of its own; its ce_id tells it from the others.
+func newSaid(v Sync, said string, c Context) (Record, error) {
 	r, err := newSync(TopicCallback, TopicCallback, v, c)
 	if err != nil {
 		return Record{}, err

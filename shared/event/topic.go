@@ -5,6 +5,7 @@ package event
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -99,7 +100,7 @@ func Topics() []Topic {
 	topics := []Topic{
 		{TopicSalesOrder, true, KeepForever, "every commerce event as accepted", "accept, by the outbox and the relay", nil},
 		{TopicRequested, true, KeepForever, "a sync was requested, held or released", "accept and the API, by the outbox and the relay", []Group{GroupSyncer, GroupProjector}},
-		{TopicCallback, true, KeepForever, "the ERP or an operator settled a sync", "the API, by the outbox and the relay", []Group{GroupProjector}},
+		{TopicCallback, true, KeepForever, "the ERP or an operator settled a sync; its record became a dead letter, or was sent back", "the API and the projector, by the outbox and the relay", []Group{GroupProjector}},
 		{TopicBeforeSend, true, KeepForever, "the ERP is about to be called; may repeat under the same ce_id", "syncer", []Group{GroupProjector}},
 		{TopicAfterSend, true, KeepForever, "the ERP's answer, and the decision to retry", "syncer", []Group{GroupProjector}},
 		{TopicSuccess, true, KeepForever, "the ERP has the order", "syncer", []Group{GroupProjector}},
@@ -112,9 +113,14 @@ func Topics() []Topic {
 	}
 	return append(topics,
 		Topic{TopicDue, true, KeepConsumed, "retries whose time has come", "delayer and syncer", []Group{GroupSyncer}},
-		Topic{TopicDeadLetter, false, KeepForever, "records nobody can decode, with the reason and where they came from", "every consumer", nil},
+		Topic{TopicDeadLetter, false, KeepForever, "records nobody can decode, with the reason and where they came from", "every consumer", []Group{GroupProjector}},
 		Topic{TopicPosition, false, KeepLatestKey, "the relay's position; offsets of transactions with nothing else to write", "relay, syncer, delayer", nil},
 	)
+}
+
+// IsTopic reports whether the name is that of a topic of the connector's.
+func IsTopic(name string) bool {
+	return slices.ContainsFunc(Topics(), func(t Topic) bool { return t.Name == name })
 }
 
 // TopicsOf lists the topics a group reads.
@@ -128,4 +134,17 @@ func TopicsOf(g Group) []string {
 		}
 	}
 	return names
+}
+
+// ChainGroup is the group that consumes the chain records of a topic: requests and retries, which keep a generation alive.
+// ok is false for every other topic.
+func ChainGroup(topic string) (g Group, ok bool) {
+	switch {
+	case topic == TopicRequested || topic == TopicDue:
+		return GroupSyncer, true
+	case slices.ContainsFunc(Ladder, func(r Rung) bool { return r.Topic == topic }):
+		return GroupDelayer, true
+	default:
+		return "", false
+	}
 }

@@ -98,6 +98,8 @@ func headerLines(t *testing.T) []headerLine {
 		{Name: event.HeaderOriginTopic, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginPartition, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginOffset, On: "dead letters", Meaning: "where it came from"},
+		{Name: event.HeaderLetterBy, On: "dead letters", Meaning: "who could not use it: a service, or a subscriber's group"},
+		{Name: event.HeaderLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the letter"},
 	}
 	example := readGolden(t, goldenPath("invoice_5_parked"))
 	examples := example.Headers

@@ -74,6 +74,27 @@ func LockKnown(ctx context.Context, tx pgx.Tx, keys []string) (map[string]domain
 	return gates, nil
 }
 
+// TryLock locks the gate of an order until tx ends, and waits for nobody: free is false while somebody else holds it. known is
+// false when the order has none.
+func TryLock(ctx context.Context, tx pgx.Tx, key string) (g domain.Gate, known, free bool, err error) {
+	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = $1 FOR UPDATE SKIP LOCKED`, key)
+	if err != nil {
+		return g, false, false, fmt.Errorf("locking the gate of order %s: %w", key, err)
+	}
+	gates, err := collect(rows)
+	if err != nil {
+		return g, false, false, fmt.Errorf("locking the gate of order %s: %w", key, err)
+	}
+	if g, free = gates[key]; free {
+		return g, true, true, nil
+	}
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM erp_sync_gate WHERE order_key = $1)`, key).Scan(&known)
+	if err != nil {
+		return g, false, false, fmt.Errorf("looking for the gate of order %s: %w", key, err)
+	}
+	return g, known, !known, nil
+}
+
 // Save writes gates that the transaction has locked, each at most once, with one statement.
 func Save(ctx context.Context, tx pgx.Tx, gates []domain.Gate) error {
 	if len(gates) == 0 {
@@ -189,7 +210,8 @@ type Querier interface {
 }
 
 // Close closes the gates whose generation has ended and notes answered keys. It never waits for a caller: gates that somebody
-// holds locked are skipped and named, and a gate of another generation, or closed before, keeps its state. The gate's version
+// holds locked are skipped and named, and a gate of another generation, or closed before, keeps its state; one that a dead letter
+// has closed is closed by the terminal event all the same, which says what really came of it. The gate's version
 // stays: it is that of the last fact the gate itself allotted, and a status query trusts the gate only while the
 // projection lacks that fact; what the syncer wrote, the projection tells with all its fields.
 //
@@ -223,19 +245,19 @@ WITH told AS (
 ), ended AS (
 	SELECT DISTINCT ON (k, g) k, g, b FROM told WHERE b <> '' ORDER BY k, g, v DESC
 ), free AS (
-	SELECT t.order_key, t.generation, t.idempotency_key FROM erp_sync_gate t
+	SELECT t.order_key, t.generation, t.idempotency_key, t.state, t.closed_by FROM erp_sync_gate t
 	WHERE t.order_key = ANY($1) ORDER BY t.order_key COLLATE "C" FOR UPDATE SKIP LOCKED
 ), news AS (
-	SELECT f.order_key, e.b AS closed_by,
+	SELECT f.order_key, e.b AS closed_by, e.b IS NOT NULL AND (f.state = 'open' OR f.closed_by = 'dead_letter') AS ends,
 		EXISTS (SELECT FROM told a WHERE a.a AND a.k = f.order_key AND a.i = f.idempotency_key) AS answered
 	FROM free f LEFT JOIN ended e ON e.k = f.order_key AND e.g = f.generation
 ), closed AS (
 	UPDATE erp_sync_gate t SET
-		state = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN 'closed' ELSE t.state END,
-		closed_by = CASE WHEN t.state = 'open' AND n.closed_by IS NOT NULL THEN n.closed_by ELSE t.closed_by END,
+		state = CASE WHEN n.ends THEN 'closed' ELSE t.state END,
+		closed_by = CASE WHEN n.ends THEN n.closed_by ELSE t.closed_by END,
 		key_answered = t.key_answered OR n.answered
 	FROM news n
-	WHERE t.order_key = n.order_key AND ((t.state = 'open' AND n.closed_by IS NOT NULL) OR (n.answered AND NOT t.key_answered))
+	WHERE t.order_key = n.order_key AND (n.ends OR (n.answered AND NOT t.key_answered))
 	RETURNING t.order_key
 ), named AS (
 	SELECT k, r, max(g) AS g FROM told WHERE r IS NOT NULL GROUP BY k, r

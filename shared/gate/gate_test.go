@@ -143,6 +143,8 @@ func TestClose(t *testing.T) {
 	second.KeyNumber = 2
 	cancelled := second
 	cancelled.State, cancelled.ClosedBy = domain.GateClosed, domain.ClosedByCancelled
+	lettered := second
+	lettered.State, lettered.ClosedBy = domain.GateClosed, domain.ClosedByDeadLetter
 	tests := map[string]struct {
 		gate    domain.Gate
 		endings []Ending
@@ -164,6 +166,13 @@ func TestClose(t *testing.T) {
 		},
 		"an_answer_to_another_key_leaves_the_gate_as_it_is": {
 			gate: second, endings: []Ending{{Key: plain.Key(), Generation: 1, By: domain.ClosedByAnswer, IdempotencyKey: "ERP_another"}},
+		},
+		"a_terminal_event_says_more_than_a_dead_letter": {
+			gate: lettered, endings: []Ending{ending(lettered, domain.ClosedByAnswer)},
+			want: func(g *domain.Gate) { g.ClosedBy, g.KeyAnswered = domain.ClosedByAnswer, true },
+		},
+		"a_terminal_event_of_the_generation_before_does_not": {
+			gate: lettered, endings: []Ending{ending(open(plain, 1, 1), domain.ClosedByFailure)},
 		},
 		"an_answer_alone_closes_nothing": {
 			gate: second, endings: []Ending{{Key: plain.Key(), IdempotencyKey: second.IdempotencyKey, Answered: true}},

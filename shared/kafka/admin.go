@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -105,105 +104,6 @@ func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []stri
 	return nil
 }
 
-// problemOf tells an operator what is wrong and what mends it.
-func problemOf(l LostOffset, g event.Group) string {
-	what := fmt.Sprintf("group %s has no offset for %s partition %d", g, l.Topic, l.Partition)
-	if !l.Missing {
-		what = fmt.Sprintf("group %s stands at offset %d of %s partition %d, which holds %d to %d", g, l.Committed, l.Topic, l.Partition, l.Start, l.End)
-	}
-	return what + ": run `erpconnector topics ensure`; if the topic has or had records, they are repeated or lost: " +
-		"find out who deleted them or the offset, then add --reset-missing-offsets"
-}
-
-// Check lists what is wrong with the topics and positions, each with what mends it; none means that services may start.
-func (a *Admin) Check(ctx context.Context) ([]string, error) {
-	var names []string
-	for _, t := range event.Topics() {
-		names = append(names, a.cfg.Topic(t.Name))
-	}
-	details, err := a.adm.ListTopics(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("reading topics: %w", err)
-	}
-	var problems []string
-	for _, t := range event.Topics() {
-		d, name := details[a.cfg.Topic(t.Name)], a.cfg.Topic(t.Name)
-		switch {
-		case d.Err != nil || len(d.Partitions) == 0:
-			problems = append(problems, missingTopic(name))
-		case int32(len(d.Partitions)) != a.count(t):
-			problems = append(problems, fmt.Sprintf("topic %s has %d partitions, not %d: set KAFKA_PARTITIONS=%d; "+
-				"a changed count would break the order of an order's records", name, len(d.Partitions), a.count(t), len(d.Partitions)))
-		}
-	}
-	if len(problems) > 0 {
-		return problems, nil
-	}
-	problems, err = a.checkRetention(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range groups {
-		lost, err := LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range lost {
-			problems = append(problems, problemOf(l, g))
-		}
-	}
-	return problems, nil
-}
-
-// checkRetention refuses limits that would delete what is not consumed or what the log must keep.
-func (a *Admin) checkRetention(ctx context.Context, names []string) ([]string, error) {
-	configs, err := a.adm.DescribeTopicConfigs(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("reading topic configurations: %w", err)
-	}
-	var problems []string
-	for _, t := range event.Topics() {
-		name := a.cfg.Topic(t.Name)
-		config, err := configs.On(name, func(c *kadm.ResourceConfig) error { return c.Err })
-		if errors.Is(err, kerr.UnknownTopicOrPartition) { // deleted a moment ago
-			problems = append(problems, missingTopic(name))
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the configuration of topic %s: %w", name, err)
-		}
-		if problem := retentionProblem(t, config); problem != "" {
-			problems = append(problems, "topic "+name+" "+problem)
-		}
-	}
-	return problems, nil
-}
-
-func missingTopic(name string) string {
-	return fmt.Sprintf("topic %s is missing: run `erpconnector topics ensure`", name)
-}
-
-func retentionProblem(t event.Topic, c kadm.ResourceConfig) string {
-	policy, forever := "delete", true
-	for _, entry := range c.Configs {
-		value := entry.MaybeValue()
-		switch entry.Key {
-		case "cleanup.policy":
-			policy = value
-		case "retention.ms", "retention.bytes":
-			forever = forever && (value == "-1" || value == "")
-		}
-	}
-	switch {
-	case strings.Contains(policy, "delete") && !forever:
-		return "deletes by time or size: set its retention.ms and retention.bytes to -1; what is not consumed would be lost"
-	case strings.Contains(policy, "compact") && t.Retention != event.KeepLatestKey:
-		return "is compacted: set its cleanup.policy to delete; all records of an order but the last would be lost"
-	default:
-		return ""
-	}
-}
-
 func (a *Admin) count(t event.Topic) int32 {
 	if t.Keyed {
 		return a.partitions
@@ -218,8 +118,12 @@ func topicConfig(t event.Topic) map[string]*string {
 		"retention.bytes":   kadm.StringPtr("-1"),
 		"cleanup.policy":    kadm.StringPtr("delete"),
 	}
-	if t.Retention == event.KeepLatestKey {
+	switch t.Retention {
+	case event.KeepLatestKey:
 		config["cleanup.policy"] = kadm.StringPtr("compact")
+	case event.KeepConsumed:
+		config["segment.bytes"] = kadm.StringPtr(strconv.Itoa(segmentBytes))
+	case event.KeepForever:
 	}
 	return config
 }

@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,26 +74,50 @@ func TestCheckNamesATopicThatIsMissing(t *testing.T) {
 	})
 }
 
-func TestCheckNamesAChangedPartitionCount(t *testing.T) {
+// Somebody adds partitions. Whoever then started with the new count, as the advice was, broke the order of every order's records.
+func TestAddedPartitionsAreNoProblemUntilTheyHoldRecords(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		changed, err := b.Adm.CreatePartitions(b.Ctx, 1, b.Cfg.Topic(event.TopicRequested))
 		require.NoError(b, err)
 		require.NoError(b, changed.Error())
-		b.Within("the count is known", func() bool { return len(check(b, admin)) > 0 })
+		b.Within("it is told", func() bool {
+			warnings, err := admin.Warnings(b.Ctx)
+			require.NoError(b, err)
+			return slices.ContainsFunc(warnings, func(w string) bool {
+				return strings.Contains(w, b.Cfg.Topic(event.TopicRequested)+": partitions were added beyond KAFKA_PARTITIONS=2")
+			})
+		})
+		require.Empty(b, check(b, admin))
+		b.Feed(event.TopicRequested, 3, 1) // by somebody who counts three
 		problems := check(b, admin)
 		require.Len(b, problems, 1)
 		require.Contains(b, problems[0], "topic "+b.Cfg.Topic(event.TopicRequested)+" has 3 partitions, not 2: set KAFKA_PARTITIONS=3")
 	})
 }
 
-func TestCheckNamesARetentionThatWouldLoseRecords(t *testing.T) {
+func TestCheckNamesFewerPartitionsThanTheSettingSays(t *testing.T) {
+	testkit.OnBenches(t, func(b *testkit.Bench) {
+		ensured(b)
+		more, err := kafka.NewAdmin(b.Cfg, 3)
+		require.NoError(b, err)
+		defer more.Close()
+		problems := check(b, more)
+		require.NotEmpty(b, problems)
+		require.Contains(b, problems[0], "has 2 partitions, not 3: set KAFKA_PARTITIONS=2")
+	})
+}
+
+func TestCheckNamesWhatWouldLoseOrRefuseRecords(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		for _, c := range []struct{ story, topic, name, wrong, right, says string }{
 			{"deleted by time", event.TopicDue, "retention.ms", "86400000", "-1", "deletes by time or size"},
 			{"deleted by size", event.Ladder[0].Topic, "retention.bytes", "1000000", "-1", "deletes by time or size"},
 			{"a compacted log", event.TopicAfterSend, "cleanup.policy", "compact", "delete", "is compacted"},
+			{"the brokers' default limit", event.TopicBeforeSend, "max.message.bytes", "1048588", "8388608", "takes records of at most 1048588 bytes"},
+			{"more replicas required than there are", event.TopicSuccess, "min.insync.replicas", "2", "1", "takes no record in partition 0: it has 1 replicas"},
+			{"leaders that lack records", event.TopicPosition, "unclean.leader.election.enable", "true", "false", "can lose records with a broker"},
 		} {
 			configure(b, c.topic, c.name, c.wrong)
 			b.Within(c.story, func() bool { return len(check(b, admin)) > 0 })

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -16,6 +17,9 @@ type TopicPartition struct {
 	Topic     string
 	Partition int32
 }
+
+// AllPartitions stands for the partitions of a topic that does not exist.
+const AllPartitions int32 = -1
 
 // Health tells which partitions take no records at the moment, as the brokers see it.
 type Health struct {
@@ -49,6 +53,9 @@ func (h *Health) Sick(ctx context.Context, topics []string) (*Sickness, error) {
 	}
 	found := &Sickness{Why: map[TopicPartition]string{}, Partitions: map[string]int{}}
 	for _, topic := range details {
+		if errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
+			found.Why[TopicPartition{topic.Topic, AllPartitions}] = "the topic does not exist"
+		}
 		found.Partitions[topic.Topic] = len(topic.Partitions)
 		for _, p := range topic.Partitions {
 			switch {

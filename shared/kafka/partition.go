@@ -17,6 +17,9 @@ var keyedTopics = func() map[string]bool {
 	return keyed
 }()
 
+// IsKeyed reports whether a topic of the connector's, named without the prefix, is spread by its orders' keys.
+func IsKeyed(topic string) bool { return keyedTopics[topic] }
+
 // partitioner is that of the Java client (murmur2 of the key): all writers of a keyed topic must agree, as the order of an
 // order's records rests on it. The connector's own topics are spread over the configured count of partitions, also when
 // somebody adds some while it runs: an order's next record must go where its last one went.

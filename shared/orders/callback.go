@@ -88,7 +88,7 @@ func (c *change) noteStatus(ctx context.Context, status string) (known bool, err
 	if err := c.note(g, domain.KeepableText(status)); err != nil {
 		return false, err
 	}
-	return true, c.write(ctx, g)
+	return true, c.write(ctx, g, g)
 }
 
 // note puts what was said on the timeline. Its version is that of the generation's request, the lowest there is, so that it

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
@@ -115,20 +116,32 @@ func (c *change) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.write(ctx, next)
+	return c.write(ctx, g, next)
 }
 
-// write saves the gate if a fact stands for its change, and puts what is to be told into the outbox.
-func (c *change) write(ctx context.Context, next domain.Gate) error {
+// write puts what is to be told into the outbox, and saves the gate if a fact stands for its change.
+func (c *change) write(ctx context.Context, before, next domain.Gate) error {
 	c.answer.wrote = len(c.records) > 0
-	if !c.answer.wrote {
+	switch {
+	case !c.answer.wrote:
 		return nil
+	case next.Version == c.answer.Gate.Version:
+		return outbox.Publish(ctx, c.tx, c.records)
 	}
-	if next.Version != c.answer.Gate.Version {
-		c.answer.Gate = next
-		if err := gate.Save(ctx, c.tx, []domain.Gate{next}); err != nil {
+	c.answer.Gate = next
+	if before.ClosedBy == domain.ClosedByDeadLetter {
+		what := deadletter.Decision{By: c.ask.Who, Why: c.cause(), At: c.now}
+		if err := deadletter.DiscardOf(ctx, c.tx, before.Ref.Key(), before.Generation, what); err != nil {
 			return err
 		}
+	}
+	return c.save(ctx, next)
+}
+
+// save writes the gate and the facts.
+func (c *change) save(ctx context.Context, g domain.Gate) error {
+	if err := gate.Save(ctx, c.tx, []domain.Gate{g}); err != nil {
+		return err
 	}
 	return outbox.Publish(ctx, c.tx, c.records)
 }
@@ -149,9 +162,11 @@ func (c *change) read(ctx context.Context) (domain.Seen, error) {
 	var order *string
 	var seen domain.Seen
 	err = c.tx.QueryRow(ctx, `
-		SELECT o.snapshot::text, o.order_id, coalesce(v.status, ''), coalesce(v.generation, 0), coalesce(v.attempts, 0), v.next_attempt_at
+		SELECT o.snapshot::text, o.order_id, coalesce(v.status, ''), coalesce(v.generation, 0), coalesce(v.attempts, 0), v.next_attempt_at,
+			coalesce(v.version, 0), coalesce(v.version_at, 'epoch')
 		FROM erp_sync_gate g LEFT JOIN sales_order o ON o.order_key = g.order_key LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
-		WHERE g.order_key = $1`, key).Scan(&order, &c.orderID, &seen.Status, &seen.Generation, &seen.Attempts, &seen.NextAttemptAt)
+		WHERE g.order_key = $1`, key).Scan(&order, &c.orderID, &seen.Status, &seen.Generation, &seen.Attempts, &seen.NextAttemptAt,
+		&seen.Stamp.Version, &seen.Stamp.Time)
 	if err != nil {
 		return seen, fmt.Errorf("reading the order: %w", err)
 	}
@@ -166,7 +181,7 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 	switch c.answer.Action {
 	case domain.ActFirst:
 		var syncID int64
-		if err := c.tx.QueryRow(ctx, `SELECT nextval('erp_sync_id_seq')`).Scan(&syncID); err != nil {
+		if err := c.tx.QueryRow(ctx, `SELECT erp_sync_ids(1)`).Scan(&syncID); err != nil {
 			return g, fmt.Errorf("allotting a sync id: %w", err)
 		}
 		g, _ = g.Request(syncID, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: c.maxAttempts}, c.now)

@@ -190,3 +190,22 @@ func (o *Orders) Held(ctx context.Context) (map[domain.HeldBy]int, error) {
 	}
 	return counts, nil
 }
+
+// OldestUnfinished is when the oldest order that has not ended was asked for last (requested, released or resynced), by the state
+// of its gate, open or held; the zero time without any. It reads one entry of an index for each.
+func (o *Orders) OldestUnfinished(ctx context.Context) (map[domain.GateState]time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	since := map[domain.GateState]time.Time{domain.GateOpen: {}, domain.GateHeld: {}}
+	for state := range since {
+		var at *time.Time
+		err := o.pool.QueryRow(ctx, `SELECT min(updated_at) FROM erp_sync_gate WHERE state = $1 AND state IN ('held', 'open')`, string(state)).Scan(&at)
+		if err != nil {
+			return nil, fmt.Errorf("looking for the oldest unfinished order: %w", err)
+		}
+		if at != nil {
+			since[state] = at.UTC()
+		}
+	}
+	return since, nil
+}

@@ -4,13 +4,15 @@ import "strings"
 
 // hole decides when a missing id is dead: its transaction has ended and left no row.
 //
-// Why it is right. The sequence has CACHE 1, so when row 8 is visible, 7 has been allotted. Our writers call nextval
-// only as the column's default: the INSERT locks erp_outbox (RowExclusiveLock) when it is planned, before the executor
-// calls nextval, and keeps the lock until its transaction ends. So at any moment after 8 was seen, or after the
-// sequence was read at 8 or above, the owner of 7 either holds the lock, or has ended. Postgres makes a commit visible
-// before it releases its locks. So once every transaction that held the lock at such a moment has ended, a snapshot
-// taken later shows 7, or 7 will never come. (Whoever calls nextval apart from the INSERT breaks this; a subtransaction
-// that rolls back releases its lock, and its ids are dead by then.)
+// Why it is right. The sequence has CACHE 1 and only moves on, so when row 8 is visible, 7 has been allotted, or is passed
+// over for ever: on a new server the first writer lets the sequence jump before its own nextval (see migrations/0006).
+// Our writers call nextval only as the column's default: the INSERT locks erp_outbox (RowExclusiveLock) when it is
+// planned, before the executor calls nextval, and keeps the lock until its transaction ends. So at any moment after 8 was
+// seen, or after the sequence was read at 8 or above, the owner of 7, if there is one, either holds the lock, or has
+// ended. Postgres makes a commit visible before it releases its locks. So once every transaction that held the lock at
+// such a moment has ended, a snapshot taken later shows 7, or 7 will never come. (Whoever calls nextval apart from the
+// INSERT breaks this; a subtransaction that rolls back releases its lock, and its ids are dead by then. And all looks must
+// be at one server: another one's locks say nothing of this one's writers. So a Reader keeps to one connection.)
 //
 // Transaction ids would not do: an id is allotted before its row is given an xid, so a younger xid may own the smaller
 // id, and the oldest open xid belongs to anybody, in any database of the server.

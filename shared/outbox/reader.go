@@ -7,7 +7,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Row is one row of erp_outbox.
@@ -18,10 +17,19 @@ type Row struct {
 	Message   *message.Message
 }
 
+// DefaultRows is how many rows a read returns at most, unless it is told otherwise.
+const DefaultRows = 1000
+
 // Limits bound what one read returns. A single row may be larger than Bytes.
 type Limits struct {
-	Rows  int // default 1,000
+	Rows  int // default DefaultRows
 	Bytes int // of payload, default 4 MiB
+}
+
+// Querier is a connection, a transaction or a pool.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // Reader reads erp_outbox in the order of ids, each statement on its own: it never keeps a transaction open and writes
@@ -30,26 +38,30 @@ type Limits struct {
 // Ids come from a sequence, so their order is not the order of commits: row 8 may be visible while the transaction that
 // was given 7 is open. Reading past 7 would lose it. Reader stops at such a hole until it is dead (see hole).
 type Reader struct {
-	pool   *pgxpool.Pool
+	on     Querier
 	limits Limits
 	hole   hole
 }
 
-// NewReader makes a reader; zero limits mean their defaults.
-func NewReader(pool *pgxpool.Pool, limits Limits) *Reader {
+// NewReader makes a reader; zero limits mean their defaults. What it reads on must be one server all the time, as a
+// connection is: a pool may come to another one between two statements.
+func NewReader(on Querier, limits Limits) *Reader {
 	if limits.Rows <= 0 {
-		limits.Rows = 1000
+		limits.Rows = DefaultRows
 	}
 	if limits.Bytes <= 0 {
 		limits.Bytes = 4 << 20
 	}
-	return &Reader{pool: pool, limits: limits}
+	return &Reader{on: on, limits: limits}
 }
 
 // Batch is what one read found.
 type Batch struct {
 	Rows    []Row
 	Blocked bool // rows exist behind a hole that is still alive
+
+	Looked bool   // whether rows were read at all: not while a hole is waited for
+	After  string // then: the uuid of the row with the id that was read after; empty when there is none
 }
 
 // Next returns the rows after the given id that may be relayed now. After an empty batch call it again later; after an
@@ -61,13 +73,14 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 			return Batch{Blocked: alive}, err
 		}
 	}
-	rows, err := r.read(ctx, after)
+	b, err := r.read(ctx, after)
 	if err != nil {
 		return Batch{}, err
 	}
+	rows := b.Rows
 	n := r.hole.passable(after, rows)
 	if n == len(rows) {
-		return Batch{Rows: rows}, nil
+		return b, nil
 	}
 	last := after
 	if n > 0 {
@@ -79,27 +92,77 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	if n == 0 && !r.hole.isOpenAt(after) {
 		return r.Next(ctx, after) // nobody holds the table: the hole is dead, and the next snapshot is late enough
 	}
-	return Batch{Rows: rows[:n], Blocked: r.hole.isOpenAt(last)}, nil
+	b.Rows, b.Blocked = rows[:n], r.hole.isOpenAt(last)
+	return b, nil
 }
 
-// The bytes are summed before any payload is fetched: octet_length of a toasted value reads only its header.
+// The row that is read after comes first, without its payload: whoever has relayed it may see that it is still there. The
+// bytes are summed before any payload is fetched: octet_length of a toasted value reads only its header.
 const readQuery = `
-SELECT id, topic, key, uuid, metadata, payload, created_at
+SELECT id, topic, key, uuid, metadata, CASE WHEN id > $1 THEN payload END, created_at
 FROM (
-    SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
-    FROM (SELECT * FROM erp_outbox WHERE id > $1 ORDER BY id LIMIT $2) AS page
+    SELECT *, sum(octet_length(payload)) FILTER (WHERE id > $1) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
+    FROM (SELECT * FROM erp_outbox WHERE id >= $1 ORDER BY id LIMIT $2 + 1) AS page
 ) AS sized
-WHERE bytes_before < $3
-ORDER BY id`
+WHERE id = $1 OR bytes_before < $3
+ORDER BY id
+LIMIT $2 + 1`
 
-func (r *Reader) read(ctx context.Context, after int64) ([]Row, error) {
-	found, err := r.pool.Query(ctx, readQuery, after, r.limits.Rows, r.limits.Bytes)
+func (r *Reader) read(ctx context.Context, after int64) (Batch, error) {
+	found, err := r.on.Query(ctx, readQuery, after, r.limits.Rows, r.limits.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("reading the outbox after id %d: %w", after, err)
+		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", after, err)
 	}
 	rows, err := pgx.CollectRows(found, scanRow)
 	if err != nil {
-		return nil, fmt.Errorf("reading the outbox after id %d: %w", after, err)
+		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", after, err)
+	}
+	b := Batch{Rows: rows, Looked: true}
+	if len(rows) > 0 && rows[0].ID == after {
+		b.Rows, b.After = rows[1:], rows[0].Message.UUID
+	}
+	b.Rows = b.Rows[:min(len(b.Rows), r.limits.Rows)] // one more was asked for, in the place of the one that is not there
+	return b, nil
+}
+
+// Key names a row without its content.
+type Key struct {
+	ID         int64
+	Topic, Key string
+}
+
+// Keys are the rows after one id up to another, at most so many, without their contents. Every id up to there must be settled.
+func (r *Reader) Keys(ctx context.Context, after, upTo int64, limit int) ([]Key, error) {
+	found, err := r.on.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3`, after, upTo, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading the keys of the outbox after id %d: %w", after, err)
+	}
+	keys, err := pgx.CollectRows(found, pgx.RowToStructByPos[Key])
+	if err != nil {
+		return nil, fmt.Errorf("reading the keys of the outbox after id %d: %w", after, err)
+	}
+	return keys, nil
+}
+
+const rowsQuery = `
+SELECT id, topic, key, uuid, metadata, payload, created_at
+FROM (
+    SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
+    FROM erp_outbox WHERE id = ANY($1)
+) AS sized
+WHERE bytes_before < $2
+ORDER BY id`
+
+// Rows are those of the ids, the first ones as far as the limits go, and at least one.
+func (r *Reader) Rows(ctx context.Context, ids []int64) ([]Row, error) {
+	ids = ids[:min(len(ids), r.limits.Rows)]
+	found, err := r.on.Query(ctx, rowsQuery, ids, r.limits.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d rows of the outbox: %w", len(ids), err)
+	}
+	rows, err := pgx.CollectRows(found, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d rows of the outbox: %w", len(ids), err)
 	}
 	return rows, nil
 }
@@ -124,7 +187,7 @@ func scanRow(found pgx.CollectableRow) (Row, error) {
 // The sequence is read first, by a statement of its own: every id up to it was allotted before the locks are listed.
 // erp_outbox has partitions, and a writer may name one: parent and partitions count. Prepared transactions are listed too.
 const (
-	lastIDQuery  = `SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM erp_outbox_id_seq`
+	lastIDQuery  = `SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS id FROM erp_outbox_id_seq`
 	holdersQuery = `
 SELECT DISTINCT virtualtransaction
 FROM pg_locks
@@ -144,7 +207,7 @@ func (r *Reader) look(ctx context.Context, after int64) error {
 		}
 		return err
 	}
-	lastID, err := r.LastID(ctx)
+	lastID, err := LastID(ctx, r.on)
 	if err != nil {
 		return err
 	}
@@ -167,14 +230,14 @@ func (r *Reader) stillBlocked(ctx context.Context, after int64) (bool, error) {
 		return false, nil
 	}
 	var next *int64
-	if err := r.pool.QueryRow(ctx, nextIDQuery, after).Scan(&next); err != nil {
+	if err := r.on.QueryRow(ctx, nextIDQuery, after).Scan(&next); err != nil {
 		return false, fmt.Errorf("looking for outbox id %d: %w", after+1, err)
 	}
 	return next != nil && *next > after+1, nil
 }
 
 func (r *Reader) holders(ctx context.Context) ([]string, error) {
-	found, err := r.pool.Query(ctx, holdersQuery)
+	found, err := r.on.Query(ctx, holdersQuery)
 	if err != nil {
 		return nil, fmt.Errorf("listing the transactions that write to the outbox: %w", err)
 	}
@@ -186,9 +249,9 @@ func (r *Reader) holders(ctx context.Context) ([]string, error) {
 }
 
 // LastID is the highest id ever allotted, 0 when none was.
-func (r *Reader) LastID(ctx context.Context) (int64, error) {
+func LastID(ctx context.Context, on Querier) (int64, error) {
 	var id int64
-	if err := r.pool.QueryRow(ctx, lastIDQuery).Scan(&id); err != nil {
+	if err := on.QueryRow(ctx, lastIDQuery).Scan(&id); err != nil {
 		return 0, fmt.Errorf("reading the outbox's sequence: %w", err)
 	}
 	return id, nil

@@ -19,6 +19,7 @@ type Config struct {
 	ErpAPIKey    Secret           // ERP_API_KEY (or _FILE)
 	ErpHMAC      Secret           // ERP_HMAC_SECRET (or _FILE)
 	ErpInFlight  int              // ERP_MAX_IN_FLIGHT calls at once, default 64
+	ErpProxy     bool             // ERP_USE_PROXY: calls go through the environment's proxy
 	DataDir      string           // DATA_DIR of `up`
 	LogLevel     string           // LOG_LEVEL debug|info|warn|error, default info
 	Settings     setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …

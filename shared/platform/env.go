@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/erpconnector/erpconnector/shared/egress"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
@@ -51,10 +52,11 @@ func (e *env) config() Config {
 		ErpAPIKey:    e.secret("ERP_API_KEY", "Sent to the ERP as X-API-KEY."),
 		ErpHMAC:      e.secret("ERP_HMAC_SECRET", "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
 		ErpInFlight:  e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
+		ErpProxy:     e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
 		DataDir:      e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
 		LogLevel:     e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
-		Settings:     e.settings(),
 	}
+	c.Settings = e.settings(e.egress())
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}
@@ -104,9 +106,18 @@ func (e *env) kafkaAccess() (s kafka.Security) {
 	return s
 }
 
+func (e *env) egress() egress.Policy {
+	allowed, err := egress.ParseNetworks(e.text("ERP_ALLOWED_NETWORKS", "", "Networks like 169.254.10.0/24, comma-separated, that are called though an ERP has no such address: link-local, multicast, unspecified, the metadata services of clouds."))
+	if err != nil {
+		e.problems = append(e.problems, fmt.Errorf("ERP_ALLOWED_NETWORKS: %w", err))
+	}
+	return egress.Policy{Allowed: allowed}
+}
+
 // settings are the run-time settings until somebody changes them. What is wrong with one is told by its variable.
-func (e *env) settings() setting.Settings {
+func (e *env) settings(policy egress.Policy) setting.Settings {
 	s, before := setting.Defaults(), len(e.problems)
+	s.Egress = policy
 	for _, f := range setting.Fields() {
 		e.variables = append(e.variables, Variable{Name: f.Variable, Default: f.Text(setting.Defaults()), Meaning: f.Meaning, Setting: &f})
 		if v := e.value(f.Variable, ""); v != "" {

@@ -34,12 +34,24 @@ func TestFromEnv(t *testing.T) {
 		_, err := platform.FromEnv(from(map[string]string{
 			"KAFKA_PARTITIONS": "0", "CONNECTOR_ENABLED": "perhaps", "ERP_TIMEOUT": "soon", "RETRY_JITTER": "2", "LOG_LEVEL": "loud",
 			"RETRYABLE_CODES": "teapot", "ERP_BASE_URL": "erp.example.com", "API_TOKEN_FILE": "/does/not/exist",
+			"ERP_ALLOWED_NETWORKS": "169.254/16", "ERP_USE_PROXY": "perhaps",
 		}))
 		for _, name := range []string{
 			"KAFKA_PARTITIONS", "CONNECTOR_ENABLED", "ERP_TIMEOUT", "RETRY_JITTER", "LOG_LEVEL", "RETRYABLE_CODES", "ERP_BASE_URL", "API_TOKEN_FILE",
+			"ERP_ALLOWED_NETWORKS", "ERP_USE_PROXY",
 		} {
 			require.ErrorContains(t, err, name)
 		}
+	})
+	t.Run("an_erp_in_a_network_that_no_erp_is_in", func(t *testing.T) {
+		t.Parallel()
+		values := map[string]string{"ERP_BASE_URL": "http://169.254.10.7/api"}
+		_, err := platform.FromEnv(from(values))
+		require.ErrorContains(t, err, "ERP_BASE_URL is http://169.254.10.7/api: 169.254.10.7 is a link-local address, which is never called")
+		values["ERP_ALLOWED_NETWORKS"] = "169.254.10.0/24"
+		cfg, err := platform.FromEnv(from(values))
+		require.NoError(t, err)
+		require.Equal(t, "http://169.254.10.7/api", cfg.Settings.ErpBaseURL)
 	})
 	t.Run("a_secret_may_stand_in_a_file_and_never_prints", func(t *testing.T) {
 		t.Parallel()

@@ -5,7 +5,7 @@ import "net/http"
 // Resource is an ACL resource of the module that a token must hold to use a route.
 type Resource string
 
-// The ACL resources: the module's, and one for publishers.
+// The ACL resources: the module's, one for publishers, and one for whoever may say where orders go.
 const (
 	ResourceConfig     Resource = "Escooter_ErpConnector::config"
 	ResourceManage     Resource = "Escooter_ErpConnector::manage"
@@ -13,6 +13,8 @@ const (
 	ResourceResync     Resource = "Escooter_ErpConnector::resync"
 	ResourceViewStatus Resource = "Escooter_ErpConnector::view_status"
 	ResourcePublish    Resource = "Escooter_ErpConnector::publish"
+	// ResourceErpAddress goes beside ResourceConfig: with it the setting erp_base_url may be changed too.
+	ResourceErpAddress Resource = "Escooter_ErpConnector::erp_address"
 	// ResourceNone marks a route without a token: the mock ERP, the webhook (its signature is checked), probes.
 	ResourceNone Resource = ""
 )

@@ -28,8 +28,23 @@ type Server struct {
 
 const probeWithin = 3 * time.Second
 
+// limits bound what one client can hold.
+type limits struct {
+	header      time.Duration // until the request's header is there
+	request     time.Duration // until its body is
+	answer      time.Duration // from the first byte of the answer to the last
+	idle        time.Duration // between two requests
+	headerBytes int
+}
+
+var defaultLimits = limits{header: 5 * time.Second, request: time.Minute, answer: time.Minute, idle: 2 * time.Minute, headerBytes: 64 << 10}
+
 // NewServer builds the router: every route behind its ACL resource, and /livez, /readyz and /metrics beside them.
 func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Server {
+	return newServer(cfg, routes, probes, log, defaultLimits)
+}
+
+func newServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
 	router := newRouter()
 	for _, r := range routes {
 		router.Handle(r.Path, named(r.Path, authorize(cfg.APIToken, r))).Methods(methods(r.Method)...)
@@ -42,8 +57,9 @@ func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Se
 	return &Server{
 		addr: cfg.HTTPAddr, log: log,
 		http: &http.Server{
-			Handler: told(recovered(singleSlashes(router), log), log), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
-			IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			Handler:           told(answerWithin(recovered(singleSlashes(router), log), l.answer), log),
+			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
 }
@@ -88,7 +104,7 @@ func authorize(token Secret, r Route) http.Handler {
 			})
 			return
 		}
-		handler.ServeHTTP(w, req)
+		handler.ServeHTTP(w, req.WithContext(WithGrant(req.Context(), everything)))
 	})
 }
 

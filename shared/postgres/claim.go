@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -14,7 +15,7 @@ func Claim(ctx context.Context, pool *pgxpool.Pool, id string) (release func(), 
 	if err != nil {
 		return nil, false, fmt.Errorf("claiming slot %s: %w", id, err)
 	}
-	if err := conn.QueryRow(ctx, tryLock, id).Scan(&ok); err != nil || !ok {
+	if ok, err = try(ctx, conn, id); err != nil || !ok {
 		conn.Release()
 		return nil, false, err
 	}
@@ -28,7 +29,25 @@ func Claim(ctx context.Context, pool *pgxpool.Pool, id string) (release func(), 
 	}, true, nil
 }
 
+// try takes the advisory lock of a slot, if nobody has it and the server is no standby: there it would be taken beside
+// the one on the primary.
+func try(ctx context.Context, q rower, id string) (ok bool, err error) {
+	var got *bool
+	if err := q.QueryRow(ctx, tryLock, id).Scan(&got); err != nil {
+		return false, fmt.Errorf("taking slot %s: %w", id, err)
+	}
+	if got == nil {
+		return false, fmt.Errorf("taking slot %s: %w", id, ErrStandby)
+	}
+	return *got, nil
+}
+
+// rower is a connection.
+type rower interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 const (
-	tryLock = `SELECT pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0))`
+	tryLock = `SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0)) END`
 	unlock  = `SELECT pg_advisory_unlock(hashtextextended('erpconnector/' || $1, 0))`
 )

@@ -33,6 +33,9 @@ func WithSlot(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *
 			case waiting || ctx.Err() != nil:
 			case errors.Is(err, errHeld):
 				log.Info("standing by; another process holds the slot", "slot", name, "slots", n)
+			case errors.Is(err, ErrStandby):
+				log.Warn("waiting for a slot: only a primary gives one, and none answers at DATABASE_URL; its advisory locks are the ones that all share",
+					"slot", name, "slots", n, "error", err)
 			default:
 				log.Warn("waiting for a slot", "slot", name, "slots", n, "error", err)
 			}
@@ -67,7 +70,7 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*slot
 	for i := range n {
 		id := fmt.Sprintf("%s-%d", name, i)
 		var got bool
-		err = conn.QueryRow(dial, tryLock, id).Scan(&got)
+		got, err = try(dial, conn, id)
 		if err != nil {
 			break
 		}

@@ -18,6 +18,9 @@ const (
 	nameMaxDelay  = "retry_max_delay"
 )
 
+// NameErpBaseURL is the setting that says where orders go. Changing it needs a right of its own.
+const NameErpBaseURL = "erp_base_url"
+
 // fields is the one list of the settings, in the order of the module's admin page.
 var fields = []Field{
 	field("enabled", "CONNECTOR_ENABLED", func(s *Settings) *bool { return &s.Enabled }, boolean,
@@ -32,7 +35,7 @@ var fields = []Field{
 		"When the cron releases what waits for it: minute, hour, day, month, weekday, in UTC."),
 	field("cron_batch", "CRON_BATCH", func(s *Settings) *int { return &s.CronBatch }, integer(1, 10_000),
 		"Orders that one run of the cron releases at most."),
-	field("erp_base_url", "ERP_BASE_URL", func(s *Settings) *string { return &s.ErpBaseURL }, address(),
+	field(NameErpBaseURL, "ERP_BASE_URL", func(s *Settings) *string { return &s.ErpBaseURL }, address(),
 		"The ERP: orders are posted to {this}/orders/sync."),
 	field("erp_timeout", "ERP_TIMEOUT", func(s *Settings) *time.Duration { return &s.ErpTimeout }, duration(100*time.Millisecond, 10*time.Minute),
 		"Of one ERP call, from dialling to the last byte of the answer."),

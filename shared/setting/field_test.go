@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 )
 
 func TestValuesOfEachSetting(t *testing.T) {
@@ -242,4 +243,32 @@ func (s Settings) problemsOf(name string) error {
 		}
 	}
 	return nil
+}
+
+// http://169.254.169.254/latest was taken as the ERP: orders would have gone to the metadata service of the cloud.
+func TestAddressesThatNoErpHasAreRefused(t *testing.T) {
+	t.Parallel()
+	s := Defaults()
+	s.ErpBaseURL = "http://user:pass@169.254.169.254/latest"
+	require.EqualError(t, s.Validate(), "erp_base_url is http://****@169.254.169.254/latest: 169.254.169.254 is the metadata service of a cloud, "+
+		"which is never called; if this must be, name its network in ERP_ALLOWED_NETWORKS")
+	for address, ok := range map[string]bool{
+		"http://127.0.0.1:8080/api": true, "http://10.0.0.1": true, "http://[fd00::1]/": true, "https://erp.example.com": true, "": true,
+		"http://[::ffff:a9fe:a9fe]/": false, "http://0.0.0.0:8080": false, "http://[64:ff9b::a9fe:101]": false, "http://224.0.0.1": false, "http://:8080": false,
+	} {
+		s.ErpBaseURL = address
+		require.Equal(t, ok, s.Validate() == nil, address)
+	}
+	environment := Defaults()
+	environment.ErpBaseURL = "https://erp.example.com"
+	rows := []Row{{Name: "erp_base_url", Value: json.RawMessage(`"http://169.254.10.7/"`)}}
+	in, unused := Resolve(environment, rows)
+	require.Equal(t, environment.ErpBaseURL, in.ErpBaseURL, "a row of before the rule is not used")
+	require.Len(t, unused, 1)
+	allowed, err := egress.ParseNetworks("169.254.10.0/24")
+	require.NoError(t, err)
+	environment.Egress.Allowed = allowed
+	in, unused = Resolve(environment, rows)
+	require.Empty(t, unused)
+	require.Equal(t, "http://169.254.10.7/", in.ErpBaseURL)
 }

@@ -158,7 +158,7 @@ func address() kind[string] {
 		encode:  func(text string) any { return hidePassword(text) },
 		within: func(text string) bool {
 			u, err := url.Parse(text)
-			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.ContainsAny(text, "?#") &&
+			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.ContainsAny(text, "?#") &&
 				len(text) <= maxURL && utf8.ValidString(text)
 		},
 		secret: userinfo.MatchString,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
@@ -29,6 +30,8 @@ type Settings struct {
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int                   // orders of one run at most
+
+	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
 
 // Defaults are the module's.
@@ -70,6 +73,9 @@ func (s Settings) problems() (ps Problems) {
 		if !f.fits(s) {
 			ps = append(ps, f.problem(f.Text(s)))
 		}
+	}
+	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
+		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Code: problem.CodeInvalid, Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
 	}
 	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
 		ps = append(ps, Problem{

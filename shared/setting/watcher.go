@@ -123,8 +123,28 @@ func (w *Watcher) readOnce(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("reading: %w", err)
 	}
+	before := w.Current()
 	w.apply(read)
+	if after := w.Current(); after.ErpBaseURL != before.ErpBaseURL {
+		w.log.Warn("the ERP's address has changed: orders go there from now on", "value", hidePassword(after.ErpBaseURL),
+			"before", hidePassword(before.ErpBaseURL), "changed_by", changedBy(ctx, conn, read, NameErpBaseURL))
+	}
 	return nil
+}
+
+// changedBy is who has changed a setting. One that was unset has no row, and its history says who did that.
+func changedBy(ctx context.Context, conn *pgx.Conn, rows []Row, name string) string {
+	for _, row := range rows {
+		if row.Name == name {
+			return row.By
+		}
+	}
+	var by string
+	err := conn.QueryRow(ctx, "SELECT changed_by FROM setting_history WHERE name = $1 ORDER BY version DESC LIMIT 1", name).Scan(&by)
+	if err != nil {
+		return "unknown"
+	}
+	return by
 }
 
 // apply puts the rows in force, unless they are; so what is wrong with them is logged once.

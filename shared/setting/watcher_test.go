@@ -95,6 +95,21 @@ func TestANotificationPutsAChangeInForce(t *testing.T) {
 	w.logs(`msg="setting in force" service=settings setting=erp_timeout value=5s before=30s`)
 }
 
+// Who changes the ERP's address sends all orders elsewhere.
+func TestAChangeOfTheErpsAddressIsAnnounced(t *testing.T) {
+	t.Parallel()
+	w := watch(t, testkit.Postgres(t).Pool, 10*time.Millisecond)
+	const announced = `level=WARN msg="the ERP's address has changed: orders go there from now on" service=settings `
+	w.change("erp_base_url", `"https://erp.example.com/a"`)
+	w.logs(announced + `value=https://erp.example.com/a before="" changed_by=jane`)
+	w.change("erp_base_url", `"https://erp.example.com/b"`)
+	w.logs(announced + `value=https://erp.example.com/b before=https://erp.example.com/a changed_by=jane`)
+	_, err := w.store.Change(t.Context(), Change{Values: map[string]json.RawMessage{"erp_base_url": json.RawMessage("null")}, By: "joe"})
+	require.NoError(t, err)
+	w.logs(announced + `value="" before=https://erp.example.com/b changed_by=joe`)
+	require.Equal(t, 3, strings.Count(w.log.String(), announced))
+}
+
 // listening waits until the watcher's connection listens.
 func (w *watching) listening() {
 	w.t.Helper()

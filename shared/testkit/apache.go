@@ -59,6 +59,8 @@ broker.heartbeat.interval.ms=200
 add.partitions.to.txn.retry.backoff.ms=1
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 log.cleaner.dedupe.buffer.size=4194304
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=500
 `
 
 // errNoApache says why no Apache Kafka runs here.

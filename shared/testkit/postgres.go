@@ -58,10 +58,20 @@ func Postgres(t testing.TB) Database {
 	name := "t_" + hex.EncodeToString(random)
 	execute(t, base, "CREATE DATABASE "+name)
 	t.Cleanup(func() { execute(t, base, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
-	config, err := pgxpool.ParseConfig(base)
-	require.NoError(t, err)
-	config.ConnConfig.Database = name
 	url := strings.Replace(base, "/"+databaseOf(t, base)+"?", "/"+name+"?", 1)
+	migrate(t, url)
+	config, err := postgres.ParseConfig(url)
+	require.NoError(t, err)
+	config.MaxConns = 30
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return Database{URL: url, Pool: pool}
+}
+
+// migrate brings a database's schema up to date.
+func migrate(t testing.TB, url string) {
+	t.Helper()
 	db, err := sql.Open("pgx", url)
 	require.NoError(t, err)
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS)
@@ -69,12 +79,6 @@ func Postgres(t testing.TB) Database {
 	_, err = provider.Up(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	postgres.Configure(config)
-	config.MaxConns = 30
-	pool, err := pgxpool.NewWithConfig(context.Background(), config)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return Database{URL: url, Pool: pool}
 }
 
 func databaseOf(t testing.TB, url string) string {

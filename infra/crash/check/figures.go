@@ -123,6 +123,9 @@ func (f Figures) String() string {
 	put("wait", "%s, of an order that was ready to be called", f.Wait)
 	put("recovery", "%s", f.Recovery)
 	put("latest retry", "%s; undisturbed %s", ms(f.LatestRetry), ms(f.LatestUndisturbed))
+	if f.LaneSilence > 0 || f.Disturbances["starve broker"] > 0 {
+		put("other lanes", "silent for %s at most while one partition took no records", ms(f.LaneSilence))
+	}
 	if f.OverlapsOfStopped > 0 {
 		put("overlaps", "%d of processes that were stopped", f.OverlapsOfStopped)
 	}

@@ -8,11 +8,12 @@ import (
 )
 
 const (
-	// foundOutWithin is how long it may take everybody to find out that a partition takes no records, with what a busy machine
-	// adds. Until then all may wait for it.
-	foundOutWithin = 8 * time.Second
-	// standsStill is a silence in the other partitions that so many orders a second do not leave by chance.
-	standsStill = 5 * time.Second
+	// foundOutWithin is how long it may take everybody to find out that a partition takes no records: the brokers' own session of
+	// 6 s, in which the one that died counts as in sync everywhere, some seconds to see why nothing comes on, and what a busy
+	// machine adds. Until then all may wait.
+	foundOutWithin = 12 * time.Second
+	// standsStill is a silence in another partition that so many orders a second do not leave by chance.
+	standsStill = 6 * time.Second
 )
 
 // checkLanes is promise 4 where a partition takes no records for want of replicas: the orders of other partitions go on.
@@ -21,28 +22,35 @@ func (c *checker) checkLanes() {
 		if d.What != "starve" {
 			continue
 		}
-		from := d.At.Add(foundOutWithin)
-		for _, gap := range c.silences(from, d.Back) {
-			c.figures.LaneSilence = max(c.figures.LaneSilence, gap.to.Sub(gap.from))
-			if gap.to.Sub(gap.from) > standsStill {
-				c.blame(4, "orders that wait for another partition", nil,
-					"no order of another partition than %d came on from %s to %s, while that one took no records (from %s to %s)",
-					c.h.Thin, clock(gap.from), clock(gap.to), clock(d.At), clock(d.Back))
+		for partition := range int32(c.h.Partitions) { //nolint:gosec // few
+			if partition != c.h.Thin {
+				c.checkLane(partition, d)
 			}
+		}
+	}
+}
+
+func (c *checker) checkLane(partition int32, d history.Disturbance) {
+	for _, gap := range c.silences(partition, d.At.Add(foundOutWithin), d.Back) {
+		c.figures.LaneSilence = max(c.figures.LaneSilence, gap.to.Sub(gap.from))
+		if gap.to.Sub(gap.from) > standsStill {
+			c.blame(4, "orders that wait for another partition", nil,
+				"no order of partition %d came on from %s to %s, while partition %d took no records (from %s to %s)",
+				partition, clock(gap.from), clock(gap.to), c.h.Thin, clock(d.At), clock(d.Back))
 		}
 	}
 }
 
 type silence struct{ from, to time.Time }
 
-// silences are the times between two outcomes in partitions that took records, unless something else explains them.
-func (c *checker) silences(from, to time.Time) (out []silence) {
+// silences are the times between two outcomes in a partition, unless something else explains them.
+func (c *checker) silences(partition int32, from, to time.Time) (out []silence) {
 	if !from.Before(to) {
 		return nil
 	}
 	times := []time.Time{from}
 	for _, r := range c.h.Records {
-		if r.Topic == topicAfter && r.Partition != c.h.Thin && r.Timestamp.After(from) && r.Timestamp.Before(to) {
+		if r.Topic == topicAfter && r.Partition == partition && r.Timestamp.After(from) && r.Timestamp.Before(to) {
 			times = append(times, r.Timestamp)
 		}
 	}

@@ -17,7 +17,7 @@ func TestOrdersOfOtherPartitionsGoOnWhileOneTakesNoRecords(t *testing.T) {
 		}
 		return records
 	}
-	every := outcomes(0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19)
+	every := outcomes(0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23)
 	for name, c := range map[string]struct {
 		records []history.Record
 		change  func(h *history.History)
@@ -25,19 +25,19 @@ func TestOrdersOfOtherPartitionsGoOnWhileOneTakesNoRecords(t *testing.T) {
 	}{
 		"they go on":                             {records: every},
 		"they stand still until it is back":      {records: outcomes(0, 1, 3, 5), blamed: 1},
-		"they stand still in between":            {records: outcomes(0, 1, 9, 16, 18), blamed: 1},
-		"only the starved one goes on":           {records: outcomes(1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19), blamed: 1},
-		"they stand still until it is found out": {records: outcomes(0, 7, 9, 11, 13, 15, 17, 19)},
+		"they stand still in between":            {records: outcomes(0, 1, 13, 20, 22), blamed: 1},
+		"only the starved one goes on":           {records: outcomes(1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23), blamed: 1},
+		"they stand still until it is found out": {records: outcomes(0, 11, 13, 15, 17, 19, 21, 23)},
 		"the ERP is down": {change: func(h *history.History) {
-			h.Disturbances = append(h.Disturbances, history.Disturbance{What: "down", Target: "erp", At: at.Add(time.Second), Back: at.Add(19 * time.Second), Ready: at.Add(19 * time.Second)})
+			h.Disturbances = append(h.Disturbances, history.Disturbance{What: "down", Target: "erp", At: at.Add(time.Second), Back: at.Add(23 * time.Second), Ready: at.Add(23 * time.Second)})
 		}},
 		"a process was killed shortly before": {change: func(h *history.History) {
 			h.Disturbances = append(h.Disturbances, history.Disturbance{What: "kill", Target: "relay-0", At: at, Back: at.Add(time.Second), Ready: at.Add(10 * time.Second)})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &history.History{Thin: 1, Records: c.records, Disturbances: []history.Disturbance{
-				{What: "starve", Target: "broker", At: at, Back: at.Add(20 * time.Second), Ready: at.Add(24 * time.Second)},
+			h := &history.History{Thin: 1, Partitions: 2, Records: c.records, Disturbances: []history.Disturbance{
+				{What: "starve", Target: "broker", At: at, Back: at.Add(24 * time.Second), Ready: at.Add(28 * time.Second)},
 			}}
 			if c.change != nil {
 				c.change(h)

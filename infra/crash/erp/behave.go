@@ -79,6 +79,14 @@ func (v *visit) take() {
 		v.answer(http.StatusOK, "<html>accepted</html>")
 	case plan.Huge:
 		v.answer(http.StatusOK, strings.TrimSuffix(accepted, "}")+`, "padding": "`+strings.Repeat("x", 1<<20)+`"}`)
+	case plan.LongHeader:
+		v.w.Header().Set("X-Request-Id", strings.Repeat("x", 512<<10))
+		v.answer(http.StatusCreated, accepted)
+	case plan.Oversized:
+		v.end(0) // nobody can read it
+		v.w.Header().Set("X-Request-Id", strings.Repeat("x", 9<<20))
+		v.w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(v.w, accepted)
 	case plan.SlowBody:
 		v.w.WriteHeader(http.StatusCreated)
 		_ = http.NewResponseController(v.w).Flush()

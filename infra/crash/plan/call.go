@@ -8,23 +8,25 @@ import (
 // The ways in which the ERP behaves.
 const (
 	OK         = "ok"
-	Slow       = "slow"       // answers well, after a while
-	SlowBody   = "slow-body"  // the status at once, the body after a while
-	Busy       = "busy"       // 503
-	Broken     = "broken"     // 500
-	Limited    = "limited"    // 429 with Retry-After in seconds
-	LimitedBy  = "limited-by" // 429 with Retry-After as a date
-	Hang       = "hang"       // no answer until the caller has given up
-	CutBefore  = "cut-before" // the connection breaks, nothing was booked
-	CutAfter   = "cut-after"  // booked, and the answer is lost
-	HangAfter  = "hang-after" // booked, and no answer until the caller has given up
-	NotJSON    = "not-json"   // booked, 200 with a body that is no JSON
-	Huge       = "huge"       // booked, an answer of a megabyte
-	Refuse     = "refuse"     // 422, which is final
-	Unplanned  = "unplanned"  // what the ERP answers of itself: a wrong signature, a key used for another body
-	NoCallback = ""           // the ERP does not call back
-	Accepted   = "accepted"   // it calls back that it has booked
-	Rejected   = "rejected"   // it calls back that it will not
+	Slow       = "slow"        // answers well, after a while
+	SlowBody   = "slow-body"   // the status at once, the body after a while
+	Busy       = "busy"        // 503
+	Broken     = "broken"      // 500
+	Limited    = "limited"     // 429 with Retry-After in seconds
+	LimitedBy  = "limited-by"  // 429 with Retry-After as a date
+	Hang       = "hang"        // no answer until the caller has given up
+	CutBefore  = "cut-before"  // the connection breaks, nothing was booked
+	CutAfter   = "cut-after"   // booked, and the answer is lost
+	HangAfter  = "hang-after"  // booked, and no answer until the caller has given up
+	NotJSON    = "not-json"    // booked, 200 with a body that is no JSON
+	Huge       = "huge"        // booked, an answer of a megabyte
+	LongHeader = "long-header" // booked, an answer with a header of half a megabyte
+	Oversized  = "oversized"   // booked, and the answer has more headers than anybody reads: it is as good as lost
+	Refuse     = "refuse"      // 422, which is final
+	Unplanned  = "unplanned"   // what the ERP answers of itself: a wrong signature, a key used for another body
+	NoCallback = ""            // the ERP does not call back
+	Accepted   = "accepted"    // it calls back that it has booked
+	Rejected   = "rejected"    // it calls back that it will not
 )
 
 // Call is what the ERP shows to one call.
@@ -55,6 +57,8 @@ var behaviours = []struct {
 	{HangAfter, 2},
 	{NotJSON, 3},
 	{Huge, 2},
+	{LongHeader, 1},
+	{Oversized, 1},
 	{Refuse, 2},
 }
 
@@ -66,9 +70,9 @@ func (p Plan) Call(source, order string, n int) Call {
 		RetryAfter: 1 + r.IntN(2), After: between(r, [2]time.Duration{0, 2 * time.Second}), Echo: chance(r, 0.7),
 	}
 	switch c.Behaviour {
-	case OK, Slow, NotJSON, Huge:
+	case OK, Slow, NotJSON, Huge, LongHeader:
 		c.Callback = some(r, 0.05, Accepted)
-	case CutAfter, HangAfter:
+	case CutAfter, HangAfter, Oversized:
 		c.Callback = some(r, 0.4, Accepted)
 	case Busy, Broken, Hang, CutBefore:
 		c.Callback = some(r, 0.06, Rejected)

@@ -65,14 +65,14 @@ var Bugs = []Bug{
 	{
 		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
 		Edits: []Edit{
-			{"services/relay/session.go", `	if err := s.producer.Commit(ctx, txn.Batch{Records: append(records, last)}); err != nil {
-		return err
+			{"services/relay/batch.go", `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
+		return s.learn(ctx, rows, err)
 	}
-`, `	if err := s.producer.Commit(ctx, txn.Batch{Records: records}); err != nil {
-		return err
+`, `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: records}); err != nil {
+		return s.learn(ctx, rows, err)
 	}
 	<-time.After(500 * time.Millisecond)
-	if err := s.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{last}}); err != nil {
+	if err := s.r.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{position}}); err != nil {
 		return err
 	}
 `},
@@ -125,6 +125,16 @@ var Bugs = []Bug{
 	time.AfterFunc(300*time.Millisecond, func() { c.intents.Produce(context.Background(), record, nil) })
 	return nil
 `},
+		},
+	},
+	{
+		Name: "one partition holds up all", Promises: []int{4}, Profile: "syncer=1,starve=0.5,term=0,stop=0", Broker: "cluster",
+		Edits: []Edit{
+			{"shared/kafka/txn/committer.go", `			if others := s.holdUnwritten(batch, unavailable); len(others) < len(batch) {
+				batch = others
+				continue
+			}
+`, ``},
 		},
 	},
 }

@@ -18,6 +18,7 @@ type Bug struct {
 	Name     string
 	Promises []int  // of which the checker must find one broken
 	Profile  string // what a run disturbs so that the bug shows; as -crash.profile
+	Broker   string // that it shows on, as -crash.broker; empty: any
 	Edits    []Edit
 }
 

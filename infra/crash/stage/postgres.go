@@ -2,13 +2,8 @@ package stage
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/devpg"
@@ -49,26 +44,8 @@ func (p *Postgres) start(ctx context.Context) error {
 // URL is the same after each start.
 func (p *Postgres) URL() string { return p.url }
 
-// Kill ends the postmaster and all its children as kill -9 does.
-func (p *Postgres) Kill() error {
-	content, err := os.ReadFile(filepath.Join(p.dir, "data", "postmaster.pid"))
-	if err != nil {
-		return fmt.Errorf("killing Postgres: %w", err)
-	}
-	line, _, _ := strings.Cut(string(content), "\n")
-	pid, err := strconv.Atoi(line)
-	if err != nil {
-		return fmt.Errorf("killing Postgres: %w", err)
-	}
-	_ = syscall.Kill(pid, syscall.SIGSTOP) // no child is born meanwhile: it would live on and hold the shared memory
-	children := childrenOf(pid)
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-	for _, child := range children {
-		_ = syscall.Kill(child, syscall.SIGKILL)
-	}
-	<-p.server.Done()
-	return nil
-}
+// Kill ends the server and all its children as kill -9 does.
+func (p *Postgres) Kill() { p.server.Kill() }
 
 // Restart starts the server again with the data it had. Its children may take a moment to be gone for good, and hold the
 // shared memory until then.
@@ -82,22 +59,3 @@ func (p *Postgres) Restart(ctx context.Context) error {
 
 // Stop ends the server in the ordinary way.
 func (p *Postgres) Stop() { p.server.Stop() }
-
-// childrenOf are the processes whose parent that is.
-func childrenOf(pid int) (children []int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range stats {
-		content, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		// pid (comm) state ppid …; comm may hold blanks and brackets.
-		_, rest, _ := strings.Cut(string(content), ") ")
-		fields := strings.Fields(rest)
-		child, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err == nil && len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
-			children = append(children, child)
-		}
-	}
-	return children
-}

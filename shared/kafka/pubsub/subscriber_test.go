@@ -261,7 +261,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		b.Topic(event.TopicDeadLetter, 1)
 		b.Feed("in", 1, 4)
 		var refused []string
-		keep := deadletter.Hook(b.Cfg, b.Client)
+		keep := deadletter.Hook(b.Cfg, b.Client, "a-group")
 		messages := subscribe(b, subscriber(b, func(c *pubsub.SubscriberConfig) {
 			c.Unmarshal = func(r *kgo.Record) (*message.Message, error) {
 				if string(r.Value) == "1" {
@@ -286,6 +286,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		require.Equal(b, "not a fact", letter.Metadata.Get(event.HeaderReason))
 		require.Equal(b, b.Cfg.Topic("in"), letter.Metadata.Get(event.HeaderOriginTopic))
 		require.Equal(b, "1", letter.Metadata.Get(event.HeaderOriginOffset))
+		require.Equal(b, "a-group", letter.Metadata.Get(event.HeaderLetterBy))
 	})
 }
 

@@ -45,7 +45,7 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 }
 
 // waits holds back the tasks of a held lane; at a hand-over each gets one more try.
-func (s *Session) waits(t *Task) bool { return s.lanes.isHeld(t.Lane()) && !t.Stopping() }
+func (s *Session) waits(t *Task) bool { return s.lanes.IsHeld(t.Lane()) && !t.Stopping() }
 
 func writes(batch []*Task) bool {
 	for _, t := range batch {
@@ -190,7 +190,7 @@ func (s *Session) confirm(batch []*Task) {
 
 // noteWritten lets lanes go whose partitions have taken records.
 func (s *Session) noteWritten(batch []*Task) {
-	if !s.lanes.any() {
+	if !s.lanes.Any() {
 		return
 	}
 	var lanes []int32
@@ -199,7 +199,7 @@ func (s *Session) noteWritten(batch []*Task) {
 			lanes = append(lanes, t.Lane())
 		}
 	}
-	s.lanes.written(lanes)
+	s.lanes.Written(lanes)
 }
 
 // split finds the task that the brokers refuse for what it writes, by halves. That one writes something else.
@@ -239,7 +239,7 @@ func (s *Session) holdUnwritten(batch []*Task, unavailable *UnavailableError) (o
 		}
 		if is {
 			held = append(held, t)
-			s.lanes.hold(t.Lane(), topic, unavailable.Err)
+			s.lanes.Hold(t.Lane(), topic, unavailable.Err)
 		} else {
 			others = append(others, t)
 		}
@@ -247,7 +247,7 @@ func (s *Session) holdUnwritten(batch []*Task, unavailable *UnavailableError) (o
 	// What else is in a held lane waits with it, so that a key's records keep their order.
 	kept := others[:0]
 	for _, t := range others {
-		if s.lanes.isHeld(t.Lane()) {
+		if s.lanes.IsHeld(t.Lane()) {
 			held = append(held, t)
 		} else {
 			kept = append(kept, t)
@@ -259,7 +259,7 @@ func (s *Session) holdUnwritten(batch []*Task, unavailable *UnavailableError) (o
 
 func (s *Session) holdTasks(batch []*Task, topic string, why error) {
 	for _, t := range batch {
-		s.lanes.hold(t.Lane(), topic, why)
+		s.lanes.Hold(t.Lane(), topic, why)
 	}
 	s.putBack(batch)
 }

@@ -32,6 +32,7 @@ type identity struct {
 	n     int    // the id in use
 	looks int    // in a row that found its transaction decided and not ended
 	swept bool
+	stuck bool // an id could not be fenced when the slot was opened
 }
 
 func (i identity) current() string {
@@ -61,6 +62,7 @@ func (i *identity) open(ctx context.Context, options func(id string) []kgo.Opt) 
 	for range ids {
 		client, err := connect(ctx, i.current(), options)
 		if errors.Is(err, errStuck) {
+			i.stuck = i.stuck || !i.swept
 			i.next()
 			continue
 		}
@@ -87,7 +89,9 @@ func (i *identity) sweep(ctx context.Context, client *kgo.Client, options func(i
 		switch {
 		case err == nil:
 			client.Close()
-		case !errors.Is(err, errStuck):
+		case errors.Is(err, errStuck):
+			i.stuck = true
+		default:
 			return err
 		}
 	}

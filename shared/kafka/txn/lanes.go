@@ -1,12 +1,15 @@
 package txn
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
@@ -16,14 +19,18 @@ const (
 	laneInterval = 250 * time.Millisecond
 	laneMinWait  = 250 * time.Millisecond
 	laneMaxWait  = 10 * time.Second
+
+	healthTimeout = 2 * time.Second
 )
 
-// lanes are those that are held: their partitions take no records at the moment, and everybody else goes on.
-type lanes struct {
+// Lanes are ways that records take, of which some may be held: their partitions take no records at the moment, and everybody
+// else goes on. A Session's lanes are partition numbers. It may be used by several goroutines.
+type Lanes[K comparable] struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	held map[int32]*heldLane
+	held map[K]*heldLane
+	some atomic.Bool
 }
 
 type heldLane struct {
@@ -33,24 +40,27 @@ type heldLane struct {
 	trial        bool            // let go again, and nothing has been written yet
 }
 
-func newLanes(log *slog.Logger) *lanes { return &lanes{log: log, held: map[int32]*heldLane{}} }
+// NewLanes makes lanes of which none is held.
+func NewLanes[K comparable](log *slog.Logger) *Lanes[K] {
+	return &Lanes[K]{log: log, held: map[K]*heldLane{}}
+}
 
-// isHeld reports whether the lane must wait.
-func (l *lanes) isHeld(lane int32) bool {
+// IsHeld reports whether the lane must wait.
+func (l *Lanes[K]) IsHeld(lane K) bool {
+	if !l.some.Load() {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.held[lane]
 	return h != nil && !h.trial
 }
 
-func (l *lanes) any() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.held) > 0
-}
+// Any reports whether a lane is held, or on trial.
+func (l *Lanes[K]) Any() bool { return l.some.Load() }
 
-// hold leaves the lane alone for a while, each time for longer. The topic is the one that took no record.
-func (l *lanes) hold(lane int32, topic string, why error) {
+// Hold leaves the lane alone for a while, each time for longer. The topic (with the prefix) is the one that took no record.
+func (l *Lanes[K]) Hold(lane K, topic string, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -58,7 +68,8 @@ func (l *lanes) hold(lane int32, topic string, why error) {
 	if h == nil {
 		h = &heldLane{since: now, wait: run.Backoff{Min: laneMinWait, Max: laneMaxWait}, topics: map[string]bool{}}
 		l.held[lane] = h
-		l.log.Warn("a partition takes no records; what is in it waits, others go on", "topic", topic, "partition", lane, "error", why)
+		l.some.Store(true)
+		l.log.Warn("a partition takes no records; what is in it waits, others go on", "topic", topic, "lane", lane, "error", why)
 	}
 	if h.trial || h.until.IsZero() {
 		h.until = now.Add(h.wait.Next())
@@ -66,33 +77,37 @@ func (l *lanes) hold(lane int32, topic string, why error) {
 	h.topics[topic], h.trial = true, false
 }
 
-// written tells that the lanes take records.
-func (l *lanes) written(all []int32) {
+// Written tells that the lanes take records.
+func (l *Lanes[K]) Written(lanes []K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, lane := range all {
+	for _, lane := range lanes {
 		if h := l.held[lane]; h != nil {
-			l.log.Info("a partition takes records again", "partition", lane, "after_ms", time.Since(h.since).Milliseconds())
+			l.log.Info("a partition takes records again", "lane", lane, "after_ms", time.Since(h.since).Milliseconds())
 			delete(l.held, lane)
 		}
 	}
+	l.some.Store(len(l.held) > 0)
 }
 
-// due are the held lanes that may be looked at, with the topics that took no record.
-func (l *lanes) due(now time.Time) map[int32][]string {
+// Due are the held lanes that may be looked at, with the topics that took no record.
+func (l *Lanes[K]) Due() map[K][]string {
+	if !l.some.Load() {
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	due := map[int32][]string{}
+	due := map[K][]string{}
 	for lane, h := range l.held {
-		if !h.trial && !now.Before(h.until) {
+		if !h.trial && !time.Now().Before(h.until) {
 			due[lane] = slices.Sorted(maps.Keys(h.topics))
 		}
 	}
 	return due
 }
 
-// try lets lanes go, on trial.
-func (l *lanes) try(lanes []int32) {
+// Try lets lanes go, on trial: the next record that is written or not tells.
+func (l *Lanes[K]) Try(lanes []K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, lane := range lanes {
@@ -102,9 +117,31 @@ func (l *lanes) try(lanes []int32) {
 	}
 }
 
-// forget drops what is known: another process owns the partitions from now on.
-func (l *lanes) forget() {
+// Recheck lets those lanes go, on trial, of which it is time and the brokers say no ill: of the topics that took no record, no
+// partition of the lane is sick. It returns them.
+func (l *Lanes[K]) Recheck(ctx context.Context, health *kafka.Health, isOf func(lane K, tp kafka.TopicPartition) bool) (well []K) {
+	for lane, topics := range l.Due() {
+		asking, cancel := context.WithTimeout(ctx, healthTimeout)
+		sick, err := health.Sick(asking, topics)
+		cancel()
+		ill := err != nil
+		if err == nil {
+			for tp := range sick.Why {
+				ill = ill || (slices.Contains(topics, tp.Topic) && isOf(lane, tp))
+			}
+		}
+		if !ill {
+			well = append(well, lane)
+		}
+	}
+	l.Try(well)
+	return well
+}
+
+// Forget drops what is known: another process has the partitions from now on.
+func (l *Lanes[K]) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held = map[int32]*heldLane{}
+	l.held = map[K]*heldLane{}
+	l.some.Store(false)
 }

@@ -93,7 +93,7 @@ func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, tel
 
 // fetched is called with the committed offsets of a new assignment, before its first fetch.
 func (m *member) fetched(ctx context.Context, client *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
-	ends := m.ends(ctx)
+	ends := m.ends(ctx, client)
 	var all []assigned
 	for _, g := range resp.Groups {
 		for _, t := range g.Topics {
@@ -121,10 +121,10 @@ func (m *member) fetched(ctx context.Context, client *kgo.Client, resp *kmsg.Off
 }
 
 // ends are where the logs end. What stands before may have been begun by a former owner; when they cannot be read, all of it.
-func (m *member) ends(ctx context.Context) kadm.ListedOffsets {
+func (m *member) ends(ctx context.Context, client *kgo.Client) kadm.ListedOffsets {
 	ctx, cancel := context.WithTimeout(ctx, endsTimeout)
 	defer cancel()
-	ends, _ := m.admin.ListEndOffsets(ctx, m.cfg.Topics(m.topics)...)
+	ends, _ := kadm.NewClient(client).ListEndOffsets(ctx, m.cfg.Topics(m.topics)...)
 	return ends
 }
 

@@ -43,7 +43,7 @@ func (o *Offsets) Add(topic string, partition int32, at Offset) {
 // request is the offsets as a part of a transaction. The real member and generation are what fences a process that lost its
 // partitions: an empty member is accepted on a live group. Topics are named by name and by id, as brokers differ in which
 // they read.
-func (o Offsets) request(transactionalID string, producerID int64, epoch int16) *kmsg.TxnOffsetCommitRequest {
+func (o *Offsets) request(transactionalID string, producerID int64, epoch int16) *kmsg.TxnOffsetCommitRequest {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.Group = transactionalID, o.Group
 	req.ProducerID, req.ProducerEpoch = producerID, epoch
@@ -62,13 +62,15 @@ func (o Offsets) request(transactionalID string, producerID int64, epoch int16) 
 	return req
 }
 
-// write adds the offsets to the client's open transaction. declare tells the coordinator of the group first, which brokers
+// write adds the offsets, if there are any, to the client's open transaction. declare tells the coordinator of the group first, which brokers
 // without transactions version 2 (before 4.0, or upgraded without it) need: else they would never end the offsets' part.
-func (o Offsets) write(ctx context.Context, client *kgo.Client, transactionalID string, declare bool) error {
-	if o.Member == "" {
+func (o *Offsets) write(ctx context.Context, client *kgo.Client, transactionalID string, declare bool) error {
+	switch {
+	case o == nil:
+		return nil
+	case o.Member == "":
 		return fmt.Errorf("%w: %s has no member yet", ErrNotOwner, o.Group)
-	}
-	if len(o.topics) == 0 {
+	case len(o.topics) == 0:
 		return nil
 	}
 	id, epoch, err := client.ProducerID(ctx)
@@ -89,7 +91,7 @@ func (o Offsets) write(ctx context.Context, client *kgo.Client, transactionalID 
 	})
 }
 
-func (o Offsets) declare(ctx context.Context, client *kgo.Client, transactionalID string, id int64, epoch int16) error {
+func (o *Offsets) declare(ctx context.Context, client *kgo.Client, transactionalID string, id int64, epoch int16) error {
 	req := kmsg.NewPtrAddOffsetsToTxnRequest()
 	req.TransactionalID, req.Group = transactionalID, o.Group
 	req.ProducerID, req.ProducerEpoch = id, epoch
@@ -120,7 +122,7 @@ func retryWhileBusy(ctx context.Context, do func() error) error {
 	}
 }
 
-func (o Offsets) refusal(resp *kmsg.TxnOffsetCommitResponse) error {
+func (o *Offsets) refusal(resp *kmsg.TxnOffsetCommitResponse) error {
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			err := kerr.ErrorForCode(p.ErrorCode)

@@ -59,6 +59,14 @@ func (p *Producer) Open(ctx context.Context) error {
 	return p.open(ctx)
 }
 
+// IsStuck reports, once the producer was opened, that an id of the slot could not be fenced: its last transaction is decided, and
+// has not ended in each of its partitions. A former holder that is still alive can use that id until it has.
+func (p *Producer) IsStuck() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.identity.stuck
+}
+
 func (p *Producer) open(ctx context.Context) error {
 	if p.client != nil {
 		return nil
@@ -146,25 +154,33 @@ func (p *Producer) write(ctx context.Context, b Batch) (map[kafka.TopicPartition
 			results <- produced{place, kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}, err}
 		})
 	}
-	if b.Offsets != nil {
-		if err := b.Offsets.write(ctx, p.client, p.identity.current(), p.declare); err != nil {
-			return nil, err
-		}
-	}
-	return p.await(ctx, b, results)
+	offsets := make(chan error, 1)
+	var writing sync.WaitGroup
+	client, id := p.client, p.identity.current()
+	writing.Go(func() { offsets <- b.Offsets.write(ctx, client, id, p.declare) })
+	defer func() {
+		cancel()
+		writing.Wait()
+	}()
+	return p.await(ctx, b, results, offsets)
 }
 
-// await collects the results. When records are not written for a while it asks the brokers why: a partition that takes none
-// is named, so that others need not wait for it.
-func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced) (map[kafka.TopicPartition]bool, error) {
+// await collects the results. When they do not come for a while it asks the brokers why: a partition that takes no records is
+// named, so that others need not wait for it.
+func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced, offsets <-chan error) (map[kafka.TopicPartition]bool, error) {
 	written, waiting := map[kafka.TopicPartition]bool{}, map[int]bool{}
 	for place := range b.Records {
 		waiting[place] = true
 	}
 	look := time.NewTicker(diagnoseInterval)
 	defer look.Stop()
-	for len(waiting) > 0 {
+	for len(waiting) > 0 || offsets != nil {
 		select {
+		case err := <-offsets:
+			if err != nil {
+				return nil, err
+			}
+			offsets = nil
 		case r := <-results:
 			switch {
 			case r.err == nil:

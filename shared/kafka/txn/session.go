@@ -69,7 +69,7 @@ type Session struct {
 	producer *Producer
 	member   *member
 	health   *kafka.Health
-	lanes    *lanes
+	lanes    *Lanes[int32]
 
 	finished *finished
 	flush    chan struct{}
@@ -81,7 +81,7 @@ type Session struct {
 // New prepares a session; Run connects it.
 func New(cfg Config, handler Handler) *Session {
 	return &Session{
-		cfg: cfg, handler: handler, producer: NewProducer(cfg.Kafka, cfg.Slot), lanes: newLanes(cfg.Log),
+		cfg: cfg, handler: handler, producer: NewProducer(cfg.Kafka, cfg.Slot), lanes: NewLanes[int32](cfg.Log),
 		finished: newFinished(), flush: make(chan struct{}, 1),
 	}
 }
@@ -204,7 +204,7 @@ func (s *Session) offer(a *assignment) {
 }
 
 func (s *Session) offerOne(p *partition) (again time.Duration) {
-	for len(p.backlog) > 0 && !s.lanes.isHeld(p.Partition) && p.tracker.canBegin(p.backlog[0].Offset) {
+	for len(p.backlog) > 0 && !s.lanes.IsHeld(p.Partition) && p.tracker.canBegin(p.backlog[0].Offset) {
 		r := p.backlog[0]
 		if !p.tracker.isDone(r.Offset) { // before a crash or a rebalance, out of order
 			p.assignment.inHand.Add(1) // under its lock, and not stopping
@@ -234,7 +234,7 @@ func (s *Session) pause(p *partition, pause bool) {
 }
 
 func (s *Session) assigned(all []assigned) {
-	s.lanes.forget()
+	s.lanes.Forget()
 	s.current.Store(newAssignment(s.stopped, all))
 }
 
@@ -295,7 +295,7 @@ func (s *Session) flushNow() {
 func (s *Session) Owns() bool { return s.member.heartbeatAge() < heartbeatFresh }
 
 // IsHeld reports that a lane's partitions take no records at the moment: what would end there must wait.
-func (s *Session) IsHeld(lane int32) bool { return s.lanes.isHeld(lane) }
+func (s *Session) IsHeld(lane int32) bool { return s.lanes.IsHeld(lane) }
 
 // Hold says that a record of the lane could not be written to the topic (with the prefix), for the reason given: the lane
 // waits until the brokers take records there again, and Resumed is called. It is false when the brokers answer nobody: then
@@ -310,7 +310,7 @@ func (s *Session) Hold(ctx context.Context, lane int32, topic string, why error)
 	if reason, is := sick.Why[kafka.TopicPartition{Topic: topic, Partition: lane}]; is {
 		why = fmt.Errorf("%s: %w", reason, why)
 	}
-	s.lanes.hold(lane, topic, why)
+	s.lanes.Hold(lane, topic, why)
 	return true
 }
 
@@ -324,35 +324,14 @@ func (s *Session) watchLanes(done <-chan struct{}) {
 		case <-done:
 			return
 		}
-		if lanes := s.well(s.lanes.due(time.Now())); len(lanes) > 0 {
-			s.lanes.try(lanes)
-			s.handler.Resumed(lanes)
-			s.finished.wake()
-			if a := s.current.Load(); a != nil {
-				s.offer(a)
-			}
+		lanes := s.lanes.Recheck(s.stopped, s.health, func(lane int32, tp kafka.TopicPartition) bool { return tp.Partition == lane })
+		if len(lanes) == 0 {
+			continue
+		}
+		s.handler.Resumed(lanes)
+		s.finished.wake()
+		if a := s.current.Load(); a != nil {
+			s.offer(a)
 		}
 	}
 }
-
-// well are the lanes of which the brokers say no ill.
-func (s *Session) well(due map[int32][]string) (lanes []int32) {
-	for lane, topics := range due {
-		ctx, cancel := context.WithTimeout(s.stopped, healthTimeout)
-		sick, err := s.health.Sick(ctx, topics)
-		cancel()
-		ill := err != nil
-		for _, topic := range topics {
-			if err == nil {
-				_, is := sick.Why[kafka.TopicPartition{Topic: topic, Partition: lane}]
-				ill = ill || is
-			}
-		}
-		if !ill {
-			lanes = append(lanes, lane)
-		}
-	}
-	return lanes
-}
-
-const healthTimeout = 2 * time.Second

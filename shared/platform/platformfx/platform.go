@@ -34,11 +34,10 @@ func Platform(cfg platform.Config, log *slog.Logger) fx.Option {
 }
 
 func newPool(lc fx.Lifecycle, cfg platform.Config) (*pgxpool.Pool, error) {
-	c, err := pgxpool.ParseConfig(cfg.DatabaseURL)
+	c, err := postgres.ParseConfig(cfg.DatabaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, err
 	}
-	postgres.Configure(c)
 	c.MaxConns = max(c.MaxConns, 16)
 	pool, err := pgxpool.NewWithConfig(context.Background(), c)
 	if err != nil {

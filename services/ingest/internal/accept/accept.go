@@ -296,7 +296,7 @@ func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	rows, err := t.tx.Query(ctx, `SELECT nextval('erp_sync_id_seq') FROM generate_series(1, $1)`, len(keys))
+	rows, err := t.tx.Query(ctx, `SELECT erp_sync_ids($1)`, len(keys))
 	if err != nil {
 		return nil, fmt.Errorf("allotting sync ids: %w", err)
 	}

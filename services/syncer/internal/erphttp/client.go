@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/signature"
@@ -30,7 +32,8 @@ type Config struct {
 	APIKey   platform.Secret   // empty: no X-API-KEY
 	Secrets  []platform.Secret // the newest first; empty: no signature
 	InFlight int               // idle connections kept
-	Settings setting.Reader    // base URL and timeout, read at each call
+	Settings setting.Reader    // base URL and timeout, read at each call; and where calls may go to, at each connection
+	UseProxy bool              // the one that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name
 }
 
 // Client calls the ERP. It is safe for concurrent use.
@@ -39,6 +42,12 @@ type Client struct {
 	secrets []string
 	http    *http.Client
 }
+
+// Of the default transport.
+const (
+	dialTimeout = 30 * time.Second
+	keepAlive   = 30 * time.Second
+)
 
 // New makes a client. Redirects are not followed: a 3xx is an answer.
 func New(cfg Config) *Client {
@@ -52,6 +61,14 @@ func New(cfg Config) *Client {
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = cfg.InFlight, cfg.InFlight
 	transport.IdleConnTimeout = 30 * time.Second
 	transport.MaxResponseHeaderBytes = maxHeaderBytes
+	transport.Proxy = nil
+	if cfg.UseProxy {
+		transport.Proxy = http.ProxyFromEnvironment
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, ControlContext: func(ctx context.Context, network, address string, conn syscall.RawConn) error {
+		return cfg.Settings.Current().Egress.Control(ctx, network, address, conn)
+	}}
+	transport.DialContext = dialer.DialContext
 	c.http = &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -151,7 +168,10 @@ func (c *Client) request(ctx context.Context, target string, r Request) (*http.R
 func (c *Client) noAnswer(ctx, call context.Context, target string, timeout time.Duration, err error) Reply {
 	target = redact(target)
 	var netErr net.Error
+	var refused *egress.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		return failure(domain.ErrorNetwork, fmt.Sprintf("%s was not called: %s; check ERP_BASE_URL, and what its name resolves to", target, refused))
 	case ctx.Err() != nil:
 		return Reply{Cancelled: true, Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "the call was cut off by a hand-over"}}
 	case call.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():

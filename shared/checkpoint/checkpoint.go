@@ -1,12 +1,12 @@
-// Package position is where the relay stands: how far it has brought the outbox to Kafka. Its position lives in the
-// position topic alone, so that it commits with the records it speaks of.
-package position
+// Package checkpoint is where the relay stands: how far it has brought the outbox to Kafka, and of which server's outbox
+// that was told. Its position lives in the position topic alone, so that it commits with the records it speaks of.
+package checkpoint
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,9 +16,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
-
-// ErrUnfit marks what no retry can mend: the outbox and Kafka do not belong together.
-var ErrUnfit = errors.New("the relay's position does not fit the outbox")
 
 // key is the key of the relay's records in the position topic.
 const key = "relay"
@@ -30,45 +27,77 @@ const readWithin = 30 * time.Second
 // tail is how many records are read first, from the end; ten times as many when the position is not among them.
 const tail = 2000
 
-type position struct {
+// Position says that every row up to LastID is in Kafka, each once, but for those of lanes that are behind. The zero value:
+// nothing was ever relayed.
+type Position struct {
 	LastID int64     `json:"last_id"`
 	At     time.Time `json:"at"`
+
+	// Behind are the lanes of which not all up to LastID is in Kafka, as their partitions took no records: up to which id all of
+	// theirs is. A lane is the number of a partition, or the name of a topic without keys (see Lane).
+	Behind map[string]int64 `json:"behind,omitempty"`
+
+	// Of which history that is. Records of earlier versions have none of the three.
+	UUID     string `json:"uuid,omitempty"`   // of the row LastID
+	System   string `json:"system,omitempty"` // see outbox.Server
+	Timeline int    `json:"timeline,omitempty"`
 }
 
-// Record is the record, without its topic, that says how far the relay has come.
-func Record(lastID int64, at time.Time) (*kgo.Record, error) {
-	value, err := domain.EncodeJSON(position{LastID: lastID, At: at.UTC()})
+// UpTo is the id up to which every row of the lane is in Kafka.
+func (p Position) UpTo(lane string) int64 {
+	if id, behind := p.Behind[lane]; behind {
+		return id
+	}
+	return p.LastID
+}
+
+// Lane is the way that a row takes to Kafka, by its topic (without the prefix) and key: for the connector's keyed topics, each
+// of so many partitions, the number of the partition, which is the same in all of them.
+func Lane(cfg kafka.Config, topic, key string, partitions int) string {
+	if !kafka.IsKeyed(topic) {
+		return topic
+	}
+	return LaneOfPartition(cfg.PartitionOf(cfg.Topic(topic), []byte(key), partitions))
+}
+
+// LaneOfPartition is the lane of a partition of the keyed topics.
+func LaneOfPartition(partition int32) string { return strconv.Itoa(int(partition)) }
+
+// Record is the record, without its topic, that says so.
+func (p Position) Record() (*kgo.Record, error) {
+	p.At = p.At.UTC()
+	value, err := domain.EncodeJSON(p)
 	if err != nil {
-		return nil, fmt.Errorf("encoding the position %d: %w", lastID, err)
+		return nil, fmt.Errorf("encoding the position %d: %w", p.LastID, err)
 	}
 	return &kgo.Record{Key: []byte(key), Value: value}, nil
 }
 
-// Read is the last relayed id. The relay calls it after fencing. Without any committed record in the topic nothing
-// was ever relayed, and it is 0. A topic in which others have written but the relay has not has lost the position.
+// Read is the last position. The relay calls it after fencing. Without any committed record in the topic nothing was ever
+// relayed, and it is zero. A topic in which others have written but the relay has not has lost the position.
 //
 // It reads to the high watermark, not to the last stable offset: an open transaction of another service holds the
 // latter below a position that has committed, and starting from the one before would relay rows twice.
-func Read(ctx context.Context, cfg kafka.Config) (int64, error) {
+func Read(ctx context.Context, cfg kafka.Config) (Position, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readWithin,
 		fmt.Errorf("no end within %s: is a transaction open on %s?", readWithin, cfg.Topic(event.TopicPosition)))
 	defer cancel()
 	found, others, err := scanAll(ctx, cfg)
 	switch {
 	case ctx.Err() != nil && context.Cause(ctx) != nil:
-		return 0, fmt.Errorf("reading the relay's position: %w", context.Cause(ctx))
+		return Position{}, fmt.Errorf("reading the relay's position: %w", context.Cause(ctx))
 	case err != nil:
-		return 0, fmt.Errorf("reading the relay's position: %w", err)
+		return Position{}, fmt.Errorf("reading the relay's position: %w", err)
 	case found == nil && others:
-		return 0, fmt.Errorf("%w: topic %s has records but none of key %q; starting over would relay the whole outbox again. "+
-			"Write {\"last_id\": N} under that key to go on after row N", ErrUnfit, cfg.Topic(event.TopicPosition), key)
+		return Position{}, fmt.Errorf("%w: topic %s has records but none of key %q; starting over would relay the whole outbox again. "+
+			"Write {\"last_id\": N} under that key to go on after row N", ErrMismatch, cfg.Topic(event.TopicPosition), key)
 	case found == nil:
-		return 0, nil
+		return Position{}, nil
 	}
-	return found.LastID, nil
+	return *found, nil
 }
 
-func scanAll(ctx context.Context, cfg kafka.Config) (found *position, others bool, err error) {
+func scanAll(ctx context.Context, cfg kafka.Config) (found *Position, others bool, err error) {
 	topic := cfg.Topic(event.TopicPosition)
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
@@ -97,8 +126,8 @@ func scanAll(ctx context.Context, cfg kafka.Config) (found *position, others boo
 			return nil, false, err
 		}
 		others = others || more
-		// The key belongs to one partition; should the count have changed, the highest is the latest.
-		if latest != nil && (found == nil || latest.LastID > found.LastID) {
+		// The key belongs to one partition; should the count have changed, the time tells. (A repair may set the id back.)
+		if latest != nil && (found == nil || latest.At.After(found.At)) {
 			found = latest
 		}
 	}
@@ -113,7 +142,7 @@ type window struct {
 }
 
 // latestOf looks for the relay's last record from the end backwards: the topic is compacted late, the position is near.
-func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *position, others bool, err error) {
+func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *Position, others bool, err error) {
 	for size := int64(tail); ; size *= 10 {
 		w := all
 		w.start = max(all.start, all.end-size)
@@ -128,7 +157,7 @@ func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *positio
 }
 
 // scan reads the window to its end. Control records are kept, as the last offset usually is a commit marker.
-func scan(ctx context.Context, cfg kafka.Config, w window) (found *position, others bool, err error) {
+func scan(ctx context.Context, cfg kafka.Config, w window) (found *Position, others bool, err error) {
 	client, err := kgo.NewClient(append(cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topic: {w.partition: kgo.NewOffset().At(w.start)}}))...)
 	if err != nil {
@@ -147,9 +176,9 @@ func scan(ctx context.Context, cfg kafka.Config, w window) (found *position, oth
 			case string(record.Key) != key:
 				others = true
 			default:
-				found = &position{}
+				found = &Position{}
 				if err := json.Unmarshal(record.Value, found); err != nil {
-					return nil, false, fmt.Errorf("%w: offset %d of %s: %w", ErrUnfit, record.Offset, w.topic, err)
+					return nil, false, fmt.Errorf("%w: offset %d of %s: %w", ErrMismatch, record.Offset, w.topic, err)
 				}
 			}
 		}

@@ -1,0 +1,263 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
+)
+
+const (
+	deadLetterPage    = 100
+	maxDeadLetterPage = 500
+	deadLettersPath   = platform.BasePath + "/dead-letters"
+)
+
+func (h *handler) deadLetterRoutes() []platform.Route {
+	route := func(method, path string, handle http.HandlerFunc, query ...string) platform.Route {
+		return platform.Route{Method: method, Path: deadLettersPath + path, Query: query, Resource: platform.ResourceManage, Handler: handle}
+	}
+	return []platform.Route{
+		route(http.MethodGet, "", h.listDeadLetters, "cursor", "limit", "order", sourceParameter, "state"),
+		route(http.MethodGet, "/{id}", h.showDeadLetter),
+		route(http.MethodPost, "/{id}/redrive", h.redriveDeadLetter),
+		route(http.MethodPost, "/{id}/discard", h.discardDeadLetter),
+	}
+}
+
+// deadLetters is one page, the oldest letter first.
+type deadLetters struct {
+	DeadLetters []deadLetter `json:"dead_letters"`
+	Next        *string      `json:"next"` // the cursor of the next page; null: this is the last
+}
+
+// deadLetter is a letter without its record's content.
+type deadLetter struct {
+	ID               int64             `json:"id"`
+	State            deadletter.State  `json:"state"`
+	WrittenAt        string            `json:"written_at"`
+	WrittenBy        deadletter.Writer `json:"written_by"`
+	Reason           string            `json:"reason"`
+	Source           *string           `json:"source"` // null when the key is none of an order
+	OrderIncrementID *string           `json:"order_increment_id"`
+	Generation       *int              `json:"stopped_generation"` // null: the letter has stopped no order
+	Topic            string            `json:"topic"`              // where the record stood, without the prefix
+	Partition        int32             `json:"partition"`
+	Offset           int64             `json:"offset"`
+	Key              string            `json:"key"`
+	CeID             string            `json:"ce_id"`
+	Bytes            int               `json:"bytes"`
+	DecidedBy        *string           `json:"decided_by"`
+	DecidedAt        *string           `json:"decided_at"`
+	Decision         *string           `json:"decision"`
+}
+
+func deadLetterOf(e deadletter.Entry) deadLetter {
+	out := deadLetter{
+		ID: e.ID, State: e.State, WrittenAt: e.WrittenAt.Format(timelineTime), WrittenBy: e.By, Reason: e.Reason, Generation: e.Generation,
+		Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.OrderKey, CeID: e.CeID, Bytes: e.Bytes,
+		DecidedBy: e.DecidedBy, Decision: e.Decision,
+	}
+	if ref, err := domain.ParseKey(e.OrderKey); err == nil {
+		out.Source, out.OrderIncrementID = &ref.Source, &ref.IncrementID
+	}
+	if e.DecidedAt != nil {
+		out.DecidedAt = new(e.DecidedAt.In(time.UTC).Format(timelineTime))
+	}
+	return out
+}
+
+// deadLetterRecord is a letter with its record as the dead-letter topic has it. It may hold a customer's data.
+type deadLetterRecord struct {
+	deadLetter
+
+	Headers map[string]string `json:"headers"`
+	Value   json.RawMessage   `json:"value,omitempty"`
+	Bytes   []byte            `json:"value_base64,omitempty"` // in place of a value that is not JSON
+}
+
+func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
+	f, wrong := deadLetterFilter(r)
+	if len(wrong) > 0 {
+		platform.RefuseQuery(w, wrong)
+		return
+	}
+	entries, more, err := deadletter.List(r.Context(), h.pool, f)
+	if err != nil {
+		h.deadLetterFailed(w, err)
+		return
+	}
+	page := deadLetters{DeadLetters: make([]deadLetter, 0, len(entries))}
+	for _, e := range entries {
+		page.DeadLetters = append(page.DeadLetters, deadLetterOf(e))
+	}
+	if more {
+		page.Next = new(strconv.FormatInt(entries[len(entries)-1].ID, 10))
+	}
+	problem.JSON(w, http.StatusOK, page)
+}
+
+func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.FieldError) {
+	p := platform.ParametersOf(r)
+	f = deadletter.Filter{State: deadletter.Open, After: -1, Limit: p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)}
+	switch state := p.Text("state"); state {
+	case "", string(deadletter.Open):
+	case string(deadletter.Redriven), string(deadletter.Discarded):
+		f.State = deadletter.State(state)
+	case "all":
+		f.State = ""
+	default:
+		p.Refuse("state", problem.CodeInvalid, fmt.Sprintf("is %.100q; it must be open (which it is when left out), redriven, discarded or all", state))
+	}
+	if text := p.Text("cursor"); text != "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			p.Refuse("cursor", problem.CodeInvalid, fmt.Sprintf("is %.100q, which is none; give the next of an earlier page, or leave it out to begin with the oldest", text))
+		}
+		f.After = n
+	}
+	source, wrong := sourceOf(r, nil)
+	if id := p.Text("order"); id != "" {
+		f.OrderKey = domain.OrderRef{Source: source, IncrementID: id}.Key()
+		if err := domain.ValidateIncrementID(id); err != nil {
+			p.Refuse("order", problem.CodeInvalid, err.Error())
+		}
+	} else if p.Text(sourceParameter) != "" {
+		p.Refuse(sourceParameter, problem.CodeMisplaced, "goes with order only: name the order too")
+	}
+	return f, append(p.Wrong, wrong...)
+}
+
+// readDeadLetter is the letter that the path names; ok is false when that was answered.
+func (h *handler) readDeadLetter(w http.ResponseWriter, r *http.Request) (e deadletter.Entry, ok bool) {
+	id, err := strconv.ParseInt(mux.Vars(r)["id"], 10, 64)
+	if err != nil {
+		err = deadletter.ErrUnknown
+	} else {
+		e, err = deadletter.Get(r.Context(), h.pool, id)
+	}
+	if err != nil {
+		h.deadLetterFailed(w, err)
+	}
+	return e, err == nil
+}
+
+func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
+	e, ok := h.readDeadLetter(w, r)
+	if !ok {
+		return
+	}
+	record, err := deadletter.Fetch(r.Context(), h.kafka, e.Letter)
+	if err != nil {
+		h.topicFailed(w, err)
+		return
+	}
+	out := deadLetterRecord{deadLetter: deadLetterOf(e), Headers: map[string]string{}}
+	for _, header := range record.Headers {
+		out.Headers[header.Key] = string(header.Value)
+	}
+	if json.Valid(record.Value) {
+		out.Value = record.Value
+	} else {
+		out.Bytes = record.Value
+	}
+	h.log.Info("dead letter shown", "dead_letter", e.ID, "by", asker(r))
+	w.Header().Set("Cache-Control", "no-store")
+	problem.JSON(w, http.StatusOK, out)
+}
+
+func (h *handler) redriveDeadLetter(w http.ResponseWriter, r *http.Request) {
+	e, ok := h.readDeadLetter(w, r)
+	if !ok {
+		return
+	}
+	h.decideDeadLetter(w, r, e, http.StatusAccepted, func(ctx context.Context, a orders.LetterRequest) (deadletter.Entry, error) {
+		return h.orders.Redrive(ctx, h.kafka, a)
+	})
+}
+
+func (h *handler) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
+	e, ok := h.readDeadLetter(w, r)
+	if !ok {
+		return
+	}
+	h.decideDeadLetter(w, r, e, http.StatusOK, h.orders.Discard)
+}
+
+func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, status int, decide func(context.Context, orders.LetterRequest) (deadletter.Entry, error)) {
+	a, ok := readDecision(w, r, e.ID)
+	if !ok {
+		return
+	}
+	e, err := decide(r.Context(), a)
+	if err != nil {
+		h.deadLetterFailed(w, err)
+		return
+	}
+	h.log.Info("dead letter decided", "dead_letter", e.ID, "state", e.State, "by", asker(r))
+	problem.JSON(w, status, deadLetterOf(e))
+}
+
+// decisions know their one member.
+var decisions = door{
+	shape: strictjson.Members("reason").Closed(), example: `{"reason": "the cause is gone"}`, refused: "request_refused",
+}
+
+// readDecision is what somebody asks about a letter; ok is false when the answer has been given.
+func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.LetterRequest, ok bool) {
+	var body struct {
+		Reason string `json:"reason"`
+	}
+	raw, ok := readBody(w, r, maxRequestBytes)
+	if !ok || !decisions.decode(w, raw, &body) {
+		return a, false
+	}
+	a = orders.LetterRequest{ID: id, Who: asker(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
+	if wrong := a.Check(); len(wrong) > 0 {
+		decisions.refuse(w, wrong)
+		return a, false
+	}
+	return a, true
+}
+
+func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
+	var refused *orders.LetterError
+	switch {
+	case errors.Is(err, deadletter.ErrUnknown):
+		problem.Write(w, problem.Problem{Status: http.StatusNotFound, Code: "dead_letter_not_found", Detail: "there is no such dead letter: GET " + deadLettersPath + " lists them"})
+	case errors.As(err, &refused):
+		problem.Write(w, problem.Problem{Status: http.StatusConflict, Code: "dead_letter_refused", Detail: refused.Why})
+	case errors.Is(err, orders.ErrDisabled):
+		problem.Write(w, disabled)
+	case errors.Is(err, orders.ErrTopic):
+		h.topicFailed(w, err)
+	default:
+		h.log.Error("dead letters not answered", "error", err)
+		w.Header().Set("Retry-After", "5")
+		problem.Write(w, problem.Problem{
+			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; look at the letter's state, then ask again",
+		})
+	}
+}
+
+// topicFailed tells that the letter's record could not be read from Kafka; nothing was done then.
+func (h *handler) topicFailed(w http.ResponseWriter, err error) {
+	h.log.Error("dead letter not read from Kafka", "error", err)
+	w.Header().Set("Retry-After", "5")
+	problem.Write(w, problem.Problem{
+		Status: http.StatusServiceUnavailable, Code: "kafka_unavailable", Detail: "the dead-letter topic could not be read, so nothing was done: the log says why",
+	})
+}

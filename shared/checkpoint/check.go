@@ -1,0 +1,75 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/erpconnector/erpconnector/shared/outbox"
+)
+
+// ErrMismatch marks what no retry can mend: the outbox and Kafka do not belong together.
+var ErrMismatch = errors.New("the relay's position does not fit the outbox")
+
+// repair is what mends it, in each message.
+const repair = "`erpconnector repair` shows what differs and mends it; docs/deploy.md tells more"
+
+// Check compares the position with the server that answers and its row of that id. It is nil when this outbox is the one
+// that was relayed, as far as the row tells: of another timeline more must be asked (see Moved).
+func (p Position) Check(server outbox.Server, row outbox.Trace) error {
+	switch {
+	case p.LastID == 0:
+		return nil
+	case p.System != "" && p.System != server.System:
+		return p.mismatch(server, "this is another Postgres cluster: was the database moved, or is DATABASE_URL another installation's?")
+	case p.Timeline > server.Timeline:
+		return p.mismatch(server, "another server has taken this one's place and was relayed from: stop this one, and let DATABASE_URL name the other")
+	case row.Dropped && !p.Moved(server): // nothing else can be asked
+		return nil
+	case row.UUID == "":
+		return p.mismatch(server, fmt.Sprintf("row %d is not here: was a standby promoted that lagged, or the database restored from a backup?", p.LastID))
+	case p.UUID != "" && p.UUID != row.UUID:
+		return p.mismatch(server, fmt.Sprintf("row %d is another message here (%s): the database was restored from a backup and gave the id again", p.LastID, row.UUID))
+	default:
+		return nil
+	}
+}
+
+func (p Position) mismatch(server outbox.Server, what string) error {
+	from := ""
+	if p.System != "" {
+		from = fmt.Sprintf(" of Postgres %s", outbox.Server{System: p.System, Timeline: p.Timeline})
+	}
+	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s. %s", ErrMismatch, p.LastID, from, server, what, repair)
+}
+
+// Moved reports whether the server's history goes on in a newer timeline than the one that was relayed last. The row being
+// there tells that the standby had it; rows with lower ids may have been committed after it, and be lost.
+func (p Position) Moved(server outbox.Server) bool {
+	return p.Timeline != 0 && p.Timeline < server.Timeline
+}
+
+// Lost is the mismatch of a server that has the last row, but lacks others that were relayed.
+func (p Position) Lost(server outbox.Server, records int) error {
+	return p.mismatch(server, fmt.Sprintf("%s not here: a standby was promoted that lagged", counted(records)))
+}
+
+func counted(records int) string {
+	if records == 1 {
+		return "1 message of those that Kafka has is"
+	}
+	return fmt.Sprintf("%d messages of those that Kafka has are", records)
+}
+
+// CheckAt asks the server, and checks.
+func (p Position) CheckAt(ctx context.Context, on outbox.Querier) (outbox.Server, error) {
+	server, err := outbox.ServerOf(ctx, on)
+	if err != nil {
+		return server, err
+	}
+	row, err := outbox.TraceOf(ctx, on, p.LastID)
+	if err != nil {
+		return server, err
+	}
+	return server, p.Check(server, row)
+}

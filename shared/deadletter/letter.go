@@ -1,0 +1,117 @@
+package deadletter
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// Limits of what the table keeps of texts that may be anything.
+const (
+	maxKey   = 512 // an order's key is shorter
+	maxName  = 255
+	maxCeID  = 1 << 10
+	maxYears = 9999
+)
+
+// Letter is one dead letter, without its record's content: what the topic alone determines, named as the table's columns.
+type Letter struct {
+	ID        int64      `db:"id"` // its offset in the topic, which has one partition
+	WrittenAt time.Time  `db:"written_at"`
+	By        Writer     `db:"written_by"` // empty when the letter does not say
+	Topic     string     `db:"topic"`      // where the record stood, without the prefix; empty when the letter does not say
+	Partition int32      `db:"partition"`
+	Offset    int64      `db:"offset"`
+	OrderKey  string     `db:"order_key"` // the record's key
+	CeID      string     `db:"ce_id"`
+	RecordAt  *time.Time `db:"record_at"` // the record's ce_time; nil when it has none
+	DueAt     *time.Time `db:"due_at"`    // of a retry
+	Bytes     int        `db:"bytes"`     // of the record's value
+	Reason    string     `db:"reason"`
+	Ended     bool       `db:"ended"` // see Cause
+}
+
+// Read is the letter as its record in the topic tells it. It takes whatever stands there, as anybody may have written it.
+func Read(cfg kafka.Config, r *kgo.Record) Letter {
+	text := func(header string, most int) string { return shorten(string(kafka.Header(r, header)), most) }
+	l := Letter{
+		ID: r.Offset, By: Writer(text(event.HeaderLetterBy, maxName)),
+		OrderKey: shorten(string(r.Key), maxKey), CeID: text(event.HeaderID, maxCeID), Bytes: len(r.Value), Reason: text(event.HeaderReason, maxReason),
+	}
+	partition, err := strconv.ParseInt(text(event.HeaderOriginPartition, maxName), 10, 32)
+	offset, err2 := strconv.ParseInt(text(event.HeaderOriginOffset, maxName), 10, 64)
+	topic, ours := strings.CutPrefix(text(event.HeaderOriginTopic, maxName), cfg.Prefix)
+	if err == nil && err2 == nil && ours && topic != "" {
+		l.Topic, l.Partition, l.Offset = topic, int32(partition), offset
+	} else { // a place of its own, so that no other letter seems to be the same
+		l.Partition, l.Offset = r.Partition, r.Offset
+	}
+	headers := event.Record{Headers: map[string]string{event.HeaderTime: text(event.HeaderTime, maxName), event.HeaderDue: text(event.HeaderDue, maxName)}}
+	l.RecordAt, l.DueAt = keepable(headers.Time()), keepable(headers.Due())
+	if at := keepable(domain.Time(r.Timestamp), nil); at != nil {
+		l.WrittenAt = *at
+	}
+	group, chain := event.ChainGroup(l.Topic)
+	if l.By == "" && chain && r.Attrs.IsTransactional() { // of a release that did not say it: who else writes them in transactions?
+		l.By = chainConsumers[group]
+	}
+	l.Ended = text(event.HeaderLetterEnded, maxName) == "true"
+	return l
+}
+
+// mayStop reports whether the letter's record may have kept a generation alive that has no end now.
+func (l Letter) mayStop() bool {
+	return !l.Ended && l.byChainConsumer() && l.ChainRecord().Version != 0
+}
+
+// Same compares two readings of a letter.
+func (l Letter) Same(o Letter) bool {
+	same := l.WrittenAt.Equal(o.WrittenAt) && sameTime(l.RecordAt, o.RecordAt) && sameTime(l.DueAt, o.DueAt)
+	for _, one := range []*Letter{&l, &o} {
+		one.WrittenAt, one.RecordAt, one.DueAt = time.Time{}, nil, nil
+	}
+	return same && l == o
+}
+
+func sameTime(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
+
+// keepable is a time that Postgres and JSON can keep; nil for another one.
+func keepable(t time.Time, err error) *time.Time {
+	if err != nil || t.Year() < 1 || t.Year() > maxYears {
+		return nil
+	}
+	return &t
+}
+
+// chainConsumers are the one consumer of each group's topics whose reading decides about a chain record.
+var chainConsumers = map[event.Group]Writer{event.GroupSyncer: BySyncer, event.GroupDelayer: ByDelayer}
+
+// byChainConsumer reports whether the letter is of a chain record and by its consumer. The projector reads requests too; that
+// it cannot apply one stops nothing.
+func (l Letter) byChainConsumer() bool {
+	group, chain := event.ChainGroup(l.Topic)
+	return chain && l.By == chainConsumers[group]
+}
+
+// ChainRecord is what the letter's headers say of its record. The version is 0 for a record that is none of the connector's: without
+// the ce_id of a request or retry of the order that its key names, it cannot have been the one that kept a generation alive.
+func (l Letter) ChainRecord() domain.DeadLetter {
+	ceType, class := event.TypeRetry, domain.ClassAttempt
+	if l.Topic == event.TopicRequested {
+		ceType, class = event.TopicRequested, domain.ClassRequest
+	}
+	out := domain.DeadLetter{NextAttemptAt: l.DueAt}
+	if l.RecordAt != nil {
+		out.At = *l.RecordAt
+	}
+	if v, ok := event.VersionOf(l.CeID, l.OrderKey, ceType); ok && v.Class() == class {
+		out.Version = v
+	}
+	return out
+}

@@ -1,0 +1,279 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+// State is what became of a letter.
+type State string
+
+// The states of a letter.
+const (
+	Open      State = "open"
+	Redriven  State = "redriven"  // its record went back to where it came from
+	Discarded State = "discarded" // nothing more is to be done about it
+)
+
+// Entry is a letter in the table, and what became of it.
+type Entry struct {
+	Letter
+
+	Generation *int // of the order, that the letter has stopped; nil: it stopped none
+	State      State
+	DecidedBy  *string
+	DecidedAt  *time.Time
+	Decision   *string // why
+}
+
+// ErrUnknown means that there is no such letter.
+var ErrUnknown = errors.New("there is no such dead letter; erpconnector deadletter list shows them")
+
+// Querier is a pool or a transaction.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+const readTimeout = 5 * time.Second
+
+// letterColumns are those that the topic alone determines.
+const letterColumns = `id, written_at, written_by, topic, partition, "offset", order_key, ce_id, record_at, due_at, bytes, reason, ended`
+
+func (l *Letter) fields() []any {
+	return []any{
+		&l.ID, &l.WrittenAt, &l.By, &l.Topic, &l.Partition, &l.Offset, &l.OrderKey, &l.CeID, &l.RecordAt, &l.DueAt, &l.Bytes, &l.Reason, &l.Ended,
+	}
+}
+
+// utc makes times of two sources the same.
+func (l *Letter) utc() {
+	l.WrittenAt = l.WrittenAt.UTC()
+	for _, t := range []*time.Time{l.RecordAt, l.DueAt} {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
+}
+
+// Judging says whether letters that are added may stop their orders.
+type Judging bool
+
+// What is done with letters that are added.
+const (
+	ToJudge       Judging = true  // see Unjudged
+	WithoutEffect Judging = false // what they brought about was done when they were news
+)
+
+// Add writes letters as open ones, in the order of their ids. What is there already stays as it is, and so does the first of
+// two letters that one consumer wrote of one record.
+func Add(ctx context.Context, tx postgres.Execer, letters []Letter, judging Judging) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO erp_dead_letter (`+letterColumns+`, judged)
+		SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[],
+			$9::timestamptz[], $10::timestamptz[], $11::int[], $12::text[], $13::bool[], $14::bool[]) AS l (`+letterColumns+`, judged) ORDER BY id
+		ON CONFLICT DO NOTHING`,
+		column(letters, func(l Letter) int64 { return l.ID }), column(letters, func(l Letter) time.Time { return l.WrittenAt }),
+		column(letters, func(l Letter) string { return string(l.By) }), column(letters, func(l Letter) string { return l.Topic }),
+		column(letters, func(l Letter) int32 { return l.Partition }), column(letters, func(l Letter) int64 { return l.Offset }),
+		column(letters, func(l Letter) string { return l.OrderKey }), column(letters, func(l Letter) string { return l.CeID }),
+		column(letters, func(l Letter) *time.Time { return l.RecordAt }), column(letters, func(l Letter) *time.Time { return l.DueAt }),
+		column(letters, func(l Letter) int { return l.Bytes }), column(letters, func(l Letter) string { return l.Reason }),
+		column(letters, func(l Letter) bool { return l.Ended }), column(letters, func(l Letter) bool { return judging == WithoutEffect || !l.mayStop() }))
+	if err != nil {
+		return fmt.Errorf("listing %d dead letters: %w", len(letters), err)
+	}
+	return nil
+}
+
+func column[T any](letters []Letter, of func(Letter) T) []T {
+	out := make([]T, len(letters))
+	for i, l := range letters {
+		out[i] = of(l)
+	}
+	return out
+}
+
+// Filter selects letters.
+type Filter struct {
+	State    State  // empty: of any
+	OrderKey string // empty: of any order
+	After    int64  // letters with a greater id; -1: from the first
+	Limit    int
+}
+
+const entryColumns = letterColumns + `, generation, state, decided_by, decided_at, decision`
+
+func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
+	err = row.Scan(append(e.fields(), &e.Generation, &e.State, &e.DecidedBy, &e.DecidedAt, &e.Decision)...)
+	e.utc()
+	if e.DecidedAt != nil {
+		*e.DecidedAt = e.DecidedAt.UTC()
+	}
+	return e, err
+}
+
+// List is letters, the oldest first; more says that there are others behind them.
+func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter
+		WHERE id > $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR order_key = $3) ORDER BY id LIMIT $4`, f.After, string(f.State), f.OrderKey, f.Limit+1)
+	if err == nil {
+		entries, err = pgx.CollectRows(rows, scanEntry)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("listing dead letters: %w", err)
+	}
+	if len(entries) > f.Limit {
+		return entries[:f.Limit], true, nil
+	}
+	return entries, false, nil
+}
+
+// CountOpen is the number of letters that nobody has decided about. It reads the index of these alone.
+func CountOpen(ctx context.Context, q Querier) (n int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := q.Query(ctx, `SELECT count(*) FROM erp_dead_letter WHERE state = 'open'`)
+	if err == nil {
+		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting open dead letters: %w", err)
+	}
+	return n, nil
+}
+
+// Get is one letter; ErrUnknown when it is not there.
+func Get(ctx context.Context, q Querier, id int64) (Entry, error) {
+	return get(ctx, q, id, "")
+}
+
+// Lock is one letter, that nobody else decides about until the transaction ends. Whoever locks the gate of its order too,
+// locks that first.
+func Lock(ctx context.Context, tx pgx.Tx, id int64) (Entry, error) {
+	return get(ctx, tx, id, " FOR UPDATE")
+}
+
+func get(ctx context.Context, q Querier, id int64, lock string) (e Entry, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter WHERE id = $1`+lock, id)
+	if err == nil {
+		e, err = pgx.CollectExactlyOneRow(rows, scanEntry)
+	}
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return e, fmt.Errorf("dead letter %d: %w", id, ErrUnknown)
+	case err != nil:
+		return e, fmt.Errorf("reading dead letter %d: %w", id, err)
+	}
+	return e, nil
+}
+
+// Decision is what somebody does about letters.
+type Decision struct {
+	State   State // Redriven or Discarded
+	By, Why string
+	At      time.Time
+}
+
+// Decide notes a decision about a letter that is open and locked.
+func Decide(ctx context.Context, tx pgx.Tx, id int64, d Decision) error {
+	_, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET state = $2, decided_by = $3, decided_at = $4, decision = $5 WHERE id = $1 AND state = 'open'`,
+		id, string(d.State), d.By, d.At, d.Why)
+	if err != nil {
+		return fmt.Errorf("noting a decision about dead letter %d: %w", id, err)
+	}
+	return nil
+}
+
+// DiscardOf discards the open letters that have stopped a generation of an order, once something else was decided about it.
+func DiscardOf(ctx context.Context, tx pgx.Tx, orderKey string, generation int, d Decision) error {
+	_, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET state = 'discarded', decided_by = $3, decided_at = $4, decision = $5
+		WHERE order_key = $1 AND generation = $2 AND state = 'open'`, orderKey, generation, d.By, d.At, d.Why)
+	if err != nil {
+		return fmt.Errorf("discarding the dead letters of order %s: %w", orderKey, err)
+	}
+	return nil
+}
+
+// Unjudged is a letter of which it is not known yet whether it stops its order.
+func Unjudged(ctx context.Context, q Querier, after int64, limit int) ([]Letter, error) {
+	return collect(q.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter WHERE NOT judged AND id > $1 ORDER BY id LIMIT $2`, after, limit))
+}
+
+func collect(rows pgx.Rows, err error) (letters []Letter, _ error) {
+	if err == nil {
+		letters, err = pgx.CollectRows(rows, scanLetter)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading dead letters: %w", err)
+	}
+	return letters, nil
+}
+
+func scanLetter(row pgx.CollectableRow) (l Letter, err error) {
+	err = row.Scan(l.fields()...)
+	l.utc()
+	return l, err
+}
+
+// Between is the letters of a stretch of the topic, in its order.
+func Between(ctx context.Context, q Querier, first, next int64) ([]Letter, error) {
+	return collect(q.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter WHERE id >= $1 AND id < $2 ORDER BY id`, first, next))
+}
+
+// Judged notes whether the letter has stopped a generation of its order. It is false when somebody else was first.
+func Judged(ctx context.Context, tx pgx.Tx, id int64, generation *int) (bool, error) {
+	tag, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET judged = true, generation = $2 WHERE id = $1 AND NOT judged`, id, generation)
+	if err != nil {
+		return false, fmt.Errorf("judging dead letter %d: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// WithoutKnown leaves out the letters of records of which the table has an earlier letter by the same consumer.
+func WithoutKnown(ctx context.Context, q Querier, letters []Letter) ([]Letter, error) {
+	if len(letters) == 0 {
+		return nil, nil
+	}
+	rows, err := q.Query(ctx, `
+		SELECT l.id FROM unnest($1::bigint[], $2::text[], $3::int[], $4::bigint[], $5::text[]) AS l (id, topic, partition, "offset", written_by)
+		JOIN erp_dead_letter d USING (topic, partition, "offset", written_by) WHERE d.id < l.id`,
+		column(letters, func(l Letter) int64 { return l.ID }), column(letters, func(l Letter) string { return l.Topic }),
+		column(letters, func(l Letter) int32 { return l.Partition }), column(letters, func(l Letter) int64 { return l.Offset }),
+		column(letters, func(l Letter) string { return string(l.By) }))
+	var known []int64
+	if err == nil {
+		known, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for %d dead letters: %w", len(letters), err)
+	}
+	return slices.DeleteFunc(slices.Clone(letters), func(l Letter) bool { return slices.Contains(known, l.ID) }), nil
+}
+
+// Mend writes letters as they stand in the topic, also in place of what the table says of them. What was decided about these
+// stays.
+func Mend(ctx context.Context, tx pgx.Tx, letters []Letter) error {
+	for _, l := range letters {
+		_, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET written_at = $2, written_by = $3, topic = $4, partition = $5, "offset" = $6, order_key = $7,
+			ce_id = $8, record_at = $9, due_at = $10, bytes = $11, reason = $12, ended = $13 WHERE id = $1`,
+			l.ID, l.WrittenAt, string(l.By), l.Topic, l.Partition, l.Offset, l.OrderKey, l.CeID, l.RecordAt, l.DueAt, l.Bytes, l.Reason, l.Ended)
+		if err != nil {
+			return fmt.Errorf("correcting dead letter %d: %w", l.ID, err)
+		}
+	}
+	return Add(ctx, tx, letters, WithoutEffect)
+}

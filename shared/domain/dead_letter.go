@@ -1,0 +1,120 @@
+package domain
+
+import (
+	"fmt"
+	"time"
+)
+
+// DeadLetter is what is known of a chain record that its consumer could not read: what its headers say, as nobody can read
+// more of it.
+type DeadLetter struct {
+	Version       Version    // of the record, by its ce_id
+	At            time.Time  // the record's own time; that of a retry is the end of its last call
+	NextAttemptAt *time.Time // when the retry is due
+}
+
+// calls are the ERP calls that had come to an end before the record.
+func (l DeadLetter) calls() int { return l.Version.attemptOrZero() }
+
+// version is that of what is said of the letter: above the record's own and all that was said before it, below the next
+// attempt and below a terminal event.
+func (l DeadLetter) version() Version {
+	return AttemptVersion(l.Version.Generation(), l.calls(), PhaseAfter)
+}
+
+// SetAside closes the gate of a generation whose one living record has become a dead letter: nothing will be sent until
+// somebody asks for it. seen is the highest version of a request or an attempt that the projection shows. ok is false when
+// the letter stops nothing: the generation has ended, or is another one, or another record of it is alive, as the letter's
+// is older than what is known of it.
+func (g Gate) SetAside(l DeadLetter, seen Version, now time.Time) (next Gate, ok bool) {
+	if g.State != GateOpen || l.Version.Generation() != g.Generation || !g.isChainRecord(l.Version) || movedPast(l, seen) {
+		return g, false
+	}
+	next = g
+	next.State, next.ClosedBy = GateClosed, ClosedByDeadLetter
+	next.Version, next.UpdatedAt = l.version(), g.after(l, now)
+	return next, true
+}
+
+// isChainRecord reports whether a record of this version can keep the generation alive: the last request or release, for
+// those before it were held, or a retry.
+func (g Gate) isChainRecord(v Version) bool {
+	switch v.Class() {
+	case ClassRequest:
+		return v.Number() == g.RequestNumber
+	case ClassAttempt:
+		return v.Phase() == PhaseAfter && v.Attempt() > 0
+	default:
+		return false
+	}
+}
+
+// movedPast reports whether a fact of the generation is known that only a later record of its chain, or its end, can have
+// brought about. The intent to make the next call does not count: the record that stated it is still the one alive.
+func movedPast(l DeadLetter, seen Version) bool {
+	if seen.Generation() != l.Version.Generation() || seen.Class() != ClassAttempt {
+		return seen.Generation() > l.Version.Generation()
+	}
+	return seen > l.version() && seen != AttemptVersion(seen.Generation(), l.calls()+1, PhaseBefore)
+}
+
+// maxClockSkew is by how much the clocks of our machines may differ. A record that says a later time is spoiled there too.
+const maxClockSkew = time.Minute
+
+// after is a time for what is said of the letter that is later than all that it must win over, whatever the clocks say:
+// facts of the same version are told apart by their times.
+func (g Gate) after(l DeadLetter, now time.Time) time.Time {
+	now = Time(now)
+	for _, t := range []time.Time{Time(g.UpdatedAt), Time(l.At)} {
+		if !now.After(t) && t.Before(now.Add(maxClockSkew)) {
+			now = t.Add(time.Millisecond)
+		}
+	}
+	return now
+}
+
+// Redrive opens the gate that the letter has closed, for the record that goes back to where it came from. ok is false when
+// the gate has gone on since, or was closed by something else.
+func (g Gate) Redrive(l DeadLetter, now time.Time) (next Gate, ok bool) {
+	if g.State != GateClosed || g.ClosedBy != ClosedByDeadLetter || g.Version != l.version() {
+		return g, false
+	}
+	next = g
+	next.State, next.ClosedBy = GateOpen, ""
+	next.UpdatedAt = g.after(l, now)
+	return next, true
+}
+
+// DeadLetterSync is the sync of the fact that the gate was closed by the letter, or that it was opened again for a redrive.
+func (g Gate) DeadLetterSync(l DeadLetter, orderID *int64, cause string) Sync {
+	s := g.RequestedSync(orderID, cause)
+	s.Released, s.Version, s.Attempts = nil, g.Version, l.calls()
+	if at := Time(l.At); s.Attempts > 0 && !l.At.IsZero() && at.Before(g.UpdatedAt) {
+		s.LastAttemptAt = &at
+	}
+	if g.State == GateClosed {
+		s.Status, s.ErrorCode, s.ClosedBy = Failed, ErrorUnreadable, g.ClosedBy
+	} else {
+		s.NextAttemptAt = l.NextAttemptAt
+	}
+	return s
+}
+
+// DeadLetterText is what an order's last_error says while its record is among the dead letters.
+func DeadLetterText(ref OrderRef) string {
+	order := ref.IncrementID
+	if ref.Source != DefaultSource {
+		order += " --source " + ref.Source
+	}
+	return fmt.Sprintf("the order's record could not be read and stands among the dead letters: resync-order sends the order again; "+
+		"erpconnector deadletter list --order %s shows the record", order)
+}
+
+// Newer reports whether the gate has allotted a fact that what is stamped this way lacks. A redrive has the version of what
+// it takes back, and a later time.
+func (g Gate) Newer(than Stamp) bool {
+	if g.Version != than.Version {
+		return g.Version > than.Version
+	}
+	return g.Version.Class() == ClassAttempt && g.UpdatedAt.After(than.Time)
+}

@@ -1,0 +1,44 @@
+package kafka_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// Brokers that cannot commit an offset for a member in a transaction: the ERP would be called, and no outcome ever committed.
+func TestCheckRefusesBrokersThatAreTooOld(t *testing.T) {
+	for _, c := range []struct {
+		version *kversion.Versions
+		lacks   string
+	}{{kversion.V2_4_0(), "offsets in a transaction that name their member, a look at transactions, a list of transactions"}, {kversion.V2_8_0(), "a look at transactions, a list of transactions"}} {
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.MaxVersions(c.version))
+		require.NoError(t, err)
+		defer cluster.Close()
+		admin, err := kafka.NewAdmin(kafka.Config{Brokers: cluster.ListenAddrs()}, 1)
+		require.NoError(t, err)
+		defer admin.Close()
+		problems, err := admin.Check(t.Context())
+		require.NoError(t, err)
+		require.Len(t, problems, 1)
+		require.Contains(t, problems[0], "does not know "+c.lacks+": use Apache Kafka 3.0 or later")
+	}
+}
+
+// What most managed clusters run is right.
+func TestCheckTakesAnOlderBroker(t *testing.T) {
+	broker := testkit.OwnOldApache(t)
+	admin, err := kafka.NewAdmin(kafka.Config{Brokers: broker.Addrs()}, 2)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(t.Context(), false)
+	require.NoError(t, err)
+	problems, err := admin.Check(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}

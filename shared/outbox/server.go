@@ -1,0 +1,62 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+)
+
+// Server is the Postgres server that answers: what of it stays the same for as long as it writes one history. A standby
+// that takes the place of its primary, and a server that was recovered to an earlier time, go on in a timeline of their
+// own; a cluster that was made anew (initdb, pg_upgrade) has another system identifier.
+type Server struct {
+	System   string // the system identifier, which is too large for a JSON number
+	Timeline int
+}
+
+func (s Server) String() string { return fmt.Sprintf("system %s, timeline %d", s.System, s.Timeline) }
+
+// ServerOf asks who answers. It fails on a standby.
+func ServerOf(ctx context.Context, on Querier) (s Server, err error) {
+	if err := on.QueryRow(ctx, `SELECT system, timeline FROM erp_server()`).Scan(&s.System, &s.Timeline); err != nil {
+		return s, fmt.Errorf("asking Postgres which server it is: %w", err)
+	}
+	return s, nil
+}
+
+// Trace is what the table has of an id that was relayed.
+type Trace struct {
+	UUID    string // the message's; empty when there is no such row
+	Dropped bool   // there is none, and retention has dropped all rows up to there: partitions of the table go from the first on
+}
+
+const traceQuery = `
+SELECT coalesce((SELECT uuid FROM erp_outbox WHERE id = $1), ''),
+    NOT EXISTS (SELECT FROM erp_outbox WHERE id <= $1)
+    AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'erp_outbox'::regclass AND pg_get_expr(c.relpartbound, c.oid) ~ 'FROM \(''?[01]''?\)')`
+
+// TraceOf looks for the row with the id.
+func TraceOf(ctx context.Context, on Querier, id int64) (t Trace, err error) {
+	if err := on.QueryRow(ctx, traceQuery, id).Scan(&t.UUID, &t.Dropped); err != nil {
+		return t, fmt.Errorf("looking for outbox row %d: %w", id, err)
+	}
+	return t, nil
+}
+
+// Ids are epoch << 40 | number, see migrations/0006. Between two epochs lie ids that nobody was ever given: only those from
+// the first row of the newest epoch on are counted, and what is left of the epoch of the id.
+const lagQuery = `
+WITH last AS (` + lastIDQuery + `)
+SELECT CASE WHEN last.id >> 40 = $1::bigint >> 40 THEN last.id - $1
+    ELSE coalesce((SELECT max(id) FROM erp_outbox WHERE id > $1 AND id < (($1::bigint >> 40) + 1) << 40) - $1, 0)
+        + coalesce(last.id + 1 - (SELECT min(id) FROM erp_outbox WHERE id >= last.id >> 40 << 40), 0)
+    END
+FROM last`
+
+// Lag is how many ids were allotted after the given one.
+func Lag(ctx context.Context, on Querier, after int64) (ids int64, err error) {
+	if err := on.QueryRow(ctx, lagQuery, after).Scan(&ids); err != nil {
+		return 0, fmt.Errorf("counting outbox ids after %d: %w", after, err)
+	}
+	return ids, nil
+}
