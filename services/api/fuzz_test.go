@@ -64,3 +64,55 @@ func FuzzCommand(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCallback: whatever the ERP says is read or refused, and nothing else. What is read means the same to every reader of the
+// body, and each of its texts can be kept: it settles an order, and stands in the log for ever.
+func FuzzCallback(f *testing.F) {
+	for _, seed := range []string{
+		`{"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted", "idempotencyKey": "ERP_1"}`,
+		`{"orderIncrementId": "000000123", "status": "rejected", "source": "outlet", "note": {"by": "Jane"}}`,
+		`{"status":"rejected","STATUS":"accepted"}`,
+		`{"orderIncrementId": "1", "status": "rejected", "status": "accepted"}`,
+		`{"orderIncrementId": "1", "status": "rejected", "\u0073tatus": "accepted"}`,
+		`{"orderIncrementId": "1", "status": "rejected", "\u017ftatus": "accepted"}`,
+		`{"orderIncrementId": "1", "orderIncrementID": "2", "status": "accepted"}`,
+		"{\"orderIncrementId\": \"1\", \"status\": \"accepted\", \"erpReference\": \"Gr\xf6\xdfe\"}",
+		`{"orderIncrementId": "1", "status": "accepted", "erpReference": "a\u0000b", "idempotencyKey": "\ud800"}`,
+		`{"orderIncrementId": "1", "status": "\u001b[2J", "erpReference": 12345678901234567890}`,
+		"\xEF\xBB\xBF" + `{"orderIncrementId": "1", "status": "accepted"}`, `{"orderIncrementId": "1", "status": "accepted"} {}`,
+		`[]`, `null`, ``, `{"orderIncrementId": 1, "status": true, "erpReference": 1e300, "source": ""}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w := httptest.NewRecorder()
+		c, ref, ok := readCallback(w, body)
+		if !ok {
+			require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, w.Code)
+			require.True(t, json.Valid(w.Body.Bytes()))
+			return
+		}
+		require.Zero(t, w.Body.Len())
+		require.NoError(t, ref.Validate())
+		require.NoError(t, domain.StatusText.Check(c.Status))
+		require.NoError(t, domain.KeyText.Check(c.IdempotencyKey))
+		if c.ErpReference != nil {
+			require.NoError(t, domain.ReferenceText.Check(*c.ErpReference))
+		}
+		require.True(t, utf8.Valid(body))
+		var means map[string]any
+		require.NoError(t, json.Unmarshal(body, &means))
+		for name := range means {
+			for _, ours := range []string{"orderIncrementId", "status", "source", "erpReference", "idempotencyKey"} {
+				require.True(t, name == ours || !strings.EqualFold(name, ours), "%q may be taken for %s", name, ours)
+			}
+		}
+		require.Equal(t, means["orderIncrementId"], ref.IncrementID)
+		require.Equal(t, means["status"], c.Status)
+		if source, _ := means["source"].(string); source != "" {
+			require.Equal(t, source, ref.Source)
+		} else {
+			require.Equal(t, domain.DefaultSource, ref.Source)
+		}
+	})
+}

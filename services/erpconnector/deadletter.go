@@ -39,6 +39,9 @@ func deadletterListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, the oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ref.IncrementID == "" && cmd.Flags().Changed("source") {
+				return errors.New("--source goes with --order: name the order too")
+			}
 			if err := deadletterFilter(&f, state, ref); err != nil {
 				return err
 			}

@@ -191,6 +191,8 @@ func quarantineSendCommand() *cobra.Command {
 			switch {
 			case all == (len(ids) > 0):
 				return errors.New("name entries by their ids, or give --all (with --source or --code: all of those)")
+			case !all && f != ingest.QuarantineFilter{}:
+				return errors.New("--source and --code go with --all: leave them out, or leave out the ids")
 			case file != "" && len(ids) != 1:
 				return errors.New("--event goes with one id")
 			}

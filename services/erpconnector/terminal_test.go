@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/services/projector"
 	"github.com/erpconnector/erpconnector/services/replay"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -42,6 +43,11 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 	audited := &audit.Report{
 		Sources: []*audit.Counts{{Source: hostile}}, Breaks: []audit.Break{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
 	}
+	generation := 1
+	letter := deadletter.Entry{
+		Letter: deadletter.Letter{ID: 7, By: deadletter.Writer(hostile), Topic: hostile, OrderKey: hostile, CeID: hostile, Reason: hostile},
+		State:  deadletter.Discarded, Generation: &generation, DecidedBy: new(hostile), DecidedAt: new(time.Unix(0, 0)), Decision: new(hostile),
+	}
 	for name, print := range map[string]func(w *bytes.Buffer) error{
 		"quarantine list": func(w *bytes.Buffer) error {
 			return printQuarantine(w, []ingest.QuarantineEntry{entry}, ingest.QuarantineFilter{})
@@ -55,6 +61,14 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 		"verify": func(w *bytes.Buffer) error {
 			printDifference(w)(projector.Difference{Source: hostile, OrderIncrementID: hostile, Column: "last_error", Live: hostile, Log: hostile})
 			return nil
+		},
+		"verify dead letters": func(w *bytes.Buffer) error {
+			printDifference(w)(projector.Difference{Line: hostile, Column: "reason", Live: hostile, Log: hostile})
+			return nil
+		},
+		"deadletter list": func(w *bytes.Buffer) error { return printLetters(w, []deadletter.Entry{letter}, true) },
+		"deadletter show": func(w *bytes.Buffer) error {
+			return printLetter(w, letter, &kgo.Record{Value: []byte(hostile), Headers: []kgo.RecordHeader{{Key: hostile, Value: []byte(hostile)}}})
 		},
 		"replay": func(w *bytes.Buffer) error {
 			r := &kgo.Record{Topic: hostile, Key: []byte(hostile), Timestamp: time.Unix(0, 0)}
@@ -78,4 +92,27 @@ func requireHarmless(t *testing.T, text string) {
 		require.NotContains(t, text, obeyed)
 	}
 	require.Equal(t, strings.ToValidUTF8(text, ""), text)
+}
+
+// A flag that belongs to another one was passed over: `deadletter list --source outlet` listed the letters of all shops.
+func TestFlagsThatSelectNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"deadletter list --source outlet":                           "--source goes with --order",
+		"deadletter list --state lost":                              "--state is",
+		"deadletter list --limit 0":                                 "--limit is 0",
+		"deadletter discard 7":                                      "--reason is required",
+		"deadletter discard 7 --reason a\x1b[2J":                    "--reason contains the control character U+001B; remove it",
+		"deadletter discard 7 --reason a\xff":                       "--reason is not valid UTF-8",
+		"replay --from 2024-01-15 --source outlet":                  "--source goes with --order",
+		"quarantine send 7 --source outlet":                         "--source and --code go with --all",
+		"quarantine list --code refusd":                             "did you mean refused?",
+		"quarantine list --source Outlet":                           `source "Outlet" must be`,
+		"settings history nmae":                                     "is no setting",
+		"deadletter redrive 7 --reason " + strings.Repeat("x", 501): "--reason has 501 bytes; at most 500 are taken",
+	} {
+		cmd := root()
+		cmd.SetArgs(strings.Split(args, " "))
+		require.ErrorContains(t, cmd.ExecuteContext(t.Context()), want, args)
+	}
 }

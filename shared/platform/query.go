@@ -27,7 +27,7 @@ func CheckQuery(r Route) http.Handler {
 			})
 			return
 		}
-		if wrong := queryErrors(values, r.Query); len(wrong) > 0 {
+		if wrong := queryErrors(req.Method, values, r.Query); len(wrong) > 0 {
 			RefuseQuery(w, wrong)
 			return
 		}
@@ -43,14 +43,14 @@ func RefuseQuery(w http.ResponseWriter, wrong []problem.FieldError) {
 	})
 }
 
-func queryErrors(values url.Values, known []string) (wrong []problem.FieldError) {
+func queryErrors(method string, values url.Values, known []string) (wrong []problem.FieldError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		add := func(code, detail string) {
 			wrong = append(wrong, problem.FieldError{Parameter: fmt.Sprintf("%.64s", name), Code: code, Detail: detail})
 		}
 		switch err := domain.PlainText(values[name][0]); {
 		case !slices.Contains(known, name):
-			add(problem.CodeUnknown, unknownParameter(name, known))
+			add(problem.CodeUnknown, unknownParameter(method, name, known))
 		case len(values[name]) > 1:
 			add(problem.CodeTwice, "stands there twice; send it once")
 		case err != nil:
@@ -60,12 +60,12 @@ func queryErrors(values url.Values, known []string) (wrong []problem.FieldError)
 	return wrong
 }
 
-func unknownParameter(name string, known []string) string {
+func unknownParameter(method, name string, known []string) string {
 	switch {
 	case len(known) > 0:
 		return "is not known here: " + spelling.Hint(name, known)
-	case spelling.Nearest(name, []string{"source"}) != "":
-		return "is not known here, where no parameter is taken: an order's shop is named in the body (source)"
+	case method == http.MethodPost && spelling.Nearest(name, []string{"source"}) != "":
+		return "is not known here, where no parameter is taken: the body names the order's shop (source)"
 	default:
 		return "is not known here, where no parameter is taken"
 	}

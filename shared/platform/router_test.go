@@ -149,7 +149,9 @@ func TestQueriesAreCheckedForEachRoute(t *testing.T) {
 		}
 	}
 	got := ask(t, server, http.MethodPost, "/rest/events?source=outlet", "{}")
-	require.Contains(t, got.raw, "an order's shop is named in the body (source)")
+	require.Contains(t, got.raw, "the body names the order's shop (source)")
+	got = ask(t, server, http.MethodGet, "/rest/status/1?source=outlet", "")
+	require.Contains(t, got.raw, `"is not known here, where no parameter is taken"`, "there is no body that could name it")
 	require.Equal(t, http.StatusUnauthorized, ask(t, server, http.MethodPost, "/rest/closed?x=1", "").status, "who may not ask is told no parameters")
 }
 

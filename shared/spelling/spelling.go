@@ -32,6 +32,8 @@ func Hint(name string, known []string) string {
 		return fmt.Sprintf("did you mean %s?", nearest)
 	case len(known) == 0:
 		return "none is taken here"
+	case len(known) == 1:
+		return "there is " + known[0]
 	default:
 		return "there are " + strings.Join(known, ", ")
 	}
