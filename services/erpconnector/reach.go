@@ -91,7 +91,7 @@ func unreachable(server, variable, at string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT): // a port, or a socket of Unix
 		return fmt.Errorf("nothing listens at %s: start %s there, or name another address in %s", at, server, variable)
 	case errors.As(err, &noHost):
 		return fmt.Errorf("the name %q of %s is not known: check it in %s (%s)", noHost.Name, server, variable, noHost.Err)

@@ -184,6 +184,7 @@ func TestServersThatCannotBeReached(t *testing.T) {
 		"no_broker_named":         {"topics ensure", nil, "KAFKA_BROKERS is not set: name the brokers"},
 		"a_url_that_is_none":      {"migrate", map[string]string{"DATABASE_URL": "nonsense"}, "DATABASE_URL cannot be read: write postgres://user:password@host:5432/database"},
 		"nobody_listens":          {"migrate", map[string]string{"DATABASE_URL": "postgres://me:secret@127.0.0.1:1/db"}, "nothing listens at 127.0.0.1:1: start Postgres there"},
+		"no_such_socket":          {"migrate", map[string]string{"DATABASE_URL": "postgres:///db?host=/nowhere"}, "nothing listens at /nowhere:5432: start Postgres there"},
 		"no_such_database":        {"migrate", map[string]string{"DATABASE_URL": missing}, "Postgres at " + at + ` has no database "no_such_database": create it, or name another one in DATABASE_URL`},
 		"no_such_host":            {"topics check", map[string]string{"KAFKA_BROKERS": "no-such-host.invalid:9092"}, `the name "no-such-host.invalid" of Kafka is not known: check it in KAFKA_BROKERS`},
 		"a_broker_that_is_none":   {"topics check", map[string]string{"KAFKA_BROKERS": "127.0.0.1:1"}, "nothing listens at 127.0.0.1:1: start Kafka there"},

@@ -36,7 +36,7 @@ func (k TextKind) Check(text string) error {
 	return PlainText(text)
 }
 
-// tooLongError is an ErrTextTooLong that says how long.
+// tooLongError is an errTextTooLong that says how long.
 type tooLongError struct{ bytes, most int }
 
 func (e tooLongError) Error() string {
