@@ -13,6 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
@@ -30,6 +31,11 @@ const (
 
 // Codes are all kinds of reasons.
 var Codes = []Code{Refused, UnknownOrder, TooLarge, Failed, Conflict}
+
+// SizeError is what is wrong with an event that is too large to be read.
+func SizeError() problem.FieldError {
+	return problem.FieldError{Code: problem.CodeTooLarge, Detail: fmt.Sprintf("the event has more than %d bytes, which is the most that is taken", event.MaxEventBytes)}
+}
 
 // Entry is one event in the quarantine.
 type Entry struct {

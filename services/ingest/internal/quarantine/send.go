@@ -139,7 +139,7 @@ func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int
 		code := Entry{}.With(r).Code
 		if large[sent[i].ID] {
 			code = TooLarge
-			sent[i].Result.Errors = []problem.FieldError{{Code: problem.CodeTooLarge, Detail: fmt.Sprintf("the event has more than %d bytes, which is the most that is taken", event.MaxEventBytes)}}
+			sent[i].Result.Errors = []problem.FieldError{SizeError()}
 		}
 		if err := refuse(ctx, tx, sent[i].ID, code, sent[i].Result); err != nil {
 			return nil, err
