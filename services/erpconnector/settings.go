@@ -190,7 +190,7 @@ func printChanged(w io.Writer, v setting.View, values map[string]json.RawMessage
 // osUser is who runs the command; a container may have no names for its users.
 func osUser() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
+		return domain.WhoText.Fit(u.Username)
 	}
 	return fmt.Sprintf("uid %d", os.Getuid())
 }
