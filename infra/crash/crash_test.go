@@ -21,13 +21,14 @@ const (
 )
 
 var (
-	killsFlag   = flag.Int("crash.kills", 20, "how many times something is killed with kill -9")
-	seedFlag    = flag.Uint64("crash.seed", 0, "the seed of the plan; 0: a new one, which prints")
-	brokerFlag  = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: apache where java and mvn are there")
-	rateFlag    = flag.Float64("crash.rate", 20, "orders per second")
-	keepFlag    = flag.Bool("crash.keep", false, "keep history and logs of a run without a violation too")
-	binaryFlag  = flag.String("crash.binary", "", "the product's binary; empty: built from this repository")
-	profileFlag = flag.String("crash.profile", "", "what is disturbed: syncer=3,broker=1,term=0,stop=0,starve=0,together=0; empty: everything")
+	killsFlag     = flag.Int("crash.kills", 20, "how many times something is killed with kill -9")
+	failoversFlag = flag.Int("crash.failovers", 6, "how many times something is killed in TestFailovers; a third of it are failovers")
+	seedFlag      = flag.Uint64("crash.seed", 0, "the seed of the plan; 0: a new one, which prints")
+	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: apache where java and mvn are there")
+	rateFlag      = flag.Float64("crash.rate", 20, "orders per second")
+	keepFlag      = flag.Bool("crash.keep", false, "keep history and logs of a run without a violation too")
+	binaryFlag    = flag.String("crash.binary", "", "the product's binary; empty: built from this repository")
+	profileFlag   = flag.String("crash.profile", "", "what is disturbed: syncer=3,broker=1,term=0,stop=0,starve=0,together=0; empty: everything")
 )
 
 func TestMain(m *testing.M) {

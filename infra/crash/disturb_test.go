@@ -33,19 +33,23 @@ func (p *theatre) disturb() {
 		if !pause.For(ctx, s.Gap) {
 			break
 		}
-		if s.Target != plan.Broker && s.Target != plan.Postgres {
+		if s.Target != plan.Broker && s.Target != plan.Postgres && s.Target != plan.Failover {
 			p.awaitUp(s.Target)
 			under.Go(func() { p.disturbProcess(s) })
 			continue
 		}
-		if back[s.Target] != nil {
-			<-back[s.Target]
+		server, disturb := s.Target, p.killServer
+		if s.Target == plan.Failover {
+			server, disturb = plan.Postgres, p.failOver
+		}
+		if back[server] != nil {
+			<-back[server]
 		}
 		done := make(chan struct{})
-		back[s.Target] = done
+		back[server] = done
 		servers.Go(func() {
 			defer close(done)
-			if err := p.killServer(s); err != nil {
+			if err := disturb(s); err != nil {
 				p.t.Errorf("the harness itself: killing %s and starting it again: %s", s.Target, err)
 				giveUp()
 			}
@@ -74,7 +78,9 @@ func (p *theatre) disturbProcess(s plan.Step) {
 			p.violate("%s did not end by SIGTERM in time; its log has its goroutines", s.Target)
 		}
 	case plan.Stop:
-		p.fleet.Halt(ctx, s.Target, s.Away)
+		if err := p.fleet.Halt(ctx, s.Target, s.Away, s.Back); err != nil {
+			p.t.Errorf("the harness itself: stopping %s: %s", s.Target, err)
+		}
 	}
 }
 

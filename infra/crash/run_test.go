@@ -18,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/planted"
 	"github.com/erpconnector/erpconnector/infra/crash/shops"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	"github.com/erpconnector/erpconnector/shared/pause"
@@ -127,7 +128,7 @@ func (p *theatre) prepare() {
 	p.phase("the broker runs")
 	p.postgres, err = stage.StartPostgres(t.Context(), filepath.Join(p.folder, "postgres"))
 	require.NoError(t, err)
-	t.Cleanup(p.postgres.Stop)
+	t.Cleanup(func() { p.postgres.Stop() })
 	p.phase("Postgres runs")
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
@@ -139,6 +140,10 @@ func (p *theatre) prepare() {
 		require.NoError(t, p.cluster.Thin(t.Context(), prefix))
 	}
 	p.phase("schema and topics are there")
+	if p.o.profile.FailsOver() {
+		require.NoError(t, p.postgres.Follow(t.Context()))
+		p.phase("a standby follows")
+	}
 	p.openWorld(addr)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -166,7 +171,7 @@ func (p *theatre) openWorld(erpAddr string) {
 	p.fleet, err = stage.NewFleet(stage.FleetConfig{Binary: p.o.binary, Env: p.env, Processes: processes, Logs: logs})
 	require.NoError(t, err)
 	p.shops, err = shops.Open(shops.Config{
-		Plan: p.plan, DatabaseURL: p.postgres.URL(), Ingest: p.fleet.Bases("ingest"), API: p.fleet.Bases("api"),
+		Plan: p.plan, DatabaseURL: p.databaseURL() + "&target_session_attrs=read-write", Ingest: p.fleet.Bases("ingest"), API: p.fleet.Bases("api"),
 		Token: token, Secret: secret, Rate: p.o.rate,
 		Booked: func(source, order string) *erp.Callback { return p.erp.Booked(source, order) },
 	})
@@ -182,9 +187,17 @@ func (p *theatre) openWorld(erpAddr string) {
 	t.Cleanup(func() { p.fleet.Close() })
 }
 
+// databaseURL is what the product and the shops connect to.
+func (p *theatre) databaseURL() string {
+	if p.o.profile.FailsOver() {
+		return p.postgres.Both()
+	}
+	return p.postgres.URL()
+}
+
 func (p *theatre) environment(erpAddr string) []string {
 	return []string{
-		"DATABASE_URL=" + p.postgres.URL(), "KAFKA_BROKERS=" + strings.Join(p.broker.Addrs(), ","), "KAFKA_TOPIC_PREFIX=" + prefix,
+		"DATABASE_URL=" + p.databaseURL(), "KAFKA_BROKERS=" + strings.Join(p.broker.Addrs(), ","), "KAFKA_TOPIC_PREFIX=" + prefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", partitions), "API_TOKEN=" + token, "ERP_API_KEY=" + apiKey, "ERP_HMAC_SECRET=" + secret,
 		"ERP_BASE_URL=http://" + erpAddr + "/erp", "ERP_TIMEOUT=" + erpTimeout.String(), "ERP_MAX_IN_FLIGHT=16",
 		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(),
@@ -195,11 +208,10 @@ func (p *theatre) environment(erpAddr string) []string {
 // build makes the product's binary.
 func build(t *testing.T, folder string) string {
 	t.Helper()
-	binary := filepath.Join(folder, "erpconnector")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
-	cmd.Dir = filepath.Join("..", "..", "services", "erpconnector")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	source := filepath.Join(folder, "source")
+	require.NoError(t, os.Mkdir(source, 0o700))
+	binary, err := planted.Bug{}.Build(t.Context(), filepath.Join("..", ".."), source)
+	require.NoError(t, err)
 	return binary
 }
 
@@ -237,7 +249,9 @@ func (p *theatre) play() {
 	var selling, outages sync.WaitGroup
 	selling.Go(func() { p.shops.Sell(open, life) })
 	outages.Go(func() { p.takeERPDown(open) })
-	outages.Go(func() { p.turnOffAndOn(open) })
+	if !p.o.profile.FailsOver() { // what a setting was is lost with the primary
+		outages.Go(func() { p.turnOffAndOn(open) })
+	}
 	p.disturb()
 	p.phase("the plan is carried out")
 	closeShops()

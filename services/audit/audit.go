@@ -56,7 +56,7 @@ type auditor struct {
 	admin      *kadm.Client
 	partitions int32
 	relayed    checkpoint.Position // R
-	cut        *cut  // S
+	cut        *cut                // S
 	report     *Report
 	all, done  int64 // offsets
 }

@@ -197,18 +197,23 @@ func (c *crashCase) listening() {
 
 // run starts the product, or some of its services.
 func (c *crashCase) run(crashAt string, services ...string) *process {
-	cfg, t := c.p.cfg, c.p.t
+	t := c.p.t
 	t.Helper()
 	cmd := exec.Command(c.binary, append([]string{"run"}, services...)...) //nolint:gosec // built by this test
-	cmd.Env = append(os.Environ(),
+	cmd.Env = append(c.environment(), "ERPCONNECTOR_CRASH_AT="+crashAt)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return launch(t, cmd)
+}
+
+// environment is that of its processes.
+func (c *crashCase) environment() []string {
+	cfg := c.p.cfg
+	return append(append(os.Environ(),
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+cfg.HTTPAddr, "API_TOKEN="+cfg.APIToken.Reveal(),
 		"ERP_BASE_URL="+cfg.Settings.ErpBaseURL, "ERP_API_KEY="+cfg.ErpAPIKey.Reveal(), "ERP_HMAC_SECRET="+cfg.ErpHMAC.Reveal(),
-		"RETRY_BASE_DELAY=100ms", "ERPCONNECTOR_CRASH_AT="+crashAt,
-	)
-	cmd.Env = append(cmd.Env, c.with...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return launch(t, cmd)
+		"RETRY_BASE_DELAY=100ms",
+	), c.with...)
 }
 
 // publish sends the batch as a shop does: again, until an answer says that it was taken.

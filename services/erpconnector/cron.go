@@ -17,7 +17,7 @@ func cronCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cron", Short: "Release the orders that wait for the cron"}
 	cmd.AddCommand(&cobra.Command{
 		Use: "run", Short: "Make one run of the cron now, whatever the schedule says", Args: cobra.NoArgs,
-		Long: "Releases up to cron_batch orders that wait for the cron, those that came first before others, also while the cron is off.\n" +
+		Long: "Releases up to cron_batch orders that wait for the cron (0: all), those that came first before others, also while the cron is off.\n" +
 			"The schedule goes on as if there had been no such run. It needs DATABASE_URL alone.",
 		RunE: runCron,
 	})

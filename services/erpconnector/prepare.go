@@ -9,12 +9,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib" // goose's driver
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/migrations"
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -100,9 +103,12 @@ func topicsCommand() *cobra.Command {
 		Use: "ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withAdmin(cmd.Context(), func(a *kafka.Admin) error {
-				created, err := a.Ensure(cmd.Context(), reset)
+				created, err := a.Ensure(cmd.Context(), false)
 				for _, t := range created {
 					fmt.Println("created", t)
+				}
+				if err == nil && reset {
+					err = resetOffsets(cmd, a)
 				}
 				if err != nil {
 					return err
@@ -112,7 +118,8 @@ func topicsCommand() *cobra.Command {
 		},
 	}
 	ensure.Flags().BoolVar(&reset, "reset-missing-offsets", false,
-		"commit the start of the log for groups that lost their offsets: what they handled before is read again")
+		"commit the start of the log for groups that lost their offsets: what they handled before is read again, and passed over;\n"+
+			"it first lets the projection read the whole log, and so needs DATABASE_URL")
 	check := &cobra.Command{
 		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,6 +134,27 @@ func topicsCommand() *cobra.Command {
 	}
 	cmd.AddCommand(ensure, check)
 	return cmd
+}
+
+// resetOffsets lets the groups that lost their offsets read the log again from its start. By the projection the syncer tells a
+// record that was consumed from one that is alive, so that must know the whole log first. Where the log has lost records itself
+// the projection is no judge: then all that has not ended is called again, under its idempotency key.
+func resetOffsets(cmd *cobra.Command, a *kafka.Admin) error {
+	err := withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+		if err := projector.CatchUp(cmd.Context(), brokers, pool, logger(cfg)); err != nil {
+			return err
+		}
+		return gate.MarkReread(cmd.Context(), pool)
+	})
+	if errors.Is(err, projector.ErrLogShorter) {
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s. What has not ended will be called again; see docs/deploy.md, Kafka was lost\n", err)
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("the projection must have read the whole log before offsets are reset, and no offset was changed: %w", err)
+	}
+	_, err = a.Ensure(cmd.Context(), true)
+	return err
 }
 
 func withAdmin(ctx context.Context, use func(*kafka.Admin) error) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -278,5 +279,67 @@ func TestAProjectorStopsWhenTheLogDoesNotHoldWhatComesNext(t *testing.T) {
 		err = New(b.cfg, b.pool, slog.New(slog.DiscardHandler)).Run(b.ctx)
 		require.ErrorIs(b, err, errPositions)
 		require.ErrorContains(b, err, event.TopicSuccess+" partition 0 holds offsets 0 to 0, and 100 comes next")
+	})
+}
+
+// Whether a projector works or none, and whatever came by transactions: what the log held is applied.
+func TestCatchUp(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		log := slog.New(slog.DiscardHandler)
+		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, log), "an empty log")
+		b.publish(success(0))
+		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, log))
+		require.Equal(b, domain.Success, b.status(0))
+		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, log), "nothing came since")
+
+		b.run()
+		b.inTransaction(success(1), kgo.TryCommit)
+		b.inTransaction(success(2), kgo.TryAbort)
+		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, log))
+		require.Equal(b, domain.Success, b.status(1))
+		require.Equal(b, domain.Status(""), b.status(2))
+	})
+}
+
+// inTransaction writes facts in one transaction.
+func (b *bench) inTransaction(facts []fact, end kgo.TransactionEndTry) {
+	b.Helper()
+	client, err := kgo.NewClient(append(b.cfg.Options(), kgo.TransactionalID(b.cfg.Prefix+"test"))...)
+	require.NoError(b, err)
+	defer client.Close()
+	require.NoError(b, client.BeginTransaction())
+	for _, f := range facts {
+		rec, err := event.NewSync(f.at.topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		require.NoError(b, err)
+		require.NoError(b, client.ProduceSync(b.ctx, b.cfg.Record(rec)).FirstErr())
+	}
+	require.NoError(b, client.EndTransaction(b.ctx, end))
+}
+
+func TestCatchingUpWithALogThatLostRecordsFails(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		_, err := b.pool.Exec(b.ctx, `INSERT INTO projector_position VALUES ($1, 0, 100)`, event.TopicSuccess)
+		require.NoError(b, err)
+		require.ErrorIs(b, CatchUp(b.ctx, b.cfg, b.pool, slog.New(slog.DiscardHandler)), ErrLogShorter)
+	})
+}
+
+// What the log no longer holds can be caught up with by nobody.
+func TestCatchingUpWithALogThatWasTrimmedFails(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		for range 2 {
+			b.publish(success(0))
+		}
+		adm, trimmed := kadm.NewClient(b.client), kadm.Offsets{}
+		ends, err := adm.ListEndOffsets(b.ctx, b.cfg.Topic(event.TopicSuccess))
+		require.NoError(b, err)
+		ends.Each(func(o kadm.ListedOffset) {
+			if o.Offset > 0 {
+				trimmed.AddOffset(o.Topic, o.Partition, o.Offset-1, -1)
+			}
+		})
+		_, err = adm.DeleteRecords(b.ctx, trimmed)
+		require.NoError(b, err)
+		require.ErrorContains(b, CatchUp(b.ctx, b.cfg, b.pool, slog.New(slog.DiscardHandler)), "does not hold what is to be read")
 	})
 }

@@ -12,8 +12,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -58,7 +56,7 @@ var live = target{
 type store struct {
 	pool    *pgxpool.Pool
 	into    target
-	skipped bool           // somebody held a gate or an order locked: catchUp has work
+	skipped bool           // catchUp has work: somebody held a gate or an order locked
 	check   *timelineCheck // of a shadow
 }
 
@@ -263,115 +261,5 @@ func (s *store) writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain
 	if err != nil {
 		return fmt.Errorf("writing %d syncs: %w", len(out), err)
 	}
-	return nil
-}
-
-// tellWriteSide closes the gates of generations that ended and marks orders the ERP has. Rows that somebody holds
-// locked are left to catchUp: the projection waits for nobody.
-func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) error {
-	var endings []gate.Ending
-	var synced []string
-	for _, f := range facts {
-		if f.Sync.Status == domain.Success {
-			synced = append(synced, f.Sync.Ref().Key())
-		}
-		if e, tells := endingOf(f); tells {
-			endings = append(endings, e)
-		}
-	}
-	if len(endings) > 0 {
-		skipped, err := gate.Close(ctx, tx, endings)
-		if err != nil {
-			return err
-		}
-		s.skipped = s.skipped || len(skipped) > 0
-		if err := gate.Remember(ctx, tx, endings, skipped); err != nil {
-			return err
-		}
-	}
-	return s.markSynced(ctx, tx, synced)
-}
-
-// endingOf is what the fact tells the gate; tells is false when it tells nothing. An answer with success uses up the key and
-// names the order also when the generation ended otherwise; a setting says which statuses beside 2xx are one, so the error code
-// tells it.
-func endingOf(f fact) (e gate.Ending, tells bool) {
-	e = gate.Ending{
-		Key: f.Sync.Ref().Key(), Generation: f.Sync.Generation, Version: f.Sync.Version, IdempotencyKey: f.Sync.IdempotencyKey,
-		Reference: f.Sync.ErpReference,
-	}
-	switch f.at.topic {
-	case event.TopicAfterSend:
-		e.Answered = f.httpStatus != nil && f.Sync.ErrorCode == ""
-		if e.Answered && f.Response != nil {
-			e.Reference = domain.AnswerReference([]byte(*f.Response))
-		}
-		return e, e.Answered
-	case event.TopicSuccess, event.TopicFailed:
-		e.By = f.Sync.EndedBy()
-		return e, true
-	default:
-		return e, e.Reference != nil
-	}
-}
-
-func (s *store) markSynced(ctx context.Context, tx pgx.Tx, keys []string) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	var skipped bool
-	err := tx.QueryRow(ctx, `
-		WITH free AS (SELECT order_key FROM sales_order WHERE order_key = ANY($1) AND erp_synced = 0 ORDER BY order_key FOR UPDATE SKIP LOCKED),
-		marked AS (UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key RETURNING o.order_key)
-		SELECT EXISTS (SELECT FROM sales_order o WHERE o.order_key = ANY($1) AND o.erp_synced = 0
-			AND NOT EXISTS (SELECT FROM marked m WHERE m.order_key = o.order_key))`, keys).Scan(&skipped)
-	if err != nil {
-		return fmt.Errorf("marking %d orders synced: %w", len(keys), err)
-	}
-	s.skipped = s.skipped || skipped
-	return nil
-}
-
-// catchUp closes gates, notes answered keys and marks orders that were locked when their facts were applied, or were never
-// told because the process died. What is still locked is left to the next one.
-func (s *store) catchUp(ctx context.Context) error {
-	var gatesLeft, ordersLeft bool
-	err := s.pool.QueryRow(ctx, `
-		WITH due AS MATERIALIZED (
-			SELECT g.order_key, v.status FROM erp_sync_gate g JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
-			WHERE g.state = 'open' AND v.generation = g.generation AND v.status IN ('success', 'failed') AND v.version >> 24 & 15 = 1 AND v.version & 7 = 3 -- a terminal event
-		), free AS (
-			SELECT g.order_key, g.generation FROM erp_sync_gate g JOIN due ON due.order_key = g.order_key
-			WHERE g.state = 'open' ORDER BY g.order_key COLLATE "C" FOR UPDATE OF g SKIP LOCKED
-		), closed AS (
-			UPDATE erp_sync_gate g SET state = 'closed', closed_by = CASE v.status WHEN 'success' THEN 'answer' ELSE 'failure' END,
-				key_answered = g.key_answered OR v.status = 'success'
-			FROM free, vendor_erp_sync v
-			WHERE g.order_key = free.order_key AND v.sync_id = g.sync_id AND v.generation = free.generation
-			RETURNING g.order_key
-		)
-		SELECT EXISTS (SELECT order_key FROM due EXCEPT SELECT order_key FROM closed)`).Scan(&gatesLeft)
-	if err != nil {
-		return fmt.Errorf("closing gates that were locked: %w", err)
-	}
-	err = s.pool.QueryRow(ctx, `
-		WITH due AS MATERIALIZED (
-			SELECT o.order_key FROM sales_order o JOIN vendor_erp_sync v ON v.source = o.source AND v.order_increment_id = o.increment_id
-			WHERE o.erp_synced = 0 AND v.status = 'success'
-		), free AS (
-			SELECT o.order_key FROM sales_order o JOIN due ON due.order_key = o.order_key
-			ORDER BY o.order_key COLLATE "C" FOR UPDATE OF o SKIP LOCKED
-		), marked AS (
-			UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key RETURNING o.order_key
-		)
-		SELECT EXISTS (SELECT order_key FROM due EXCEPT SELECT order_key FROM marked)`).Scan(&ordersLeft)
-	if err != nil {
-		return fmt.Errorf("marking orders that were locked: %w", err)
-	}
-	keysLeft, err := gate.Recall(ctx, s.pool)
-	if err != nil {
-		return err
-	}
-	s.skipped = gatesLeft || ordersLeft || keysLeft
 	return nil
 }

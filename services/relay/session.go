@@ -190,7 +190,7 @@ func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error
 		return fmt.Errorf("comparing the outbox with Kafka after a failover: %w", err)
 	}
 	if found.Differs() {
-		return s.last.Lost(server, found.LostRecords())
+		return s.last.Lost(server, len(found.Lost))
 	}
 	s.r.p.Log.Info("another Postgres server has taken over; it has all that was relayed, and the relay goes on with it",
 		"timeline_before", s.last.Timeline, "timeline", server.Timeline, "last_id", s.last.LastID, "records", found.Records)

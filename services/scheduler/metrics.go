@@ -17,7 +17,7 @@ var (
 		Name: "erpconnector_scheduler_released_total", Help: "Held orders that were released, by why they were held: cron or disabled.",
 	}, []string{"held_by"})
 	held = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "erpconnector_held_orders", Help: "Orders that are held, by the reason: cron or disabled. Counted every 10 s or more rarely by the leader.",
+		Name: "erpconnector_held_orders", Help: "Orders that are held, by the reason: cron or disabled. When cron grows from run to run, more come than cron_batch lets go. Counted every 10 s or more rarely by the leader.",
 	}, []string{"held_by"})
 	oldest = promauto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "erpconnector_oldest_unfinished_order_age_seconds",

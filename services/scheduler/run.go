@@ -30,6 +30,16 @@ type run struct {
 	dueAt time.Time
 }
 
+// limitOf is how many orders a run releases at most. A batch of 0 is all that wait as it begins: what comes meanwhile waits for the
+// next run, so that this one ends. A run of none is made as well.
+func limitOf(ctx context.Context, o *orders.Orders, cronBatch int) (int, error) {
+	if cronBatch > 0 {
+		return cronBatch, nil
+	}
+	counts, err := o.Held(ctx)
+	return max(1, counts[domain.HeldByCron]), err
+}
+
 // make releases up to limit orders that wait for the cron, in the order of arrival.
 func (r run) make(ctx context.Context, o *orders.Orders, limit int, now time.Time) (total int, err error) {
 	return release(ctx, o, limit, "cron", func(ctx context.Context, tx pgx.Tx, first bool, n int) error {
@@ -119,7 +129,11 @@ func lastRun(ctx context.Context, pool *pgxpool.Pool, name string, now time.Time
 // the connector is off it releases none and returns orders.ErrDisabled.
 func RunNow(ctx context.Context, pool *pgxpool.Pool, settings setting.Reader) (total, waiting int, err error) {
 	o := orders.New(pool, settings)
-	total, err = release(ctx, o, settings.Current().CronBatch, "cron by hand",
+	limit, err := limitOf(ctx, o, settings.Current().CronBatch)
+	if err != nil {
+		return 0, 0, err
+	}
+	total, err = release(ctx, o, limit, "cron by hand",
 		func(context.Context, pgx.Tx, bool, int) error { return nil })
 	if err != nil {
 		return total, 0, err

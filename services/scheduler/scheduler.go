@@ -45,7 +45,9 @@ type Scheduler struct {
 
 	freed   int       // since the connector is on
 	countAt time.Time // when held orders are counted next
-	failing bool      // the last tick failed, and the log says so
+	made    *madeRun  // by the cron since held orders were counted last
+	backlog backlog
+	failing bool // the last tick failed, and the log says so
 }
 
 // New makes a scheduler that does nothing before Run.
@@ -62,7 +64,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return postgres.WithSlot(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
 		leader.Set(1)
 		defer resign()
-		s.countAt = time.Time{}
+		s.countAt, s.made, s.backlog = time.Time{}, nil, backlog{} // others may have made runs meanwhile
 		for ctx.Err() == nil {
 			more, err := s.tick(ctx)
 			s.report(ctx, err)
@@ -140,13 +142,17 @@ func (s *Scheduler) cron(ctx context.Context, current setting.Settings) error {
 	return s.make(ctx, r, current.CronBatch)
 }
 
-func (s *Scheduler) make(ctx context.Context, r run, limit int) error {
+func (s *Scheduler) make(ctx context.Context, r run, cronBatch int) error {
 	began := s.now()
+	limit, err := limitOf(ctx, s.orders, cronBatch)
+	if err != nil {
+		return err
+	}
 	n, err := r.make(ctx, s.orders, limit, began)
 	if n > 0 || err == nil {
 		runs.Inc()
 		released.WithLabelValues(string(domain.HeldByCron)).Add(float64(n))
-		s.countAt = time.Time{}
+		s.countAt, s.made = time.Time{}, &madeRun{released: n, limit: limit}
 		s.log.Info("cron run", "due_at", r.dueAt, "released", n, "limit", limit, "took_ms", s.now().Sub(began).Milliseconds())
 	}
 	if errors.Is(err, errRunByOther) || errors.Is(err, orders.ErrDisabled) {
@@ -185,7 +191,24 @@ func (s *Scheduler) count(ctx context.Context) error {
 	}
 	letters.Set(float64(open))
 	s.countAt = began.Add(max(countEvery, countShare*time.Since(began)))
+	s.compare(counts[domain.HeldByCron])
 	return nil
+}
+
+// madeRun is a run of the cron of which nobody has counted yet how many orders it left.
+type madeRun struct{ released, limit int }
+
+// compare tells that more orders come than the cron's runs release.
+func (s *Scheduler) compare(waiting int) {
+	if s.made == nil {
+		return
+	}
+	before := s.backlog.left
+	if s.backlog.after(waiting) {
+		s.log.Warn("more orders wait for the cron from run to run; raise cron_batch",
+			"waiting", waiting, "waiting_before", before, "released", s.made.released, "limit", s.made.limit)
+	}
+	s.made = nil
 }
 
 // report logs when ticks begin to fail and when they succeed again, not each one between.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,6 +123,66 @@ func TestTheCronReleasesABatchAtEachScheduledTime(t *testing.T) {
 	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT due_at, released FROM cron_run`).Scan(&due, &released))
 	require.Equal(t, at("2024-01-15 17:00:00"), due.UTC())
 	require.Zero(t, released)
+}
+
+// What a PHP request could do is no limit of ours.
+func TestABatchOfZeroIsAllThatWaits(t *testing.T) {
+	t.Parallel()
+	b, settings := setup(t)
+	settings.Change(func(s *setting.Settings) { s.CronBatch = 0 })
+	require.NoError(t, settings.Current().Validate())
+	b.tickAt(t, "2024-01-15 10:30:00")
+	b.tickAt(t, "2024-01-15 11:00:00") // a run of none is made as well
+	b.hold(t, domain.HeldByCron, runPage+10)
+	b.tickAt(t, "2024-01-15 11:30:00")
+	require.Zero(t, b.sent(t))
+	b.tickAt(t, "2024-01-15 12:00:00")
+	require.Equal(t, runPage+10, b.sent(t))
+	b.hold(t, domain.HeldByCron, 3)
+	released, waiting, err := RunNow(t.Context(), b.pool, settings)
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 0}, []int{released, waiting})
+}
+
+// 100 a run by default, and more than that come between two: the backlog grew, and nobody was told.
+func TestABacklogThatGrowsFromRunToRunIsToldOnce(t *testing.T) {
+	t.Parallel()
+	b, settings := setup(t)
+	settings.Change(func(s *setting.Settings) { s.CronBatch = 2 })
+	var told []string
+	b.log = slog.New(slog.NewTextHandler(lines(func(line string) {
+		if strings.Contains(line, "level=WARN") {
+			told = append(told, line)
+		}
+	}), nil))
+	b.tickAt(t, "2024-01-15 10:30:00")
+	for hour, step := range []struct {
+		come  int
+		warns int
+		why   string
+	}{
+		{5, 0, "3 are left of the first run: nothing to compare with"},
+		{2, 0, "3 again"},
+		{3, 1, "4: more come than go"},
+		{4, 1, "6: told before"},
+		{0, 1, "4"},
+		{3, 2, "5: it grows anew"},
+		{2, 2, "5"},
+	} {
+		b.hold(t, domain.HeldByCron, step.come)
+		b.tickAt(t, fmt.Sprintf("2024-01-15 %d:00:00", 11+hour))
+		b.tickAt(t, fmt.Sprintf("2024-01-15 %d:00:01", 11+hour))
+		require.Len(t, told, step.warns, step.why)
+	}
+	require.Contains(t, told[0], "waiting=4 waiting_before=3 released=2 limit=2")
+}
+
+// lines is a writer that gives each line of a log to a function.
+type lines func(line string)
+
+func (l lines) Write(line []byte) (int, error) {
+	l(string(line))
+	return len(line), nil
 }
 
 // A run larger than one transaction is noted once, with all it released.

@@ -238,9 +238,9 @@ func (c *caller) await(ctx context.Context, t *task, holds func() bool) bool {
 func (c *caller) askGate(ctx context.Context, t *task) (advice domain.Advice, ok bool) {
 	wait := run.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for {
-		gates, err := c.gates.Read(ctx, []string{t.key})
+		advice, err := c.gates.Advise(ctx, []domain.Sync{t.value.Sync})
 		if err == nil {
-			return domain.Advise(gates[t.key], t.value.Sync), true
+			return advice[0], true
 		}
 		c.postgres.Report(c.log, err)
 		if !wait.Sleep(ctx) {

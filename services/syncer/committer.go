@@ -35,42 +35,41 @@ func tasksOf(all []*txn.Task) []*task {
 
 // Prepare reads the gates of all outcomes a second time, in one query, and renders the records under their advice.
 func (c *committer) Prepare(ctx context.Context, all []*txn.Task) {
-	var keys []string
-	tasks := tasksOf(all)
-	for _, t := range tasks {
+	var called []*task
+	var syncs []domain.Sync
+	for _, t := range tasksOf(all) {
 		if t.outcome != nil {
-			keys = append(keys, t.key)
+			called, syncs = append(called, t), append(syncs, t.value.Sync)
 		}
 	}
-	if len(keys) == 0 {
+	if len(called) == 0 {
 		return
 	}
-	gates := c.read(ctx, keys)
-	for _, t := range tasks {
-		if t.outcome == nil {
-			continue
-		}
-		var advice domain.Advice
-		if g := gates[t.key]; g != nil {
-			advice = domain.Advise(g, t.value.Sync)
-		}
-		c.dead.unless(t, t.render(advice))
+	advice := c.advise(ctx, syncs)
+	for i, t := range called {
+		c.dead.unless(t, t.render(advice[i]))
 		t.Replace(t.kafkaRecords(c.cfg)...)
 	}
 }
 
-func (c *committer) read(ctx context.Context, keys []string) map[string]*domain.Gate {
+func (c *committer) advise(ctx context.Context, syncs []domain.Sync) []domain.Advice {
 	ctx, cancel := context.WithTimeout(ctx, gateRereadTimeout)
 	defer cancel()
-	gates, err := c.gates.Read(ctx, keys)
+	advice, err := c.gates.Advise(ctx, syncs)
 	c.postgres.Report(c.log, err)
-	return gates
+	if err != nil {
+		return make([]domain.Advice, len(syncs))
+	}
+	return advice
 }
 
 // Committed tells the log and the gates, and lets each order's next task go on.
 func (c *committer) Committed(all []*txn.Task) {
 	var ends []GenerationEnd
 	for _, t := range tasksOf(all) {
+		if last := t.last(); last != nil {
+			c.gates.Committed(*last)
+		}
 		ends = append(ends, t.ends...)
 		handled.WithLabelValues(t.result()).Inc()
 		c.logHandled(t)

@@ -111,17 +111,17 @@ func TestACallUnderWayEndsThoughTheConnectorIsTurnedOff(t *testing.T) {
 	})
 }
 
-// afterRead does something once, when a gate has been read and the order is about to be sent.
-type afterRead struct {
+// afterAdvice does something once, when a gate has been read and the order is about to be sent.
+type afterAdvice struct {
 	gates
 	once sync.Once
 	do   func()
 }
 
-func (a *afterRead) Read(ctx context.Context, keys []string) (map[string]*domain.Gate, error) {
-	read, err := a.gates.Read(ctx, keys)
+func (a *afterAdvice) Advise(ctx context.Context, records []domain.Sync) ([]domain.Advice, error) {
+	advice, err := a.gates.Advise(ctx, records)
 	a.once.Do(a.do)
-	return read, err
+	return advice, err
 }
 
 // An operator turns the connector off to cancel an order that is about to be sent: it is not sent when it is on again.
@@ -130,7 +130,7 @@ func TestAGateIsReadAnewOnceTheConnectorIsOn(t *testing.T) {
 		b := setup(t, cfg)
 		settings, use := off()
 		turn(settings, true)
-		b.start(t, use, func(p *Params) { p.Gates = &afterRead{gates: p.Gates, do: func() { turn(settings, false) }} })
+		b.start(t, use, func(p *Params) { p.Gates = &afterAdvice{gates: p.Gates, do: func() { turn(settings, false) }} })
 		b.request(t, "1")
 		require.Eventually(t, func() bool { return !settings.Current().Enabled }, 20*time.Second, time.Millisecond)
 		looked(t, settings)

@@ -37,7 +37,8 @@ const (
 )
 
 type gates interface {
-	Read(ctx context.Context, keys []string) (map[string]*domain.Gate, error)
+	Advise(ctx context.Context, records []domain.Sync) ([]domain.Advice, error)
+	Committed(s domain.Sync)
 }
 
 type erp interface {

@@ -32,18 +32,17 @@ type memoryGates struct {
 	gates map[string]*domain.Gate
 }
 
-func (m *memoryGates) Read(_ context.Context, keys []string) (map[string]*domain.Gate, error) {
+func (m *memoryGates) Advise(_ context.Context, records []domain.Sync) ([]domain.Advice, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := map[string]*domain.Gate{}
-	for _, k := range keys {
-		if g := m.gates[k]; g != nil {
-			copied := *g
-			out[k] = &copied
-		}
+	out := make([]domain.Advice, len(records))
+	for i, r := range records {
+		out[i] = domain.Advise(m.gates[r.Ref().Key()], r)
 	}
 	return out, nil
 }
+
+func (m *memoryGates) Committed(domain.Sync) {}
 
 func (m *memoryGates) set(g domain.Gate) {
 	m.mu.Lock()

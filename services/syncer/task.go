@@ -86,6 +86,18 @@ func (t *task) end(terminal domain.Sync, answered bool) {
 	t.ends = []GenerationEnd{{Sync: terminal, By: terminal.EndedBy(), Answered: answered}}
 }
 
+// last is the sync as the task's end leaves it: of the terminal event, else of after_send; nil when nothing was written.
+func (t *task) last() *domain.Sync {
+	switch {
+	case len(t.ends) > 0:
+		return &t.ends[0].Sync
+	case t.outcome != nil:
+		return &t.outcome.After
+	default:
+		return nil
+	}
+}
+
 func (t *task) context(at time.Time) event.Context {
 	return event.Context{Traceparent: t.trace, At: at}
 }

@@ -23,13 +23,13 @@ func (p Position) Check(server outbox.Server, row outbox.Trace) error {
 	case p.System != "" && p.System != server.System:
 		return p.mismatch(server, "this is another Postgres cluster: was the database moved, or is DATABASE_URL another installation's?")
 	case p.Timeline > server.Timeline:
-		return p.mismatch(server, "another server has taken this one's place and was relayed from: stop this one, and let DATABASE_URL name the other")
+		return p.mismatch(server, "another server has taken this one's place and was relayed from: stop this one, and let DATABASE_URL name the other;")
 	case row.Dropped && !p.Moved(server): // nothing else can be asked
 		return nil
 	case row.UUID == "":
 		return p.mismatch(server, fmt.Sprintf("row %d is not here: was a standby promoted that lagged, or the database restored from a backup?", p.LastID))
 	case p.UUID != "" && p.UUID != row.UUID:
-		return p.mismatch(server, fmt.Sprintf("row %d is another message here (%s): the database was restored from a backup and gave the id again", p.LastID, row.UUID))
+		return p.mismatch(server, fmt.Sprintf("row %d is another message here (%s): the database was restored from a backup and gave the id again;", p.LastID, row.UUID))
 	default:
 		return nil
 	}
@@ -40,7 +40,7 @@ func (p Position) mismatch(server outbox.Server, what string) error {
 	if p.System != "" {
 		from = fmt.Sprintf(" of Postgres %s", outbox.Server{System: p.System, Timeline: p.Timeline})
 	}
-	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s. %s", ErrMismatch, p.LastID, from, server, what, repair)
+	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s %s", ErrMismatch, p.LastID, from, server, what, repair)
 }
 
 // Moved reports whether the server's history goes on in a newer timeline than the one that was relayed last. The row being
@@ -51,7 +51,7 @@ func (p Position) Moved(server outbox.Server) bool {
 
 // Lost is the mismatch of a server that has the last row, but lacks others that were relayed.
 func (p Position) Lost(server outbox.Server, records int) error {
-	return p.mismatch(server, fmt.Sprintf("%s not here: a standby was promoted that lagged", counted(records)))
+	return p.mismatch(server, fmt.Sprintf("%s not here: a standby was promoted that lagged;", counted(records)))
 }
 
 func counted(records int) string {

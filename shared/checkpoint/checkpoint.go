@@ -20,6 +20,13 @@ import (
 // key is the key of the relay's records in the position topic.
 const key = "relay"
 
+// TransactionalID is the one under which positions are written, without the prefix: who opens it ends what its former user
+// has begun. Whoever does holds Lease's slot, in the database that is relayed from.
+const TransactionalID = "erpconnector-relay"
+
+// Lease is the name of the slot of who relays.
+func Lease(cfg kafka.Config) string { return cfg.Prefix + "relay" }
+
 // readWithin covers the transaction timeout of others who write to the position topic (10 s), whose open
 // transactions hide what comes after them, and the broker's search for expired ones.
 const readWithin = 30 * time.Second

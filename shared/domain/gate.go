@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -139,15 +140,18 @@ func IdempotencyKey(ref OrderRef, number int) string {
 // Advice is what a gate says to a chain record.
 type Advice struct {
 	Stop     bool
-	Ended    bool     // the generation already has its terminal event: end the record without a second one
+	Ended    bool     // the terminal event is another record's, or stands in the log already: consume this one, write nothing
 	ClosedBy ClosedBy // with Stop: what the terminal event says
 	Alarm    string   // not empty: the gate and the log are at odds; tell an operator
 }
 
 // Advise reads the gate for a chain record. A gate that is missing or older than the record never stops it, as only
-// the chain is a guarantee; it raises an alarm.
-func Advise(g *Gate, s Sync) Advice {
+// the chain is a guarantee; it raises an alarm. known are versions of attempts that are known to stand in the log of a record that
+// may have been consumed before, see Passed: then another record of the chain ends the generation, or has.
+func Advise(g *Gate, s Sync, known ...Version) Advice {
 	switch {
+	case slices.ContainsFunc(known, func(v Version) bool { return Passed(s, v) }):
+		return Advice{Stop: true, Ended: true}
 	case g == nil:
 		return Advice{Alarm: "gate missing"}
 	case g.Generation < s.Generation:

@@ -42,7 +42,7 @@ type Variable struct {
 
 func (e *env) config() Config {
 	c := Config{
-		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. `up` starts its own when it is not set."),
+		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. Of several hosts (host1,host2) the one that takes writes is used. `up` starts its own when it is not set."),
 		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. `up` starts an embedded one when it is not set.")),
 		TopicPrefix:  e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
 		KafkaAccess:  e.kafkaAccess(),

@@ -52,6 +52,9 @@ func WithSlot(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *
 	return nil
 }
 
+// SlotID is the id of a slot of WithSlot, for Claim.
+func SlotID(name string, number int) string { return fmt.Sprintf("%s-%d", name, number) }
+
 type slot struct {
 	id   string
 	conn *pgx.Conn
@@ -68,7 +71,7 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*slot
 		return nil, fmt.Errorf("connecting to Postgres: %w", err)
 	}
 	for i := range n {
-		id := fmt.Sprintf("%s-%d", name, i)
+		id := SlotID(name, i)
 		var got bool
 		got, err = try(dial, conn, id)
 		if err != nil {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -24,28 +25,41 @@ type comparison struct {
 	p Params
 
 	entries []entry
-	byHash  map[uint64]int32 // the newest entry, one of which leads to the next
-	first   time.Time        // when the earliest fact that was read occurred
-	parted  bool             // a row was found in both: the log was read from before the histories parted
+	latest  map[topiclog.Partition]int64 // the time of its last record
+	byHash  map[uint64]int32             // of identities
+	uuids   map[uint64]bool              // of messages that are not said twice
+	first   time.Time                    // when the earliest fact that was read occurred
+	parted  bool                         // a row was found in both: the log was read from before the histories parted
 }
 
 // entry is a record. A few bytes each: after a restore from an old backup there are many.
 type entry struct {
 	offset    int64
-	written   int64 // Unix milliseconds: when it was relayed
+	written   int64 // Unix milliseconds: when it was relayed; within a partition it never goes back
 	partition int32
-	next      int32 // the entry before with the same hash; -1: none
 	topic     uint8
-	note      bool // may be said again under the same uuid
 	taken     bool // its row is in the outbox
 }
+
+// identity is what a row and its record have in common, and no other row: an event that is accepted a second time has the
+// uuid of the first, and neither its trace nor its time.
+type identity struct{ topic, uuid, trace, time string }
+
+var seed = maphash.MakeSeed()
+
+func (i identity) hash() uint64 {
+	return maphash.String(seed, i.topic+"\x00"+i.uuid+"\x00"+i.trace+"\x00"+i.time)
+}
+
+// message is what is the same of both.
+func (i identity) message() uint64 { return maphash.String(seed, i.topic+"\x00"+i.uuid) }
 
 func (c *comparison) run(ctx context.Context) error {
 	spans, err := c.spans(ctx)
 	if err != nil {
 		return err
 	}
-	c.byHash = map[uint64]int32{}
+	c.latest, c.byHash, c.uuids = map[topiclog.Partition]int64{}, map[uint64]int32{}, map[uint64]bool{}
 	if err := topiclog.Read(ctx, c.p.Kafka, spans, c, func() error { return nil }); err != nil {
 		return err
 	}
@@ -56,13 +70,19 @@ func (c *comparison) run(ctx context.Context) error {
 	if err := c.otherRows(ctx); err != nil {
 		return err
 	}
-	for _, e := range c.entries {
-		if !e.taken {
-			at := topiclog.Partition{Topic: Topics[e.topic], Number: e.partition}
-			c.Lost[at] = append(c.Lost[at], e.offset)
-		}
-	}
+	c.collectLost()
 	return nil
+}
+
+// collectLost keeps them in the order of time: rows that are restored so have ids and times that run together.
+func (c *comparison) collectLost() {
+	lost := slices.DeleteFunc(c.entries, func(e entry) bool { return e.taken })
+	slices.SortStableFunc(lost, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.written, b.written), cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
+	})
+	for _, e := range lost {
+		c.Lost = append(c.Lost, Record{Topics[e.topic], e.partition, e.offset})
+	}
 }
 
 // spans are the stretches of the log from Since on.
@@ -96,20 +116,24 @@ func (c *comparison) spans(ctx context.Context) ([]*topiclog.Span, error) {
 // Take notes records; it makes the comparison a topiclog.Sink.
 func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
-		topic := r.Topic[len(c.p.Kafka.Prefix):]
-		uuid, id := string(kafka.Header(r, event.HeaderUUID)), string(kafka.Header(r, event.HeaderID))
-		if uuid == "" {
+		i := identity{
+			topic: r.Topic[len(c.p.Kafka.Prefix):], uuid: string(kafka.Header(r, event.HeaderUUID)),
+			trace: string(kafka.Header(r, event.HeaderTraceparent)), time: string(kafka.Header(r, event.HeaderTime)),
+		}
+		if i.uuid == "" {
 			continue // nobody's who writes through the outbox
 		}
-		h := hash(topic, uuid)
-		next, seen := c.byHash[h]
-		if !seen {
-			next = -1
+		if _, copied := c.byHash[i.hash()]; copied {
+			continue // somebody has sent the record once more; the outbox has one row of it
 		}
-		c.byHash[h] = int32(len(c.entries)) //nolint:gosec // as many as memory holds
+		c.byHash[i.hash()] = int32(len(c.entries)) //nolint:gosec // as many as memory holds
+		if !isNote(i.topic, string(kafka.Header(r, event.HeaderID))) {
+			c.uuids[i.message()] = true
+		}
+		at := topiclog.Partition{Topic: i.topic, Number: r.Partition}
+		c.latest[at] = max(c.latest[at], r.Timestamp.UnixMilli())
 		c.entries = append(c.entries, entry{
-			offset: r.Offset, written: r.Timestamp.UnixMilli(), partition: r.Partition, next: next,
-			topic: uint8(slices.Index(Topics, topic)), note: isNote(topic, id), //nolint:gosec // of three
+			offset: r.Offset, written: c.latest[at], partition: r.Partition, topic: uint8(slices.Index(Topics, i.topic)), //nolint:gosec // of three
 		})
 		if at := occurred(r); c.first.IsZero() || at.Before(c.first) {
 			c.first = at
@@ -131,21 +155,19 @@ func occurred(r *kgo.Record) time.Time {
 	return r.Timestamp
 }
 
-var seed = maphash.MakeSeed()
-
-func hash(topic, uuid string) uint64 { return maphash.String(seed, topic+"\x00"+uuid) }
-
 // found is a row that was read.
 type found struct {
 	Row
+	identity
 
-	uuid    string
 	created time.Time
 }
 
 const (
-	before = `SELECT id, topic, key, uuid, created_at FROM erp_outbox WHERE id <= $1 ORDER BY id DESC LIMIT $2`
-	behind = `SELECT id, topic, key, uuid, created_at FROM erp_outbox WHERE id > $1 ORDER BY id LIMIT $2`
+	columns = `SELECT id, topic, key, created_at, uuid, coalesce(metadata::json ->> '` + event.HeaderTraceparent + `', ''),
+		coalesce(metadata::json ->> '` + event.HeaderTime + `', '') FROM erp_outbox `
+	before = columns + `WHERE id <= $1 ORDER BY id DESC LIMIT $2`
+	behind = columns + `WHERE id > $1 ORDER BY id LIMIT $2`
 )
 
 func (c *comparison) page(ctx context.Context, query string, id int64) ([]found, error) {
@@ -154,7 +176,9 @@ func (c *comparison) page(ctx context.Context, query string, id int64) ([]found,
 		return nil, fmt.Errorf("reading the outbox at id %d: %w", id, err)
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (f found, err error) {
-		return f, r.Scan(&f.ID, &f.Topic, &f.Key, &f.uuid, &f.created)
+		err = r.Scan(&f.ID, &f.Topic, &f.Key, &f.created, &f.uuid, &f.trace, &f.time)
+		f.topic = f.Topic
+		return f, err
 	})
 }
 
@@ -184,22 +208,13 @@ func (c *comparison) relayedRows(ctx context.Context) error {
 	}
 }
 
-// relayedRow takes the row's record. A record that was written before its row is not its own: the row came a second time,
-// under an id that was given a second time.
 func (c *comparison) relayedRow(r found) {
-	earliest := r.created.Add(-clockSkew).UnixMilli()
-	came := false
-	for i, more := c.byHash[hash(r.Topic, r.uuid)]; more && i >= 0; i = c.entries[i].next {
-		e := &c.entries[i]
-		if !e.taken && e.written >= earliest {
-			e.taken, c.parted = true, true
-			return
-		}
-		came = came || !e.note
-	}
+	i, known := c.byHash[r.hash()]
 	switch {
+	case known:
+		c.entries[i].taken, c.parted = true, true
 	case !slices.Contains(Topics, r.Topic) || r.created.Before(c.Since.Add(clockSkew)):
-	case came:
+	case c.uuids[r.message()]:
 		c.Again = append(c.Again, r.Row)
 	default:
 		c.Reused = append(c.Reused, r.Row)
@@ -215,7 +230,7 @@ func (c *comparison) otherRows(ctx context.Context) error {
 		}
 		for _, r := range rows {
 			last = r.ID
-			if i, known := c.byHash[hash(r.Topic, r.uuid)]; known && !c.entries[i].note {
+			if c.uuids[r.message()] {
 				c.Again = append(c.Again, r.Row)
 			}
 		}

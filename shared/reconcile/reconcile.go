@@ -15,7 +15,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 const (
@@ -41,25 +40,24 @@ type Row struct {
 	Topic, Key string
 }
 
+// Record is where a record stands.
+type Record struct {
+	Topic     string // without the prefix
+	Partition int32
+	Offset    int64
+}
+
 // Comparison is what a comparison came to.
 type Comparison struct {
-	Since   time.Time                      // of the log; zero: from its start
-	Records int                            // that were read
-	Lost    map[topiclog.Partition][]int64 // records of which the outbox has no row: their offsets, ascending
-	Again   []Row                          // rows of what Kafka has already: it was lost here, and came a second time
-	Reused  []Row                          // rows at or before the position that Kafka lacks: written under an id that was given before
+	Since   time.Time // of the log; zero: from its start
+	Records int       // that were read
+	Lost    []Record  // of which the outbox has no row, in the order in which they were relayed
+	Again   []Row     // rows of what Kafka has already: it was lost here, and came a second time
+	Reused  []Row     // rows at or before the position that Kafka lacks: written under an id that was given before
 }
 
 // Differs reports whether anything is at odds.
-func (c *Comparison) Differs() bool { return c.LostRecords()+len(c.Again)+len(c.Reused) > 0 }
-
-// LostRecords counts them.
-func (c *Comparison) LostRecords() (n int) {
-	for _, offsets := range c.Lost {
-		n += len(offsets)
-	}
-	return n
-}
+func (c *Comparison) Differs() bool { return len(c.Lost)+len(c.Again)+len(c.Reused) > 0 }
 
 // Compare compares. The relay must not work meanwhile, as it moves on; whoever accepts may.
 func Compare(ctx context.Context, p Params) (*Comparison, error) {
@@ -68,7 +66,7 @@ func Compare(ctx context.Context, p Params) (*Comparison, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &comparison{p: p, Comparison: Comparison{Since: since, Lost: map[topiclog.Partition][]int64{}}}
+		c := &comparison{p: p, Comparison: Comparison{Since: since}}
 		if err := c.run(ctx); err != nil {
 			return nil, err
 		}

@@ -89,8 +89,8 @@ func TestRefusedValues(t *testing.T) {
 		"a_code_with_a_comma":        {"already_booked", `["409:A,B"]`, `already_booked is ["409:A,B"]` + answers},
 		"answers_as_text":            {"already_booked", `"409"`, `already_booked is "409"` + answers},
 		"a_list_in_a_list":           {"already_booked", `[["409"]]`, `already_booked is [["409"]]` + answers},
-		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 1 to 10000`},
-		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 1 to 10000`},
+		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 0 to 10000`},
+		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 0 to 10000`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +152,7 @@ func TestResolve(t *testing.T) {
 		"what_cannot_be_read_is_the_environments": {
 			rows:   map[string]string{"cron_batch": `"many"`, "debug": `true`},
 			change: func(s *Settings) { s.Debug = true },
-			unused: `cron_batch is "many"; it must be a whole number from 1 to 10000`,
+			unused: `cron_batch is "many"; it must be a whole number from 0 to 10000`,
 		},
 		"a_newer_programs_setting_is_passed_over": {
 			rows: map[string]string{"warp": `9`}, change: func(*Settings) {},

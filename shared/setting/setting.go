@@ -29,7 +29,7 @@ type Settings struct {
 	AlreadyBooked   []domain.BookedAnswer // answers of the ERP that mean that it has the order already: a success
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
-	CronBatch       int                   // orders of one run at most
+	CronBatch       int                   // orders of one run at most; 0: all that wait
 
 	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }

@@ -95,8 +95,8 @@ func TestRefusedChanges(t *testing.T) {
 		wrong  string
 	}{
 		"all_at_once_and_nothing_of_it": {
-			setting.Change{Values: values{"enabled": raw(`false`), "cron_batch": raw(`0`), "speed": raw(`1`)}, Reason: "a\nb"},
-			"reason contains the control character U+000A; remove it\ncron_batch is 0; it must be a whole number from 1 to 10000\nspeed is no setting: there are " + strings.Join(setting.Names(), ", "),
+			setting.Change{Values: values{"enabled": raw(`false`), "cron_batch": raw(`-1`), "speed": raw(`1`)}, Reason: "a\nb"},
+			"reason contains the control character U+000A; remove it\ncron_batch is -1; it must be a whole number from 0 to 10000\nspeed is no setting: there are " + strings.Join(setting.Names(), ", "),
 		},
 		"misspelt": {
 			setting.Change{Values: values{"cron_bacth": raw(`10`)}},
@@ -132,7 +132,7 @@ func TestRefusedChanges(t *testing.T) {
 		require.NoError(t, err)
 		v, err := store.Change(t.Context(), setting.Change{Values: values{"debug": raw(`true`)}, By: "jane"})
 		require.NoError(t, err)
-		require.Equal(t, `cron_batch is "many"; it must be a whole number from 1 to 10000`, v.Unusable("cron_batch"))
+		require.Equal(t, `cron_batch is "many"; it must be a whole number from 0 to 10000`, v.Unusable("cron_batch"))
 		require.Equal(t, 100, v.Settings.CronBatch)
 		v, err = store.Change(t.Context(), setting.Change{Values: values{"cron_batch": raw(`50`)}, By: "jane"})
 		require.NoError(t, err)

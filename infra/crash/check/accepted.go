@@ -103,7 +103,7 @@ func (c *checker) checkAsked(o *order) {
 	case first == nil && invoiced:
 		c.figures.Lost++
 		c.blame(1, "an invoice without a request", o, "an invoice.created of the order is in the log, and no generation was ever requested")
-	case first == nil && o.answered(firstAsks...) > 0:
+	case first == nil && c.answered(o, firstAsks...) > 0:
 		c.blame(1, "an accepted request that is lost", o, "a sync of the order was asked for, and no generation was ever requested")
 	case first != nil && !invoiced && o.asked(firstAsks...) == 0 && !o.blamed[1]:
 		c.blame(1, "a request that nobody asked for", o, "generation 1 was requested without an invoice or a sync")
@@ -114,11 +114,11 @@ func (c *checker) checkAsked(o *order) {
 	c.checkSettlements(o)
 }
 
-// answered counts the requests of these kinds that were answered with success.
-func (o *order) answered(kinds ...string) int {
+// answered counts the requests of these kinds that were answered with success, and stand.
+func (c *checker) answered(o *order, kinds ...string) int {
 	n := 0
 	for _, r := range o.requests {
-		if slices.Contains(kinds, r.What) && succeeded(r) {
+		if slices.Contains(kinds, r.What) && succeeded(r) && !c.inFailover(r.Ended, 0) {
 			n++
 		}
 	}
@@ -135,7 +135,8 @@ func (c *checker) checkSettlements(o *order) {
 	by := map[string]string{"webhook-accepted": "webhook", "webhook-rejected": "rejected", "cancel": "cancelled", "settle": "hand"}
 	for _, r := range o.requests {
 		closed, settles := by[r.What]
-		if !settles || !succeeded(r) || (r.Key != "" && !o.onlyKey(r.Key)) || (r.Key == "" && callback(r) && len(o.byNumber) > 1) {
+		if !settles || !succeeded(r) || c.inFailover(r.Ended, 0) || (r.Key != "" && !o.onlyKey(r.Key)) ||
+			(r.Key == "" && callback(r) && len(o.byNumber) > 1) {
 			continue
 		}
 		if !slices.ContainsFunc(o.generations(), func(g *generation) bool { return g.settledBy(closed) }) && !o.blamed[2] {
@@ -185,9 +186,9 @@ func (c *checker) checkBooked(o *order, end *fact) {
 	for _, call := range o.calls {
 		if call.Booked && call.Key == end.sync.IdempotencyKey {
 			booked = true
-			if after(call.Began, end.at) && !o.blamed[3] {
+			if after(call.Began, end.when) && !o.blamed[3] {
 				c.blame(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
-					end.where(), clock(end.at), call.Number, clock(call.Began))
+					end.where(), clock(end.when), call.Number, clock(call.Began))
 			}
 		}
 	}

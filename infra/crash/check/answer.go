@@ -88,12 +88,12 @@ func (c *checker) checkAnnounced(o *order, call *doneCall) {
 	if len(ends) == 0 {
 		ends = g.terminal
 	}
-	if len(ends) == 0 || !after(call.Began, ends[0].at) || c.stopped(ends[0].at, call.Began) {
+	if len(ends) == 0 || !after(call.Began, ends[0].when) || c.stopped(ends[0].when, call.Began) {
 		return
 	}
 	call.before = nil
 	c.blame(3, "a call without before_send", o, "call %d arrived at %s; the last intent before it is of generation %d, attempt %d, which ended with %s at %s",
-		call.Number, clock(call.Began), g.number, attempt, ends[0].where(), clock(ends[0].at))
+		call.Number, clock(call.Began), g.number, attempt, ends[0].where(), clock(ends[0].when))
 }
 
 // stopped reports whether a process was stopped, or had just been let go on, at any time between two: what it had begun
@@ -128,21 +128,21 @@ func (c *checker) checkAnswer(o *order, g *generation, f *fact) {
 	from := earliest(g.before[f.sync.Attempts])
 	called := false
 	for _, call := range o.calls {
-		if call.Key != f.sync.IdempotencyKey || call.Began.Before(from.Add(-rounding)) || after(call.Began, f.at) {
+		if call.Key != f.sync.IdempotencyKey || call.Began.Before(from.Add(-rounding)) || after(call.Began, f.when) {
 			continue
 		}
 		called = true
-		if f.status() == 0 || (call.Status == f.status() && !after(call.Ended, f.at.Add(noted))) {
+		if f.status() == 0 || (call.Status == f.status() && !after(call.Ended, f.when.Add(noted))) {
 			return
 		}
 	}
 	switch {
 	case f.status() != 0:
 		c.blame(3, "an answer that the ERP did not give", o, "%s of generation %d, attempt %d says status %d at %s; the ERP gave no such answer between %s and then",
-			f.where(), g.number, f.sync.Attempts, f.status(), clock(f.at), clock(from))
-	case !called && c.reachable(from, f.at) && !c.stopped(from, f.at):
+			f.where(), g.number, f.sync.Attempts, f.status(), clock(f.when), clock(from))
+	case !called && c.reachable(from, f.when) && !c.stopped(from, f.when):
 		c.blame(3, "an attempt without a call", o, "%s of generation %d, attempt %d has no answer, and no call arrived between %s and %s though the ERP could be reached",
-			f.where(), g.number, f.sync.Attempts, clock(from), clock(f.at))
+			f.where(), g.number, f.sync.Attempts, clock(from), clock(f.when))
 	default:
 		if !called {
 			c.figures.NeverArrived++

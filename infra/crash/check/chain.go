@@ -75,8 +75,8 @@ func (c *checker) checkAfter(o *order, g *generation, n int) {
 	}
 	if len(g.before[n]) == 0 {
 		c.blame(3, "an attempt without before_send", o, "generation %d, attempt %d: %s", g.number, n, first.where())
-	} else if late := earliest(g.before[n]); after(late, first.at) {
-		c.blame(3, "an intent after the outcome", o, "generation %d, attempt %d: stated at %s, %s says %s", g.number, n, clock(late), first.where(), clock(first.at))
+	} else if late := earliest(g.before[n]); after(late, first.when) {
+		c.blame(3, "an intent after the outcome", o, "generation %d, attempt %d: stated at %s, %s says %s", g.number, n, clock(late), first.where(), clock(first.when))
 	}
 	if first.sync.Status == "queued" && len(g.parked[n]) == 0 && !c.trimmed(first.Partition) {
 		c.blame(3, "a retry that is announced and not parked", o, "generation %d, attempt %d: %s", g.number, n, first.where())

@@ -37,6 +37,8 @@ type Figures struct {
 
 	Disturbances map[string]int // by what and service: "kill syncer"
 	Switches     int            // times in which an operator had a setting off
+	Failovers    int            // of Postgres, to a standby that lagged
+	LostGates    int            // alarms of gates that were missing or behind for want of a repair
 	Violations   map[int]int    // by promise
 
 	Lost          int
@@ -63,7 +65,7 @@ func (c *checker) count() {
 	h, f := c.h, &c.figures
 	f.Seed, f.Broker, f.Partitions, f.Took = h.Seed, h.Broker, h.Partitions, h.Ended.Sub(h.Began)
 	f.Publications, f.Requests, f.Calls, f.Records = len(h.Publications), len(h.Requests), len(h.Calls), len(h.Records)
-	f.OutboxRows, f.TableRows, f.Switches = len(h.Outbox), len(h.Table), len(h.Switches)
+	f.OutboxRows, f.TableRows, f.Switches, f.Failovers = len(h.Outbox), len(h.Table), len(h.Switches), len(h.Failovers)
 	f.Orders = len(c.orders)
 	for _, o := range c.orders {
 		f.Events += len(o.events)
@@ -123,6 +125,9 @@ func (f Figures) String() string {
 	put("wait", "%s, of an order that was ready to be called", f.Wait)
 	put("recovery", "%s", f.Recovery)
 	put("latest retry", "%s; undisturbed %s", ms(f.LatestRetry), ms(f.LatestUndisturbed))
+	if f.Failovers > 0 {
+		put("failovers", "%d to a standby that lagged; %d times a gate was missing or behind until the repair", f.Failovers, f.LostGates)
+	}
 	if f.LaneSilence > 0 || f.Disturbances["starve broker"] > 0 {
 		put("other lanes", "silent for %s at most while one partition took no records", ms(f.LaneSilence))
 	}

@@ -105,6 +105,7 @@ type fact struct {
 	kind string    // ce_type
 	uuid string    // Watermill's
 	at   time.Time // ce_time
+	when time.Time // at, by a clock that was right
 	due  time.Time // retries only
 
 	// Of records about a sync; a sales_order_event has none of it.
@@ -132,6 +133,17 @@ func (f *fact) answeredWithSuccess() bool {
 }
 
 func short(topic string) string { return strings.TrimPrefix(topic, "vendor_erp_sync_") }
+
+// right is the time of a fact by a clock that was right: the process that wrote it may have had one that was put back.
+func (c *checker) right(f *fact) time.Time {
+	for _, d := range c.h.Disturbances {
+		off := f.Timestamp.Sub(f.at) > d.Set-time.Second
+		if d.Set > 0 && off && f.Timestamp.After(d.At) && (d.Right.IsZero() || f.Timestamp.Before(d.Right.Add(aside))) {
+			return f.at.Add(d.Set)
+		}
+	}
+	return f.at
+}
 
 // read reads a record; its error says what is wrong with it.
 func read(r *history.Record) (*fact, error) {
@@ -242,6 +254,7 @@ func (c *checker) readRecords() {
 			c.blame(10, "a record that cannot be read", c.orders[r.Key], "%s %d@%d: %s", r.Topic, r.Partition, r.Offset, err)
 			continue
 		}
+		f.when = c.right(f)
 		c.facts = append(c.facts, f)
 		c.order(f.Key).add(f)
 	}

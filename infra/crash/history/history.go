@@ -31,6 +31,7 @@ type History struct {
 	Gates        []Gate
 	Disturbances []Disturbance
 	Switches     []Switch
+	Failovers    []Failover
 	Alarms       []Alarm
 	Exits        []Exit
 }
@@ -151,6 +152,9 @@ type Disturbance struct {
 	Ready   time.Time // when that was ready; zero: never
 	Service string    // syncer; empty for broker and postgres
 	Others  int       // how many processes of the service lived on
+
+	Set   time.Duration // of a stop: so far its clock was put back meanwhile
+	Right time.Time     // when that clock was right again
 }
 
 // Switch is one time in which an operator had a setting off.
@@ -160,6 +164,13 @@ type Switch struct {
 	Off     time.Time // that was answered with success
 	AskedOn time.Time
 	On      time.Time // that was answered with success
+}
+
+// Failover is a time in which what Postgres confirmed could be lost: its standby was cut off, and took its place. Shops send
+// what they published in it again; what somebody else asked is not asked again.
+type Failover struct {
+	From time.Time // the standby is cut off
+	To   time.Time // the database has back what Kafka has
 }
 
 // Exit is the end of one of the product's processes.

@@ -14,6 +14,7 @@ import (
 const (
 	Broker   = "broker"
 	Postgres = "postgres"
+	Failover = "failover" // of Postgres, to a standby that has lagged for as long as a target stays away
 )
 
 // What is done to a target.
@@ -23,7 +24,7 @@ type What string
 const (
 	Kill What = "kill" // SIGKILL
 	Term What = "term" // SIGTERM
-	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later
+	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later; each second time with the clock put back meanwhile
 
 	Starve What = "starve" // of a cluster: the broker is killed without which one partition takes no records
 )
@@ -35,6 +36,7 @@ type Step struct {
 	Gap      time.Duration // after the step before it, once the broker and Postgres are back
 	Together bool          // comes after the gap whatever the step before it has brought down
 	Away     time.Duration // until the target is started again; of a Stop, until SIGCONT
+	Back     time.Duration // of a Stop: so far the process's clock is put back while it is stopped
 }
 
 // Profile says what is disturbed, and how often.
@@ -54,7 +56,7 @@ type Profile struct {
 func Everything() Profile {
 	return Profile{
 		Weights: map[string]int{
-			"ingest": 3, "relay": 3, "syncer": 4, "delayer": 2, "projector": 3, "api": 1, "scheduler": 1, Broker: 1, Postgres: 2,
+			"ingest": 3, "relay": 3, "syncer": 4, "delayer": 2, "projector": 3, "api": 1, "scheduler": 1, Broker: 1, Postgres: 2, Failover: 0,
 		},
 		Term: 0.25, Stop: 0.05, Together: 0.2,
 		Gap:  [2]time.Duration{400 * time.Millisecond, 1600 * time.Millisecond},
@@ -106,6 +108,7 @@ type maker struct {
 	steps     []Step
 	rest      bool // the next gap is a long one
 	alone     bool // the next step waits until this one is over
+	stops     int
 }
 
 // deal takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
@@ -146,6 +149,9 @@ func (m *maker) add(what What, target string) {
 	}
 	if what == Stop {
 		s.Away = between(m.random, [2]time.Duration{8 * time.Second, 12 * time.Second})
+		if m.stops++; m.stops%2 == 1 {
+			s.Back = s.Away + between(m.random, [2]time.Duration{5 * time.Second, 15 * time.Second})
+		}
 	}
 	m.steps = append(m.steps, s)
 }
@@ -155,11 +161,14 @@ func (p Plan) String() string {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "seed %d\n", p.Seed)
 	for i, s := range p.Steps {
-		together := ""
+		more := ""
 		if s.Together {
-			together = ", whatever is away"
+			more = ", whatever is away"
 		}
-		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), together)
+		if s.Back > 0 {
+			more += fmt.Sprintf(", clock put back by %s", ms(s.Back))
+		}
+		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), more)
 	}
 	return b.String()
 }

@@ -21,12 +21,13 @@ func ParseProfile(text string) (Profile, error) {
 	for field := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(field, "=")
 		n, err := strconv.ParseFloat(value, 64)
+		_, target := known[name]
 		switch share := shares[name]; {
 		case err != nil || n < 0:
 			return p, fmt.Errorf("%q: give NAME=NUMBER", field)
 		case share != nil:
 			*share = n
-		case known[name] == 0:
+		case !target:
 			return p, fmt.Errorf("%q: there are term, stop, starve, together and %s", field, strings.Join(sortedKeys(known), ", "))
 		default:
 			p.Weights[name] = int(n)
@@ -34,5 +35,8 @@ func ParseProfile(text string) (Profile, error) {
 	}
 	return p, nil
 }
+
+// FailsOver reports whether Postgres fails over, for which it needs a standby.
+func (p Profile) FailsOver() bool { return p.Weights[Failover] > 0 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

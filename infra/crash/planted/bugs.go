@@ -115,6 +115,10 @@ var Bugs = []Bug{
 			{"shared/outbox/reader.go", `	n := r.hole.passable(after, rows)
 `, `	n := len(rows)
 `},
+			{"services/ingest/internal/accept/accept.go", `	crash.Point("accept.before_commit")
+`, `	crash.Point("accept.before_commit")
+	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
+`},
 		},
 	},
 	{
@@ -124,6 +128,27 @@ var Bugs = []Bug{
 `, `	record := c.cfg.Record(intent)
 	time.AfterFunc(300*time.Millisecond, func() { c.intents.Produce(context.Background(), record, nil) })
 	return nil
+`},
+		},
+	},
+	{
+		Name: "relay goes on with any server", Promises: []int{1, 2}, Profile: "failover=1,relay=2,term=0,stop=0",
+		Edits: []Edit{
+			{"services/relay/session.go", `	server, err := s.last.CheckAt(ctx, s.source.conn)
+	if err != nil {
+		return server, err
+	}
+`, `	server, err := outbox.ServerOf(ctx, s.source.conn)
+	if err != nil || server != s.server {
+		return server, err
+	}
+`},
+			{"services/relay/session.go", `	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+		return nil
+	}
+`, `	if batch.Looked {
+		return nil
+	}
 `},
 		},
 	},

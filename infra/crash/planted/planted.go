@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/erpconnector/erpconnector/infra/crash/clock"
 )
 
 // Bug is one change that breaks a promise.
@@ -29,7 +31,8 @@ type Edit struct {
 	Old, New string
 }
 
-// Build makes the binary with the bug in dir and returns its path.
+// Build makes the binary with the bug, and with a clock that can be put back, in dir and returns its path. A Bug without edits
+// makes the product as it is.
 func (b Bug) Build(ctx context.Context, root, dir string) (string, error) {
 	overlay, err := b.Overlay(root, dir)
 	if err != nil {
@@ -50,7 +53,10 @@ func (b Bug) Overlay(root, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	replace := map[string]string{}
+	replace, err := clock.Overlay(root, dir)
+	if err != nil {
+		return "", err
+	}
 	for i, e := range b.Edits {
 		changed, err := e.apply(root, replace)
 		if err != nil {

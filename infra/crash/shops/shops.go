@@ -47,6 +47,30 @@ type Shops struct {
 	publications []history.Publication
 	requests     []history.Request
 	changed      map[string]bool
+	taken        []taken
+}
+
+// taken is an event that was accepted, and when.
+type taken struct {
+	body []byte
+	at   time.Time
+}
+
+// SendAgain publishes once more what was accepted since then, over HTTP: whoever lost it takes it again. It returns how
+// much that is.
+func (s *Shops) SendAgain(life context.Context, since time.Time) int {
+	s.mu.Lock()
+	bodies := [][]byte{}
+	for _, t := range s.taken {
+		if t.at.After(since) {
+			bodies = append(bodies, t.body)
+		}
+	}
+	s.mu.Unlock()
+	for _, body := range bodies {
+		s.post(life, body)
+	}
+	return len(bodies)
 }
 
 // Open connects to the shops' database.
@@ -159,6 +183,9 @@ func (s *Shops) publish(life context.Context, story plan.Story, e plan.Event) hi
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.publications = append(s.publications, p)
+	if p.Known == history.Accepted {
+		s.taken = append(s.taken, taken{body, p.Last})
+	}
 	return p.Known
 }
 

@@ -117,13 +117,29 @@ func (f *Fleet) Term(ctx context.Context, name string, away time.Duration) (hung
 	return !ends(ctx, p)
 }
 
-// Halt stops a process in its tracks for that long.
-func (f *Fleet) Halt(ctx context.Context, name string, away time.Duration) {
+// wrongFor is how long a process goes on with a clock that was put back.
+const wrongFor = 5 * time.Second
+
+// Halt stops a process in its tracks for that long. Its clock is put back meanwhile by back, and is set right again some seconds
+// after it goes on.
+func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration) error {
 	m := f.member(name)
-	if p, d := m.tell(plan.Stop, away); p != nil {
-		pause.For(ctx, away)
-		m.resume(p, d)
+	p, d := m.tell(plan.Stop, away)
+	if p == nil {
+		return nil
 	}
+	if back > 0 {
+		if err := m.putBack(d, back); err != nil {
+			return err
+		}
+	}
+	pause.For(ctx, away)
+	m.resume(p, d)
+	if back == 0 {
+		return nil
+	}
+	pause.For(ctx, wrongFor)
+	return m.setRight(d)
 }
 
 // ends waits for the end of a process that was asked to; one that takes too long is killed, and the return is false.

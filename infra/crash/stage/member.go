@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/erpconnector/erpconnector/infra/crash/clock"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/shared/pause"
@@ -55,7 +57,11 @@ func (m *member) supervise(ctx context.Context) {
 }
 
 func (m *member) start() (*process, error) {
-	p, err := launch(m.log, slices.Concat(m.fleet.cfg.Env, []string{"HTTP_ADDR=" + m.addr}), m.fleet.cfg.Binary, "run", m.service)
+	if err := clock.Create(m.clock()); err != nil {
+		return nil, err
+	}
+	env := slices.Concat(m.fleet.cfg.Env, []string{"HTTP_ADDR=" + m.addr, clock.Variable + "=" + m.clock()})
+	p, err := launch(m.log, env, m.fleet.cfg.Binary, "run", m.service)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", m.name, err)
 	}
@@ -133,6 +139,24 @@ func (m *member) tell(what plan.What, away time.Duration) (*process, *history.Di
 	}
 	m.fleet.note(d)
 	return p, d
+}
+
+// clock is the file of the process's clock.
+func (m *member) clock() string { return filepath.Join(m.fleet.cfg.Logs, m.name+".clock") }
+
+func (m *member) putBack(d *history.Disturbance, by time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d.Set = by
+	return clock.Set(m.clock(), -by)
+}
+
+// setRight ends what putBack began. The next process may run by then, whose clock is right from the start.
+func (m *member) setRight(d *history.Disturbance) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d.Right = time.Now().UTC()
+	return clock.Set(m.clock(), 0)
 }
 
 // resume lets a halted process go on.

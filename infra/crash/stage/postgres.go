@@ -2,50 +2,119 @@ package stage
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/devpg"
 	"github.com/erpconnector/erpconnector/shared/pause"
 )
 
-// Postgres is a server of our own. It is durable, as production is: what it has confirmed is there after a kill.
+// Postgres is a server of our own. It is durable, as production is: what it has confirmed is there after a kill. It may
+// have a standby, which takes its place.
 type Postgres struct {
-	dir    string
+	primary, other place
+	standby        bool // a server runs at the other place
+	number         int  // of folders so far
+	dir, both      string
+}
+
+// place is where a server runs.
+type place struct {
 	port   int
-	url    string
+	dir    string
 	server *devpg.Server
 }
 
 // StartPostgres starts a fresh server with its data in dir.
 func StartPostgres(ctx context.Context, dir string) (*Postgres, error) {
-	addr, err := FreeAddr()
-	if err != nil {
-		return nil, err
+	p := &Postgres{dir: dir, primary: place{dir: dir}}
+	for _, at := range []*place{&p.primary, &p.other} {
+		addr, err := FreeAddr()
+		if err != nil {
+			return nil, err
+		}
+		_, port, _ := net.SplitHostPort(addr)
+		if at.port, err = strconv.Atoi(port); err != nil {
+			return nil, err
+		}
 	}
-	_, port, _ := net.SplitHostPort(addr)
-	p := &Postgres{dir: dir}
-	if p.port, err = strconv.Atoi(port); err != nil {
-		return nil, err
-	}
+	p.both = urlOf(fmt.Sprintf("%d,127.0.0.1:%d", p.other.port, p.primary.port))
 	return p, p.start(ctx)
 }
 
 func (p *Postgres) start(ctx context.Context) error {
-	server, err := devpg.Start(ctx, devpg.Config{Dir: p.dir, Durable: true, Port: p.port})
+	server, err := devpg.Start(ctx, devpg.Config{Dir: p.primary.dir, Durable: true, Port: p.primary.port})
 	if err != nil {
 		return err
 	}
-	p.server, p.url = server, server.URL()
+	p.primary.server = server
 	return nil
 }
 
-// URL is the same after each start.
-func (p *Postgres) URL() string { return p.url }
+// URL is that of the server which takes writes: the same after each start, another one after a failover.
+func (p *Postgres) URL() string { return urlOf(strconv.Itoa(p.primary.port)) }
+
+// Both is the URL of the two places, the same all the time. In the beginning the standby is named first.
+func (p *Postgres) Both() string { return p.both }
+
+func urlOf(port string) string {
+	return "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
+}
+
+// Follow starts a standby at the other place, with a fresh copy of the data.
+func (p *Postgres) Follow(ctx context.Context) error {
+	if p.other.dir != "" {
+		if err := os.RemoveAll(p.other.dir); err != nil {
+			return err
+		}
+	}
+	p.number++
+	p.other.dir = filepath.Join(filepath.Dir(p.dir), fmt.Sprintf("%s-%d", filepath.Base(p.dir), p.number))
+	server, err := p.primary.server.Standby(ctx, devpg.Config{Dir: p.other.dir, Durable: true, Port: p.other.port})
+	if err != nil {
+		return err
+	}
+	p.other.server, p.standby = server, true
+	return nil
+}
+
+// CutOff lets the standby lag: it receives nothing any more.
+func (p *Postgres) CutOff(ctx context.Context) error {
+	return p.ofStandby(ctx, `ALTER SYSTEM SET primary_conninfo = ''`, `SELECT pg_reload_conf()`)
+}
+
+// FailOver kills the primary and puts the standby in its place.
+func (p *Postgres) FailOver(ctx context.Context) error {
+	p.primary.server.Kill()
+	if err := p.ofStandby(ctx, `SELECT pg_promote(true, 30)`); err != nil {
+		return err
+	}
+	p.primary, p.other, p.standby = p.other, p.primary, false
+	return nil
+}
+
+func (p *Postgres) ofStandby(ctx context.Context, statements ...string) error {
+	conn, err := pgx.Connect(ctx, urlOf(strconv.Itoa(p.other.port)))
+	if err != nil {
+		return fmt.Errorf("connecting to the standby: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
 
 // Kill ends the server and all its children as kill -9 does.
-func (p *Postgres) Kill() { p.server.Kill() }
+func (p *Postgres) Kill() { p.primary.server.Kill() }
 
 // Restart starts the server again with the data it had. Its children may take a moment to be gone for good, and hold the
 // shared memory until then.
@@ -57,5 +126,10 @@ func (p *Postgres) Restart(ctx context.Context) error {
 	return err
 }
 
-// Stop ends the server in the ordinary way.
-func (p *Postgres) Stop() { p.server.Stop() }
+// Stop ends the servers in the ordinary way.
+func (p *Postgres) Stop() {
+	if p.standby {
+		p.other.server.Stop()
+	}
+	p.primary.server.Stop()
+}

@@ -87,7 +87,7 @@ func TestTheFleetStartsWhatEnds(t *testing.T) {
 	f.AwaitUp(ctx, "a-1")
 	f.Kill("a-1", time.Millisecond)
 	f.AwaitUp(ctx, "a-1")
-	f.Halt(ctx, "a-0", time.Millisecond)
+	require.NoError(t, f.Halt(ctx, "a-0", time.Millisecond, 0))
 	require.Empty(t, f.Close())
 	require.NoError(t, ctx.Err())
 	what := map[string]string{}

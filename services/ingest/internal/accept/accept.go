@@ -132,7 +132,7 @@ func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 			results[i] = Result{Result: Refused, EventID: c.event.EventID, Source: LoggableSource(c.event.Source), Errors: problems}
 			continue
 		}
-		batch = append(batch, &item{checked: c, digest: digest(c.body), trace: in.Traceparent, result: &results[i]})
+		batch = append(batch, &item{checked: c, digest: event.Digest(c.body), trace: in.Traceparent, result: &results[i]})
 	}
 	return results, batch
 }

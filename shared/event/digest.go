@@ -1,4 +1,4 @@
-package accept
+package event
 
 import (
 	"bytes"
@@ -9,13 +9,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// digest tells a repeated event from a changed one. The order of members, white space, escapes and exponents do not
+// Digest tells a repeated event from a changed one. The order of members, white space, escapes and exponents do not
 // count: they change on the way through jsonb.
-func digest(body []byte) [sha256.Size]byte {
+func Digest(body []byte) [sha256.Size]byte {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var value any
-	_ = dec.Decode(&value) // body has been checked
+	_ = dec.Decode(&value) // whoever accepts has checked the body
 	canonical, _ := domain.EncodeJSON(withoutExponents(value))
 	return sha256.Sum256(canonical)
 }

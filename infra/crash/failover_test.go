@@ -1,0 +1,98 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// failovers is what TestFailovers disturbs.
+const failovers = "failover=2,relay=1,syncer=1,projector=1,ingest=1,term=0,stop=0"
+
+// TestFailovers lets Postgres fail over to a standby that has lagged, under load and beside kills of processes: again and
+// again, each time to a new standby. An operator repairs; shops send again what they sent since shortly before. Then every
+// promise is checked as ever. Excused are: requests of the lost time, which nobody makes again, and alarms that a gate is
+// missing until the repair.
+//
+//	go test ./infra/crash -run TestFailovers -v -crash.failovers 12 -crash.seed 7
+func TestFailovers(t *testing.T) {
+	profile, err := plan.ParseProfile(failovers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options{
+		seed: *seedFlag, kills: *failoversFlag, broker: *brokerFlag, rate: *rateFlag, binary: *binaryFlag, profile: profile, quiet: 2 * time.Minute,
+	}
+	if o.seed == 0 {
+		o.seed = uint64(time.Now().UnixNano())
+	}
+	if o.broker == "" {
+		o.broker = broker()
+	}
+	began := time.Now()
+	got := run(t, o)
+	keep(t, got)
+	line := fmt.Sprintf("failovers: %s, %d of %d kills, seed %d, %s: %s", got.history.Broker, len(got.history.Failovers), o.kills, o.seed,
+		time.Since(began).Round(time.Second), got.summary())
+	if err := testkit.Report(line); err != nil {
+		t.Error(err)
+	}
+}
+
+// repairWithin is how long a repair may take, with the relay's restarts.
+const repairWithin = 30 * time.Second
+
+// failOver lets the standby lag, kills the primary and puts the standby in its place. Shops send again before and after the
+// repair.
+func (p *theatre) failOver(s plan.Step) error {
+	ctx := p.t.Context()
+	lost := history.Failover{From: time.Now().UTC()}
+	if err := p.postgres.CutOff(ctx); err != nil {
+		return err
+	}
+	pause.For(ctx, s.Away)
+	d := history.Disturbance{What: "fail-over", Target: plan.Postgres, At: time.Now().UTC()}
+	if err := p.postgres.FailOver(ctx); err != nil {
+		return err
+	}
+	d.Back = time.Now().UTC()
+	again := p.shops.SendAgain(ctx, lost.From.Add(-sentAgain))
+	p.repair(ctx)
+	again += p.shops.SendAgain(ctx, lost.From.Add(-sentAgain))
+	d.Ready, lost.To = time.Now().UTC(), time.Now().UTC()
+	p.noteServer(d)
+	p.mu.Lock()
+	p.history.Failovers = append(p.history.Failovers, lost)
+	p.mu.Unlock()
+	p.phase(fmt.Sprintf("Postgres has failed over; shops sent %d events again", again))
+	return p.postgres.Follow(ctx)
+}
+
+// sentAgain is how much further back than the cut shops begin: a standby is behind by a moment anyway.
+const sentAgain = 3 * time.Second
+
+// repair is the operator's part: until it says that it is done.
+func (p *theatre) repair(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, repairWithin)
+	defer cancel()
+	for {
+		cmd := exec.CommandContext(ctx, p.o.binary, "repair", "--yes")
+		cmd.Env = append(os.Environ(), p.env...)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return
+		}
+		if !pause.For(ctx, 500*time.Millisecond) {
+			p.violate("database and Kafka were not repaired within %s: %s %s", repairWithin, err, out)
+			return
+		}
+	}
+}

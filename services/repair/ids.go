@@ -1,0 +1,198 @@
+package repair
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/reconcile"
+	"github.com/erpconnector/erpconnector/shared/topiclog"
+)
+
+// readOpen is the repair that was begun before, nil when there is none.
+func (r *repairer) readOpen(ctx context.Context) (*openRepair, error) {
+	var o openRepair
+	err := r.Pool.QueryRow(ctx, `SELECT since FROM erp_repair`).Scan(&o.since)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("looking for a repair that was interrupted: %w", err)
+	}
+	return &o, nil
+}
+
+// begin notes that a repair is under way, and from when on the log is compared: what it restores would let the next
+// comparison begin later.
+func (r *repairer) begin(ctx context.Context, since time.Time) (*openRepair, error) {
+	if since.IsZero() {
+		since = time.Unix(0, 0)
+	}
+	o := openRepair{}
+	err := r.Pool.QueryRow(ctx, `
+		INSERT INTO erp_repair (since) VALUES ($1)
+		ON CONFLICT (single) DO UPDATE SET since = least(erp_repair.since, excluded.since) RETURNING since`, since).Scan(&o.since)
+	if err != nil {
+		return nil, fmt.Errorf("beginning the repair: %w", err)
+	}
+	return &o, nil
+}
+
+// freeIDs makes sure that ids given from now on are beyond those that Kafka has seen, and gives new ones to rows that have
+// ids of others.
+func (r *repairer) freeIDs(ctx context.Context, found *reconcile.Comparison) error {
+	last := r.report.Position.LastID
+	given, err := r.lastID(ctx, `SELECT erp_know_server()`)
+	if err != nil {
+		return err
+	}
+	if given>>40 > last>>40 && len(found.Reused) == 0 {
+		return nil // a new server has begun an epoch of its own, see migrations/0006
+	}
+	if given, err = r.lastID(ctx, `SELECT erp_new_epoch($1, 0)`, last); err != nil {
+		return err
+	}
+	if len(found.Reused) == 0 {
+		return nil
+	}
+	return r.moveRows(ctx, found.Reused, given>>40<<40)
+}
+
+// lastID is the highest id given, after a statement that may move the ids on.
+func (r *repairer) lastID(ctx context.Context, move string, args ...any) (int64, error) {
+	if _, err := r.Pool.Exec(ctx, move, args...); err != nil {
+		return 0, fmt.Errorf("moving the ids on; a repair runs as the owner of the schema, as migrate does: %w", err)
+	}
+	return outbox.LastID(ctx, r.Pool)
+}
+
+// moveRows moves rows that have ids of others, and those behind them that are to be relayed too, to the front of the epoch,
+// before the number drawn at random at which it begins: so they stay in their order, and before what is written from now on.
+func (r *repairer) moveRows(ctx context.Context, reused []reconcile.Row, epoch int64) error {
+	ids := make([]int64, len(reused))
+	for i, row := range reused {
+		ids[i] = row.ID
+	}
+	_, err := r.Pool.Exec(ctx, `
+		WITH moved AS (
+			DELETE FROM erp_outbox WHERE id = ANY($1) OR (id > $2 AND id < $3) OR (id BETWEEN $4 AND $2 AND topic <> ALL($5)) RETURNING *
+		)
+		INSERT INTO erp_outbox (id, topic, key, uuid, metadata, payload, created_at)
+		SELECT coalesce((SELECT max(id) FROM erp_outbox WHERE id >= $3 AND id < $3 + (1::bigint << 38)), $3) + row_number() OVER (ORDER BY id),
+			topic, key, uuid, metadata, payload, created_at FROM moved`,
+		ids, r.report.Position.LastID, epoch, slices.Min(ids), reconcile.Topics)
+	if err != nil {
+		return fmt.Errorf("moving %d rows whose ids were given before: %w", len(ids), err)
+	}
+	return nil
+}
+
+// dropAgain takes rows out of which Kafka has the record.
+func (r *repairer) dropAgain(ctx context.Context, again []reconcile.Row) error {
+	ids := make([]int64, len(again))
+	for i, row := range again {
+		ids[i] = row.ID
+	}
+	if _, err := r.Pool.Exec(ctx, `DELETE FROM erp_outbox WHERE id = ANY($1)`, ids); err != nil {
+		return fmt.Errorf("taking %d rows out that are in Kafka already: %w", len(ids), err)
+	}
+	return nil
+}
+
+// places are stretches of ids at or before the position that no row has: the lost rows had theirs among them.
+type places []stretch
+
+// stretch is one, with the number of those before it.
+type stretch struct {
+	first int64
+	place int
+}
+
+const pageRows = 10_000
+
+// freePlaces are the last n, ascending.
+func (r *repairer) freePlaces(ctx context.Context, n int) (places, error) {
+	var free places
+	next := r.report.Position.LastID // the highest id that was not looked at
+	for n > 0 && next > 0 {
+		rows, err := r.Pool.Query(ctx, `SELECT id FROM erp_outbox WHERE id <= $1 ORDER BY id DESC LIMIT $2`, next, pageRows)
+		if err != nil {
+			return nil, fmt.Errorf("looking for free ids: %w", err)
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return nil, fmt.Errorf("looking for free ids: %w", err)
+		}
+		if len(ids) < pageRows {
+			ids = append(ids, 0)
+		}
+		for _, id := range ids {
+			if gap := int(min(next-id, int64(n))); gap > 0 {
+				n -= gap
+				free = append(free, stretch{first: next - int64(gap) + 1, place: n})
+			}
+			next = id - 1
+		}
+	}
+	if n > 0 {
+		return nil, fmt.Errorf("%d more records are lost than ids are free up to row %d: is DATABASE_URL the database of this Kafka?", n, r.report.Position.LastID)
+	}
+	slices.Reverse(free)
+	return free, nil
+}
+
+// at is the id at a place, counted from 0.
+func (p places) at(place int) int64 {
+	i, exact := slices.BinarySearchFunc(p, place, func(s stretch, place int) int { return cmp.Compare(s.place, place) })
+	if !exact {
+		i--
+	}
+	return p[i].first + int64(place-p[i].place)
+}
+
+// newPosition is the relay's from now on: every row up to there is in Kafka.
+func (r *repairer) newPosition(ctx context.Context) (checkpoint.Position, error) {
+	p := checkpoint.Position{At: time.Now(), System: r.report.Server.System, Timeline: r.report.Server.Timeline}
+	err := r.Pool.QueryRow(ctx, `SELECT id, uuid FROM erp_outbox WHERE id <= $1 ORDER BY id DESC LIMIT 1`, r.report.Position.LastID).Scan(&p.LastID, &p.UUID)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return p, fmt.Errorf("reading the last relayed row: %w", err)
+	}
+	return p, nil
+}
+
+// rewindProjector lets the projection read again from where the repair began: what it has told gates and orders that were
+// not there, it tells them anew. Rows and timeline stay as they are, since each fact counts once.
+func (r *repairer) rewindProjector(ctx context.Context) error {
+	client, err := kgo.NewClient(r.Kafka.Options()...)
+	if err != nil {
+		return fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	defer client.Close()
+	starts, err := topiclog.Listed(kadm.NewClient(client).ListOffsetsAfterMilli(ctx, r.open.since.UnixMilli(), r.Kafka.Topics(event.TopicsOf(event.GroupProjector))...))
+	if err != nil {
+		return fmt.Errorf("looking for where the projection is to read from: %w", err)
+	}
+	var topics []string
+	var partitions []int32
+	var offsets []int64
+	starts.Each(func(o kadm.ListedOffset) {
+		topics, partitions, offsets = append(topics, o.Topic[len(r.Kafka.Prefix):]), append(partitions, o.Partition), append(offsets, o.Offset)
+	})
+	_, err = r.Pool.Exec(ctx, `
+		UPDATE projector_position p SET next_offset = s.o FROM unnest($1::text[], $2::int[], $3::bigint[]) AS s (t, n, o)
+		WHERE p.topic = s.t AND p.partition = s.n AND p.next_offset > s.o`, topics, partitions, offsets)
+	if err != nil {
+		return fmt.Errorf("setting the projection back: %w", err)
+	}
+	return nil
+}
