@@ -24,7 +24,7 @@ var (
 	killsFlag     = flag.Int("crash.kills", 20, "how many times something is killed with kill -9")
 	failoversFlag = flag.Int("crash.failovers", 6, "how many times something is killed in TestFailovers; a third of it are failovers")
 	seedFlag      = flag.Uint64("crash.seed", 0, "the seed of the plan; 0: a new one, which prints")
-	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: apache where java and mvn are there")
+	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: Apache Kafka where java and mvn are there, TestCrash on a cluster")
 	rateFlag      = flag.Float64("crash.rate", 20, "orders per second")
 	keepFlag      = flag.Bool("crash.keep", false, "keep history and logs of a run without a violation too")
 	binaryFlag    = flag.String("crash.binary", "", "the product's binary; empty: built from this repository")
@@ -52,7 +52,7 @@ func TestCrash(t *testing.T) {
 		o.seed = uint64(time.Now().UnixNano())
 	}
 	if o.broker == "" {
-		o.broker = broker()
+		o.broker = brokers()
 	}
 	began := time.Now()
 	got := run(t, o)
@@ -61,6 +61,14 @@ func TestCrash(t *testing.T) {
 	if err := testkit.Report(line); err != nil {
 		t.Error(err)
 	}
+}
+
+// brokers are three of Apache Kafka where they can be had.
+func brokers() string {
+	if testkit.HasApache() {
+		return cluster
+	}
+	return embedded
 }
 
 // broker is Apache Kafka where it can be had.

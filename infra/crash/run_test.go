@@ -49,8 +49,8 @@ const (
 	maxDelay    = 3 * time.Second
 )
 
-// starves is how often a partition is starved on a cluster, per kill, unless the profile says otherwise.
-const starves = 0.02
+// starves is how often a partition is starved on a cluster, per kill and at least once, unless the profile says otherwise.
+func starves(kills int) float64 { return max(0.02, 1.1/float64(max(kills, 1))) }
 
 // processes of each service.
 var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2}
@@ -90,7 +90,7 @@ type theatre struct {
 func run(t *testing.T, o options) outcome {
 	t.Helper()
 	if o.broker == cluster && o.profile.Starve == 0 {
-		o.profile.Starve = starves
+		o.profile.Starve = starves(o.kills)
 	}
 	p := &theatre{t: t, o: o, plan: plan.Make(o.seed, o.kills, o.profile, processes)}
 	p.prepare()

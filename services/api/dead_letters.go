@@ -241,7 +241,7 @@ func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
 	case errors.As(err, &refused):
 		problem.Write(w, problem.Problem{Status: http.StatusConflict, Code: "dead_letter_refused", Detail: refused.Why})
 	case errors.Is(err, orders.ErrDisabled):
-		problem.Write(w, disabled)
+		writeDisabled(w, domain.OrderRef{})
 	case errors.Is(err, orders.ErrTopic):
 		h.topicFailed(w, err)
 	default:

@@ -22,11 +22,11 @@ const (
 
 // orderRequest is the module's body, and ours beside it.
 type orderRequest struct {
-	OrderIncrementID string  `json:"orderIncrementId"`
-	Source           *string `json:"source"`
-	NewKey           bool    `json:"newKey"`       // resync: under a new idempotency key
-	Reason           string  `json:"reason"`       // by hand, and of newKey: required
-	ErpReference     string  `json:"erpReference"` // settle: the ERP's reference, when there is one
+	OrderIncrementID string           `json:"orderIncrementId"`
+	Source           *string          `json:"source"`
+	NewKey           bool             `json:"newKey"`       // resync: under a new idempotency key
+	Reason           string           `json:"reason"`       // by hand, and of newKey: required
+	ErpReference     domain.Reference `json:"erpReference"` // settle: the ERP's reference, when there is one
 }
 
 // commands know all their members: one that is misspelt may have named another order.
@@ -133,7 +133,7 @@ func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Ask, wr
 		add("/newKey", problem.CodeMisplaced, "goes with resync-order only")
 	}
 	if body.ErpReference != "" {
-		a.Reference = &body.ErpReference
+		a.Reference = body.ErpReference.Text()
 		if what.request != domain.RequestSettle {
 			add("/erpReference", problem.CodeMisplaced, "goes with settle-order only")
 		}
@@ -141,17 +141,27 @@ func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Ask, wr
 	return a, append(wrong, a.Check()...)
 }
 
+// disabled is what a request comes to that would send an order while the connector is off.
 var disabled = problem.Problem{
 	Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
 	Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
 }
 
+// disabledRetryAfter is in seconds: an operator turns the connector on, which takes longer than a failing database.
+const disabledRetryAfter = "60"
+
+// writeDisabled tells it, and of which order; ref is empty when it is about none.
+func writeDisabled(w http.ResponseWriter, ref domain.OrderRef) {
+	w.Header().Set("Retry-After", disabledRetryAfter)
+	p := disabled
+	p.OrderIncrementID, p.Source = ref.IncrementID, ref.Source
+	problem.Write(w, p)
+}
+
 // failed tells of a request that could not be taken.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
-		p := disabled
-		p.OrderIncrementID, p.Source = ref.IncrementID, ref.Source
-		problem.Write(w, p)
+		writeDisabled(w, ref)
 		return
 	}
 	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)

@@ -43,6 +43,7 @@ func TestRequestGolden(t *testing.T) {
 			c.post("cancel-order", `{"orderIncrementId": "1", "reason": "a\u0000b"}`)
 			c.post("settle-order", `{"orderIncrementId": "1", "reason": "a\nb", "erpReference": "\u001b[2J"}`)
 			c.post("settle-order", `{"orderIncrementId": "1", "reason": "why", "erpReference": "`+strings.Repeat("x", 2049)+`"}`)
+			c.post("settle-order", `{"orderIncrementId": "1", "reason": "why", "erpReference": 1e999999999}`)
 		},
 		"commands_that_may_mean_another_order": func(c *caller) {
 			outlet := domain.OrderRef{Source: "outlet", IncrementID: order.IncrementID}
@@ -124,6 +125,8 @@ func TestRequestGolden(t *testing.T) {
 			c.Note("signed, but no callback")
 			c.signed(`[]`)
 			c.signed(`{"source": "Shop B"}`)
+			c.signed(`{"orderIncrementId": "000000123", "erpReference": {"id": 1}, "status": "accepted"}`)
+			c.signed(`{"orderIncrementId": "000000123", "erpReference": 1e999999999, "status": "accepted"}`)
 			c.Note("signed, but it may mean two things")
 			c.signed(`{"orderIncrementId": "000000123", "status": "rejected", "STATUS": "accepted"}`)
 			c.signed(`{"orderIncrementId": "000000123", "status": "rejected", "status": "accepted"}`)
@@ -153,6 +156,8 @@ func TestRequestGolden(t *testing.T) {
 		c.post("resync-order", `{"orderIncrementId": "000000123"}`)
 		c.signed(`{"orderIncrementId": "000000123", "status": "accepted"}`)
 		c.signed(`{"orderIncrementId": "000000123", "status": "processing"}`)
+		c.letters()
+		c.post("dead-letters/7/redrive", `{"reason": "why"}`)
 	})
 	t.Run("postgres_away_for_requests", func(t *testing.T) {
 		t.Parallel()

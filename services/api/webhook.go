@@ -18,11 +18,11 @@ import (
 
 // callback is the ERP's body, the module's fields and two of ours.
 type callback struct {
-	OrderIncrementID string  `json:"orderIncrementId"`
-	ErpReference     *string `json:"erpReference"`
-	Status           string  `json:"status"`
-	Source           string  `json:"source"`
-	IdempotencyKey   string  `json:"idempotencyKey"` // an echo of the key that the order was sent under
+	OrderIncrementID string           `json:"orderIncrementId"`
+	ErpReference     domain.Reference `json:"erpReference"`
+	Status           string           `json:"status"`
+	Source           string           `json:"source"`
+	IdempotencyKey   string           `json:"idempotencyKey"` // an echo of the key that the order was sent under
 }
 
 // callbackAnswer is the module's, whether anything changed, and why not.
@@ -63,8 +63,9 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := orders.Ask{
-		Ref: ref, Who: "webhook", Reference: c.ErpReference, IdempotencyKey: c.IdempotencyKey,
-		Body: domain.KeepableText(string(body)), Digest: sha256.Sum256(body), Traceparent: r.Header.Get(event.HeaderTraceparent),
+		Ref: ref, Who: "webhook", Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey,
+		Body: domain.KeepableText(string(body[:min(len(body), domain.MaxResponseBytes)])), Truncated: len(body) > domain.MaxResponseBytes,
+		Digest: sha256.Sum256(body), Traceparent: r.Header.Get(event.HeaderTraceparent),
 	}
 	switch strings.ToLower(c.Status) {
 	case "accepted", "success":
@@ -123,7 +124,7 @@ func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Ask, sta
 // unsigned is why the signature does not hold; empty when it does.
 func (h *handler) unsigned(r *http.Request, body []byte) string {
 	secret := h.secret.Reveal()
-	module, standard := r.Header.Get(signature.HeaderModule), r.Header.Get(signature.HeaderSignature)
+	module, standard := r.Header.Values(signature.HeaderModule), strings.TrimSpace(strings.Join(r.Header.Values(signature.HeaderSignature), " "))
 	switch {
 	case secret == "":
 		return "ERP_HMAC_SECRET is not set here, so no callback can be trusted: set it"
@@ -131,9 +132,9 @@ func (h *handler) unsigned(r *http.Request, body []byte) string {
 		if !signature.VerifyStandard([]string{secret}, r.Header.Get(signature.HeaderID), r.Header.Get(signature.HeaderTimestamp), standard, body, time.Now()) {
 			return fmt.Sprintf("Webhook-Signature is not that of this id, timestamp and body, or the timestamp is more than %s off", signature.Tolerance)
 		}
-	case module == "":
+	case strings.Join(module, "") == "":
 		return "X-Signature is missing: base64 of HMAC-SHA256 over the raw body"
-	case !signature.VerifyModule([]string{secret}, body, module):
+	case !signature.VerifyModule([]string{secret}, body, module...):
 		return "X-Signature is not that of this body: base64 of HMAC-SHA256 over the raw body, byte for byte"
 	}
 	return ""
@@ -151,9 +152,7 @@ func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.Or
 		return c, ref, false
 	}
 	ref = domain.OrderRef{Source: cmp.Or(c.Source, domain.DefaultSource), IncrementID: c.OrderIncrementID}
-	if c.ErpReference != nil && *c.ErpReference == "" {
-		c.ErpReference = nil
-	}
+	c.Status = strings.TrimSpace(c.Status)
 	if wrong := c.check(ref); len(wrong) > 0 {
 		callbacks.refuse(w, wrong)
 		return c, ref, false
@@ -176,5 +175,5 @@ func (c callback) check(ref domain.OrderRef) (wrong []problem.FieldError) {
 	} else if err := domain.StatusText.Check(c.Status); err != nil {
 		add("/status", problem.TextCode(err), err.Error())
 	}
-	return append(wrong, orders.Ask{Reference: c.ErpReference, IdempotencyKey: c.IdempotencyKey}.Check()...)
+	return append(wrong, orders.Ask{Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey}.Check()...)
 }

@@ -71,6 +71,9 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) (repl
 		return reply{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode < http.StatusOK { // its connection is not read: no deadline holds there
+		return reply{}, fmt.Errorf("%s answered %s, which no connector does: name another with --url", c.base, resp.Status)
+	}
 	content, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		return reply{}, &deniedError{resp.StatusCode}

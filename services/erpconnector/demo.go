@@ -133,7 +133,7 @@ func (f *demoFlags) tokenOfUp(dir string) error {
 		dir = defaultDataDir()
 	}
 	file := filepath.Join(dir, tokenFile)
-	content, err := os.ReadFile(file) //nolint:gosec // the data folder is the user's to name
+	token, err := platform.ReadSecret(file, platform.SecretToken)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		f.TokenFrom = "API_TOKEN is not set, and there is no " + file
@@ -141,7 +141,7 @@ func (f *demoFlags) tokenOfUp(dir string) error {
 	case err != nil:
 		return fmt.Errorf("reading the token of `up`: %w; set API_TOKEN instead", err)
 	}
-	f.Token, f.TokenFrom, f.TokenShell = platform.Secret(strings.TrimSpace(string(content))), file, "$(cat '"+file+"')"
+	f.Token, f.TokenFrom, f.TokenShell = token, file, "$(cat '"+file+"')"
 	return nil
 }
 

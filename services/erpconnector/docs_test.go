@@ -58,7 +58,8 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Configuration\n\nThe environment is read once, at the start. Durations are `30s`, `5m` or a bare number of seconds. Everything that is\n" +
 		"wrong is reported at once, and the process does not start. A secret NAME may stand in a file that `NAME_FILE` names;\n" +
-		"secrets print as stars.\n\n| variable | default | meaning |\n|---|---|---|\n")
+		"secrets print as stars. Line ends behind a value are no part of it. A secret is one line of visible characters, without a\n" +
+		"blank at either end; `API_TOKEN` and `ERP_API_KEY`, which are sent in headers, are ASCII.\n\n| variable | default | meaning |\n|---|---|---|\n")
 	for _, v := range platform.Variables() {
 		if v.Setting == nil {
 			fmt.Fprintf(&b, "| %s%s | %s | %s |\n", code(v.Name), map[bool]string{true: " (secret)"}[v.Secret], code(v.Default), v.Meaning)

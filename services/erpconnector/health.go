@@ -79,7 +79,8 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 	var answer struct {
 		Checks map[string]string `json:"checks"`
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&answer); err != nil {
+	// A connection that switched protocols is not read: what comes on it is bound by no deadline.
+	if resp.StatusCode < http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&answer) != nil {
 		return "", fmt.Errorf("asking for health: %s%s answered %s and no JSON; does erpconnector listen there?", base, path, resp.Status)
 	}
 	if resp.StatusCode == http.StatusOK {

@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // ask runs the command as a user does and returns what it printed.
@@ -63,6 +66,31 @@ func TestHealth(t *testing.T) {
 	t.Run("nobody_listens", func(t *testing.T) {
 		_, err := ask(t.Context(), "http://"+freeAddr(t))
 		require.ErrorContains(t, err, "nothing listens at")
+	})
+	t.Run("somebody_else_listens_and_keeps_the_connection", func(t *testing.T) { // which nothing ended, not even a signal
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+		said := make(chan error, 1)
+		go func() {
+			_, err := ask(t.Context(), "http://"+listener.Addr().String())
+			said <- err
+		}()
+		select {
+		case err := <-said:
+			require.ErrorContains(t, err, "answered 101 Switching Protocols and no JSON; does erpconnector listen there?")
+		case <-time.After(testkit.AwaitTimeout):
+			require.Fail(t, "the question goes on")
+		}
 	})
 	t.Run("somebody_else_listens", func(t *testing.T) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }))

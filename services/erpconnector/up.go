@@ -224,17 +224,17 @@ func devSecrets(cfg *platform.Config) error {
 			continue
 		}
 		file := filepath.Join(cfg.DataDir, name)
-		content, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) || (err == nil && len(content) == 0) { // a stop may have left it empty
+		kept, err := platform.ReadSecret(file, platform.SecretToken)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, platform.ErrSecretEmpty) { // a stop may have left it empty
 			random := make([]byte, 24)
 			_, _ = rand.Read(random) // never fails
-			content = []byte(hex.EncodeToString(random))
-			err = os.WriteFile(file, content, 0o600)
+			kept = platform.Secret(hex.EncodeToString(random))
+			err = os.WriteFile(file, []byte(kept.Reveal()), 0o600)
 		}
 		if err != nil {
 			return fmt.Errorf("keeping a secret in the data folder: %w; another one can be set with DATA_DIR", err)
 		}
-		*secret = platform.Secret(content)
+		*secret = kept
 	}
 	if cfg.Settings.ErpBaseURL == "" {
 		cfg.Settings.ErpBaseURL = baseURL(*cfg) + platform.BasePath

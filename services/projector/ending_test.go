@@ -10,6 +10,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 )
 
+// An answer's number may stand behind what its record keeps of it; older records have it in their body only.
+func TestTheReferenceOfARecord(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, new("ERP-2"), referenceOf(&event.Response{Body: `{"id":"7","echo":"x`, Truncated: true, Reference: new("ERP-2")}))
+	require.Equal(t, new("ERP-1"), referenceOf(&event.Response{Body: `{"erp_reference":"ERP-1"}`}))
+	require.Nil(t, referenceOf(&event.Response{Body: `{"id":"7","echo":"x`, Truncated: true}))
+}
+
 // What the gate is told of: ends, answered keys, and what the ERP calls the order, also when the answer came too late.
 func TestWhatAFactTellsTheGate(t *testing.T) {
 	t.Parallel()
@@ -59,7 +67,7 @@ func TestWhatAFactTellsTheGate(t *testing.T) {
 			t.Parallel()
 			f := fact{at: topicPartition{topic: c.topic}, Fact: domain.Fact{Sync: c.sync}}
 			if c.status != 0 {
-				f.httpStatus, f.Response = &c.status, &c.body
+				f.httpStatus, f.Response, f.reference = &c.status, &c.body, referenceOf(&event.Response{Body: c.body})
 			}
 			got, tells := endingOf(f)
 			require.Equal(t, c.want != nil, tells)

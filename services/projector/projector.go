@@ -308,8 +308,20 @@ func read(tp topicPartition, r *kgo.Record) (fact, error) {
 	f := fact{at: tp, offset: r.Offset, Fact: domain.Fact{Sync: v.Sync, Time: at, Payload: keepable(v.Payload), Error: keepable(v.Error)}}
 	if v.Response != nil && tp.topic != event.TopicCallback {
 		f.Response, f.httpStatus = keepable(&v.Response.Body), &v.Response.Status
+		if tp.topic == event.TopicAfterSend && v.Sync.ErrorCode == "" {
+			f.reference = referenceOf(v.Response)
+		}
 	}
 	return f, nil
+}
+
+// referenceOf is what the answer calls the order. It may stand behind what the record keeps of the body; records of before it
+// was in them have it there.
+func referenceOf(r *event.Response) *string {
+	if r.Reference != nil {
+		return keepable(r.Reference)
+	}
+	return domain.AnswerReference([]byte(r.Body))
 }
 
 func keepable(s *string) *string {

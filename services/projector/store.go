@@ -21,6 +21,7 @@ type fact struct {
 	at         topicPartition
 	offset     int64
 	httpStatus *int
+	reference  *string // that the ERP's answer names
 }
 
 type batch struct {

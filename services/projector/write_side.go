@@ -55,8 +55,8 @@ func endingOf(f fact) (e gate.Ending, tells bool) {
 	switch f.at.topic {
 	case event.TopicAfterSend:
 		e.Answered = f.httpStatus != nil && f.Sync.ErrorCode == ""
-		if e.Answered && f.Response != nil {
-			e.Reference = domain.AnswerReference([]byte(*f.Response))
+		if e.Answered {
+			e.Reference = f.reference
 		}
 		return e, e.Answered
 	case event.TopicSuccess, event.TopicFailed:

@@ -99,8 +99,11 @@ func readable(topic string, r *kgo.Record) ([]byte, error) {
 		if v.Sync.NextAttemptAt != nil {
 			text += ", again at " + v.Sync.NextAttemptAt.UTC().Format(time.TimeOnly)
 		}
-		if v.Error != nil {
+		switch {
+		case v.Error != nil:
 			text += ": " + shorten(*v.Error)
+		case topic == event.TopicAfterSend && v.Sync.Cause != "": // a success, and what is wrong with it all the same
+			text += ": " + shorten(v.Sync.Cause)
 		}
 	}
 	text += fmt.Sprintf("  (%s/%d@%d)", topic, r.Partition, r.Offset)

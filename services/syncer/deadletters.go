@@ -71,7 +71,7 @@ func (d *deadLetters) refuse(t *task, err error, times int) {
 func (d *deadLetters) fact(t *task, topic string, s domain.Sync, response *event.Response, errorText string) []event.Record {
 	v := event.Sync{Sync: s, Error: text(errorText)}
 	if response != nil {
-		v.Response = &event.Response{Status: response.Status, Truncated: true}
+		v.Response = &event.Response{Status: response.Status, Truncated: true, Reference: response.Reference}
 	}
 	r, err := event.NewSync(topic, v, t.context(d.now()))
 	if err != nil {

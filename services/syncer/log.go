@@ -32,7 +32,7 @@ func (c *caller) logAnswer(ctx context.Context, t *task, r erphttp.Reply) {
 	}
 	o := t.outcome
 	c.log.DebugContext(ctx, "erp answered", append(t.order(), "attempt", o.After.Attempts, "http_status", r.StatusCode,
-		"bytes", len(r.Body), "took_ms", o.took.Milliseconds(), "outcome", o.name(), "error_code", o.After.ErrorCode)...)
+		"bytes", len(r.Body.Start), "took_ms", o.took.Milliseconds(), "outcome", o.name(), "error_code", o.After.ErrorCode)...)
 }
 
 // logHandled is the one line of each record, once what it came to is committed.
@@ -42,6 +42,9 @@ func (c *committer) logHandled(t *task) {
 		level = slog.LevelWarn
 	}
 	c.log.Log(context.Background(), level, "order handled", t.logFields()...)
+	if o := t.outcome; o != nil && o.warning != "" {
+		c.log.Warn("the ERP has the order, and its number there is not known", append(t.order(), "attempt", o.After.Attempts, "reason", o.warning)...)
+	}
 }
 
 func (t *task) logFields() []any {

@@ -15,7 +15,8 @@ type outcome struct {
 	at       time.Time
 	took     time.Duration
 	error    string
-	answered bool // with success: the current key is used up
+	warning  string // of a success: why the ERP's number is not known
+	answered bool   // with success: the current key is used up
 	response *event.Response
 }
 
@@ -25,11 +26,12 @@ func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time,
 	o := domain.Classify(r.Answer, policy.AnswerPolicy, t.value.Sync.KeySentBefore() || t.MayBeRepeated(), now)
 	t.outcome = &outcome{
 		Decision: domain.Decide(t.value.Sync, o, policy, now, random),
-		at:       now, error: o.Error, answered: o.Kind == domain.OutcomeSuccess,
+		at:       now, error: o.Error, warning: o.Warning, answered: o.Kind == domain.OutcomeSuccess,
 	}
 	if r.StatusCode != 0 {
 		t.outcome.response = &event.Response{
-			Status: r.StatusCode, Headers: r.Headers, Body: domain.KeepableText(string(r.Body)), Truncated: r.Truncated,
+			Status: r.StatusCode, Headers: r.Headers, Body: domain.KeepableText(string(r.Body.Start)), Truncated: r.Body.More,
+			Reference: o.Reference,
 		}
 	}
 }

@@ -85,7 +85,7 @@ func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
 	if own, is := e.bodies[p.ID]; is {
 		body = own
 	}
-	return erphttp.Reply{Answer: domain.Answer{StatusCode: script[min(n, len(script)-1)], Body: []byte(body)}}
+	return erphttp.Reply{Answer: domain.Answer{StatusCode: script[min(n, len(script)-1)], Body: domain.AnswerBodyOf([]byte(body))}}
 }
 
 type bench struct {

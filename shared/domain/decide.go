@@ -39,6 +39,7 @@ func Decide(s Sync, o Outcome, p RetryPolicy, now time.Time, random float64) Dec
 	at := Time(now)
 	s.LastAttemptAt, s.ErrorCode = &at, o.Code
 	after := s
+	after.Cause = o.Warning
 	after.Version = AttemptVersion(s.Generation, s.Attempts, PhaseAfter)
 
 	if o.Kind == OutcomeRetryable && s.Attempts < s.MaxAttempts {

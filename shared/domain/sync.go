@@ -33,7 +33,7 @@ type Sync struct {
 	Generation       int        `json:"generation"`
 	Version          Version    `json:"version"`
 	Released         *bool      `json:"released,omitempty"`     // requests only: false is held
-	Cause            string     `json:"cause,omitempty"`        // requests: the event id or the operator's action
+	Cause            string     `json:"cause,omitempty"`        // requests: the event id or the operator's action; after_send: why a success has no reference
 	KeyAnswered      bool       `json:"key_answered,omitempty"` // settlements only: the idempotency key is known to have been answered with success
 	ClosedBy         ClosedBy   `json:"closed_by,omitempty"`    // terminal events that the gate, not an answer, brought about
 	ErrorCode        ErrorCode  `json:"error_code,omitempty"`   // stable, for programs; the text stands in `error`

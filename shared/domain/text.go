@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -17,7 +18,7 @@ type TextKind struct {
 // The kinds of texts. docs/limits.md is made of them.
 var (
 	ReasonText     = TextKind{"reason", "why somebody asks, in an order's log or a setting's history", 500}
-	ReferenceText  = TextKind{"reference", "what the ERP calls the order", MaxErrorBytes}
+	ReferenceText  = TextKind{"reference", "what the ERP calls the order", MaxReferenceBytes}
 	KeyText        = TextKind{"idempotency key", "the key that a callback carries back", 255}
 	StatusText     = TextKind{"status text", "the status of a callback", 500}
 	WhoText        = TextKind{"name", "who asks: a token's or a user's name", 128}
@@ -67,3 +68,23 @@ func PlainText(text string) error {
 
 // isControl reports whether the character is a control character or ends a line.
 func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+
+// KeepableText is s as valid UTF-8 without U+0000, which Postgres cannot keep.
+func KeepableText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func cut(s string) string { return Truncate(s, MaxErrorBytes) }
+
+// Truncate is s as KeepableText, in at most so many bytes; what is cut off shows as an ellipsis.
+func Truncate(s string, maxBytes int) string {
+	s = KeepableText(s)
+	if len(s) <= maxBytes {
+		return s
+	}
+	end := maxBytes - len("…")
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}

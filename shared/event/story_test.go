@@ -114,7 +114,7 @@ func (s *teller) call(v domain.Sync, name string, now time.Time) domain.Sync {
 }
 
 func (s *teller) decide(v domain.Sync, r *event.Response, now time.Time) (domain.Decision, string) {
-	o := domain.Classify(domain.Answer{StatusCode: r.Status, Body: []byte(r.Body)}, policy.AnswerPolicy, v.KeySentBefore(), now)
+	o := domain.Classify(domain.Answer{StatusCode: r.Status, Body: domain.AnswerBodyOf([]byte(r.Body))}, policy.AnswerPolicy, v.KeySentBefore(), now)
 	return domain.Decide(v, o, policy, now, 0), o.Error
 }
 

@@ -27,6 +27,7 @@ type Response struct {
 	Headers   map[string]string `json:"headers,omitempty"`
 	Body      string            `json:"body"`                // at most domain.MaxResponseBytes
 	Truncated bool              `json:"truncated,omitempty"` // the body was longer
+	Reference *string           `json:"reference,omitempty"` // what the ERP called the order in a success; it may stand behind what is kept of the body
 }
 
 // Context is what a record takes over from what led to it.

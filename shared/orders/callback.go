@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +42,11 @@ func (c *change) callback(ctx context.Context, g domain.Gate) (domain.Gate, erro
 		}
 	}
 	return next, gate.Keep(ctx, c.tx, said, g.Generation, g.ReferenceOf(s), c.now)
+}
+
+// response is the callback's body, as records have it.
+func (a Ask) response() *event.Response {
+	return &event.Response{Body: a.Body, Truncated: a.Truncated}
 }
 
 // Note keeps what the ERP says of an order on its timeline, though its status settles nothing. known is false when the
@@ -96,7 +102,11 @@ func (c *change) noteStatus(ctx context.Context, status string) (known bool, err
 func (c *change) note(g domain.Gate, said string) error {
 	s := g.RequestedSync(c.orderID, Cause("webhook", "", said))
 	s.Released = nil
-	r, err := event.NewNote(event.Sync{Sync: s, Response: &event.Response{Body: c.ask.Body}}, c.ask.Body, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
+	what := c.ask.Body
+	if c.ask.Truncated {
+		what += hex.EncodeToString(c.ask.Digest[:])
+	}
+	r, err := event.NewNote(event.Sync{Sync: s, Response: c.ask.response()}, what, event.Context{Traceparent: c.ask.Traceparent, At: c.now})
 	c.records = append(c.records, r)
 	return err
 }

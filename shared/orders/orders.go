@@ -37,7 +37,8 @@ type Ask struct {
 	Who, Reason    string
 	Reference      *string           // the ERP's, of a callback or a settlement by hand
 	IdempotencyKey string            // that a callback echoes
-	Body           string            // of a callback
+	Body           string            // of a callback, as far as it is kept
+	Truncated      bool              // it is longer
 	Digest         [sha256.Size]byte // of a callback's raw body
 	Traceparent    string
 }
@@ -232,7 +233,7 @@ func (c *change) settleAs(g domain.Gate, s domain.Settlement) (domain.Gate, erro
 	}
 	v := event.Sync{Sync: next.SettledSync(c.orderID, c.ask.Reference, c.cause()), Error: c.errorText(next)}
 	if c.ask.Body != "" {
-		v.Response = &event.Response{Body: c.ask.Body}
+		v.Response = c.ask.response()
 	}
 	return next, c.add(event.TopicCallback, v)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 
@@ -48,9 +47,9 @@ func (e *env) config() Config {
 		KafkaAccess:  e.kafkaAccess(),
 		Partitions:   e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
 		HTTPAddr:     e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
-		APIToken:     e.secret("API_TOKEN", "The first admin token, sent as `Authorization: Bearer …`."),
-		ErpAPIKey:    e.secret("ERP_API_KEY", "Sent to the ERP as X-API-KEY."),
-		ErpHMAC:      e.secret("ERP_HMAC_SECRET", "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
+		APIToken:     e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
+		ErpAPIKey:    e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
+		ErpHMAC:      e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
 		ErpInFlight:  e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
 		ErpProxy:     e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
 		DataDir:      e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
@@ -83,7 +82,7 @@ func (e *env) kafkaAccess() (s kafka.Security) {
 	key := e.text("KAFKA_TLS_KEY_FILE", "", "Its key.")
 	mechanism := e.text("KAFKA_SASL_MECHANISM", "", "How to log in to the brokers: SCRAM-SHA-512, SCRAM-SHA-256, or PLAIN, which needs KAFKA_TLS. Empty: not at all.")
 	username := e.text("KAFKA_SASL_USERNAME", "", "Who logs in.")
-	password := e.secret("KAFKA_SASL_PASSWORD", "The password.")
+	password := e.secret("KAFKA_SASL_PASSWORD", SecretKey, "The password.")
 	var err error
 	switch {
 	case encrypted:
@@ -162,23 +161,29 @@ func (e *env) text(name, fallback, meaning string) string {
 	return e.value(name, fallback)
 }
 
+// value is a variable without the line ends that editors and here-documents leave behind it.
 func (e *env) value(name, fallback string) string {
-	if v, ok := e.lookup(name); ok && v != "" {
-		return v
+	if v, ok := e.lookup(name); ok && withoutLineEnds(v) != "" {
+		return withoutLineEnds(v)
 	}
 	return fallback
 }
 
-func (e *env) secret(name, meaning string) Secret {
+// secret is the secret of a variable, or of the file that NAME_FILE names.
+func (e *env) secret(name string, use SecretUse, meaning string) (s Secret) {
 	e.variables = append(e.variables, Variable{Name: name, Meaning: meaning, Secret: true})
+	var err error
 	if file := e.value(name+"_FILE", ""); file != "" {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			e.problems = append(e.problems, fmt.Errorf("%s_FILE: %w", name, err))
+		if s, err = ReadSecret(file, use); err != nil {
+			err = fmt.Errorf("%s_FILE: %w", name, err)
 		}
-		return Secret(strings.TrimRight(string(content), "\r\n"))
+	} else if s, err = NewSecret(e.value(name, ""), use); err != nil {
+		err = fmt.Errorf("%s %w", name, err)
 	}
-	return Secret(e.value(name, ""))
+	if err != nil {
+		e.problems = append(e.problems, err)
+	}
+	return s
 }
 
 func (e *env) flag(name, meaning string) bool {

@@ -74,6 +74,7 @@ func (s Settings) problems() (ps Problems) {
 			ps = append(ps, f.problem(f.Text(s)))
 		}
 	}
+	ps = append(ps, s.doubledPath()...)
 	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
 		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Code: problem.CodeInvalid, Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
 	}

@@ -21,11 +21,17 @@ const (
 // Module is the module's signature: base64 of HMAC-SHA256 over the body.
 func Module(secret string, body []byte) string { return mac([]byte(secret), body) }
 
-// VerifyModule compares in constant time; any of the secrets will do, so that they can rotate with an overlap.
-func VerifyModule(secrets []string, body []byte, signature string) bool {
+// VerifyModule compares in constant time. Any of the secrets will do, and any of the signatures, so that secrets can rotate
+// with an overlap on either side. What stands in one header in place of several is taken apart at its commas.
+func VerifyModule(secrets []string, body []byte, signatures ...string) bool {
 	ok := false
 	for _, s := range secrets {
-		ok = hmac.Equal([]byte(Module(s, body)), []byte(signature)) || ok
+		want := []byte(Module(s, body))
+		for _, header := range signatures {
+			for given := range strings.SplitSeq(header, ",") {
+				ok = hmac.Equal(want, []byte(strings.TrimSpace(given))) || ok
+			}
+		}
 	}
 	return ok
 }

@@ -89,7 +89,10 @@ func mismatch(pointer string, raw json.RawMessage, err error, t reflect.Type) pr
 
 // wantedOf is the type's JSON, in words.
 func wantedOf(t reflect.Type) string {
+	form, several := reflect.Zero(t).Interface().(interface{ JSONForm() string })
 	switch {
+	case several:
+		return form.JSONForm()
 	case t.Kind() == reflect.String:
 		return "a string"
 	case t.Kind() == reflect.Bool:

@@ -29,7 +29,7 @@ var Bugs = []Bug{
 		<-time.After(300 * time.Millisecond)
 		c.erp.Send(context.WithoutCancel(ctx), erphttp.Request{Payload: payload, IdempotencyKey: key, MessageID: key, At: at})
 	}(t.value.Sync.IdempotencyKey, c.now())
-	reply := erphttp.Reply{Answer: domain.Answer{StatusCode: 201, Body: []byte("{}")}}
+	reply := erphttp.Reply{Answer: domain.Answer{StatusCode: 201, Body: domain.AnswerBodyOf([]byte("{}"))}}
 `},
 		},
 	},

@@ -2,7 +2,6 @@
 package erphttp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,12 +20,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
-// Limits of an answer's headers. They go into the log with the answer, where no broker would take megabytes of them.
-const (
-	maxHeaderBytes     = 1 << 20 // of all of them; beyond it the answer is not read
-	maxKeptHeaderBytes = 1 << 10 // of each that is kept; the rest is cut off
-)
-
 // Config is what a Client is made of.
 type Config struct {
 	APIKey   platform.Secret   // empty: no X-API-KEY
@@ -40,7 +33,8 @@ type Config struct {
 type Client struct {
 	cfg     Config
 	secrets []string
-	http    *http.Client
+	// One round trip and no more: an http.Client above it would read Location, and follow it.
+	transport http.RoundTripper
 }
 
 // Of the default transport.
@@ -69,10 +63,7 @@ func New(cfg Config) *Client {
 		return cfg.Settings.Current().Egress.Control(ctx, network, address, conn)
 	}}
 	transport.DialContext = dialer.DialContext
-	c.http = &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.transport = transport
 	return c
 }
 
@@ -96,56 +87,65 @@ type Request struct {
 	At             time.Time
 }
 
-// Reply is the ERP's answer, or why there is none.
-type Reply struct {
-	domain.Answer
-	Headers   map[string]string // those worth keeping
-	Truncated bool              // the body was longer than domain.MaxResponseBytes
-	Cancelled bool              // our side cut the call off: it has no outcome, whatever the ERP did
-}
-
-// Send posts the payload to {base}/orders/sync and reads the answer, all within the timeout of the settings.
+// Send posts the payload to {base}/orders/sync and reads the answer, all within the timeout of the settings, whatever the ERP
+// does. It ends at once when ctx does.
 func (c *Client) Send(ctx context.Context, r Request) Reply {
 	s := c.cfg.Settings.Current()
 	if s.ErpBaseURL == "" {
 		return failure(domain.ErrorNetwork, "ERP_BASE_URL is not set: no call was made")
 	}
 	target := syncURL(s)
-	call, cancel := context.WithTimeout(ctx, s.ErpTimeout)
+	within, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
-	req, err := c.request(call, target, r)
+	call := &call{timeout: s.ErpTimeout, target: redact(target), body: newOrderBody(r.Payload)}
+	req, err := c.request(call.traced(within), target, r, call.body)
 	if err != nil {
 		return failure(domain.ErrorNetwork, fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return c.noAnswer(ctx, call, target, s.ErpTimeout, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, truncated, err := read(resp.Body)
-	if err != nil {
-		return c.noAnswer(ctx, call, target, s.ErpTimeout, err)
-	}
-	return Reply{
-		Answer:    domain.Answer{StatusCode: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), Body: body},
-		Headers:   kept(resp.Header),
-		Truncated: truncated,
+	reply, err := c.exchange(req, call)
+	var refused *egress.RefusedError
+	switch {
+	case err == nil:
+		return reply
+	case errors.As(err, &refused):
+		return call.refused(refused)
+	case ctx.Err() != nil:
+		return Reply{Cancelled: true, Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "the call was cut off by a hand-over"}}
+	case within.Err() != nil:
+		return call.late()
+	default:
+		return call.failed(err)
 	}
 }
 
-func syncURL(s setting.Settings) string { return strings.TrimRight(s.ErpBaseURL, "/") + "/orders/sync" }
+func (c *Client) exchange(req *http.Request, call *call) (Reply, error) {
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return Reply{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return call.read(resp)
+}
+
+func syncURL(s setting.Settings) string {
+	return strings.TrimRight(s.ErpBaseURL, "/") + domain.SyncPath
+}
 
 // Target is what Send calls under the settings, without user, password and query: for the log.
 func Target(s setting.Settings) string { return redact(syncURL(s)) }
 
-func (c *Client) request(ctx context.Context, target string, r Request) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, target string, r Request, body *orderBody) (*http.Request, error) {
 	// An opaque reader leaves GetBody nil. With it, and with an idempotency header, net/http would send the request a
 	// second time when a connection breaks: two calls in one attempt.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, io.NopCloser(bytes.NewReader(r.Payload)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, io.NopCloser(body))
 	if err != nil {
 		return nil, err
 	}
 	req.ContentLength = int64(len(r.Payload))
+	if u := req.URL.User; u != nil {
+		password, _ := u.Password()
+		req.SetBasicAuth(u.Username(), password)
+	}
 	h := req.Header
 	h.Set("Content-Type", "application/json")
 	h.Set("Accept", "application/json")
@@ -163,65 +163,17 @@ func (c *Client) request(ctx context.Context, target string, r Request) (*http.R
 	return req, nil
 }
 
-// noAnswer words what happened for whoever reads the order's timeline. The order may have been booked; the next attempt
-// carries the same key.
-func (c *Client) noAnswer(ctx, call context.Context, target string, timeout time.Duration, err error) Reply {
-	target = redact(target)
-	var netErr net.Error
-	var refused *egress.RefusedError
-	switch {
-	case errors.As(err, &refused):
-		return failure(domain.ErrorNetwork, fmt.Sprintf("%s was not called: %s; check ERP_BASE_URL, and what its name resolves to", target, refused))
-	case ctx.Err() != nil:
-		return Reply{Cancelled: true, Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "the call was cut off by a hand-over"}}
-	case call.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
-		return failure(domain.ErrorTimeout, fmt.Sprintf("no answer from %s within %s; the ERP may have booked the order, the next attempt carries the same key", target, timeout))
-	}
-	return failure(domain.ErrorNetwork,
-		fmt.Sprintf("no answer from %s: %s; check that the ERP is up and ERP_BASE_URL names it", target, withoutURL(err)))
-}
-
-// withoutURL takes the URL out of net/http's errors, as it may hold a password.
-func withoutURL(err error) error {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
-		return urlErr.Err
-	}
-	return err
-}
-
-func failure(code domain.ErrorCode, cause string) Reply {
-	return Reply{Answer: domain.Answer{Failure: code, Cause: cause}}
-}
-
-// read takes what is kept of a body; closing the rest unread costs the connection, reading it could cost the timeout.
-func read(body io.Reader) (kept []byte, truncated bool, err error) {
-	kept, err = io.ReadAll(io.LimitReader(body, domain.MaxResponseBytes+1))
-	if err != nil {
-		return nil, false, err
-	}
-	if len(kept) > domain.MaxResponseBytes {
-		return kept[:domain.MaxResponseBytes], true, nil
-	}
-	return kept, false, nil
-}
-
-func kept(h http.Header) map[string]string {
-	out := map[string]string{}
-	for _, name := range []string{"Content-Type", "Retry-After", "X-Request-Id"} {
-		if v := h.Get(name); v != "" {
-			out[strings.ToLower(name)] = domain.Truncate(v, maxKeptHeaderBytes)
-		}
-	}
-	return out
-}
-
 // redact is the URL without user, password and query.
 func redact(target string) string {
 	u, err := url.Parse(target)
 	if err != nil {
 		return "the ERP"
 	}
-	u.User, u.RawQuery = nil, ""
-	return u.String()
+	return withoutSecrets(u)
+}
+
+func withoutSecrets(u *url.URL) string {
+	shown := *u
+	shown.User, shown.RawQuery, shown.Fragment, shown.RawFragment = nil, "", "", ""
+	return shown.String()
 }

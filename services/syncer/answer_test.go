@@ -1,0 +1,126 @@
+package syncer
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// orderIn is the order that a request to the ERP is about.
+func orderIn(r *http.Request) string {
+	var p struct {
+		ID string `json:"order_increment_id"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&p)
+	return p.ID
+}
+
+// calling makes the syncer call an ERP by HTTP.
+func calling(t *testing.T, erp http.HandlerFunc) func(*Params) {
+	t.Helper()
+	server := httptest.NewServer(erp)
+	t.Cleanup(server.Close)
+	s := setting.Defaults()
+	s.ErpBaseURL, s.ErpTimeout, s.BaseDelay = server.URL, time.Hour, time.Second
+	return func(p *Params) {
+		p.Settings = setting.Fixed(s)
+		p.ERP = erphttp.New(erphttp.Config{InFlight: p.InFlight, Settings: p.Settings})
+	}
+}
+
+// An ERP that switched protocols and kept the connection held one of the syncer's calls for ever: with as many such orders as
+// calls nothing went out any more, and the process could not be stopped in time.
+func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		var held []io.Closer // by whoever has switched
+		var mu sync.Mutex
+		erp := calling(t, func(w http.ResponseWriter, r *http.Request) {
+			if orderIn(r) == "good" {
+				_, _ = io.WriteString(w, `{"erp_reference":"ERP-1"}`)
+				return
+			}
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			held = append(held, conn)
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		})
+		t.Cleanup(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, conn := range held {
+				_ = conn.Close()
+			}
+		})
+		stop := b.start(t, erp, func(p *Params) { p.InFlight = 1 })
+		b.request(t, "switched")
+		b.request(t, "good")
+		b.collect(t, func(s map[string]int) bool {
+			return s["vendor_erp_sync_success good"] == 1 && s["vendor_erp_sync_after_send switched"] == 1
+		})
+		after := b.values["vendor_erp_sync_after_send switched"]
+		require.Equal(t, domain.Queued, after.Sync.Status)
+		require.Equal(t, domain.ErrorNetwork, after.Sync.ErrorCode)
+		require.Equal(t, 101, after.Response.Status)
+		require.Contains(t, *after.Error, "sent HTTP 101 and no answer: check that erp_base_url")
+		stop() // which waited for the call, for ever
+	})
+}
+
+// The number of an order stood behind what was kept of the answer, or behind a byte order mark: the order was a success
+// without a number, and nobody was told.
+func TestTheNumberOfAnOrderIsFoundInALongAnswerOrItsLossIsTold(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		erp := calling(t, func(w http.ResponseWriter, r *http.Request) {
+			switch id := orderIn(r); id {
+			case "marked":
+				_, _ = io.WriteString(w, "\xef\xbb\xbf{\"erp_reference\":\"ERP-1\"}")
+			case "long":
+				_, _ = io.WriteString(w, `{"echo":"`+strings.Repeat("x", 200<<10)+`","erp_reference":"ERP-2"}`)
+			default:
+				_, _ = io.WriteString(w, `{"id":"a request's","echo":"`+strings.Repeat("x", domain.MaxAnswerBytes)+`","erp_reference":"ERP-3"}`)
+			}
+		})
+		var log bytes.Buffer
+		stop := b.start(t, erp, func(p *Params) { p.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+		for _, id := range []string{"marked", "long", "cut"} {
+			b.request(t, id)
+		}
+		b.collect(t, func(s map[string]int) bool { return len(s) == 3*3 }) // intent, outcome and end of each
+		stop()
+		for id, want := range map[string]string{"marked": "ERP-1", "long": "ERP-2"} {
+			end := b.values["vendor_erp_sync_success "+id]
+			require.Equal(t, want, *end.Sync.ErpReference)
+			require.Equal(t, want, *end.Response.Reference)
+			require.LessOrEqual(t, len(end.Response.Body), domain.MaxResponseBytes)
+			require.Equal(t, id == "long", end.Response.Truncated)
+			require.Empty(t, b.values["vendor_erp_sync_after_send "+id].Sync.Cause)
+		}
+		const lost = "the ERP accepted the order, and no number of it was found in its answer: it is longer than the 8 MiB that are read"
+		require.Nil(t, b.values["vendor_erp_sync_success cut"].Sync.ErpReference)
+		require.Equal(t, lost, b.values["vendor_erp_sync_after_send cut"].Sync.Cause)
+		require.Equal(t, 1, strings.Count(log.String(), "the ERP has the order, and its number there is not known"))
+		require.Contains(t, log.String(), `order_increment_id=cut`)
+		require.Contains(t, log.String(), `reason="`+lost+`"`)
+	})
+}

@@ -1,0 +1,159 @@
+package erphttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/egress"
+)
+
+// Limits of an answer's head. Headers go into the log with the answer, where no broker would take megabytes of them.
+const (
+	maxHeaderBytes     = 1 << 20 // of all of them; beyond it the answer is not read
+	maxKeptHeaderBytes = 1 << 10 // of each that is kept; the rest is cut off
+	maxInterim         = 100     // of 1xx before the answer
+)
+
+// Reply is the ERP's answer, or why there is none.
+type Reply struct {
+	domain.Answer
+	Headers   map[string]string // those worth keeping
+	Cancelled bool              // our side cut the call off: it has no outcome, whatever the ERP did
+}
+
+// call is one request on its way.
+type call struct {
+	timeout time.Duration
+	target  string // without user, password and query
+	body    *orderBody
+	interim atomic.Int64
+	status  int // of an answer whose body is being read
+}
+
+var errInterim = fmt.Errorf("more than %d interim answers (HTTP 1xx) came, and no answer", maxInterim)
+
+// traced counts interim answers. net/http bounds their bytes only.
+func (c *call) traced(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			if c.interim.Add(1) > maxInterim {
+				return errInterim
+			}
+			return nil
+		},
+	})
+}
+
+// read takes the answer. One of a status below 200 is none: the connection is somebody else's then, and what comes on it is no
+// body, may never end, and is bound by no deadline.
+func (c *call) read(resp *http.Response) (Reply, error) {
+	reply := Reply{
+		Answer:  domain.Answer{StatusCode: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), Target: c.target, Location: location(resp)},
+		Headers: kept(resp.Header),
+	}
+	switch {
+	case resp.StatusCode < http.StatusContinue:
+		return Reply{}, fmt.Errorf("it answered with the status %03d, which HTTP does not have", resp.StatusCode)
+	case resp.StatusCode < http.StatusOK:
+		return reply, nil
+	}
+	c.status = resp.StatusCode
+	body, err := domain.ReadAnswerBody(resp.Body)
+	if err != nil {
+		return Reply{}, err
+	}
+	reply.Body, reply.Unsent = body, c.body.unsent()
+	return reply, nil
+}
+
+// late says that the time was over. The order may have been booked; the next attempt carries the same key.
+func (c *call) late() Reply {
+	return failure(domain.ErrorTimeout, fmt.Sprintf("no answer from %s within %s; the ERP may have booked the order, the next attempt carries the same key", c.target, c.timeout))
+}
+
+// refused says that the connection was never made: the address is not one that calls may go to.
+func (c *call) refused(err *egress.RefusedError) Reply {
+	return failure(domain.ErrorNetwork, fmt.Sprintf("%s was not called: %s; check ERP_BASE_URL, and what its name resolves to", c.target, err))
+}
+
+// failed words what happened for whoever reads the order's timeline.
+func (c *call) failed(err error) Reply {
+	var netErr net.Error
+	switch {
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return c.late()
+	case c.status != 0:
+		return failure(domain.ErrorNetwork, fmt.Sprintf("the answer of %s, HTTP %d, broke off: %s; the ERP may have booked the order, the next attempt carries the same key; check the ERP and the proxies before it",
+			c.target, c.status, withoutURL(err)))
+	}
+	return failure(domain.ErrorNetwork,
+		fmt.Sprintf("no answer from %s: %s; check that the ERP is up and ERP_BASE_URL names it", c.target, withoutURL(err)))
+}
+
+// withoutURL takes the URL out of net/http's errors, as it may hold a password.
+func withoutURL(err error) error {
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) {
+		return urlErr.Err
+	}
+	return err
+}
+
+func failure(code domain.ErrorCode, cause string) Reply {
+	return Reply{Answer: domain.Answer{Failure: code, Cause: cause}}
+}
+
+func kept(h http.Header) map[string]string {
+	out := map[string]string{}
+	for _, name := range []string{"Content-Type", "Retry-After", "X-Request-Id"} {
+		if v := h.Get(name); v != "" {
+			out[strings.ToLower(name)] = domain.Truncate(v, maxKeptHeaderBytes)
+		}
+	}
+	return out
+}
+
+// location is where a redirect leads, as seen from what was called.
+func location(resp *http.Response) string {
+	if resp.Header.Get("Location") == "" {
+		return ""
+	}
+	u, err := resp.Location()
+	if err != nil {
+		return domain.UnreadableLocation
+	}
+	return withoutSecrets(u)
+}
+
+// orderBody is the order, and knows what of it is still to be sent: a byte that nobody has asked for is. One that was asked for
+// may lie in a buffer of ours or of the system.
+type orderBody struct {
+	order *bytes.Reader
+	left  atomic.Int64
+}
+
+func newOrderBody(order []byte) *orderBody {
+	b := &orderBody{order: bytes.NewReader(order)}
+	b.left.Store(int64(len(order)))
+	return b
+}
+
+// Read is the transport's.
+func (b *orderBody) Read(p []byte) (int, error) {
+	n, err := b.order.Read(p)
+	b.left.Add(-int64(n))
+	return n, err
+}
+
+func (b *orderBody) unsent() int { return int(b.left.Load()) }

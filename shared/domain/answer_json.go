@@ -1,0 +1,364 @@
+package domain
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// meant are the members of an answer's object that have a meaning.
+var meant = map[string]bool{
+	"erp_reference": true, "erp_id": true, "id": true, "code": true,
+	"error": true, "message": true, "title": true, "detail": true, "errors": true,
+}
+
+// Limits of what is kept of an answer's JSON.
+const (
+	maxNesting   = 1000              // of objects and lists; what is nested deeper is not read
+	keptNesting  = 4                 // of these, how many are kept
+	maxKeptText  = MaxErrorBytes + 1 // of a text or number: one byte more than is used, so that it shows what was longer
+	maxKeptBytes = 16 << 10          // of one member
+	valueBytes   = 64                // that each value counts beside its text
+)
+
+var errNotJSON = errors.New("not JSON")
+
+// scan reads a body that is JSON to its end, and any other until that shows.
+func (b *AnswerBody) scan(source io.Reader) {
+	s := jsonStream{in: bufio.NewReaderSize(source, readBytes)}
+	if mark, _ := s.in.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		_, _ = s.in.Discard(len(byteOrderMark)) // they are there
+	}
+	if mark, _ := s.in.Peek(2); string(mark) == utf16Marks[0] || string(mark) == utf16Marks[1] {
+		b.isUTF16 = true
+		return
+	}
+	first, err := s.next()
+	if err != nil {
+		return
+	}
+	if b.isObject = first == '{'; b.isObject {
+		err = s.object(true, b.member(&s))
+	} else {
+		b.top, err = s.keep(first)
+	}
+	if err == nil {
+		_, err = s.next()
+		b.isWhole = errors.Is(err, io.EOF)
+	}
+	if !b.isWhole {
+		b.top = value{}
+	}
+}
+
+// member takes one member of the object.
+func (b *AnswerBody) member(s *jsonStream) func(name string, first byte) error {
+	return func(name string, first byte) error {
+		if !meant[name] {
+			return s.skip(first)
+		}
+		delete(b.members, name)
+		v, err := s.keep(first)
+		if err == nil {
+			b.members[name] = v
+		}
+		return err
+	}
+}
+
+// jsonStream reads JSON byte by byte, by the grammar of RFC 8259, in memory that does not grow with it.
+type jsonStream struct {
+	in    *bufio.Reader
+	depth int
+	room  int // for what else is kept of this member
+}
+
+// next is the first byte that is no white space.
+func (s *jsonStream) next() (byte, error) {
+	for {
+		c, err := s.in.ReadByte()
+		if err != nil || c != ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return c, err
+		}
+	}
+}
+
+// keep reads the value that begins with a byte.
+func (s *jsonStream) keep(first byte) (value, error) {
+	s.room = maxKeptBytes
+	return s.value(first, keptNesting)
+}
+
+func (s *jsonStream) skip(first byte) error {
+	_, err := s.value(first, 0)
+	return err
+}
+
+// value reads the value that begins with a byte, and keeps so many levels of lists and objects, and of texts as much as there
+// is room for.
+func (s *jsonStream) value(first byte, levels int) (value, error) {
+	s.room -= valueBytes
+	kept := levels > 0 && s.room > 0
+	switch first {
+	case '{':
+		v := value{kind: objectValue}
+		err := s.object(kept, func(name string, first byte) error {
+			part, err := s.value(first, levels-1)
+			if s.room -= len(name); kept && s.room > 0 {
+				v.names, v.parts = append(v.names, name), append(v.parts, part)
+			}
+			return err
+		})
+		return v, err
+	case '[':
+		v := value{kind: listValue}
+		err := s.nested(']', func(first byte) error {
+			part, err := s.value(first, levels-1)
+			if kept && s.room > 0 {
+				v.parts = append(v.parts, part)
+			}
+			return err
+		})
+		return v, err
+	case '"':
+		text, err := s.text(kept)
+		s.room -= len(text)
+		return value{kind: textValue, text: text}, err
+	case 't':
+		return value{}, s.literal("rue")
+	case 'f':
+		return value{}, s.literal("alse")
+	case 'n':
+		return value{}, s.literal("ull")
+	}
+	text, err := s.number(first)
+	s.room -= len(text)
+	return value{kind: numberValue, text: text}, err
+}
+
+// object reads the members of an object of which the brace was read. Names that nobody looks at are not kept.
+func (s *jsonStream) object(named bool, member func(name string, first byte) error) error {
+	return s.nested('}', func(first byte) error {
+		if first != '"' {
+			return errNotJSON
+		}
+		name, err := s.text(named)
+		if err != nil {
+			return err
+		}
+		if c, err := s.next(); err != nil || c != ':' {
+			return errNotJSON
+		}
+		if first, err = s.next(); err != nil {
+			return err
+		}
+		return member(name, first)
+	})
+}
+
+// nested reads what stands between brackets, part by part.
+func (s *jsonStream) nested(end byte, part func(first byte) error) error {
+	if s.depth++; s.depth > maxNesting {
+		return errNotJSON
+	}
+	defer func() { s.depth-- }()
+	c, err := s.next()
+	if err != nil || c == end {
+		return err
+	}
+	for {
+		if err := part(c); err != nil {
+			return err
+		}
+		switch c, err = s.next(); {
+		case err != nil:
+			return err
+		case c == end:
+			return nil
+		case c != ',':
+			return errNotJSON
+		}
+		if c, err = s.next(); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *jsonStream) literal(rest string) error {
+	for i := range len(rest) {
+		if c, err := s.in.ReadByte(); err != nil || c != rest[i] {
+			return errNotJSON
+		}
+	}
+	return nil
+}
+
+// text reads a string of which the quote was read.
+func (s *jsonStream) text(keep bool) (string, error) {
+	out := keeper{keep: keep}
+	for {
+		c, err := s.in.ReadByte()
+		switch {
+		case err != nil:
+			return "", err
+		case c == '"':
+			return string(out.kept), nil
+		case c < ' ':
+			return "", errNotJSON
+		case c != '\\':
+			out.add(c)
+		default:
+			if err := s.escape(&out); err != nil {
+				return "", err
+			}
+		}
+	}
+}
+
+var escapes = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+func (s *jsonStream) escape(out *keeper) error {
+	c, err := s.in.ReadByte()
+	if err != nil {
+		return err
+	}
+	if c != 'u' {
+		plain, known := escapes[c]
+		if !known {
+			return errNotJSON
+		}
+		out.add(plain)
+		return nil
+	}
+	r, err := s.unit()
+	if err != nil {
+		return err
+	}
+	if utf16.IsSurrogate(r) {
+		return s.pair(r, out)
+	}
+	out.addRune(r)
+	return nil
+}
+
+// pair reads what follows the first half of a surrogate pair. A half that stands alone becomes U+FFFD.
+func (s *jsonStream) pair(first rune, out *keeper) error {
+	if next, _ := s.in.Peek(2); string(next) != `\u` {
+		out.addRune(utf8.RuneError)
+		return nil
+	}
+	_, _ = s.in.Discard(2) // they are there
+	second, err := s.unit()
+	if err != nil {
+		return err
+	}
+	if r := utf16.DecodeRune(first, second); r != utf8.RuneError {
+		out.addRune(r)
+		return nil
+	}
+	out.addRune(utf8.RuneError)
+	if utf16.IsSurrogate(second) {
+		return s.pair(second, out)
+	}
+	out.addRune(second)
+	return nil
+}
+
+// unit reads four hexadecimal digits.
+func (s *jsonStream) unit() (r rune, err error) {
+	for range 4 {
+		c, err := s.in.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		digit := strings.IndexByte("0123456789abcdef", c|0x20)
+		if digit < 0 || c < '0' {
+			return 0, errNotJSON
+		}
+		r = r<<4 | rune(digit)
+	}
+	return r, nil
+}
+
+// number reads a number, which ends where something else begins: one that the body ends with, inside of an object, is none,
+// as its last digits may be missing.
+func (s *jsonStream) number(first byte) (string, error) {
+	n := numberReader{in: s.in, c: first, out: keeper{keep: true}}
+	if !n.read() {
+		return "", errNotJSON
+	}
+	if n.err == nil {
+		return string(n.out.kept), s.in.UnreadByte()
+	}
+	if s.depth > 0 {
+		return "", n.err
+	}
+	return string(n.out.kept), nil
+}
+
+type numberReader struct {
+	in  *bufio.Reader
+	c   byte // that comes next; 0 when there is none
+	err error
+	out keeper
+}
+
+func (n *numberReader) read() (isNumber bool) {
+	if n.c == '-' {
+		n.advance()
+	}
+	if n.c == '0' {
+		n.advance()
+	} else if !n.digits() {
+		return false
+	}
+	if n.c == '.' {
+		n.advance()
+		if !n.digits() {
+			return false
+		}
+	}
+	if n.c != 'e' && n.c != 'E' {
+		return true
+	}
+	n.advance()
+	if n.c == '+' || n.c == '-' {
+		n.advance()
+	}
+	return n.digits()
+}
+
+func (n *numberReader) digits() (any bool) {
+	for ; '0' <= n.c && n.c <= '9'; any = true {
+		n.advance()
+	}
+	return any
+}
+
+func (n *numberReader) advance() {
+	n.out.add(n.c)
+	if n.c, n.err = n.in.ReadByte(); n.err != nil {
+		n.c = 0
+	}
+}
+
+// keeper keeps the start of a text.
+type keeper struct {
+	keep bool
+	kept []byte
+}
+
+func (k *keeper) add(c byte) {
+	if k.keep && len(k.kept) < maxKeptText {
+		k.kept = append(k.kept, c)
+	}
+}
+
+func (k *keeper) addRune(r rune) {
+	if k.keep && len(k.kept) < maxKeptText {
+		k.kept = utf8.AppendRune(k.kept, r)
+	}
+}

@@ -1,0 +1,91 @@
+package domain
+
+import "strings"
+
+// value is a JSON value of an answer, as far as it is kept.
+type value struct {
+	kind  valueKind
+	text  string   // of a text or number
+	names []string // of an object's members
+	parts []value  // of an object or list
+}
+
+type valueKind byte
+
+const (
+	noValue valueKind = iota // none, or null, true and false
+	textValue
+	numberValue
+	objectValue
+	listValue
+)
+
+// scalar is a text or number that is not empty, in at most MaxErrorBytes; "" for all else.
+func (v value) scalar() string { return cut(v.text) }
+
+// reference is the value as a Reference; empty when it is none. The error says why one cannot be kept.
+func (v value) reference() (Reference, error) {
+	text := v.text
+	switch v.kind {
+	case textValue:
+		text = trimmed(text)
+	case numberValue:
+		var err error
+		if text, err = digits(text); err != nil {
+			return "", err
+		}
+	default:
+		return "", nil
+	}
+	r := Reference(KeepableText(text))
+	return r, r.Validate()
+}
+
+// member is the last one of a name.
+func (v value) member(name string) value {
+	for i := len(v.names) - 1; i >= 0; i-- {
+		if v.names[i] == name {
+			return v.parts[i]
+		}
+	}
+	return value{}
+}
+
+// wording are the members by which an object says in words what is wrong, the most telling first: those of REST and OData
+// services, of problem details and of validators.
+var wording = []string{"message", "detail", "description", "msg", "text", "value", "title", "reason", "error", "errors", "code"}
+
+// words are what a value says to people: a text or number, of an object its message, of a list all it says.
+func (v value) words() string {
+	switch v.kind {
+	case textValue, numberValue:
+		return v.scalar()
+	case listValue:
+		return v.eachWords()
+	case objectValue:
+		for _, name := range wording {
+			if s := v.member(name).words(); s != "" {
+				return s
+			}
+		}
+		return v.eachWords()
+	default:
+		return ""
+	}
+}
+
+// eachWords is what the parts say that are no bare numbers, an object's with their names: {"sku": ["is unknown"]}.
+func (v value) eachWords() string {
+	var out []string
+	for i, part := range v.parts {
+		s := part.words()
+		if s == "" || part.kind == numberValue {
+			continue
+		}
+		if v.kind == objectValue {
+			s = v.names[i] + ": " + s
+		}
+		out = append(out, s)
+	}
+	return cut(strings.Join(out, "; "))
+}

@@ -1,0 +1,75 @@
+package domain
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxRetryAfter bounds what an ERP can ask for, so that a mistaken header does not park an order for years.
+const MaxRetryAfter = 30 * 24 * time.Hour
+
+// RetryAfter is what an answer's header asks for.
+type RetryAfter struct {
+	At     *time.Time // nil: nothing
+	Capped bool       // it asked for more than MaxRetryAfter
+}
+
+// ParseRetryAfter reads the header of RFC 9110, section 10.2.3: whole seconds or a date. A date that has passed, a negative
+// or broken number and all that cannot be read ask for nothing. However many digits it has, a number is one: what is
+// beyond MaxRetryAfter is capped.
+func ParseRetryAfter(header string, now time.Time) RetryAfter {
+	header = strings.TrimSpace(header)
+	var at time.Time
+	switch wait, isNumber := parseSeconds(header); {
+	case isNumber && wait > MaxRetryAfter:
+		return capped(now)
+	case isNumber:
+		at = now.Add(wait)
+	default:
+		var err error
+		if at, err = parseHTTPDate(header); err != nil || at.Before(now) {
+			return RetryAfter{}
+		}
+		if at.Sub(now) > MaxRetryAfter {
+			return capped(now)
+		}
+	}
+	return RetryAfter{At: &at}
+}
+
+func capped(now time.Time) RetryAfter {
+	at := now.Add(MaxRetryAfter)
+	return RetryAfter{At: &at, Capped: true}
+}
+
+// parseSeconds reads digits. What does not fit is more than anybody waits for.
+func parseSeconds(text string) (wait time.Duration, isNumber bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds > int64(MaxRetryAfter/time.Second) {
+		return MaxRetryAfter + time.Second, true
+	}
+	return time.Duration(seconds) * time.Second, true
+}
+
+// parseHTTPDate reads the three date formats of RFC 9110, section 5.6.7. All are in GMT, and no other zone is one of theirs.
+func parseHTTPDate(text string) (at time.Time, err error) {
+	for _, layout := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+		if at, err = time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, err
+}
+
+// words say what was made of a wait that is too long; empty when nothing was changed.
+func (r RetryAfter) words(header string) string {
+	if !r.Capped {
+		return ""
+	}
+	return fmt.Sprintf("Retry-After is %.40q: the connector waits %d days at most", strings.TrimSpace(header), MaxRetryAfter/(24*time.Hour))
+}

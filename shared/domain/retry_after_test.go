@@ -1,0 +1,54 @@
+package domain
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Retry-After: 9223372036854775808 was ignored, while one second less parked the order for 30 days; a date in the past was
+// a wait that had ended.
+func TestRetryAfter(t *testing.T) {
+	at := func(d time.Duration) RetryAfter { return RetryAfter{At: ptr(noon.Add(d))} }
+	most := RetryAfter{At: ptr(noon.Add(MaxRetryAfter)), Capped: true}
+	for header, want := range map[string]RetryAfter{
+		"": {}, "soon": {}, "-1": {}, "1.5": {}, "+5": {}, "5 s": {}, "0x10": {}, "1e3": {}, "٣": {}, "60, 120": {},
+		"0": at(0), " 120 ": at(2 * time.Minute), "007": at(7 * time.Second),
+		"2592000": at(MaxRetryAfter), "2592001": most, "9999999999": most,
+		"9223372036854775807": most, "9223372036854775808": most, "99999999999999999999999999": most,
+		"Thu, 01 Jan 2026 12:00:30 GMT":    at(30 * time.Second),
+		"Thursday, 01-Jan-26 12:00:30 GMT": at(30 * time.Second),
+		"Thursday, 01-Jan-26 12:00:30 PST": {},
+		"Thu Jan  1 12:00:30 2026":         at(30 * time.Second),
+		"Thu, 01 Jan 2026 12:00:00 GMT":    at(0),
+		"Thu, 01 Jan 2026 11:59:59 GMT":    {},
+		"Thu, 01 Jan 1970 00:00:00 GMT":    {},
+		"Sat, 31 Jan 2026 12:00:00 GMT":    at(MaxRetryAfter),
+		"Sat, 31 Jan 2026 12:00:01 GMT":    most,
+		"Fri, 31 Dec 9999 23:59:59 GMT":    most,
+		"2026-01-01T12:00:30Z":             {},
+	} {
+		require.Equal(t, want, ParseRetryAfter(header, noon), header)
+	}
+}
+
+func TestACappedRetryAfterIsSaidInTheOrdersWords(t *testing.T) {
+	long := make([]byte, 3*MaxErrorBytes)
+	for i := range long {
+		long[i] = 'x'
+	}
+	for body, want := range map[string]string{
+		`{"error":"busy"}`: `busy; Retry-After is "9223372036854775808": the connector waits 30 days at most`,
+		``:                 `HTTP 503 without a body; Retry-After is "9223372036854775808": the connector waits 30 days at most`,
+	} {
+		o := Classify(Answer{StatusCode: 503, RetryAfter: "9223372036854775808", Body: AnswerBodyOf([]byte(body))}, AnswerPolicy{}, false, noon)
+		require.Equal(t, want, o.Error)
+		require.Equal(t, noon.Add(MaxRetryAfter), *o.RetryAfter)
+	}
+	o := Classify(Answer{StatusCode: 503, RetryAfter: "9223372036854775808", Body: AnswerBodyOf(long)}, AnswerPolicy{}, false, noon)
+	require.LessOrEqual(t, len(o.Error), MaxErrorBytes)
+	require.Regexp(t, `x…; Retry-After is .* at most$`, o.Error)
+	final := Classify(Answer{StatusCode: 403, RetryAfter: "9223372036854775808"}, AnswerPolicy{}, false, noon)
+	require.Equal(t, "HTTP 403 without a body", final.Error, "nothing is waited for")
+}
