@@ -84,6 +84,7 @@ func FuzzReadCallback(f *testing.F) {
 		`{"orderIncrementId": "1", "erpReference": -1.5E-3, "status": " Accepted "}`,
 		`{"orderIncrementId": "1", "erpReference": {"id": 1}, "status": "accepted"}`,
 		`{"orderIncrementId": "1", "status": "` + strings.Repeat("x", 501) + `"}`,
+		`{"orderIncrementId": "1", "total": 1e999999999, "status": "accepted"}`,
 		`[]`, `null`, ``, `{"orderIncrementId": 1, "status": true, "erpReference": 1e300, "source": ""}`,
 	} {
 		f.Add([]byte(seed))
@@ -108,7 +109,9 @@ func FuzzReadCallback(f *testing.F) {
 		}
 		require.True(t, utf8.Valid(body))
 		var means map[string]any
-		require.NoError(t, json.Unmarshal(body, &means))
+		decoder := json.NewDecoder(strings.NewReader(string(body)))
+		decoder.UseNumber() // the ERP's own members may hold any
+		require.NoError(t, decoder.Decode(&means))
 		for name := range means {
 			for _, ours := range []string{"orderIncrementId", "status", "source", "erpReference", "idempotencyKey"} {
 				require.True(t, name == ours || !strings.EqualFold(name, ours), "%q may be taken for %s", name, ours)
