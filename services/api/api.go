@@ -22,25 +22,32 @@ type handler struct {
 	log     *slog.Logger
 }
 
-func routes(pool *pgxpool.Pool, asked *orders.Orders, cfg platform.Config, log *slog.Logger) []platform.Route {
-	h := &handler{pool: pool, orders: asked, waiting: newWaiters(rowsOf(pool)), kafka: cfg.Kafka(), secret: cfg.ErpHMAC, log: log.With("service", "api")}
-	post := func(path string, resource platform.Resource, handle http.HandlerFunc) platform.Route {
-		return platform.Route{Method: http.MethodPost, Path: platform.BasePath + path, Resource: resource, Handler: handle}
+func routes(pool *pgxpool.Pool, o *orders.Orders, cfg platform.Config, log *slog.Logger) []platform.Route {
+	if cfg.ErpHMAC == "" {
+		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
+	}
+	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: cfg.Kafka(), secret: cfg.ErpHMAC, log: log.With("service", "api")}
+	command := func(path string, resource platform.Resource, what asked) platform.Route {
+		return platform.Route{
+			Method: http.MethodPost, Path: platform.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.ask(what),
+		}
 	}
 	return append(h.deadLetterRoutes(), []platform.Route{
 		{
-			Method: http.MethodGet, Path: platform.BasePath + "/sync-status/{id}", Resource: platform.ResourceViewStatus,
+			Method: http.MethodGet, Path: platform.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: platform.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.syncStatus),
 		},
 		{
-			Method: http.MethodGet, Path: platform.BasePath + "/timeline/{id}", Resource: platform.ResourceViewStatus,
+			Method: http.MethodGet, Path: platform.BasePath + "/timeline/{id}", Query: []string{"cursor", "limit", sourceParameter}, Resource: platform.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.timeline),
 		},
-		post("/sync-order", platform.ResourceSync, h.ask(askSync)),
-		post("/resync-order", platform.ResourceResync, h.ask(askResync)),
-		post("/send-order-now", platform.ResourceManage, h.ask(askSendNow)),
-		post("/cancel-order", platform.ResourceManage, h.ask(askCancel)),
-		post("/settle-order", platform.ResourceManage, h.ask(askSettle)),
-		post("/webhook", platform.ResourceNone, h.webhook),
+		command("/sync-order", platform.ResourceSync, askSync),
+		command("/resync-order", platform.ResourceResync, askResync),
+		command("/send-order-now", platform.ResourceManage, askSendNow),
+		command("/cancel-order", platform.ResourceManage, askCancel),
+		command("/settle-order", platform.ResourceManage, askSettle),
+		{ // its signature is over the body alone, so that no parameter can be believed
+			Method: http.MethodPost, Path: platform.BasePath + "/webhook", Resource: platform.ResourceNone, Handler: http.HandlerFunc(h.webhook),
+		},
 	}...)
 }

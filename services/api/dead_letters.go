@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 const (
@@ -28,11 +27,11 @@ const (
 )
 
 func (h *handler) deadLetterRoutes() []platform.Route {
-	route := func(method, path string, handle http.HandlerFunc) platform.Route {
-		return platform.Route{Method: method, Path: deadLettersPath + path, Resource: platform.ResourceManage, Handler: handle}
+	route := func(method, path string, handle http.HandlerFunc, query ...string) platform.Route {
+		return platform.Route{Method: method, Path: deadLettersPath + path, Query: query, Resource: platform.ResourceManage, Handler: handle}
 	}
 	return []platform.Route{
-		route(http.MethodGet, "", h.listDeadLetters),
+		route(http.MethodGet, "", h.listDeadLetters, "cursor", "limit", "order", sourceParameter, "state"),
 		route(http.MethodGet, "/{id}", h.showDeadLetter),
 		route(http.MethodPost, "/{id}/redrive", h.redriveDeadLetter),
 		route(http.MethodPost, "/{id}/discard", h.discardDeadLetter),
@@ -91,11 +90,9 @@ type deadLetterRecord struct {
 }
 
 func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
-	f, wrong := deadLetterFilter(r.URL.Query())
+	f, wrong := deadLetterFilter(r)
 	if len(wrong) > 0 {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusBadRequest, Code: "query_invalid", Errors: wrong, Detail: "correct the query's parameters that errors lists",
-		})
+		platform.RefuseQuery(w, wrong)
 		return
 	}
 	entries, more, err := deadletter.List(r.Context(), h.pool, f)
@@ -113,42 +110,35 @@ func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, page)
 }
 
-func deadLetterFilter(query url.Values) (f deadletter.Filter, wrong []parameterMisfit) {
-	f = deadletter.Filter{State: deadletter.Open, After: -1, Limit: deadLetterPage}
-	switch state := query.Get("state"); state {
+func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.FieldError) {
+	p := platform.ParametersOf(r)
+	f = deadletter.Filter{State: deadletter.Open, After: -1, Limit: p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)}
+	switch state := p.Text("state"); state {
 	case "", string(deadletter.Open):
 	case string(deadletter.Redriven), string(deadletter.Discarded):
 		f.State = deadletter.State(state)
 	case "all":
 		f.State = ""
 	default:
-		wrong = append(wrong, parameterMisfit{"state", fmt.Sprintf("state is %.100q; it must be open (which it is when left out), redriven, discarded or all", state)})
+		p.Refuse("state", problem.CodeInvalid, fmt.Sprintf("is %.100q; it must be open (which it is when left out), redriven, discarded or all", state))
 	}
-	if id := query.Get("order"); id != "" {
-		ref := domain.OrderRef{Source: query.Get("source"), IncrementID: id}
-		if ref.Source == "" {
-			ref.Source = domain.DefaultSource
-		}
-		if err := ref.Validate(); err != nil {
-			wrong = append(wrong, parameterMisfit{"order", err.Error()})
-		}
-		f.OrderKey = ref.Key()
-	}
-	if text := query.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxDeadLetterPage {
-			wrong = append(wrong, parameterMisfit{"limit", fmt.Sprintf("limit is %.100q; it must be a whole number from 1 to %d", text, maxDeadLetterPage)})
-		}
-		f.Limit = n
-	}
-	if text := query.Get("cursor"); text != "" {
+	if text := p.Text("cursor"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 {
-			wrong = append(wrong, parameterMisfit{"cursor", fmt.Sprintf("cursor %.100q is none; give the next of an earlier page, or leave it out to begin with the oldest", text)})
+			p.Refuse("cursor", problem.CodeInvalid, fmt.Sprintf("is %.100q, which is none; give the next of an earlier page, or leave it out to begin with the oldest", text))
 		}
 		f.After = n
 	}
-	return f, wrong
+	source, wrong := sourceOf(r, nil)
+	if id := p.Text("order"); id != "" {
+		f.OrderKey = domain.OrderRef{Source: source, IncrementID: id}.Key()
+		if err := domain.ValidateKnownIncrementID(id); err != nil {
+			p.Refuse("order", problem.CodeInvalid, err.Error())
+		}
+	} else if p.Text(sourceParameter) != "" {
+		p.Refuse(sourceParameter, problem.CodeMisplaced, "goes with order only: name the order too")
+	}
+	return f, append(p.Wrong, wrong...)
 }
 
 // readDeadLetter is the letter that the path names; ok is false when that was answered.
@@ -208,11 +198,11 @@ func (h *handler) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, status int, decide func(context.Context, orders.LetterRequest) (deadletter.Entry, error)) {
-	reason, ok := readReason(w, r)
+	a, ok := readDecision(w, r, e.ID)
 	if !ok {
 		return
 	}
-	e, err := decide(r.Context(), orders.LetterRequest{ID: e.ID, Who: asker(r), Reason: reason, Traceparent: r.Header.Get(event.HeaderTraceparent)})
+	e, err := decide(r.Context(), a)
 	if err != nil {
 		h.deadLetterFailed(w, err)
 		return
@@ -221,25 +211,26 @@ func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e dea
 	problem.JSON(w, status, deadLetterOf(e))
 }
 
-// readReason is why somebody decides; ok is false when that was answered.
-func readReason(w http.ResponseWriter, r *http.Request) (reason string, ok bool) {
-	var body struct{ Reason string }
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
-	if err == nil {
-		err = json.Unmarshal(raw, &body)
+// decisions know their one member.
+var decisions = door{
+	shape: strictjson.Members("reason").Closed(), example: `{"reason": "the cause is gone"}`, refused: "request_refused",
+}
+
+// readDecision is what somebody asks about a letter; ok is false when the answer has been given.
+func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.LetterRequest, ok bool) {
+	var body struct {
+		Reason string `json:"reason"`
 	}
-	switch {
-	case err != nil:
-		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: `send {"reason": "…"}: ` + inWords(err)})
-	case body.Reason == "" || len(body.Reason) > orders.MaxReasonBytes:
-		problem.Write(w, problem.Problem{
-			Status: http.StatusUnprocessableEntity, Code: "request_refused", Detail: "nothing was done; correct what errors lists",
-			Errors: []misfit{{"/reason", fmt.Sprintf("is required, of at most %d bytes: it is kept with the letter; name no customer in it", orders.MaxReasonBytes)}},
-		})
-	default:
-		return domain.KeepableText(body.Reason), true
+	raw, ok := readBody(w, r, maxRequestBytes)
+	if !ok || !decisions.decode(w, raw, &body) {
+		return a, false
 	}
-	return "", false
+	a = orders.LetterRequest{ID: id, Who: asker(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
+	if wrong := a.Check(); len(wrong) > 0 {
+		decisions.refuse(w, wrong)
+		return a, false
+	}
+	return a, true
 }
 
 func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
@@ -250,7 +241,7 @@ func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
 	case errors.As(err, &refused):
 		problem.Write(w, problem.Problem{Status: http.StatusConflict, Code: "dead_letter_refused", Detail: refused.Why})
 	case errors.Is(err, orders.ErrDisabled):
-		writeDisabled(w)
+		writeDisabled(w, domain.OrderRef{})
 	case errors.Is(err, orders.ErrTopic):
 		h.topicFailed(w, err)
 	default:

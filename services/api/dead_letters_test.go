@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,15 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.post("dead-letters/7/redrive", `reason`)
 			c.post("dead-letters/8/discard", `{"reason": "why"}`)
 			c.post("dead-letters/9/redrive", `{"reason": "why"}`)
+			c.Note("what would be passed over, or cannot be kept")
+			c.get("dead-letters?sourec=shop-b&order=1&order=2")
+			c.get("dead-letters?source=shop-b")
+			c.get("dead-letters/7?source=shop-b")
+			c.post("dead-letters/7/discard?reason=why", `{"reason": "why"}`)
+			c.post("dead-letters/7/discard", `{"Reason": "why", "raeson": "why", "id": 8}`)
+			c.post("dead-letters/7/discard", `{"reason": "a\u0000b"}`)
+			c.post("dead-letters/7/discard", `{"reason": "a\u001b[2Jb"}`)
+			c.post("dead-letters/7/discard", `{"reason": "`+strings.Repeat("x", 501)+`"}`)
 		},
 		"dead_letters_postgres_away": func(c *caller) {
 			c.pool.Close()

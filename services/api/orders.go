@@ -1,19 +1,17 @@
 package api
 
 import (
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 const (
@@ -25,10 +23,15 @@ const (
 // orderRequest is the module's body, and ours beside it.
 type orderRequest struct {
 	OrderIncrementID string           `json:"orderIncrementId"`
-	Source           string           `json:"source"`
+	Source           *string          `json:"source"`
 	NewKey           bool             `json:"newKey"`       // resync: under a new idempotency key
 	Reason           string           `json:"reason"`       // by hand, and of newKey: required
 	ErpReference     domain.Reference `json:"erpReference"` // settle: the ERP's reference, when there is one
+}
+
+// commands know all their members: one that is misspelt may have named another order.
+var commands = door{
+	shape: strictjson.ShapeOf[orderRequest]().Closed(), example: `{"orderIncrementId": "000000123"}`, refused: "request_refused",
 }
 
 // result is the module's answer to sync-order and resync-order.
@@ -36,6 +39,7 @@ type result struct {
 	Success          bool          `json:"success"`
 	SyncID           int64         `json:"sync_id"`
 	OrderIncrementID string        `json:"order_increment_id"`
+	Source           string        `json:"source"`
 	Status           domain.Status `json:"status"`
 	Message          string        `json:"message"`
 	ErpReference     *string       `json:"erp_reference"`
@@ -48,103 +52,93 @@ type result struct {
 
 // asked is a request that may be asked, by its path.
 type asked struct {
-	request    domain.Request
-	done       string // the module's message of success
-	failed     string
-	needReason bool
+	request domain.Request
+	done    string // the module's message of success
+	failed  string
 }
 
 var (
 	askSync    = asked{request: domain.RequestSync, done: "Order synced successfully", failed: "Order sync failed"}
 	askResync  = asked{request: domain.RequestResync, done: "Order resynced successfully", failed: "Order resync failed"}
-	askSendNow = asked{request: domain.RequestSendNow, done: "Order synced successfully", failed: "Order sync failed", needReason: true}
-	askCancel  = asked{request: domain.RequestCancel, done: "Order cancelled", failed: "Order cancelled", needReason: true}
-	askSettle  = asked{request: domain.RequestSettle, done: "Order settled", failed: "Order not settled", needReason: true}
+	askSendNow = asked{request: domain.RequestSendNow, done: "Order synced successfully", failed: "Order sync failed"}
+	askCancel  = asked{request: domain.RequestCancel, done: "Order cancelled", failed: "Order cancelled"}
+	askSettle  = asked{request: domain.RequestSettle, done: "Order settled", failed: "Order not settled"}
 )
 
 // ask answers one of the requests.
 func (h *handler) ask(what asked) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, ref, ok := h.readOrder(w, r, what)
+		parameters := platform.ParametersOf(r)
+		wait := parameters.Seconds("wait", waitDefault, waitMost)
+		if len(parameters.Wrong) > 0 {
+			platform.RefuseQuery(w, parameters.Wrong)
+			return
+		}
+		a, ok := readCommand(w, r, what)
 		if !ok {
 			return
 		}
-		a := orders.Ask{
-			Ref: ref, Request: what.request, Who: asker(r), Reason: body.Reason, NewKey: body.NewKey,
-			Traceparent: r.Header.Get(event.HeaderTraceparent),
-		}
-		a.Reference = body.ErpReference.Text()
 		answer, err := h.orders.Do(r.Context(), a)
 		if err != nil {
-			h.failed(w, ref, err)
+			h.failed(w, a.Ref, err)
 			return
 		}
-		h.log.Info("order request", "request", what.request, "order_increment_id", ref.IncrementID, "source", ref.Source,
+		h.log.Info("order request", "request", a.Request, "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source,
 			"standing", answer.Standing, "action", answer.Action, "generation", answer.Gate.Generation)
-		h.answer(w, r, what, answer)
+		h.answer(w, r, what, answer, wait)
 	}
 }
 
 // asker is who asks, for the log and the history. There is one token; once tokens have names, it is the token's.
 func asker(*http.Request) string { return "api" }
 
-func (h *handler) readOrder(w http.ResponseWriter, r *http.Request, what asked) (body orderRequest, ref domain.OrderRef, ok bool) {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
-	if err == nil {
-		err = json.Unmarshal(raw, &body)
+// readCommand reads what is asked; ok is false when the answer has been given.
+func readCommand(w http.ResponseWriter, r *http.Request, what asked) (a orders.Ask, ok bool) {
+	raw, ok := readBody(w, r, maxRequestBytes)
+	if !ok {
+		return a, false
 	}
-	if err != nil {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusBadRequest, Code: "not_json", Detail: `send {"orderIncrementId": "000000123"}: ` + inWords(err),
-		})
-		return body, ref, false
+	var body orderRequest
+	if !commands.decode(w, raw, &body) {
+		return a, false
 	}
-	ref = domain.OrderRef{Source: body.Source, IncrementID: body.OrderIncrementID}
-	if ref.Source == "" {
-		ref.Source = domain.DefaultSource
+	a, wrong := commandOf(r, what, body)
+	if len(wrong) > 0 {
+		commands.refuse(w, wrong)
+		return a, false
 	}
-	var errs []map[string]string
-	add := func(pointer, detail string) {
-		errs = append(errs, map[string]string{"pointer": pointer, "detail": detail})
-	}
-	if body.OrderIncrementID == "" {
-		add("/orderIncrementId", "is required: the order's increment id, like 000000123")
-	} else if err := domain.ValidateKnownIncrementID(ref.IncrementID); err != nil {
-		add("/orderIncrementId", err.Error())
-	}
-	if err := domain.ValidateKnownSource(ref.Source); err != nil {
-		add("/source", err.Error())
-	}
-	switch {
-	case (what.needReason || body.NewKey) && body.Reason == "":
-		add("/reason", "is required: it stands in the order's log; name no customer in it")
-	case len(body.Reason) > orders.MaxReasonBytes:
-		add("/reason", fmt.Sprintf("has %d bytes; at most %d are taken", len(body.Reason), orders.MaxReasonBytes))
-	}
-	if body.NewKey && what.request != domain.RequestResync {
-		add("/newKey", "goes with resync-order only")
-	}
-	if body.ErpReference != "" && what.request != domain.RequestSettle {
-		add("/erpReference", "goes with settle-order only")
-	} else if err := body.ErpReference.Validate(); err != nil {
-		add("/erpReference", err.Error())
-	}
-	if len(errs) > 0 {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusUnprocessableEntity, Code: "request_refused", Errors: errs, Detail: "nothing was done; correct what errors lists",
-		})
-		return body, ref, false
-	}
-	return body, ref, true
+	return a, true
 }
 
-// inWords tells of a body that could not be read, without the names of our types.
-func inWords(err error) string {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fmt.Sprintf("%s is a JSON %s, which it must not be", cmp.Or(wrong.Field, "the body"), wrong.Value)
+// commandOf is what a body asks, and everything that is wrong with it.
+func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Ask, wrong []problem.FieldError) {
+	add := func(pointer, code, detail string) {
+		wrong = append(wrong, problem.FieldError{Pointer: pointer, Code: code, Detail: detail})
 	}
-	return err.Error()
+	if body.OrderIncrementID == "" {
+		add("/orderIncrementId", problem.CodeRequired, "is required: the order's increment id, like 000000123")
+	} else if err := domain.ValidateKnownIncrementID(body.OrderIncrementID); err != nil {
+		add("/orderIncrementId", problem.CodeInvalid, err.Error())
+	}
+	source, wrongSource := sourceOf(r, body.Source)
+	wrong = append(wrong, wrongSource...)
+	a = orders.Ask{
+		Ref: domain.OrderRef{Source: source, IncrementID: body.OrderIncrementID}, Request: what.request, Who: asker(r), Reason: body.Reason,
+		Traceparent: r.Header.Get(event.HeaderTraceparent),
+	}
+	switch {
+	case body.NewKey && what.request == domain.RequestResync:
+		a.Request = domain.RequestAnew
+	case body.NewKey:
+		add("/newKey", problem.CodeMisplaced, "goes with resync-order only")
+	}
+	if body.ErpReference != "" {
+		a.Reference = body.ErpReference.Text()
+		if what.request != domain.RequestSettle {
+			add("/erpReference", problem.CodeMisplaced, "goes with settle-order only")
+		}
+	}
+	return a, append(wrong, a.Check()...)
 }
 
 // disabled is what a request comes to that would send an order while the connector is off.
@@ -156,54 +150,63 @@ var disabled = problem.Problem{
 // disabledRetryAfter is in seconds: an operator turns the connector on, which takes longer than a failing database.
 const disabledRetryAfter = "60"
 
-func writeDisabled(w http.ResponseWriter) {
+// writeDisabled tells it, and of which order; ref is empty when it is about none.
+func writeDisabled(w http.ResponseWriter, ref domain.OrderRef) {
 	w.Header().Set("Retry-After", disabledRetryAfter)
-	problem.Write(w, disabled)
+	p := disabled
+	p.OrderIncrementID, p.Source = ref.IncrementID, ref.Source
+	problem.Write(w, p)
 }
 
 // failed tells of a request that could not be taken.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
-		writeDisabled(w)
+		writeDisabled(w, ref)
 		return
 	}
 	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
 	w.Header().Set("Retry-After", "5")
 	problem.Write(w, problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer, so it is not known whether this was taken: look at sync-status, then ask again",
+		OrderIncrementID: ref.IncrementID, Source: ref.Source,
 	})
 }
 
 // refusal is why a request is not possible where the order stands, and what is.
 func refusal(what asked, a orders.Answer) problem.Problem {
 	id := a.Gate.Ref.IncrementID
-	if a.Action == domain.RefuseNone {
-		detail := fmt.Sprintf("order %s is not known: publish it first, with an order.placed or invoice.created event", id)
-		if a.Standing == domain.Known {
-			detail = fmt.Sprintf("order %s is known, but nothing was ever to be sent: sync-order sends it", id)
-		}
-		return problem.Problem{Status: http.StatusNotFound, Code: "order_not_found", Detail: unknownOrder(detail, a.Gate.Ref)}
+	p := problem.Problem{OrderIncrementID: id, Source: a.Gate.Ref.Source}
+	switch {
+	case a.Action == domain.RefuseNone && a.Standing == domain.Known:
+		p.Status, p.Code = http.StatusNotFound, "order_not_found"
+		p.Detail = unknownOrder(fmt.Sprintf("order %s is known, but nothing was ever to be sent: sync-order sends it", id), a.Gate.Ref)
+	case a.Action == domain.RefuseNone:
+		p.Status, p.Code = http.StatusNotFound, "order_not_found"
+		p.Detail = unknownOrder(fmt.Sprintf("order %s of the shop %s is not known: publish it first, with an order.placed or invoice.created event, or name its shop (source)",
+			id, a.Gate.Ref.Source), a.Gate.Ref)
+	case what.request == domain.RequestResync:
+		p.Status, p.Code = http.StatusConflict, "order_"+string(a.Standing)
+		p.Detail = fmt.Sprintf("order %s has reached the ERP already; nothing was done. Sent once more it goes out under a new idempotency key, and the ERP books it "+
+			`a second time. If that is meant, ask again with "newKey": true and a "reason", which stays in the order's log`, id)
+	default:
+		p.Status, p.Code = http.StatusConflict, "order_"+string(a.Standing)
+		p.Detail = fmt.Sprintf("order %s %s; nothing was done (%s)", id, possible[a.Standing], what.request)
 	}
-	detail := map[domain.Standing]string{
-		domain.StandsQueued:   "is on its way to the ERP: wait for its end, or settle it",
-		domain.StandsInFlight: "is being sent to the ERP: wait for its end, or settle it",
-		domain.StandsSuccess:  "has reached the ERP already: resync-order sends it once more",
-		domain.StandsFailed:   "has failed: resync-order sends it again",
-	}[a.Standing]
-	return problem.Problem{
-		Status: http.StatusConflict, Code: "order_" + string(a.Standing),
-		Detail: fmt.Sprintf("order %s %s; nothing was done (%s)", id, detail, what.request),
-	}
+	return p
 }
 
-func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a orders.Answer) {
+// possible is what can be asked of an order where it stands.
+var possible = map[domain.Standing]string{
+	domain.StandsQueued:   "is on its way to the ERP: wait for its end, or settle it",
+	domain.StandsInFlight: "is being sent to the ERP: wait for its end, or settle it",
+	domain.StandsSuccess:  "has reached the ERP already",
+	domain.StandsFailed:   "has failed: resync-order sends it again",
+}
+
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a orders.Answer, wait time.Duration) {
 	if a.Action == domain.RefuseNone || a.Action == domain.RefuseState {
 		problem.Write(w, refusal(what, a))
 		return
-	}
-	wait := waitDefault
-	if seconds, err := strconv.ParseFloat(r.URL.Query().Get("wait"), 64); err == nil && seconds >= 0 {
-		wait = min(time.Duration(seconds*float64(time.Second)), waitMost)
 	}
 	row, err := h.waiting.await(r.Context(), a.Gate, wait)
 	if err != nil {
@@ -217,7 +220,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a o
 // resultOf is what the caller is told: 200 once the generation it asked for has ended, 202 before.
 func resultOf(what asked, a orders.Answer, row generation) (int, result) {
 	res := result{
-		SyncID: a.Gate.SyncID, OrderIncrementID: a.Gate.Ref.IncrementID, Status: row.status, ErpReference: row.reference,
+		SyncID: a.Gate.SyncID, OrderIncrementID: a.Gate.Ref.IncrementID, Source: a.Gate.Ref.Source, Status: row.status, ErpReference: row.reference,
 		Attempts: row.attempts, LastError: row.lastError, Generation: a.Gate.Generation, NextAttemptAt: moduleTime(row.next),
 	}
 	switch {

@@ -37,9 +37,55 @@ func TestRequestGolden(t *testing.T) {
 			c.post("sync-order", `{"orderIncrementId": "1", "newKey": true, "reason": "why", "erpReference": "ERP-1"}`)
 			c.Note("by hand a reason is required, of bounded length")
 			c.post("cancel-order", `{"orderIncrementId": "1"}`)
-			c.post("settle-order", `{"orderIncrementId": "1", "reason": "`+strings.Repeat("x", 201)+`"}`)
-			c.Note("a reference that is longer than any that is kept")
+			c.post("settle-order", `{"orderIncrementId": "1", "reason": "`+strings.Repeat("x", 501)+`"}`)
+			c.Note("a reason that says nothing, and texts that not every reader of the log can keep")
+			c.post("cancel-order", `{"orderIncrementId": "1", "reason": " "}`)
+			c.post("cancel-order", `{"orderIncrementId": "1", "reason": "a\u0000b"}`)
+			c.post("settle-order", `{"orderIncrementId": "1", "reason": "a\nb", "erpReference": "\u001b[2J"}`)
+			c.post("settle-order", `{"orderIncrementId": "1", "reason": "why", "erpReference": "`+strings.Repeat("x", 2049)+`"}`)
 			c.post("settle-order", `{"orderIncrementId": "1", "reason": "why", "erpReference": 1e999999999}`)
+		},
+		"commands_that_may_mean_another_order": func(c *caller) {
+			outlet := domain.OrderRef{Source: "outlet", IncrementID: order.IncrementID}
+			c.accepted(open(order, 1))
+			c.accepted(open(outlet, 2))
+			c.Note("a shop in the query and in the body alike, or in one of them")
+			c.post("sync-order?source=outlet&wait=0", `{"orderIncrementId": "000000123"}`)
+			c.post("sync-order?source=outlet&wait=0", `{"orderIncrementId": "000000123", "source": "outlet"}`)
+			c.post("sync-order?wait=0", `{"orderIncrementId": "000000123", "source": "outlet"}`)
+			c.post("sync-order?wait=0", `{"orderIncrementId": "000000123", "source": null}`)
+			c.Note("two shops, none, and what is none")
+			c.post("resync-order?source=outlet", `{"orderIncrementId": "000000123", "source": "default"}`)
+			c.post("resync-order?source=", `{"orderIncrementId": "000000123"}`)
+			c.post("resync-order?source=Outlet", `{"orderIncrementId": "000000123", "source": ""}`)
+			c.Note("misspelt, twice, in other letters")
+			c.post("resync-order", `{"orderIncrementId": "000000123", "sourec": "outlet"}`)
+			c.post("resync-order?sourec=outlet&source=a&source=b", `{"orderIncrementId": "000000123"}`)
+			c.post("resync-order?source=out;let", `{"orderIncrementId": "000000123"}`)
+			c.post("resync-order", `{"orderIncrementId": "000000123", "SOURCE": "outlet", "newKey": false, "newKey": true}`)
+			c.post("resync-order", `{"orderIncrementId": "000000124", "order_increment_id": "000000123"}`)
+			c.Note("queries of what is read")
+			c.ask("000000123?sourec=outlet")
+			c.ask("000000123?source=outlet&source=default")
+			c.askTimeline("000000123?limits=1")
+		},
+		"numbers_that_do_not_fit": func(c *caller) {
+			c.accepted(open(order, 1))
+			for _, wait := range []string{"1e300", "Inf", "NaN", "-1", "100000000000", "61", "soon", "0x1p-2", "%00"} {
+				c.post("sync-order?wait="+wait, `{"orderIncrementId": "000000123"}`)
+			}
+			c.askTimeline("000000123?limit=99999999999999999999")
+			c.post("sync-order?wait=0.01", `{"orderIncrementId": "000000123"}`)
+		},
+		"a_resync_of_what_has_reached_the_erp": func(c *caller) {
+			g := open(order, 1)
+			g.State, g.ClosedBy, g.KeyAnswered = domain.GateClosed, domain.ClosedByAnswer, true
+			c.accepted(g)
+			c.post("resync-order?wait=0", `{"orderIncrementId": "000000123"}`)
+			c.post("resync-order?wait=0", `{"orderIncrementId": "000000123", "reason": "why"}`)
+			c.post("resync-order?wait=0", `{"orderIncrementId": "000000123", "newKey": true}`)
+			c.post("send-order-now?wait=0", `{"orderIncrementId": "000000123", "reason": "why"}`)
+			c.post("resync-order?wait=0", `{"orderIncrementId": "000000123", "newKey": true, "reason": "the ERP lost it"}`)
 		},
 		"requests_of_an_unknown_order": func(c *caller) {
 			c.post("sync-order", `{"orderIncrementId": "000000123"}`)
@@ -89,6 +135,7 @@ func TestRequestGolden(t *testing.T) {
 		},
 		"callbacks_that_cannot_be": func(c *caller) {
 			const body = `{"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}`
+			c.accepted(open(order, 1))
 			c.Note("without a signature, with another body's, with one of another secret")
 			c.post("webhook", body)
 			c.post("webhook", body, signature.HeaderModule, signature.Module("secret", []byte("{}")))
@@ -99,8 +146,17 @@ func TestRequestGolden(t *testing.T) {
 			c.signed(`{"source": "Shop B"}`)
 			c.signed(`{"orderIncrementId": "000000123", "erpReference": {"id": 1}, "status": "accepted"}`)
 			c.signed(`{"orderIncrementId": "000000123", "erpReference": 1e999999999, "status": "accepted"}`)
-			c.Note("a status of 201 bytes")
-			c.signed(`{"orderIncrementId": "000000123", "status": "` + strings.Repeat("x", 201) + `"}`)
+			c.Note("signed, but it may mean two things")
+			c.signed(`{"orderIncrementId": "000000123", "status": "rejected", "STATUS": "accepted"}`)
+			c.signed(`{"orderIncrementId": "000000123", "status": "rejected", "status": "accepted"}`)
+			c.signed(`{"orderIncrementId": "000000123", "status": "rejected", "\u017ftatus": "accepted"}`)
+			c.signed("{\"orderIncrementId\": \"000000123\", \"status\": \"accepted\", \"erpReference\": \"Gr\xf6\xdfe\"}")
+			c.signed("\xEF\xBB\xBF" + body)
+			c.signed(body + "{}")
+			c.signed(`{"orderIncrementId": "000000123", "status": "accepted", "erpReference": "a\u0000b", "idempotencyKey": "\ud800"}`)
+			c.Note("texts that cannot be kept, and a query, which nobody has signed")
+			c.signed(`{"orderIncrementId": "000000123", "status": "` + strings.Repeat("x", 501) + `", "erpReference": "a\nb", "idempotencyKey": "` + strings.Repeat("k", 256) + `"}`)
+			c.post("webhook?source=outlet", body, signature.HeaderModule, signature.Module("secret", []byte(body)))
 		},
 	}
 	for name, story := range tests {

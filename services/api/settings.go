@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 // Limits of the settings' requests.
@@ -36,10 +36,12 @@ func settingsRoutes(store *setting.Store, log *slog.Logger) []platform.Route {
 	route := func(method, path string, f http.HandlerFunc) platform.Route {
 		return platform.Route{Method: method, Path: path, Resource: platform.ResourceConfig, Handler: f}
 	}
+	history := route(http.MethodGet, settingsPath+"/history", h.history)
+	history.Query = []string{"cursor", "limit", "name"}
 	return []platform.Route{
 		route(http.MethodGet, settingsPath, h.get),
 		route(http.MethodPut, settingsPath, h.put),
-		route(http.MethodGet, settingsPath+"/history", h.history),
+		history,
 	}
 }
 
@@ -106,9 +108,8 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, *p)
 		return
 	}
-	change, p := readChange(http.MaxBytesReader(w, r.Body, maxSettingsBody))
-	if p != nil {
-		problem.Write(w, *p)
+	change, ok := readChange(w, r)
+	if !ok {
 		return
 	}
 	if _, named := change.Values[setting.NameErpBaseURL]; named && !platform.Holds(r.Context(), platform.ResourceErpAddress) {
@@ -125,10 +126,7 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	var stale *setting.StaleError
 	switch {
 	case errors.As(err, &wrong):
-		problem.Write(w, problem.Problem{
-			Status: http.StatusUnprocessableEntity, Code: "settings_refused", Errors: pointers(wrong),
-			Detail: "nothing was changed; correct what errors lists and send all of it again",
-		})
+		changes.refuse(w, wrong.FieldErrors())
 	case errors.As(err, &stale):
 		w.Header().Set("ETag", settingsTag(stale.Current.Version))
 		problem.Write(w, problem.Problem{
@@ -164,52 +162,31 @@ func ifMatch(headers []string) (*int64, *problem.Problem) {
 	return &version, nil
 }
 
-// readChange reads the body: {"setting": value, …, "reason": "…"}.
-func readChange(body io.Reader) (c setting.Change, p *problem.Problem) {
-	content, err := io.ReadAll(body)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return c, &problem.Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("the body is larger than %d bytes", maxSettingsBody)}
-	case err != nil:
-		return c, &problem.Problem{Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "the body ended early; send it again"}
+// changes are read without the settings' names being known: the store names the nearest one beside all else that is wrong.
+var changes = door{
+	shape: strictjson.Members(append(setting.Names(), "reason")...), example: `{"erp_timeout": "10s"}`, refused: "settings_refused",
+}
+
+// readChange reads the body: {"setting": value, …, "reason": "…"}. ok is false when the answer has been given.
+func readChange(w http.ResponseWriter, r *http.Request) (c setting.Change, ok bool) {
+	raw, ok := readBody(w, r, maxSettingsBody)
+	if !ok || !changes.decode(w, raw, &c.Values) {
+		return c, false
 	}
-	if err := json.Unmarshal(content, &c.Values); err != nil {
-		return c, &problem.Problem{
-			Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf(`send a JSON object of settings, like {"erp_timeout": "10s"}: %v`, err),
-		}
-	}
-	if reason, ok := c.Values["reason"]; ok {
+	if reason, given := c.Values["reason"]; given {
 		delete(c.Values, "reason")
-		if err := json.Unmarshal(reason, &c.Reason); err != nil {
-			return c, refused("/reason", "reason must be text")
+		if wrong := strictjson.Decode("/reason", reason, &c.Reason); len(wrong) > 0 {
+			changes.refuse(w, wrong)
+			return c, false
 		}
 	}
 	if len(c.Values) == 0 {
-		return c, refused("", "name at least one setting to change; there are "+setting.Names())
+		changes.refuse(w, []problem.FieldError{{
+			Code: problem.CodeRequired, Detail: "names no setting to change; there are " + strings.Join(setting.Names(), ", "),
+		}})
+		return c, false
 	}
-	return c, nil
-}
-
-func refused(pointer, detail string) *problem.Problem {
-	return &problem.Problem{
-		Status: http.StatusUnprocessableEntity, Code: "settings_refused", Errors: []misfit{{pointer, detail}},
-		Detail: "nothing was changed; correct what errors lists and send all of it again",
-	}
-}
-
-// misfit is one thing that is wrong with a body, at a JSON pointer into it.
-type misfit struct {
-	Pointer string `json:"pointer"`
-	Detail  string `json:"detail"`
-}
-
-func pointers(ps setting.Problems) (out []misfit) {
-	escape := strings.NewReplacer("~", "~0", "/", "~1")
-	for _, p := range ps {
-		out = append(out, misfit{"/" + escape.Replace(p.Name), p.Error()})
-	}
-	return out
+	return c, true
 }
 
 func (h *settingsHandler) unavailable(w http.ResponseWriter, err error, detail string) {

@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
@@ -31,9 +31,7 @@ type settingChange struct {
 func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 	filter, wrong := historyFilter(r)
 	if len(wrong) > 0 {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusBadRequest, Code: "query_invalid", Errors: wrong, Detail: "correct the query's parameters that errors lists",
-		})
+		platform.RefuseQuery(w, wrong)
 		return
 	}
 	past, next, err := h.store.History(r.Context(), filter)
@@ -55,30 +53,19 @@ func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, page)
 }
 
-// parameterMisfit is one thing that is wrong with a query.
-type parameterMisfit struct {
-	Parameter string `json:"parameter"`
-	Detail    string `json:"detail"`
-}
-
-func historyFilter(r *http.Request) (f setting.Filter, wrong []parameterMisfit) {
-	query := r.URL.Query()
-	f = setting.Filter{Name: query.Get("name"), Limit: historyPage}
-	if text := query.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > mostHistoryPage {
-			wrong = append(wrong, parameterMisfit{"limit", fmt.Sprintf("limit is %.100q; it must be a whole number from 1 to %d", text, mostHistoryPage)})
-		}
-		f.Limit = n
-	}
-	if text := query.Get("cursor"); text != "" {
+func historyFilter(r *http.Request) (f setting.Filter, wrong []problem.FieldError) {
+	p := platform.ParametersOf(r)
+	f = setting.Filter{Name: p.Text("name"), Limit: p.Int("limit", historyPage, 1, mostHistoryPage)}
+	if text := p.Text("cursor"); text != "" {
 		var err error
 		if f.After, err = setting.ParseCursor(text); err != nil {
-			wrong = append(wrong, parameterMisfit{"cursor", fmt.Sprintf("cursor %.100q %v", text, err)})
+			p.Refuse("cursor", problem.CodeInvalid, fmt.Sprintf("is %.100q, which %v", text, err))
 		}
 	}
-	if _, ok := setting.FieldOf(f.Name); f.Name != "" && !ok {
-		wrong = append(wrong, parameterMisfit{"name", fmt.Sprintf("%.100q is no setting; there are %s", f.Name, setting.Names())})
+	if f.Name != "" {
+		if _, err := setting.Find(f.Name); err != nil {
+			p.Refuse("name", problem.CodeInvalid, fmt.Sprintf("names no setting: %v", err))
+		}
 	}
-	return f, wrong
+	return f, p.Wrong
 }

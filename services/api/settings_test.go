@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +40,7 @@ func operating(t *testing.T, name string, pool *pgxpool.Pool) *operator {
 	router := mux.NewRouter().UseEncodedPath()
 	for _, r := range settingsRoutes(store, slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		require.EqualValues(t, "Escooter_ErpConnector::config", r.Resource)
-		router.Handle(r.Path, r.Handler).Methods(r.Method)
+		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
 	}
 	holds := func(r platform.Resource) bool {
 		return name != "settings_without_the_right" || r != platform.ResourceErpAddress
@@ -118,6 +120,15 @@ func TestGoldenSettings(t *testing.T) {
 			o.put(`*`, `{"reason": "`+strings.Repeat("x", maxSettingsBody)+`"}`)
 			o.read("/history")
 			o.read("/history?limit=0&cursor=x&name=speed")
+			o.Note("what may mean two things, and what is misspelt")
+			o.put(`"0"`, `{"debug": true, "debug": false}`)
+			o.put(`"0"`, `{"Debug": true}`)
+			o.put(`"0"`, `{"cron_bacth": 10}`)
+			o.put(`"0"`, `{"debug": true} {}`)
+			o.put(`"0"`, `{"cron_batch": 1e300, "reason": "a\u0000b"}`)
+			o.put(`"99999999999999999999"`, `{"debug": true}`)
+			o.read("?version=1")
+			o.read("/history?nmae=debug&limit=1e9")
 		},
 		"settings_that_cannot_be_used": func(o *operator) {
 			o.Note("written by hand")
@@ -174,9 +185,7 @@ func TestTheTagOfEachVersion(t *testing.T) {
 		on, p := ifMatch([]string{settingsTag(version)})
 		require.Nil(t, p)
 		require.Equal(t, version, *on)
-		change, p := readChange(strings.NewReader(fmt.Sprintf(`{"cron_batch": %d}`, version+1)))
-		require.Nil(t, p)
-		change.On, change.By = on, "test"
+		change := setting.Change{Values: map[string]json.RawMessage{"cron_batch": json.RawMessage(strconv.FormatInt(version+1, 10))}, On: on, By: "test"}
 		v, err := store.Change(t.Context(), change)
 		require.NoError(t, err)
 		require.Equal(t, version+1, v.Version)

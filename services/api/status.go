@@ -1,14 +1,11 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
-	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -29,12 +26,12 @@ type status struct {
 	LastError        *string       `json:"last_error"`
 	CreatedAt        string        `json:"created_at"`
 	UpdatedAt        string        `json:"updated_at"`
+	Source           string        `json:"source"` // ours, behind the module's
 }
 
 func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
-	ref, err := orderOf(r)
-	if err != nil {
-		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})
+	ref, ok := orderOf(w, r)
+	if !ok {
 		return
 	}
 	s, err := h.read(r.Context(), ref)
@@ -46,23 +43,17 @@ func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "5")
 		problem.Write(w, problem.Problem{
 			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
+			OrderIncrementID: ref.IncrementID, Source: ref.Source,
 		})
 	default:
 		problem.JSON(w, http.StatusOK, s)
 	}
 }
 
-// orderOf is the order that a path and its query name.
-func orderOf(r *http.Request) (domain.OrderRef, error) {
-	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may hold a slash
-	ref := domain.OrderRef{Source: cmp.Or(r.URL.Query().Get("source"), domain.DefaultSource), IncrementID: id}
-	return ref, errors.Join(err, ref.Validate())
-}
-
 // notSynced is the module's answer about an order of which no sync was requested.
 func notSynced(w http.ResponseWriter, ref domain.OrderRef) {
 	answer := map[string]string{
-		"order_increment_id": ref.IncrementID, "status": string(domain.NotSynced), "message": "No sync record found for this order",
+		"order_increment_id": ref.IncrementID, "source": ref.Source, "status": string(domain.NotSynced), "message": "No sync record found for this order",
 	}
 	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
 		answer["detail"] = err.Error()
@@ -104,7 +95,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 	if err != nil {
 		return s, err
 	}
-	s.OrderIncrementID = ref.IncrementID
+	s.OrderIncrementID, s.Source = ref.IncrementID, ref.Source
 	if g.Newer(row) {
 		s.Status, s.LastError, next, updated = g.Status(), lastErrorOf(g, ref), nil, g.UpdatedAt
 		if reference := g.CallbackReference(); reference != nil {

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/timeline"
 )
@@ -47,16 +47,13 @@ type timelineFact struct {
 }
 
 func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
-	ref, err := orderOf(r)
-	if err != nil {
-		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})
+	ref, ok := orderOf(w, r)
+	if !ok {
 		return
 	}
 	after, limit, wrong := timelineQuery(r)
 	if len(wrong) > 0 {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusBadRequest, Code: "query_invalid", Errors: wrong, Detail: "correct the query's parameters that errors lists",
-		})
+		platform.RefuseQuery(w, wrong)
 		return
 	}
 	page, err := timeline.Read(r.Context(), h.pool, ref, after, limit)
@@ -68,29 +65,23 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "5")
 		problem.Write(w, problem.Problem{
 			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
+			OrderIncrementID: ref.IncrementID, Source: ref.Source,
 		})
 	default:
 		problem.JSON(w, http.StatusOK, partOf(ref, page))
 	}
 }
 
-func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []parameterMisfit) {
-	query := r.URL.Query()
-	limit = timelinePage
-	if text := query.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > mostTimelinePage {
-			wrong = append(wrong, parameterMisfit{"limit", fmt.Sprintf("limit is %.100q; it must be a whole number from 1 to %d", text, mostTimelinePage)})
-		}
-		limit = n
-	}
-	if text := query.Get("cursor"); text != "" {
+func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []problem.FieldError) {
+	p := platform.ParametersOf(r)
+	limit = p.Int("limit", timelinePage, 1, mostTimelinePage)
+	if text := p.Text("cursor"); text != "" {
 		var err error
 		if after, err = timeline.ParseCursor(text); err != nil {
-			wrong = append(wrong, parameterMisfit{"cursor", fmt.Sprintf("cursor %.100q %v", text, err)})
+			p.Refuse("cursor", problem.CodeInvalid, fmt.Sprintf("is %.100q, which %v", text, err))
 		}
 	}
-	return after, limit, wrong
+	return after, limit, p.Wrong
 }
 
 func partOf(ref domain.OrderRef, page timeline.Page) timelinePart {

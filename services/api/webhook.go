@@ -3,10 +3,7 @@ package api
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -16,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/signature"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 // callback is the ERP's body, the module's fields and two of ours.
@@ -29,10 +27,14 @@ type callback struct {
 
 // callbackAnswer is the module's, whether anything changed, and why not.
 type callbackAnswer struct {
-	Success bool           `json:"success"`
-	Message string         `json:"message"`
-	Changed bool           `json:"changed"`
-	Reason  domain.Settled `json:"reason,omitempty"` // a stable code
+	Success bool   `json:"success"`
+	Message string `json:"message"`
+	Changed bool   `json:"changed"`
+
+	OrderIncrementID string `json:"order_increment_id"`
+	Source           string `json:"source"`
+
+	Reason domain.Settled `json:"reason,omitempty"` // a stable code
 }
 
 // messages are what the ERP is told of its callback.
@@ -47,11 +49,8 @@ var messages = map[domain.Settled]string{
 
 // webhook takes the ERP's callback. Its signature over the raw body stands for a token.
 func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
-	if err != nil {
-		problem.Write(w, problem.Problem{
-			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("the body could not be read, or is larger than %d bytes", maxRequestBytes),
-		})
+	body, ok := readBody(w, r, maxRequestBytes)
+	if !ok {
 		return
 	}
 	if why := h.unsigned(r, body); why != "" {
@@ -59,12 +58,10 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, problem.Problem{Status: http.StatusUnauthorized, Code: "signature_invalid", Message: "Invalid webhook signature", Detail: why})
 		return
 	}
-	c, wrong := readCallback(body)
-	if wrong != nil {
-		problem.Write(w, *wrong)
+	c, ref, ok := readCallback(w, body)
+	if !ok {
 		return
 	}
-	ref := c.order()
 	a := orders.Ask{
 		Ref: ref, Who: "webhook", Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey,
 		Body: domain.KeepableText(string(body[:min(len(body), domain.MaxResponseBytes)])), Truncated: len(body) > domain.MaxResponseBytes,
@@ -90,16 +87,19 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 }
 
 func answerCallback(w http.ResponseWriter, a orders.Answer) {
-	switch {
-	case a.Action == domain.RefuseNone:
+	switch a.Action {
+	case domain.RefuseNone:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusNotFound, Code: "order_not_found",
-			Detail: unknownOrder(fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID), a.Gate.Ref),
+			Detail:           unknownOrder(fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID), a.Gate.Ref),
+			OrderIncrementID: a.Gate.Ref.IncrementID, Source: a.Gate.Ref.Source,
 		})
-	case a.Settled == domain.SettledNow:
-		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: messages[a.Settled], Changed: true})
 	default:
-		problem.JSON(w, http.StatusOK, callbackAnswer{Success: true, Message: messages[a.Settled], Reason: a.Settled})
+		said := callbackAnswer{Success: true, Message: messages[a.Settled], OrderIncrementID: a.Gate.Ref.IncrementID, Source: a.Gate.Ref.Source}
+		if said.Changed = a.Settled == domain.SettledNow; !said.Changed {
+			said.Reason = a.Settled
+		}
+		problem.JSON(w, http.StatusOK, said)
 	}
 }
 
@@ -114,8 +114,9 @@ func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Ask, sta
 	default:
 		h.log.Info("webhook recorded: its status changes nothing", "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source)
 		problem.JSON(w, http.StatusOK, callbackAnswer{
-			Success: true, Message: fmt.Sprintf("Webhook recorded; the status %q changes nothing: accepted and rejected do", status),
-			Reason: domain.SettledNotByStatus,
+			Success: true, OrderIncrementID: a.Ref.IncrementID, Source: a.Ref.Source,
+			Message: fmt.Sprintf("Webhook recorded; the status %q changes nothing: accepted and rejected do", status),
+			Reason:  domain.SettledNotByStatus,
 		})
 	}
 }
@@ -139,40 +140,40 @@ func (h *handler) unsigned(r *http.Request, body []byte) string {
 	return ""
 }
 
-// order is which order the callback is about.
-func (c callback) order() domain.OrderRef {
-	return domain.OrderRef{Source: cmp.Or(c.Source, domain.DefaultSource), IncrementID: c.OrderIncrementID}
+// callbacks may have members that are not ours: the ERP says what it likes beside them.
+var callbacks = door{
+	shape: strictjson.ShapeOf[callback](), refused: "callback_refused",
+	example: `{"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}`,
 }
 
-// readCallback is the callback in a body, or what is wrong with it.
-func readCallback(body []byte) (c callback, wrong *problem.Problem) {
-	if err := json.Unmarshal(body, &c); err != nil {
-		return c, &problem.Problem{
-			Status: http.StatusBadRequest, Code: "not_json",
-			Detail: `send {"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}: ` + inWords(err),
-		}
+// readCallback reads what the ERP says; ok is false when the answer has been given.
+func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.OrderRef, ok bool) {
+	if !callbacks.decode(w, body, &c) {
+		return c, ref, false
 	}
+	ref = domain.OrderRef{Source: cmp.Or(c.Source, domain.DefaultSource), IncrementID: c.OrderIncrementID}
 	c.Status = strings.TrimSpace(c.Status)
-	var errs []map[string]string
-	add := func(pointer string, err error) {
-		if err != nil {
-			errs = append(errs, map[string]string{"pointer": pointer, "detail": err.Error()})
-		}
+	if wrong := c.check(ref); len(wrong) > 0 {
+		callbacks.refuse(w, wrong)
+		return c, ref, false
 	}
-	ref := c.order()
-	add("/orderIncrementId", domain.ValidateKnownIncrementID(ref.IncrementID))
-	add("/source", domain.ValidateKnownSource(ref.Source))
-	switch {
-	case c.Status == "":
-		add("/status", errors.New("is required: accepted or rejected"))
-	case len(c.Status) > orders.MaxReasonBytes:
-		add("/status", fmt.Errorf("has %d bytes; at most %d are taken", len(c.Status), orders.MaxReasonBytes))
+	return c, ref, true
+}
+
+func (c callback) check(ref domain.OrderRef) (wrong []problem.FieldError) {
+	add := func(pointer, code, detail string) {
+		wrong = append(wrong, problem.FieldError{Pointer: pointer, Code: code, Detail: detail})
 	}
-	add("/erpReference", c.ErpReference.Validate())
-	if len(errs) > 0 {
-		return c, &problem.Problem{
-			Status: http.StatusUnprocessableEntity, Code: "callback_refused", Errors: errs, Detail: "nothing was changed; correct what errors lists",
-		}
+	if err := domain.ValidateKnownIncrementID(ref.IncrementID); err != nil {
+		add("/orderIncrementId", problem.CodeInvalid, err.Error())
 	}
-	return c, nil
+	if err := domain.ValidateKnownSource(ref.Source); err != nil {
+		add("/source", problem.CodeInvalid, err.Error())
+	}
+	if c.Status == "" {
+		add("/status", problem.CodeRequired, "is required: accepted or rejected")
+	} else if err := domain.StatusText.Check(c.Status); err != nil {
+		add("/status", problem.TextCode(err), err.Error())
+	}
+	return append(wrong, orders.Ask{Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey}.Check()...)
 }

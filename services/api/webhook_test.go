@@ -12,7 +12,6 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -97,7 +96,7 @@ func TestASettlementsReferenceIsReadAsACallbacks(t *testing.T) {
 	}
 	long := settle(`"` + strings.Repeat("x", domain.MaxReferenceBytes+1) + `"`)
 	require.Equal(t, http.StatusUnprocessableEntity, long.Code)
-	require.Contains(t, long.Body.String(), `{"detail":"has more than 2048 bytes","pointer":"/erpReference"}`)
+	require.Contains(t, long.Body.String(), `{"pointer":"/erpReference","code":"too_long","detail":"has 2049 bytes; at most 2048 are taken"}`)
 	require.Equal(t, http.StatusOK, settle(`12345678901234567890`).Code)
 	said := h.records(event.TopicCallback)
 	require.Len(t, said, 1)
@@ -145,39 +144,4 @@ func TestOfALongCallbackOnlyTheStartIsKept(t *testing.T) {
 		require.True(t, strings.HasPrefix(body, strings.TrimSuffix(last.Response.Body, "\uFFFD")))
 		require.True(t, last.Response.Truncated)
 	}
-}
-
-// FuzzReadCallback reads signed bodies. What is taken names an order and a status of bounded length, and the same again
-// gives the same.
-func FuzzReadCallback(f *testing.F) {
-	for _, seed := range []string{
-		`{"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}`,
-		`{"orderIncrementId": "000000123", "erpReference": 12345678901234567890, "status": "rejected", "source": "shop-b", "idempotencyKey": "ERP_1"}`,
-		`{"orderIncrementId": "1", "erpReference": 1e999999999, "status": "accepted"}`, `{"orderIncrementId": "1", "erpReference": -1.5E-3, "status": "accepted"}`,
-		`{"orderIncrementId": "1", "erpReference": {"id": 1}, "status": "accepted"}`, `{"orderIncrementId": "1", "erpReference": null, "status": "x"}`,
-		`{"status":"rejected","STATUS":"accepted"}`, `{"orderIncrementId": "1", "status": "` + strings.Repeat("x", 201) + `"}`,
-		"{\"orderIncrementId\": \"1\", \"status\": \"\x00\"}", "{\"orderIncrementId\": \"1\", \"status\": \"\xff\"}", `{"orderIncrementId": "1", "status": "\u0000"}`, `{"orderIncrementId": "1", "status": "\ud800"}`, "\xef\xbb\xbf{}", `[]`, ``, `null`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		c, wrong := readCallback(body)
-		again, wrongAgain := readCallback(body)
-		require.Equal(t, c, again)
-		require.Equal(t, wrong, wrongAgain)
-		if wrong != nil {
-			require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, wrong.Status)
-			require.NotEmpty(t, wrong.Detail)
-			return
-		}
-		require.NoError(t, c.order().Validate())
-		require.NotEmpty(t, c.Status)
-		require.LessOrEqual(t, len(c.Status), orders.MaxReasonBytes)
-		require.LessOrEqual(t, len(c.ErpReference), domain.MaxReferenceBytes)
-		if text := c.ErpReference.Text(); text != nil {
-			raw, err := json.Marshal(*text)
-			require.NoError(t, err)
-			require.Equal(t, *text, *domain.AnswerReference([]byte(`{"erp_reference":` + string(raw) + `}`)), "as an answer has it")
-		}
-	})
 }

@@ -278,10 +278,13 @@ func parts(n int, first string, m int, second string) string {
 // page is the summary on its way out.
 type page struct{ out io.Writer }
 
-func (p page) blank()                       { _, _ = fmt.Fprintln(p.out) }
-func (p page) line(format string, a ...any) { _, _ = fmt.Fprintf(p.out, format+"\n", a...) }
+func (p page) blank() { _, _ = fmt.Fprintln(p.out) }
+func (p page) line(format string, a ...any) {
+	_, _ = fmt.Fprintln(p.out, domain.PrintableLines(fmt.Sprintf(format, a...)))
+}
+
 func (p page) row(label, format string, a ...any) {
-	_, _ = fmt.Fprintf(p.out, "%-13s %s\n", label, fmt.Sprintf(format, a...))
+	_, _ = fmt.Fprintf(p.out, "%-13s %s\n", label, domain.Printable(fmt.Sprintf(format, a...)))
 }
 
 func (p page) rowIf(n int, label, format string, a ...any) {

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
 // screen shows lines as they come, and below them one status line: on a terminal it is rewritten in place, elsewhere it
@@ -45,7 +47,7 @@ func (s *screen) print(format string, args ...any) {
 	if s.terminal >= 0 {
 		_, _ = fmt.Fprint(s.out, eraseLine)
 	}
-	_, _ = fmt.Fprintf(s.out, format+"\n", args...)
+	_, _ = fmt.Fprintln(s.out, domain.PrintableLines(fmt.Sprintf(format, args...))) // the connector's answers may hold anything
 	s.draw()
 }
 

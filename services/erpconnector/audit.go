@@ -136,7 +136,7 @@ func printReport(w io.Writer, r *audit.Report, asJSON bool) error {
 
 func printCounts(w io.Writer, name string, c audit.Counts) {
 	a := c.Alive
-	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t|\t%d\t%d\t|\t%d\t%d\t%d\t%d\t%d\t%d\t|\t%d\t%d\t\n", name, c.Accepted, c.Relayed, c.UnderWay,
+	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t|\t%d\t%d\t|\t%d\t%d\t%d\t%d\t%d\t%d\t|\t%d\t%d\t\n", domain.Printable(name), c.Accepted, c.Relayed, c.UnderWay,
 		c.Success, c.Failed, a.Outbox, a.Held, a.Requested, a.Parked, a.Due, a.SetAside, c.NotRequested, c.Broken)
 }
 
@@ -161,7 +161,7 @@ func named(b audit.Break) string {
 	if b.Found != "" {
 		parts = append(parts, b.Found)
 	}
-	return strings.Join(parts, ", ")
+	return domain.Printable(strings.Join(parts, ", "))
 }
 
 func printSum(w io.Writer, r *audit.Report) error {

@@ -141,7 +141,7 @@ func (p *product) succeeds(orders ...string) {
 func (p *product) everyEnd() {
 	p.t.Helper()
 	p.succeeds("success", "success-again")
-	status, _ := p.order("resync-order", "success-again", nil)
+	status, _ := p.order("resync-order", "success-again", map[string]any{"newKey": true, "reason": "a test"})
 	require.Equal(p.t, http.StatusOK, status)
 	p.fail(mockerp.Fault{Order: "failed", Status: http.StatusUnprocessableEntity}, mockerp.Fault{Order: "busy", Status: http.StatusServiceUnavailable, Times: 1},
 		mockerp.Fault{Order: "used-up", Status: http.StatusServiceUnavailable})

@@ -21,7 +21,7 @@ func (p *product) resentAndParked(order string) {
 	updated["order"].(map[string]any)["customer_email"] = "corrected@example.com" //nolint:forcetypeassert // a test
 	p.publish(updated)
 	p.fail(mockerp.Fault{Order: order, Status: 503, RetryAfter: "3", Times: 1})
-	status, answer := p.order("resync-order?wait=0", order, nil)
+	status, answer := p.order("resync-order?wait=0", order, map[string]any{"newKey": true, "reason": "a correction"})
 	require.Equal(p.t, http.StatusAccepted, status, "%v", answer)
 	p.becomes(order, func(s map[string]any) bool {
 		return s["status"] == "queued" && s["attempts"] == 1.0 && s["next_attempt_at"] != nil && len(p.calls(order)) == 2

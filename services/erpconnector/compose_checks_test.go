@@ -73,7 +73,7 @@ func checkCommand(_ *types.Project, s types.ServiceConfig) (problems []string) {
 	return problems
 }
 
-func checkEnvironment(_ *types.Project, s types.ServiceConfig) (problems []string) {
+func checkEnvironment(p *types.Project, s types.ServiceConfig) (problems []string) {
 	known, secret := map[string]bool{}, map[string]bool{}
 	for _, v := range platform.Variables() {
 		known[v.Name], secret[v.Name] = true, v.Secret
@@ -89,6 +89,16 @@ func checkEnvironment(_ *types.Project, s types.ServiceConfig) (problems []strin
 	}
 	if _, err := config(lookupOf(s)); err != nil {
 		problems = append(problems, err.Error())
+	}
+	return append(problems, checkSigning(p, s)...)
+}
+
+// checkSigning: who signs what the ERP checks, and who checks what the ERP signs, has the ERP's secret.
+func checkSigning(p *types.Project, s types.ServiceConfig) (problems []string) {
+	for service, or := range map[string]string{"syncer": "the ERP would refuse its calls", "api": "it would refuse the ERP's callbacks"} {
+		if !oneShot(s) && slices.Contains(s.Command, service) && value(s, "ERP_HMAC_SECRET") != value(p.Services["mockerp"], "ERP_HMAC_SECRET") {
+			problems = append(problems, "ERP_HMAC_SECRET is not mockerp's, so "+or)
+		}
 	}
 	return problems
 }

@@ -60,6 +60,8 @@ func TestComposeProblemsAreFound(t *testing.T) {
 		"a_setting_of_one_service": {"ERP_MAX_IN_FLIGHT: ", "RETRY_MAX_ATTEMPTS: ", "syncer: its settings differ from ingest's"},
 		"no_database":              {"DATABASE_URL: ", "LOG_LEVEL_: ", "DATABASE_URL is not set"},
 		"unset_required":           {"ERP_API_KEY: ${ERP_API_KEY:-demo-erp-api-key}", "ERP_API_KEY: ${ERP_API_KEY:?set it}", "required variable ERP_API_KEY"},
+		"callbacks_refused":        {"ERP_HMAC_SECRET: ${ERP_HMAC_SECRET:-demo-erp-hmac-secret} #", "LOG_LEVEL: info #", "api: ERP_HMAC_SECRET is not mockerp's, so it would refuse the ERP's callbacks"},
+		"calls_refused":            {"ERP_HMAC_SECRET: ${ERP_HMAC_SECRET:-demo-erp-hmac-secret}\n      ERP_MAX", "ERP_HMAC_SECRET: demo\n      ERP_MAX", "syncer: ERP_HMAC_SECRET is not mockerp's, so the ERP would refuse its calls"},
 		"real_secret":              {":-demo-token}", ":-hunter2}", "API_TOKEN is not marked as demo"},
 		"another_password":         {"  POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:-demo-postgres-password}", "  POSTGRES_PASSWORD: demo", "DATABASE_URL does not lead to postgres"},
 		"health_of_nothing":        {"test: [CMD, /erpconnector, health]", "test: [CMD, /erpconnector, healthy]", "health check"},

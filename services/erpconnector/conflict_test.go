@@ -40,6 +40,8 @@ func TestAConflictEndsNoOrderThatMayBeBooked(t *testing.T) {
 			got := p.becomes("2", ended("success"))
 			require.True(t, strings.HasPrefix(got["erp_reference"].(string), "ERP-"), "%v", got) //nolint:forcetypeassert // a test
 			require.Equal(t, []int{0, 409}, statuses("2"))
+			p.callback(map[string]any{"orderIncrementId": "2", "status": "rejected"}, byModule)
+			p.becomes("2", ended("failed"))
 			_, answer := p.order("resync-order", "2", nil)
 			require.Equal(t, true, answer["success"], "%v", answer)
 			calls := p.calls("2")

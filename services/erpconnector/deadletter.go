@@ -8,8 +8,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -41,6 +39,9 @@ func deadletterListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, the oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ref.IncrementID == "" && cmd.Flags().Changed("source") {
+				return errors.New("--source goes with --order: name the order too")
+			}
 			if err := deadletterFilter(&f, state, ref); err != nil {
 				return err
 			}
@@ -91,8 +92,8 @@ func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
 		if e.Generation != nil {
 			stopped = fmt.Sprintf("generation %d", *e.Generation)
 		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.State, e.WrittenAt.Format(time.DateTime), shown(visible(string(e.By), 40)),
-			shown(visible(e.OrderKey, 60)), stopped, cameFrom(e.Letter), visible(e.Reason, 100))
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.State, e.WrittenAt.Format(time.DateTime), shown(shorten(string(e.By), 40)),
+			shown(shorten(e.OrderKey, 60)), stopped, cameFrom(e.Letter), shorten(e.Reason, 100))
 	}
 	if more {
 		_, _ = fmt.Fprintf(t, "there are more: erpconnector deadletter list --after %d\n", entries[len(entries)-1].ID)
@@ -104,20 +105,7 @@ func cameFrom(l deadletter.Letter) string {
 	if l.Topic == "" {
 		return "not said"
 	}
-	return fmt.Sprintf("%s/%d@%d", visible(l.Topic, 60), l.Partition, l.Offset)
-}
-
-// visible is text of others on one line, of at most so many characters: what a terminal would obey is quoted.
-func visible(text string, most int) string {
-	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) && r != utf8.RuneError {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(fmt.Sprintf("%+q", string(r)), `"`))
-	}
-	return shorten(b.String(), most)
+	return fmt.Sprintf("%s/%d@%d", shorten(l.Topic, 60), l.Partition, l.Offset)
 }
 
 func deadletterShowCommand() *cobra.Command {
@@ -139,36 +127,35 @@ func deadletterShowCommand() *cobra.Command {
 					return err
 				}
 				if value {
-					_, err = cmd.OutOrStdout().Write(record.Value)
-					return err
+					return printBytes(cmd.OutOrStdout(), record.Value)
 				}
 				return printLetter(cmd.OutOrStdout(), e, record)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&value, "value", false, "print the record's value alone, byte for byte")
+	cmd.Flags().BoolVar(&value, "value", false, "print the record's value alone, byte for byte; a terminal gets it with escapes")
 	return cmd
 }
 
 func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "id        %d\nstate     %s\nwritten   %s by %s\nreason    %s\nfrom      %s\nkey       %s\n", e.ID, e.State, e.WrittenAt.Format(time.RFC3339),
-		shown(visible(string(e.By), 100)), visible(e.Reason, 2000), cameFrom(e.Letter), visible(e.OrderKey, 600))
+		shown(shorten(string(e.By), 100)), shorten(e.Reason, 2000), cameFrom(e.Letter), shorten(e.OrderKey, 600))
 	if e.Generation != nil {
 		fmt.Fprintf(&b, "stopped   generation %d of the order\n", *e.Generation)
 	}
 	if e.DecidedAt != nil {
-		fmt.Fprintf(&b, "decided   %s by %s: %s\n", e.DecidedAt.Format(time.RFC3339), visible(*e.DecidedBy, 100), visible(*e.Decision, 600))
+		fmt.Fprintf(&b, "decided   %s by %s: %s\n", e.DecidedAt.Format(time.RFC3339), shorten(*e.DecidedBy, 100), shorten(*e.Decision, 600))
 	}
 	b.WriteString("\n")
 	for _, h := range record.Headers {
-		fmt.Fprintf(&b, "%s: %s\n", visible(h.Key, 200), visible(string(h.Value), 2000))
+		fmt.Fprintf(&b, "%s: %s\n", shorten(h.Key, 200), shorten(string(h.Value), 2000))
 	}
 	content := record.Value
 	if len(content) > showBytes {
 		content = content[:showBytes]
 	}
-	fmt.Fprintf(&b, "\n%s\n", visible(string(content), 8*showBytes))
+	fmt.Fprintf(&b, "\n%s\n", shorten(string(content), 8*showBytes))
 	if len(content) < len(record.Value) {
 		fmt.Fprintf(&b, "… %d bytes in all: erpconnector deadletter show %d --value\n", len(record.Value), e.ID)
 	}
@@ -210,11 +197,11 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 		Use: use, Short: short, Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args, "deadletter list")
-			if err == nil && (strings.TrimSpace(reason) == "" || len(reason) > orders.MaxReasonBytes) {
-				err = fmt.Errorf("say why with --reason, in at most %d bytes: it is kept with the letter; name no customer in it", orders.MaxReasonBytes)
-			}
 			if err != nil {
 				return err
+			}
+			if wrong := (orders.LetterRequest{Reason: reason}).Check(); len(wrong) > 0 {
+				return fmt.Errorf("--reason %s", wrong[0].Detail)
 			}
 			return connected(cmd.Context(), func(cfg platform.Config, pool *pgxpool.Pool, decide decision) error {
 				v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
@@ -223,7 +210,7 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 				}
 				o := orders.New(pool, setting.Fixed(v.Settings))
 				for _, id := range ids {
-					failed := decide(o, orders.LetterRequest{ID: id, Who: osUser(), Reason: domain.KeepableText(reason)})
+					failed := decide(o, orders.LetterRequest{ID: id, Who: osUser(), Reason: reason})
 					if failed == nil {
 						_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
 					}

@@ -12,7 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 var update = flag.Bool("update", false, "rewrite generated documents")
@@ -77,6 +81,36 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	got, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, b.String(), string(got), "run `go test ./services/erpconnector -run Configuration -update`")
+}
+
+// The limits of texts are those that the doors have, each in one place.
+func TestLimitsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile(repository + "/services/erpconnector/testdata/limits.md.tmpl")
+	require.NoError(t, err)
+	var texts strings.Builder
+	for _, k := range domain.TextKinds {
+		fmt.Fprintf(&texts, "| %s | %s | %d |\n", k.Name, k.Meaning, k.MaxBytes)
+	}
+	for _, more := range []struct {
+		name, meaning string
+		most          int
+	}{
+		{"event id", "a shop's own name for an event", event.MaxEventIDBytes},
+		{"increment id", "what people call an order", domain.MaxIncrementIDBytes},
+	} {
+		fmt.Fprintf(&texts, "| %s | %s | %d |\n", more.name, more.meaning, more.most)
+	}
+	want := strings.NewReplacer("{{texts}}", strings.TrimSuffix(texts.String(), "\n"), "{{depth}}", fmt.Sprint(strictjson.MaxDepth)).Replace(string(page))
+	file := repository + "/docs/limits.md"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(want), 0o600))
+	}
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, want, string(got), "run `go test ./services/erpconnector -run Documented -update`")
+	for _, code := range problem.Codes {
+		require.Contains(t, want, "| `"+code+"` |")
+	}
 }
 
 // code is the text as code; nothing for nothing.

@@ -97,6 +97,12 @@ func flow(t *testing.T, p *product) {
 	})
 	t.Run("an_order_reaches_the_erp_whole_or_its_timeline_says_what_not", func(t *testing.T) { wholeOrTold(t, p) })
 	t.Run("an_old_order_without_a_line_to_send_fails_with_words", func(t *testing.T) { noLineToSend(t, p) })
+	t.Run("the_erps_callback_is_believed", func(t *testing.T) {
+		status, answer := p.accepts("2", "ERP-CALLED-BACK")
+		require.Equal(t, http.StatusOK, status, "%v", answer)
+		require.Equal(t, true, answer["changed"])
+		require.Equal(t, "ERP-CALLED-BACK", p.becomes("2", func(s map[string]any) bool { return s["status"] == "success" && s["erp_reference"] != nil })["erp_reference"])
+	})
 	t.Run("no_order_was_booked_twice", func(t *testing.T) {
 		_, stats := p.do(http.MethodGet, "/mockerp/stats", nil)
 		require.InDelta(t, 0, stats["doubles"], 0)

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
@@ -65,7 +67,12 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 		return "", fmt.Errorf("asking for health: %w", err)
 	}
 	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "", fmt.Errorf("asking for health: nothing listens at %s; does the process run, with this HTTP_ADDR?", base)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "", fmt.Errorf("asking for health: %s does not answer within %s", base, healthWithin)
+	case err != nil:
 		return "", fmt.Errorf("asking for health: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -77,7 +84,7 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 		return "", fmt.Errorf("asking for health: %s%s answered %s and no JSON; does erpconnector listen there?", base, path, resp.Status)
 	}
 	if resp.StatusCode == http.StatusOK {
-		return "ok " + strings.Join(slices.Sorted(maps.Keys(answer.Checks)), " "), nil
+		return domain.Printable("ok " + strings.Join(slices.Sorted(maps.Keys(answer.Checks)), " ")), nil
 	}
 	return "", notReady(resp.Status, answer.Checks)
 }

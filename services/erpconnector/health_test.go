@@ -65,7 +65,7 @@ func TestHealth(t *testing.T) {
 	})
 	t.Run("nobody_listens", func(t *testing.T) {
 		_, err := ask(t.Context(), "http://"+freeAddr(t))
-		require.ErrorContains(t, err, "refused")
+		require.ErrorContains(t, err, "nothing listens at")
 	})
 	t.Run("somebody_else_listens_and_keeps_the_connection", func(t *testing.T) { // which nothing ended, not even a signal
 		listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -261,7 +261,7 @@ func (l *observed) operatorsAsk() {
 		l.do(http.MethodPost, platform.BasePath+path, body)
 	}
 	l.said("order request", `"request":"sync"`, `"order_increment_id":"good"`)
-	l.said("order request", `"request":"resync"`, `"order_increment_id":"good"`)
+	l.said("order request", `"request":"resync_new_key"`, `"order_increment_id":"good"`)
 	l.do(http.MethodPost, platform.BasePath+"/mock-update-stock", map[string]any{
 		"items": []any{map[string]any{"sku": "planted", "qty": 1}}, "orderIncrementId": "1", "idempotencyKey": "k",
 	})

@@ -10,12 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // an image may hold no time zones
 
 	"github.com/spf13/cobra"
+	"go.uber.org/dig"
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/services/api"
@@ -26,8 +26,10 @@ import (
 	"github.com/erpconnector/erpconnector/services/relay"
 	"github.com/erpconnector/erpconnector/services/scheduler"
 	"github.com/erpconnector/erpconnector/services/syncer"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
 // services by name; `run` alone runs all but mockerp.
@@ -40,7 +42,7 @@ const stopWithin = 15 * time.Second
 
 func main() {
 	if err := root().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "erpconnector:", err)
+		fmt.Fprintln(os.Stderr, "erpconnector:", domain.PrintableLines(err.Error()))
 		os.Exit(exitCode(err))
 	}
 }
@@ -66,6 +68,9 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := reachAddress(cmd.Context(), cfg.HTTPAddr); err != nil {
+				return err
+			}
 			if err := errors.Join(requireMigrated(cmd.Context(), cfg), requireTopics(cmd.Context(), cfg)); err != nil {
 				return err
 			}
@@ -75,9 +80,13 @@ func runCommand() *cobra.Command {
 }
 
 func knownServices(_ *cobra.Command, names []string) error {
-	for _, n := range names {
-		if services[n] == nil {
-			return fmt.Errorf("there is no service %q; there are %s", n, strings.Join(slices.Sorted(maps.Keys(services)), ", "))
+	known := slices.Sorted(maps.Keys(services))
+	for i, n := range names {
+		switch {
+		case services[n] == nil:
+			return fmt.Errorf("there is no service %q: %s", n, spelling.Hint(n, known))
+		case slices.Contains(names[:i], n):
+			return fmt.Errorf("the service %s is named twice", n)
 		}
 	}
 	return nil
@@ -105,7 +114,7 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	}
 	app := fx.New(options...)
 	if err := app.Err(); err != nil {
-		return err
+		return dig.RootCause(err) // what a constructor said, without the way to it
 	}
 	ended := app.Wait() // before the start: a signal that comes meanwhile stops the process in the ordinary way
 	start, cancel := context.WithTimeout(context.Background(), stopWithin)

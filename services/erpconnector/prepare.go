@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib" // goose's driver
 	"github.com/pressly/goose/v3"
@@ -43,7 +44,7 @@ func migrateCommand() *cobra.Command {
 
 func migrate(ctx context.Context, url string) (int, error) {
 	applied := 0
-	err := withGoose(url, func(p *goose.Provider) error {
+	err := withGoose(ctx, url, func(p *goose.Provider) error {
 		results, err := p.Up(ctx)
 		applied = len(results)
 		return err
@@ -54,7 +55,7 @@ func migrate(ctx context.Context, url string) (int, error) {
 func requireMigrated(ctx context.Context, cfg platform.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
-	return withGoose(cfg.DatabaseURL, func(p *goose.Provider) error {
+	return withGoose(ctx, cfg.DatabaseURL, func(p *goose.Provider) error {
 		pending, err := p.HasPending(ctx)
 		if err == nil && pending {
 			err = errors.New("the database's schema is behind this program: run `erpconnector migrate`")
@@ -63,9 +64,9 @@ func requireMigrated(ctx context.Context, cfg platform.Config) error {
 	})
 }
 
-func withGoose(url string, use func(*goose.Provider) error) error {
-	if url == "" {
-		return errors.New("DATABASE_URL is not set")
+func withGoose(ctx context.Context, url string, use func(*goose.Provider) error) error {
+	if err := reachPostgres(ctx, url); err != nil {
+		return err
 	}
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -84,10 +85,15 @@ func withGoose(url string, use func(*goose.Provider) error) error {
 	if err != nil {
 		return err
 	}
-	if err := use(p); err != nil {
+	var refused *pgconn.PgError
+	switch err := use(p); {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && refused.Code == "42501":
+		return fmt.Errorf("the schema cannot be read or changed by this user: run `erpconnector migrate` as its owner, or grant what docs/deploy.md lists (%s)", refused.Message)
+	default:
 		return fmt.Errorf("schema: %w", err)
 	}
-	return nil
 }
 
 func topicsCommand() *cobra.Command {
@@ -96,7 +102,7 @@ func topicsCommand() *cobra.Command {
 	ensure := &cobra.Command{
 		Use: "ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withAdmin(func(a *kafka.Admin) error {
+			return withAdmin(cmd.Context(), func(a *kafka.Admin) error {
 				created, err := a.Ensure(cmd.Context(), false)
 				for _, t := range created {
 					fmt.Println("created", t)
@@ -117,7 +123,7 @@ func topicsCommand() *cobra.Command {
 	check := &cobra.Command{
 		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withAdmin(func(a *kafka.Admin) error {
+			return withAdmin(cmd.Context(), func(a *kafka.Admin) error {
 				if err := requireRight(cmd.Context(), a); err != nil {
 					return err
 				}
@@ -151,13 +157,13 @@ func resetOffsets(cmd *cobra.Command, a *kafka.Admin) error {
 	return err
 }
 
-func withAdmin(use func(*kafka.Admin) error) error {
+func withAdmin(ctx context.Context, use func(*kafka.Admin) error) error {
 	cfg, err := platform.FromEnv(lookup)
 	if err != nil {
 		return err
 	}
-	if len(cfg.KafkaBrokers) == 0 {
-		return errors.New("KAFKA_BROKERS is not set: name the brokers")
+	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
+		return err
 	}
 	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
@@ -179,6 +185,9 @@ func warnOfTopics(cmd *cobra.Command, a *kafka.Admin) error {
 }
 
 func requireTopics(ctx context.Context, cfg platform.Config) error {
+	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
+		return err
+	}
 	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err

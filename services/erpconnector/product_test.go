@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" { // a test runs this binary as the program
+		main()
+		return
+	}
 	// Those that run side by side mostly wait, for the groups of killed processes to end. The command line has the last word.
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
@@ -51,7 +56,7 @@ type product struct {
 // url is where a path is served.
 func (p *product) url(path string) string {
 	for prefix, service := range map[string]string{
-		platform.BasePath + "/events": "ingest", platform.BasePath + "/sync-status": "api", "/mockerp": "mockerp",
+		platform.BasePath + "/events": "ingest", platform.BasePath + "/sync-status": "api", platform.BasePath + "/webhook": "api", "/mockerp": "mockerp",
 	} {
 		if p.at != nil && strings.HasPrefix(path, prefix) {
 			return p.at[service] + path

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -15,8 +16,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
 func quarantineCommand() *cobra.Command {
@@ -34,6 +37,12 @@ func quarantineListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the quarantine, oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilter(f); err != nil {
+				return err
+			}
+			if f.Limit < 1 {
+				return fmt.Errorf("--limit is %d; it must be 1 or more", f.Limit)
+			}
 			return withQuarantine(cmd.Context(), func(q *ingest.Quarantine) error {
 				entries, err := q.List(cmd.Context(), f)
 				if err != nil {
@@ -51,7 +60,26 @@ func quarantineListCommand() *cobra.Command {
 
 func filterFlags(cmd *cobra.Command, f *ingest.QuarantineFilter) {
 	cmd.Flags().StringVar(&f.Source, "source", "", "only of this shop")
-	cmd.Flags().StringVar((*string)(&f.Code), "code", "", "only for this reason: refused, unknown_order, too_large, failed or conflict")
+	cmd.Flags().StringVar((*string)(&f.Code), "code", "", "only for this reason: "+strings.Join(quarantineCodes(), ", "))
+}
+
+// checkFilter refuses what selects nothing: "nothing is in the quarantine" would be said of a misspelt reason.
+func checkFilter(f ingest.QuarantineFilter) error {
+	var err error
+	if f.Code != "" && !slices.Contains(ingest.QuarantineCodes, f.Code) {
+		err = fmt.Errorf("--code %s is no reason: %s", f.Code, spelling.Hint(string(f.Code), quarantineCodes()))
+	}
+	if f.Source != "" {
+		err = errors.Join(err, domain.ValidateSource(f.Source))
+	}
+	return err
+}
+
+func quarantineCodes() (names []string) {
+	for _, code := range ingest.QuarantineCodes {
+		names = append(names, string(code))
+	}
+	return names
 }
 
 func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, f ingest.QuarantineFilter) error {
@@ -62,7 +90,7 @@ func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, f ingest.Qua
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "ID\tSHOP\tEVENT\tTRIES\tSINCE\tREASON")
 	for _, e := range entries {
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s: %s\n", e.ID, e.Source, shorten(e.EventID, 40), e.Tries,
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s: %s\n", e.ID, domain.Printable(e.Source), shorten(e.EventID, 40), e.Tries,
 			e.PublishedAt.UTC().Format(time.DateTime), e.Code, shorten(reason(e), 100))
 	}
 	if len(entries) == f.Limit {
@@ -76,14 +104,16 @@ func reason(e ingest.QuarantineEntry) string {
 	if len(e.Problems) == 0 {
 		return ""
 	}
-	text := strings.TrimSpace(e.Problems[0].Pointer + " " + e.Problems[0].Detail)
+	text := e.Problems[0].Error()
 	if more := len(e.Problems) - 1; more > 0 {
 		text = fmt.Sprintf("%s (and %d more)", text, more)
 	}
 	return text
 }
 
+// shorten is the text as it may be shown, cut to so many characters.
 func shorten(s string, most int) string {
+	s = domain.Printable(s)
 	if runes := []rune(s); len(runes) > most {
 		return string(runes[:most-1]) + "…"
 	}
@@ -105,8 +135,7 @@ func quarantineShowCommand() *cobra.Command {
 					return err
 				}
 				if payload {
-					_, err = cmd.OutOrStdout().Write(append(e.Payload, '\n'))
-					return err
+					return printBytes(cmd.OutOrStdout(), append(e.Payload, '\n'))
 				}
 				return printEntry(cmd.OutOrStdout(), e)
 			})
@@ -116,20 +145,29 @@ func quarantineShowCommand() *cobra.Command {
 	return cmd
 }
 
+// printBytes prints what others wrote byte for byte, except on a terminal, which would obey what stands in it.
+func printBytes(w io.Writer, content []byte) error {
+	if onTerminal(w) {
+		content = []byte(domain.PrintableLines(string(content)))
+	}
+	_, err := w.Write(content)
+	return err
+}
+
 const showBytes = 4 << 10 // of the event; --payload prints all of it
 
 func printEntry(w io.Writer, e ingest.QuarantineEntry) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "id             %d\nshop           %s\nevent          %s\npublished      %s\nlast refused   %s (%d times)\nreason         %s\n",
-		e.ID, e.Source, e.EventID, e.PublishedAt.UTC().Format(time.RFC3339), e.QuarantinedAt.UTC().Format(time.RFC3339), e.Tries, e.Code)
+		e.ID, domain.Printable(e.Source), domain.Printable(e.EventID), e.PublishedAt.UTC().Format(time.RFC3339), e.QuarantinedAt.UTC().Format(time.RFC3339), e.Tries, e.Code)
 	for _, p := range e.Problems {
-		fmt.Fprintf(&b, "  %s\n", strings.TrimSpace(p.Pointer+" "+p.Detail))
+		fmt.Fprintf(&b, "  %s\n", domain.Printable(p.Error()))
 	}
 	event := e.Payload
 	if len(event) > showBytes {
 		event = event[:showBytes]
 	}
-	fmt.Fprintf(&b, "\n%s\n", strings.ToValidUTF8(string(event), "\uFFFD"))
+	fmt.Fprintf(&b, "\n%s\n", domain.PrintableLines(string(event)))
 	if len(event) < len(e.Payload) {
 		fmt.Fprintf(&b, "… %d bytes in all: erpconnector quarantine show %d --payload\n", e.Bytes, e.ID)
 	}
@@ -147,11 +185,14 @@ func quarantineSendCommand() *cobra.Command {
 		Use: "send ID… | --all", Short: "Send events again; what is accepted leaves the quarantine",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args, "quarantine list")
-			switch {
-			case err != nil:
+			if err = errors.Join(err, checkFilter(f)); err != nil {
 				return err
+			}
+			switch {
 			case all == (len(ids) > 0):
 				return errors.New("name entries by their ids, or give --all (with --source or --code: all of those)")
+			case !all && f != ingest.QuarantineFilter{}:
+				return errors.New("--source and --code go with --all: leave them out, or leave out the ids")
 			case file != "" && len(ids) != 1:
 				return errors.New("--event goes with one id")
 			}
@@ -210,11 +251,11 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 	for _, s := range sent {
 		line := fmt.Sprintf("%d  %s", s.ID, s.Result.Result)
 		if s.Result.Result.Taken() && s.Result.OrderIncrementID != "" {
-			line += fmt.Sprintf(": order %s is %s", s.Result.OrderIncrementID, s.Result.Status)
+			line += fmt.Sprintf(": order %s is %s", domain.Printable(s.Result.OrderIncrementID), s.Result.Status)
 		}
 		if len(s.Result.Errors) > 0 {
 			refused++
-			line += ": " + reason(ingest.QuarantineEntry{Problems: s.Result.Errors})
+			line += ": " + domain.Printable(reason(ingest.QuarantineEntry{Problems: s.Result.Errors}))
 		}
 		_, _ = fmt.Fprintln(w, line)
 	}

@@ -52,6 +52,8 @@ func replayCommand() *cobra.Command {
 			switch {
 			case (f.order == "") == (f.from == ""):
 				return errors.New("name an order (--order 000000123) or the start of a range (--from 2024-01-15T10:00:00Z)")
+			case f.order == "" && cmd.Flags().Changed("source"):
+				return errors.New("--source goes with --order: a range holds the records of all shops")
 			case f.order == "":
 				return replayRange(cmd, f)
 			case f.until != "" || f.resume != "" || cmd.Flags().Changed("topics"):

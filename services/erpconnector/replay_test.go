@@ -152,7 +152,7 @@ func TestReplayReadsForAPerson(t *testing.T) {
 		{Topic: "a." + event.TopicSalesOrder, Key: []byte("default:1"), Value: []byte("no JSON"), Timestamp: time.UnixMilli(0)},
 	}))
 	require.Equal(t, "2024-01-15T10:29:00.123Z  vendor_erp_sync_after_send   default:1  queued, generation 1, attempts 1 of 5, HTTP 503, again at 10:31:00: "+
-		"busy\uFFFD[2J  (vendor_erp_sync_after_send/3@7)\n"+
+		`busy\x1b[2J`+"  (vendor_erp_sync_after_send/3@7)\n"+
 		"1970-01-01T00:00:00.000Z  vendor_erp_sync_requested    1  queued, generation 1, attempts 0 of 5, warning: /order/items/0/price is missing; more  "+
 		"(vendor_erp_sync_requested/0@0)\n"+
 		"1970-01-01T00:00:00.000Z  sales_order_event            default:1  (sales_order_event/0@0)\n", out.String())

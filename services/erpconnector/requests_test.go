@@ -44,7 +44,7 @@ func (p *product) callback(body map[string]any, sign func(req *http.Request, bod
 // deliver is callback with these very bytes: what was captured can be sent again.
 func (p *product) deliver(body string, sign func(req *http.Request, body []byte)) (int, map[string]any) {
 	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.base+platform.BasePath+"/webhook", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.url(platform.BasePath+"/webhook"), strings.NewReader(body))
 	require.NoError(p.t, err)
 	sign(req, []byte(body))
 	resp, err := http.DefaultClient.Do(req)
@@ -146,7 +146,12 @@ func requestsToSend(t *testing.T, p *product) {
 	t.Run("a_synced_order_is_sent_again_under_a_new_key", func(t *testing.T) {
 		p.publish(invoice("e3", "3"))
 		p.becomes("3", ended("success"))
-		_, answer := p.order("resync-order", "3", nil)
+		status, answer := p.order("resync-order", "3", nil)
+		require.Equal(t, http.StatusConflict, status, "it would be booked again without a question")
+		require.Equal(t, "order_success", answer["code"])
+		require.Contains(t, answer["detail"], `"newKey": true`)
+		require.Len(t, p.calls("3"), 1)
+		_, answer = p.order("resync-order", "3", map[string]any{"newKey": true, "reason": "the ERP lost it"})
 		require.Equal(t, true, answer["success"], "%v", answer)
 		calls := p.calls("3")
 		require.Len(t, calls, 2)
@@ -241,7 +246,7 @@ func callbacks(t *testing.T, p *product) {
 		p.fail(mockerp.Fault{Order: "23", Delay: answersAfter, Times: 1})
 		p.publish(invoice("e23", "23"))
 		p.becomes("23", func(s map[string]any) bool { return s["status"] == "in_progress" && len(p.calls("23")) == 0 })
-		p.accepts("23", "ERP-EARLY")
+		p.callback(map[string]any{"orderIncrementId": "23", "status": "rejected"}, byModule)
 		status, answer := p.order("resync-order", "23", nil)
 		require.Equal(t, http.StatusOK, status, "%v", answer)
 		require.Equal(t, true, answer["success"], "%v", answer)

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -46,10 +47,10 @@ func printSettings(w io.Writer, v setting.View) error {
 	for _, f := range setting.Fields() {
 		changed := ""
 		if row, ok := v.Row(f.Name); ok {
-			changed = fmt.Sprintf("%s by %s; %s says %s", row.At.Format(time.DateTime), row.By, f.Variable, shown(f.Text(v.Environment)))
+			changed = fmt.Sprintf("%s by %s; %s says %s", row.At.Format(time.DateTime), domain.Printable(row.By), f.Variable, shown(f.Text(v.Environment)))
 		}
 		if why := v.Unusable(f.Name); why != "" {
-			changed = "NOT IN FORCE: " + why
+			changed = "NOT IN FORCE: " + domain.Printable(why)
 		}
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, shown(f.Text(v.Settings)), changed)
 	}
@@ -57,14 +58,14 @@ func printSettings(w io.Writer, v setting.View) error {
 }
 
 // shown is a value of which one sees that it is there.
-func shown(text string) string { return cmp.Or(text, "-") }
+func shown(text string) string { return domain.Printable(cmp.Or(text, "-")) }
 
 func settingsGetCommand() *cobra.Command {
 	var value bool
 	cmd := &cobra.Command{
 		Use: "get NAME", Short: "Show one setting: its value, what it takes and who changed it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := fieldOf(args[0])
+			f, err := setting.Find(args[0])
 			if err != nil {
 				return err
 			}
@@ -85,22 +86,14 @@ func settingsGetCommand() *cobra.Command {
 	return cmd
 }
 
-func fieldOf(name string) (setting.Field, error) {
-	f, ok := setting.FieldOf(name)
-	if !ok {
-		return f, fmt.Errorf("%s is no setting; there are %s", name, setting.Names())
-	}
-	return f, nil
-}
-
 func printSetting(w io.Writer, v setting.View, f setting.Field) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "setting   %s\nvalue     %s\ndefault   %s (%s)\ntakes     %s\n", f.Name, shown(f.Text(v.Settings)), shown(f.Text(v.Environment)), f.Variable, f.Allowed)
 	if row, ok := v.Row(f.Name); ok {
-		fmt.Fprintf(&b, "changed   %s by %s\n", row.At.Format(time.RFC3339), row.By)
+		fmt.Fprintf(&b, "changed   %s by %s\n", row.At.Format(time.RFC3339), domain.Printable(row.By))
 	}
 	if why := v.Unusable(f.Name); why != "" {
-		fmt.Fprintf(&b, "NOT IN FORCE: %s\n", why)
+		fmt.Fprintf(&b, "NOT IN FORCE: %s\n", domain.Printable(why))
 	}
 	fmt.Fprintf(&b, "\n%s\n", f.Meaning)
 	_, err := io.WriteString(w, b.String())
@@ -152,7 +145,10 @@ func parseSettings(args []string) (map[string]json.RawMessage, error) {
 			problems = append(problems, fmt.Errorf("%q is not NAME=VALUE", arg))
 			continue
 		}
-		f, err := fieldOf(name)
+		f, err := setting.Find(name)
+		if err == nil && values[name] != nil {
+			err = fmt.Errorf("%s stands there twice; give it once", name)
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -194,7 +190,7 @@ func printChanged(w io.Writer, v setting.View, values map[string]json.RawMessage
 // osUser is who runs the command; a container may have no names for its users.
 func osUser() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
+		return domain.WhoText.Fit(u.Username)
 	}
 	return fmt.Sprintf("uid %d", os.Getuid())
 }
@@ -206,7 +202,13 @@ func settingsHistoryCommand() *cobra.Command {
 		Use: "history [NAME]", Short: "Show who changed what, the newest first", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) > 0 {
+				if _, err := setting.Find(args[0]); err != nil {
+					return err
+				}
 				f.Name = args[0]
+			}
+			if f.Limit < 1 {
+				return fmt.Errorf("--limit is %d; it must be 1 or more", f.Limit)
 			}
 			if after != "" {
 				if f.After, err = setting.ParseCursor(after); err != nil {
@@ -236,12 +238,13 @@ func printHistory(w io.Writer, past []setting.Past, next *setting.Cursor) error 
 		if raw == nil {
 			return "(environment)"
 		}
-		return string(raw)
+		return domain.Printable(string(raw))
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "VERSION\tAT\tBY\tSETTING\tBEFORE\tAFTER\tREASON")
 	for _, p := range past {
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Version, p.At.Format(time.DateTime), p.By, p.Name, value(p.Before), value(p.After), p.Reason)
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Version, p.At.Format(time.DateTime), domain.Printable(p.By), domain.Printable(p.Name),
+			value(p.Before), value(p.After), domain.Printable(p.Reason))
 	}
 	if next != nil {
 		_, _ = fmt.Fprintf(t, "there is more: erpconnector settings history --after %s\n", next)

@@ -50,13 +50,13 @@ func TestSettingsFromTheCommandLine(t *testing.T) {
 	require.NotContains(t, settings("history", "--after", "2.erp_timeout"), "\n2 ")
 
 	before := settings("history")
-	for _, problem := range []string{"cron_batch is \"-1\"; it must be a whole number from 0 to 10000", "speed is no setting; there are enabled,", `"debug" is not NAME=VALUE`} {
+	for _, problem := range []string{"cron_batch is \"-1\"; it must be a whole number from 0 to 10000", "speed is no setting: there are enabled,", `"debug" is not NAME=VALUE`} {
 		refuses(problem, "set", "enabled=false", "cron_batch=-1", "speed=9", "debug")
 	}
 	refuses("retry_max_delay is 1s; it must be 0 (no cap) or at least the base delay, which is 1m", "set", "retry_max_delay=1s")
 	refuses("speed is no setting", "unset", "speed")
 	refuses("speed is no setting", "get", "speed")
-	refuses("reason must be one line", "set", "debug=true", "--reason", "a\nb")
+	refuses("reason contains the control character U+000A; remove it", "set", "debug=true", "--reason", "a\nb")
 	refuses("is no cursor", "history", "--after", "x")
 	refuses("erp_base_url is \"http://****@erp\"; it must be", "set", "erp_base_url=http://me:secret@erp")
 	require.Equal(t, before, settings("history"))

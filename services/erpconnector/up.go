@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,36 +26,48 @@ import (
 
 var lookup = os.LookupEnv
 
+// defaultKafkaPort is the embedded broker's unless it is taken.
+const defaultKafkaPort = 9092
+
 func upCommand() *cobra.Command {
 	var ephemeral bool
 	var port int
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run everything on this machine: Postgres, Kafka, a mock ERP and all services", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return up(cmd.Context(), ephemeral, port) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return up(cmd.Context(), cmd.ErrOrStderr(), ephemeral, kafkaPort{number: port, asked: cmd.Flags().Changed("kafka-port")})
+		},
 	}
 	cmd.Flags().BoolVar(&ephemeral, "ephemeral", false, "use a throw-away data folder")
-	cmd.Flags().IntVar(&port, "kafka-port", 9092, "port of the embedded broker on 127.0.0.1; 0 takes a free one")
+	cmd.Flags().IntVar(&port, "kafka-port", defaultKafkaPort, "port of the embedded broker on 127.0.0.1; 0 takes a free one, as it does by itself when 9092 is taken")
 	return cmd
 }
 
+// kafkaPort is where the embedded broker shall listen.
+type kafkaPort struct {
+	number int
+	asked  bool // by the flag
+}
+
 // up starts what the environment does not name, prepares it, and runs every service.
-func up(ctx context.Context, ephemeral bool, kafkaPort int) error {
+func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error {
 	cfg, err := platform.FromEnv(lookup)
+	if err == nil {
+		err = port.check(cfg)
+	}
+	if err == nil {
+		err = reachAddress(ctx, cfg.HTTPAddr)
+	}
 	if err != nil {
 		return err
 	}
-	if cfg.DataDir == "" {
-		cfg.DataDir = defaultDataDir()
+	starting, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	remove, err := dataDir(&cfg, ephemeral)
+	if err != nil {
+		return err
 	}
-	if ephemeral {
-		if cfg.DataDir, err = os.MkdirTemp("", "erpconnector-"); err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(cfg.DataDir) }()
-		if err := os.Chmod(cfg.DataDir, 0o711); err != nil { //nolint:gosec // the database's user walks through
-			return err
-		}
-	}
+	defer remove()
 	unlock, err := lockDir(cfg.DataDir)
 	if err != nil {
 		return err
@@ -62,25 +76,60 @@ func up(ctx context.Context, ephemeral bool, kafkaPort int) error {
 	if err := devSecrets(&cfg); err != nil {
 		return err
 	}
-	stop, err := embed(ctx, &cfg, kafkaPort)
-	if err != nil {
+	stopServers, err := embed(starting, w, &cfg, port)
+	switch {
+	case err != nil && starting.Err() != nil:
+		return errors.New("stopped before it was up")
+	case err != nil:
 		return err
 	}
-	defer stop()
+	defer stopServers()
 	return runServices(cfg, slices.Sorted(maps.Keys(services)), func() { banner(cfg) })
 }
 
-// embed starts Postgres and the broker unless they are configured, and prepares both.
-func embed(ctx context.Context, cfg *platform.Config, kafkaPort int) (stop func(), err error) {
+// check refuses a port that there is none of, and one that nothing would listen on.
+func (p kafkaPort) check(cfg platform.Config) error {
+	switch {
+	case p.number < 0 || p.number > 65535:
+		return fmt.Errorf("--kafka-port is %d; it must be from 0 to 65535", p.number)
+	case p.asked && len(cfg.KafkaBrokers) > 0:
+		return errors.New("--kafka-port is the embedded broker's, and KAFKA_BROKERS names others: leave one of them out")
+	default:
+		return nil
+	}
+}
+
+// dataDir chooses the data folder; remove deletes one that is to be thrown away.
+func dataDir(cfg *platform.Config, ephemeral bool) (remove func(), err error) {
+	remove = func() {}
+	if cfg.DataDir == "" {
+		cfg.DataDir = defaultDataDir()
+	}
+	if !ephemeral {
+		return remove, nil
+	}
+	if cfg.DataDir, err = os.MkdirTemp("", "erpconnector-"); err != nil {
+		return nil, fmt.Errorf("making a throw-away data folder: %w; another place can be set with TMPDIR", err)
+	}
+	remove = func() { _ = os.RemoveAll(cfg.DataDir) }
+	if err := os.Chmod(cfg.DataDir, 0o711); err != nil { //nolint:gosec // the database's user walks through
+		remove()
+		return nil, fmt.Errorf("making a throw-away data folder: %w", err)
+	}
+	return remove, nil
+}
+
+// embed starts Postgres and the broker unless they are configured, and prepares both. After an error nothing runs.
+func embed(ctx context.Context, w io.Writer, cfg *platform.Config, port kafkaPort) (stop func(), err error) {
 	var stops []func()
-	stop = func() {
+	stopAll := func() {
 		for _, s := range slices.Backward(stops) {
 			s()
 		}
 	}
 	defer func() {
 		if err != nil {
-			stop()
+			stopAll()
 		}
 	}()
 	if cfg.DatabaseURL == "" {
@@ -92,7 +141,7 @@ func embed(ctx context.Context, cfg *platform.Config, kafkaPort int) (stop func(
 		cfg.DatabaseURL = pg.URL()
 	}
 	if len(cfg.KafkaBrokers) == 0 {
-		broker, err := devkafka.Start(filepath.Join(cfg.DataDir, "kafka"), kafkaPort)
+		broker, err := startBroker(w, filepath.Join(cfg.DataDir, "kafka"), port)
 		if err != nil {
 			return nil, err
 		}
@@ -102,15 +151,39 @@ func embed(ctx context.Context, cfg *platform.Config, kafkaPort int) (stop func(
 	if _, err := migrate(ctx, cfg.DatabaseURL); err != nil {
 		return nil, err
 	}
+	if err := makeTopics(ctx, *cfg); err != nil {
+		return nil, err
+	}
+	return stopAll, nil
+}
+
+// startBroker starts the embedded broker; a port that nobody asked for gives way to a free one.
+func startBroker(w io.Writer, dir string, port kafkaPort) (*devkafka.Broker, error) {
+	broker, err := devkafka.Start(dir, port.number)
+	switch {
+	case errors.Is(err, devkafka.ErrPortTaken) && !port.asked:
+		if broker, err = devkafka.Start(dir, 0); err == nil {
+			_, _ = fmt.Fprintf(w, "port %d is taken, so the embedded broker listens at %s\n", port.number, strings.Join(broker.Addrs(), ","))
+		}
+	case errors.Is(err, devkafka.ErrPortTaken):
+		err = fmt.Errorf("port %d is taken by another program: stop that, or choose another one with --kafka-port (0: any)", port.number)
+	}
+	return broker, err
+}
+
+func makeTopics(ctx context.Context, cfg platform.Config) error {
+	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
+		return err
+	}
 	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer a.Close()
 	if _, err := a.Ensure(ctx, false); err != nil {
-		return nil, err
+		return err
 	}
-	return stop, requireTopics(ctx, *cfg)
+	return requireTopics(ctx, cfg)
 }
 
 // defaultDataDir is one that Postgres' user can enter too: root's home is closed to it.
@@ -132,7 +205,7 @@ func lockDir(dir string) (unlock func(), err error) {
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("writing into the data folder: %w; another one can be set with DATA_DIR", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
@@ -152,14 +225,14 @@ func devSecrets(cfg *platform.Config) error {
 		}
 		file := filepath.Join(cfg.DataDir, name)
 		kept, err := platform.ReadSecret(file, platform.SecretToken)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, platform.ErrSecretEmpty) { // a stop may have left it empty
 			random := make([]byte, 24)
 			_, _ = rand.Read(random) // never fails
 			kept = platform.Secret(hex.EncodeToString(random))
 			err = os.WriteFile(file, []byte(kept.Reveal()), 0o600)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("keeping a secret in the data folder: %w; another one can be set with DATA_DIR", err)
 		}
 		*secret = kept
 	}

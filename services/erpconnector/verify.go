@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
@@ -105,13 +106,14 @@ func printDifference(w io.Writer) func(projector.Difference) {
 				row, table = "dead letter "+d.Line, "in the table of dead letters"
 			}
 		}
+		row = domain.Printable(row)
 		switch d.OnlyIn {
 		case "live":
 			_, _ = fmt.Fprintf(w, "%s: only %s\n", row, table)
 		case "log":
 			_, _ = fmt.Fprintf(w, "%s: only in the log\n", row)
 		default:
-			_, _ = fmt.Fprintf(w, "%s: %s: live %s, log %s\n", row, d.Column, d.Live, d.Log)
+			_, _ = fmt.Fprintf(w, "%s: %s: live %s, log %s\n", row, d.Column, domain.Printable(d.Live), domain.Printable(d.Log))
 		}
 	}
 }

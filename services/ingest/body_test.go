@@ -78,7 +78,7 @@ func TestBodiesAsProxiesAndClientsSendThem(t *testing.T) {
 		"utf16_big":               {nil, inUTF16(t, binary.BigEndian, false, batch(event)), http.StatusBadRequest, "not_json", "the body is UTF-16" + inUTF8},
 		"utf32":                   {nil, "\xff\xfe\x00\x00{\x00\x00\x00", http.StatusBadRequest, "not_json", "the body begins with a byte order mark of UTF-32" + inUTF8},
 		"utf32_big_without_mark":  {nil, "\x00\x00\x00{", http.StatusBadRequest, "not_json", "the body is UTF-32" + inUTF8},
-		"a_text_of_another_world": {nil, "<event/>", http.StatusBadRequest, "not_json", "the body is not valid JSON: invalid character '<' looking for beginning of value"},
+		"a_text_of_another_world": {nil, "<event/>", http.StatusBadRequest, "not_json", "the body is not valid JSON: byte 1: invalid character '<' looking for beginning of value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := database.Pool.Exec(t.Context(), `DELETE FROM accepted_event; DELETE FROM sales_order; DELETE FROM erp_sync_gate`)

@@ -12,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 // Limits of one request.
@@ -53,7 +54,7 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	if !json.Valid(body) {
-		h.refuse(w, r, notJSON(json.Unmarshal(body, new(any))))
+		h.refuse(w, r, notJSON(body))
 		return
 	}
 	results, ok := h.accept(w, r, []json.RawMessage{body})
@@ -88,8 +89,8 @@ func single(r accept.Result) any {
 
 func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	var events []json.RawMessage
-	if err := json.Unmarshal(body, &events); err != nil {
-		h.refuse(w, r, notJSON(err))
+	if json.Unmarshal(body, &events) != nil {
+		h.refuse(w, r, notJSON(body))
 		return
 	}
 	if len(events) > maxBatch {
@@ -157,8 +158,8 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Probl
 	problem.Write(w, p)
 }
 
-func notJSON(err error) problem.Problem {
-	return problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: fmt.Sprintf("the body is not valid JSON: %v", err)}
+func notJSON(body []byte) problem.Problem {
+	return problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: "the body " + strictjson.NotJSON(body)}
 }
 
 func tooBig(detail string) *problem.Problem {

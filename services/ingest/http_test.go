@@ -14,6 +14,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
@@ -41,7 +42,7 @@ func serve(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	router := mux.NewRouter().UseEncodedPath()
 	for _, r := range routes(accept.New(pool, setting.Fixed(s), log), log) {
-		router.Handle(r.Path, r.Handler).Methods(r.Method)
+		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
 	}
 	return router
 }
@@ -210,6 +211,16 @@ func TestGolden(t *testing.T) {
 			p.post("[" + placed("e1", "000000123") + ", {]")
 			p.post(placed("e1", "000000123") + " and more")
 			p.post("")
+		}},
+		{name: "what_may_mean_two_things", story: func(p *publisher) {
+			p.post(replaced(placed("e1", "000000123"), `"type"`, `"source": "a", "source": "b", "type"`))
+			p.post(batch(replaced(placed("e2", "000000123"), `"event_id"`, `"Event_ID"`), replaced(placed("e3", "000000123"), `"order_id"`, `"gift": {"to": 1, "to": 2}, "order_id"`)))
+			p.post("\xEF\xBB\xBF" + placed("e4", "000000123"))
+			p.post("\xFE\xFF\x00{\x00}")
+			p.Note("a parameter, which no event has")
+			p.Do(problemtest.Request{
+				Method: http.MethodPost, Path: "/rest/V1/erpconnector/events?source=outlet", Header: []string{"Content-Type", "application/json"}, Body: placed("e5", "000000123"),
+			})
 		}},
 		{name: "event_too_large", story: func(p *publisher) {
 			p.post(padded(event.MaxEventBytes + 1))

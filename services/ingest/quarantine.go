@@ -23,6 +23,9 @@ type (
 	Sent = quarantine.Sent
 )
 
+// QuarantineCodes are the kinds of reasons.
+var QuarantineCodes = quarantine.Codes
+
 // Quarantine holds what was refused from the commerce outbox, for the operator's commands.
 type Quarantine struct {
 	pool     *pgxpool.Pool

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,7 +20,9 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/signature"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 // Options are what the ERP knows of its callers.
@@ -51,17 +52,29 @@ type Fault struct {
 	AlreadyBooked bool `json:"already_booked,omitempty"`
 }
 
-// validate refuses what could not be played.
-func (f Fault) validate() error {
-	switch {
-	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
-		return fmt.Errorf("status %d is none that an ERP answers", f.Status)
-	case f.Rate < 0 || f.Rate > 1:
-		return fmt.Errorf("rate %v is not from 0 to 1", f.Rate)
-	case f.Times < 0 || f.Delay < 0:
-		return errors.New("times and delay are not negative")
+// check says what could not be played, below the place of the fault.
+func (f Fault) check(place string) (wrong []problem.FieldError) {
+	add := func(member, code, format string, args ...any) {
+		wrong = append(wrong, problem.FieldError{Pointer: place + "/" + member, Code: code, Detail: fmt.Sprintf(format, args...)})
 	}
-	return nil
+	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
+		add("status", problem.CodeRange, "is %d, which no ERP answers: give 200 to 599", f.Status)
+	}
+	if f.Rate < 0 || f.Rate > 1 {
+		add("rate", problem.CodeRange, "is %v; it must be from 0 to 1", f.Rate)
+	}
+	if f.Times < 0 {
+		add("times", problem.CodeRange, "is %d; it must not be negative", f.Times)
+	}
+	if f.Delay < 0 {
+		add("delay", problem.CodeRange, "is %d; it must not be negative", f.Delay)
+	}
+	for _, t := range []struct{ member, text string }{{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"retry_after", f.RetryAfter}} {
+		if err := domain.MockText.Check(t.text); err != nil {
+			add(t.member, problem.TextCode(err), "%v", err)
+		}
+	}
+	return wrong
 }
 
 // Stats are the ERP's counters.
@@ -185,9 +198,9 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.failsBefore(w, r, call, fault) {
 		return
 	}
-	if status, problem := e.check(r, body); problem != "" {
+	if status, why := e.check(r, body); why != "" {
 		e.note(call, status, true)
-		answer(w, status, errorBody("REFUSED", problem))
+		answer(w, status, errorBody("REFUSED", why))
 		return
 	}
 	status, reference := e.bookOrder(n, call.Key, body)
@@ -294,13 +307,31 @@ func (e *ERP) check(r *http.Request, body []byte) (int, string) {
 		return http.StatusUnauthorized, "Webhook-Signature is missing, wrong or too old"
 	case r.Header.Get("X-Idempotency-Key") == "":
 		return http.StatusBadRequest, "X-Idempotency-Key is missing"
-	case !json.Valid(body):
-		return http.StatusBadRequest, "the body is not JSON"
+	}
+	if err := domain.KeyText.Check(r.Header.Get("X-Idempotency-Key")); err != nil {
+		return http.StatusBadRequest, "X-Idempotency-Key " + err.Error()
+	}
+	if why := unreadable(body); why != "" {
+		return http.StatusBadRequest, why
 	}
 	if problems := contract("", bytes.TrimSpace(body)); len(problems) > 0 {
 		return http.StatusUnprocessableEntity, strings.Join(problems, "; ")
 	}
 	return 0, ""
+}
+
+// unreadable says why a body is none that means one thing; the contract looks at what it means.
+func unreadable(body []byte) string { return inWords("the body ", new(strictjson.Shape).Check(body)) }
+
+// inWords is what is wrong in one line; subject stands for the body as a whole.
+func inWords(subject string, wrong []problem.FieldError) string {
+	texts := make([]string, len(wrong))
+	for i, w := range wrong {
+		if texts[i] = w.Error(); w.Pointer == "" {
+			texts[i] = subject + w.Detail
+		}
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
@@ -29,7 +30,7 @@ func setup(t *testing.T) caller {
 	t.Helper()
 	router := mux.NewRouter()
 	for _, r := range Routes(New(Options{APIKey: "key", Secret: "secret"})) {
-		router.Handle(r.Path, r.Handler).Methods(r.Method)
+		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
 	}
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
@@ -189,7 +190,7 @@ func TestPayloadsBesideTheContractAreRefused(t *testing.T) {
 	c := setup(t)
 	whole := string(order(t, "1"))
 	for _, test := range []struct{ old, with, want string }{
-		{whole, `not json`, "the body is not JSON"},
+		{whole, `not json`, "the body is not valid JSON: byte 2: invalid character 'o' in literal null (expecting 'u')"},
 		{whole, `[]`, "the payload must be an object"},
 		{whole, `null`, "the payload must be an object"},
 		{`"order_increment_id":"1",`, ``, "/order_increment_id is missing"},
@@ -372,17 +373,47 @@ func TestFaultsThatCannotBePlayedAreRefused(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	for body, want := range map[string]string{
-		`{}`:                                "cannot unmarshal object",
-		`[{"statuss": 500}]`:                `unknown field \"statuss\"`,
-		`[{"status": 500}, {"status": 99}]`: "status 99 is none that an ERP answers",
-		`[{"rate": 1.5}]`:                   "rate 1.5 is not from 0 to 1",
-		`[{"times": -1}]`:                   "times and delay are not negative",
+		`{}`:                                              "the body is a JSON object; it must be an array",
+		`[{"statuss": 500}]`:                              "/0/statuss is not known here: did you mean status?",
+		`[{"status": 500}, {"status": 99}]`:               "/1/status is 99, which no ERP answers: give 200 to 599",
+		`[{"rate": 1.5}]`:                                 "/0/rate is 1.5; it must be from 0 to 1",
+		`[{"times": -1, "delay": -1}]`:                    "/0/times is -1; it must not be negative; /0/delay is -1; it must not be negative",
+		`[{"order": "1", "order": "2"}]`:                  "/0/order stands there twice; send it once",
+		`[{"Order": "1"}]`:                                `/0/Order is written \"Order\"; write it \"order\"`,
+		`[{"rate": 1e400, "times": 1e300}]`:               "/0/times is a JSON number 1e300; it must be a whole number; /0/rate is 1e400, which does not fit",
+		`[{"label": "a\u0000b"}]`:                         "/0/label contains U+0000, which cannot be stored; remove it",
+		`[{"retry_after": "1\r\nX: y"}]`:                  "/0/retry_after contains the control character U+000D; remove it",
+		`[{"label": "` + strings.Repeat("x", 256) + `"}]`: "/0/label has 256 bytes; at most 255 are taken",
+		`[] []`: "the body is not valid JSON: byte 4",
 	} {
 		got := c.plain(http.MethodPost, "/mockerp/faults", body)
 		require.Equal(t, http.StatusBadRequest, got.status)
 		require.Contains(t, got.body, want)
 	}
 	require.Equal(t, 201, c.sync("ERP_1", order(t, "1")).status, "none of them was added")
+}
+
+// A misspelt or empty label took back everybody's faults.
+func TestALabelThatIsNoneTakesBackNothing(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	c.fail(Fault{Label: "a", Status: 500})
+	for query, want := range map[string]string{"lable=a": "did you mean label?", "label=": "is empty; leave it out to take back all faults"} {
+		got := c.plain(http.MethodDelete, "/mockerp/faults?"+query, "")
+		require.Equal(t, http.StatusBadRequest, got.status)
+		require.Contains(t, got.body, want)
+	}
+	require.Equal(t, 500, c.sync("ERP_1", order(t, "1")).status)
+}
+
+// What may mean two things is booked as neither.
+func TestAPayloadThatMayMeanTwoThingsIsRefused(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	twice := bytes.Replace(order(t, "1"), []byte(`{`), []byte(`{"order_increment_id":"2",`), 1)
+	require.Equal(t, 400, c.sync("ERP_1", twice).status)
+	require.Equal(t, 400, c.sync(strings.Repeat("k", 256), order(t, "1")).status)
+	require.Equal(t, 0, c.stats().Bookings)
 }
 
 func TestResetForgetsEverything(t *testing.T) {

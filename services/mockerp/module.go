@@ -1,15 +1,17 @@
 package mockerp
 
 import (
-	"encoding/json"
-	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 // Module serves a mock ERP beside the other routes. It is for demonstration: nothing protects its faults and book.
@@ -21,8 +23,8 @@ func newRoutes(cfg platform.Config, log *slog.Logger) []platform.Route {
 
 // Routes are the ERP's own paths, as in the module, and those that show and steer it, below /mockerp.
 func Routes(e *ERP) []platform.Route {
-	public := func(method, path string, h http.HandlerFunc) platform.Route {
-		return platform.Route{Method: method, Path: path, Resource: platform.ResourceNone, Handler: h}
+	public := func(method, path string, h http.HandlerFunc, query ...string) platform.Route {
+		return platform.Route{Method: method, Path: path, Query: query, Resource: platform.ResourceNone, Handler: h}
 	}
 	return []platform.Route{
 		public(http.MethodPost, platform.BasePath+"/orders/sync", e.ServeHTTP),
@@ -33,11 +35,9 @@ func Routes(e *ERP) []platform.Route {
 		public(http.MethodGet, "/mockerp/stats", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, e.Stats()) }),
 		public(http.MethodGet, "/mockerp/calls", func(w http.ResponseWriter, r *http.Request) {
 			answer(w, http.StatusOK, e.Calls(r.URL.Query().Get("order")))
-		}),
+		}, "order"),
 		public(http.MethodPost, "/mockerp/faults", e.postFaults),
-		public(http.MethodDelete, "/mockerp/faults", func(w http.ResponseWriter, r *http.Request) {
-			answer(w, http.StatusOK, map[string]int{"faults": e.Forgive(r.URL.Query().Get("label"))})
-		}),
+		public(http.MethodDelete, "/mockerp/faults", e.deleteFaults, "label"),
 		public(http.MethodDelete, "/mockerp", func(w http.ResponseWriter, _ *http.Request) {
 			e.Reset()
 			w.WriteHeader(http.StatusNoContent)
@@ -45,19 +45,35 @@ func Routes(e *ERP) []platform.Route {
 	}
 }
 
+var faultsShape = strictjson.ShapeOf[[]Fault]().Closed()
+
 // postFaults adds all of the faults or, when one cannot be played, none.
 func (e *ERP) postFaults(w http.ResponseWriter, r *http.Request) {
-	var faults []Fault
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(&faults)
-	for _, f := range faults {
-		err = errors.Join(err, f.validate())
-	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		answer(w, http.StatusBadRequest, errorBody("FAULTS", "send a JSON array of faults: "+err.Error()))
+		answer(w, http.StatusBadRequest, errorBody("BODY", err.Error()))
+		return
+	}
+	var faults []Fault
+	wrong := strictjson.Read(body, &faults, faultsShape)
+	for i, f := range faults {
+		wrong = append(wrong, f.check("/"+strconv.Itoa(i))...)
+	}
+	if len(wrong) > 0 {
+		answer(w, http.StatusBadRequest, errorBody("FAULTS", "send a JSON array of faults: "+inWords("the body ", wrong)))
 		return
 	}
 	e.Fail(faults...)
 	answer(w, http.StatusOK, map[string]int{"faults": len(faults)})
+}
+
+// deleteFaults takes back all of them or, with a label, those that have it. A label that is empty is none: whoever has left
+// it out by mistake would take back everybody's.
+func (e *ERP) deleteFaults(w http.ResponseWriter, r *http.Request) {
+	label := r.URL.Query().Get("label")
+	if r.URL.Query().Has("label") && label == "" {
+		platform.RefuseQuery(w, []problem.FieldError{{Parameter: "label", Code: problem.CodeInvalid, Detail: "is empty; leave it out to take back all faults"}})
+		return
+	}
+	answer(w, http.StatusOK, map[string]int{"faults": e.Forgive(label)})
 }

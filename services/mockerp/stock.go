@@ -5,10 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
 // stock is the body of POST mock-update-stock, as the module takes it.
@@ -55,8 +58,8 @@ func (e *ERP) updateStock(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, errorBody("BODY", err.Error()))
 		return
 	}
-	if !json.Valid(body) {
-		answer(w, http.StatusBadRequest, errorBody("REFUSED", "the body is not JSON"))
+	if why := unreadable(body); why != "" {
+		answer(w, http.StatusBadRequest, errorBody("REFUSED", why))
 		return
 	}
 	if problems := stockContract("", bytes.TrimSpace(body)); len(problems) > 0 {
@@ -68,6 +71,10 @@ func (e *ERP) updateStock(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusUnprocessableEntity, errorBody("REFUSED", err.Error()))
 		return
 	}
+	if problems := s.texts(); len(problems) > 0 {
+		answer(w, http.StatusUnprocessableEntity, errorBody("REFUSED", strings.Join(problems, "; ")))
+		return
+	}
 	u := updated{
 		OK: true, Message: "Stock updated successfully (mock)", OrderIncrementID: s.OrderIncrementID,
 		IdempotencyKey: s.IdempotencyKey, ErpReference: stockReference(s.IdempotencyKey), Timestamp: e.opts.Now().UTC().Format(time.DateTime),
@@ -77,6 +84,21 @@ func (e *ERP) updateStock(w http.ResponseWriter, r *http.Request) {
 	}
 	e.opts.Log.Info("mock stock updated", "order_increment_id", s.OrderIncrementID, "idempotency_key", s.IdempotencyKey, "items", len(s.Items))
 	answer(w, http.StatusOK, u)
+}
+
+// texts says what is wrong with the body's texts.
+func (s stock) texts() (problems []string) {
+	check := func(place string, err error) {
+		if err != nil {
+			problems = append(problems, place+" "+err.Error())
+		}
+	}
+	for i, item := range s.Items {
+		check(fmt.Sprintf("/items/%d/sku", i), domain.MockText.Check(item.SKU))
+	}
+	check("/orderIncrementId", domain.ValidateIncrementID(s.OrderIncrementID))
+	check("/idempotencyKey", domain.KeyText.Check(s.IdempotencyKey))
+	return problems
 }
 
 func stockReference(key string) string {

@@ -2,12 +2,14 @@ package mockerp
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
 )
 
@@ -17,7 +19,7 @@ func record(t *testing.T, name string) func(method, path, body string) (int, []b
 	router := mux.NewRouter()
 	now := func() time.Time { return time.Date(2024, 1, 15, 11, 30, 0, 0, time.FixedZone("CET", 3600)) }
 	for _, r := range Routes(New(Options{Now: now})) {
-		router.Handle(r.Path, r.Handler).Methods(r.Method)
+		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
 	}
 	page := problemtest.New(t, name, router)
 	return func(method, path, body string) (int, []byte) {
@@ -58,7 +60,16 @@ func TestStockThatIsWrongIsRefused(t *testing.T) {
 		status, _ := do(http.MethodPost, stockPath, c.body)
 		require.Equal(t, c.status, status, c.body)
 	}
-	status, _ := do(http.MethodGet, stockPath, "")
+	for _, body := range []string{
+		`{"items": [{"sku": "A", "sku": "B", "qty": 1}], "orderIncrementId": "1", "idempotencyKey": "k"}`,
+		"\xEF\xBB\xBF{}",
+	} {
+		status, _ := do(http.MethodPost, stockPath, body)
+		require.Equal(t, http.StatusBadRequest, status, body)
+	}
+	status, _ := do(http.MethodPost, stockPath, `{"items": [{"sku": "a\u001bb", "qty": 1}], "orderIncrementId": "a\nb", "idempotencyKey": "`+strings.Repeat("k", 256)+`"}`)
+	require.Equal(t, http.StatusUnprocessableEntity, status)
+	status, _ = do(http.MethodGet, stockPath, "")
 	require.Equal(t, http.StatusMethodNotAllowed, status)
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -111,7 +110,7 @@ func readable(topic string, r *kgo.Record) ([]byte, error) {
 		}
 	}
 	text += fmt.Sprintf("  (%s/%d@%d)", topic, r.Partition, r.Offset)
-	return []byte(strings.Map(printable, text)), nil
+	return []byte(domain.Printable(text)), nil
 }
 
 func shorten(s string) string {
@@ -119,12 +118,4 @@ func shorten(s string) string {
 		return string(runes[:longText-1]) + "…"
 	}
 	return s
-}
-
-// printable keeps what a terminal would obey out of what others wrote.
-func printable(r rune) rune {
-	if !unicode.IsPrint(r) {
-		return '\uFFFD'
-	}
-	return r
 }

@@ -4,7 +4,9 @@
 package devkafka
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -20,11 +22,17 @@ type Broker struct {
 // compactEvery is how often compacted topics shrink: after a restart the broker does not do so by itself.
 const compactEvery = time.Minute
 
+// ErrPortTaken means that another program listens on the port.
+var ErrPortTaken = errors.New("the port is taken")
+
 // Start runs a broker on the port (0: a free one) with its data in dir.
 func Start(dir string, port int) (*Broker, error) {
 	cluster, err := kfake.NewCluster(kfake.Ports(port), kfake.DataDir(dir))
-	if err != nil {
-		return nil, fmt.Errorf("starting the embedded broker on port %d: %w; is the port taken, or another one at work on %s?", port, err, dir)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("starting the embedded broker on port %d: %w", port, ErrPortTaken)
+	case err != nil:
+		return nil, fmt.Errorf("starting the embedded broker on port %d: %w; is another one at work on %s?", port, err, dir)
 	}
 	b := &Broker{cluster: cluster, stop: make(chan struct{}), done: make(chan struct{})}
 	go b.compact()

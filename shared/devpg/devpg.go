@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -121,7 +122,7 @@ func unprivileged() (*syscall.Credential, error) {
 // prepare makes the folders and hands them to the server's user, who must be able to walk to them.
 func (l launcher) prepare() error {
 	if err := os.MkdirAll(l.data, 0o700); err != nil {
-		return fmt.Errorf("making the database's folder: %w", err)
+		return fmt.Errorf("making the database's folder: %w; another one can be set with DATA_DIR", err)
 	}
 	if l.owner == nil {
 		return nil
@@ -149,7 +150,8 @@ func (l launcher) initdb(ctx context.Context) error {
 	out, err := l.command(ctx, filepath.Join(l.bin, "initdb"), "-D", l.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
 		"--locale=C", "--no-sync", "--no-instructions").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return fmt.Errorf("making the database in %s (initdb: %w): %s", l.data, err, lines[len(lines)-1])
 	}
 	return nil
 }
@@ -175,7 +177,11 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	logFile, err := os.OpenFile(filepath.Join(l.dir, "postgres.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("writing the database's log: %w; another folder can be set with DATA_DIR", err)
+	}
+	before, err := logFile.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, fmt.Errorf("writing the database's log: %w", err)
 	}
 	cmd := l.command(context.WithoutCancel(ctx), filepath.Join(l.bin, "postgres"), args...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
@@ -199,9 +205,27 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	if err := s.await(ctx); err != nil {
 		s.Stop()
-		return nil, fmt.Errorf("%w; see %s", err, logFile.Name())
+		return nil, fmt.Errorf("%w%s; its log is %s", err, lastWords(logFile.Name(), before), logFile.Name())
 	}
 	return s, nil
+}
+
+// lastWords is what the server wrote last into its log, from an offset on: why it ended.
+func lastWords(logFile string, from int64) string {
+	content, err := os.ReadFile(logFile) //nolint:gosec // our own
+	if err != nil || int64(len(content)) < from {
+		return ""
+	}
+	last := ""
+	for line := range strings.Lines(string(content[from:])) {
+		_, reason, fatal := strings.Cut(line, "FATAL:")
+		if line = strings.TrimSpace(line); fatal {
+			return ": " + strings.TrimSpace(reason)
+		} else if line != "" {
+			last = ": " + line
+		}
+	}
+	return last
 }
 
 // await tries to connect until the server answers.

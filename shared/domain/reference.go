@@ -45,6 +45,9 @@ func (r *Reference) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
+// JSONForm says what of JSON a reference is read from, for whoever sent something else.
+func (Reference) JSONForm() string { return "a string or a number" }
+
 // Validate refuses what is too long.
 func (r Reference) Validate() error {
 	if len(r) > MaxReferenceBytes {

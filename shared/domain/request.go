@@ -77,7 +77,8 @@ type Request string
 // The requests.
 const (
 	RequestSync     Request = "sync"             // bring it to the ERP if that is still to be done
-	RequestResync   Request = "resync"           // once more, whatever came of it
+	RequestResync   Request = "resync"           // once more, unless it has reached the ERP
+	RequestAnew     Request = "resync_new_key"   // once more under a new idempotency key: what the ERP has booked, it books again
 	RequestAccepted Request = "webhook_accepted" // the ERP says that it has the order
 	RequestRejected Request = "webhook_rejected" // the ERP says that it will not take it
 	RequestCancel   Request = "cancel"           // by hand: do not send it
@@ -86,7 +87,7 @@ const (
 )
 
 // Requests lists them.
-var Requests = []Request{RequestSync, RequestResync, RequestAccepted, RequestRejected, RequestCancel, RequestSettle, RequestSendNow}
+var Requests = []Request{RequestSync, RequestResync, RequestAnew, RequestAccepted, RequestRejected, RequestCancel, RequestSettle, RequestSendNow}
 
 // Action is what a request leads to.
 type Action string
@@ -106,7 +107,8 @@ const (
 var actions = map[Request][8]Action{
 	//               unknown     known        pending     queued       waiting    in flight    success      failed
 	RequestSync:     {RefuseNone, ActFirst, ActRelease, ActNothing, ActNothing, ActNothing, ActNothing, ActNothing},
-	RequestResync:   {RefuseNone, ActFirst, ActRelease, ActNothing, ActNext, ActNothing, ActNext, ActNext},
+	RequestResync:   {RefuseNone, ActFirst, ActRelease, ActNothing, ActNext, ActNothing, RefuseState, ActNext},
+	RequestAnew:     {RefuseNone, ActFirst, ActRelease, ActNothing, ActNext, ActNothing, ActNext, ActNext},
 	RequestAccepted: {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
 	RequestRejected: {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
 	RequestCancel:   {RefuseNone, RefuseNone, ActSettle, RefuseState, ActSettle, RefuseState, RefuseState, RefuseState},
@@ -127,3 +129,13 @@ func ActionFor(r Request, s Standing) Action {
 // NeedsConnector reports whether the request is refused while the connector is off: what sends, and what the module
 // refused then. By hand an order can be cancelled and settled all the same.
 func (r Request) NeedsConnector() bool { return r != RequestCancel && r != RequestSettle }
+
+// NeedsReason reports whether somebody must say why: what is done by hand, and what may book an order twice.
+func (r Request) NeedsReason() bool {
+	switch r {
+	case RequestAnew, RequestCancel, RequestSettle, RequestSendNow:
+		return true
+	default:
+		return false
+	}
+}

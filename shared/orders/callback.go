@@ -55,6 +55,9 @@ func (a Ask) response() *event.Response {
 // Note keeps what the ERP says of an order on its timeline, though its status settles nothing. known is false when the
 // order has no sync.
 func (o *Orders) Note(ctx context.Context, a Ask, said string) (known bool, err error) {
+	if wrong := a.Check(); len(wrong) > 0 {
+		return false, fmt.Errorf("noting a callback of order %s: %w", a.Ref.Key(), wrong[0])
+	}
 	if !o.settings.Current().Enabled {
 		return false, ErrDisabled
 	}

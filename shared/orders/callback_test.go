@@ -3,6 +3,7 @@ package orders
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -71,7 +72,11 @@ func (s *shelf) answered(t *testing.T, reference string) {
 
 func (s *shelf) resync(t *testing.T, newKey bool) domain.Gate {
 	t.Helper()
-	answer, err := s.Do(t.Context(), Ask{Ref: callbackOrder, Request: domain.RequestResync, NewKey: newKey, Reason: "why"})
+	request := domain.RequestResync
+	if newKey {
+		request = domain.RequestAnew
+	}
+	answer, err := s.Do(t.Context(), Ask{Ref: callbackOrder, Request: request, Reason: "why"})
 	require.NoError(t, err)
 	require.Equal(t, domain.ActNext, answer.Action)
 	return answer.Gate
@@ -152,7 +157,7 @@ func TestAfterAResyncOnlyItsOwnCallbackSettles(t *testing.T) {
 			for _, before := range c.before {
 				require.Equal(t, domain.SettledNow, s.hears(t, before))
 			}
-			require.Equal(t, second, s.resync(t, false).IdempotencyKey)
+			require.Equal(t, second, s.resync(t, true).IdempotencyKey)
 			s.told(t)
 			require.Equal(t, c.want, s.hears(t, c.said))
 			require.Equal(t, c.told, s.told(t))
@@ -191,7 +196,7 @@ func TestAReferenceBesideAnOlderKeyIsTheOlderOnes(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.sent(t, "ERP-1")
-	s.resync(t, false)
+	s.resync(t, true)
 	first := domain.IdempotencyKey(callbackOrder, 1)
 	require.Equal(t, domain.SettledOtherKey, s.hears(t, said{body: "b", key: first, reference: "also ERP-1"}))
 	require.Equal(t, domain.SettledEarlier, s.hears(t, said{body: "c", reference: "also ERP-1"}))
@@ -211,6 +216,7 @@ func TestACallbackWithoutTheKeyUsesUpNoKey(t *testing.T) {
 			s := setup(t)
 			s.sent(t, "")
 			require.Equal(t, domain.SettledNow, s.hears(t, said{body: "b", key: c.key, reference: "ERP-1"}))
+			require.Equal(t, domain.SettledNow, s.hears(t, said{body: "c", status: domain.RequestRejected}), "only a failed order is sent again without a new key")
 			before := s.gate(t).IdempotencyKey
 			after := s.resync(t, false)
 			require.Equal(t, c.usedUp, after.IdempotencyKey != before)
@@ -232,6 +238,41 @@ func TestANoteIsRememberedToo(t *testing.T) {
 	require.True(t, known)
 	require.Equal(t, []string{"note: webhook: processing"}, s.told(t))
 	s.answered(t, "ERP-1b")
-	s.resync(t, false)
+	s.resync(t, true)
 	require.Equal(t, domain.SettledEarlier, s.hears(t, said{body: "b", reference: "ERP-1"}))
+}
+
+// A resync of an order that the ERP has booked sent it again without a question, and the ERP booked it twice.
+func TestAnOrderThatReachedTheERPIsSentAgainOnlyUnderANewKey(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.sent(t, "ERP-1")
+	answer, err := s.Do(t.Context(), Ask{Ref: callbackOrder, Request: domain.RequestResync, Reason: "why"})
+	require.NoError(t, err)
+	require.Equal(t, domain.RefuseState, answer.Action)
+	require.Equal(t, 1, s.gate(t).Generation)
+	_, err = s.Do(t.Context(), Ask{Ref: callbackOrder, Request: domain.RequestAnew})
+	require.ErrorContains(t, err, "/reason is required")
+	require.Equal(t, 1, s.gate(t).Generation)
+	require.NotEqual(t, domain.IdempotencyKey(callbackOrder, 1), s.resync(t, true).IdempotencyKey)
+}
+
+// U+0000 in a reason became a dead letter, and from then on the table was never again what the log says.
+func TestTextsThatNoReaderCanKeepAreRefused(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.sent(t, "")
+	for name, a := range map[string]Ask{
+		"a_reason":    {Request: domain.RequestSettle, Reason: "a\x00b"},
+		"a_reference": {Request: domain.RequestSettle, Reason: "why", Reference: new("a\x00b")},
+		"too_long":    {Request: domain.RequestSettle, Reason: "why", Reference: new(strings.Repeat("x", domain.ReferenceText.MaxBytes+1))},
+		"a_key":       {Request: domain.RequestAccepted, IdempotencyKey: "ERP_\x1b"},
+	} {
+		a.Ref = callbackOrder
+		_, err := s.Do(t.Context(), a)
+		require.Error(t, err, name)
+		_, err = s.Note(t.Context(), a, "processing")
+		require.Error(t, err, name)
+	}
+	require.Empty(t, s.told(t))
 }

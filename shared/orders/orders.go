@@ -27,9 +27,6 @@ import (
 // ErrDisabled is what a request that sends comes to while the connector is off.
 var ErrDisabled = errors.New("the connector is off")
 
-// MaxReasonBytes bounds why somebody asks.
-const MaxReasonBytes = 200
-
 const within = 5 * time.Second
 
 // Ask is one request.
@@ -38,7 +35,6 @@ type Ask struct {
 	Request domain.Request
 	// Who asks, and why. Both stand in the log for ever, so neither should name a person that is not an operator.
 	Who, Reason    string
-	NewKey         bool              // of a resync: under a new idempotency key, though the current one may be unanswered
 	Reference      *string           // the ERP's, of a callback or a settlement by hand
 	IdempotencyKey string            // that a callback echoes
 	Body           string            // of a callback, as far as it is kept
@@ -71,6 +67,9 @@ func New(pool *pgxpool.Pool, settings setting.Reader) *Orders {
 
 // Do answers a request, and starts what follows from it. A refusal is no error: Answer.Action tells it.
 func (o *Orders) Do(ctx context.Context, a Ask) (Answer, error) {
+	if wrong := a.Check(); len(wrong) > 0 {
+		return Answer{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), wrong[0])
+	}
 	s := o.settings.Current()
 	if a.Request.NeedsConnector() && !s.Enabled {
 		return Answer{}, ErrDisabled
@@ -192,7 +191,7 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 		g, _ = g.Release(c.now)
 		return g, c.requested(g)
 	case domain.ActNext:
-		next := g.Resync(c.maxAttempts, c.ask.NewKey, c.now)
+		next := g.Resync(c.maxAttempts, c.ask.Request == domain.RequestAnew, c.now)
 		s := next.RequestedSync(c.orderID, c.cause())
 		s.NewKey = next.KeyNumber > g.KeyNumber
 		return next, c.addRequest(s, c.order)

@@ -122,6 +122,9 @@ func (o *Orders) Discard(ctx context.Context, a LetterRequest) (deadletter.Entry
 func (o *Orders) decideLetter(ctx context.Context, a LetterRequest, state deadletter.State,
 	do func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error,
 ) (e deadletter.Entry, err error) {
+	if wrong := a.Check(); len(wrong) > 0 {
+		return e, fmt.Errorf("deciding about dead letter %d: %w", a.ID, wrong[0])
+	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {

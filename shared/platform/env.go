@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,7 @@ func (e *env) config() Config {
 		HTTPAddr:     e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
 		APIToken:     e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
 		ErpAPIKey:    e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
-		ErpHMAC:      e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP; an ERP checks X-Signature with it."),
+		ErpHMAC:      e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
 		ErpInFlight:  e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
 		ErpProxy:     e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
 		DataDir:      e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
@@ -58,10 +59,20 @@ func (e *env) config() Config {
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}
+	if !isAddress(c.HTTPAddr) {
+		e.bad("HTTP_ADDR", c.HTTPAddr, "host:port, or :port for all of the machine's addresses, with a port from 1 to 65535")
+	}
 	if len(c.KafkaBrokers) == 0 && (c.KafkaAccess.TLS != nil || c.KafkaAccess.SASL != nil) {
 		e.problems = append(e.problems, errors.New("KAFKA_TLS or KAFKA_SASL_MECHANISM is set and KAFKA_BROKERS is not: name the brokers"))
 	}
 	return c
+}
+
+// isAddress reports whether something can be served there and found again: a port that the system chooses could not.
+func isAddress(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	n, notNumber := strconv.Atoi(port)
+	return err == nil && notNumber == nil && n >= 1 && n <= 65535
 }
 
 func (e *env) kafkaAccess() (s kafka.Security) {

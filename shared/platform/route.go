@@ -22,10 +22,12 @@ const (
 // BasePath is the prefix of the module's REST paths.
 const BasePath = "/rest/V1/erpconnector"
 
-// Route is one HTTP route of a service. Path is a gorilla/mux pattern below the server's root.
+// Route is one HTTP route of a service. Path is a gorilla/mux pattern below the server's root. Who may GET may ask for the
+// HEAD too.
 type Route struct {
 	Method   string
 	Path     string
+	Query    []string // the parameters that it takes; others are refused (see CheckQuery)
 	Resource Resource
 	Handler  http.Handler
 }

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -38,6 +39,9 @@ func NewSecret(text string, use SecretUse) (Secret, error) {
 	return Secret(text), nil
 }
 
+// ErrSecretEmpty means that a file which should hold a secret is empty.
+var ErrSecretEmpty = errors.New("is empty: write the secret into it")
+
 // ReadSecret is NewSecret of a file's content.
 func ReadSecret(file string, use SecretUse) (Secret, error) {
 	content, err := os.ReadFile(file) //nolint:gosec // the operator names it
@@ -49,7 +53,7 @@ func ReadSecret(file string, use SecretUse) (Secret, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s %w", file, err)
 	case s == "":
-		return "", fmt.Errorf("%s is empty: write the secret into it", file)
+		return "", fmt.Errorf("%s %w", file, ErrSecretEmpty)
 	}
 	return s, nil
 }

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/erpconnector/erpconnector/shared/problem"
@@ -46,30 +45,27 @@ func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Se
 }
 
 func newServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
-	router := mux.NewRouter().UseEncodedPath()
+	router := newRouter()
 	for _, r := range routes {
-		router.Handle(r.Path, named(r.Path, authorize(cfg.APIToken, r))).Methods(r.Method)
+		router.Handle(r.Path, named(r.Path, authorize(cfg.APIToken, r))).Methods(methods(r.Method)...)
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		problem.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	}).Methods(http.MethodGet)
-	router.HandleFunc("/readyz", ready(probes)).Methods(http.MethodGet)
-	router.Handle("/metrics", promhttp.Handler()).Methods(http.MethodGet)
-	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		problem.Write(w, problem.Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "there is nothing at " + r.URL.Path})
-	})
-	router.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		problem.Write(w, problem.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: r.Method + " is not taken at " + r.URL.Path})
-	})
+	}).Methods(methods(http.MethodGet)...)
+	router.HandleFunc("/readyz", ready(probes)).Methods(methods(http.MethodGet)...)
+	router.Handle("/metrics", promhttp.Handler()).Methods(methods(http.MethodGet)...)
 	return &Server{
 		addr: cfg.HTTPAddr, log: log,
 		http: &http.Server{
-			Handler:           told(answerWithin(recovered(router, log), l.answer), log),
+			Handler:           told(answerWithin(recovered(singleSlashes(router), log), l.answer), log),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
 }
+
+// Handler is what is served.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // Start listens; serving goes on until Stop.
 func (s *Server) Start(ctx context.Context) error {
@@ -91,8 +87,9 @@ func (s *Server) Stop(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
 // authorize is the one place where a token is checked. The configured token holds every resource.
 func authorize(token Secret, r Route) http.Handler {
+	handler := CheckQuery(r)
 	if r.Resource == ResourceNone {
-		return r.Handler
+		return handler
 	}
 	want := sha256.Sum256([]byte(token.Reveal()))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -107,7 +104,7 @@ func authorize(token Secret, r Route) http.Handler {
 			})
 			return
 		}
-		r.Handler.ServeHTTP(w, req.WithContext(WithGrant(req.Context(), everything)))
+		handler.ServeHTTP(w, req.WithContext(WithGrant(req.Context(), everything)))
 	})
 }
 

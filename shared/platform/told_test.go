@@ -17,7 +17,7 @@ import (
 func served(t *testing.T, method, path string, h http.HandlerFunc) (int, []map[string]any) {
 	t.Helper()
 	var out bytes.Buffer
-	s := NewServer(Config{APIToken: "token"}, []Route{{Method: http.MethodPost, Path: "/orders/{id}", Resource: ResourceSync, Handler: h}},
+	s := NewServer(Config{APIToken: "token"}, []Route{{Method: http.MethodPost, Path: "/orders/{id}", Query: []string{"token"}, Resource: ResourceSync, Handler: h}},
 		nil, NewLog(&out, slog.LevelDebug))
 	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(`{"a": 1}`))
 	req.Header.Set("Authorization", "Bearer token")

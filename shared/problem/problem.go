@@ -8,26 +8,31 @@ import (
 
 // Problem is one error answer.
 type Problem struct {
-	Status  int    // HTTP status
-	Code    string // stable, for programs
-	Detail  string // what to do about it
-	Message string // the module's message, when it differs from Detail
-	Errors  any    // what is wrong with the body, as a list of pointer and detail
-	Results any    // what became of each part of the request, in their order
-	Current any    // what there is now, for a caller who knows an older state
+	Status  int          // HTTP status
+	Code    string       // stable, for programs
+	Detail  string       // what to do about it
+	Message string       // the module's message, when it differs from Detail
+	Errors  []FieldError // what is wrong with the request, and where
+	Results any          // what became of each part of the request, in their order
+	Current any          // what there is now, for a caller who knows an older state
+
+	OrderIncrementID, Source string // the order that it is about, if it is about one
 }
 
 type body struct {
-	Type    string `json:"type"`
-	Title   string `json:"title"`
-	Status  int    `json:"status"`
-	Code    string `json:"code"`
-	Detail  string `json:"detail"`
-	Success bool   `json:"success"`
-	Message string `json:"message"`
-	Errors  any    `json:"errors,omitempty"`
-	Results any    `json:"results,omitempty"`
-	Current any    `json:"current,omitempty"`
+	Type    string       `json:"type"`
+	Title   string       `json:"title"`
+	Status  int          `json:"status"`
+	Code    string       `json:"code"`
+	Detail  string       `json:"detail"`
+	Success bool         `json:"success"`
+	Message string       `json:"message"`
+	Errors  []FieldError `json:"errors,omitempty"`
+	Results any          `json:"results,omitempty"`
+	Current any          `json:"current,omitempty"`
+
+	OrderIncrementID string `json:"order_increment_id,omitempty"`
+	Source           string `json:"source,omitempty"`
 }
 
 // Write answers with the problem.
@@ -41,7 +46,7 @@ func Write(w http.ResponseWriter, p Problem) {
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(body{ // an error here means that the client has left
 		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status, Code: p.Code,
-		Detail: p.Detail, Message: p.Message, Errors: p.Errors, Results: p.Results, Current: p.Current,
+		Detail: p.Detail, Message: p.Message, Errors: p.Errors, Results: p.Results, Current: p.Current, OrderIncrementID: p.OrderIncrementID, Source: p.Source,
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // doubledPath refuses a base URL that is the address of orders already: it would be called as /orders/sync/orders/sync.
@@ -20,7 +21,7 @@ func (s Settings) doubledPath() Problems {
 	}
 	right := hidePassword(address[:len(address)-len(domain.SyncPath)])
 	return Problems{{
-		Name: NameErpBaseURL, Variable: "ERP_BASE_URL",
+		Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Code: problem.CodeInvalid,
 		Said: "is " + hidePassword(s.ErpBaseURL) + "; it must be the address without " + domain.SyncPath + ", which is added to it: " + right,
 	}}
 }

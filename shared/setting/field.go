@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
 // The names that rules between settings use.
@@ -84,13 +86,28 @@ func FieldOf(name string) (f Field, ok bool) {
 	return Field{}, false
 }
 
-// Names are the settings' names, for people.
-func Names() string {
+// Names are the settings' names.
+func Names() []string {
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.Name
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+// unknown says of a name that it is no setting's, and which was probably meant.
+func unknown(name string) Problem {
+	return Problem{Name: domain.Truncate(name, maxNameShown), Code: problem.CodeUnknown, Said: "is no setting: " + spelling.Hint(name, Names())}
+}
+
+const maxNameShown = 64 // bytes of a name that is none
+
+// Find is the setting of a name. The error is a Problem that names the nearest one.
+func Find(name string) (Field, error) {
+	if f, ok := FieldOf(name); ok {
+		return f, nil
+	}
+	return Field{}, unknown(name)
 }
 
 func field[T any](name, variable string, of func(*Settings) *T, k kind[T], meaning string) Field {
@@ -118,6 +135,9 @@ func field[T any](name, variable string, of func(*Settings) *T, k kind[T], meani
 // Parse reads the setting from text, as the environment and the CLI give it, into s. The error is a Problem, and then s
 // is as it was.
 func (f Field) Parse(s *Settings, text string) error {
+	if err := domain.SettingText.Check(text); err != nil {
+		return f.problemOf(err)
+	}
 	if !f.parse(s, text) {
 		return f.problem(fmt.Sprintf("%q", f.show(text)))
 	}
@@ -128,6 +148,9 @@ func (f Field) Parse(s *Settings, text string) error {
 func (f Field) Decode(s *Settings, raw json.RawMessage) error {
 	text, form := unpack(raw)
 	next := *s
+	if err := domain.SettingText.Check(text); err != nil {
+		return f.problemOf(err)
+	}
 	if form == "" || !strings.Contains(f.forms, form) || !f.parse(&next, text) || f.secret(next) {
 		return f.problem(f.show(string(raw)))
 	}
@@ -157,5 +180,10 @@ func (f Field) show(refused string) string {
 }
 
 func (f Field) problem(value string) Problem {
-	return Problem{Name: f.Name, Variable: f.Variable, Said: "is " + value + "; it must be " + f.Allowed}
+	return Problem{Name: f.Name, Variable: f.Variable, Code: problem.CodeInvalid, Said: "is " + value + "; it must be " + f.Allowed}
+}
+
+// problemOf is what a check of texts says of the value.
+func (f Field) problemOf(err error) Problem {
+	return Problem{Name: f.Name, Variable: f.Variable, Code: problem.TextCode(err), Said: err.Error() + "; it must be " + f.Allowed}
 }

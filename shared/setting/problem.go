@@ -1,17 +1,28 @@
 package setting
 
-import "strings"
+import (
+	"strings"
 
-// Problem is one value that cannot be taken.
+	"github.com/erpconnector/erpconnector/shared/problem"
+)
+
+// Problem is one value that cannot be taken. The environment tells it by the variable, the CLI by the setting's name, and the
+// API by its place in the body.
 type Problem struct {
 	Name     string // the setting's, as the API, the CLI and the table have it
 	Variable string // the environment's name for it
+	Code     string // of the field error
 	Said     string // what follows either name: the value, and what is taken
 	with     string // the other setting that it does not go together with
 }
 
 // Error names the setting, its value and what is taken.
 func (p Problem) Error() string { return p.Name + " " + p.Said }
+
+// FieldError is the problem as the API tells it.
+func (p Problem) FieldError() problem.FieldError {
+	return problem.FieldError{Pointer: "/" + problem.PointerToken(p.Name), Code: p.Code, Detail: p.Said}
+}
 
 // Problems are all that is wrong with a change, or with a set of values, at once.
 type Problems []Problem
@@ -23,6 +34,14 @@ func (ps Problems) Error() string {
 		lines[i] = p.Error()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// FieldErrors are the problems as the API tells them.
+func (ps Problems) FieldErrors() (out []problem.FieldError) {
+	for _, p := range ps {
+		out = append(out, p.FieldError())
+	}
+	return out
 }
 
 // err is nil when there are none.

@@ -38,7 +38,7 @@ func Resolve(environment Settings, rows []Row) (Settings, Problems) {
 		}
 		f, _ := FieldOf(name)
 		if name != p.Name {
-			p = Problem{Name: name, Variable: f.Variable, Said: "is " + f.Text(s) + ", with which " + p.Error()}
+			p = Problem{Name: name, Variable: f.Variable, Code: p.Code, Said: "is " + f.Text(s) + ", with which " + p.Error()}
 		}
 		f.copy(&s, environment)
 		delete(used, name)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/egress"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Settings are the values in force at one moment. Secrets are not among them: they come from the environment only.
@@ -75,11 +76,11 @@ func (s Settings) problems() (ps Problems) {
 	}
 	ps = append(ps, s.doubledPath()...)
 	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
-		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
+		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Code: problem.CodeInvalid, Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
 	}
 	if s.MaxDelay > 0 && s.MaxDelay < s.BaseDelay {
 		ps = append(ps, Problem{
-			Name: nameMaxDelay, Variable: "RETRY_MAX_DELAY", with: nameBaseDelay,
+			Name: nameMaxDelay, Variable: "RETRY_MAX_DELAY", Code: problem.CodeContradicts, with: nameBaseDelay,
 			Said: "is " + short(s.MaxDelay) + "; it must be 0 (no cap) or at least the base delay, which is " + short(s.BaseDelay),
 		})
 	}

@@ -9,14 +9,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Channel is the Postgres notification channel that tells of a committed change.
@@ -163,16 +162,14 @@ func (v View) check(c Change) (map[string]json.RawMessage, error) {
 	values := map[string]json.RawMessage{}
 	var rows []Row
 	for _, name := range slices.Sorted(maps.Keys(c.Values)) {
-		f, ok := FieldOf(name)
-		if !ok {
-			problems = append(problems, Problem{Name: name, Said: "is no setting; there are " + Names()})
-			continue
-		}
-		value, err := f.canonical(c.Values[name])
+		value, err := canonical(name, c.Values[name])
 		if err != nil {
-			problems = append(problems, f.problem(f.show(string(c.Values[name]))))
+			var p Problem
+			errors.As(err, &p) // it is one
+			problems = append(problems, p)
 			continue
 		}
+		f, _ := FieldOf(name)
 		if value != nil {
 			rows = append(rows, Row{Name: name, Value: value})
 		}
@@ -190,6 +187,15 @@ func (v View) check(c Change) (map[string]json.RawMessage, error) {
 	}
 	_, unused := Resolve(v.Environment, rows)
 	return values, slices.DeleteFunc(unused, func(p Problem) bool { return slices.Contains(v.Unused, p) }).err()
+}
+
+// canonical is the value of a name as the table keeps it; the error is a Problem.
+func canonical(name string, raw json.RawMessage) (json.RawMessage, error) {
+	f, err := Find(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.canonical(raw)
 }
 
 // canonical is the value as the table keeps it; nil for null.
@@ -213,11 +219,9 @@ func (v View) differs(f Field, value json.RawMessage) bool {
 	return err != nil || string(kept) != string(value)
 }
 
-const maxReason = 500
-
 func checkReason(reason string) (ps Problems) {
-	if utf8.RuneCountInString(reason) > maxReason || !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl) {
-		ps = append(ps, Problem{Name: "reason", Said: fmt.Sprintf("must be one line of at most %d characters", maxReason)})
+	if err := domain.ReasonText.Check(reason); err != nil {
+		ps = append(ps, Problem{Name: "reason", Code: problem.TextCode(err), Said: err.Error()})
 	}
 	return ps
 }
@@ -242,7 +246,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, values map[string]json.Raw
 		SELECT name, value, $3, $4, $6 FROM change WHERE value IS NOT NULL
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value, version = excluded.version,
 			changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-		names, after, version, c.By, c.Reason, domain.Time(s.now()))
+		names, after, version, domain.WhoText.Fit(c.By), c.Reason, domain.Time(s.now()))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,7 +96,17 @@ func TestRefusedChanges(t *testing.T) {
 	}{
 		"all_at_once_and_nothing_of_it": {
 			setting.Change{Values: values{"enabled": raw(`false`), "cron_batch": raw(`-1`), "speed": raw(`1`)}, Reason: "a\nb"},
-			"reason must be one line of at most 500 characters\ncron_batch is -1; it must be a whole number from 0 to 10000\nspeed is no setting; there are " + setting.Names(),
+			"reason contains the control character U+000A; remove it\ncron_batch is -1; it must be a whole number from 0 to 10000\nspeed is no setting: there are " + strings.Join(setting.Names(), ", "),
+		},
+		"misspelt": {
+			setting.Change{Values: values{"cron_bacth": raw(`10`)}},
+			"cron_bacth is no setting: did you mean cron_batch?",
+		},
+		"texts_that_no_door_takes": {
+			setting.Change{Values: values{"cron_schedule": raw(`"0 * * *\u0000 *"`), "erp_base_url": raw(`"http://erp/` + strings.Repeat("x", 2000) + `"`)}, Reason: strings.Repeat("x", 501)},
+			"reason has 501 bytes; at most 500 are taken\n" +
+				"cron_schedule contains the control character U+0000; remove it; it must be five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *\n" +
+				"erp_base_url has 2011 bytes; at most 2000 are taken; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api",
 		},
 		"with_what_is_in_force": {
 			setting.Change{Values: values{"retry_base_delay": raw(`"10m"`)}},

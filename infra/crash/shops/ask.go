@@ -21,16 +21,28 @@ var paths = map[string]string{
 	"settle": "/settle-order", "send-now": "/send-order-now",
 }
 
-// ask is an operator's request. He asks once: whether it was taken when no answer came is not known.
+// ask is an operator's request, made once: whether it was taken when no answer came is not known. Who means to send an order
+// that the ERP has booked is told what would happen, and asks for it then.
 func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
-	what := a.What
 	old := s.cfg.Booked(story.Source, story.Order)
 	switch {
-	case what == plan.ResyncFailed && !s.failed(life, story), what == plan.ResyncBooked && old == nil:
-		return
-	case what == plan.ResyncFailed, what == plan.ResyncBooked:
-		what = "resync"
+	case a.What == plan.ResyncFailed && !s.failed(life, story), a.What == plan.ResyncBooked && old == nil:
+	case a.What == plan.ResyncFailed:
+		_, _ = s.request(life, story, "resync")
+	case a.What == plan.ResyncBooked:
+		status, err := s.request(life, story, "resync")
+		if err == nil && status == http.StatusConflict {
+			status, err = s.request(life, story, "resync-new-key")
+		}
+		if err == nil && status == http.StatusAccepted {
+			s.Callback(life, *old)
+		}
+	default:
+		_, _ = s.request(life, story, a.What)
 	}
+}
+
+func (s *Shops) request(life context.Context, story plan.Story, what string) (status int, err error) {
 	body := map[string]any{"orderIncrementId": story.Order, "source": story.Source}
 	switch what {
 	case "resync-new-key":
@@ -41,11 +53,9 @@ func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
 		body["reason"], body["erpReference"] = "the crash harness asks", "HAND-"+story.Order
 	}
 	r := history.Request{What: what, Source: story.Source, Order: story.Order, Began: time.Now().UTC()}
-	status, _, err := s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encoded(body), nil)
+	status, _, err = s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encoded(body), nil)
 	s.note(r, status, err)
-	if a.What == plan.ResyncBooked && err == nil && status == http.StatusAccepted {
-		s.Callback(life, *old)
-	}
+	return status, err
 }
 
 // failed reports whether the status query says so.

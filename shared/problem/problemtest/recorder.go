@@ -110,11 +110,14 @@ func (r *Recorder) body(text string) {
 	case len(text) > longBody && !r.Whole:
 		_, _ = fmt.Fprintf(&r.page, "\n(%d bytes)\n\n", len(text))
 	case text != "":
-		_, _ = fmt.Fprintf(&r.page, "\n%s\n\n", strings.ToValidUTF8(strings.TrimSuffix(text, "\n"), "�"))
+		_, _ = fmt.Fprintf(&r.page, "\n%s\n\n", shown.Replace(strings.ToValidUTF8(strings.TrimSuffix(text, "\n"), "�")))
 	default:
 		r.page.WriteString("\n")
 	}
 }
+
+// shown keeps a page a text for whoever compares two of them.
+var shown = strings.NewReplacer("\x00", "␀", "\uFEFF", "<BOM>")
 
 func indented(body []byte) string {
 	var out bytes.Buffer

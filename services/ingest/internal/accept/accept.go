@@ -20,6 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -45,21 +46,21 @@ func (v Verdict) Taken() bool { return v == Accepted || v == Duplicate }
 
 // Result is the answer to one event.
 type Result struct {
-	Result           Verdict       `json:"result"`
-	EventID          string        `json:"event_id"`
-	SyncID           *int64        `json:"sync_id,omitempty"`
-	Source           string        `json:"source,omitempty"` // when it is not the default one
-	OrderIncrementID string        `json:"order_increment_id,omitempty"`
-	Status           domain.Status `json:"status,omitempty"`
-	Differs          bool          `json:"differs,omitempty"`           // a duplicate whose content is not that of the first one
-	Older            bool          `json:"older,omitempty"`             // a newer state of the order is known, and stays
-	AlreadyRequested bool          `json:"already_requested,omitempty"` // the event sends nothing more
-	Note             string        `json:"note,omitempty"`              // the same in words
-	Warnings         []string      `json:"warnings,omitempty"`
-	NotSent          []string      `json:"not_sent,omitempty"` // what of the order the ERP is not sent, and why
-	Errors           []Problem     `json:"errors,omitempty"`
-	UnknownOrder     string        `json:"-"` // the key of the order that an invoice names and nobody has published yet
-	Released         int           `json:"-"` // invoices that waited in the quarantine for this order and go back to the outbox
+	Result           Verdict              `json:"result"`
+	EventID          string               `json:"event_id"`
+	SyncID           *int64               `json:"sync_id,omitempty"`
+	Source           string               `json:"source,omitempty"` // empty when the event names none that a shop may have
+	OrderIncrementID string               `json:"order_increment_id,omitempty"`
+	Status           domain.Status        `json:"status,omitempty"`
+	Differs          bool                 `json:"differs,omitempty"`           // a duplicate whose content is not that of the first one
+	Older            bool                 `json:"older,omitempty"`             // a newer state of the order is known, and stays
+	AlreadyRequested bool                 `json:"already_requested,omitempty"` // the event sends nothing more
+	Note             string               `json:"note,omitempty"`              // the same in words
+	Warnings         []string             `json:"warnings,omitempty"`
+	NotSent          []string             `json:"not_sent,omitempty"` // what of the order the ERP is not sent, and why
+	Errors           []problem.FieldError `json:"errors,omitempty"`
+	UnknownOrder     string               `json:"-"` // the key of the order that an invoice names and nobody has published yet
+	Released         int                  `json:"-"` // invoices that waited in the quarantine for this order and go back to the outbox
 
 	claims claims // of one that is not taken, for the log
 }
@@ -288,14 +289,6 @@ func noteOn(state domain.GateState, of event.Type) string {
 	}
 }
 
-// sourceOf is empty for the default one.
-func sourceOf(it *item) string {
-	if it.ref.Source == domain.DefaultSource {
-		return ""
-	}
-	return it.ref.Source
-}
-
 // request makes the order's first request, unless it has one.
 func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
 	g, ok := t.gates[key].Request(syncIDs[key], t.intake, t.now)
@@ -343,7 +336,7 @@ func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 func (t *transaction) answer(it *item, v Verdict) {
 	g := t.gates[it.ref.Key()]
 	*it.result = Result{
-		Result: v, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID, Status: g.Status(),
+		Result: v, EventID: it.event.EventID, Source: it.ref.Source, OrderIncrementID: it.ref.IncrementID, Status: g.Status(),
 		Warnings: slices.Concat(it.remarks.Warnings, it.warnings), NotSent: it.remarks.NotSent,
 	}
 	if g.SyncID != 0 {

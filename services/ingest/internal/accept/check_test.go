@@ -12,6 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // change is a path into an event and the JSON to put there; an empty value takes the field away.
@@ -51,6 +52,16 @@ func eventWith(t testing.TB, changes change) []byte {
 	raw, err := json.Marshal(root)
 	require.NoError(t, err)
 	return raw
+}
+
+// Problem is a field error without its code, which TestCodes looks at.
+type Problem struct{ Pointer, Detail string }
+
+func told(wrong []problem.FieldError) (problems []Problem) {
+	for _, w := range wrong {
+		problems = append(problems, Problem{w.Pointer, w.Detail})
+	}
+	return problems
 }
 
 func TestCheck(t *testing.T) {
@@ -246,14 +257,14 @@ func TestCheck(t *testing.T) {
 		},
 		"nested_deeper_than_anybody_means_to": {
 			changes: change{"order.note": strings.Repeat("[", 70) + strings.Repeat("]", 70)},
-			want:    []Problem{{"", "the event is nested deeper than 64 levels"}},
+			want:    []Problem{{"", "is nested deeper than 64 levels"}},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, problems := check(eventWith(t, test.changes), false)
-			require.Equal(t, test.want, problems)
+			require.Equal(t, test.want, told(problems))
 			if len(problems) == 0 {
 				require.Equal(t, test.warnings, slices.Concat(got.remarks.Warnings, got.warnings))
 			}
@@ -265,13 +276,14 @@ func TestCheckOfWhatIsNoEvent(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
 		`[]`:                     "is a JSON array; it must be an object",
-		`{"a": 1`:                "the event is not valid JSON: EOF",
-		`{"a": 1} {}`:            "invalid character '{' after top-level value",
-		"{\"a\": \"\xff\"}":      "the event is not valid UTF-8",
+		`{"a": 1`:                "is not valid JSON: byte 7: unexpected end of JSON input",
+		`{"a": 1} {}`:            "is not valid JSON: byte 10: invalid character '{' after top-level value",
+		"{\"a\": \"\xff\"}":      "is not valid UTF-8: byte 8",
+		"\xEF\xBB\xBF{}":         "begins with a byte order mark (EF BB BF): send UTF-8 without it",
 		strings.Repeat(" ", 2e6): fmt.Sprintf("the event has 2000000 bytes; at most %d are taken", event.MaxEventBytes),
 	} {
 		_, problems := check([]byte(raw), false)
-		require.Equal(t, []Problem{{"", want}}, problems, "%.40s", raw)
+		require.Equal(t, []Problem{{"", want}}, told(problems), "%.40s", raw)
 	}
 }
 
@@ -281,13 +293,32 @@ func TestCheckRefusesBadAmountsWhereTheSettingSaysSo(t *testing.T) {
 	const missing = "is missing: send it, or 0 where there is none"
 	require.Equal(t, []Problem{
 		{"/order/items/0/qty", "is 0; the quantity of a line that is sent is above 0"}, {"/order/items/0/price", missing}, {"/order/totals/tax", missing},
-	}, problems)
+	}, told(problems))
 }
 
 func TestCheckRefusesTotalsThatDoNotAddUpWhereTheSettingSaysSo(t *testing.T) {
 	t.Parallel()
 	_, problems := check(eventWith(t, change{"order.totals.grand_total": `230`}), true)
-	require.Equal(t, []Problem{{"/order/totals", "the totals add up to 229.98000000, but grand_total is 230"}}, problems)
+	require.Equal(t, []Problem{{"/order/totals", "the totals add up to 229.98000000, but grand_total is 230"}}, told(problems))
+}
+
+// Each problem has a code for programs.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	for path, c := range map[string]struct{ value, code string }{
+		"event_id":                   {"", problem.CodeRequired},
+		"type":                       {`"order.deleted"`, problem.CodeInvalid},
+		"source":                     {`"\u0000"`, problem.CodeText},
+		"occurred_at":                {`7`, problem.CodeType},
+		"invoice.order_increment_id": {`"000000124"`, problem.CodeContradicts},
+		"order.order_id":             {`99999999999999999999`, problem.CodeRange},
+		"order.items":                {`[]`, problem.CodeRequired},
+		"order.Order_Id":             {`1`, problem.CodeCase},
+	} {
+		_, wrong := check(eventWith(t, change{path: c.value}), false)
+		require.Len(t, wrong, 1, path)
+		require.Equal(t, c.code, wrong[0].Code, path)
+	}
 }
 
 // FuzzCheck: whatever comes in, check answers; and what it lets through, Postgres can keep.
@@ -356,12 +387,14 @@ func TestNamesAreTakenAsTheyAreSpecified(t *testing.T) {
 	}{
 		"another_case":         {`{"Event_ID":"e"}`, []Problem{{"/Event_ID", `is written "Event_ID"; write it "event_id"`}}},
 		"in_a_list":            {`{"order":{"items":[{},{"SKU":"A"}]}}`, []Problem{{"/order/items/1/SKU", `is written "SKU"; write it "sku"`}}},
+		"in_letters_that_fold": {`{"ſource":"b"}`, []Problem{{"/ſource", `is written "ſource"; write it "source"`}}},
+		"the_shops_own_twice":  {`{"order":{"gift":{"sku":1,"sku":2}}}`, []Problem{{"/order/gift/sku", "stands there twice; send it once"}}},
 		"twice":                {`{"event_id":"a","event_id":"b"}`, []Problem{{"/event_id", "stands there twice; send it once"}}},
 		"the_shops_own_fields": {`{"order":{"Channel":"x","gift":{"Name":"y","sku":1,"SKU":2}}}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, c.want, checkText([]byte(c.event)))
+			require.Equal(t, c.want, told(shape.Check([]byte(c.event))))
 		})
 	}
 }

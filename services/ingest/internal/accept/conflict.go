@@ -6,6 +6,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // isOld answers an event whose id was accepted before: as a duplicate, or as a conflict when that was about another order or
@@ -30,10 +31,8 @@ func (t *transaction) isUnfit(it *item, key string) bool {
 	stored := t.snapshots[key]
 	switch {
 	case it.order == nil && stored == nil:
-		*it.result = notTaken(it, Refused, Problem{
-			"/invoice/order_increment_id",
-			fmt.Sprintf("order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID),
-		})
+		*it.result = notTaken(it, Refused, wrong("/invoice/order_increment_id", problem.CodeNotKnown,
+			"order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID))
 		it.result.UnknownOrder = key
 	case it.order != nil && it.order.OrderID != nil && stored != nil && stored.orderID != nil && *stored.orderID != *it.order.OrderID:
 		conflict(it, "/order/order_id", "is %d, but order %s is known with order_id %d: two orders cannot share a number; give the other one a number, or a source, of its own",
@@ -45,12 +44,12 @@ func (t *transaction) isUnfit(it *item, key string) bool {
 }
 
 func conflict(it *item, pointer, format string, args ...any) {
-	*it.result = notTaken(it, Conflict, Problem{pointer, fmt.Sprintf(format, args...)})
+	*it.result = notTaken(it, Conflict, wrong(pointer, problem.CodeContradicts, format, args...))
 }
 
-func notTaken(it *item, v Verdict, why Problem) Result {
+func notTaken(it *item, v Verdict, why problem.FieldError) Result {
 	return Result{
-		Result: v, EventID: it.event.EventID, Source: sourceOf(it), OrderIncrementID: it.ref.IncrementID, Errors: []Problem{why},
+		Result: v, EventID: it.event.EventID, Source: it.ref.Source, OrderIncrementID: it.ref.IncrementID, Errors: []problem.FieldError{why},
 		claims: claims{eventID: it.event.EventID, source: it.ref.Source, order: it.ref.IncrementID},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Seen: one event id with two contents was answered "duplicate", and the second order never arrived; another order under a
@@ -21,23 +22,23 @@ func TestWhatContradictsWhatWasAcceptedIsAConflict(t *testing.T) {
 	}{
 		"the_id_with_another_order": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e1", event.OrderPlaced, "2", nil),
-			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "2", Errors: []Problem{{
-				"/event_id",
-				"was accepted before for order 1 (order.placed), and comes now for order 2 (order.placed): give each event an id of its own",
+			Result{Result: Conflict, EventID: "e1", Source: "default", OrderIncrementID: "2", Errors: []problem.FieldError{{
+				Pointer: "/event_id", Code: problem.CodeContradicts,
+				Detail: "was accepted before for order 1 (order.placed), and comes now for order 2 (order.placed): give each event an id of its own",
 			}}},
 		},
 		"the_id_with_another_type": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e1", event.InvoiceCreated, "1", nil),
-			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "1", Errors: []Problem{{
-				"/event_id",
-				"was accepted before for order 1 (order.placed), and comes now for order 1 (invoice.created): give each event an id of its own",
+			Result{Result: Conflict, EventID: "e1", Source: "default", OrderIncrementID: "1", Errors: []problem.FieldError{{
+				Pointer: "/event_id", Code: problem.CodeContradicts,
+				Detail: "was accepted before for order 1 (order.placed), and comes now for order 1 (invoice.created): give each event an id of its own",
 			}}},
 		},
 		"the_id_with_an_order_that_nobody_knows": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), named("e1", "2"),
-			Result{Result: Conflict, EventID: "e1", OrderIncrementID: "2", Errors: []Problem{{
-				"/event_id",
-				"was accepted before for order 1 (order.placed), and comes now for order 2 (invoice.created): give each event an id of its own",
+			Result{Result: Conflict, EventID: "e1", Source: "default", OrderIncrementID: "2", Errors: []problem.FieldError{{
+				Pointer: "/event_id", Code: problem.CodeContradicts,
+				Detail: "was accepted before for order 1 (order.placed), and comes now for order 2 (invoice.created): give each event an id of its own",
 			}}},
 		},
 		"another_shops_id": {
@@ -46,13 +47,13 @@ func TestWhatContradictsWhatWasAcceptedIsAConflict(t *testing.T) {
 		},
 		"other_content": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e1", event.OrderPlaced, "1", change{"order.currency": `"EUR"`}),
-			Result{Result: Duplicate, EventID: "e1", OrderIncrementID: "1", Status: "not_synced", Differs: true},
+			Result{Result: Duplicate, EventID: "e1", Source: "default", OrderIncrementID: "1", Status: "not_synced", Differs: true},
 		},
 		"another_order_under_the_number": {
 			incoming(t, "e1", event.OrderPlaced, "1", nil), incoming(t, "e2", event.OrderUpdated, "1", change{"order.order_id": "456"}),
-			Result{Result: Conflict, EventID: "e2", OrderIncrementID: "1", Errors: []Problem{{
-				"/order/order_id",
-				"is 456, but order 1 is known with order_id 123: two orders cannot share a number; give the other one a number, or a source, of its own",
+			Result{Result: Conflict, EventID: "e2", Source: "default", OrderIncrementID: "1", Errors: []problem.FieldError{{
+				Pointer: "/order/order_id", Code: problem.CodeContradicts,
+				Detail: "is 456, but order 1 is known with order_id 123: two orders cannot share a number; give the other one a number, or a source, of its own",
 			}}},
 		},
 		"another_order_under_the_number_of_another_shop": {
@@ -61,7 +62,7 @@ func TestWhatContradictsWhatWasAcceptedIsAConflict(t *testing.T) {
 		},
 		"an_order_id_that_was_not_known": {
 			incoming(t, "e1", event.OrderPlaced, "1", change{"order.order_id": ""}), incoming(t, "e2", event.OrderUpdated, "1", nil),
-			Result{Result: Accepted, EventID: "e2", OrderIncrementID: "1", Status: "not_synced"},
+			Result{Result: Accepted, EventID: "e2", Source: "default", OrderIncrementID: "1", Status: "not_synced"},
 		},
 	} {
 		for how, together := range map[string]bool{"in_one_batch": true, "one_by_one": false} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Code names the kind of refusal, for programs: refused, unknown_order or conflict.
@@ -19,7 +20,7 @@ func (r Result) Code() string {
 
 // refused is the answer to an event that cannot be accepted for what it is. It names the event and its order, unless what
 // names them is what is wrong.
-func refused(raw []byte, problems []Problem) Result {
+func refused(raw []byte, problems []problem.FieldError) Result {
 	n := namesOf(raw)
 	r := Result{Result: Refused, Errors: problems, claims: n}
 	if anyAt(problems, "") {
@@ -28,7 +29,7 @@ func refused(raw []byte, problems []Problem) Result {
 	if !anyAt(problems, "/event_id") {
 		r.EventID = n.eventID
 	}
-	if !anyAt(problems, "/source") && n.source != domain.DefaultSource {
+	if !anyAt(problems, "/source") && domain.ValidateSource(n.source) == nil {
 		r.Source = n.source
 	}
 	if !anyAt(problems, "/order", "/order/order_increment_id", "/invoice/order_increment_id") {
@@ -37,8 +38,8 @@ func refused(raw []byte, problems []Problem) Result {
 	return r
 }
 
-func anyAt(problems []Problem, pointers ...string) bool {
-	return slices.ContainsFunc(problems, func(p Problem) bool { return slices.Contains(pointers, p.Pointer) })
+func anyAt(problems []problem.FieldError, pointers ...string) bool {
+	return slices.ContainsFunc(problems, func(p problem.FieldError) bool { return slices.Contains(pointers, p.Pointer) })
 }
 
 // claims is what an event says that it is, though it may say anything.

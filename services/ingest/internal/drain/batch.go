@@ -2,6 +2,7 @@ package drain
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // batch is one transaction: rows leave the outbox, and become events of ours or stand in the quarantine.
@@ -94,14 +96,14 @@ const moveQuery = `
 WITH free AS (SELECT id FROM commerce_outbox WHERE id = ANY($1::bigint[]) FOR UPDATE SKIP LOCKED),
 gone AS (DELETE FROM commerce_outbox o USING free WHERE o.id = free.id RETURNING o.*),
 kept AS (INSERT INTO commerce_quarantine (source, code, problems, traceparent, payload, published_at, quarantined_at)
-    SELECT source, $2, json_build_array(json_build_object('pointer', '', 'detail', $3::text)), traceparent, payload, created_at, now() FROM gone)
+    SELECT source, $2, $3::text::json, traceparent, payload, created_at, now() FROM gone)
 SELECT id FROM gone`
 
 func (b *batch) setLargeAside(ctx context.Context, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	moved, err := move(ctx, b.tx, ids, quarantine.TooLarge, fmt.Sprintf("the event has more than %d bytes, which is the most that is taken", event.MaxEventBytes))
+	moved, err := move(ctx, b.tx, ids, quarantine.TooLarge, quarantine.SizeError())
 	for _, id := range moved {
 		b.taken[id] = true
 	}
@@ -109,8 +111,12 @@ func (b *batch) setLargeAside(ctx context.Context, ids []int64) error {
 	return err
 }
 
-func move(ctx context.Context, tx pgx.Tx, ids []int64, code quarantine.Code, detail string) ([]int64, error) {
-	rows, err := tx.Query(ctx, moveQuery, ids, code, detail)
+func move(ctx context.Context, tx pgx.Tx, ids []int64, code quarantine.Code, why problem.FieldError) ([]int64, error) {
+	problems, err := json.Marshal([]problem.FieldError{why})
+	if err != nil {
+		return nil, fmt.Errorf("writing why rows are set aside: %w", err)
+	}
+	rows, err := tx.Query(ctx, moveQuery, ids, code, string(problems))
 	if err != nil {
 		return nil, fmt.Errorf("setting %d rows aside: %w", len(ids), err)
 	}
@@ -124,7 +130,7 @@ func move(ctx context.Context, tx pgx.Tx, ids []int64, code quarantine.Code, det
 // setAside moves a row that the database refuses to the quarantine as it is.
 func (d *Drainer) setAside(ctx context.Context, r row, why error) error {
 	return postgres.InTx(ctx, d.pool, func(tx pgx.Tx) error {
-		moved, err := move(ctx, tx, []int64{r.id}, quarantine.Failed, why.Error())
+		moved, err := move(ctx, tx, []int64{r.id}, quarantine.Failed, problem.FieldError{Code: problem.CodeInvalid, Detail: why.Error()})
 		events.WithLabelValues("quarantined").Add(float64(len(moved)))
 		return err
 	})

@@ -13,6 +13,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Code is the kind of reason.
@@ -27,6 +29,14 @@ const (
 	Conflict     Code = "conflict"      // it contradicts what was accepted before: give it an id, or its order a number, of its own
 )
 
+// Codes are all kinds of reasons.
+var Codes = []Code{Refused, UnknownOrder, TooLarge, Failed, Conflict}
+
+// SizeError is what is wrong with an event that is too large to be read.
+func SizeError() problem.FieldError {
+	return problem.FieldError{Code: problem.CodeTooLarge, Detail: fmt.Sprintf("the event has more than %d bytes, which is the most that is taken", event.MaxEventBytes)}
+}
+
 // Entry is one event in the quarantine.
 type Entry struct {
 	ID            int64
@@ -34,7 +44,7 @@ type Entry struct {
 	EventID       string // empty when the event does not tell
 	OrderKey      string // of UnknownOrder
 	Code          Code
-	Problems      []accept.Problem
+	Problems      []problem.FieldError
 	Traceparent   string
 	Payload       []byte
 	Bytes         int // of the payload, which List leaves out

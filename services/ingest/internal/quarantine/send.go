@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Sent is what became of an entry that was sent again.
@@ -88,7 +89,7 @@ func send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id
 	case !postgres.IsAboutData(err):
 		return nil, fmt.Errorf("sending %d quarantined events: %w", len(ids), err)
 	case len(ids) == 1:
-		result := accept.Result{Result: accept.Refused, Errors: []accept.Problem{{Detail: err.Error()}}}
+		result := accept.Result{Result: accept.Refused, Errors: []problem.FieldError{{Code: problem.CodeInvalid, Detail: err.Error()}}}
 		return []Sent{{ids[0], result}}, refuse(ctx, pool, ids[0], Failed, result)
 	}
 	first, err := send(ctx, pool, accepter, ids[:len(ids)/2])
@@ -138,7 +139,7 @@ func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int
 		code := Entry{}.With(r).Code
 		if large[sent[i].ID] {
 			code = TooLarge
-			sent[i].Result.Errors = []accept.Problem{{Detail: fmt.Sprintf("the event has more than %d bytes, which is the most that is taken", event.MaxEventBytes)}}
+			sent[i].Result.Errors = []problem.FieldError{SizeError()}
 		}
 		if err := refuse(ctx, tx, sent[i].ID, code, sent[i].Result); err != nil {
 			return nil, err

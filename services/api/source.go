@@ -1,0 +1,67 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/gorilla/mux"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/problem"
+)
+
+// sourceParameter names the shop in a query.
+const sourceParameter = "source"
+
+// sourceOf is the shop that a request names, in its query, in its body, or alike in both; the default one when it names none.
+// body is nil when the body names none.
+func sourceOf(r *http.Request, body *string) (source string, wrong []problem.FieldError) {
+	source = domain.DefaultSource
+	inQuery, named := r.URL.Query()[sourceParameter]
+	if named {
+		source = inQuery[0]
+		if err := checkSource(source); err != nil {
+			wrong = append(wrong, problem.FieldError{Parameter: sourceParameter, Code: problem.CodeInvalid, Detail: err.Error()})
+		}
+	}
+	if body == nil {
+		return source, wrong
+	}
+	if err := checkSource(*body); err != nil {
+		wrong = append(wrong, problem.FieldError{Pointer: "/source", Code: problem.CodeInvalid, Detail: err.Error()})
+	}
+	if named && *body != source && len(wrong) == 0 {
+		wrong = append(wrong, problem.FieldError{
+			Pointer: "/source", Code: problem.CodeContradicts,
+			Detail: fmt.Sprintf("is %.70q, and the query says source=%.70s: name one shop", *body, source),
+		})
+	}
+	return *body, wrong
+}
+
+// checkSource is stricter than the empty text's meaning in an event: a template that was filled with nothing means another shop.
+func checkSource(source string) error {
+	if source == "" {
+		return errors.New("is empty; leave it out for the shop " + domain.DefaultSource)
+	}
+	return domain.ValidateKnownSource(source)
+}
+
+// orderOf is the order that a path and its query name; ok is false when the answer has been given.
+func orderOf(w http.ResponseWriter, r *http.Request) (ref domain.OrderRef, ok bool) {
+	source, wrong := sourceOf(r, nil)
+	if len(wrong) > 0 {
+		platform.RefuseQuery(w, wrong)
+		return ref, false
+	}
+	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may hold a slash
+	ref = domain.OrderRef{Source: source, IncrementID: id}
+	if err = errors.Join(err, ref.Validate()); err != nil {
+		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})
+		return ref, false
+	}
+	return ref, true
+}

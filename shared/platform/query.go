@@ -1,0 +1,120 @@
+package platform
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/spelling"
+)
+
+// CheckQuery serves the route's handler behind a check of the query: a parameter that the route does not name, one that
+// comes twice, and a query that cannot be read are refused. What was passed over in silence could have named another order.
+func CheckQuery(r Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		values, err := url.ParseQuery(req.URL.RawQuery)
+		if err != nil {
+			problem.Write(w, problem.Problem{
+				Status: http.StatusBadRequest, Code: "query_invalid",
+				Detail: fmt.Sprintf("nothing was done; the query cannot be read: %v. Encode names and values by percent signs", err),
+			})
+			return
+		}
+		if wrong := queryErrors(req.Method, values, r.Query); len(wrong) > 0 {
+			RefuseQuery(w, wrong)
+			return
+		}
+		r.Handler.ServeHTTP(w, req)
+	})
+}
+
+// RefuseQuery answers a request whose query cannot be taken.
+func RefuseQuery(w http.ResponseWriter, wrong []problem.FieldError) {
+	problem.Write(w, problem.Problem{
+		Status: http.StatusBadRequest, Code: "query_invalid", Errors: wrong,
+		Detail: "nothing was done; correct the query's parameters that errors lists",
+	})
+}
+
+func queryErrors(method string, values url.Values, known []string) (wrong []problem.FieldError) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		add := func(code, detail string) {
+			wrong = append(wrong, problem.FieldError{Parameter: fmt.Sprintf("%.64s", name), Code: code, Detail: detail})
+		}
+		switch err := domain.PlainText(values[name][0]); {
+		case !slices.Contains(known, name):
+			add(problem.CodeUnknown, unknownParameter(method, name, known))
+		case len(values[name]) > 1:
+			add(problem.CodeTwice, "stands there twice; send it once")
+		case err != nil:
+			add(problem.CodeText, err.Error())
+		}
+	}
+	return wrong
+}
+
+func unknownParameter(method, name string, known []string) string {
+	switch {
+	case len(known) > 0:
+		return "is not known here: " + spelling.Hint(name, known)
+	case method == http.MethodPost && spelling.Nearest(name, []string{"source"}) != "":
+		return "is not known here, where no parameter is taken: the body names the order's shop (source)"
+	default:
+		return "is not known here, where no parameter is taken"
+	}
+}
+
+// Parameters reads the values of a query, and collects what is wrong with them.
+type Parameters struct {
+	values url.Values
+	Wrong  []problem.FieldError
+}
+
+// ParametersOf are those of a request.
+func ParametersOf(r *http.Request) *Parameters { return &Parameters{values: r.URL.Query()} }
+
+// Text is the parameter's value; empty: it was not given.
+func (p *Parameters) Text(name string) string { return p.values.Get(name) }
+
+// Int is a whole number from least to most, or the fallback when it was not given.
+func (p *Parameters) Int(name string, fallback, least, most int) int {
+	text := p.values.Get(name)
+	if text == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		p.Refuse(name, problem.CodeRange, fmt.Sprintf("is %.100q; it must be a whole number from %d to %d", text, least, most))
+		return fallback
+	}
+	return n
+}
+
+// Seconds is a number of seconds from 0 to most, which may have a fraction, or the fallback when it was not given.
+func (p *Parameters) Seconds(name string, fallback, most time.Duration) time.Duration {
+	text := p.values.Get(name)
+	if text == "" {
+		return fallback
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || !decimal.MatchString(text) || seconds > most.Seconds() {
+		p.Refuse(name, problem.CodeRange, fmt.Sprintf("is %.100q; it must be a number of seconds from 0 to %v", text, most.Seconds()))
+		return fallback
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// decimal is a number as people write it: neither Inf nor NaN, no exponent, no sign.
+var decimal = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
+
+// Refuse notes what is wrong with a parameter.
+func (p *Parameters) Refuse(name, code, detail string) {
+	p.Wrong = append(p.Wrong, problem.FieldError{Parameter: name, Code: code, Detail: detail})
+}
