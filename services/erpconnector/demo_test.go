@@ -175,7 +175,7 @@ func TestTheConnectorTakesEveryDemoEvent(t *testing.T) {
 		require.NoError(t, demo.Print(context.Background(), demo.Options{Seed: rapid.Uint64().Draw(t, "seed"), Orders: 40, Out: &lines}))
 		events := strings.Split(strings.TrimSpace(lines.String()), "\n")
 		code, answer := p.publish("[" + strings.Join(events, ",") + "]")
-		require.Equal(t, http.StatusOK, code)
+		require.Contains(t, []int{http.StatusOK, http.StatusMultiStatus}, code, "with the demo's mistakes some are refused")
 		results := answer["results"].([]any) //nolint:forcetypeassert // a test
 		require.Len(t, results, len(events))
 		for i, r := range results {

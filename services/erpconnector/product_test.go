@@ -55,14 +55,16 @@ type product struct {
 
 // url is where a path is served.
 func (p *product) url(path string) string {
-	for prefix, service := range map[string]string{
-		platform.BasePath + "/events": "ingest", platform.BasePath + "/sync-status": "api", platform.BasePath + "/webhook": "api", "/mockerp": "mockerp",
-	} {
-		if p.at != nil && strings.HasPrefix(path, prefix) {
-			return p.at[service] + path
-		}
+	switch {
+	case p.at == nil:
+		return p.base + path
+	case strings.HasPrefix(path, platform.BasePath+"/events"):
+		return p.at["ingest"] + path
+	case strings.HasPrefix(path, "/mockerp"):
+		return p.at["mockerp"] + path
+	default:
+		return p.at["api"] + path
 	}
-	return p.base + path
 }
 
 // configured is a product on a database of its own with topics of its own, short delays, and the mock ERP beside it.
