@@ -138,7 +138,10 @@ func (f *failover) resync(t *testing.T, orders ...string) {
 	t.Helper()
 	for _, order := range orders {
 		require.Eventually(t, func() bool { // Postgres may be away for a moment
-			status, _ := f.p.order("resync-order", order, nil)
+			status, answer := f.p.order("resync-order", order, nil)
+			if answer["code"] == "order_success" {
+				status, _ = f.p.order("resync-order", order, map[string]any{"newKey": true, "reason": "its currency was wrong"})
+			}
 			return status == http.StatusOK || status == http.StatusAccepted
 		}, 30*time.Second, 50*time.Millisecond)
 	}
