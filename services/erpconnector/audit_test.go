@@ -198,6 +198,7 @@ func (p *product) whole() audited {
 }
 
 func TestAuditCountsEveryOrderOnceWhereItIs(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		stop := p.everything()
@@ -241,6 +242,7 @@ func (p *product) underWay() {
 }
 
 func TestAuditWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		p.everything()

@@ -31,6 +31,7 @@ func (p *product) resentAndParked(order string) {
 // The ERP delivered its callback of generation 1 again while generation 2 was parked: generation 2 became success, its
 // correction never went out, and as its key then counted as answered, the next resync took a new key and booked twice.
 func TestACallbackOfAnEarlierGenerationSettlesNothing(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		callback := func(order, reference string) string {

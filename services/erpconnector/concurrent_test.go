@@ -26,6 +26,7 @@ import (
 // TestRequestsAtOnce asks everything of the same orders at once, while the ERP answers in every way, and then checks
 // promises 3, 6 and 7 by what the ERP was sent and what stands in the log. The seed prints.
 func TestRequestsAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, immediate := range map[string]bool{"sent_at_once": true, "held_for_the_cron": false} {
 		t.Run(name, func(t *testing.T) {
 			testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, immediate) })

@@ -16,6 +16,7 @@ import (
 // An ERP that answered 409 to a key that it had booked, or was still at work on, ended the order as failed; a resync under a
 // new key booked it twice.
 func TestAConflictEndsNoOrderThatMayBeBooked(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
 		cfg.Settings.AlreadyBooked = []domain.BookedAnswer{{Status: http.StatusConflict, Code: "ALREADY_BOOKED"}}

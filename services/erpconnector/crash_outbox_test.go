@@ -17,6 +17,7 @@ import (
 // The process dies while it takes events from the commerce outbox, before and after the commit that makes them its own.
 // A shop's transaction that was open all the while commits after the restart.
 func TestCrashWhileDraining(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range []string{"accept.before_commit", "drain.after_commit"} {

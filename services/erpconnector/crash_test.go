@@ -41,6 +41,7 @@ var crashPoints = []string{
 // TestCrash kills the whole product at each point, starts it again, and asks: is anything lost, booked twice, ended
 // twice, or told differently by the table than by the log?
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range crashPoints {
@@ -65,6 +66,7 @@ func build(t *testing.T) string {
 
 // Two processes share the work; one is killed while calls are under way, and the other finishes all of it.
 func TestOneOfTwoProcessesDies(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range []string{"syncer.called:10", "syncer-0.produced"} {

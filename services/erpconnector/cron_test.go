@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -26,9 +25,7 @@ func cronRun(t *testing.T, url string) (string, error) {
 	cmd := root()
 	cmd.SetArgs([]string{"cron", "run"})
 	cmd.SetOut(&out)
-	lookup = func(name string) (string, bool) { return url, name == "DATABASE_URL" }
-	defer func() { lookup = os.LookupEnv }()
-	err := cmd.ExecuteContext(t.Context())
+	err := cmd.ExecuteContext(withEnvironment(t.Context(), map[string]string{"DATABASE_URL": url}))
 	return out.String(), err
 }
 
@@ -45,6 +42,7 @@ func (p *product) bookings() any {
 
 // Orders wait for the cron, and one run by hand brings a batch of them to the ERP, those that came first before others.
 func TestCronRunByHand(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
 		cfg.Settings.ImmediateSync, cfg.Settings.CronSchedule = false, "0 0 29 2 *"
@@ -98,6 +96,7 @@ func (p *product) written(topic string) {
 
 // Off: invoices are held, and so is a retry that comes due. On: all of them go out, each once.
 func TestConnectorOffAndOnAgain(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
 		cfg.Settings.BaseDelay = 1500 * time.Millisecond
@@ -127,6 +126,7 @@ func TestConnectorOffAndOnAgain(t *testing.T) {
 
 // The process that releases dies between its commit and all that follows: the orders go out once.
 func TestCrashAfterARelease(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)

@@ -110,6 +110,7 @@ func (p letterbox) tableIsLog() {
 
 // A dead-lettered order used to stay queued for ever: a resync answered "under way", a cancel 409 order_queued.
 func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
+	t.Parallel()
 	onLetterboxes(t, func(p letterbox) {
 		why := map[string]any{"reason": "why"}
 		p.spoilRequests("resync", "new-key", "settle", "webhook", "again")
@@ -197,6 +198,7 @@ func (p letterbox) stopping(order string) map[string]any {
 }
 
 func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
+	t.Parallel()
 	onLetterboxes(t, func(p letterbox) {
 		p.setAside("mended")
 		p.setAside("resynced")
@@ -252,6 +254,7 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 }
 
 func TestLettersThatAreNotRedriven(t *testing.T) {
+	t.Parallel()
 	onLetterboxes(t, func(p letterbox) {
 		p.everything()
 		p.succeeds("1")
@@ -302,6 +305,7 @@ func TestLettersThatAreNotRedriven(t *testing.T) {
 
 // docs/states.md needs no column for it: a dead-lettered order is a failed one.
 func TestADeadLetteredOrderAnswersLikeAFailedOne(t *testing.T) {
+	t.Parallel()
 	s := startStates(t, func(*setting.Settings) {})
 	for _, r := range stateRequests {
 		t.Run(r.name, func(t *testing.T) {

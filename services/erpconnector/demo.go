@@ -61,7 +61,7 @@ the orders, and shows what becomes of each. Start ` + "`erpconnector up`" + ` fi
 }
 
 func (f *demoFlags) run(ctx context.Context) error {
-	if err := f.complete(); err != nil {
+	if err := f.complete(ctx); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
@@ -75,7 +75,7 @@ func (f *demoFlags) run(ctx context.Context) error {
 }
 
 // complete checks what was said and adds what was not.
-func (f *demoFlags) complete() error {
+func (f *demoFlags) complete(ctx context.Context) error {
 	err := errors.Join(
 		within("--rate", f.Rate, 0.01, 1000),
 		within("--misbehave", f.Misbehave, 0, 1),
@@ -91,7 +91,7 @@ func (f *demoFlags) complete() error {
 	}
 	f.Events = int(math.Ceil(f.Rate * f.duration.Seconds()))
 	f.Self = self()
-	return f.reach()
+	return f.reach(ctx)
 }
 
 func within[T cmp.Ordered](flag string, value, least, most T) error {
@@ -102,7 +102,8 @@ func within[T cmp.Ordered](flag string, value, least, most T) error {
 }
 
 // reach finds the connector and its token where `up` on this machine has them.
-func (f *demoFlags) reach() error {
+func (f *demoFlags) reach(ctx context.Context) error {
+	lookup := environment(ctx)
 	cfg, err := platform.FromEnv(lookup)
 	if err != nil {
 		return err

@@ -161,6 +161,7 @@ func TestDemoPrintsItsEvents(t *testing.T) {
 // The connector is the judge: it takes every event, refuses every mistake for one reason, and knows every repetition.
 // Totals that do not add up are refused.
 func TestTheConnectorTakesEveryDemoEvent(t *testing.T) {
+	t.Parallel()
 	cfg := platform.Config{
 		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: []string{"127.0.0.1:1"}, HTTPAddr: freeAddr(t), APIToken: "token", Settings: setting.Defaults(),
 	}

@@ -23,6 +23,7 @@ import (
 // reached Kafka is known to Postgres again, nothing is booked twice, no id names two things, and the audit adds up; also when
 // the repair is killed in between and called again.
 func TestFailoverToAStandbyThatLagged(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	test := func(point string) func(t *testing.T, brokers kafka.Config) {
 		return func(t *testing.T, brokers kafka.Config) {

@@ -170,6 +170,7 @@ func (i image) files(t *testing.T) (files []string) {
 
 // TestTheComposedSet puts orders through the containers of docker-compose.yml, run as processes.
 func TestTheComposedSet(t *testing.T) {
+	t.Parallel()
 	img := buildImage(t)
 	files := img.files(t)
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
@@ -183,6 +184,7 @@ func TestTheComposedSet(t *testing.T) {
 }
 
 func TestTheComposedSetWithOtherSettings(t *testing.T) {
+	t.Parallel()
 	img := buildImage(t)
 	t.Run("the_connector_is_off", func(t *testing.T) {
 		testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {

@@ -18,6 +18,7 @@ import (
 )
 
 func TestFlow(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) { flow(t, start(t, configured(t, brokers))) })
 }
 
@@ -111,6 +112,7 @@ func flow(t *testing.T, p *product) {
 }
 
 func TestTheErpCannotBeReached(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
 		addr := freeAddr(t)
@@ -135,6 +137,7 @@ func erpComesBack(t *testing.T, p *product, addr string) {
 }
 
 func TestHeldOrdersWait(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*setting.Settings){
 		"the_connector_is_off":  func(s *setting.Settings) { s.Enabled = false },
 		"immediate_sync_is_off": func(s *setting.Settings) { s.ImmediateSync = false },

@@ -31,7 +31,7 @@ func healthCommand() *cobra.Command {
 			"unless a base URL is given. Images without a shell or curl use it as their health check.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			base, err := healthURL(args)
+			base, err := healthURL(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -48,11 +48,11 @@ func healthCommand() *cobra.Command {
 	return cmd
 }
 
-func healthURL(args []string) (string, error) {
+func healthURL(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 {
 		return strings.TrimRight(args[0], "/"), nil
 	}
-	cfg, err := platform.FromEnv(lookup)
+	cfg, err := platform.FromEnv(environment(ctx))
 	return baseURL(cfg), err
 }
 

@@ -64,7 +64,7 @@ func runCommand() *cobra.Command {
 			if len(names) == 0 {
 				names = slices.DeleteFunc(slices.Sorted(maps.Keys(services)), func(n string) bool { return n == "mockerp" })
 			}
-			cfg, err := config(lookup)
+			cfg, err := config(environment(cmd.Context()))
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 
 // While Kafka is away events are accepted all the same; once it is back, each order goes out once.
 func TestKafkaIsAwayForAWhile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	broker, err := devkafka.Start(dir, 0)
 	require.NoError(t, err)

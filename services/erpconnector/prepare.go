@@ -29,7 +29,7 @@ func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := platform.FromEnv(lookup)
+			cfg, err := platform.FromEnv(environment(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -158,7 +158,7 @@ func resetOffsets(cmd *cobra.Command, a *kafka.Admin) error {
 }
 
 func withAdmin(ctx context.Context, use func(*kafka.Admin) error) error {
-	cfg, err := platform.FromEnv(lookup)
+	cfg, err := platform.FromEnv(environment(ctx))
 	if err != nil {
 		return err
 	}

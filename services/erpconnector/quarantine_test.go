@@ -15,6 +15,7 @@ import (
 
 // An operator finds what was refused, corrects it, sends it again, and the order reaches the ERP.
 func TestQuarantineFromRefusalToTheErp(t *testing.T) {
+	t.Parallel()
 	broker := testkit.EmbeddedBroker(t)
 	cfg := configured(t, broker)
 	p := start(t, cfg)
@@ -34,9 +35,7 @@ func TestQuarantineFromRefusalToTheErp(t *testing.T) {
 		cmd := root()
 		cmd.SetArgs(append([]string{"quarantine"}, args...))
 		cmd.SetOut(&out)
-		lookup = func(name string) (string, bool) { return cfg.DatabaseURL, name == "DATABASE_URL" }
-		defer func() { lookup = os.LookupEnv }()
-		err := cmd.ExecuteContext(t.Context())
+		err := cmd.ExecuteContext(withEnvironment(t.Context(), map[string]string{"DATABASE_URL": cfg.DatabaseURL}))
 		return out.String(), err
 	}
 	list, err := quarantine("list")

@@ -22,6 +22,7 @@ import (
 // TestRebuildIsKilled kills the command in the middle of the filling, before the commit of the swap and after it, while
 // orders come in, and calls it again: the table is the log's, the projector has gone on, and no table is left over.
 func TestRebuildIsKilled(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		p := startWithOrders(t, brokers)
@@ -86,6 +87,7 @@ func (p *product) pool() *pgxpool.Pool {
 }
 
 func TestTwoRebuildsAtOnce(t *testing.T) {
+	t.Parallel()
 	brokers := testkit.EmbeddedBroker(t)
 	p := startWithOrders(t, brokers)
 	var tried atomic.Bool
@@ -108,6 +110,7 @@ func TestTwoRebuildsAtOnce(t *testing.T) {
 }
 
 func TestRebuildAnewForgetsWhatAnInterruptedOneHasLeft(t *testing.T) {
+	t.Parallel()
 	brokers := testkit.EmbeddedBroker(t)
 	p := startWithOrders(t, brokers)
 	shape := p.shape()
@@ -122,6 +125,7 @@ func TestRebuildAnewForgetsWhatAnInterruptedOneHasLeft(t *testing.T) {
 }
 
 func TestRebuildRefusesWhatTheSwapWouldLose(t *testing.T) {
+	t.Parallel()
 	brokers := testkit.EmbeddedBroker(t)
 	p := startWithOrders(t, brokers)
 	for _, c := range []struct{ make, drop, named string }{
@@ -146,6 +150,7 @@ func TestRebuildRefusesWhatTheSwapWouldLose(t *testing.T) {
 
 // A reader that holds the live table for long made all who came later wait behind the swap, 2 s at a time.
 func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
+	t.Parallel()
 	brokers := testkit.EmbeddedBroker(t)
 	p := startWithOrders(t, brokers)
 	pool := p.pool()

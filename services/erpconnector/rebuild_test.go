@@ -35,6 +35,7 @@ func (p *product) shape() []string {
 }
 
 func TestRebuildUnderLoadAfterAnInterruption(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
 		p := startWithOrders(t, brokers)

@@ -102,7 +102,7 @@ func replayRange(cmd *cobra.Command, f replayFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := platform.FromEnv(lookup)
+	cfg, err := platform.FromEnv(environment(cmd.Context()))
 	if err != nil {
 		return err
 	}

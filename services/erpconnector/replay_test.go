@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -49,9 +48,7 @@ func (p *product) replay(args ...string) (string, error) {
 	environment := map[string]string{
 		"DATABASE_URL": p.cfg.DatabaseURL, "KAFKA_BROKERS": strings.Join(p.cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX": p.cfg.TopicPrefix,
 	}
-	lookup = func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
-	defer func() { lookup = os.LookupEnv }()
-	err := cmd.ExecuteContext(p.t.Context())
+	err := cmd.ExecuteContext(withEnvironment(p.t.Context(), environment))
 	return out.String(), err
 }
 
@@ -79,6 +76,7 @@ func (p *product) told(order string, facts int) (events []any) {
 }
 
 func TestReplayOfAnOrder(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		p.fail(mockerp.Fault{Order: "1", Status: 503, Times: 1})
@@ -160,6 +158,7 @@ func TestReplayReadsForAPerson(t *testing.T) {
 
 // A range is printed, and published for a subscriber.
 func TestReplayOfARange(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		began := time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)
@@ -227,9 +226,7 @@ func TestReplayQuestionsThatCannotBe(t *testing.T) {
 	} {
 		cmd := root()
 		cmd.SetArgs(append([]string{"replay"}, strings.Fields(c.args)...))
-		lookup = func(string) (string, bool) { return "", false }
-		require.ErrorContains(t, cmd.ExecuteContext(t.Context()), c.want, "%s", c.args)
-		lookup = os.LookupEnv
+		require.ErrorContains(t, cmd.ExecuteContext(withEnvironment(t.Context(), nil)), c.want, "%s", c.args)
 	}
 }
 

@@ -96,6 +96,7 @@ func failedWith(text string) func(map[string]any) bool {
 }
 
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		requestsToSend(t, p)

@@ -73,6 +73,7 @@ func (c *crashCase) sell(t *testing.T, order string) {
 }
 
 func TestADatabaseRestoredToAnEarlierTime(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)
@@ -120,6 +121,7 @@ func (c *crashCase) repaired(t *testing.T, lost int) (out string) {
 // A copy of the files, put back without recovery: Postgres cannot tell it from the server it was, so ids are given a second
 // time, to rows and to syncs, and events are accepted before anybody looks.
 func TestADatabaseRestoredInItsPlace(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)
@@ -160,6 +162,7 @@ func TestADatabaseRestoredInItsPlace(t *testing.T) {
 
 // Another cluster, as after pg_upgrade or with a wrong DATABASE_URL: nothing is changed without a word more.
 func TestARepairOfAnotherClusterNeedsAWordMore(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)
@@ -213,6 +216,7 @@ func backup(t *testing.T, database string) string {
 }
 
 func TestKafkaWasLost(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)

@@ -260,7 +260,7 @@ func withSettings(ctx context.Context, use func(*setting.Store) error) error {
 
 // withDatabase is for commands that work on DATABASE_URL directly.
 func withDatabase(ctx context.Context, use func(cfg platform.Config, pool *pgxpool.Pool) error) error {
-	cfg, err := platform.FromEnv(lookup)
+	cfg, err := platform.FromEnv(environment(ctx))
 	if err != nil {
 		return err
 	}

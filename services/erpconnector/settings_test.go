@@ -26,6 +26,7 @@ import (
 
 // An operator sees, changes and returns settings from the command line.
 func TestSettingsFromTheCommandLine(t *testing.T) {
+	t.Parallel()
 	url := testkit.Postgres(t).URL
 	settings := func(args ...string) string { return must(t)(settingsCLI(t, url, args...)) }
 	refuses := func(want string, args ...string) {
@@ -68,9 +69,7 @@ func settingsCLI(t *testing.T, url string, args ...string) (string, error) {
 	cmd := root()
 	cmd.SetArgs(append([]string{"settings"}, args...))
 	cmd.SetOut(&out)
-	lookup = func(name string) (string, bool) { return url, name == "DATABASE_URL" }
-	defer func() { lookup = os.LookupEnv }()
-	err := cmd.ExecuteContext(t.Context())
+	err := cmd.ExecuteContext(withEnvironment(t.Context(), map[string]string{"DATABASE_URL": url}))
 	return out.String(), err
 }
 
@@ -106,6 +105,7 @@ func (p *product) set(body string) {
 
 // Each change by the API is in force in the running product; nothing is started again.
 func TestSettingsInForceWithoutRestart(t *testing.T) {
+	t.Parallel()
 	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
 	erp := mockerp.New(mockerp.Options{APIKey: "key", Secret: "secret"})
 	mux := http.NewServeMux()

@@ -138,6 +138,7 @@ func startStates(t *testing.T, change func(*setting.Settings)) *stateProduct {
 // TestStates asks everything of an order in each standing and compares the answer, what is written and which events
 // follow with docs/states.md, cell by cell. -update rewrites the page: read what changed in it.
 func TestStates(t *testing.T) {
+	t.Parallel()
 	cells := map[string]string{}
 	on := startStates(t, func(s *setting.Settings) {})
 	off := startStates(t, func(s *setting.Settings) { s.Enabled = false })

@@ -43,6 +43,7 @@ var generous = limits{stall: 6 * time.Second, takeOver: 20 * time.Second}
 // every topic go on within 2 s, its work is done within 10 s, and nothing is lost or doubled. The bounds here are wider;
 // the figures are printed, and with the build tag speed the promise's own are required.
 func TestASurvivorGoesOn(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) { survivorsGoOn(t, binary, brokers, deaths[1:3], generous) })
 	testkit.OnApache(t, func(t *testing.T, brokers kafka.Config) { survivorsGoOn(t, binary, brokers, deaths, generous) })

@@ -24,8 +24,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
-var lookup = os.LookupEnv
-
 // defaultKafkaPort is the embedded broker's unless it is taken.
 const defaultKafkaPort = 9092
 
@@ -51,7 +49,7 @@ type kafkaPort struct {
 
 // up starts what the environment does not name, prepares it, and runs every service.
 func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error {
-	cfg, err := platform.FromEnv(lookup)
+	cfg, err := platform.FromEnv(environment(ctx))
 	if err == nil {
 		err = port.check(cfg)
 	}

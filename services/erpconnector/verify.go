@@ -70,7 +70,7 @@ func verifyCommand() *cobra.Command {
 
 // withLog is for commands that read the log and work on the database.
 func withLog(ctx context.Context, use func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error) error {
-	cfg, err := config(lookup)
+	cfg, err := config(environment(ctx))
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"sync"
 	"testing"
@@ -24,21 +23,17 @@ func (p *product) command(args ...string) (out string, err error) {
 		"DATABASE_URL": p.cfg.DatabaseURL, "KAFKA_BROKERS": p.cfg.KafkaBrokers[0], "KAFKA_TOPIC_PREFIX": p.cfg.TopicPrefix,
 	}
 	maps.Copy(environment, p.env)
-	lookup = func(name string) (string, bool) {
-		value, ok := environment[name]
-		return value, ok
-	}
-	defer func() { lookup = os.LookupEnv }()
 	var b bytes.Buffer
 	cmd := root()
 	cmd.SetArgs(args)
 	cmd.SetOut(&b)
 	cmd.SetErr(p.t.Output())
-	err = cmd.ExecuteContext(p.t.Context())
+	err = cmd.ExecuteContext(withEnvironment(p.t.Context(), environment))
 	return b.String(), err
 }
 
 func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
 		p := startWithOrders(t, brokers)
@@ -74,6 +69,7 @@ func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
 
 // The timeline is checked line by line, and rebuild mends what the log knows better.
 func TestTheTimelineAgainstTheLog(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
 		p := startWithOrders(t, brokers)
@@ -177,6 +173,7 @@ func (p *product) load() (stop func() int) {
 }
 
 func TestVerifyWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
+	t.Parallel()
 	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
 	stop := p.load()
 	defer stop()
@@ -190,6 +187,7 @@ func TestVerifyWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
 }
 
 func TestVerifyThatCannotCompareExitsWithTwo(t *testing.T) {
+	t.Parallel()
 	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
 	p.publish(invoice("e", "1"))
 	p.becomes("1", ended("success"))
