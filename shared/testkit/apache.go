@@ -76,7 +76,7 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "erpconnector-kafka-")
+	dir, err := tempDir("erpconnector-kafka-")
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +222,9 @@ func formatApache(libs, dir string, n int, extras apacheExtras) (brokers []*Apac
 }
 
 func (b *Apache) java(args ...string) *exec.Cmd {
-	return exec.CommandContext(context.Background(), "java", append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(b.libs, "*")}, args...)...) //nolint:gosec // our own arguments
+	return exec.CommandContext(context.Background(), "java", append([]string{
+		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + filepath.Dir(b.properties), "-cp", filepath.Join(b.libs, "*"),
+	}, args...)...) //nolint:gosec // our own arguments
 }
 
 // Restart is Start outside of the test's own goroutine.

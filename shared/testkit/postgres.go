@@ -34,7 +34,7 @@ var server = sync.OnceValues(func() (string, error) {
 	if url := os.Getenv("DATABASE_URL"); url != "" {
 		return url, nil
 	}
-	dir, err := os.MkdirTemp("", "erpconnector-test-")
+	dir, err := tempDir("erpconnector-test-")
 	if err != nil {
 		return "", err
 	}
