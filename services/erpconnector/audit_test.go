@@ -368,6 +368,7 @@ func (p *planter) announce(order string, attempts int) {
 }
 
 func TestAuditFindsEachPlantedBreak(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(brokers.Options()...)
 		require.NoError(t, err)

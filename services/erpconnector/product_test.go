@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// Those that run side by side mostly wait, for the groups of killed processes to end. The command line has the last word.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
 	testkit.Main(m)
