@@ -87,7 +87,7 @@ func (c *checker) checkEvent(p history.Publication, known history.Known, rows in
 
 // Requests that make a new generation, and those that may make the first one.
 var (
-	nextAsks  = []string{"resync", "resync-new-key", "send-now"}
+	nextAsks  = []string{"resync", "resync-new-key", "resync-again", "send-now"}
 	firstAsks = append([]string{"sync"}, nextAsks...)
 )
 

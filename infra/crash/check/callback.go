@@ -41,7 +41,8 @@ func (c *checker) checkCallback(o *order, g *generation, f *fact) {
 }
 
 // named is the fact of an earlier generation, under another key, that calls the order so. Who took a new key for an answer
-// knows what that called it; of a key that was asked for, what was answered may be under way still.
+// knows what that called it, and so does who was told that the order is in the ERP and asked again (resync-again). Of a key that
+// was asked for without that, what was answered may be under way still.
 func (c *checker) named(o *order, reference string, g *generation, at time.Time) *fact {
 	for _, f := range o.facts {
 		if f.sync.Generation >= g.number || f.sync.Reference == nil || *f.sync.Reference != reference || f.sync.IdempotencyKey == g.keys[0] {

@@ -15,7 +15,7 @@ var keyPattern = regexp.MustCompile(`^ERP_[0-9a-f]{32}$`)
 func (c *checker) checkKeys(o *order) {
 	mixed := false
 	var before *generation
-	asked := o.asked("resync-new-key")
+	asked := o.asked("resync-new-key", "resync-again")
 	for _, g := range o.generations() {
 		for _, key := range g.keys {
 			if !keyPattern.MatchString(key) {

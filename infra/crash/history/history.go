@@ -74,7 +74,7 @@ type Publication struct {
 
 // Request is what an operator or the ERP's webhook asked of an order.
 type Request struct {
-	What     string // sync, resync, resync-new-key, webhook-accepted, webhook-rejected, cancel, settle, send-now
+	What     string // sync, resync, resync-new-key, resync-again (with a new key, after the answer that the ERP has the order), webhook-accepted, webhook-rejected, cancel, settle, send-now
 	Source   string
 	Order    string
 	Key      string // the idempotency key that a webhook echoed

@@ -17,7 +17,7 @@ import (
 
 // paths by what is asked.
 var paths = map[string]string{
-	"sync": "/sync-order", "resync": "/resync-order", "resync-new-key": "/resync-order", "cancel": "/cancel-order",
+	"sync": "/sync-order", "resync": "/resync-order", "resync-new-key": "/resync-order", "resync-again": "/resync-order", "cancel": "/cancel-order",
 	"settle": "/settle-order", "send-now": "/send-order-now",
 }
 
@@ -32,7 +32,7 @@ func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
 	case a.What == plan.ResyncBooked:
 		status, err := s.request(life, story, "resync")
 		if err == nil && status == http.StatusConflict {
-			status, err = s.request(life, story, "resync-new-key")
+			status, err = s.request(life, story, "resync-again")
 		}
 		if err == nil && status == http.StatusAccepted {
 			s.Callback(life, *old)
@@ -45,7 +45,7 @@ func (s *Shops) ask(life context.Context, story plan.Story, a plan.Ask) {
 func (s *Shops) request(life context.Context, story plan.Story, what string) (status int, err error) {
 	body := map[string]any{"orderIncrementId": story.Order, "source": story.Source}
 	switch what {
-	case "resync-new-key":
+	case "resync-new-key", "resync-again":
 		body["newKey"], body["reason"] = true, "the crash harness asks"
 	case "cancel", "send-now":
 		body["reason"] = "the crash harness asks"
