@@ -13,7 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	worker "github.com/erpconnector/erpconnector/shared/run"
 )
 
 // upWithin is how long a step waits for its target, which an earlier one has taken down.
@@ -30,7 +30,7 @@ func (p *theatre) disturb() {
 		if !s.Together {
 			servers.Wait()
 		}
-		if !pause.For(ctx, s.Gap) {
+		if !worker.Sleep(ctx, s.Gap) {
 			break
 		}
 		if s.Target != plan.Broker && s.Target != plan.Postgres && s.Target != plan.Failover {
@@ -102,7 +102,7 @@ func (p *theatre) killServer(s plan.Step) error {
 		d.What = string(stage.What(p.broker))
 		p.broker.Kill()
 	}
-	pause.For(p.t.Context(), s.Away)
+	worker.Sleep(p.t.Context(), s.Away)
 	d.Back = time.Now().UTC()
 	err := restart()
 	d.Ready = time.Now().UTC()
@@ -121,7 +121,7 @@ func (p *theatre) awaitQuiet() {
 	began := time.Now()
 	for p.watch.Silence() < silence || time.Since(began) < silence || p.underWay(ctx) != 0 {
 		p.runCron(ctx)
-		if !pause.For(ctx, 200*time.Millisecond) {
+		if !worker.Sleep(ctx, 200*time.Millisecond) {
 			p.violate("it is not quiet %s after the last disturbance: %d orders and events are under way", p.o.quiet, p.underWay(p.t.Context()))
 			return
 		}

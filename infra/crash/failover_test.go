@@ -11,7 +11,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	worker "github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -59,7 +59,7 @@ func (p *theatre) failOver(s plan.Step) error {
 	if err := p.postgres.CutOff(ctx); err != nil {
 		return err
 	}
-	pause.For(ctx, s.Away)
+	worker.Sleep(ctx, s.Away)
 	d := history.Disturbance{What: "fail-over", Target: plan.Postgres, At: time.Now().UTC()}
 	if err := p.postgres.FailOver(ctx); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (p *theatre) repair(ctx context.Context) {
 		if err == nil {
 			return
 		}
-		if !pause.For(ctx, 500*time.Millisecond) {
+		if !worker.Sleep(ctx, 500*time.Millisecond) {
 			p.violate("database and Kafka were not repaired within %s: %s %s", repairWithin, err, out)
 			return
 		}

@@ -21,7 +21,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/planted"
 	"github.com/erpconnector/erpconnector/infra/crash/shops"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	worker "github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -272,13 +272,13 @@ func (p *theatre) play() {
 func (p *theatre) takeERPDown(open context.Context) {
 	for n := 0; ; n++ {
 		outage := p.plan.Outage(n)
-		if !pause.For(open, outage.Gap) {
+		if !worker.Sleep(open, outage.Gap) {
 			return
 		}
 		p.calm.RLock()
 		d := history.Disturbance{What: "down", Target: "erp", At: time.Now().UTC()}
 		p.erp.Down()
-		pause.For(open, outage.For)
+		worker.Sleep(open, outage.For)
 		if err := p.erp.Up(); err != nil {
 			p.violate("%s", err)
 		}
@@ -295,13 +295,13 @@ const backOnWithin = 90 * time.Second
 func (p *theatre) turnOffAndOn(open context.Context) {
 	for n := 0; ; n++ {
 		planned := p.plan.Switch(n)
-		if !pause.For(open, planned.Gap) {
+		if !worker.Sleep(open, planned.Gap) {
 			return
 		}
 		p.calm.RLock()
 		s := history.Switch{Setting: planned.Setting}
 		s.Asked, s.Off = p.shops.Turn(open, planned.Setting, false)
-		pause.For(open, planned.For)
+		worker.Sleep(open, planned.For)
 		ctx, cancel := context.WithTimeout(p.t.Context(), backOnWithin) // also when open ended: it may have been turned off all the same
 		s.AskedOn, s.On = p.shops.Turn(ctx, planned.Setting, true)
 		cancel()

@@ -15,7 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
@@ -86,7 +86,7 @@ func (a *auditor) judgeAgain(ctx context.Context, b *partition, suspects []*orde
 		}
 		suspects = waiting
 		if len(suspects) > 0 {
-			if !pause.For(ctx, lookEvery) {
+			if !run.Sleep(ctx, lookEvery) {
 				return ctx.Err()
 			}
 		}

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
@@ -214,7 +214,7 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // failsBefore plays the faults that keep the order from the book, and reports whether one did.
 func (e *ERP) failsBefore(w http.ResponseWriter, r *http.Request, call Call, fault Fault) bool {
-	arrived := pause.For(r.Context(), fault.Delay)
+	arrived := run.Sleep(r.Context(), fault.Delay)
 	switch {
 	case fault.Hang:
 		<-r.Context().Done()

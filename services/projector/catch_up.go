@@ -13,8 +13,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
@@ -112,7 +112,7 @@ func (s *store) await(ctx context.Context, missing map[topicPartition]int64, end
 			return err
 		default:
 		}
-		if !pause.For(ctx, lookEvery) {
+		if !run.Sleep(ctx, lookEvery) {
 			return ctx.Err()
 		}
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -66,7 +66,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			p.report(err)
-			pause.For(ctx, wait)
+			run.Sleep(ctx, wait)
 			wait = min(2*wait, mostWait)
 			continue
 		}

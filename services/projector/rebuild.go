@@ -14,8 +14,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -139,7 +139,7 @@ func (s *shadow) takePlace(ctx context.Context) error {
 			return err
 		}
 		s.log.Warn("the rebuilt table is not in the live one's place yet; trying again", "error", err)
-		pause.For(ctx, swapEvery)
+		run.Sleep(ctx, swapEvery)
 	}
 }
 

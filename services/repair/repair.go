@@ -26,9 +26,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -108,7 +108,7 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	if err := producer.Open(opening); err != nil { // ends what a relay elsewhere is about to commit
 		return nil, err
 	}
-	if producer.IsStuck() && !pause.For(ctx, checkpoint.FormerHolderTimeout) {
+	if producer.IsStuck() && !run.Sleep(ctx, checkpoint.FormerHolderTimeout) {
 		return nil, ctx.Err()
 	}
 	return r.report, r.look(ctx, producer)
@@ -123,7 +123,7 @@ func (p Params) lease(ctx context.Context) (release func(), err error) {
 		if ok || err != nil {
 			return release, err
 		}
-		if !pause.For(wait, slotInterval) {
+		if !run.Sleep(wait, slotInterval) {
 			return nil, ErrBusy
 		}
 	}

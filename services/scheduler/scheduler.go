@@ -15,8 +15,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	worker "github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -69,9 +69,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			more, err := s.tick(ctx)
 			s.report(ctx, err)
 			if more {
-				pause.For(ctx, freeEvery)
+				worker.Sleep(ctx, freeEvery)
 			} else {
-				pause.For(ctx, tickEvery)
+				worker.Sleep(ctx, tickEvery)
 			}
 		}
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -40,7 +40,7 @@ func WithSlot(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *
 				log.Warn("waiting for a slot", "slot", name, "slots", n, "error", err)
 			}
 			waiting = true
-			pause.For(ctx, slotPoll)
+			run.Sleep(ctx, slotPoll)
 			continue
 		}
 		waiting = false

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const txTries = 8
@@ -25,7 +25,7 @@ func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) e
 		if err == nil || try == txTries || !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01" && pgErr.Code != "23505") {
 			return err
 		}
-		pause.For(ctx, time.Duration(rand.Int64N(int64(try)*int64(10*time.Millisecond)))) //nolint:gosec // jitter needs no secrecy
+		run.Sleep(ctx, time.Duration(rand.Int64N(int64(try)*int64(10*time.Millisecond)))) //nolint:gosec // jitter needs no secrecy
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -68,7 +68,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			w.log.Warn("settings cannot be read; those last known stay in force until Postgres answers", "error", err)
 			away = true
 		}
-		pause.For(ctx, w.poll)
+		run.Sleep(ctx, w.poll)
 	}
 	return nil
 }

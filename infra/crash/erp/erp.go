@@ -17,7 +17,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // Config is what an ERP is made of.
@@ -230,7 +230,7 @@ func (v *visit) callBack() {
 		return
 	}
 	e.pending.Go(func() {
-		if pause.For(e.ctx, v.plan.After) {
+		if run.Sleep(e.ctx, v.plan.After) {
 			e.cfg.Callback(e.ctx, c)
 		}
 	})

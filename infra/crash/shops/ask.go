@@ -12,7 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // paths by what is asked.
@@ -85,7 +85,7 @@ func (s *Shops) Callback(ctx context.Context, c erp.Callback) {
 	ctx, cancel := context.WithTimeout(ctx, callbackWithin)
 	defer cancel()
 	status, _, err := s.call(ctx, http.MethodPost, s.api()+"/webhook", raw, signed)
-	for (err != nil || status >= http.StatusInternalServerError) && pause.For(ctx, 2*again) {
+	for (err != nil || status >= http.StatusInternalServerError) && run.Sleep(ctx, 2*again) {
 		status, _, err = s.call(ctx, http.MethodPost, s.api()+"/webhook", raw, signed)
 	}
 	s.note(r, status, err)

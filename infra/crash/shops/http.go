@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -124,7 +124,7 @@ func (s *Shops) insist(life context.Context, body []byte, take func(status int, 
 		if err == nil && take(status, said) == nil {
 			return
 		}
-		pause.For(life, again)
+		run.Sleep(life, again)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // Turn changes a setting, as an operator does who asks again until he is answered. It returns when he asked last and when
@@ -18,7 +18,7 @@ func (s *Shops) Turn(ctx context.Context, setting string, on bool) (asked, answe
 		if err == nil && status == http.StatusOK {
 			return asked, time.Now().UTC()
 		}
-		pause.For(ctx, again)
+		run.Sleep(ctx, again)
 	}
 	return time.Time{}, time.Time{}
 }

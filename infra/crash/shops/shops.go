@@ -20,7 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // Config is what shops are made of.
@@ -149,14 +149,14 @@ func (s *Shops) tell(open, life context.Context, story plan.Story) {
 		s.mu.Unlock()
 	}
 	for _, e := range story.Events {
-		if !pause.For(open, e.Pause) || s.publish(life, story, e) != history.Accepted {
+		if !run.Sleep(open, e.Pause) || s.publish(life, story, e) != history.Accepted {
 			return
 		}
 	}
 	began := time.Now()
 	slices.SortFunc(story.Asks, func(a, b plan.Ask) int { return cmp.Compare(a.After, b.After) })
 	for _, a := range story.Asks {
-		if !pause.For(open, time.Until(began.Add(a.After))) {
+		if !run.Sleep(open, time.Until(began.Add(a.After))) {
 			return
 		}
 		s.ask(life, story, a)

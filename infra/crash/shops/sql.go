@@ -14,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/shared/commerce"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // transaction is a shop's own, whatever carries it.
@@ -48,7 +48,7 @@ func (s *Shops) commit(life context.Context, door string, e plan.Event, body []b
 				return history.Unknown
 			}
 		}
-		pause.For(life, again)
+		run.Sleep(life, again)
 	}
 	if lost {
 		return history.Unknown
@@ -67,7 +67,7 @@ func (s *Shops) transact(life context.Context, door string, e plan.Event, body [
 	if err := tx.publish(ctx, body); err != nil {
 		return errors.Join(err, tx.rollback(ctx))
 	}
-	pause.For(ctx, e.Hold)
+	run.Sleep(ctx, e.Hold)
 	if e.RollBack {
 		_ = tx.rollback(ctx) // a broken connection rolls back too
 		return errRolledBack

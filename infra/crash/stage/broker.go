@@ -17,7 +17,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
 	"github.com/erpconnector/erpconnector/shared/devkafka"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // Broker can be ended and started again, at the same address with the data it had.
@@ -119,7 +119,7 @@ func awaitBroker(addr string) error {
 		if err == nil && len(brokers) > 0 {
 			return nil
 		}
-		if !pause.For(ctx, 20*time.Millisecond) {
+		if !run.Sleep(ctx, 20*time.Millisecond) {
 			return fmt.Errorf("the embedded broker does not answer at %s: %w", addr, err)
 		}
 	}

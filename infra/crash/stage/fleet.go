@@ -13,7 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // FleetConfig is what a fleet is made of.
@@ -92,7 +92,7 @@ func (f *Fleet) AwaitReady(ctx context.Context) error {
 		if len(left) == 0 {
 			return nil
 		}
-		if !pause.For(ctx, 50*time.Millisecond) {
+		if !run.Sleep(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("not ready: %v; their logs are in %s", left, f.cfg.Logs)
 		}
 	}
@@ -101,7 +101,7 @@ func (f *Fleet) AwaitReady(ctx context.Context) error {
 // AwaitUp returns once the process runs and nothing is being done to it, or ctx ends.
 func (f *Fleet) AwaitUp(ctx context.Context, name string) {
 	m := f.member(name)
-	for m.up() == nil && pause.For(ctx, 20*time.Millisecond) {
+	for m.up() == nil && run.Sleep(ctx, 20*time.Millisecond) {
 	}
 }
 
@@ -133,12 +133,12 @@ func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration)
 			return err
 		}
 	}
-	pause.For(ctx, away)
+	run.Sleep(ctx, away)
 	m.resume(p, d)
 	if back == 0 {
 		return nil
 	}
-	pause.For(ctx, wrongFor)
+	run.Sleep(ctx, wrongFor)
 	return m.setRight(d)
 }
 

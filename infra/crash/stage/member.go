@@ -13,7 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/clock"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/plan"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // member is one place in the fleet: a process of a service, and the one that follows it.
@@ -52,7 +52,7 @@ func (m *member) supervise(ctx context.Context) {
 		away := m.away
 		m.away = restartAfter
 		m.mu.Unlock()
-		pause.For(ctx, away)
+		run.Sleep(ctx, away)
 	}
 }
 
@@ -78,7 +78,7 @@ func (m *member) start() (*process, error) {
 // awaitReady notes when the process is ready.
 func (m *member) awaitReady(ctx context.Context, p *process) {
 	for !healthy(ctx, m.addr) {
-		if !pause.For(ctx, 50*time.Millisecond) {
+		if !run.Sleep(ctx, 50*time.Millisecond) {
 			return
 		}
 	}

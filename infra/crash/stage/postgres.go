@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/devpg"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // Postgres is a server of our own. It is durable, as production is: what it has confirmed is there after a kill. It may
@@ -120,7 +120,7 @@ func (p *Postgres) Kill() { p.primary.server.Kill() }
 // shared memory until then.
 func (p *Postgres) Restart(ctx context.Context) error {
 	err := p.start(ctx)
-	for tries := 0; err != nil && tries < 20 && pause.For(ctx, 200*time.Millisecond); tries++ {
+	for tries := 0; err != nil && tries < 20 && run.Sleep(ctx, 200*time.Millisecond); tries++ {
 		err = p.start(ctx)
 	}
 	return err

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/shared/pause"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // Watch is a read_committed subscriber of all topics that notes when it was given each record.
@@ -64,7 +64,7 @@ func (w *Watch) read(ctx context.Context) {
 		})
 		w.mu.Unlock()
 		if fetches.Err() != nil {
-			pause.For(ctx, 20*time.Millisecond)
+			run.Sleep(ctx, 20*time.Millisecond)
 		}
 	}
 }

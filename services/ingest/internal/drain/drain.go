@@ -20,8 +20,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/outbox"
-	"github.com/erpconnector/erpconnector/shared/pause"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -90,7 +90,7 @@ func (d *Drainer) keepDraining(ctx context.Context) {
 			d.log.Warn("the commerce outbox is not drained; trying on", "error", err)
 		}
 		failing = true
-		pause.For(ctx, delay)
+		run.Sleep(ctx, delay)
 		delay = min(2*delay, retryLast)
 	}
 }
@@ -126,7 +126,7 @@ func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
 			busyUntil = time.Now().Add(busyFor)
 		}
 		if !more {
-			pause.For(ctx, pollAfter(busyUntil))
+			run.Sleep(ctx, pollAfter(busyUntil))
 		}
 	}
 	return progress, ctx.Err()
