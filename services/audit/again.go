@@ -15,8 +15,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/run"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 const (
@@ -274,17 +274,17 @@ func (a *auditor) letters(ctx context.Context) (dead, error) {
 	if err != nil {
 		return nil, err
 	}
-	starts, err := topiclog.Listed(a.admin.ListStartOffsets(ctx, topic))
+	starts, err := kafka.Listed(a.admin.ListStartOffsets(ctx, topic))
 	if err != nil {
 		return nil, fmt.Errorf("reading the start of %s: %w", topic, err)
 	}
-	var spans []*topiclog.Span
+	var spans []*logreader.Span
 	for _, end := range ends.Offsets().Sorted() {
 		start, _ := starts.Lookup(topic, end.Partition)
-		spans = append(spans, &topiclog.Span{Topic: event.TopicDeadLetter, Partition: end.Partition, First: start.Offset, Next: start.Offset, End: end.At})
+		spans = append(spans, &logreader.Span{Topic: event.TopicDeadLetter, Partition: end.Partition, First: start.Offset, Next: start.Offset, End: end.At})
 	}
 	found := dead{}
-	err = topiclog.Read(ctx, a.Kafka, spans, letterSink{found, a.Kafka}, func() error { return nil })
+	err = logreader.Read(ctx, a.Kafka, spans, letterSink{found, a.Kafka}, func() error { return nil })
 	return found, err
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 // clockSkew is by how much the clocks of our machines may differ where the brokers' index of time is asked.
@@ -91,15 +91,15 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 		return nil, err
 	}
 	b := &partition{number: number, orders: a.cut.orders(number), strangers: map[string]stranger{}, a: a, before: before}
-	err = topiclog.Read(ctx, a.Kafka, spans, b, func() error {
-		read, _ := topiclog.Done(spans)
+	err = logreader.Read(ctx, a.Kafka, spans, b, func() error {
+		read, _ := logreader.Done(spans)
 		a.tell(a.done + read)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	read, _ := topiclog.Done(spans)
+	read, _ := logreader.Done(spans)
 	a.done += read
 	a.tell(a.done)
 	return b, nil
@@ -114,7 +114,7 @@ func (a *auditor) tell(done int64) {
 // spans are what is to be read of the partitions. Records of open transactions are in it: their ends are waited for, as
 // positions may be seen to move a moment before the records that moved them. Retries are read from where their group
 // stands: those below it are consumed, and may be trimmed.
-func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bool) ([]*topiclog.Span, error) {
+func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bool) ([]*logreader.Span, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	topics := a.Kafka.Topics(names)
@@ -124,20 +124,20 @@ func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bo
 	}
 	var starts kadm.ListedOffsets
 	if a.From.IsZero() {
-		starts, err = topiclog.Listed(a.admin.ListStartOffsets(ctx, topics...))
+		starts, err = kafka.Listed(a.admin.ListStartOffsets(ctx, topics...))
 	} else {
-		starts, err = topiclog.Listed(a.admin.ListOffsetsAfterMilli(ctx, max(0, a.From.Add(-clockSkew).UnixMilli()), topics...))
+		starts, err = kafka.Listed(a.admin.ListOffsetsAfterMilli(ctx, max(0, a.From.Add(-clockSkew).UnixMilli()), topics...))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	var spans []*topiclog.Span
+	var spans []*logreader.Span
 	for _, end := range ends.Offsets().Sorted() {
 		if !wanted(end.Partition) {
 			continue
 		}
 		start, _ := starts.Lookup(end.Topic, end.Partition)
-		s := &topiclog.Span{Topic: end.Topic[len(a.Kafka.Prefix):], Partition: end.Partition, First: start.Offset, End: end.At}
+		s := &logreader.Span{Topic: end.Topic[len(a.Kafka.Prefix):], Partition: end.Partition, First: start.Offset, End: end.At}
 		group, chain := chains[s.Topic]
 		if chain && at != nil {
 			next, known := at.groups[group].At(end.Topic, end.Partition)
@@ -156,14 +156,14 @@ func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bo
 }
 
 func (a *auditor) ends(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
-	ends, err := topiclog.Listed(a.admin.ListEndOffsets(ctx, topics...))
+	ends, err := kafka.Listed(a.admin.ListEndOffsets(ctx, topics...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
 	return ends, nil
 }
 
-// Take notes records; it makes the partition a topiclog.Sink.
+// Take notes records; it makes the partition a logreader.Sink.
 func (b *partition) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		b.take(r)

@@ -20,6 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -34,7 +35,7 @@ const (
 func TestSpeedOfAudit(t *testing.T) {
 	testkit.OnApache(t, func(t *testing.T, cfg kafka.Config) {
 		t.Helper()
-		admin, err := kafka.NewAdmin(cfg, 8)
+		admin, err := topics.NewAdmin(cfg, 8)
 		require.NoError(t, err)
 		defer admin.Close()
 		_, err = admin.Ensure(t.Context(), false)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -26,7 +27,7 @@ func handsOnWhenDue(t *testing.T, cfg kafka.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	admin, err := kafka.NewAdmin(cfg, 4)
+	admin, err := topics.NewAdmin(cfg, 4)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(ctx, false)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -40,7 +41,7 @@ func (l *loop) Run(ctx context.Context) error {
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sweeping.Go(func() { kafka.Trim(ctx, l.cfg, l.log) })
+	sweeping.Go(func() { topics.Trim(ctx, l.cfg, l.log) })
 	sweeping.Go(func() { txn.EndAbandoned(ctx, l.cfg, "delayer", l.lease, l.log) })
 	return postgres.WithSlot(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
 		return New(Params{Kafka: l.cfg, SlotID: slotID, Log: l.log}).Run(ctx)

@@ -12,14 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // Each SIGTERM brought the warning "retries cannot be forwarded … context canceled", which is no failure.
 func TestAStopIsNotToldAsAFailure(t *testing.T) {
 	cfg := testkit.EmbeddedBroker(t)
-	admin, err := kafka.NewAdmin(cfg, 1)
+	admin, err := topics.NewAdmin(cfg, 1)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(t.Context(), false)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -20,7 +21,7 @@ func TestNothingIsForwardedAgainBeforeItIsKnownWhetherItWas(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
-		admin, err := kafka.NewAdmin(cfg, 4)
+		admin, err := topics.NewAdmin(cfg, 4)
 		require.NoError(t, err)
 		defer admin.Close()
 		_, err = admin.Ensure(ctx, false)

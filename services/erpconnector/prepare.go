@@ -19,6 +19,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/projector"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
@@ -102,7 +103,7 @@ func topicsCommand() *cobra.Command {
 	ensure := &cobra.Command{
 		Use: "ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withAdmin(cmd.Context(), func(a *kafka.Admin) error {
+			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
 				created, err := a.Ensure(cmd.Context(), false)
 				for _, t := range created {
 					fmt.Println("created", t)
@@ -123,7 +124,7 @@ func topicsCommand() *cobra.Command {
 	check := &cobra.Command{
 		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withAdmin(cmd.Context(), func(a *kafka.Admin) error {
+			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
 				if err := requireRight(cmd.Context(), a); err != nil {
 					return err
 				}
@@ -139,7 +140,7 @@ func topicsCommand() *cobra.Command {
 // resetOffsets lets the groups that lost their offsets read the log again from its start. By the projection the syncer tells a
 // record that was consumed from one that is alive, so that must know the whole log first. Where the log has lost records itself
 // the projection is no judge: then all that has not ended is called again, under its idempotency key.
-func resetOffsets(cmd *cobra.Command, a *kafka.Admin) error {
+func resetOffsets(cmd *cobra.Command, a *topics.Admin) error {
 	err := withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 		if err := projector.CatchUp(cmd.Context(), brokers, pool, logger(cfg)); err != nil {
 			return err
@@ -157,7 +158,7 @@ func resetOffsets(cmd *cobra.Command, a *kafka.Admin) error {
 	return err
 }
 
-func withAdmin(ctx context.Context, use func(*kafka.Admin) error) error {
+func withAdmin(ctx context.Context, use func(*topics.Admin) error) error {
 	cfg, err := platform.FromEnv(environment(ctx))
 	if err != nil {
 		return err
@@ -165,7 +166,7 @@ func withAdmin(ctx context.Context, use func(*kafka.Admin) error) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
 	}
-	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
+	a, err := topics.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func withAdmin(ctx context.Context, use func(*kafka.Admin) error) error {
 }
 
 // warnOfTopics tells what should be mended though services can work with it.
-func warnOfTopics(cmd *cobra.Command, a *kafka.Admin) error {
+func warnOfTopics(cmd *cobra.Command, a *topics.Admin) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), prepareWithin)
 	defer cancel()
 	warnings, err := a.Warnings(ctx)
@@ -188,7 +189,7 @@ func requireTopics(ctx context.Context, cfg platform.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
 	}
-	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
+	a, err := topics.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err
 	}
@@ -196,7 +197,7 @@ func requireTopics(ctx context.Context, cfg platform.Config) error {
 	return requireRight(ctx, a)
 }
 
-func requireRight(ctx context.Context, a *kafka.Admin) error {
+func requireRight(ctx context.Context, a *topics.Admin) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
 	problems, err := a.Check(ctx)

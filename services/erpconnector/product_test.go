@@ -25,6 +25,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -78,7 +79,7 @@ func configured(t *testing.T, brokers kafka.Config) platform.Config {
 		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, KafkaAccess: brokers.Security, Partitions: 4, HTTPAddr: addr,
 		APIToken: "token", ErpAPIKey: "key", ErpHMAC: "secret", ErpInFlight: 16, Settings: s,
 	}
-	admin, err := kafka.NewAdmin(brokers, cfg.Partitions)
+	admin, err := topics.NewAdmin(brokers, cfg.Partitions)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(t.Context(), false)

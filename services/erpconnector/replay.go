@@ -17,9 +17,9 @@ import (
 	"github.com/erpconnector/erpconnector/services/replay"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/timeline"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 // replayFlags are what the command is asked.
@@ -80,7 +80,7 @@ func replayOrder(cmd *cobra.Command, f replayFlags) error {
 		return err
 	}
 	return withDatabase(cmd.Context(), func(cfg platform.Config, pool *pgxpool.Pool) error {
-		return withSink(cmd, cfg, f, func(brokers kafka.Config, sink topiclog.Sink) error {
+		return withSink(cmd, cfg, f, func(brokers kafka.Config, sink logreader.Sink) error {
 			err := replay.Order(cmd.Context(), brokers, pool, ref, sink)
 			if errors.Is(err, timeline.ErrUnknown) {
 				return fmt.Errorf("order %s of %s: %w; --source names another shop", f.order, f.source, err)
@@ -106,14 +106,14 @@ func replayRange(cmd *cobra.Command, f replayFlags) error {
 	if err != nil {
 		return err
 	}
-	return withSink(cmd, cfg, f, func(brokers kafka.Config, sink topiclog.Sink) error {
+	return withSink(cmd, cfg, f, func(brokers kafka.Config, sink logreader.Sink) error {
 		progress, err := progressOf(cmd.Context(), brokers, r, f)
 		if err != nil {
 			return err
 		}
 		shown := newBar(cmd.ErrOrStderr(), f.to != "" || !onTerminal(cmd.OutOrStdout()))
 		defer shown.clear()
-		return topiclog.Read(cmd.Context(), brokers, progress.Spans, sink, func() error {
+		return logreader.Read(cmd.Context(), brokers, progress.Spans, sink, func() error {
 			shown.draw(progress.Done())
 			if f.resume == "" {
 				return nil
@@ -174,7 +174,7 @@ func parseTime(flag, text string) (time.Time, error) {
 
 // counting tells how many records went through.
 type counting struct {
-	topiclog.Sink
+	logreader.Sink
 	records int
 }
 
@@ -188,7 +188,7 @@ func (c *counting) Take(ctx context.Context, records []*kgo.Record) error {
 }
 
 // withSink is for what is to be printed, or published with --to: then it says how much was.
-func withSink(cmd *cobra.Command, cfg platform.Config, f replayFlags, use func(kafka.Config, topiclog.Sink) error) error {
+func withSink(cmd *cobra.Command, cfg platform.Config, f replayFlags, use func(kafka.Config, logreader.Sink) error) error {
 	brokers, err := kafkaOf(cfg)
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func kafkaOf(cfg platform.Config) (kafka.Config, error) {
 	return cfg.Kafka().As("erpconnector-replay"), nil
 }
 
-func printer(cfg kafka.Config, w io.Writer, asJSON bool) topiclog.Sink {
+func printer(cfg kafka.Config, w io.Writer, asJSON bool) logreader.Sink {
 	if !asJSON && onTerminal(w) {
 		return replay.Timeline(cfg, w)
 	}

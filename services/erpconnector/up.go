@@ -20,7 +20,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 	"github.com/erpconnector/erpconnector/shared/devpg"
-	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
@@ -173,7 +173,7 @@ func makeTopics(ctx context.Context, cfg platform.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
 	}
-	a, err := kafka.NewAdmin(cfg.Kafka(), cfg.Partitions)
+	a, err := topics.NewAdmin(cfg.Kafka(), cfg.Partitions)
 	if err != nil {
 		return err
 	}

@@ -13,9 +13,9 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/run"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 const lookEvery = 50 * time.Millisecond // whether the projection has caught up
@@ -55,22 +55,22 @@ func (s *store) unread(ctx context.Context, cfg kafka.Config) (missing map[topic
 	}
 	defer client.Close()
 	topics := event.TopicsOf(event.GroupProjector)
-	ends, err := topiclog.Listed(kadm.NewClient(client).ListEndOffsets(ctx, cfg.Topics(topics)...))
+	ends, err := kafka.Listed(kadm.NewClient(client).ListEndOffsets(ctx, cfg.Topics(topics)...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the log's ends: %w", err)
 	}
-	var spans []*topiclog.Span
+	var spans []*logreader.Span
 	for _, topic := range topics {
 		for partition, end := range ends[cfg.Topic(topic)] {
 			next := positions[topicPartition{topic, partition}]
 			if next > end.Offset {
 				return nil, fmt.Errorf("%w: %s partition %d ends at offset %d, and %d comes next", ErrLogShorter, topic, partition, end.Offset, next)
 			}
-			spans = append(spans, &topiclog.Span{Topic: topic, Partition: partition, First: next, Next: next, End: end.Offset})
+			spans = append(spans, &logreader.Span{Topic: topic, Partition: partition, First: next, Next: next, End: end.Offset})
 		}
 	}
 	found := lastRecords{cfg: cfg, next: map[topicPartition]int64{}}
-	if err := topiclog.Read(ctx, cfg, spans, found, func() error { return nil }); err != nil {
+	if err := logreader.Read(ctx, cfg, spans, found, func() error { return nil }); err != nil {
 		return nil, fmt.Errorf("reading what the projection has not applied: %w", err)
 	}
 	return found.next, nil

@@ -163,19 +163,9 @@ func (p *Projector) positions(ctx context.Context, client *kgo.Client) (map[topi
 	}
 	adm := kadm.NewClient(client)
 	topics := event.TopicsOf(event.GroupProjector)
-	starts, err := adm.ListStartOffsets(ctx, p.cfg.Topics(topics)...)
-	if err == nil {
-		err = starts.Error()
-	}
+	starts, ends, err := kafka.Bounds(ctx, adm, p.cfg.Topics(topics))
 	if err != nil {
-		return nil, fmt.Errorf("reading the log's starts: %w", err)
-	}
-	ends, err := adm.ListEndOffsets(ctx, p.cfg.Topics(topics)...)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the log's ends: %w", err)
+		return nil, err
 	}
 	positions := map[topicPartition]int64{}
 	for _, topic := range topics {

@@ -18,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -38,7 +39,7 @@ func onBrokers(t *testing.T, story func(b *bench)) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		t.Cleanup(cancel)
-		admin, err := kafka.NewAdmin(cfg, partitions)
+		admin, err := topics.NewAdmin(cfg, partitions)
 		require.NoError(t, err)
 		t.Cleanup(admin.Close)
 		_, err = admin.Ensure(ctx, false)

@@ -15,10 +15,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 // readOpen is the repair that was begun before, nil when there is none.
@@ -170,7 +170,7 @@ func (r *repairer) partitions(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	defer client.Close()
-	ends, err := topiclog.Listed(kadm.NewClient(client).ListEndOffsets(ctx, r.Kafka.Topic(event.TopicRequested)))
+	ends, err := kafka.Listed(kadm.NewClient(client).ListEndOffsets(ctx, r.Kafka.Topic(event.TopicRequested)))
 	if err != nil {
 		return 0, fmt.Errorf("counting partitions: %w", err)
 	}
@@ -258,7 +258,7 @@ func (r *repairer) rewindProjector(ctx context.Context) error {
 		return fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	defer client.Close()
-	starts, err := topiclog.Listed(kadm.NewClient(client).ListOffsetsAfterMilli(ctx, r.open.since.UnixMilli(), r.Kafka.Topics(event.TopicsOf(event.GroupProjector))...))
+	starts, err := kafka.Listed(kadm.NewClient(client).ListOffsetsAfterMilli(ctx, r.open.since.UnixMilli(), r.Kafka.Topics(event.TopicsOf(event.GroupProjector))...))
 	if err != nil {
 		return fmt.Errorf("looking for where the projection is to read from: %w", err)
 	}

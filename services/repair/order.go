@@ -9,8 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 // Order is one that is concerned.
@@ -87,18 +88,18 @@ func (r *repairer) finishReport() {
 // eachLost gives the lost records to use, some of one topic at a time; those of a partition in their order.
 func (r *repairer) eachLost(ctx context.Context, found *reconcile.Comparison, use func(ctx context.Context, records []lostRecord) error) error {
 	sink := &lostSink{prefix: r.Kafka.Prefix, places: map[reconcile.Record]int{}, use: use}
-	spans := map[topiclog.Partition]*topiclog.Span{}
+	spans := map[kafka.TopicPartition]*logreader.Span{}
 	for place, record := range found.Lost {
 		sink.places[record] = place
-		at := topiclog.Partition{Topic: record.Topic, Number: record.Partition}
+		at := kafka.TopicPartition{Topic: record.Topic, Partition: record.Partition}
 		s := spans[at]
 		if s == nil {
-			s = &topiclog.Span{Topic: at.Topic, Partition: at.Number, First: record.Offset, Next: record.Offset}
+			s = &logreader.Span{Topic: at.Topic, Partition: at.Partition, First: record.Offset, Next: record.Offset}
 			spans[at] = s
 		}
 		s.First, s.Next, s.End = min(s.First, record.Offset), min(s.First, record.Offset), max(s.End, record.Offset+1)
 	}
-	return topiclog.Read(ctx, r.Kafka, slices.Collect(maps.Values(spans)), sink, func() error { return nil })
+	return logreader.Read(ctx, r.Kafka, slices.Collect(maps.Values(spans)), sink, func() error { return nil })
 }
 
 // lostRecord is one, and its place among all that are lost.
@@ -116,7 +117,7 @@ type lostSink struct {
 	use    func(ctx context.Context, records []lostRecord) error
 }
 
-// Take makes it a topiclog.Sink.
+// Take makes it a logreader.Sink.
 func (s *lostSink) Take(ctx context.Context, all []*kgo.Record) error {
 	byTopic := map[string][]lostRecord{}
 	for _, r := range all {

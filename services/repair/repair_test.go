@@ -19,6 +19,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -37,7 +38,7 @@ type shop struct {
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	cfg := testkit.EmbeddedBroker(t)
-	admin, err := kafka.NewAdmin(cfg, 2)
+	admin, err := topics.NewAdmin(cfg, 2)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(t.Context(), false)

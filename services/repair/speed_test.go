@@ -13,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -25,7 +26,7 @@ const speedOrders = 50_000
 func TestSpeedOfRepair(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		pool := testkit.Postgres(t).Pool
-		admin, err := kafka.NewAdmin(cfg, 8)
+		admin, err := topics.NewAdmin(cfg, 8)
 		require.NoError(t, err)
 		defer admin.Close()
 		_, err = admin.Ensure(t.Context(), false)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/timeline"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 const orderPage = 500 // facts of a timeline that are read at once
@@ -19,7 +19,7 @@ const orderPage = 500 // facts of a timeline that are read at once
 // Order gives the records of an order's facts to the sink, in the order of its timeline: by when they occurred, and within
 // a millisecond by their versions. An order without a sync is timeline.ErrUnknown; a fact whose record the log does not
 // hold is an error, after those before it were given.
-func Order(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, ref domain.OrderRef, sink topiclog.Sink) error {
+func Order(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, ref domain.OrderRef, sink logreader.Sink) error {
 	var after timeline.Cursor
 	for {
 		page, err := timeline.Read(ctx, pool, ref, after, orderPage)
@@ -40,21 +40,21 @@ func Order(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, ref domain
 // recordsOf are the records of an order's facts, up to the first that is missing, or is another order's: in a topic that was
 // made anew other records stand at the same coordinates.
 func recordsOf(ctx context.Context, cfg kafka.Config, key string, facts []timeline.Fact) ([]*kgo.Record, error) {
-	wanted := map[topiclog.Partition][]int64{}
+	wanted := map[kafka.TopicPartition][]int64{}
 	for _, f := range facts {
-		p := topiclog.Partition{Topic: cfg.Topic(f.Topic), Number: f.Partition}
+		p := kafka.TopicPartition{Topic: cfg.Topic(f.Topic), Partition: f.Partition}
 		wanted[p] = append(wanted[p], f.Offset)
 	}
 	if err := strikeBeyondEnds(ctx, cfg, wanted); err != nil {
 		return nil, err
 	}
-	found, err := topiclog.Fetch(ctx, cfg, wanted)
+	found, err := logreader.Fetch(ctx, cfg, wanted)
 	if err != nil {
 		return nil, err
 	}
 	records := make([]*kgo.Record, 0, len(facts))
 	for _, f := range facts {
-		r := found[topiclog.Partition{Topic: cfg.Topic(f.Topic), Number: f.Partition}][f.Offset]
+		r := found[kafka.TopicPartition{Topic: cfg.Topic(f.Topic), Partition: f.Partition}][f.Offset]
 		if r == nil || string(r.Key) != key {
 			return records, fmt.Errorf("the timeline names %s partition %d offset %d, where the log does not hold a record of order %s: "+
 				"was the topic trimmed or made anew, or is KAFKA_BROKERS another cluster than the projector's?", cfg.Topic(f.Topic), f.Partition, f.Offset, key)
@@ -65,7 +65,7 @@ func recordsOf(ctx context.Context, cfg kafka.Config, key string, facts []timeli
 }
 
 // strikeBeyondEnds takes out what lies outside of the log, where waiting for it would have no end.
-func strikeBeyondEnds(ctx context.Context, cfg kafka.Config, wanted map[topiclog.Partition][]int64) error {
+func strikeBeyondEnds(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64) error {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
 		return fmt.Errorf("connecting to Kafka: %w", err)
@@ -82,8 +82,8 @@ func strikeBeyondEnds(ctx context.Context, cfg kafka.Config, wanted map[topiclog
 		return err
 	}
 	for p, offsets := range wanted {
-		start, _ := starts.Lookup(p.Topic, p.Number)
-		end, _ := ends.Lookup(p.Topic, p.Number)
+		start, _ := starts.Lookup(p.Topic, p.Partition)
+		end, _ := ends.Lookup(p.Topic, p.Partition)
 		var inside []int64
 		for _, o := range offsets {
 			if o >= start.Offset && o < end.Offset {

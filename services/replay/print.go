@@ -15,7 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
 const milliseconds = "2006-01-02T15:04:05.000Z07:00"
@@ -33,10 +33,10 @@ type object struct {
 }
 
 // JSON writes each record as an object on a line of its own.
-func JSON(cfg kafka.Config, w io.Writer) topiclog.Sink { return &printer{w, cfg, line} }
+func JSON(cfg kafka.Config, w io.Writer) logreader.Sink { return &printer{w, cfg, line} }
 
 // Timeline writes each record as a readable line.
-func Timeline(cfg kafka.Config, w io.Writer) topiclog.Sink { return &printer{w, cfg, readable} }
+func Timeline(cfg kafka.Config, w io.Writer) logreader.Sink { return &printer{w, cfg, readable} }
 
 type printer struct {
 	w    io.Writer

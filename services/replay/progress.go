@@ -9,18 +9,18 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/erpconnector/erpconnector/shared/topiclog"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
 // Progress is how far a range was read.
 type Progress struct {
-	Range  Range            `json:"range"`
-	Target string           `json:"target,omitempty"` // the topic it goes to, if any
-	Spans  []*topiclog.Span `json:"spans"`
+	Range  Range             `json:"range"`
+	Target string            `json:"target,omitempty"` // the topic it goes to, if any
+	Spans  []*logreader.Span `json:"spans"`
 }
 
 // Done is how many offsets were read, of how many.
-func (p *Progress) Done() (read, all int64) { return topiclog.Done(p.Spans) }
+func (p *Progress) Done() (read, all int64) { return logreader.Done(p.Spans) }
 
 // Load reads a progress that Save kept; without a file it is nil.
 func Load(file string) (*Progress, error) {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
 // Range says what is to be read: of each partition, what stands from the first record that is not older than From to the
@@ -66,19 +66,19 @@ func Locate(ctx context.Context, cfg kafka.Config, r Range) (*Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	adm, topics := kadm.NewClient(client), cfg.Topics(r.Topics)
-	starts, err := topiclog.Listed(adm.ListStartOffsets(ctx, topics...))
+	starts, err := kafka.Listed(adm.ListStartOffsets(ctx, topics...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	from, err := topiclog.Listed(adm.ListOffsetsAfterMilli(ctx, sinceEpoch(r.From), topics...))
+	from, err := kafka.Listed(adm.ListOffsetsAfterMilli(ctx, sinceEpoch(r.From), topics...))
 	if err != nil {
 		return nil, fmt.Errorf("looking up the range's start: %w", err)
 	}
 	var to kadm.ListedOffsets
 	if r.To.IsZero() {
-		to, err = topiclog.Listed(adm.ListEndOffsets(ctx, topics...))
+		to, err = kafka.Listed(adm.ListEndOffsets(ctx, topics...))
 	} else {
-		to, err = topiclog.Listed(adm.ListOffsetsAfterMilli(ctx, sinceEpoch(r.To), topics...))
+		to, err = kafka.Listed(adm.ListOffsetsAfterMilli(ctx, sinceEpoch(r.To), topics...))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up the range's end: %w", err)
@@ -88,7 +88,7 @@ func Locate(ctx context.Context, cfg kafka.Config, r Range) (*Progress, error) {
 		first, _ := from.Lookup(start.Topic, start.Partition)
 		last, _ := to.Lookup(start.Topic, start.Partition)
 		next := min(max(first.Offset, start.At), last.Offset)
-		p.Spans = append(p.Spans, &topiclog.Span{Topic: start.Topic[len(cfg.Prefix):], Partition: start.Partition, First: next, Next: next, End: last.Offset})
+		p.Spans = append(p.Spans, &logreader.Span{Topic: start.Topic[len(cfg.Prefix):], Partition: start.Partition, First: next, Next: next, End: last.Offset})
 	}
 	return p, nil
 }

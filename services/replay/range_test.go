@@ -17,8 +17,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/testkit"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -62,7 +62,7 @@ func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
 			progress, err := Locate(t.Context(), cfg, Range{From: from, To: to, Topics: []string{event.TopicSuccess}})
 			require.NoError(t, err)
 			var s seen
-			require.NoError(t, topiclog.Read(t.Context(), cfg, progress.Spans, &s, nothing))
+			require.NoError(t, logreader.Read(t.Context(), cfg, progress.Spans, &s, nothing))
 			done, all := progress.Done()
 			require.Equal(t, all, done)
 			require.Len(t, s.offsets, int(all))
@@ -92,7 +92,7 @@ func TestAnInterruptedRangeGoesOn(t *testing.T) {
 		require.NoError(t, err)
 		file := filepath.Join(t.TempDir(), "positions.json")
 		first := &seen{failAt: 3}
-		err = topiclog.Read(t.Context(), cfg, progress.Spans, first, func() error { return progress.Save(file) })
+		err = logreader.Read(t.Context(), cfg, progress.Spans, first, func() error { return progress.Save(file) })
 		require.ErrorIs(t, err, errRefused)
 		require.NotEmpty(t, first.offsets)
 
@@ -101,7 +101,7 @@ func TestAnInterruptedRangeGoesOn(t *testing.T) {
 		require.NoError(t, again.Continues(r, ""))
 		require.ErrorContains(t, again.Continues(r, "elsewhere"), "positions of another replay")
 		second := &seen{}
-		require.NoError(t, topiclog.Read(t.Context(), cfg, again.Spans, second, func() error { return again.Save(file) }))
+		require.NoError(t, logreader.Read(t.Context(), cfg, again.Spans, second, func() error { return again.Save(file) }))
 		var want []int64
 		for o := range int64(3300) {
 			if o%11 != 10 && o/11%3 != 2 {
@@ -113,7 +113,7 @@ func TestAnInterruptedRangeGoesOn(t *testing.T) {
 		require.NoError(t, err)
 		done, all := last.Done()
 		require.Equal(t, all, done)
-		require.NoError(t, topiclog.Read(t.Context(), cfg, last.Spans, &seen{failAt: 1}, nothing), "nothing is left")
+		require.NoError(t, logreader.Read(t.Context(), cfg, last.Spans, &seen{failAt: 1}, nothing), "nothing is left")
 	})
 }
 
@@ -130,7 +130,7 @@ func TestAnOpenTransactionIsWaitedFor(t *testing.T) {
 		require.NoError(t, err)
 		var s seen
 		read := make(chan error, 1)
-		go func() { read <- topiclog.Read(t.Context(), cfg, progress.Spans, &s, nothing) }()
+		go func() { read <- logreader.Read(t.Context(), cfg, progress.Spans, &s, nothing) }()
 		require.NoError(t, client.EndTransaction(t.Context(), kgo.TryCommit))
 		require.NoError(t, <-read)
 		require.Equal(t, []int64{0}, s.offsets)
@@ -146,7 +146,7 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 			_, err := NewPublisher(t.Context(), cfg, ours)
 			require.ErrorContains(t, err, "name a topic of the subscriber's own")
 		}
-		at := topiclog.Partition{Topic: testkit.Topic(t, cfg, "warehouse")}
+		at := kafka.TopicPartition{Topic: testkit.Topic(t, cfg, "warehouse")}
 		publisher, err := NewPublisher(t.Context(), cfg, target)
 		require.NoError(t, err)
 		defer publisher.Close()
@@ -155,7 +155,7 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 			Headers: []kgo.RecordHeader{{Key: event.HeaderID, Value: []byte("id")}},
 		}
 		require.NoError(t, publisher.Take(t.Context(), []*kgo.Record{original}))
-		found, err := topiclog.Fetch(t.Context(), cfg, map[topiclog.Partition][]int64{at: {0}})
+		found, err := logreader.Fetch(t.Context(), cfg, map[kafka.TopicPartition][]int64{at: {0}})
 		require.NoError(t, err)
 		got := found[at][0]
 		require.Equal(t, original.Key, got.Key)
@@ -186,14 +186,14 @@ func TestTheLargestRecordIsPublishedAgain(t *testing.T) {
 			p, err := NewPublisher(t.Context(), cfg, to)
 			require.NoError(t, err)
 			defer p.Close()
-			return topiclog.Read(t.Context(), cfg, []*topiclog.Span{{Topic: event.TopicSuccess, End: 1}}, p, nothing)
+			return logreader.Read(t.Context(), cfg, []*logreader.Span{{Topic: event.TopicSuccess, End: 1}}, p, nothing)
 		}
 		require.ErrorContains(t, publish(create("narrow", event.MaxRecordBytes)), "set its max.message.bytes to 8454144, and begin again")
 		wide := create("wide", 8454144)
 		require.NoError(t, publish(wide))
-		found, err := topiclog.Fetch(t.Context(), cfg, map[topiclog.Partition][]int64{{Topic: wide}: {0}})
+		found, err := logreader.Fetch(t.Context(), cfg, map[kafka.TopicPartition][]int64{{Topic: wide}: {0}})
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(value, found[topiclog.Partition{Topic: wide}][0].Value), "byte for byte")
+		require.True(t, bytes.Equal(value, found[kafka.TopicPartition{Topic: wide}][0].Value), "byte for byte")
 	})
 }
 

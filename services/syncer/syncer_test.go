@@ -23,6 +23,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -107,7 +108,7 @@ func setup(t *testing.T, cfg kafka.Config) *bench {
 		erp:    &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}, held: map[string]chan struct{}{}, bodies: map[string]string{}},
 		values: map[string]event.Sync{},
 	}
-	admin, err := kafka.NewAdmin(b.cfg, 4)
+	admin, err := topics.NewAdmin(b.cfg, 4)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(t.Context(), false)

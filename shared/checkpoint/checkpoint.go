@@ -121,17 +121,7 @@ func scanAll(ctx context.Context, cfg kafka.Config) (found *Position, others boo
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	ends, err := admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	starts, ends, err := kafka.Bounds(ctx, admin, []string{topic})
 	if err != nil {
 		return nil, false, err
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
 const fetchTimeout = 10 * time.Second
@@ -20,8 +20,8 @@ const fetchTimeout = 10 * time.Second
 func Fetch(ctx context.Context, cfg kafka.Config, l Letter) (*kgo.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	at := topiclog.Partition{Topic: cfg.Topic(event.TopicDeadLetter)}
-	found, err := topiclog.Fetch(ctx, cfg, map[topiclog.Partition][]int64{at: {l.ID}})
+	at := kafka.TopicPartition{Topic: cfg.Topic(event.TopicDeadLetter)}
+	found, err := logreader.Fetch(ctx, cfg, map[kafka.TopicPartition][]int64{at: {l.ID}})
 	if err != nil {
 		return nil, fmt.Errorf("reading dead letter %d: %w", l.ID, err)
 	}

@@ -21,7 +21,7 @@ type LostOffset struct {
 // LostOffsets are the partitions of which the group has no usable position. While others work, positions and both ends of the
 // log only grow: read in this order, none seems to lie outside that does not.
 func LostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []string) ([]LostOffset, error) {
-	starts, err := offsetsOf(adm.ListStartOffsets(ctx, topics...))
+	starts, err := Listed(adm.ListStartOffsets(ctx, topics...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
@@ -32,7 +32,7 @@ func LostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []s
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("reading the offsets of group %s: %w", group, err)
 	}
-	ends, err := offsetsOf(adm.ListEndOffsets(ctx, topics...))
+	ends, err := Listed(adm.ListEndOffsets(ctx, topics...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
@@ -48,19 +48,21 @@ func LostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []s
 	return lost, nil
 }
 
-func offsetsOf(listed kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
-	if err == nil {
-		err = listed.Error()
+// Listed joins all that went wrong in asking for offsets, and says where to look when a topic is unknown.
+func Listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	err = errors.Join(err, offsets.Error())
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		err = fmt.Errorf("%w: are KAFKA_BROKERS and KAFKA_TOPIC_PREFIX those of the connector? `erpconnector topics check` looks", err)
 	}
-	return listed, err
+	return offsets, err
 }
 
-// bounds are the first and the next offset of each partition.
-func bounds(ctx context.Context, adm *kadm.Client, topics []string) (starts, ends kadm.ListedOffsets, err error) {
-	if starts, err = offsetsOf(adm.ListStartOffsets(ctx, topics...)); err != nil {
+// Bounds are the first and the next offset of each partition.
+func Bounds(ctx context.Context, adm *kadm.Client, topics []string) (starts, ends kadm.ListedOffsets, err error) {
+	if starts, err = Listed(adm.ListStartOffsets(ctx, topics...)); err != nil {
 		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
-	if ends, err = offsetsOf(adm.ListEndOffsets(ctx, topics...)); err != nil {
+	if ends, err = Listed(adm.ListEndOffsets(ctx, topics...)); err != nil {
 		return nil, nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
 	return starts, ends, nil

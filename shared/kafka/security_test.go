@@ -12,6 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -48,7 +49,7 @@ func used(t *testing.T, cfg kafka.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	admin, err := kafka.NewAdmin(cfg, 1)
+	admin, err := topics.NewAdmin(cfg, 1)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(ctx, false)
@@ -69,7 +70,7 @@ func refused(t *testing.T, said string, cfg kafka.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	admin, err := kafka.NewAdmin(cfg, 1)
+	admin, err := topics.NewAdmin(cfg, 1)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Check(ctx)

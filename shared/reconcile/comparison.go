@@ -16,7 +16,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/topiclog"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
 // comparison is one under way.
@@ -28,12 +28,12 @@ type comparison struct {
 	partitions int // of each keyed topic
 
 	entries []entry
-	refused map[int64]uint64             // rows that the brokers took nowhere, as a dead letter says, with a hash of topic and key
-	latest  map[topiclog.Partition]int64 // the time of its last record
-	byHash  map[uint64]int32             // of identities
-	uuids   map[uint64]bool              // of messages that are not said twice
-	first   time.Time                    // when the earliest fact that was read occurred
-	parted  bool                         // a row was found in both: the log was read from before the histories parted
+	refused map[int64]uint64               // rows that the brokers took nowhere, as a dead letter says, with a hash of topic and key
+	latest  map[kafka.TopicPartition]int64 // the time of its last record
+	byHash  map[uint64]int32               // of identities
+	uuids   map[uint64]bool                // of messages that are not said twice
+	first   time.Time                      // when the earliest fact that was read occurred
+	parted  bool                           // a row was found in both: the log was read from before the histories parted
 }
 
 // entry is a record. A few bytes each: after a restore from an old backup there are many.
@@ -64,8 +64,8 @@ func (c *comparison) run(ctx context.Context) error {
 		return err
 	}
 	c.refused = map[int64]uint64{}
-	c.latest, c.byHash, c.uuids = map[topiclog.Partition]int64{}, map[uint64]int32{}, map[uint64]bool{}
-	if err := topiclog.Read(ctx, c.p.Kafka, spans, c, func() error { return nil }); err != nil {
+	c.latest, c.byHash, c.uuids = map[kafka.TopicPartition]int64{}, map[uint64]int32{}, map[uint64]bool{}
+	if err := logreader.Read(ctx, c.p.Kafka, spans, c, func() error { return nil }); err != nil {
 		return err
 	}
 	c.Records = len(c.entries)
@@ -91,35 +91,35 @@ func (c *comparison) collectLost() {
 }
 
 // spans are the stretches of the log from Since on.
-func (c *comparison) spans(ctx context.Context) ([]*topiclog.Span, error) {
+func (c *comparison) spans(ctx context.Context) ([]*logreader.Span, error) {
 	client, err := kgo.NewClient(c.p.Kafka.Options()...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	defer client.Close()
 	admin, topics := kadm.NewClient(client), c.p.Kafka.Topics(append(slices.Clone(Topics), event.TopicDeadLetter))
-	ends, err := topiclog.Listed(admin.ListEndOffsets(ctx, topics...))
+	ends, err := kafka.Listed(admin.ListEndOffsets(ctx, topics...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the ends of topics: %w", err)
 	}
-	starts, err := topiclog.Listed(admin.ListStartOffsets(ctx, topics...))
+	starts, err := kafka.Listed(admin.ListStartOffsets(ctx, topics...))
 	if err == nil && !c.Since.IsZero() {
-		starts, err = topiclog.Listed(admin.ListOffsetsAfterMilli(ctx, c.Since.UnixMilli(), topics...))
+		starts, err = kafka.Listed(admin.ListOffsetsAfterMilli(ctx, c.Since.UnixMilli(), topics...))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the starts of topics: %w", err)
 	}
 	c.partitions = cmp.Or(c.p.Kafka.Partitions, len(ends[c.p.Kafka.Topic(event.TopicRequested)]))
-	var spans []*topiclog.Span
+	var spans []*logreader.Span
 	for _, end := range ends.Offsets().Sorted() {
 		start, _ := starts.Lookup(end.Topic, end.Partition)
 		first := min(start.Offset, end.At)
-		spans = append(spans, &topiclog.Span{Topic: end.Topic[len(c.p.Kafka.Prefix):], Partition: end.Partition, First: first, Next: first, End: end.At})
+		spans = append(spans, &logreader.Span{Topic: end.Topic[len(c.p.Kafka.Prefix):], Partition: end.Partition, First: first, Next: first, End: end.At})
 	}
 	return spans, nil
 }
 
-// Take notes records; it makes the comparison a topiclog.Sink.
+// Take notes records; it makes the comparison a logreader.Sink.
 func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		if r.Topic == c.p.Kafka.Topic(event.TopicDeadLetter) {
@@ -140,7 +140,7 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 		if !isNote(i.topic, string(kafka.Header(r, event.HeaderID))) {
 			c.uuids[i.message()] = true
 		}
-		at := topiclog.Partition{Topic: i.topic, Number: r.Partition}
+		at := kafka.TopicPartition{Topic: i.topic, Partition: r.Partition}
 		c.latest[at] = max(c.latest[at], r.Timestamp.UnixMilli())
 		c.entries = append(c.entries, entry{
 			offset: r.Offset, written: c.latest[at], partition: r.Partition, topic: uint8(slices.Index(Topics, i.topic)), //nolint:gosec // of three

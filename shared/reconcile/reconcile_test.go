@@ -16,6 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
 	"github.com/erpconnector/erpconnector/shared/testkit"
@@ -35,7 +36,7 @@ type world struct {
 func setup(t *testing.T) *world {
 	t.Helper()
 	cfg := testkit.EmbeddedBroker(t)
-	admin, err := kafka.NewAdmin(cfg, 2)
+	admin, err := topics.NewAdmin(cfg, 2)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(t.Context(), false)

@@ -1,4 +1,5 @@
-package kafka
+// Package topics creates, checks and trims the connector's topics, and gives its groups their first offsets.
+package topics
 
 import (
 	"context"
@@ -13,18 +14,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // Admin creates and checks topics and the positions of groups.
 type Admin struct {
-	cfg        Config
+	cfg        kafka.Config
 	partitions int32
 	client     *kgo.Client
 	adm        *kadm.Client
 }
 
 // NewAdmin connects. partitions is the common count of the keyed topics.
-func NewAdmin(cfg Config, partitions int) (*Admin, error) {
+func NewAdmin(cfg kafka.Config, partitions int) (*Admin, error) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
@@ -52,11 +54,11 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 		}
 		created = append(created, name)
 	}
-	if err := Settle(ctx, func() error { return TopicsKnown(ctx, a.adm, created) }); err != nil {
+	if err := kafka.Settle(ctx, func() error { return kafka.TopicsKnown(ctx, a.adm, created) }); err != nil {
 		return created, err
 	}
 	for _, g := range groups {
-		err := Settle(ctx, func() error { return a.ensureOffsets(ctx, g, created, resetMissing) })
+		err := kafka.Settle(ctx, func() error { return a.ensureOffsets(ctx, g, created, resetMissing) })
 		if err != nil {
 			return created, err
 		}
@@ -70,13 +72,13 @@ const registerWithin = 10 * time.Second
 
 func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 	began := time.Now()
-	return Settle(ctx, func() error {
+	return kafka.Settle(ctx, func() error {
 		_, err := a.adm.CreateTopic(ctx, a.count(t), -1, topicConfig(t), name)
 		switch {
 		case !errors.Is(err, kerr.InvalidReplicationFactor):
 			return err
 		case time.Since(began) < registerWithin:
-			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // which Settle tries again
+			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // which kafka.Settle tries again
 		}
 		return fmt.Errorf("%w: are as many brokers up as the brokers' default.replication.factor says?", err)
 	})
@@ -85,7 +87,7 @@ func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 // ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was
 // killed between the two steps), and on all when asked.
 func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []string, all bool) error {
-	lost, err := LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
+	lost, err := kafka.LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 	if err != nil {
 		return err
 	}

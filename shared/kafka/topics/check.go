@@ -1,4 +1,4 @@
-package kafka
+package topics
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // Check lists what is wrong with brokers, topics and positions, each with what mends it; none means that services may start.
@@ -32,7 +33,7 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, g := range groups {
-		lost, err := LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
+		lost, err := kafka.LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +118,7 @@ func (a *Admin) checkCounts(ctx context.Context, details kadm.TopicDetails) (pro
 
 // usedPartitions is up to which partition a topic has ever held records.
 func (a *Admin) usedPartitions(ctx context.Context, topic string) (used int, err error) {
-	ends, err := offsetsOf(a.adm.ListEndOffsets(ctx, topic))
+	ends, err := kafka.Listed(a.adm.ListEndOffsets(ctx, topic))
 	if err != nil {
 		return 0, fmt.Errorf("reading the ends of topic %s: %w", topic, err)
 	}
@@ -232,7 +233,7 @@ func missingTopic(name string) string {
 }
 
 // problemOf tells an operator what is wrong and what mends it.
-func problemOf(l LostOffset, g event.Group) string {
+func problemOf(l kafka.LostOffset, g event.Group) string {
 	what := fmt.Sprintf("group %s has no offset for %s partition %d", g, l.Topic, l.Partition)
 	if !l.Missing {
 		what = fmt.Sprintf("group %s stands at offset %d of %s partition %d, which holds %d to %d", g, l.Committed, l.Topic, l.Partition, l.Start, l.End)

@@ -1,4 +1,4 @@
-package topiclog
+package logreader
 
 import (
 	"fmt"
@@ -21,11 +21,11 @@ func (c *counter) OnFetchRecordBuffered(*kgo.Record) { c.records.Add(1) }
 
 func TestFetchSeeksWhatIsWanted(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		p := Partition{Topic: testkit.Topic(t, cfg, "facts")}
+		p := kafka.TopicPartition{Topic: testkit.Topic(t, cfg, "facts")}
 		testkit.FillWithTransactions(t, cfg, p.Topic, 600)
 		var read counter
 		marker, aborted := int64(10), int64(11*5+3)
-		found, err := Fetch(t.Context(), cfg, map[Partition][]int64{p: {11*592 + 8, 2, marker, aborted, 3300}}, kgo.WithHooks(&read))
+		found, err := Fetch(t.Context(), cfg, map[kafka.TopicPartition][]int64{p: {11*592 + 8, 2, marker, aborted, 3300}}, kgo.WithHooks(&read))
 		require.NoError(t, err)
 		var offsets []int64
 		for _, o := range []int64{2, marker, aborted, 3300, 11*592 + 8} {

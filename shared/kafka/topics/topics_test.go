@@ -1,4 +1,4 @@
-package kafka_test
+package topics_test
 
 import (
 	"slices"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -21,9 +22,9 @@ const partitions = 2
 // ensured is an admin whose topics are made and in order.
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-func ensured(b *testkit.Bench) *kafka.Admin {
+func ensured(b *testkit.Bench) *topics.Admin {
 	b.Helper()
-	admin, err := kafka.NewAdmin(b.Cfg, partitions)
+	admin, err := topics.NewAdmin(b.Cfg, partitions)
 	require.NoError(b, err)
 	b.Cleanup(admin.Close)
 	created, err := admin.Ensure(b.Ctx, false)
@@ -33,7 +34,7 @@ func ensured(b *testkit.Bench) *kafka.Admin {
 	return admin
 }
 
-func check(b *testkit.Bench, admin *kafka.Admin) []string {
+func check(b *testkit.Bench, admin *topics.Admin) []string {
 	b.Helper()
 	problems, err := admin.Check(b.Ctx)
 	require.NoError(b, err)
@@ -41,7 +42,7 @@ func check(b *testkit.Bench, admin *kafka.Admin) []string {
 }
 
 // ensureAgain must find nothing to create.
-func ensureAgain(b *testkit.Bench, admin *kafka.Admin, resetMissing bool) {
+func ensureAgain(b *testkit.Bench, admin *topics.Admin, resetMissing bool) {
 	b.Helper()
 	created, err := admin.Ensure(b.Ctx, resetMissing)
 	require.NoError(b, err)
@@ -99,7 +100,7 @@ func TestAddedPartitionsAreNoProblemUntilTheyHoldRecords(t *testing.T) {
 func TestCheckNamesFewerPartitionsThanTheSettingSays(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		ensured(b)
-		more, err := kafka.NewAdmin(b.Cfg, 3)
+		more, err := topics.NewAdmin(b.Cfg, 3)
 		require.NoError(b, err)
 		defer more.Close()
 		problems := check(b, more)
@@ -208,7 +209,7 @@ func TestEnsureWaitsForBrokersThatHaveNotRegisteredYet(t *testing.T) {
 		}
 		return resp, nil, true
 	})
-	admin, err := kafka.NewAdmin(kafka.Config{Brokers: cluster.ListenAddrs()}, 2)
+	admin, err := topics.NewAdmin(kafka.Config{Brokers: cluster.ListenAddrs()}, 2)
 	require.NoError(t, err)
 	defer admin.Close()
 	created, err := admin.Ensure(t.Context(), false)

@@ -1,4 +1,4 @@
-package kafka_test
+package topics_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -38,7 +39,7 @@ func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
 		b.StartAt(string(event.GroupSyncer), event.TopicRequested, partitions, 5)
 		ctx, stop := context.WithCancel(b.Ctx)
 		ended := make(chan struct{})
-		go func() { defer close(ended); kafka.Trim(ctx, b.Cfg, slog.New(slog.DiscardHandler)) }()
+		go func() { defer close(ended); topics.Trim(ctx, b.Cfg, slog.New(slog.DiscardHandler)) }()
 		b.Within("both are trimmed", func() bool { return starts(b, rung)[1] == 3 && starts(b, event.TopicDue)[1] == 4 })
 		stop()
 		<-ended
@@ -70,11 +71,11 @@ func TestTrimmedTopicsSurviveARestartOfTheEmbeddedBroker(t *testing.T) {
 		b.StartAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
 		ctx, stop := context.WithCancel(b.Ctx)
 		defer stop()
-		go kafka.Trim(ctx, b.Cfg, slog.New(slog.DiscardHandler))
+		go topics.Trim(ctx, b.Cfg, slog.New(slog.DiscardHandler))
 		b.Within("it is trimmed", func() bool { return starts(b, event.TopicDue)[1] == 4 })
 	})
 	onDir(func(b *testkit.Bench) {
-		admin, err := kafka.NewAdmin(b.Cfg, partitions)
+		admin, err := topics.NewAdmin(b.Cfg, partitions)
 		require.NoError(b, err)
 		defer admin.Close()
 		require.Empty(b, check(b, admin))

@@ -1,6 +1,6 @@
-// Package topiclog reads parts of topics once: spans of offsets, or single records. It reads what was committed only, scans
+// Package logreader reads parts of topics once: spans of offsets, or single records. It reads what was committed only, scans
 // nothing that was not asked for, and gives records to a Sink.
-package topiclog
+package logreader
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -20,21 +19,15 @@ const (
 	pollMost     = 1000             // records of one batch
 )
 
-// Partition is one of the cluster, the topic with its prefix.
-type Partition struct {
-	Topic  string
-	Number int32
-}
-
 // open is a client that reads committed records of partitions from their offsets. Markers are kept: the last offset of a
 // span may be one, or a record that was aborted, of which nothing but the marker behind it tells.
-func open(cfg kafka.Config, from map[Partition]int64, more ...kgo.Opt) (*kgo.Client, error) {
+func open(cfg kafka.Config, from map[kafka.TopicPartition]int64, more ...kgo.Opt) (*kgo.Client, error) {
 	start := map[string]map[int32]kgo.Offset{}
 	for p, offset := range from {
 		if start[p.Topic] == nil {
 			start[p.Topic] = map[int32]kgo.Offset{}
 		}
-		start[p.Topic][p.Number] = kgo.NewOffset().At(offset)
+		start[p.Topic][p.Partition] = kgo.NewOffset().At(offset)
 	}
 	options := append(cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.ConsumePartitions(start))
@@ -65,13 +58,4 @@ func poll(ctx context.Context, client *kgo.Client) ([]*kgo.Record, error) {
 		}
 	})
 	return fetches.Records(), failed
-}
-
-// Listed joins all that went wrong in asking for offsets, and says where to look when a topic is unknown.
-func Listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
-	err = errors.Join(err, offsets.Error())
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		err = fmt.Errorf("%w: are KAFKA_BROKERS and KAFKA_TOPIC_PREFIX those of the connector? `erpconnector topics check` looks", err)
-	}
-	return offsets, err
 }

@@ -1,4 +1,4 @@
-package kafka_test
+package topics_test
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -20,7 +21,7 @@ func TestCheckRefusesBrokersThatAreTooOld(t *testing.T) {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.MaxVersions(c.version))
 		require.NoError(t, err)
 		defer cluster.Close()
-		admin, err := kafka.NewAdmin(kafka.Config{Brokers: cluster.ListenAddrs()}, 1)
+		admin, err := topics.NewAdmin(kafka.Config{Brokers: cluster.ListenAddrs()}, 1)
 		require.NoError(t, err)
 		defer admin.Close()
 		problems, err := admin.Check(t.Context())
@@ -33,7 +34,7 @@ func TestCheckRefusesBrokersThatAreTooOld(t *testing.T) {
 // What most managed clusters run is right.
 func TestCheckTakesAnOlderBroker(t *testing.T) {
 	broker := testkit.OwnOldApache(t)
-	admin, err := kafka.NewAdmin(kafka.Config{Brokers: broker.Addrs()}, 2)
+	admin, err := topics.NewAdmin(kafka.Config{Brokers: broker.Addrs()}, 2)
 	require.NoError(t, err)
 	defer admin.Close()
 	_, err = admin.Ensure(t.Context(), false)

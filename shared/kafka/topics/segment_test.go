@@ -1,4 +1,4 @@
-package kafka_test
+package topics_test
 
 import (
 	"context"
@@ -13,13 +13,14 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // administered is a cluster with our topics of one partition, and a client of it.
-func administered(t *testing.T, cfg kafka.Config) (*kafka.Admin, *kgo.Client, *kadm.Client) {
+func administered(t *testing.T, cfg kafka.Config) (*topics.Admin, *kgo.Client, *kadm.Client) {
 	t.Helper()
-	admin, err := kafka.NewAdmin(cfg, 1)
+	admin, err := topics.NewAdmin(cfg, 1)
 	require.NoError(t, err)
 	t.Cleanup(admin.Close)
 	_, err = admin.Ensure(t.Context(), false)
@@ -52,7 +53,7 @@ func TestTrimmingFreesTheDisk(t *testing.T) {
 	require.NoError(t, adm.CommitAllOffsets(t.Context(), cfg.Group(string(event.GroupSyncer)), consumed))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { defer close(ended); kafka.Trim(ctx, cfg, slog.New(slog.DiscardHandler)) }()
+	go func() { defer close(ended); topics.Trim(ctx, cfg, slog.New(slog.DiscardHandler)) }()
 	defer func() { stop(); <-ended }()
 	require.Eventually(t, func() bool { return onDisk(t, adm, topic) <= segment }, time.Minute, 100*time.Millisecond)
 }

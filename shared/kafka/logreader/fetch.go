@@ -1,4 +1,4 @@
-package topiclog
+package logreader
 
 import (
 	"context"
@@ -13,8 +13,8 @@ const soughtBytes = 64 << 10 // that are asked for to find one record; a larger 
 
 // Fetch is the records at these offsets, each sought: what lies between them is not asked for, beyond what a broker sends
 // along with the one before. A record that is not there is left out.
-func Fetch(ctx context.Context, cfg kafka.Config, wanted map[Partition][]int64, more ...kgo.Opt) (map[Partition]map[int64]*kgo.Record, error) {
-	found := map[Partition]map[int64]*kgo.Record{}
+func Fetch(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64, more ...kgo.Opt) (map[kafka.TopicPartition]map[int64]*kgo.Record, error) {
+	found := map[kafka.TopicPartition]map[int64]*kgo.Record{}
 	for p := range wanted {
 		slices.Sort(wanted[p])
 		found[p] = map[int64]*kgo.Record{}
@@ -28,8 +28,8 @@ func Fetch(ctx context.Context, cfg kafka.Config, wanted map[Partition][]int64, 
 }
 
 // seek reads from the first wanted offset of each partition, and strikes out what came or was passed.
-func seek(ctx context.Context, cfg kafka.Config, wanted map[Partition][]int64, found map[Partition]map[int64]*kgo.Record, more ...kgo.Opt) error {
-	from := map[Partition]int64{}
+func seek(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64, found map[kafka.TopicPartition]map[int64]*kgo.Record, more ...kgo.Opt) error {
+	from := map[kafka.TopicPartition]int64{}
 	for p, offsets := range wanted {
 		from[p] = offsets[0]
 	}
@@ -44,7 +44,7 @@ func seek(ctx context.Context, cfg kafka.Config, wanted map[Partition][]int64, f
 			return err
 		}
 		for _, r := range records {
-			p := Partition{r.Topic, r.Partition}
+			p := kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}
 			if at, ok := slices.BinarySearch(wanted[p], r.Offset); ok && !r.Attrs.IsControl() {
 				found[p][r.Offset] = r
 				wanted[p] = wanted[p][at+1:]

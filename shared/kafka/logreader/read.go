@@ -1,4 +1,4 @@
-package topiclog
+package logreader
 
 import (
 	"context"
@@ -35,11 +35,11 @@ type Sink interface {
 // come side by side. So records with one key that stand in one topic keep their order. After each batch that the sink took,
 // the spans' Next have moved, and moved is called: where they stand a later Read goes on.
 func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved func() error) error {
-	left := map[Partition]*Span{}
-	from := map[Partition]int64{}
+	left := map[kafka.TopicPartition]*Span{}
+	from := map[kafka.TopicPartition]int64{}
 	for _, s := range spans {
 		if s.Next < s.End {
-			at := Partition{cfg.Topic(s.Topic), s.Partition}
+			at := kafka.TopicPartition{Topic: cfg.Topic(s.Topic), Partition: s.Partition}
 			left[at], from[at] = s, s.Next
 		}
 	}
@@ -64,7 +64,7 @@ func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved
 		for at, offset := range next {
 			if left[at].Next = min(offset, left[at].End); left[at].Next == left[at].End {
 				delete(left, at)
-				done[at.Topic] = append(done[at.Topic], at.Number)
+				done[at.Topic] = append(done[at.Topic], at.Partition)
 			}
 		}
 		client.RemoveConsumePartitions(done)
@@ -76,10 +76,10 @@ func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved
 }
 
 // within are the records of the spans, without markers, and up to where the spans were read.
-func within(left map[Partition]*Span, records []*kgo.Record) (wanted []*kgo.Record, next map[Partition]int64) {
-	next = map[Partition]int64{}
+func within(left map[kafka.TopicPartition]*Span, records []*kgo.Record) (wanted []*kgo.Record, next map[kafka.TopicPartition]int64) {
+	next = map[kafka.TopicPartition]int64{}
 	for _, r := range records {
-		at := Partition{r.Topic, r.Partition}
+		at := kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}
 		s := left[at]
 		if s == nil {
 			continue

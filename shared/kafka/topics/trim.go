@@ -1,4 +1,4 @@
-package kafka
+package topics
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // Trim deletes, once a minute until ctx ends, what the ladder and the due topic hold below the positions of the groups
 // that read them. The last offset always stays: a position in an emptied log would have nothing to be compared with.
 // Any number of processes may trim.
-func Trim(ctx context.Context, cfg Config, log *slog.Logger) {
+func Trim(ctx context.Context, cfg kafka.Config, log *slog.Logger) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
 		log.Error("retry topics are not trimmed; they grow", "error", err)
@@ -44,7 +45,7 @@ func Trim(ctx context.Context, cfg Config, log *slog.Logger) {
 	}
 }
 
-func trim(ctx context.Context, cfg Config, adm *kadm.Client) error {
+func trim(ctx context.Context, cfg kafka.Config, adm *kadm.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, trimWithin)
 	defer cancel()
 	consumed := kadm.Offsets{}
@@ -67,7 +68,7 @@ func trim(ctx context.Context, cfg Config, adm *kadm.Client) error {
 }
 
 // consumedBy adds, for each partition that a group reads and nobody keeps, the offset below which all is consumed.
-func consumedBy(ctx context.Context, cfg Config, adm *kadm.Client, g event.Group, into kadm.Offsets) error {
+func consumedBy(ctx context.Context, cfg kafka.Config, adm *kadm.Client, g event.Group, into kadm.Offsets) error {
 	positions, err := adm.FetchOffsets(ctx, cfg.Group(string(g)))
 	if err == nil {
 		err = positions.Error()
@@ -84,7 +85,7 @@ func consumedBy(ctx context.Context, cfg Config, adm *kadm.Client, g event.Group
 	if len(topics) == 0 {
 		return nil
 	}
-	starts, ends, err := bounds(ctx, adm, topics)
+	starts, ends, err := kafka.Bounds(ctx, adm, topics)
 	if err != nil {
 		return err
 	}
