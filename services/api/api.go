@@ -8,9 +8,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
 type handler struct {
@@ -18,36 +19,36 @@ type handler struct {
 	orders  *orders.Orders
 	waiting *waiters
 	kafka   kafka.Config
-	secret  platform.Secret // of the ERP's callbacks
+	secret  config.Secret // of the ERP's callbacks
 	log     *slog.Logger
 }
 
-func routes(pool *pgxpool.Pool, o *orders.Orders, cfg platform.Config, log *slog.Logger) []platform.Route {
-	if cfg.ErpHMAC == "" {
+func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp config.ERP, log *slog.Logger) []httpapi.Route {
+	if erp.HMAC == "" {
 		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
 	}
-	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: cfg.Kafka(), secret: cfg.ErpHMAC, log: log.With("service", "api")}
-	command := func(path string, resource platform.Resource, what asked) platform.Route {
-		return platform.Route{
-			Method: http.MethodPost, Path: platform.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.ask(what),
+	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: brokers, secret: erp.HMAC, log: log.With("service", "api")}
+	command := func(path string, resource httpapi.Resource, what asked) httpapi.Route {
+		return httpapi.Route{
+			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.ask(what),
 		}
 	}
-	return append(h.deadLetterRoutes(), []platform.Route{
+	return append(h.deadLetterRoutes(), []httpapi.Route{
 		{
-			Method: http.MethodGet, Path: platform.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: platform.ResourceViewStatus,
+			Method: http.MethodGet, Path: httpapi.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: httpapi.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.syncStatus),
 		},
 		{
-			Method: http.MethodGet, Path: platform.BasePath + "/timeline/{id}", Query: []string{"cursor", "limit", sourceParameter}, Resource: platform.ResourceViewStatus,
+			Method: http.MethodGet, Path: httpapi.BasePath + "/timeline/{id}", Query: []string{"cursor", "limit", sourceParameter}, Resource: httpapi.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.timeline),
 		},
-		command("/sync-order", platform.ResourceSync, askSync),
-		command("/resync-order", platform.ResourceResync, askResync),
-		command("/send-order-now", platform.ResourceManage, askSendNow),
-		command("/cancel-order", platform.ResourceManage, askCancel),
-		command("/settle-order", platform.ResourceManage, askSettle),
+		command("/sync-order", httpapi.ResourceSync, askSync),
+		command("/resync-order", httpapi.ResourceResync, askResync),
+		command("/send-order-now", httpapi.ResourceManage, askSendNow),
+		command("/cancel-order", httpapi.ResourceManage, askCancel),
+		command("/settle-order", httpapi.ResourceManage, askSettle),
 		{ // its signature is over the body alone, so that no parameter can be believed
-			Method: http.MethodPost, Path: platform.BasePath + "/webhook", Resource: platform.ResourceNone, Handler: http.HandlerFunc(h.webhook),
+			Method: http.MethodPost, Path: httpapi.BasePath + "/webhook", Resource: httpapi.ResourceNone, Handler: http.HandlerFunc(h.webhook),
 		},
 	}...)
 }

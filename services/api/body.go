@@ -6,7 +6,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 

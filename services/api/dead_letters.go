@@ -14,23 +14,23 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
 const (
 	deadLetterPage    = 100
 	maxDeadLetterPage = 500
-	deadLettersPath   = platform.BasePath + "/dead-letters"
+	deadLettersPath   = httpapi.BasePath + "/dead-letters"
 )
 
-func (h *handler) deadLetterRoutes() []platform.Route {
-	route := func(method, path string, handle http.HandlerFunc, query ...string) platform.Route {
-		return platform.Route{Method: method, Path: deadLettersPath + path, Query: query, Resource: platform.ResourceManage, Handler: handle}
+func (h *handler) deadLetterRoutes() []httpapi.Route {
+	route := func(method, path string, handle http.HandlerFunc, query ...string) httpapi.Route {
+		return httpapi.Route{Method: method, Path: deadLettersPath + path, Query: query, Resource: httpapi.ResourceManage, Handler: handle}
 	}
-	return []platform.Route{
+	return []httpapi.Route{
 		route(http.MethodGet, "", h.listDeadLetters, "cursor", "limit", "order", sourceParameter, "state"),
 		route(http.MethodGet, "/{id}", h.showDeadLetter),
 		route(http.MethodPost, "/{id}/redrive", h.redriveDeadLetter),
@@ -92,7 +92,7 @@ type deadLetterRecord struct {
 func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 	f, wrong := deadLetterFilter(r)
 	if len(wrong) > 0 {
-		platform.RefuseQuery(w, wrong)
+		httpapi.RefuseQuery(w, wrong)
 		return
 	}
 	entries, more, err := deadletter.List(r.Context(), h.pool, f)
@@ -111,7 +111,7 @@ func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 }
 
 func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.FieldError) {
-	p := platform.ParametersOf(r)
+	p := httpapi.ParametersOf(r)
 	f = deadletter.Filter{State: deadletter.Open, After: -1, Limit: p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)}
 	switch state := p.Text("state"); state {
 	case "", string(deadletter.Open):

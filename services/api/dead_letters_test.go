@@ -12,7 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
 )
 
 // letters are what the projector has listed: the request of an order, which has stopped it, and a record of nobody's.

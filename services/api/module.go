@@ -4,11 +4,11 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // Module serves the API's routes.
 var Module = fx.Module("api",
 	fx.Provide(orders.New, fx.Private),
-	fx.Provide(platformfx.AsRoutes(routes), platformfx.AsRoutes(settingsRoutes)),
+	fx.Provide(wiring.AsRoutes(routes), wiring.AsRoutes(settingsRoutes)),
 )

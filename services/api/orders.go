@@ -8,9 +8,9 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
@@ -68,10 +68,10 @@ var (
 // ask answers one of the requests.
 func (h *handler) ask(what asked) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		parameters := platform.ParametersOf(r)
+		parameters := httpapi.ParametersOf(r)
 		wait := parameters.Seconds("wait", waitDefault, waitMost)
 		if len(parameters.Wrong) > 0 {
-			platform.RefuseQuery(w, parameters.Wrong)
+			httpapi.RefuseQuery(w, parameters.Wrong)
 			return
 		}
 		a, ok := readCommand(w, r, what)

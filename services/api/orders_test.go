@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/testkit"

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
@@ -23,7 +23,7 @@ const (
 	mostHistoryPage = 500
 )
 
-const settingsPath = platform.BasePath + "/settings"
+const settingsPath = httpapi.BasePath + "/settings"
 
 type settingsHandler struct {
 	store *setting.Store
@@ -31,14 +31,14 @@ type settingsHandler struct {
 }
 
 // settingsRoutes show and change what an operator can change about the connector.
-func settingsRoutes(store *setting.Store, log *slog.Logger) []platform.Route {
+func settingsRoutes(store *setting.Store, log *slog.Logger) []httpapi.Route {
 	h := &settingsHandler{store: store, log: log.With("service", "api")}
-	route := func(method, path string, f http.HandlerFunc) platform.Route {
-		return platform.Route{Method: method, Path: path, Resource: platform.ResourceConfig, Handler: f}
+	route := func(method, path string, f http.HandlerFunc) httpapi.Route {
+		return httpapi.Route{Method: method, Path: path, Resource: httpapi.ResourceConfig, Handler: f}
 	}
 	history := route(http.MethodGet, settingsPath+"/history", h.history)
 	history.Query = []string{"cursor", "limit", "name"}
-	return []platform.Route{
+	return []httpapi.Route{
 		route(http.MethodGet, settingsPath, h.get),
 		route(http.MethodPut, settingsPath, h.put),
 		history,
@@ -112,11 +112,11 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if _, named := change.Values[setting.NameErpBaseURL]; named && !platform.Holds(r.Context(), platform.ResourceErpAddress) {
+	if _, named := change.Values[setting.NameErpBaseURL]; named && !httpapi.Holds(r.Context(), httpapi.ResourceErpAddress) {
 		problem.Write(w, problem.Problem{
 			Status: http.StatusForbidden, Code: "forbidden",
-			Detail:  "nothing was changed: " + setting.NameErpBaseURL + " says where orders go, so changing it needs a token that also holds " + string(platform.ResourceErpAddress),
-			Message: "The consumer isn't authorized to access " + string(platform.ResourceErpAddress) + ".",
+			Detail:  "nothing was changed: " + setting.NameErpBaseURL + " says where orders go, so changing it needs a token that also holds " + string(httpapi.ResourceErpAddress),
+			Message: "The consumer isn't authorized to access " + string(httpapi.ResourceErpAddress) + ".",
 		})
 		return
 	}

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -31,7 +31,7 @@ type settingChange struct {
 func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 	filter, wrong := historyFilter(r)
 	if len(wrong) > 0 {
-		platform.RefuseQuery(w, wrong)
+		httpapi.RefuseQuery(w, wrong)
 		return
 	}
 	past, next, err := h.store.History(r.Context(), filter)
@@ -54,7 +54,7 @@ func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 }
 
 func historyFilter(r *http.Request) (f setting.Filter, wrong []problem.FieldError) {
-	p := platform.ParametersOf(r)
+	p := httpapi.ParametersOf(r)
 	f = setting.Filter{Name: p.Text("name"), Limit: p.Int("limit", historyPage, 1, mostHistoryPage)}
 	if text := p.Text("cursor"); text != "" {
 		var err error

@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -40,13 +40,13 @@ func operating(t *testing.T, name string, pool *pgxpool.Pool) *operator {
 	router := mux.NewRouter().UseEncodedPath()
 	for _, r := range settingsRoutes(store, slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		require.EqualValues(t, "Escooter_ErpConnector::config", r.Resource)
-		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
+		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
-	holds := func(r platform.Resource) bool {
-		return name != "settings_without_the_right" || r != platform.ResourceErpAddress
+	holds := func(r httpapi.Resource) bool {
+		return name != "settings_without_the_right" || r != httpapi.ResourceErpAddress
 	}
 	granted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		router.ServeHTTP(w, r.WithContext(platform.WithGrant(r.Context(), holds)))
+		router.ServeHTTP(w, r.WithContext(httpapi.WithGrant(r.Context(), holds)))
 	})
 	return &operator{Recorder: problemtest.New(t, name, granted), t: t, pool: pool}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // sourceParameter names the shop in a query.
@@ -54,7 +54,7 @@ func checkSource(source string) error {
 func orderOf(w http.ResponseWriter, r *http.Request) (ref domain.OrderRef, ok bool) {
 	source, wrong := sourceOf(r, nil)
 	if len(wrong) > 0 {
-		platform.RefuseQuery(w, wrong)
+		httpapi.RefuseQuery(w, wrong)
 		return ref, false
 	}
 	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may hold a slash

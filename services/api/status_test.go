@@ -16,11 +16,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -52,9 +54,9 @@ func serve(t *testing.T, pool *pgxpool.Pool) http.Handler {
 func serveWith(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
 	t.Helper()
 	router := mux.NewRouter().UseEncodedPath()
-	cfg := platform.Config{ErpHMAC: "secret"}
-	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), cfg, slog.New(slog.NewTextHandler(t.Output(), nil))) {
-		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
+	cfg := config.ERP{HMAC: "secret"}
+	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), kafka.Config{}, cfg, slog.New(slog.NewTextHandler(t.Output(), nil))) {
+		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	return router
 }

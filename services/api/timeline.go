@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/timeline"
 )
 
@@ -53,7 +53,7 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
 	}
 	after, limit, wrong := timelineQuery(r)
 	if len(wrong) > 0 {
-		platform.RefuseQuery(w, wrong)
+		httpapi.RefuseQuery(w, wrong)
 		return
 	}
 	page, err := timeline.Read(r.Context(), h.pool, ref, after, limit)
@@ -73,7 +73,7 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
 }
 
 func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []problem.FieldError) {
-	p := platform.ParametersOf(r)
+	p := httpapi.ParametersOf(r)
 	limit = p.Int("limit", timelinePage, 1, mostTimelinePage)
 	if text := p.Text("cursor"); text != "" {
 		var err error

@@ -10,7 +10,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
 )
 
 func (c *caller) askTimeline(pathAndQuery string) (part timelinePart) {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )

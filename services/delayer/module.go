@@ -11,15 +11,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // slots bounds how many delayers can work at once; each holds one transactional id.
 const slots = 16
 
 // Module runs one delayer in the process.
-var Module = fx.Module("delayer", fx.Provide(platformfx.AsLoop(newLoop)))
+var Module = fx.Module("delayer", fx.Provide(wiring.AsWorker(newLoop)))
 
 type loop struct {
 	pool *pgxpool.Pool

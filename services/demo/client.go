@@ -15,20 +15,21 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 )
 
 // client knows the connector's HTTP API, as a shop and as an operator.
 type client struct {
 	base  string
-	token platform.Secret
+	token config.Secret
 	http  *http.Client
 }
 
 const answerWithin = 15 * time.Second
 
-func newClient(base string, token platform.Secret) *client {
+func newClient(base string, token config.Secret) *client {
 	return &client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: answerWithin, Transport: &http.Transport{}}}
 }
 
@@ -113,7 +114,7 @@ func (p problem) reasons() string {
 
 // hello finds out whether a connector listens and takes the token.
 func (c *client) hello(ctx context.Context) error {
-	r, err := c.do(ctx, http.MethodGet, platform.BasePath+"/sync-status/hello", nil)
+	r, err := c.do(ctx, http.MethodGet, httpapi.BasePath+"/sync-status/hello", nil)
 	if err == nil && r.status == http.StatusNotFound && !strings.Contains(string(r.body), string(domain.NotSynced)) {
 		err = fmt.Errorf("what listens at %s is no connector, or one without its api service: name another with --url", c.base)
 	}
@@ -129,7 +130,7 @@ type verdict struct {
 
 // publish sends one event. A laterError asks for the same event again.
 func (c *client) publish(ctx context.Context, body []byte) (verdict, error) {
-	r, err := c.do(ctx, http.MethodPost, platform.BasePath+"/events", body)
+	r, err := c.do(ctx, http.MethodPost, httpapi.BasePath+"/events", body)
 	var denied *deniedError
 	switch {
 	case errors.As(err, &denied) || ctx.Err() != nil:
@@ -173,7 +174,7 @@ func (c *client) status(ctx context.Context, ref domain.OrderRef) (status, error
 }
 
 func statusPath(ref domain.OrderRef) string {
-	path := platform.BasePath + "/sync-status/" + url.PathEscape(ref.IncrementID)
+	path := httpapi.BasePath + "/sync-status/" + url.PathEscape(ref.IncrementID)
 	if ref.Source != domain.DefaultSource {
 		path += "?source=" + url.QueryEscape(ref.Source)
 	}

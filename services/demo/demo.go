@@ -12,7 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/demo/internal/shop"
 	"github.com/erpconnector/erpconnector/services/mockerp"
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
 )
 
 // MaxOrders bounds a run.
@@ -21,7 +21,7 @@ const MaxOrders = shop.MaxOrders
 // Options are what a run is told. Out and URL are required.
 type Options struct {
 	URL        string // of the connector, without a path
-	Token      platform.Secret
+	Token      config.Secret
 	TokenFrom  string // where the token comes from, in words
 	TokenShell string // how a shell gets at it: $API_TOKEN
 	Self       string // how this program is called, for advice

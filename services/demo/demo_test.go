@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 )
 
 // connector stands in for one, to answer what a real one answers only on bad days.
@@ -35,7 +35,7 @@ type connector struct {
 func (c *connector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch path := strings.TrimPrefix(r.URL.Path, platform.BasePath); {
+	switch path := strings.TrimPrefix(r.URL.Path, httpapi.BasePath); {
 	case path == "/sync-status/hello":
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, `{"status":"not_synced"}`)

@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/audit"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
 // auditFlags are what the command is asked.
@@ -67,7 +67,7 @@ func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {
 	defer shown.clear()
 	p.Told = shown.draw
 	var report *audit.Report
-	err = withLog(cmd.Context(), func(_ platform.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
+	err = withLog(cmd.Context(), func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
 		p.Kafka, p.Pool = brokers, pool
 		report, err = audit.Run(cmd.Context(), p)
 		return err

@@ -24,13 +24,13 @@ import (
 	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // audited is what the command said as JSON.
@@ -97,7 +97,7 @@ func (a audited) kinds() map[string][]audit.Kind {
 func (p *product) only(names ...string) (stop func()) {
 	p.t.Helper()
 	log := slog.New(slog.NewTextHandler(p.t.Output(), nil))
-	options := []fx.Option{platformfx.Platform(p.cfg, log), fx.NopLogger}
+	options := []fx.Option{wiring.Platform(p.cfg, log), fx.NopLogger}
 	for _, name := range names {
 		options = append(options, services[name])
 	}
@@ -116,7 +116,7 @@ func (p *product) everything() (stop func()) {
 func newProduct(t *testing.T, brokers kafka.Config) *product {
 	t.Helper()
 	cfg := configured(t, brokers)
-	return &product{t: t, cfg: cfg, base: "http://" + cfg.HTTPAddr}
+	return &product{t: t, cfg: cfg, base: "http://" + cfg.HTTP.Addr}
 }
 
 // parks brings an order to where it waits for a retry, an hour away.
@@ -555,7 +555,7 @@ func TestAuditThatCannotTellExitsWithTwo(t *testing.T) {
 		require.Error(t, err, args)
 		require.Equal(t, couldNotTell, exitCode(err), args)
 	}
-	elsewhere := product{t: t, cfg: platform.Config{DatabaseURL: p.cfg.DatabaseURL, KafkaBrokers: p.cfg.KafkaBrokers, TopicPrefix: "elsewhere."}}
+	elsewhere := product{t: t, cfg: config.Config{DatabaseURL: p.cfg.DatabaseURL, KafkaBrokers: p.cfg.KafkaBrokers, TopicPrefix: "elsewhere."}}
 	_, err := elsewhere.command("audit")
 	require.ErrorContains(t, err, "could not tell")
 	require.Equal(t, couldNotTell, exitCode(err))

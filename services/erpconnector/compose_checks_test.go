@@ -14,7 +14,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -48,7 +49,7 @@ func ours(s types.ServiceConfig) bool { return strings.HasPrefix(s.Image, "erpco
 // oneShot tells a command that ends by itself.
 func oneShot(s types.ServiceConfig) bool { return len(s.Command) == 0 || s.Command[0] != "run" }
 
-func lookupOf(s types.ServiceConfig) platform.Lookup {
+func lookupOf(s types.ServiceConfig) config.Lookup {
 	return func(name string) (string, bool) {
 		v := s.Environment[name]
 		if v == nil {
@@ -75,7 +76,7 @@ func checkCommand(_ *types.Project, s types.ServiceConfig) (problems []string) {
 
 func checkEnvironment(p *types.Project, s types.ServiceConfig) (problems []string) {
 	known, secret := map[string]bool{}, map[string]bool{}
-	for _, v := range platform.Variables() {
+	for _, v := range config.Variables() {
 		known[v.Name], secret[v.Name] = true, v.Secret
 		known[v.Name+"_FILE"] = v.Secret
 	}
@@ -87,7 +88,7 @@ func checkEnvironment(p *types.Project, s types.ServiceConfig) (problems []strin
 			problems = append(problems, name+" is not marked as demo")
 		}
 	}
-	if _, err := config(lookupOf(s)); err != nil {
+	if _, err := completeConfig(lookupOf(s)); err != nil {
 		problems = append(problems, err.Error())
 	}
 	return append(problems, checkSigning(p, s)...)
@@ -105,8 +106,8 @@ func checkSigning(p *types.Project, s types.ServiceConfig) (problems []string) {
 
 // checkSettings compares with ingest: each setting is read by some services, and by which ones may change.
 func checkSettings(p *types.Project, s types.ServiceConfig) []string {
-	first, err := platform.FromEnv(lookupOf(p.Services["ingest"]))
-	own, failed := platform.FromEnv(lookupOf(s))
+	first, err := config.FromEnv(lookupOf(p.Services["ingest"]))
+	own, failed := config.FromEnv(lookupOf(s))
 	if err == nil && failed == nil && !reflect.DeepEqual(first.Settings, own.Settings) {
 		return []string{"its settings differ from ingest's"}
 	}
@@ -143,7 +144,7 @@ func checkAddresses(p *types.Project, s types.ServiceConfig) (problems []string)
 	if value(p.Services["kafka"], "KAFKA_ADVERTISED_LISTENERS") != "PLAINTEXT://"+value(s, "KAFKA_BROKERS") {
 		problems = append(problems, "KAFKA_BROKERS is not what kafka advertises")
 	}
-	if erp := value(s, "ERP_BASE_URL"); erp != "" && erp != "http://mockerp:"+port(p.Services["mockerp"])+platform.BasePath {
+	if erp := value(s, "ERP_BASE_URL"); erp != "" && erp != "http://mockerp:"+port(p.Services["mockerp"])+httpapi.BasePath {
 		problems = append(problems, "ERP_BASE_URL does not lead to mockerp")
 	}
 	return problems
@@ -151,8 +152,8 @@ func checkAddresses(p *types.Project, s types.ServiceConfig) (problems []string)
 
 // port is the one the container listens on.
 func port(s types.ServiceConfig) string {
-	cfg, _ := platform.FromEnv(lookupOf(s))
-	_, port, _ := net.SplitHostPort(cfg.HTTPAddr)
+	cfg, _ := config.FromEnv(lookupOf(s))
+	_, port, _ := net.SplitHostPort(cfg.HTTP.Addr)
 	return port
 }
 

@@ -24,8 +24,8 @@ import (
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -87,8 +87,8 @@ func oneOfTwoDies(t *testing.T, c *crashCase, point string) {
 	first := c.run(point)
 	c.p.joined(event.GroupSyncer, 1) // so that it holds the first slot
 	second := *c.p
-	second.cfg.HTTPAddr = freeAddr(t)
-	second.base = "http://" + second.cfg.HTTPAddr
+	second.cfg.HTTP.Addr = freeAddr(t)
+	second.base = "http://" + second.cfg.HTTP.Addr
 	survivor := &crashCase{p: &second, binary: c.binary, erp: c.erp}
 	survivor.run("")
 	survivor.listening()
@@ -176,20 +176,20 @@ type crashCase struct {
 func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase {
 	t.Helper()
 	cfg := configured(t, brokers)
-	erp := mockerp.New(mockerp.Options{APIKey: cfg.ErpAPIKey.Reveal(), Secret: cfg.ErpHMAC.Reveal()})
+	erp := mockerp.New(mockerp.Options{APIKey: cfg.ERP.APIKey.Reveal(), Secret: cfg.ERP.HMAC.Reveal()})
 	mux := http.NewServeMux()
-	mux.Handle("POST "+platform.BasePath+"/orders/sync", erp)
+	mux.Handle("POST "+httpapi.BasePath+"/orders/sync", erp)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	cfg.Settings.ErpBaseURL = server.URL + platform.BasePath
-	return &crashCase{p: &product{t: t, cfg: cfg, base: "http://" + cfg.HTTPAddr}, binary: binary, erp: erp}
+	cfg.Settings.ErpBaseURL = server.URL + httpapi.BasePath
+	return &crashCase{p: &product{t: t, cfg: cfg, base: "http://" + cfg.HTTP.Addr}, binary: binary, erp: erp}
 }
 
 // listening waits until the product takes requests.
 func (c *crashCase) listening() {
 	c.p.t.Helper()
 	require.Eventually(c.p.t, func() bool {
-		conn, err := net.Dial("tcp", c.p.cfg.HTTPAddr)
+		conn, err := net.Dial("tcp", c.p.cfg.HTTP.Addr)
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -212,8 +212,8 @@ func (c *crashCase) environment() []string {
 	cfg := c.p.cfg
 	return append(append(os.Environ(),
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
-		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+cfg.HTTPAddr, "API_TOKEN="+cfg.APIToken.Reveal(),
-		"ERP_BASE_URL="+cfg.Settings.ErpBaseURL, "ERP_API_KEY="+cfg.ErpAPIKey.Reveal(), "ERP_HMAC_SECRET="+cfg.ErpHMAC.Reveal(),
+		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+cfg.HTTP.Addr, "API_TOKEN="+cfg.HTTP.Token.Reveal(),
+		"ERP_BASE_URL="+cfg.Settings.ErpBaseURL, "ERP_API_KEY="+cfg.ERP.APIKey.Reveal(), "ERP_HMAC_SECRET="+cfg.ERP.HMAC.Reveal(),
 		"RETRY_BASE_DELAY=100ms",
 	), c.with...)
 }
@@ -226,7 +226,7 @@ func (c *crashCase) publish(batch []any) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, c.p.base+platform.BasePath+"/events", strings.NewReader(string(body)))
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, c.p.base+httpapi.BasePath+"/events", strings.NewReader(string(body)))
 		req.Header.Set("Authorization", "Bearer token")
 		req.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(req)

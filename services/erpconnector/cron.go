@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/scheduler"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -25,7 +25,7 @@ func cronCommand() *cobra.Command {
 }
 
 func runCron(cmd *cobra.Command, _ []string) error {
-	return withDatabase(cmd.Context(), func(cfg platform.Config, pool *pgxpool.Pool) error {
+	return withDatabase(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool) error {
 		v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
 		if err != nil {
 			return err

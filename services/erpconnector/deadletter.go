@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -45,7 +45,7 @@ func deadletterListCommand() *cobra.Command {
 			if err := deadletterFilter(&f, state, ref); err != nil {
 				return err
 			}
-			return withDatabase(cmd.Context(), func(_ platform.Config, pool *pgxpool.Pool) error {
+			return withDatabase(cmd.Context(), func(_ config.Config, pool *pgxpool.Pool) error {
 				entries, more, err := deadletter.List(cmd.Context(), pool, f)
 				if err != nil {
 					return err
@@ -117,7 +117,7 @@ func deadletterShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withLog(cmd.Context(), func(_ platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+			return withLog(cmd.Context(), func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 				e, err := deadletter.Get(cmd.Context(), pool, ids[0])
 				if err != nil {
 					return err
@@ -165,8 +165,8 @@ func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 
 func deadletterRedriveCommand() *cobra.Command {
 	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone", "its record was sent back",
-		func(ctx context.Context, decide func(platform.Config, *pgxpool.Pool, decision) error) error {
-			return withLog(ctx, func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
+			return withLog(ctx, func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
 					_, err := o.Redrive(ctx, brokers, a)
 					return err
@@ -177,8 +177,8 @@ func deadletterRedriveCommand() *cobra.Command {
 
 func deadletterDiscardCommand() *cobra.Command {
 	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed", "discarded",
-		func(ctx context.Context, decide func(platform.Config, *pgxpool.Pool, decision) error) error {
-			return withDatabase(ctx, func(cfg platform.Config, pool *pgxpool.Pool) error {
+		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
+			return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
 				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
 					_, err := o.Discard(ctx, a)
 					return err
@@ -191,7 +191,7 @@ func deadletterDiscardCommand() *cobra.Command {
 type decision func(o *orders.Orders, a orders.LetterRequest) error
 
 // decideCommand decides about letters one by one, with what it connects to. What is refused does not keep it from the others.
-func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(platform.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
+func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.MinimumNArgs(1),
@@ -203,7 +203,7 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 			if wrong := (orders.LetterRequest{Reason: reason}).Check(); len(wrong) > 0 {
 				return fmt.Errorf("--reason %s", wrong[0].Detail)
 			}
-			return connected(cmd.Context(), func(cfg platform.Config, pool *pgxpool.Pool, decide decision) error {
+			return connected(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool, decide decision) error {
 				v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
 				if err != nil {
 					return err

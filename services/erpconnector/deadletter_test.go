@@ -16,8 +16,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -88,7 +88,7 @@ func (p letterbox) stopped(order string) {
 // letters lists the letters of an order, the oldest first.
 func (p letterbox) letters(order, state string) (out []map[string]any) {
 	p.t.Helper()
-	status, page := p.do(http.MethodGet, platform.BasePath+"/dead-letters?state="+state+"&order="+order, nil)
+	status, page := p.do(http.MethodGet, httpapi.BasePath+"/dead-letters?state="+state+"&order="+order, nil)
 	require.Equal(p.t, http.StatusOK, status, "%v", page)
 	for _, l := range page["dead_letters"].([]any) { //nolint:forcetypeassert // a test
 		out = append(out, l.(map[string]any)) //nolint:forcetypeassert // a test
@@ -98,7 +98,7 @@ func (p letterbox) letters(order, state string) (out []map[string]any) {
 
 func (p letterbox) decide(letter map[string]any, what string) (int, map[string]any) {
 	p.t.Helper()
-	return p.do(http.MethodPost, fmt.Sprintf("%s/dead-letters/%v/%s", platform.BasePath, letter["id"], what), map[string]any{"reason": "a test"})
+	return p.do(http.MethodPost, fmt.Sprintf("%s/dead-letters/%v/%s", httpapi.BasePath, letter["id"], what), map[string]any{"reason": "a test"})
 }
 
 // tableIsLog folds the log anew and compares.
@@ -242,7 +242,7 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 		log := (&crashCase{p: p.product}).log(p.t)
 		requireOneEndOfEachGeneration(p.t, "mended", log["mended"])
 		var timeline []string
-		_, page := p.do(http.MethodGet, platform.BasePath+"/timeline/mended", nil)
+		_, page := p.do(http.MethodGet, httpapi.BasePath+"/timeline/mended", nil)
 		for _, e := range page["events"].([]any) { //nolint:forcetypeassert // a test
 			fact := e.(map[string]any) //nolint:forcetypeassert // a test
 			timeline = append(timeline, strings.TrimPrefix(fmt.Sprint(fact["type"], " ", fact["status"]), "vendor_erp_sync_"))

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/demo"
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
 )
 
 // demoFlags are what the command line says.
@@ -104,7 +104,7 @@ func within[T cmp.Ordered](flag string, value, least, most T) error {
 // reach finds the connector and its token where `up` on this machine has them.
 func (f *demoFlags) reach(ctx context.Context) error {
 	lookup := environment(ctx)
-	cfg, err := platform.FromEnv(lookup)
+	cfg, err := config.FromEnv(lookup)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (f *demoFlags) reach(ctx context.Context) error {
 	if !strings.Contains(f.URL, "://") {
 		f.URL = "http://" + f.URL
 	}
-	f.Token = cfg.APIToken
+	f.Token = cfg.HTTP.Token
 	if name, ok := lookup("API_TOKEN_FILE"); ok && name != "" {
 		f.TokenFrom, f.TokenShell = "API_TOKEN_FILE", `$(cat "$API_TOKEN_FILE")`
 		return nil
@@ -134,7 +134,7 @@ func (f *demoFlags) tokenOfUp(dir string) error {
 		dir = defaultDataDir()
 	}
 	file := filepath.Join(dir, tokenFile)
-	token, err := platform.ReadSecret(file, platform.SecretToken)
+	token, err := config.ReadSecret(file, config.SecretToken)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		f.TokenFrom = "API_TOKEN is not set, and there is no " + file

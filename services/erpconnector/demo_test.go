@@ -19,13 +19,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/erpconnector/erpconnector/services/demo"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 func init() { _ = flag.Set("rapid.checks", "30") } // each writes to Postgres; the command line wins
@@ -54,7 +55,7 @@ func startForDemo(t *testing.T) (*product, demo.Options) {
 	cfg.LogLevel = "error"
 	p := start(t, cfg)
 	return p, demo.Options{
-		URL: p.base, Token: cfg.APIToken, TokenShell: "$API_TOKEN", Self: "erpconnector",
+		URL: p.base, Token: cfg.HTTP.Token, TokenShell: "$API_TOKEN", Self: "erpconnector",
 		Seed: 11, Orders: 40, Rate: 200, Misbehave: 1, Wait: 20 * time.Second, Out: t.Output(),
 	}
 }
@@ -91,18 +92,18 @@ func TestDemoAgainstTheProduct(t *testing.T) {
 	require.InDelta(t, first.Success, stats["bookings"], 0)
 	require.InDelta(t, 0, stats["doubles"], 0)
 	t.Run("the_command_finds_the_running_product", func(t *testing.T) {
-		t.Setenv("HTTP_ADDR", p.cfg.HTTPAddr)
+		t.Setenv("HTTP_ADDR", p.cfg.HTTP.Addr)
 		t.Setenv("DATA_DIR", t.TempDir())
 		require.NoError(t, os.WriteFile(filepath.Join(os.Getenv("DATA_DIR"), tokenFile), []byte("token"), 0o600))
 		out, err := runDemo(t, "--orders", "2", "--rate", "100", "--seed", "12", "--misbehave", "0")
 		require.NoError(t, err)
 		require.Contains(t, out, "0 doubles")
-		require.Contains(t, out, "curl -sS '"+p.base+platform.BasePath+"/sync-status/")
+		require.Contains(t, out, "curl -sS '"+p.base+httpapi.BasePath+"/sync-status/")
 		require.Contains(t, out, os.Getenv("DATA_DIR")+"/api-token")
 	})
 	t.Run("a_wrong_token", func(t *testing.T) {
 		t.Setenv("API_TOKEN", "wrong")
-		_, err := runDemo(t, "--url", p.cfg.HTTPAddr)
+		_, err := runDemo(t, "--url", p.cfg.HTTP.Addr)
 		require.ErrorContains(t, err, "does not take the token from API_TOKEN (401 Unauthorized): set API_TOKEN to the one that")
 	})
 	t.Run("no_token", func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestDemoDoesNotWaitForLateRetries(t *testing.T) {
 	p := start(t, cfg)
 	var out bytes.Buffer
 	report, err := demo.Run(t.Context(), demo.Options{
-		URL: p.base, Token: cfg.APIToken, Seed: 11, Orders: 10, Rate: 200, Misbehave: 1, Wait: 20 * time.Second, Out: io.MultiWriter(&out, t.Output()),
+		URL: p.base, Token: cfg.HTTP.Token, Seed: 11, Orders: 10, Rate: 200, Misbehave: 1, Wait: 20 * time.Second, Out: io.MultiWriter(&out, t.Output()),
 	})
 	require.NoError(t, err)
 	require.Positive(t, report.Waiting)
@@ -162,14 +163,14 @@ func TestDemoPrintsItsEvents(t *testing.T) {
 // Totals that do not add up are refused.
 func TestTheConnectorTakesEveryDemoEvent(t *testing.T) {
 	t.Parallel()
-	cfg := platform.Config{
-		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: []string{"127.0.0.1:1"}, HTTPAddr: freeAddr(t), APIToken: "token", Settings: setting.Defaults(),
+	cfg := config.Config{
+		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: []string{"127.0.0.1:1"}, HTTP: config.HTTP{Addr: freeAddr(t), Token: "token"}, Settings: setting.Defaults(),
 	}
 	cfg.Settings.RefuseBadTotals = true
-	app := fxtest.New(t, platformfx.Platform(cfg, slog.New(slog.NewTextHandler(t.Output(), nil))), fx.NopLogger, services["ingest"])
+	app := fxtest.New(t, wiring.Platform(cfg, slog.New(slog.NewTextHandler(t.Output(), nil))), fx.NopLogger, services["ingest"])
 	app.RequireStart()
 	t.Cleanup(app.RequireStop)
-	p := &product{t: t, cfg: cfg, base: "http://" + cfg.HTTPAddr}
+	p := &product{t: t, cfg: cfg, base: "http://" + cfg.HTTP.Addr}
 	seen := map[string]bool{}
 	rapid.Check(t, func(t *rapid.T) {
 		var lines bytes.Buffer

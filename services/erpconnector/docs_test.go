@@ -12,10 +12,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
@@ -60,7 +60,7 @@ func TestConfigurationIsDocumented(t *testing.T) {
 		"wrong is reported at once, and the process does not start. A secret NAME may stand in a file that `NAME_FILE` names;\n" +
 		"secrets print as stars. Line ends behind a value are no part of it. A secret is one line of visible characters, without a\n" +
 		"blank at either end; `API_TOKEN` and `ERP_API_KEY`, which are sent in headers, are ASCII.\n\n| variable | default | meaning |\n|---|---|---|\n")
-	for _, v := range platform.Variables() {
+	for _, v := range config.Variables() {
 		if v.Setting == nil {
 			fmt.Fprintf(&b, "| %s%s | %s | %s |\n", code(v.Name), map[bool]string{true: " (secret)"}[v.Secret], code(v.Default), v.Meaning)
 		}
@@ -69,7 +69,7 @@ func TestConfigurationIsDocumented(t *testing.T) {
 		"`PUT /rest/V1/erpconnector/settings`. A changed value stands in the database with its history, and is in force in every\n" +
 		"process within a second; `erpconnector settings unset NAME`, or null, returns to the environment's. Secrets are never among them.\n\n" +
 		"| setting | variable | default | takes | meaning |\n|---|---|---|---|---|\n")
-	for _, v := range platform.Variables() {
+	for _, v := range config.Variables() {
 		if f := v.Setting; f != nil {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(f.Name), code(v.Name), code(v.Default), f.Allowed, v.Meaning)
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -52,7 +52,7 @@ func TestPublishingExamples(t *testing.T) {
 			p.becomes(name, ended("success"))
 			_, calls := p.do(http.MethodGet, "/mockerp/stats", nil)
 			require.InDelta(t, 0, calls["doubles"], 0)
-			status, _ := p.do(http.MethodGet, platform.BasePath+"/sync-status/"+name, nil)
+			status, _ := p.do(http.MethodGet, httpapi.BasePath+"/sync-status/"+name, nil)
 			require.Equal(t, http.StatusOK, status)
 		})
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -73,7 +73,7 @@ func (p *product) pour(t *testing.T, round, batch, perSecond, orders int) {
 			order := fmt.Sprintf("%d-%d", round, n+i)
 			events = append(events, invoice("e"+order, order))
 		}
-		status, _ := p.do(http.MethodPost, platform.BasePath+"/events", events)
+		status, _ := p.do(http.MethodPost, httpapi.BasePath+"/events", events)
 		require.Equal(t, http.StatusOK, status)
 	}
 }

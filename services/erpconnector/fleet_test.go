@@ -14,8 +14,9 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -25,7 +26,7 @@ type fleet struct {
 	t       *testing.T
 	img     image
 	project *types.Project
-	cfg     platform.Config
+	cfg     config.Config
 	addr    map[string]string // of the first process of each service
 	members []*member
 	more    func(service string) []string // environment that is not in the Compose file; may be nil
@@ -51,7 +52,7 @@ func newFleet(t *testing.T, img image, brokers kafka.Config, set map[string]stri
 	maps.Copy(environment, set)
 	f := &fleet{
 		t: t, img: img, project: composeProject(t, environment), addr: map[string]string{},
-		cfg: platform.Config{
+		cfg: config.Config{
 			DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, Partitions: partitions,
 		},
 	}
@@ -197,7 +198,7 @@ func TestTheComposedSetWithOtherSettings(t *testing.T) {
 	t.Run("the_erp_cannot_be_reached", func(t *testing.T) {
 		testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 			addr := freeAddr(t)
-			f := newFleet(t, img, brokers, map[string]string{"ERP_BASE_URL": "http://" + addr + platform.BasePath, "RETRY_MAX_ATTEMPTS": "10"})
+			f := newFleet(t, img, brokers, map[string]string{"ERP_BASE_URL": "http://" + addr + httpapi.BasePath, "RETRY_MAX_ATTEMPTS": "10"})
 			f.up()
 			erpComesBack(t, f.product(), addr)
 			f.stop()

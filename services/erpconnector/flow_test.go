@@ -11,8 +11,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -29,7 +29,7 @@ func flow(t *testing.T, p *product) {
 		status, answer := p.publish(invoice("e1", "1"))
 		require.Equal(t, http.StatusAccepted, status)
 		require.Equal(t, "queued", answer["status"])
-		status, _ = p.do(http.MethodGet, platform.BasePath+"/sync-status/1", nil)
+		status, _ = p.do(http.MethodGet, httpapi.BasePath+"/sync-status/1", nil)
 		require.Equal(t, http.StatusOK, status, "right after the event was accepted")
 		got := p.becomes("1", ended("success"))
 		require.NotNil(t, got["erp_reference"])
@@ -116,7 +116,7 @@ func TestTheErpCannotBeReached(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
 		addr := freeAddr(t)
-		cfg.Settings.ErpBaseURL, cfg.Settings.MaxAttempts = "http://"+addr+platform.BasePath, 10
+		cfg.Settings.ErpBaseURL, cfg.Settings.MaxAttempts = "http://"+addr+httpapi.BasePath, 10
 		erpComesBack(t, start(t, cfg), addr)
 	})
 }
@@ -157,7 +157,7 @@ func heldOrderWaits(t *testing.T, p *product) {
 	_, answer := p.publish(invoice("e1", "1"))
 	require.Equal(t, "pending", answer["status"])
 	p.consumed(event.GroupSyncer, event.TopicRequested, 1)
-	status, row := p.do(http.MethodGet, platform.BasePath+"/sync-status/1", nil)
+	status, row := p.do(http.MethodGet, httpapi.BasePath+"/sync-status/1", nil)
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, "pending", row["status"])
 	_, stats := p.do(http.MethodGet, "/mockerp/stats", nil)

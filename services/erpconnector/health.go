@@ -15,8 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
 // healthWithin is longer than the asked process gives its own probes (3 s), so that its answer comes first.
@@ -52,7 +52,7 @@ func healthURL(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 {
 		return strings.TrimRight(args[0], "/"), nil
 	}
-	cfg, err := platform.FromEnv(environment(ctx))
+	cfg, err := config.FromEnv(environment(ctx))
 	return baseURL(cfg), err
 }
 

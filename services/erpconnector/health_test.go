@@ -14,7 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -29,18 +30,18 @@ func ask(ctx context.Context, args ...string) (string, error) {
 }
 
 // running is the server of every service, with these probes.
-func running(t *testing.T, probes ...platform.Probe) (addr string) {
+func running(t *testing.T, probes ...httpapi.Probe) (addr string) {
 	t.Helper()
 	addr = freeAddr(t)
-	server := platform.NewServer(platform.Config{HTTPAddr: addr}, nil, probes, slog.New(slog.DiscardHandler))
+	server := httpapi.NewServer(config.HTTP{Addr: addr}, nil, probes, slog.New(slog.DiscardHandler))
 	require.NoError(t, server.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
 	return addr
 }
 
 func TestHealth(t *testing.T) {
-	fine := platform.Probe{Name: "postgres", Check: func(context.Context) error { return nil }}
-	broken := platform.Probe{Name: "relay", Check: func(context.Context) error { return errors.New("no broker answers") }}
+	fine := httpapi.Probe{Name: "postgres", Check: func(context.Context) error { return nil }}
+	broken := httpapi.Probe{Name: "relay", Check: func(context.Context) error { return errors.New("no broker answers") }}
 
 	t.Run("ready", func(t *testing.T) {
 		said, err := ask(t.Context(), "http://"+running(t, fine)+"/")

@@ -18,7 +18,7 @@ import (
 	"github.com/moby/patternmatcher/ignorefile"
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
 )
 
 const dockerfilePath = repository + "/infra/Dockerfile"
@@ -202,9 +202,9 @@ func TestImage(t *testing.T) {
 		require.Empty(t, argsOf(final, "RUN"))
 	})
 	t.Run("the_port_is_the_programs", func(t *testing.T) {
-		cfg, err := platform.FromEnv(func(string) (string, bool) { return "", false })
+		cfg, err := config.FromEnv(func(string) (string, bool) { return "", false })
 		require.NoError(t, err)
-		require.Equal(t, ":"+argsOf(final, "EXPOSE")[0], cfg.HTTPAddr)
+		require.Equal(t, ":"+argsOf(final, "EXPOSE")[0], cfg.HTTP.Addr)
 	})
 	t.Run("its_default_command_is_one", func(t *testing.T) {
 		require.NoError(t, parses(strings.Split(strings.Trim(argsOf(final, "CMD")[0], `[]"`), `", "`)))

@@ -17,7 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -102,10 +103,10 @@ func talkativeERP(t *testing.T) string {
 func startObserved(t *testing.T, out *lockedText) *observed {
 	t.Helper()
 	cfg := configured(t, testkit.EmbeddedBroker(t))
-	cfg.APIToken, cfg.ErpAPIKey, cfg.ErpHMAC = "planted-token", "planted-key", "planted-secret"
+	cfg.HTTP.Token, cfg.ERP.APIKey, cfg.ERP.HMAC = "planted-token", "planted-key", "planted-secret"
 	cfg.Settings.ErpBaseURL, cfg.Settings.Debug = talkativeERP(t), true
-	p := startLogging(t, cfg, platform.NewLog(out, slog.LevelInfo))
-	p.token = cfg.APIToken.Reveal()
+	p := startLogging(t, cfg, logging.New(out, slog.LevelInfo))
+	p.token = cfg.HTTP.Token.Reveal()
 	conn, err := pgx.Connect(t.Context(), cfg.DatabaseURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })
@@ -240,12 +241,12 @@ func (l *observed) invoicesWait() {
 func (l *observed) theErpCallsBack() {
 	call := func(order, status string) int {
 		body := fmt.Sprintf(`{"orderIncrementId": %q, "erpReference": "ERP-planted", "status": %q, "idempotencyKey": "planted"}`, order, status)
-		return l.send(http.MethodPost, platform.BasePath+"/webhook", body, "X-Signature", signature.Module("planted-secret", []byte(body)))
+		return l.send(http.MethodPost, httpapi.BasePath+"/webhook", body, "X-Signature", signature.Module("planted-secret", []byte(body)))
 	}
 	require.Equal(l.t, http.StatusOK, call("good", "accepted"))
 	require.Equal(l.t, http.StatusOK, call("good", "rejected"))
 	require.Equal(l.t, http.StatusOK, call("good", "planted"))
-	require.Equal(l.t, http.StatusUnauthorized, l.send(http.MethodPost, platform.BasePath+"/webhook", `{"status": "planted"}`, "X-Signature", planted))
+	require.Equal(l.t, http.StatusUnauthorized, l.send(http.MethodPost, httpapi.BasePath+"/webhook", `{"status": "planted"}`, "X-Signature", planted))
 	l.said("webhook handled", `"order_increment_id":"good"`)
 	l.said("webhook recorded: its status changes nothing", `"order_increment_id":"good"`)
 	l.said("webhook refused: its signature is not valid")
@@ -258,21 +259,21 @@ func (l *observed) operatorsAsk() {
 		"/settle-order": {"orderIncrementId": "wrong", "erpReference": "ERP-planted", "reason": "planted"},
 		"/cancel-order": {"orderIncrementId": "good", "reason": "planted", "source": "Jane planted"},
 	} {
-		l.do(http.MethodPost, platform.BasePath+path, body)
+		l.do(http.MethodPost, httpapi.BasePath+path, body)
 	}
 	l.said("order request", `"request":"sync"`, `"order_increment_id":"good"`)
 	l.said("order request", `"request":"resync_new_key"`, `"order_increment_id":"good"`)
-	l.do(http.MethodPost, platform.BasePath+"/mock-update-stock", map[string]any{
+	l.do(http.MethodPost, httpapi.BasePath+"/mock-update-stock", map[string]any{
 		"items": []any{map[string]any{"sku": "planted", "qty": 1}}, "orderIncrementId": "1", "idempotencyKey": "k",
 	})
 	l.said("mock stock updated", `"items":1`)
 }
 
 func (l *observed) strangersCome() {
-	require.Equal(l.t, http.StatusUnauthorized, l.send(http.MethodGet, platform.BasePath+"/sync-status/jane@planted.example", "", "Authorization", "Bearer wrong-planted"))
+	require.Equal(l.t, http.StatusUnauthorized, l.send(http.MethodGet, httpapi.BasePath+"/sync-status/jane@planted.example", "", "Authorization", "Bearer wrong-planted"))
 	require.Equal(l.t, http.StatusNotFound, l.send(http.MethodGet, "/planted?planted=planted", ""))
-	require.Equal(l.t, http.StatusMethodNotAllowed, l.send(http.MethodDelete, platform.BasePath+"/events?planted", ""))
-	l.send(http.MethodPost, platform.BasePath+"/orders/sync", `{"customer_email": "jane@planted.example"}`, "X-Api-Key", "wrong-planted")
+	require.Equal(l.t, http.StatusMethodNotAllowed, l.send(http.MethodDelete, httpapi.BasePath+"/events?planted", ""))
+	l.send(http.MethodPost, httpapi.BasePath+"/orders/sync", `{"customer_email": "jane@planted.example"}`, "X-Api-Key", "wrong-planted")
 	l.said("request answered", `"method":"POST"`, `"route":"/rest/V1/erpconnector/events"`, `"http_status":202`)
 	l.said("request answered", `"route":"/rest/V1/erpconnector/sync-status/{id}"`, `"http_status":401`)
 	l.said("request answered", `"route":""`, `"http_status":404`)

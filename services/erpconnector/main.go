@@ -26,10 +26,11 @@ import (
 	"github.com/erpconnector/erpconnector/services/relay"
 	"github.com/erpconnector/erpconnector/services/scheduler"
 	"github.com/erpconnector/erpconnector/services/syncer"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/spelling"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // services by name; `run` alone runs all but mockerp.
@@ -64,11 +65,11 @@ func runCommand() *cobra.Command {
 			if len(names) == 0 {
 				names = slices.DeleteFunc(slices.Sorted(maps.Keys(services)), func(n string) bool { return n == "mockerp" })
 			}
-			cfg, err := config(environment(cmd.Context()))
+			cfg, err := completeConfig(environment(cmd.Context()))
 			if err != nil {
 				return err
 			}
-			if err := reachAddress(cmd.Context(), cfg.HTTPAddr); err != nil {
+			if err := reachAddress(cmd.Context(), cfg.HTTP.Addr); err != nil {
 				return err
 			}
 			if err := errors.Join(requireMigrated(cmd.Context(), cfg), requireTopics(cmd.Context(), cfg)); err != nil {
@@ -92,9 +93,9 @@ func knownServices(_ *cobra.Command, names []string) error {
 	return nil
 }
 
-// config is the environment's, complete enough to reach real servers.
-func config(lookup platform.Lookup) (platform.Config, error) {
-	cfg, err := platform.FromEnv(lookup)
+// completeConfig is the environment's configuration, complete enough to reach real servers.
+func completeConfig(lookup config.Lookup) (config.Config, error) {
+	cfg, err := config.FromEnv(lookup)
 	if cfg.DatabaseURL == "" {
 		err = errors.Join(err, errors.New("DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)"))
 	}
@@ -104,10 +105,10 @@ func config(lookup platform.Lookup) (platform.Config, error) {
 	return cfg, err
 }
 
-// runServices runs until a signal or until a loop dies; then the error is not nil.
-func runServices(cfg platform.Config, names []string, started func()) error {
+// runServices runs until a signal or until a worker dies; then the error is not nil.
+func runServices(cfg config.Config, names []string, started func()) error {
 	options := []fx.Option{
-		platformfx.Platform(cfg, logger(cfg)), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
+		wiring.Platform(cfg, logger(cfg)), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
 	}
 	for _, n := range names {
 		options = append(options, services[n])
@@ -139,10 +140,10 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	return err
 }
 
-func logger(cfg platform.Config) *slog.Logger {
+func logger(cfg config.Config) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
 		level = slog.LevelInfo
 	}
-	return platform.NewLog(os.Stderr, level)
+	return logging.New(os.Stderr, level)
 }

@@ -56,9 +56,9 @@ func newWalker(t *testing.T, p *product) *walker {
 // run puts the host and the token in, and gives the status and the answer.
 func (w *walker) run(command string) (status, answer string) {
 	w.t.Helper()
-	command = strings.NewReplacer("https://connector.example", w.p.base, "YOUR_ADMIN_TOKEN", w.p.cfg.APIToken.Reveal()).Replace(command)
+	command = strings.NewReplacer("https://connector.example", w.p.base, "YOUR_ADMIN_TOKEN", w.p.cfg.HTTP.Token.Reveal()).Replace(command)
 	cmd := exec.CommandContext(w.t.Context(), "bash", "-euo", "pipefail", "-c", command)
-	cmd.Env = append(os.Environ(), "CURL_HOME="+w.home, "ERP_HMAC_SECRET="+w.p.cfg.ErpHMAC.Reveal())
+	cmd.Env = append(os.Environ(), "CURL_HOME="+w.home, "ERP_HMAC_SECRET="+w.p.cfg.ERP.HMAC.Reveal())
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -17,10 +17,10 @@ import (
 
 	"github.com/erpconnector/erpconnector/migrations"
 	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/topics"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -30,7 +30,7 @@ func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := platform.FromEnv(environment(cmd.Context()))
+			cfg, err := config.FromEnv(environment(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func migrate(ctx context.Context, url string) (int, error) {
 	return applied, err
 }
 
-func requireMigrated(ctx context.Context, cfg platform.Config) error {
+func requireMigrated(ctx context.Context, cfg config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
 	return withGoose(ctx, cfg.DatabaseURL, func(p *goose.Provider) error {
@@ -141,7 +141,7 @@ func topicsCommand() *cobra.Command {
 // record that was consumed from one that is alive, so that must know the whole log first. Where the log has lost records itself
 // the projection is no judge: then all that has not ended is called again, under its idempotency key.
 func resetOffsets(cmd *cobra.Command, a *topics.Admin) error {
-	err := withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+	err := withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 		if err := projector.CatchUp(cmd.Context(), brokers, pool, logger(cfg)); err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func resetOffsets(cmd *cobra.Command, a *topics.Admin) error {
 }
 
 func withAdmin(ctx context.Context, use func(*topics.Admin) error) error {
-	cfg, err := platform.FromEnv(environment(ctx))
+	cfg, err := config.FromEnv(environment(ctx))
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func warnOfTopics(cmd *cobra.Command, a *topics.Admin) error {
 	return err
 }
 
-func requireTopics(ctx context.Context, cfg platform.Config) error {
+func requireTopics(ctx context.Context, cfg config.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
 	}

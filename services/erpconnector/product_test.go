@@ -23,13 +23,14 @@ import (
 	"go.uber.org/fx/fxtest"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/topics"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 func TestMain(m *testing.M) {
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 // product is the whole of it: every service on a real Postgres and a broker, reached by HTTP alone.
 type product struct {
 	t     *testing.T
-	cfg   platform.Config
+	cfg   config.Config
 	base  string
 	token string            // empty: token
 	at    map[string]string // base URL by service, when each is a process of its own
@@ -59,7 +60,7 @@ func (p *product) url(path string) string {
 	switch {
 	case p.at == nil:
 		return p.base + path
-	case strings.HasPrefix(path, platform.BasePath+"/events"):
+	case strings.HasPrefix(path, httpapi.BasePath+"/events"):
 		return p.at["ingest"] + path
 	case strings.HasPrefix(path, "/mockerp"):
 		return p.at["mockerp"] + path
@@ -69,15 +70,15 @@ func (p *product) url(path string) string {
 }
 
 // configured is a product on a database of its own with topics of its own, short delays, and the mock ERP beside it.
-func configured(t *testing.T, brokers kafka.Config) platform.Config {
+func configured(t *testing.T, brokers kafka.Config) config.Config {
 	t.Helper()
 	addr := freeAddr(t)
 	s := setting.Defaults()
 	s.BaseDelay, s.MaxAttempts, s.ErpTimeout = 100*time.Millisecond, 3, time.Second
-	s.ErpBaseURL = "http://" + addr + platform.BasePath
-	cfg := platform.Config{
-		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, KafkaAccess: brokers.Security, Partitions: 4, HTTPAddr: addr,
-		APIToken: "token", ErpAPIKey: "key", ErpHMAC: "secret", ErpInFlight: 16, Settings: s,
+	s.ErpBaseURL = "http://" + addr + httpapi.BasePath
+	cfg := config.Config{
+		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, KafkaAccess: brokers.Security, Partitions: 4, HTTP: config.HTTP{Addr: addr, Token: "token"},
+		ERP: config.ERP{APIKey: "key", HMAC: "secret", InFlight: 16}, Settings: s,
 	}
 	admin, err := topics.NewAdmin(brokers, cfg.Partitions)
 	require.NoError(t, err)
@@ -99,23 +100,23 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func start(t *testing.T, cfg platform.Config) *product {
+func start(t *testing.T, cfg config.Config) *product {
 	t.Helper()
 	var level slog.Level
 	require.NoError(t, level.UnmarshalText([]byte(cmp.Or(cfg.LogLevel, "info"))))
 	return startLogging(t, cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})))
 }
 
-func startLogging(t *testing.T, cfg platform.Config, log *slog.Logger) *product {
+func startLogging(t *testing.T, cfg config.Config, log *slog.Logger) *product {
 	t.Helper()
-	options := []fx.Option{platformfx.Platform(cfg, log), fx.NopLogger}
+	options := []fx.Option{wiring.Platform(cfg, log), fx.NopLogger}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		options = append(options, services[name])
 	}
 	app := fxtest.New(t, options...)
 	app.RequireStart()
 	t.Cleanup(app.RequireStop)
-	return &product{t: t, cfg: cfg, base: "http://" + cfg.HTTPAddr}
+	return &product{t: t, cfg: cfg, base: "http://" + cfg.HTTP.Addr}
 }
 
 func (p *product) do(method, path string, body any) (int, map[string]any) {
@@ -165,7 +166,7 @@ func (p *product) becomes(order string, want func(status map[string]any) bool) m
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		_, got := p.do(http.MethodGet, platform.BasePath+"/sync-status/"+order, nil)
+		_, got := p.do(http.MethodGet, httpapi.BasePath+"/sync-status/"+order, nil)
 		if want(got) {
 			return got
 		}
@@ -182,7 +183,7 @@ func ended(status string) func(map[string]any) bool {
 
 func (p *product) publish(event any) (int, map[string]any) {
 	p.t.Helper()
-	return p.do(http.MethodPost, platform.BasePath+"/events", event)
+	return p.do(http.MethodPost, httpapi.BasePath+"/events", event)
 }
 
 // joined waits until a group has this many members and each partition belongs to one.

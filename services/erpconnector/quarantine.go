@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/spelling"
 )
@@ -281,7 +281,7 @@ func parseIDs(args []string, list string) ([]int64, error) {
 }
 
 func withQuarantine(ctx context.Context, use func(*ingest.Quarantine) error) error {
-	return withDatabase(ctx, func(cfg platform.Config, pool *pgxpool.Pool) error {
+	return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
 		v, err := setting.NewStore(pool, cfg.Settings, nil).View(ctx)
 		if err != nil {
 			return err

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
 func rebuildCommand() *cobra.Command {
@@ -21,7 +21,7 @@ func rebuildCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			how.Told, how.Found = progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout())
-			return withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+			return withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 				v, err := projector.Rebuild(cmd.Context(), brokers, pool, logger(cfg), how)
 				if err != nil {
 					return err

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/repair"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
 // repairFlags are what the command is asked.
@@ -54,7 +54,7 @@ func repairCommand() *cobra.Command {
 }
 
 func runRepair(cmd *cobra.Command, f repairFlags) (report *repair.Report, err error) {
-	err = withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
+	err = withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
 		report, err = repair.Run(cmd.Context(), repair.Params{
 			Kafka: brokers, Pool: pool, Log: logger(cfg), Mend: f.yes, ThisServer: f.thisServer, Limit: f.limit,
 		})

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/term"
 
 	"github.com/erpconnector/erpconnector/services/replay"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/timeline"
 )
 
@@ -79,7 +79,7 @@ func replayOrder(cmd *cobra.Command, f replayFlags) error {
 	if err := ref.Validate(); err != nil {
 		return err
 	}
-	return withDatabase(cmd.Context(), func(cfg platform.Config, pool *pgxpool.Pool) error {
+	return withDatabase(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool) error {
 		return withSink(cmd, cfg, f, func(brokers kafka.Config, sink logreader.Sink) error {
 			err := replay.Order(cmd.Context(), brokers, pool, ref, sink)
 			if errors.Is(err, timeline.ErrUnknown) {
@@ -102,7 +102,7 @@ func replayRange(cmd *cobra.Command, f replayFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := platform.FromEnv(environment(cmd.Context()))
+	cfg, err := config.FromEnv(environment(cmd.Context()))
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (c *counting) Take(ctx context.Context, records []*kgo.Record) error {
 }
 
 // withSink is for what is to be printed, or published with --to: then it says how much was.
-func withSink(cmd *cobra.Command, cfg platform.Config, f replayFlags, use func(kafka.Config, logreader.Sink) error) error {
+func withSink(cmd *cobra.Command, cfg config.Config, f replayFlags, use func(kafka.Config, logreader.Sink) error) error {
 	brokers, err := kafkaOf(cfg)
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ func withSink(cmd *cobra.Command, cfg platform.Config, f replayFlags, use func(k
 	return errors.Join(err, printErr)
 }
 
-func kafkaOf(cfg platform.Config) (kafka.Config, error) {
+func kafkaOf(cfg config.Config) (kafka.Config, error) {
 	if len(cfg.KafkaBrokers) == 0 {
 		return kafka.Config{}, errors.New("KAFKA_BROKERS is not set: name the brokers")
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/services/replay"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -68,7 +68,7 @@ func (p *product) replaying(args ...string) (records []replayed, err error) {
 func (p *product) told(order string, facts int) (events []any) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool {
-		_, body := p.do("GET", platform.BasePath+"/timeline/"+order, nil)
+		_, body := p.do("GET", httpapi.BasePath+"/timeline/"+order, nil)
 		events, _ = body["events"].([]any)
 		return len(events) >= facts
 	}, 20*time.Second, 20*time.Millisecond, "the timeline of order %s has %d facts", order, len(events))

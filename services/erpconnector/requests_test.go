@@ -17,8 +17,8 @@ import (
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -30,7 +30,7 @@ func (p *product) order(path, order string, more map[string]any) (int, map[strin
 	for name, value := range more {
 		body[name] = value
 	}
-	return p.do(http.MethodPost, platform.BasePath+"/"+path, body)
+	return p.do(http.MethodPost, httpapi.BasePath+"/"+path, body)
 }
 
 // callback is the ERP's webhook, signed as the module's ERP signs.
@@ -44,7 +44,7 @@ func (p *product) callback(body map[string]any, sign func(req *http.Request, bod
 // deliver is callback with these very bytes: what was captured can be sent again.
 func (p *product) deliver(body string, sign func(req *http.Request, body []byte)) (int, map[string]any) {
 	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.url(platform.BasePath+"/webhook"), strings.NewReader(body))
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.url(httpapi.BasePath+"/webhook"), strings.NewReader(body))
 	require.NoError(p.t, err)
 	sign(req, []byte(body))
 	resp, err := http.DefaultClient.Do(req)

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -38,7 +38,7 @@ func TestBrokersThatAskForALogin(t *testing.T) {
 		"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": c.CA,
 		"KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": testkit.LimitedUser, "KAFKA_SASL_PASSWORD": testkit.SecuredPassword,
 	}
-	asked, err := platform.FromEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	asked, err := config.FromEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	require.NoError(t, err)
 	p := start(t, configured(t, asked.Kafka()))
 	p.env = env

@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
@@ -253,14 +253,14 @@ func printHistory(w io.Writer, past []setting.Past, next *setting.Cursor) error 
 }
 
 func withSettings(ctx context.Context, use func(*setting.Store) error) error {
-	return withDatabase(ctx, func(cfg platform.Config, pool *pgxpool.Pool) error {
+	return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
 		return use(setting.NewStore(pool, cfg.Settings, nil))
 	})
 }
 
 // withDatabase is for commands that work on DATABASE_URL directly.
-func withDatabase(ctx context.Context, use func(cfg platform.Config, pool *pgxpool.Pool) error) error {
-	cfg, err := platform.FromEnv(environment(ctx))
+func withDatabase(ctx context.Context, use func(cfg config.Config, pool *pgxpool.Pool) error) error {
+	cfg, err := config.FromEnv(environment(ctx))
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -85,7 +86,7 @@ func must(t *testing.T) func(out string, err error) string {
 // changeSettingsAt sends a PUT; it returns the ETag of what is in force then.
 func changeSettingsAt(t *testing.T, base, tag, body string) (status int, newTag string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+platform.BasePath+"/settings", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+httpapi.BasePath+"/settings", strings.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer token")
 	req.Header.Set("If-Match", tag)
@@ -188,7 +189,7 @@ func (p *loudProcess) lines(want func(map[string]any) bool) (found []map[string]
 	return found
 }
 
-func startLoud(t *testing.T, binary string, cfg platform.Config) *loudProcess {
+func startLoud(t *testing.T, binary string, cfg config.Config) *loudProcess {
 	t.Helper()
 	addr := freeAddr(t)
 	p := &loudProcess{base: "http://" + addr}

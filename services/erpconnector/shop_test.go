@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 )
 
 // shop posts an invoice at each tick and asks for its status, at whichever process answers. As a shop does, it repeats
@@ -57,13 +57,13 @@ func openShop(t *testing.T, f *fleet, every time.Duration) *shop {
 func (s *shop) sell(n int) {
 	order := fmt.Sprint(100000 + n)
 	body, _ := json.Marshal(invoice("e"+order, order)) // maps of strings always encode
-	if !s.insist(n, s.ingest, http.MethodPost, platform.BasePath+"/events", body) {
+	if !s.insist(n, s.ingest, http.MethodPost, httpapi.BasePath+"/events", body) {
 		return
 	}
 	s.mu.Lock()
 	s.taken[order] = time.Now()
 	s.mu.Unlock()
-	s.insist(n, s.api, http.MethodGet, platform.BasePath+"/sync-status/"+order, nil)
+	s.insist(n, s.api, http.MethodGet, httpapi.BasePath+"/sync-status/"+order, nil)
 }
 
 // insist asks one process after the other until one says 2xx.

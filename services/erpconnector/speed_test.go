@@ -18,8 +18,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -49,14 +50,14 @@ func TestSpeed(t *testing.T) {
 		erp := &instantERP{came: map[string]time.Time{}}
 		server := httptest.NewServer(erp)
 		t.Cleanup(server.Close)
-		cfg.Settings.ErpBaseURL, cfg.Settings.ErpTimeout, cfg.ErpInFlight, cfg.LogLevel = server.URL, 10*time.Second, 64, "warn"
+		cfg.Settings.ErpBaseURL, cfg.Settings.ErpTimeout, cfg.ERP.InFlight, cfg.LogLevel = server.URL, 10*time.Second, 64, "warn"
 		p := start(t, cfg)
 		t.Logf("%s: %s", t.Name(), throughput(t, p, cfg))
 		t.Logf("%s: %s", t.Name(), latency(t, p, erp))
 	})
 }
 
-func throughput(t *testing.T, p *product, cfg platform.Config) string {
+func throughput(t *testing.T, p *product, cfg config.Config) string {
 	t.Helper()
 	const batches, size, clients = 100, 100, 4
 	pool, err := pgxpool.New(t.Context(), cfg.DatabaseURL)
@@ -134,7 +135,7 @@ func post(t *testing.T, p *product, body any, want int) {
 	t.Helper()
 	encoded, err := json.Marshal(body)
 	require.NoError(t, err)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.base+platform.BasePath+"/events", bytes.NewReader(encoded))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.base+httpapi.BasePath+"/events", bytes.NewReader(encoded))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer token")
 	req.Header.Set("Content-Type", "application/json")

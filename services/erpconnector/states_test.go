@@ -19,14 +19,15 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/api"
 	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // stateRequests are the rows of docs/states.md: what can be asked of an order, and how.
@@ -126,12 +127,12 @@ func startStates(t *testing.T, change func(*setting.Settings)) *stateProduct {
 	database := testkit.Postgres(t)
 	s := setting.Defaults()
 	change(&s)
-	cfg := platform.Config{DatabaseURL: database.URL, HTTPAddr: freeAddr(t), APIToken: "token", ErpHMAC: "secret", Settings: s}
-	app := fxtest.New(t, platformfx.Platform(cfg, slog.New(slog.DiscardHandler)), fx.NopLogger, ingest.Module, api.Module)
+	cfg := config.Config{DatabaseURL: database.URL, HTTP: config.HTTP{Addr: freeAddr(t), Token: "token"}, ERP: config.ERP{HMAC: "secret"}, Settings: s}
+	app := fxtest.New(t, wiring.Platform(cfg, slog.New(slog.DiscardHandler)), fx.NopLogger, ingest.Module, api.Module)
 	app.RequireStart()
 	t.Cleanup(app.RequireStop)
 	return &stateProduct{
-		product: &product{t: t, cfg: cfg, base: "http://" + cfg.HTTPAddr}, pool: database.Pool, orders: orders.New(database.Pool, setting.Fixed(s)),
+		product: &product{t: t, cfg: cfg, base: "http://" + cfg.HTTP.Addr}, pool: database.Pool, orders: orders.New(database.Pool, setting.Fixed(s)),
 	}
 }
 
@@ -275,7 +276,7 @@ func (s *stateProduct) post(path, order string, more map[string]any) string {
 	for name, value := range more {
 		body[name] = value
 	}
-	status, answer := s.do(http.MethodPost, platform.BasePath+"/"+path+"?wait=0", body)
+	status, answer := s.do(http.MethodPost, httpapi.BasePath+"/"+path+"?wait=0", body)
 	if code, refused := answer["code"]; refused {
 		return fmt.Sprintf("%d `%s`", status, code)
 	}

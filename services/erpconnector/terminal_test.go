@@ -15,8 +15,8 @@ import (
 	"github.com/erpconnector/erpconnector/services/projector"
 	"github.com/erpconnector/erpconnector/services/replay"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 

@@ -18,10 +18,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 	"github.com/erpconnector/erpconnector/shared/devpg"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka/topics"
-	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
 // defaultKafkaPort is the embedded broker's unless it is taken.
@@ -49,12 +50,12 @@ type kafkaPort struct {
 
 // up starts what the environment does not name, prepares it, and runs every service.
 func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error {
-	cfg, err := platform.FromEnv(environment(ctx))
+	cfg, err := config.FromEnv(environment(ctx))
 	if err == nil {
 		err = port.check(cfg)
 	}
 	if err == nil {
-		err = reachAddress(ctx, cfg.HTTPAddr)
+		err = reachAddress(ctx, cfg.HTTP.Addr)
 	}
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error 
 }
 
 // check refuses a port that there is none of, and one that nothing would listen on.
-func (p kafkaPort) check(cfg platform.Config) error {
+func (p kafkaPort) check(cfg config.Config) error {
 	switch {
 	case p.number < 0 || p.number > 65535:
 		return fmt.Errorf("--kafka-port is %d; it must be from 0 to 65535", p.number)
@@ -98,7 +99,7 @@ func (p kafkaPort) check(cfg platform.Config) error {
 }
 
 // dataDir chooses the data folder; remove deletes one that is to be thrown away.
-func dataDir(cfg *platform.Config, ephemeral bool) (remove func(), err error) {
+func dataDir(cfg *config.Config, ephemeral bool) (remove func(), err error) {
 	remove = func() {}
 	if cfg.DataDir == "" {
 		cfg.DataDir = defaultDataDir()
@@ -118,7 +119,7 @@ func dataDir(cfg *platform.Config, ephemeral bool) (remove func(), err error) {
 }
 
 // embed starts Postgres and the broker unless they are configured, and prepares both. After an error nothing runs.
-func embed(ctx context.Context, w io.Writer, cfg *platform.Config, port kafkaPort) (stop func(), err error) {
+func embed(ctx context.Context, w io.Writer, cfg *config.Config, port kafkaPort) (stop func(), err error) {
 	var stops []func()
 	stopAll := func() {
 		for _, s := range slices.Backward(stops) {
@@ -169,7 +170,7 @@ func startBroker(w io.Writer, dir string, port kafkaPort) (*devkafka.Broker, err
 	return broker, err
 }
 
-func makeTopics(ctx context.Context, cfg platform.Config) error {
+func makeTopics(ctx context.Context, cfg config.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
 	}
@@ -216,17 +217,17 @@ func lockDir(dir string) (unlock func(), err error) {
 const tokenFile = "api-token"
 
 // devSecrets makes the secrets that the environment does not give, once, and keeps them in the data folder.
-func devSecrets(cfg *platform.Config) error {
-	for name, secret := range map[string]*platform.Secret{tokenFile: &cfg.APIToken, "erp-api-key": &cfg.ErpAPIKey, "erp-hmac-secret": &cfg.ErpHMAC} {
+func devSecrets(cfg *config.Config) error {
+	for name, secret := range map[string]*config.Secret{tokenFile: &cfg.HTTP.Token, "erp-api-key": &cfg.ERP.APIKey, "erp-hmac-secret": &cfg.ERP.HMAC} {
 		if *secret != "" {
 			continue
 		}
 		file := filepath.Join(cfg.DataDir, name)
-		kept, err := platform.ReadSecret(file, platform.SecretToken)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, platform.ErrSecretEmpty) { // a stop may have left it empty
+		kept, err := config.ReadSecret(file, config.SecretToken)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, config.ErrSecretEmpty) { // a stop may have left it empty
 			random := make([]byte, 24)
 			_, _ = rand.Read(random) // never fails
-			kept = platform.Secret(hex.EncodeToString(random))
+			kept = config.Secret(hex.EncodeToString(random))
 			err = os.WriteFile(file, []byte(kept.Reveal()), 0o600)
 		}
 		if err != nil {
@@ -235,21 +236,21 @@ func devSecrets(cfg *platform.Config) error {
 		*secret = kept
 	}
 	if cfg.Settings.ErpBaseURL == "" {
-		cfg.Settings.ErpBaseURL = baseURL(*cfg) + platform.BasePath
+		cfg.Settings.ErpBaseURL = baseURL(*cfg) + httpapi.BasePath
 	}
 	return nil
 }
 
-func baseURL(cfg platform.Config) string {
-	host, port, err := net.SplitHostPort(cfg.HTTPAddr)
+func baseURL(cfg config.Config) string {
+	host, port, err := net.SplitHostPort(cfg.HTTP.Addr)
 	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-func banner(cfg platform.Config) {
-	base, token := baseURL(cfg), cfg.APIToken.Reveal()
+func banner(cfg config.Config) {
+	base, token := baseURL(cfg), cfg.HTTP.Token.Reveal()
 	fmt.Printf(`
 ERP Connector is up. This is for development: production is a Postgres and a Kafka cluster of yours,
 named by DATABASE_URL and KAFKA_BROKERS (erpconnector run).
@@ -275,6 +276,6 @@ export API_TOKEN=%s
 %s demo --url %s
 
 Ctrl-C stops.
-`, base, platform.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
-		base, platform.BasePath, token, base, platform.BasePath, token, token, self(), base)
+`, base, httpapi.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
+		base, httpapi.BasePath, token, base, httpapi.BasePath, token, token, self(), base)
 }

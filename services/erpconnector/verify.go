@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 )
 
 // coded is an error with an exit code of its own; others exit with 1.
@@ -56,7 +56,7 @@ func verifyCommand() *cobra.Command {
 			"Exit code: 0 they are equal, 1 they differ, 2 they could not be compared.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v projector.Verdict
-			err := withLog(cmd.Context(), func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
+			err := withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
 				v, err = projector.Verify(cmd.Context(), brokers, pool, logger(cfg), progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout()))
 				return err
 			})
@@ -69,12 +69,12 @@ func verifyCommand() *cobra.Command {
 }
 
 // withLog is for commands that read the log and work on the database.
-func withLog(ctx context.Context, use func(cfg platform.Config, brokers kafka.Config, pool *pgxpool.Pool) error) error {
-	cfg, err := config(environment(ctx))
+func withLog(ctx context.Context, use func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error) error {
+	cfg, err := completeConfig(environment(ctx))
 	if err != nil {
 		return err
 	}
-	return withDatabase(ctx, func(_ platform.Config, pool *pgxpool.Pool) error {
+	return withDatabase(ctx, func(_ config.Config, pool *pgxpool.Pool) error {
 		return use(cfg, cfg.Kafka(), pool)
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -196,7 +196,7 @@ func TestVerifyThatCannotCompareExitsWithTwo(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, couldNotTell, exitCode(err))
 	}
-	elsewhere := product{t: t, cfg: platform.Config{DatabaseURL: p.cfg.DatabaseURL, KafkaBrokers: p.cfg.KafkaBrokers, TopicPrefix: "elsewhere."}}
+	elsewhere := product{t: t, cfg: config.Config{DatabaseURL: p.cfg.DatabaseURL, KafkaBrokers: p.cfg.KafkaBrokers, TopicPrefix: "elsewhere."}}
 	_, err := elsewhere.command("verify")
 	require.ErrorContains(t, err, "could not compare")
 	require.Equal(t, couldNotTell, exitCode(err))

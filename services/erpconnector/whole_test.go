@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 )
 
 // wholeOrTold publishes an order of a shop that writes 0 for no parent and leaves out amounts.
@@ -55,7 +55,7 @@ func noLineToSend(t *testing.T, p *product) {
 	defer func() { _ = conn.Close(t.Context()) }()
 	_, err = conn.Exec(t.Context(), `UPDATE sales_order SET snapshot = jsonb_set(snapshot::jsonb, '{items,0,parent_item_id}', '7') WHERE order_key = '11'`)
 	require.NoError(t, err)
-	p.do(http.MethodPost, platform.BasePath+"/sync-order?wait=0", map[string]any{"orderIncrementId": "11"})
+	p.do(http.MethodPost, httpapi.BasePath+"/sync-order?wait=0", map[string]any{"orderIncrementId": "11"})
 	got := p.becomes("11", func(s map[string]any) bool { return s["status"] == "failed" && s["last_error"] != nil })
 	require.Equal(t, "building the payload: /order/items/0/parent_item_id is 7, but no line of the order has that item_id: send the parent too, or null for a line of its own", got["last_error"])
 	require.InDelta(t, 0, got["attempts"], 0, "nothing was sent")

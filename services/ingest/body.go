@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // readBody is the body as JSON in UTF-8, inflated when it came compressed; or what is wrong with it.

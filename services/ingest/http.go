@@ -10,8 +10,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
@@ -26,10 +26,10 @@ type handler struct {
 	log      *slog.Logger
 }
 
-func routes(a *accept.Accepter, log *slog.Logger) []platform.Route {
+func routes(a *accept.Accepter, log *slog.Logger) []httpapi.Route {
 	h := &handler{accepter: a, log: log.With("service", "ingest")}
-	return []platform.Route{{
-		Method: http.MethodPost, Path: platform.BasePath + "/events", Resource: platform.ResourcePublish,
+	return []httpapi.Route{{
+		Method: http.MethodPost, Path: httpapi.BasePath + "/events", Resource: httpapi.ResourcePublish,
 		Handler: http.HandlerFunc(h.events),
 	}}
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -42,7 +42,7 @@ func serve(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	router := mux.NewRouter().UseEncodedPath()
 	for _, r := range routes(accept.New(pool, setting.Fixed(s), log), log) {
-		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
+		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	return router
 }

@@ -8,17 +8,17 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/services/ingest/internal/drain"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // Module serves the ingest route and drains the commerce outbox.
 var Module = fx.Module("ingest",
 	fx.Provide(accept.New, newDrainer, fx.Private),
 	fx.Provide(
-		platformfx.AsRoutes(routes),
-		platformfx.AsLoop(func(d *drain.Drainer) *drain.Drainer { return d }),
-		platformfx.AsProbe(func(d *drain.Drainer) platform.Probe { return platform.Probe{Name: d.Name(), Check: d.Check} }),
+		wiring.AsRoutes(routes),
+		wiring.AsWorker(func(d *drain.Drainer) *drain.Drainer { return d }),
+		wiring.AsProbe(func(d *drain.Drainer) httpapi.Probe { return httpapi.Probe{Name: d.Name(), Check: d.Check} }),
 	),
 )
 

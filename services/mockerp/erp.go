@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/strictjson"

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
@@ -30,7 +30,7 @@ func setup(t *testing.T) caller {
 	t.Helper()
 	router := mux.NewRouter()
 	for _, r := range Routes(New(Options{APIKey: "key", Secret: "secret"})) {
-		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
+		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)

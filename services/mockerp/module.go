@@ -8,28 +8,29 @@ import (
 
 	"go.uber.org/fx"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // Module serves a mock ERP beside the other routes. It is for demonstration: nothing protects its faults and book.
-var Module = fx.Module("mockerp", fx.Provide(platformfx.AsRoutes(newRoutes)))
+var Module = fx.Module("mockerp", fx.Provide(wiring.AsRoutes(newRoutes)))
 
-func newRoutes(cfg platform.Config, log *slog.Logger) []platform.Route {
-	return Routes(New(Options{APIKey: cfg.ErpAPIKey.Reveal(), Secret: cfg.ErpHMAC.Reveal(), Log: log.With("service", "mockerp")}))
+func newRoutes(erp config.ERP, log *slog.Logger) []httpapi.Route {
+	return Routes(New(Options{APIKey: erp.APIKey.Reveal(), Secret: erp.HMAC.Reveal(), Log: log.With("service", "mockerp")}))
 }
 
 // Routes are the ERP's own paths, as in the module, and those that show and steer it, below /mockerp.
-func Routes(e *ERP) []platform.Route {
-	public := func(method, path string, h http.HandlerFunc, query ...string) platform.Route {
-		return platform.Route{Method: method, Path: path, Query: query, Resource: platform.ResourceNone, Handler: h}
+func Routes(e *ERP) []httpapi.Route {
+	public := func(method, path string, h http.HandlerFunc, query ...string) httpapi.Route {
+		return httpapi.Route{Method: method, Path: path, Query: query, Resource: httpapi.ResourceNone, Handler: h}
 	}
-	return []platform.Route{
-		public(http.MethodPost, platform.BasePath+"/orders/sync", e.ServeHTTP),
-		public(http.MethodPost, platform.BasePath+"/mock-update-stock", e.updateStock),
-		public(http.MethodGet, platform.BasePath+"/health", func(w http.ResponseWriter, _ *http.Request) {
+	return []httpapi.Route{
+		public(http.MethodPost, httpapi.BasePath+"/orders/sync", e.ServeHTTP),
+		public(http.MethodPost, httpapi.BasePath+"/mock-update-stock", e.updateStock),
+		public(http.MethodGet, httpapi.BasePath+"/health", func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, http.StatusOK, map[string]string{"status": "ok"})
 		}),
 		public(http.MethodGet, "/mockerp/stats", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, e.Stats()) }),
@@ -72,7 +73,7 @@ func (e *ERP) postFaults(w http.ResponseWriter, r *http.Request) {
 func (e *ERP) deleteFaults(w http.ResponseWriter, r *http.Request) {
 	label := r.URL.Query().Get("label")
 	if r.URL.Query().Has("label") && label == "" {
-		platform.RefuseQuery(w, []problem.FieldError{{Parameter: "label", Code: problem.CodeInvalid, Detail: "is empty; leave it out to take back all faults"}})
+		httpapi.RefuseQuery(w, []problem.FieldError{{Parameter: "label", Code: problem.CodeInvalid, Detail: "is empty; leave it out to take back all faults"}})
 		return
 	}
 	answer(w, http.StatusOK, map[string]int{"faults": e.Forgive(label)})

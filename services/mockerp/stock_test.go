@@ -9,8 +9,8 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem/problemtest"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
 )
 
 // record tells a story of requests to the module's paths in a golden file.
@@ -19,7 +19,7 @@ func record(t *testing.T, name string) func(method, path, body string) (int, []b
 	router := mux.NewRouter()
 	now := func() time.Time { return time.Date(2024, 1, 15, 11, 30, 0, 0, time.FixedZone("CET", 3600)) }
 	for _, r := range Routes(New(Options{Now: now})) {
-		router.Handle(r.Path, platform.CheckQuery(r)).Methods(r.Method)
+		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	page := problemtest.New(t, name, router)
 	return func(method, path, body string) (int, []byte) {

@@ -8,12 +8,12 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // Module runs a projector in the process.
-var Module = fx.Module("projector", fx.Provide(platformfx.AsLoop(newLoop)))
+var Module = fx.Module("projector", fx.Provide(wiring.AsWorker(newLoop)))
 
 type loop struct {
 	pool *pgxpool.Pool

@@ -6,15 +6,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
 
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // Module runs a relay in the process.
 var Module = fx.Module("relay",
 	fx.Provide(newRelay, fx.Private),
-	fx.Provide(platformfx.AsLoop(func(r *Relay) *Relay { return r }), platformfx.AsProbe((*Relay).Probe)),
+	fx.Provide(wiring.AsWorker(func(r *Relay) *Relay { return r }), wiring.AsProbe((*Relay).Probe)),
 )
 
 func newRelay(pool *pgxpool.Pool, brokers kafka.Config, log *slog.Logger) *Relay {
@@ -24,6 +24,6 @@ func newRelay(pool *pgxpool.Pool, brokers kafka.Config, log *slog.Logger) *Relay
 }
 
 // Probe tells whether the relay leads, or stands by for a leader that works.
-func (r *Relay) Probe() platform.Probe {
-	return platform.Probe{Name: r.Name(), Check: r.check}
+func (r *Relay) Probe() httpapi.Probe {
+	return httpapi.Probe{Name: r.Name(), Check: r.check}
 }

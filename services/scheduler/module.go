@@ -6,12 +6,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
 
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // Module runs a scheduler in the process.
-var Module = fx.Module("scheduler", fx.Provide(platformfx.AsLoop(
+var Module = fx.Module("scheduler", fx.Provide(wiring.AsWorker(
 	func(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Scheduler {
 		return New(pool, settings, log.With("service", "scheduler"))
 	},

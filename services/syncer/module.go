@@ -10,35 +10,35 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // slots bounds how many syncers can work at once; each holds one transactional id.
 const slots = 64
 
 // Module runs one syncer in the process.
-var Module = fx.Module("syncer", fx.Provide(platformfx.AsLoop(newLoop)))
+var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newLoop)))
 
 type loop struct {
 	pool   *pgxpool.Pool
 	params Params
 }
 
-func newLoop(pool *pgxpool.Pool, cfg platform.Config, kcfg kafka.Config, settings setting.Reader, log *slog.Logger) *loop {
+func newLoop(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, settings setting.Reader, log *slog.Logger) *loop {
 	client := erphttp.New(erphttp.Config{
-		APIKey: cfg.ErpAPIKey, Secrets: []platform.Secret{cfg.ErpHMAC}, InFlight: cfg.ErpInFlight, Settings: settings, UseProxy: cfg.ErpProxy,
+		APIKey: erp.APIKey, Secrets: []config.Secret{erp.HMAC}, InFlight: erp.InFlight, Settings: settings, UseProxy: erp.Proxy,
 	})
 	for _, w := range client.Warnings() {
 		log.Warn("the ERP connection needs attention", "service", "syncer", "warning", w)
 	}
 	return &loop{pool: pool, params: Params{
-		Kafka: kcfg, InFlight: cfg.ErpInFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
+		Kafka: brokers, InFlight: erp.InFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
 		Log:        log.With("service", "syncer"),
 		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
 	}}

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // Check says what cannot be taken of the texts that somebody gave, by the names that the bodies of all doors have for them.

@@ -9,6 +9,14 @@ import (
 	"time"
 )
 
+// Worker is work that runs as long as its process: a service's consumer, the relay. Run blocks until ctx ends, finishes
+// or hands over what is in flight, and then returns nil. Any error means the service cannot go on: the process stops
+// with a non-zero code and is started again by whoever supervises it.
+type Worker interface {
+	Name() string
+	Run(ctx context.Context) error
+}
+
 // Sleep waits until d has passed or ctx ends, whichever comes first; it is false when ctx ended.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // doubledPath refuses a base URL that is the address of orders already: it would be called as /orders/sync/orders/sync.

@@ -3,7 +3,7 @@ package setting
 import (
 	"strings"
 
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // Problem is one value that cannot be taken. The environment tells it by the variable, the CLI by the setting's name, and the

@@ -10,7 +10,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/egress"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // Settings are the values in force at one moment. Secrets are not among them: they come from the environment only.

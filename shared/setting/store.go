@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/postgres"
-	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Channel is the Postgres notification channel that tells of a committed change.

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // Decode reads JSON that Check has let through into v, and says of every value that does not fit where it stands, below

@@ -3,7 +3,7 @@ package strictjson
 import (
 	"fmt"
 
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // text looks at the escapes of one JSON string as it was written; decoding would replace a half character silently.

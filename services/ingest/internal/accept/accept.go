@@ -18,9 +18,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
-	"github.com/erpconnector/erpconnector/shared/problem"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 

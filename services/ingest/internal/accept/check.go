@@ -7,7 +7,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // isOld answers an event whose id was accepted before: as a duplicate, or as a conflict when that was about another order or

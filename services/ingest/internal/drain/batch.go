@@ -12,8 +12,8 @@ import (
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/postgres"
-	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // batch is one transaction: rows leave the outbox, and become events of ours or stand in the quarantine.

@@ -14,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // Code is the kind of reason.

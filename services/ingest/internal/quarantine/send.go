@@ -12,9 +12,9 @@ import (
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
-	"github.com/erpconnector/erpconnector/shared/problem"
 )
 
 // Sent is what became of an entry that was sent again.

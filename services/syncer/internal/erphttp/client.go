@@ -13,20 +13,20 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/egress"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
 // Config is what a Client is made of.
 type Config struct {
-	APIKey   platform.Secret   // empty: no X-API-KEY
-	Secrets  []platform.Secret // the newest first; empty: no signature
-	InFlight int               // idle connections kept
-	Settings setting.Reader    // base URL and timeout, read at each call; and where calls may go to, at each connection
-	UseProxy bool              // the one that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name
+	APIKey   config.Secret   // empty: no X-API-KEY
+	Secrets  []config.Secret // the newest first; empty: no signature
+	InFlight int             // idle connections kept
+	Settings setting.Reader  // base URL and timeout, read at each call; and where calls may go to, at each connection
+	UseProxy bool            // the one that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name
 }
 
 // Client calls the ERP. It is safe for concurrent use.

@@ -20,9 +20,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/egress"
-	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -37,7 +37,7 @@ func clientOf(t *testing.T, baseURL string, change func(*setting.Settings)) *Cli
 	if change != nil {
 		change(&s)
 	}
-	return New(Config{APIKey: "key", Secrets: []platform.Secret{"new", "", "old"}, InFlight: 4, Settings: setting.Fixed(s)})
+	return New(Config{APIKey: "key", Secrets: []config.Secret{"new", "", "old"}, InFlight: 4, Settings: setting.Fixed(s)})
 }
 
 func send(t *testing.T, c *Client) Reply {
@@ -364,7 +364,7 @@ func TestWithoutSecretsCallsAreUnsignedAndWarnedOf(t *testing.T) {
 	var got http.Header
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
 	t.Cleanup(server.Close)
-	c := New(Config{Secrets: []platform.Secret{""}, Settings: setting.Fixed{ErpBaseURL: server.URL, ErpTimeout: time.Minute}})
+	c := New(Config{Secrets: []config.Secret{""}, Settings: setting.Fixed{ErpBaseURL: server.URL, ErpTimeout: time.Minute}})
 	require.Equal(t, http.StatusOK, send(t, c).StatusCode)
 	for _, name := range []string{"X-Api-Key", "X-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
 		require.NotContains(t, got, name)

@@ -1,6 +1,9 @@
-package platform
+package httpapi
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 // Resource is an ACL resource of the module that a token must hold to use a route.
 type Resource string
@@ -30,4 +33,10 @@ type Route struct {
 	Query    []string // the parameters that it takes; others are refused (see CheckQuery)
 	Resource Resource
 	Handler  http.Handler
+}
+
+// Probe tells readiness: Check returns nil when the service can do its work now. It is called every few seconds.
+type Probe struct {
+	Name  string
+	Check func(ctx context.Context) error
 }

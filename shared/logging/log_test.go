@@ -1,4 +1,4 @@
-package platform
+package logging
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ func (s *switched) Current() setting.Settings { return setting.Settings{Debug: s
 func TestTheLogObeysTheDebugSetting(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	log := NewLog(&out, slog.LevelWarn)
+	log := New(&out, slog.LevelWarn)
 	made := log.With("service", "x").WithGroup("g") // before anybody knows of the settings
 	say := func() int {
 		out.Reset()

@@ -1,4 +1,6 @@
-package platform
+// Package httpapi serves HTTP: routes behind the one place where a token is checked, the check of queries, health, metrics, the
+// access log. Its subfolder problem writes the errors.
+package httpapi
 
 import (
 	"context"
@@ -16,7 +18,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // Server serves the routes of all services of a process.
@@ -40,14 +43,14 @@ type limits struct {
 var defaultLimits = limits{header: 5 * time.Second, request: time.Minute, answer: time.Minute, idle: 2 * time.Minute, headerBytes: 64 << 10}
 
 // NewServer builds the router: every route behind its ACL resource, and /livez, /readyz and /metrics beside them.
-func NewServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger) *Server {
+func NewServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger) *Server {
 	return newServer(cfg, routes, probes, log, defaultLimits)
 }
 
-func newServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
+func newServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
 	router := newRouter()
 	for _, r := range routes {
-		router.Handle(r.Path, named(r.Path, authorize(cfg.APIToken, r))).Methods(methods(r.Method)...)
+		router.Handle(r.Path, named(r.Path, authorize(cfg.Token, r))).Methods(methods(r.Method)...)
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		problem.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -55,9 +58,9 @@ func newServer(cfg Config, routes []Route, probes []Probe, log *slog.Logger, l l
 	router.HandleFunc("/readyz", ready(probes)).Methods(methods(http.MethodGet)...)
 	router.Handle("/metrics", promhttp.Handler()).Methods(methods(http.MethodGet)...)
 	return &Server{
-		addr: cfg.HTTPAddr, log: log,
+		addr: cfg.Addr, log: log,
 		http: &http.Server{
-			Handler:           told(answerWithin(recovered(singleSlashes(router), log), l.answer), log),
+			Handler:           accessLog(answerWithin(recovered(singleSlashes(router), log), l.answer), log),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
@@ -86,7 +89,7 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) Stop(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
 // authorize is the one place where a token is checked. The configured token holds every resource.
-func authorize(token Secret, r Route) http.Handler {
+func authorize(token config.Secret, r Route) http.Handler {
 	handler := CheckQuery(r)
 	if r.Resource == ResourceNone {
 		return handler

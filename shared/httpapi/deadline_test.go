@@ -1,4 +1,4 @@
-package platform
+package httpapi
 
 import (
 	"bufio"
@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/config"
 )
 
 // listening is a server of one route, with the limits, on an address of its own.
 func listening(t *testing.T, l limits, h http.HandlerFunc) (addr string) {
 	t.Helper()
-	s := newServer(Config{}, []Route{{Method: http.MethodGet, Path: "/", Handler: h}}, nil, slog.New(slog.DiscardHandler), l)
+	s := newServer(config.HTTP{}, []Route{{Method: http.MethodGet, Path: "/", Handler: h}}, nil, slog.New(slog.DiscardHandler), l)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served := make(chan error, 1)

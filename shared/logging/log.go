@@ -1,4 +1,5 @@
-package platform
+// Package logging makes the log that services write: JSON lines, whose level the debug setting lowers while they run.
+package logging
 
 import (
 	"io"
@@ -8,14 +9,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// NewLog writes JSON lines of the level and above; of debug and above while the debug setting is on, once FollowDebug
+// New writes JSON lines of the level and above; of debug and above while the debug setting is on, once FollowDebug
 // has told where to look. docs/logs.md lists the lines.
-func NewLog(w io.Writer, level slog.Level) *slog.Logger {
+func New(w io.Writer, level slog.Level) *slog.Logger {
 	l := &logLevel{least: level}
 	return slog.New(&logHandler{Handler: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}), level: l})
 }
 
-// FollowDebug lets a log of NewLog, and all that were made of it, obey the debug setting; it does nothing to others.
+// FollowDebug lets a log of New, and all that were made of it, obey the debug setting; it does nothing to others.
 func FollowDebug(log *slog.Logger, settings setting.Reader) {
 	if h, ok := log.Handler().(*logHandler); ok {
 		h.level.settings.Store(&settings)

@@ -1,4 +1,4 @@
-package platform
+package config
 
 import (
 	"errors"
@@ -46,21 +46,25 @@ func (e *env) config() Config {
 		TopicPrefix:  e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
 		KafkaAccess:  e.kafkaAccess(),
 		Partitions:   e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
-		HTTPAddr:     e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
-		APIToken:     e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
-		ErpAPIKey:    e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
-		ErpHMAC:      e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
-		ErpInFlight:  e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
-		ErpProxy:     e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
-		DataDir:      e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
-		LogLevel:     e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
+		HTTP: HTTP{
+			Addr:  e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
+			Token: e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
+		},
+		ERP: ERP{
+			APIKey:   e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
+			HMAC:     e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
+			InFlight: e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
+			Proxy:    e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
+		},
+		DataDir:  e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
+		LogLevel: e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
 	}
 	c.Settings = e.settings(e.egress())
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}
-	if !isAddress(c.HTTPAddr) {
-		e.bad("HTTP_ADDR", c.HTTPAddr, "host:port, or :port for all of the machine's addresses, with a port from 1 to 65535")
+	if !isAddress(c.HTTP.Addr) {
+		e.bad("HTTP_ADDR", c.HTTP.Addr, "host:port, or :port for all of the machine's addresses, with a port from 1 to 65535")
 	}
 	if len(c.KafkaBrokers) == 0 && (c.KafkaAccess.TLS != nil || c.KafkaAccess.SASL != nil) {
 		e.problems = append(e.problems, errors.New("KAFKA_TLS or KAFKA_SASL_MECHANISM is set and KAFKA_BROKERS is not: name the brokers"))

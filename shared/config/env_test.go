@@ -1,4 +1,4 @@
-package platform_test
+package config_test
 
 import (
 	"fmt"
@@ -10,11 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-func from(values map[string]string) platform.Lookup {
+func from(values map[string]string) config.Lookup {
 	return func(name string) (string, bool) { v, ok := values[name]; return v, ok }
 }
 
@@ -22,7 +22,7 @@ func TestFromEnv(t *testing.T) {
 	t.Parallel()
 	t.Run("nothing_set_gives_the_modules_defaults", func(t *testing.T) {
 		t.Parallel()
-		cfg, err := platform.FromEnv(from(nil))
+		cfg, err := config.FromEnv(from(nil))
 		require.NoError(t, err)
 		require.Equal(t, 30*time.Second, cfg.Settings.ErpTimeout)
 		require.Equal(t, time.Minute, cfg.Settings.BaseDelay)
@@ -31,7 +31,7 @@ func TestFromEnv(t *testing.T) {
 	})
 	t.Run("every_problem_is_named_at_once", func(t *testing.T) {
 		t.Parallel()
-		_, err := platform.FromEnv(from(map[string]string{
+		_, err := config.FromEnv(from(map[string]string{
 			"KAFKA_PARTITIONS": "0", "CONNECTOR_ENABLED": "perhaps", "ERP_TIMEOUT": "soon", "RETRY_JITTER": "2", "LOG_LEVEL": "loud",
 			"RETRYABLE_CODES": "teapot", "ERP_BASE_URL": "erp.example.com", "API_TOKEN_FILE": "/does/not/exist",
 			"ERP_ALLOWED_NETWORKS": "169.254/16", "ERP_USE_PROXY": "perhaps",
@@ -46,10 +46,10 @@ func TestFromEnv(t *testing.T) {
 	t.Run("an_erp_in_a_network_that_no_erp_is_in", func(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{"ERP_BASE_URL": "http://169.254.10.7/api"}
-		_, err := platform.FromEnv(from(values))
+		_, err := config.FromEnv(from(values))
 		require.ErrorContains(t, err, "ERP_BASE_URL is http://169.254.10.7/api: 169.254.10.7 is a link-local address, which is never called")
 		values["ERP_ALLOWED_NETWORKS"] = "169.254.10.0/24"
-		cfg, err := platform.FromEnv(from(values))
+		cfg, err := config.FromEnv(from(values))
 		require.NoError(t, err)
 		require.Equal(t, "http://169.254.10.7/api", cfg.Settings.ErpBaseURL)
 	})
@@ -57,14 +57,14 @@ func TestFromEnv(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(t.TempDir(), "secret")
 		require.NoError(t, os.WriteFile(file, []byte("s3cret\n"), 0o600))
-		cfg, err := platform.FromEnv(from(map[string]string{"ERP_HMAC_SECRET_FILE": file}))
+		cfg, err := config.FromEnv(from(map[string]string{"ERP_HMAC_SECRET_FILE": file}))
 		require.NoError(t, err)
-		require.Equal(t, "s3cret", cfg.ErpHMAC.Reveal())
-		require.Equal(t, "****", cfg.ErpHMAC.String())
+		require.Equal(t, "s3cret", cfg.ERP.HMAC.Reveal())
+		require.Equal(t, "****", cfg.ERP.HMAC.String())
 	})
 	t.Run("bare_numbers_are_seconds", func(t *testing.T) {
 		t.Parallel()
-		cfg, err := platform.FromEnv(from(map[string]string{"ERP_TIMEOUT": "5", "RETRY_BASE_DELAY": "1m30s"}))
+		cfg, err := config.FromEnv(from(map[string]string{"ERP_TIMEOUT": "5", "RETRY_BASE_DELAY": "1m30s"}))
 		require.NoError(t, err)
 		require.Equal(t, 5*time.Second, cfg.Settings.ErpTimeout)
 		require.Equal(t, 90*time.Second, cfg.Settings.BaseDelay)
@@ -72,7 +72,7 @@ func TestFromEnv(t *testing.T) {
 	t.Run("brokers_that_ask_for_a_login", func(t *testing.T) {
 		t.Parallel()
 		c := testkit.NewCertificates(t)
-		cfg, err := platform.FromEnv(from(map[string]string{
+		cfg, err := config.FromEnv(from(map[string]string{
 			"KAFKA_BROKERS": "a:1, b:2", "KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": c.CA, "KAFKA_TLS_CERT_FILE": c.Client, "KAFKA_TLS_KEY_FILE": c.ClientKey,
 			"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "u", "KAFKA_SASL_PASSWORD": "s3cret",
 		}))
@@ -102,7 +102,7 @@ func TestFromEnv(t *testing.T) {
 		} {
 			all := map[string]string{"KAFKA_BROKERS": "a:1"}
 			maps.Copy(all, values)
-			_, err := platform.FromEnv(from(all))
+			_, err := config.FromEnv(from(all))
 			require.ErrorContains(t, err, said)
 		}
 	})

@@ -1,4 +1,4 @@
-package platform_test
+package config_test
 
 import (
 	"os"
@@ -7,19 +7,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
+	"github.com/erpconnector/erpconnector/shared/config"
 )
 
 // A secret whose variable ended in a line end made every call 401, or failed every attempt at a header that HTTP forbids. All of
 // them go by one rule, whether they stand in a variable or in a file.
 func TestSecretsAreOneLineOfVisibleCharacters(t *testing.T) {
 	t.Parallel()
-	secrets := map[string]func(c platform.Config) string{
-		"API_TOKEN":       func(c platform.Config) string { return c.APIToken.Reveal() },
-		"ERP_API_KEY":     func(c platform.Config) string { return c.ErpAPIKey.Reveal() },
-		"ERP_HMAC_SECRET": func(c platform.Config) string { return c.ErpHMAC.Reveal() },
+	secrets := map[string]func(c config.Config) string{
+		"API_TOKEN":       func(c config.Config) string { return c.HTTP.Token.Reveal() },
+		"ERP_API_KEY":     func(c config.Config) string { return c.ERP.APIKey.Reveal() },
+		"ERP_HMAC_SECRET": func(c config.Config) string { return c.ERP.HMAC.Reveal() },
 	}
-	read := func(t *testing.T, name, value string, inFile bool) (platform.Config, error) {
+	read := func(t *testing.T, name, value string, inFile bool) (config.Config, error) {
 		t.Helper()
 		values := map[string]string{
 			"KAFKA_BROKERS": "a:1", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": "u", "KAFKA_SASL_PASSWORD": "p",
@@ -31,7 +31,7 @@ func TestSecretsAreOneLineOfVisibleCharacters(t *testing.T) {
 			name, value = name+"_FILE", file+"\n"
 		}
 		values[name] = value
-		return platform.FromEnv(from(values))
+		return config.FromEnv(from(values))
 	}
 	for _, name := range []string{"API_TOKEN", "ERP_API_KEY", "ERP_HMAC_SECRET", "KAFKA_SASL_PASSWORD"} {
 		inHeader := name == "API_TOKEN" || name == "ERP_API_KEY"
@@ -82,11 +82,11 @@ func TestSecretsAreOneLineOfVisibleCharacters(t *testing.T) {
 // The line end that a here-document or an editor leaves behind a value is no part of it, whatever the variable.
 func TestALineEndBehindAValueIsNoPartOfIt(t *testing.T) {
 	t.Parallel()
-	cfg, err := platform.FromEnv(from(map[string]string{
+	cfg, err := config.FromEnv(from(map[string]string{
 		"DATABASE_URL": "postgres://erp@db/erp\n", "KAFKA_TOPIC_PREFIX": "a.\r\n", "HTTP_ADDR": ":1\n", "ERP_BASE_URL": "http://erp\n", "KAFKA_PARTITIONS": "4\n",
 		"LOG_LEVEL": "\n", "KAFKA_TLS": "false\n",
 	}))
 	require.NoError(t, err)
 	require.Equal(t, []any{"postgres://erp@db/erp", "a.", ":1", "http://erp", 4, "info"},
-		[]any{cfg.DatabaseURL, cfg.TopicPrefix, cfg.HTTPAddr, cfg.Settings.ErpBaseURL, cfg.Partitions, cfg.LogLevel})
+		[]any{cfg.DatabaseURL, cfg.TopicPrefix, cfg.HTTP.Addr, cfg.Settings.ErpBaseURL, cfg.Partitions, cfg.LogLevel})
 }

@@ -1,4 +1,4 @@
-package platform
+package httpapi
 
 import (
 	"context"
@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// told writes a debug line per answered request: the route's pattern in place of the path, and neither query, headers
+// accessLog writes a debug line per answered request: the route's pattern in place of the path, and neither query, headers
 // nor bodies.
-func told(next http.Handler, log *slog.Logger) http.Handler {
+func accessLog(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, noted := time.Now(), &statusNoter{ResponseWriter: w, status: http.StatusOK}
+		began, noted := time.Now(), &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		r = r.WithContext(context.WithValue(r.Context(), routeKey{}, new(string)))
 		defer func() {
 			log.Debug("request answered", "method", r.Method, "route", routeOf(r), "bytes", max(r.ContentLength, 0),
@@ -42,16 +42,16 @@ func routeOf(r *http.Request) string {
 	return ""
 }
 
-type statusNoter struct {
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
 // WriteHeader notes the status.
-func (n *statusNoter) WriteHeader(status int) {
+func (n *statusRecorder) WriteHeader(status int) {
 	n.status = status
 	n.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap lets http.ResponseController reach what stands beneath.
-func (n *statusNoter) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+func (n *statusRecorder) Unwrap() http.ResponseWriter { return n.ResponseWriter }

@@ -1,4 +1,4 @@
-package platform_test
+package httpapi_test
 
 import (
 	"bytes"
@@ -14,8 +14,9 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/platform"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // asked is a handler that answers with what it was asked.
@@ -28,12 +29,12 @@ func asked(name string) http.Handler {
 
 func serving(t *testing.T) *httptest.Server {
 	t.Helper()
-	s := platform.NewServer(platform.Config{APIToken: "token"}, []platform.Route{
+	s := httpapi.NewServer(config.HTTP{Token: "token"}, []httpapi.Route{
 		{Method: http.MethodGet, Path: "/rest/settings", Query: []string{"limit", "cursor"}, Handler: asked("read")},
 		{Method: http.MethodPut, Path: "/rest/settings", Handler: asked("write")},
 		{Method: http.MethodPost, Path: "/rest/events", Handler: asked("events")},
 		{Method: http.MethodGet, Path: "/rest/status/{id}", Handler: asked("status")},
-		{Method: http.MethodPost, Path: "/rest/closed", Resource: platform.ResourceSync, Handler: asked("closed")},
+		{Method: http.MethodPost, Path: "/rest/closed", Resource: httpapi.ResourceSync, Handler: asked("closed")},
 	}, nil, slog.New(slog.DiscardHandler))
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
@@ -162,7 +163,7 @@ func TestParameters(t *testing.T) {
 		"s=61": "s", "s=-1": "s", "s=Inf": "s", "s=NaN": "s", "s=1e300": "s", "s=1e1": "s", "s=0x1p-2": "s", "s=.5": "s", "s=100000000000": "s",
 		"s=60": "", "s=0": "", "s=0.5": "", "s=": "", "s=60.000000001": "s",
 	} {
-		p := platform.ParametersOf(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+query, nil))
+		p := httpapi.ParametersOf(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+query, nil))
 		n, s := p.Int("n", 7, 1, 500), p.Seconds("s", 7, time.Minute)
 		if want == "" {
 			require.Empty(t, p.Wrong, query)

@@ -1,4 +1,4 @@
-package platform
+package httpapi
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 

@@ -1,4 +1,4 @@
-package platform
+package httpapi
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"github.com/erpconnector/erpconnector/shared/problem"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // newRouter matches paths as they are written: an order's number may hold an encoded slash. It never redirects: a client

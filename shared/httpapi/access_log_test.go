@@ -1,4 +1,4 @@
-package platform
+package httpapi
 
 import (
 	"bytes"
@@ -11,14 +11,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/logging"
 )
 
 // served sends one request to a server of one route and gives the lines of its log.
 func served(t *testing.T, method, path string, h http.HandlerFunc) (int, []map[string]any) {
 	t.Helper()
 	var out bytes.Buffer
-	s := NewServer(Config{APIToken: "token"}, []Route{{Method: http.MethodPost, Path: "/orders/{id}", Query: []string{"token"}, Resource: ResourceSync, Handler: h}},
-		nil, NewLog(&out, slog.LevelDebug))
+	s := NewServer(config.HTTP{Token: "token"}, []Route{{Method: http.MethodPost, Path: "/orders/{id}", Query: []string{"token"}, Resource: ResourceSync, Handler: h}},
+		nil, logging.New(&out, slog.LevelDebug))
 	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(`{"a": 1}`))
 	req.Header.Set("Authorization", "Bearer token")
 	w := httptest.NewRecorder()

@@ -1,0 +1,41 @@
+// Package config reads the process's configuration from the environment: variables with their defaults, and secrets that never
+// print.
+package config
+
+import (
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// Config is the process's configuration, read once in main from the environment (see FromEnv and docs/config.md).
+type Config struct {
+	DatabaseURL  string         // DATABASE_URL
+	KafkaBrokers []string       // KAFKA_BROKERS, comma-separated
+	TopicPrefix  string         // KAFKA_TOPIC_PREFIX, on topics, groups and transactional ids
+	KafkaAccess  kafka.Security // KAFKA_TLS…, KAFKA_SASL_…
+	Partitions   int            // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
+	HTTP         HTTP
+	ERP          ERP
+	DataDir      string           // DATA_DIR of `up`
+	LogLevel     string           // LOG_LEVEL debug|info|warn|error, default info
+	Settings     setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …
+}
+
+// HTTP says where HTTP is served, and to whom.
+type HTTP struct {
+	Addr  string // HTTP_ADDR, default :8080
+	Token Secret // API_TOKEN (or API_TOKEN_FILE): the first admin token
+}
+
+// ERP is what calls to the ERP, and its callbacks, need beside the run-time settings.
+type ERP struct {
+	APIKey   Secret // ERP_API_KEY (or _FILE)
+	HMAC     Secret // ERP_HMAC_SECRET (or _FILE)
+	InFlight int    // ERP_MAX_IN_FLIGHT calls at once, default 64
+	Proxy    bool   // ERP_USE_PROXY: calls go through the environment's proxy
+}
+
+// Kafka is the cluster.
+func (c Config) Kafka() kafka.Config {
+	return kafka.Config{Brokers: c.KafkaBrokers, Prefix: c.TopicPrefix, Partitions: c.Partitions, Security: c.KafkaAccess}
+}

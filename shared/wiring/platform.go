@@ -1,0 +1,64 @@
+package wiring
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/logging"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// Platform provides what every service stands on, runs the workers and serves the routes.
+func Platform(cfg config.Config, log *slog.Logger) fx.Option {
+	return fx.Options(
+		fx.Supply(log, cfg.HTTP, cfg.ERP),
+		fx.Supply(cfg.Kafka()),
+		fx.Provide(
+			func(lc fx.Lifecycle) (*pgxpool.Pool, error) { return newPool(lc, cfg.DatabaseURL) },
+			func(pool *pgxpool.Pool) *setting.Store { return setting.NewStore(pool, cfg.Settings, nil) },
+			newWatcher,
+			func(w *setting.Watcher) setting.Reader { return w },
+			AsWorker(func(w *setting.Watcher) *setting.Watcher { return w }),
+			fx.Annotate(httpapi.NewServer, fx.ParamTags(``, `group:"routes"`, `group:"probes"`)),
+			AsProbe(postgresProbe),
+		),
+		fx.Invoke(logging.FollowDebug),
+		Workers,
+		fx.Invoke(func(lc fx.Lifecycle, s *httpapi.Server) { lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop}) }),
+	)
+}
+
+func newPool(lc fx.Lifecycle, database string) (*pgxpool.Pool, error) {
+	c, err := postgres.ParseConfig(database)
+	if err != nil {
+		return nil, err
+	}
+	c.MaxConns = max(c.MaxConns, 16)
+	pool, err := pgxpool.NewWithConfig(context.Background(), c)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	lc.Append(fx.Hook{OnStop: func(context.Context) error {
+		pool.Close()
+		return nil
+	}})
+	return pool, nil
+}
+
+// newWatcher loads the settings before any worker starts: the workers' hooks stand behind this one.
+func newWatcher(lc fx.Lifecycle, store *setting.Store, log *slog.Logger) *setting.Watcher {
+	w := setting.NewWatcher(store, log)
+	lc.Append(fx.StartHook(w.Load))
+	return w
+}
+
+func postgresProbe(pool *pgxpool.Pool) httpapi.Probe {
+	return httpapi.Probe{Name: "postgres", Check: func(ctx context.Context) error { return pool.Ping(ctx) }}
+}
