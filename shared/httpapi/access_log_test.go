@@ -65,7 +65,7 @@ func TestAPanicIsToldByItsPlace(t *testing.T) {
 		require.Equal(t, "request handler panicked", lines[0]["msg"])
 		require.Equal(t, "/orders/{id}", lines[0]["route"])
 		require.Equal(t, want, lines[0]["panic"])
-		require.Contains(t, lines[0]["stack"], "told_test.go")
+		require.Contains(t, lines[0]["stack"], "access_log_test.go")
 		require.NotContains(t, lines[0]["stack"], "secret@")
 	}
 }

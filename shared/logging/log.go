@@ -4,6 +4,7 @@ package logging
 import (
 	"io"
 	"log/slog"
+	"os"
 	"sync/atomic"
 
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -40,4 +41,13 @@ func (l *logLevel) Level() slog.Level {
 		return min(l.least, slog.LevelDebug)
 	}
 	return l.least
+}
+
+// Stderr is the log of a process: New on standard error. The level is the variable LOG_LEVEL's; info when it is none.
+func Stderr(level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return New(os.Stderr, l)
 }

@@ -1,0 +1,87 @@
+// Package app knows which services there are, and runs those that it is told to run in one process.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/erpconnector/erpconnector/services/api"
+	"github.com/erpconnector/erpconnector/services/delayer"
+	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/services/relay"
+	"github.com/erpconnector/erpconnector/services/scheduler"
+	"github.com/erpconnector/erpconnector/services/syncer"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/logging"
+	"github.com/erpconnector/erpconnector/shared/wiring"
+)
+
+var modules = map[string]fx.Option{
+	"ingest": ingest.Module, "relay": relay.Module, "syncer": syncer.Module, "delayer": delayer.Module,
+	"projector": projector.Module, "scheduler": scheduler.Module, "api": api.Module, "mockerp": mockerp.Module,
+}
+
+// StopTimeout is how long a process may take to start, and to stop after a signal. What is in flight then is lost and done again
+// by others.
+const StopTimeout = 15 * time.Second
+
+// Names are those of all services, in the order of the alphabet.
+func Names() []string { return slices.Sorted(maps.Keys(modules)) }
+
+// DefaultNames are all services but the mock ERP.
+func DefaultNames() []string {
+	return slices.DeleteFunc(Names(), func(name string) bool { return name == "mockerp" })
+}
+
+// Options compose the named services for fx. A name that is not among Names composes nothing.
+func Options(cfg config.Config, log *slog.Logger, names ...string) fx.Option {
+	options := []fx.Option{wiring.Platform(cfg, log), fx.NopLogger, fx.StartTimeout(StopTimeout), fx.StopTimeout(StopTimeout)}
+	for _, name := range names {
+		if module, known := modules[name]; known {
+			options = append(options, module)
+		}
+	}
+	return fx.Options(options...)
+}
+
+// Run runs the services until a signal, or until one of them ends by itself; then the error is not nil. It calls started once all
+// have started. A second signal ends the process at once.
+func Run(cfg config.Config, names []string, started func()) error {
+	app := fx.New(Options(cfg, logging.Stderr(cfg.LogLevel), names...))
+	if err := app.Err(); err != nil {
+		return dig.RootCause(err) // what a constructor said, without the way to it
+	}
+	ended := app.Wait() // before the start: a signal that comes meanwhile stops the process in the ordinary way
+	start, cancel := context.WithTimeout(context.Background(), StopTimeout)
+	defer cancel()
+	if err := app.Start(start); err != nil {
+		return err
+	}
+	started()
+	end := <-ended
+	second := make(chan os.Signal, 1)
+	signal.Notify(second, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-second
+		os.Exit(130)
+	}()
+	stop, cancel := context.WithTimeout(context.Background(), StopTimeout)
+	defer cancel()
+	err := app.Stop(stop)
+	if end.ExitCode != 0 {
+		err = errors.Join(errors.New("a service ended by itself; the log says why"), err)
+	}
+	return err
+}

@@ -1,0 +1,125 @@
+//go:build speed
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/services/mockerp"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// TestPromise12 requires the promise's own bounds, of three deaths of each service on each broker.
+func TestPromise12(t *testing.T) {
+	binary := build(t)
+	strict := limits{stall: 2 * time.Second, takeOver: 10 * time.Second}
+	var thrice []death
+	for range 3 {
+		thrice = append(thrice, deaths...)
+	}
+	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) { survivorsGoOn(t, binary, brokers, thrice, strict) })
+}
+
+// TestSizes prints what each process of docker-compose.yml's set takes: memory at rest and at its peak, and CPU time per
+// thousand orders, at three rates of events over HTTP.
+func TestSizes(t *testing.T) {
+	img := buildImage(t)
+	testkit.OnApache(t, func(t *testing.T, brokers kafka.Config) {
+		f := newFleet(t, img, brokers, map[string]string{"ERP_TIMEOUT": "30s", "ERP_MAX_IN_FLIGHT": "64"})
+		f.up()
+		p := f.product()
+		rest, total := f.usage(t), 0
+		lines := []string{fmt.Sprintf("%-10s %12s", "process", "at rest")}
+		for i, m := range f.members {
+			lines = append(lines, fmt.Sprintf("%-10s %9d MB", m.service.Name, rest[i].memory))
+		}
+		for round, load := range []struct{ batch, perSecond int }{{1, 50}, {10, 50}, {100, 20}} {
+			before, began, orders := f.usage(t), time.Now(), load.batch*load.perSecond*20
+			p.pour(t, round, load.batch, load.perSecond, orders)
+			posted := time.Since(began)
+			total += orders
+			p.booked(t, total)
+			took := time.Since(began)
+			lines[0] += fmt.Sprintf(" | %d/s for %s, done %s later", int(float64(orders)/posted.Seconds()), posted.Round(time.Second), (took - posted).Round(100*time.Millisecond))
+			for i, now := range f.usage(t) {
+				lines[i+1] += fmt.Sprintf(" | peak %4d MB, %5.1f %% of a core", now.peak, 100*(now.cpu-before[i].cpu).Seconds()/took.Seconds())
+			}
+		}
+		t.Log("\n" + strings.Join(lines, "\n"))
+		f.stop()
+	})
+}
+
+// pour posts that many orders in batches at a steady rate.
+func (p *product) pour(t *testing.T, round, batch, perSecond, orders int) {
+	t.Helper()
+	tick := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer tick.Stop()
+	for n := 0; n < orders; n += batch {
+		<-tick.C
+		var events []any
+		for i := range batch {
+			order := fmt.Sprintf("%d-%d", round, n+i)
+			events = append(events, invoice("e"+order, order))
+		}
+		status, _ := p.do(http.MethodPost, httpapi.BasePath+"/events", events)
+		require.Equal(t, http.StatusOK, status)
+	}
+}
+
+// booked waits until the ERP has that many orders.
+func (p *product) booked(t *testing.T, orders int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(p.url("/mockerp/stats"))
+		if err != nil {
+			return false
+		}
+		defer func() { _ = resp.Body.Close() }()
+		var stats mockerp.Stats
+		return json.NewDecoder(resp.Body).Decode(&stats) == nil && stats.Bookings >= orders
+	}, 5*time.Minute, 50*time.Millisecond)
+}
+
+// usage is what a process takes, read from /proc.
+type usage struct {
+	memory, peak int // MB
+	cpu          time.Duration
+}
+
+func (f *fleet) usage(t *testing.T) (out []usage) {
+	t.Helper()
+	for _, m := range f.members {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+		require.NoError(t, err)
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.cmd.Process.Pid))
+		require.NoError(t, err)
+		fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+2:]))
+		user, err := strconv.Atoi(fields[11])
+		require.NoError(t, err)
+		system, err := strconv.Atoi(fields[12])
+		require.NoError(t, err)
+		out = append(out, usage{
+			memory: megabytes(string(status), "VmRSS:"), peak: megabytes(string(status), "VmHWM:"),
+			cpu: time.Duration(user+system) * time.Second / 100, // in hundredths, on every Linux that Go runs on
+		})
+	}
+	return out
+}
+
+func megabytes(status, name string) int {
+	_, after, _ := strings.Cut(status, name)
+	kilobytes, _ := strconv.Atoi(strings.Fields(after)[0])
+	return kilobytes / 1024
+}

@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/services/erpconnector/internal/audit"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+)
+
+// auditFlags are what the command is asked.
+type auditFlags struct {
+	from, until, source string
+	json                bool
+	limit               int
+}
+
+func auditCommand() *cobra.Command {
+	var f auditFlags
+	cmd := &cobra.Command{
+		Use: "audit", Short: "Count what was accepted, relayed, ended and alive, by order, and name the orders that break the sum",
+		Long: "Counts, per source, the orders that were accepted, those of which all is in Kafka, those that have ended and those that are\n" +
+			"alive, and lists every order of which this does not add up, with what it means and what to do. Services go on meanwhile.\n" +
+			"Exit code: 0 nothing is broken, 1 something is, 2 it could not be told.",
+		Example: "  erpconnector audit\n" +
+			"  erpconnector audit --from 2024-01-15 --to-time 2024-01-16 --source default\n" +
+			"  erpconnector audit --json | jq 'select(.break)'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := runAudit(cmd, f)
+			if err != nil {
+				return coded{fmt.Errorf("could not tell: %w", err), CouldNotTell}
+			}
+			if err := printReport(cmd.OutOrStdout(), report, f.json); err != nil {
+				return coded{err, CouldNotTell}
+			}
+			if !report.Conserved() {
+				return errors.New("orders are broken: docs/audit.md says what each kind means")
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.from, "from", "", "orders whose first event was accepted at this time or later: 2024-01-15T10:00:00Z, or 2024-01-15 (UTC)")
+	flags.StringVar(&f.until, "to-time", "", "and before this time; they are followed to their end, whenever that is")
+	flags.StringVar(&f.source, "source", "", "orders of this shop only")
+	flags.BoolVar(&f.json, "json", false, "one JSON object a line: each break, each source, the sum")
+	flags.IntVar(&f.limit, "limit", 1000, "breaks that are listed at most, 0: all; all are counted")
+	return tellsByCode(cmd)
+}
+
+func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {
+	p, err := f.params()
+	if err != nil {
+		return nil, err
+	}
+	shown := newBar(cmd.ErrOrStderr(), true)
+	defer shown.clear()
+	p.Told = shown.draw
+	var report *audit.Report
+	err = withLog(cmd.Context(), func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
+		p.Kafka, p.Pool = brokers, pool
+		report, err = audit.Run(cmd.Context(), p)
+		return err
+	})
+	return report, err
+}
+
+func (f auditFlags) params() (audit.Params, error) {
+	p := audit.Params{Source: f.source, Limit: f.limit}
+	var problems []error
+	for _, t := range []struct {
+		flag, text string
+		into       *time.Time
+	}{{"--from", f.from, &p.From}, {"--to-time", f.until, &p.To}} {
+		if t.text != "" {
+			at, err := parseTime(t.flag, t.text)
+			*t.into, problems = at, append(problems, err)
+		}
+	}
+	if f.source != "" {
+		problems = append(problems, domain.ValidateKnownSource(f.source))
+	}
+	if f.limit < 0 {
+		problems = append(problems, fmt.Errorf("--limit %d must not be negative", f.limit))
+	}
+	if !p.From.IsZero() && !p.To.IsZero() && !p.From.Before(p.To) {
+		problems = append(problems, fmt.Errorf("the range ends at %s, which is not after its start", p.To.Format(time.RFC3339)))
+	}
+	return p, errors.Join(problems...)
+}
+
+// AuditVerdict is the last line of an audit as JSON.
+type AuditVerdict struct {
+	Conserved bool               `json:"conserved"`
+	At        time.Time          `json:"at"`
+	Relayed   int64              `json:"relayed_up_to"`
+	KeptFrom  int64              `json:"outbox_kept_from"`
+	Total     audit.Counts       `json:"total"`
+	Breaks    int                `json:"breaks"`
+	Listed    int                `json:"breaks_listed"`
+	ByKind    map[audit.Kind]int `json:"breaks_by_kind"`
+}
+
+func printReport(w io.Writer, r *audit.Report, asJSON bool) error {
+	if asJSON {
+		return printReportJSON(w, r)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(t, "\taccepted\trelayed\tunder way\t|\tsuccess\tfailed\t|\toutbox\theld\trequested\tparked\tdue\tset aside\t|\tnot requested\tbroken\t")
+	for _, c := range r.Sources {
+		printCounts(t, c.Source, *c)
+	}
+	if total := r.Total(); len(r.Sources) != 1 {
+		printCounts(t, "all", total)
+	}
+	if err := t.Flush(); err != nil { // tells of all that was written
+		return err
+	}
+	for _, b := range r.Breaks {
+		if _, err := fmt.Fprintf(w, "\n%s: %s\n  %s\n", named(b), b.Kind, b.Means); err != nil {
+			return err
+		}
+	}
+	return printSum(w, r)
+}
+
+func printCounts(w io.Writer, name string, c audit.Counts) {
+	a := c.Alive
+	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t|\t%d\t%d\t|\t%d\t%d\t%d\t%d\t%d\t%d\t|\t%d\t%d\t\n", domain.Printable(name), c.Accepted, c.Relayed, c.UnderWay,
+		c.Success, c.Failed, a.Outbox, a.Held, a.Requested, a.Parked, a.Due, a.SetAside, c.NotRequested, c.Broken)
+}
+
+// named is the order of a break, and where it shows.
+func named(b audit.Break) string {
+	parts := []string{fmt.Sprintf("%s %s", b.Source, b.Order)}
+	if b.SyncID != 0 {
+		parts[0] += fmt.Sprintf(" (sync %d, generation %d)", b.SyncID, b.Generation)
+	}
+	if b.Attempt != 0 {
+		parts = append(parts, fmt.Sprintf("attempt %d", b.Attempt))
+	}
+	if b.OutboxID != 0 {
+		parts = append(parts, fmt.Sprintf("outbox id %d", b.OutboxID))
+	}
+	switch {
+	case b.Offset != nil:
+		parts = append(parts, fmt.Sprintf("%s partition %d offset %d", b.Topic, *b.Partition, *b.Offset))
+	case b.Topic != "":
+		parts = append(parts, b.Topic)
+	}
+	if b.Found != "" {
+		parts = append(parts, b.Found)
+	}
+	return domain.Printable(strings.Join(parts, ", "))
+}
+
+func printSum(w io.Writer, r *audit.Report) error {
+	total := r.Total()
+	kept := ""
+	if r.KeptFrom > 1 {
+		kept = fmt.Sprintf("; the outbox is kept from id %d on, older records were compared with the accepted events alone", r.KeptFrom)
+	}
+	more := ""
+	if left := r.BreaksAll - len(r.Breaks); left > 0 {
+		more = fmt.Sprintf(" (%d not listed)", left)
+	}
+	_, err := fmt.Fprintf(w, "\n%s accepted = %d ended + %d alive + %d not requested + %d broken, at %s%s; %s%s\n",
+		counted(total.Accepted, "order"), total.Success+total.Failed, total.Alive.Sum(), total.NotRequested, total.Broken,
+		r.At.UTC().Format(time.RFC3339), kept, counted(r.BreaksAll, "break"), more)
+	return err
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func printReportJSON(w io.Writer, r *audit.Report) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	for _, b := range r.Breaks {
+		if err := out.Encode(b); err != nil {
+			return err
+		}
+	}
+	for _, c := range r.Sources {
+		if err := out.Encode(c); err != nil {
+			return err
+		}
+	}
+	return out.Encode(AuditVerdict{
+		Conserved: r.Conserved(), At: r.At.UTC(), Relayed: r.Relayed, KeptFrom: r.KeptFrom, Total: r.Total(),
+		Breaks: r.BreaksAll, Listed: len(r.Breaks), ByKind: r.Broken,
+	})
+}

@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/services/scheduler"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+func cronCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "cron", Short: "Release the orders that wait for the cron"}
+	cmd.AddCommand(&cobra.Command{
+		Use: "run", Short: "Make one run of the cron now, whatever the schedule says", Args: cobra.NoArgs,
+		Long: "Releases up to cron_batch orders that wait for the cron (0: all), those that came first before others, also while the cron is off.\n" +
+			"The schedule goes on as if there had been no such run. It needs DATABASE_URL alone.",
+		RunE: runCron,
+	})
+	return cmd
+}
+
+func runCron(cmd *cobra.Command, _ []string) error {
+	return withDatabase(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool) error {
+		v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
+		if err != nil {
+			return err
+		}
+		released, waiting, err := scheduler.RunNow(cmd.Context(), pool, setting.Fixed(v.Settings))
+		if errors.Is(err, orders.ErrDisabled) {
+			return errors.New("the connector is off, so no order is released: turn it on (erpconnector settings set enabled=true), then run the cron again")
+		}
+		if err != nil {
+			return fmt.Errorf("%d orders released, then: %w", released, err)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d orders released; %d still wait for the cron\n", released, waiting)
+		return err
+	})
+}

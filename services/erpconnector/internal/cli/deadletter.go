@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+func deadletterCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "deadletter", Short: "See the records that nobody could read, and decide about them",
+		Long: "A record that its reader could not use stands among the dead letters, with the reason. One that kept an order going has\n" +
+			"stopped the order: its status is failed. resync-order sends such an order again, as it is known now, and discards the letter.\n" +
+			"redrive sends the very record back to where it came from, once the cause is gone.",
+	}
+	cmd.AddCommand(deadletterListCommand(), deadletterShowCommand(), deadletterRedriveCommand(), deadletterDiscardCommand())
+	return cmd
+}
+
+func deadletterListCommand() *cobra.Command {
+	var f deadletter.Filter
+	var state string
+	var ref domain.OrderRef
+	cmd := &cobra.Command{
+		Use: "list", Short: "List dead letters, the oldest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ref.IncrementID == "" && cmd.Flags().Changed("source") {
+				return errors.New("--source goes with --order: name the order too")
+			}
+			if err := deadletterFilter(&f, state, ref); err != nil {
+				return err
+			}
+			return withDatabase(cmd.Context(), func(_ config.Config, pool *pgxpool.Pool) error {
+				entries, more, err := deadletter.List(cmd.Context(), pool, f)
+				if err != nil {
+					return err
+				}
+				return printLetters(cmd.OutOrStdout(), entries, more)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&state, "state", "open", "open, redriven, discarded or all")
+	cmd.Flags().StringVar(&ref.IncrementID, "order", "", "only of this order")
+	cmd.Flags().StringVar(&ref.Source, "source", domain.DefaultSource, "the shop of --order")
+	cmd.Flags().Int64Var(&f.After, "after", -1, "start after this id")
+	cmd.Flags().IntVar(&f.Limit, "limit", 50, "letters at most")
+	return cmd
+}
+
+func deadletterFilter(f *deadletter.Filter, state string, ref domain.OrderRef) error {
+	switch s := deadletter.State(state); s {
+	case deadletter.Open, deadletter.Redriven, deadletter.Discarded:
+		f.State = s
+	case "all":
+	default:
+		return fmt.Errorf("--state is %q; it must be open, redriven, discarded or all", state)
+	}
+	if f.Limit < 1 {
+		return fmt.Errorf("--limit is %d; it must be at least 1", f.Limit)
+	}
+	if ref.IncrementID == "" {
+		return nil
+	}
+	f.OrderKey = ref.Key()
+	return ref.Validate()
+}
+
+func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
+	if len(entries) == 0 {
+		_, err := fmt.Fprintln(w, "there are no such dead letters")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "ID\tSTATE\tWRITTEN\tBY\tORDER\tSTOPPED\tFROM\tREASON")
+	for _, e := range entries {
+		stopped := "-"
+		if e.Generation != nil {
+			stopped = fmt.Sprintf("generation %d", *e.Generation)
+		}
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.State, e.WrittenAt.Format(time.DateTime), shown(shorten(string(e.By), 40)),
+			shown(shorten(e.OrderKey, 60)), stopped, cameFrom(e.Letter), shorten(e.Reason, 100))
+	}
+	if more {
+		_, _ = fmt.Fprintf(t, "there are more: erpconnector deadletter list --after %d\n", entries[len(entries)-1].ID)
+	}
+	return t.Flush()
+}
+
+func cameFrom(l deadletter.Letter) string {
+	if l.Topic == "" {
+		return "not said"
+	}
+	return fmt.Sprintf("%s/%d@%d", shorten(l.Topic, 60), l.Partition, l.Offset)
+}
+
+func deadletterShowCommand() *cobra.Command {
+	var value bool
+	cmd := &cobra.Command{
+		Use: "show ID", Short: "Show a dead letter with its record, which may hold a customer's data", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := parseIDs(args, "deadletter list")
+			if err != nil {
+				return err
+			}
+			return withLog(cmd.Context(), func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+				e, err := deadletter.Get(cmd.Context(), pool, ids[0])
+				if err != nil {
+					return err
+				}
+				record, err := deadletter.Fetch(cmd.Context(), brokers, e.Letter)
+				if err != nil {
+					return err
+				}
+				if value {
+					return printBytes(cmd.OutOrStdout(), record.Value)
+				}
+				return printLetter(cmd.OutOrStdout(), e, record)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&value, "value", false, "print the record's value alone, byte for byte; a terminal gets it with escapes")
+	return cmd
+}
+
+func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "id        %d\nstate     %s\nwritten   %s by %s\nreason    %s\nfrom      %s\nkey       %s\n", e.ID, e.State, e.WrittenAt.Format(time.RFC3339),
+		shown(shorten(string(e.By), 100)), shorten(e.Reason, 2000), cameFrom(e.Letter), shorten(e.OrderKey, 600))
+	if e.Generation != nil {
+		fmt.Fprintf(&b, "stopped   generation %d of the order\n", *e.Generation)
+	}
+	if e.DecidedAt != nil {
+		fmt.Fprintf(&b, "decided   %s by %s: %s\n", e.DecidedAt.Format(time.RFC3339), shorten(*e.DecidedBy, 100), shorten(*e.Decision, 600))
+	}
+	b.WriteString("\n")
+	for _, h := range record.Headers {
+		fmt.Fprintf(&b, "%s: %s\n", shorten(h.Key, 200), shorten(string(h.Value), 2000))
+	}
+	content := record.Value
+	if len(content) > showBytes {
+		content = content[:showBytes]
+	}
+	fmt.Fprintf(&b, "\n%s\n", shorten(string(content), 8*showBytes))
+	if len(content) < len(record.Value) {
+		fmt.Fprintf(&b, "… %d bytes in all: erpconnector deadletter show %d --value\n", len(record.Value), e.ID)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func deadletterRedriveCommand() *cobra.Command {
+	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone", "its record was sent back",
+		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
+			return withLog(ctx, func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
+					_, err := o.Redrive(ctx, brokers, a)
+					return err
+				})
+			})
+		})
+}
+
+func deadletterDiscardCommand() *cobra.Command {
+	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed", "discarded",
+		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
+			return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
+				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
+					_, err := o.Discard(ctx, a)
+					return err
+				})
+			})
+		})
+}
+
+// decision is what a command does about one letter.
+type decision func(o *orders.Orders, a orders.LetterRequest) error
+
+// decideCommand decides about letters one by one, with what it connects to. What is refused does not keep it from the others.
+func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := parseIDs(args, "deadletter list")
+			if err != nil {
+				return err
+			}
+			if wrong := (orders.LetterRequest{Reason: reason}).Check(); len(wrong) > 0 {
+				return fmt.Errorf("--reason %s", wrong[0].Detail)
+			}
+			return connected(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool, decide decision) error {
+				v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
+				if err != nil {
+					return err
+				}
+				o := orders.New(pool, setting.Fixed(v.Settings))
+				for _, id := range ids {
+					failed := decide(o, orders.LetterRequest{ID: id, Who: osUser(), Reason: reason})
+					if failed == nil {
+						_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
+					}
+					err = errors.Join(err, failed)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the letter")
+	return cmd
+}

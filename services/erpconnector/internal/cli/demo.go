@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/services/erpconnector/internal/demo"
+	"github.com/erpconnector/erpconnector/shared/config"
+)
+
+// demoFlags are what the command line says.
+type demoFlags struct {
+	demo.Options
+
+	duration time.Duration
+	print    bool
+}
+
+func demoCommand() *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Publish sample orders and watch them reach the ERP", Args: cobra.NoArgs,
+		Long: `Publishes the events of three invented e-scooter shops to a running connector, has its mock ERP misbehave with some of
+the orders, and shows what becomes of each. Start ` + "`erpconnector up`" + ` first. The token is API_TOKEN, or else the one that
+` + "`up`" + ` keeps in its data folder.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.Out = cmd.OutOrStdout()
+			if !cmd.Flags().Changed("seed") {
+				f.Seed = 1 + rand.Uint64N(999_999) //nolint:gosec // short enough to be typed again
+			}
+			if cmd.Flags().Changed("orders") && !cmd.Flags().Changed("duration") {
+				f.duration = 0
+			}
+			return f.run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.Float64Var(&f.Rate, "rate", 5, "events a second")
+	flags.DurationVar(&f.duration, "duration", time.Minute, "how long to publish at that rate; with --orders alone, until these are through")
+	flags.IntVar(&f.Orders, "orders", 0, "how many orders to publish")
+	flags.Uint64Var(&f.Seed, "seed", 0, "repeats the events of an earlier run (default: a new one, which is printed)")
+	flags.Float64Var(&f.Misbehave, "misbehave", 0.15, "share of the orders that the mock ERP treats badly, 0 to 1")
+	flags.DurationVar(&f.Wait, "wait", 30*time.Second, "how long to wait for orders to end after the last event")
+	flags.StringVar(&f.URL, "url", "", "of the connector (default: HTTP_ADDR on this machine)")
+	flags.BoolVar(&f.WithoutMockERP, "without-mock-erp", false, "publish although there is no mock ERP: the orders go to the real one")
+	flags.BoolVar(&f.print, "print", false, "print the events, one a line, and publish nothing")
+	return cmd
+}
+
+func (f *demoFlags) run(ctx context.Context) error {
+	if err := f.complete(ctx); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	if f.print {
+		return demo.Print(ctx, f.Options)
+	}
+	_, err := demo.Run(ctx, f.Options)
+	return err
+}
+
+// complete checks what was said and adds what was not.
+func (f *demoFlags) complete(ctx context.Context) error {
+	err := errors.Join(
+		within("--rate", f.Rate, 0.01, 1000),
+		within("--misbehave", f.Misbehave, 0, 1),
+		within("--orders", f.Orders, 0, demo.MaxOrders),
+		within("--duration", f.duration, 0, 24*time.Hour),
+		within("--wait", f.Wait, 0, time.Hour),
+	)
+	if f.duration == 0 && f.Orders == 0 {
+		err = errors.Join(err, errors.New("give --orders or --duration"))
+	}
+	if err != nil {
+		return err
+	}
+	f.Events = int(math.Ceil(f.Rate * f.duration.Seconds()))
+	f.Self = self()
+	return f.reach(ctx)
+}
+
+func within[T cmp.Ordered](flag string, value, least, most T) error {
+	if value >= least && value <= most {
+		return nil
+	}
+	return fmt.Errorf("%s is %v; it must be from %v to %v", flag, value, least, most)
+}
+
+// reach finds the connector and its token where `up` on this machine has them.
+func (f *demoFlags) reach(ctx context.Context) error {
+	lookup := environment(ctx)
+	cfg, err := config.FromEnv(lookup)
+	if err != nil {
+		return err
+	}
+	if f.URL == "" {
+		f.URL = baseURL(cfg)
+	}
+	f.URL = strings.TrimRight(f.URL, "/")
+	if !strings.Contains(f.URL, "://") {
+		f.URL = "http://" + f.URL
+	}
+	f.Token = cfg.HTTP.Token
+	if name, ok := lookup("API_TOKEN_FILE"); ok && name != "" {
+		f.TokenFrom, f.TokenShell = "API_TOKEN_FILE", `$(cat "$API_TOKEN_FILE")`
+		return nil
+	}
+	if f.Token != "" {
+		f.TokenFrom, f.TokenShell = "API_TOKEN", "$API_TOKEN"
+		return nil
+	}
+	return f.tokenOfUp(cfg.DataDir)
+}
+
+// tokenOfUp reads the token that `up` made. Without one the connector is asked all the same: that nothing listens is
+// the more helpful answer.
+func (f *demoFlags) tokenOfUp(dir string) error {
+	if dir == "" {
+		dir = defaultDataDir()
+	}
+	file := filepath.Join(dir, TokenFile)
+	token, err := config.ReadSecret(file, config.SecretToken)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		f.TokenFrom = "API_TOKEN is not set, and there is no " + file
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading the token of `up`: %w; set API_TOKEN instead", err)
+	}
+	f.Token, f.TokenFrom, f.TokenShell = token, file, "$(cat '"+file+"')"
+	return nil
+}
+
+// self is how this program was started.
+func self() string {
+	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
+		return "go run ./services/erpconnector"
+	}
+	return "erpconnector"
+}

@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"context"
+	"os"
+
+	"github.com/erpconnector/erpconnector/shared/config"
+)
+
+type environmentKey struct{}
+
+// WithEnvironment gives commands that run under the context other variables than the process has.
+func WithEnvironment(ctx context.Context, lookup config.Lookup) context.Context {
+	return context.WithValue(ctx, environmentKey{}, lookup)
+}
+
+// environment is where a command finds its variables: the process's, unless the context has others.
+func environment(ctx context.Context) config.Lookup {
+	if lookup, ok := ctx.Value(environmentKey{}).(config.Lookup); ok {
+		return lookup
+	}
+	return os.LookupEnv
+}

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// HealthTimeout is longer than the asked process gives its own probes (3 s), so that its answer comes first.
+const HealthTimeout = 4 * time.Second
+
+func healthCommand() *cobra.Command {
+	live := false
+	cmd := &cobra.Command{
+		Use:   "health [URL]",
+		Short: "Ask a running process whether it is ready; exit code 0 says yes, 1 no",
+		Long: "Ask a running process whether it is ready; exit code 0 says yes, 1 no. It asks http://127.0.0.1 at the port of HTTP_ADDR\n" +
+			"unless a base URL is given. Images without a shell or curl use it as their health check.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			base, err := healthURL(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), HealthTimeout)
+			defer cancel()
+			said, err := askHealth(ctx, base, live)
+			if err == nil {
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&live, "live", false, "ask only whether it lives: /livez in place of /readyz")
+	return cmd
+}
+
+func healthURL(ctx context.Context, args []string) (string, error) {
+	if len(args) > 0 {
+		return strings.TrimRight(args[0], "/"), nil
+	}
+	cfg, err := config.FromEnv(environment(ctx))
+	return baseURL(cfg), err
+}
+
+// Health asks the process at the base URL whether it is ready; nil says yes.
+func Health(ctx context.Context, base string) error {
+	_, err := askHealth(ctx, base, false)
+	return err
+}
+
+// askHealth says what is well, or returns an error that names what is not.
+func askHealth(ctx context.Context, base string, live bool) (string, error) {
+	path := "/readyz"
+	if live {
+		path = "/livez"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	if err != nil {
+		return "", fmt.Errorf("asking for health: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "", fmt.Errorf("asking for health: nothing listens at %s; does the process run, with this HTTP_ADDR?", base)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "", fmt.Errorf("asking for health: %s does not answer within %s", base, HealthTimeout)
+	case err != nil:
+		return "", fmt.Errorf("asking for health: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		Checks map[string]string `json:"checks"`
+	}
+	// A connection that switched protocols is not read: what comes on it is bound by no deadline.
+	if resp.StatusCode < http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&answer) != nil {
+		return "", fmt.Errorf("asking for health: %s%s answered %s and no JSON; does erpconnector listen there?", base, path, resp.Status)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return domain.Printable("ok " + strings.Join(slices.Sorted(maps.Keys(answer.Checks)), " ")), nil
+	}
+	return "", notReady(resp.Status, answer.Checks)
+}
+
+func notReady(status string, checks map[string]string) error {
+	failed := []error{fmt.Errorf("not ready (%s)", status)}
+	for _, name := range slices.Sorted(maps.Keys(checks)) {
+		if checks[name] != "ok" {
+			failed = append(failed, fmt.Errorf("%s: %s", name, checks[name]))
+		}
+	}
+	return errors.Join(failed...)
+}

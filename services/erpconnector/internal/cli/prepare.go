@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib" // goose's driver
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/migrations"
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
+	"github.com/erpconnector/erpconnector/shared/logging"
+	"github.com/erpconnector/erpconnector/shared/postgres"
+)
+
+const prepareWithin = time.Minute
+
+func migrateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.FromEnv(environment(cmd.Context()))
+			if err != nil {
+				return err
+			}
+			applied, err := migrate(cmd.Context(), cfg.DatabaseURL)
+			if err == nil {
+				fmt.Printf("%d migrations applied; the schema is up to date\n", applied)
+			}
+			return err
+		},
+	}
+}
+
+func migrate(ctx context.Context, url string) (int, error) {
+	applied := 0
+	err := withGoose(ctx, url, func(p *goose.Provider) error {
+		results, err := p.Up(ctx)
+		applied = len(results)
+		return err
+	})
+	return applied, err
+}
+
+// RequireMigrated is nil when the database has the schema of this program.
+func RequireMigrated(ctx context.Context, cfg config.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
+	return withGoose(ctx, cfg.DatabaseURL, func(p *goose.Provider) error {
+		pending, err := p.HasPending(ctx)
+		if err == nil && pending {
+			err = errors.New("the database's schema is behind this program: run `erpconnector migrate`")
+		}
+		return err
+	})
+}
+
+func withGoose(ctx context.Context, url string, use func(*goose.Provider) error) error {
+	if err := reachPostgres(ctx, url); err != nil {
+		return err
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if err := postgres.RequireWritable(config); err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config)
+	defer func() { _ = db.Close() }()
+	locker, err := lock.NewPostgresSessionLocker() // two at once are safe
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS, goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	var refused *pgconn.PgError
+	switch err := use(p); {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && refused.Code == "42501":
+		return fmt.Errorf("the schema cannot be read or changed by this user: run `erpconnector migrate` as its owner, or grant what docs/deploy.md lists (%s)", refused.Message)
+	default:
+		return fmt.Errorf("schema: %w", err)
+	}
+}
+
+func topicsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "topics", Short: "Create or check the Kafka topics"}
+	reset := false
+	ensure := &cobra.Command{
+		Use: "ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
+				created, err := a.Ensure(cmd.Context(), false)
+				for _, t := range created {
+					fmt.Println("created", t)
+				}
+				if err == nil && reset {
+					err = resetOffsets(cmd, a)
+				}
+				if err != nil {
+					return err
+				}
+				return warnOfTopics(cmd, a)
+			})
+		},
+	}
+	ensure.Flags().BoolVar(&reset, "reset-missing-offsets", false,
+		"commit the start of the log for groups that lost their offsets: what they handled before is read again, and passed over;\n"+
+			"it first lets the projection read the whole log, and so needs DATABASE_URL")
+	check := &cobra.Command{
+		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
+				if err := requireRight(cmd.Context(), a); err != nil {
+					return err
+				}
+				fmt.Println("the topics are right")
+				return warnOfTopics(cmd, a)
+			})
+		},
+	}
+	cmd.AddCommand(ensure, check)
+	return cmd
+}
+
+// resetOffsets lets the groups that lost their offsets read the log again from its start. By the projection the syncer tells a
+// record that was consumed from one that is alive, so that must know the whole log first. Where the log has lost records itself
+// the projection is no judge: then all that has not ended is called again, under its idempotency key.
+func resetOffsets(cmd *cobra.Command, a *topics.Admin) error {
+	err := withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+		if err := projector.CatchUp(cmd.Context(), brokers, pool, logging.Stderr(cfg.LogLevel)); err != nil {
+			return err
+		}
+		return gate.MarkReread(cmd.Context(), pool)
+	})
+	if errors.Is(err, projector.ErrLogShorter) {
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s. What has not ended will be called again; see docs/deploy.md, Kafka was lost\n", err)
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("the projection must have read the whole log before offsets are reset, and no offset was changed: %w", err)
+	}
+	_, err = a.Ensure(cmd.Context(), true)
+	return err
+}
+
+func withAdmin(ctx context.Context, use func(*topics.Admin) error) error {
+	cfg, err := config.FromEnv(environment(ctx))
+	if err != nil {
+		return err
+	}
+	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
+		return err
+	}
+	a, err := topics.NewAdmin(cfg.Kafka(), cfg.Partitions)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return use(a)
+}
+
+// warnOfTopics tells what should be mended though services can work with it.
+func warnOfTopics(cmd *cobra.Command, a *topics.Admin) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), prepareWithin)
+	defer cancel()
+	warnings, err := a.Warnings(ctx)
+	for _, w := range warnings {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+	}
+	return err
+}
+
+func requireTopics(ctx context.Context, cfg config.Config) error {
+	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
+		return err
+	}
+	a, err := topics.NewAdmin(cfg.Kafka(), cfg.Partitions)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return requireRight(ctx, a)
+}
+
+func requireRight(ctx context.Context, a *topics.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
+	problems, err := a.Check(ctx)
+	if err == nil && len(problems) > 0 {
+		err = errors.New("the topics are not right:\n  " + strings.Join(problems, "\n  "))
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+const (
+	barWidth = 30
+	barEvery = 100 * time.Millisecond
+)
+
+// bar shows on a terminal how far a replay is. Elsewhere it shows nothing.
+type bar struct {
+	out io.Writer // nil: nothing is shown
+	at  time.Time
+}
+
+func newBar(out io.Writer, wanted bool) *bar {
+	if !wanted || !onTerminal(out) {
+		return &bar{}
+	}
+	return &bar{out: out}
+}
+
+func (b *bar) draw(read, all int64) {
+	if b.out == nil || (time.Since(b.at) < barEvery && read < all) {
+		return
+	}
+	b.at = time.Now()
+	_, _ = fmt.Fprint(b.out, "\r\x1b[K"+barText(read, all))
+}
+
+// clear takes the bar away, so that what comes next stands on a line of its own.
+func (b *bar) clear() {
+	if b.out != nil {
+		_, _ = fmt.Fprint(b.out, "\r\x1b[K")
+	}
+}
+
+func barText(read, all int64) string {
+	full, percent := barWidth, int64(100)
+	if all > 0 {
+		full, percent = int(read*barWidth/all), read*100/all
+	}
+	return fmt.Sprintf("[%s%s] %3d %%  %d of %d offsets", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), percent, read, all)
+}

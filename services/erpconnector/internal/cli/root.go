@@ -1,0 +1,85 @@
+// Package cli carries the operator's commands.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/services/app"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/spelling"
+)
+
+// Main carries out the process's command line and returns its exit code.
+func Main() int {
+	if err := Root().ExecuteContext(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "erpconnector:", domain.PrintableLines(err.Error()))
+		return ExitCode(err)
+	}
+	return 0
+}
+
+// Root is the command with all its subcommands. They take their variables from the process's environment, or from
+// WithEnvironment.
+func Root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
+	}
+	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), deadletterCommand(), cronCommand(), settingsCommand(), replayCommand(), healthCommand(), verifyCommand(), rebuildCommand(), auditCommand(), repairCommand())
+	return cmd
+}
+
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run [SERVICE…]",
+		Short: "Run services against DATABASE_URL and KAFKA_BROKERS (default: all but mockerp)",
+		Args:  knownServices,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) == 0 {
+				names = app.DefaultNames()
+			}
+			cfg, err := CompleteConfig(environment(cmd.Context()))
+			if err != nil {
+				return err
+			}
+			if err := reachAddress(cmd.Context(), cfg.HTTP.Addr); err != nil {
+				return err
+			}
+			if err := errors.Join(RequireMigrated(cmd.Context(), cfg), requireTopics(cmd.Context(), cfg)); err != nil {
+				return err
+			}
+			return app.Run(cfg, names, func() {})
+		},
+	}
+}
+
+func knownServices(_ *cobra.Command, names []string) error {
+	known := app.Names()
+	for i, n := range names {
+		switch {
+		case !slices.Contains(known, n):
+			return fmt.Errorf("there is no service %q: %s", n, spelling.Hint(n, known))
+		case slices.Contains(names[:i], n):
+			return fmt.Errorf("the service %s is named twice", n)
+		}
+	}
+	return nil
+}
+
+// CompleteConfig is the environment's configuration, complete enough to reach real servers.
+func CompleteConfig(lookup config.Lookup) (config.Config, error) {
+	cfg, err := config.FromEnv(lookup)
+	if cfg.DatabaseURL == "" {
+		err = errors.Join(err, errors.New("DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)"))
+	}
+	if len(cfg.KafkaBrokers) == 0 {
+		err = errors.Join(err, errors.New("KAFKA_BROKERS is not set: name the brokers (`erpconnector up` needs none)"))
+	}
+	return cfg, err
+}

@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/services/erpconnector/internal/audit"
+	"github.com/erpconnector/erpconnector/services/erpconnector/internal/replay"
+	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+// hostile is what a terminal obeys: it clears the screen, ends the line, turns text around, and begins a sequence in one byte.
+const hostile = "id\x1b[2J\r\n\u202e\u009b31m\x07\x00\xff"
+
+// An escape in an event id cleared the operator's screen, and could print what was never there.
+func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
+	t.Parallel()
+	entry := ingest.QuarantineEntry{
+		ID: 7, Source: hostile, EventID: hostile, Code: "refused", Payload: []byte(`{"a": "` + hostile + `"}`),
+		Problems: []problem.FieldError{{Pointer: "/" + hostile, Detail: "is " + hostile}},
+	}
+	sent := ingest.Sent{ID: 7}
+	sent.Result.Result, sent.Result.Errors = "refused", entry.Problems
+	accepted := ingest.Sent{ID: 8}
+	accepted.Result.Result, accepted.Result.OrderIncrementID = "accepted", hostile
+	settings := setting.View{Rows: []setting.Row{{Name: "cron_batch", By: hostile, Value: json.RawMessage(`1`)}}}
+	settings.Unused = setting.Problems{{Name: "debug", Said: hostile}}
+	settings.Settings.ErpBaseURL = hostile
+	past := setting.Past{Name: hostile, By: hostile, Reason: hostile, Before: json.RawMessage(`"` + hostile + `"`)}
+	base, ok := setting.FieldOf("erp_base_url")
+	require.True(t, ok)
+	audited := &audit.Report{
+		Sources: []*audit.Counts{{Source: hostile}}, Breaks: []audit.Break{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
+	}
+	generation := 1
+	letter := deadletter.Entry{
+		Letter: deadletter.Letter{ID: 7, By: deadletter.Writer(hostile), Topic: hostile, OrderKey: hostile, CeID: hostile, Reason: hostile},
+		State:  deadletter.Discarded, Generation: &generation, DecidedBy: new(hostile), DecidedAt: new(time.Unix(0, 0)), Decision: new(hostile),
+	}
+	for name, print := range map[string]func(w *bytes.Buffer) error{
+		"quarantine list": func(w *bytes.Buffer) error {
+			return printQuarantine(w, []ingest.QuarantineEntry{entry}, ingest.QuarantineFilter{})
+		},
+		"quarantine show":  func(w *bytes.Buffer) error { return printEntry(w, entry) },
+		"quarantine send":  func(w *bytes.Buffer) error { _ = report(w, []ingest.Sent{sent, accepted}, 2); return nil },
+		"settings":         func(w *bytes.Buffer) error { return printSettings(w, settings) },
+		"settings get":     func(w *bytes.Buffer) error { return printSetting(w, settings, base) },
+		"settings history": func(w *bytes.Buffer) error { return printHistory(w, []setting.Past{past}, nil) },
+		"audit":            func(w *bytes.Buffer) error { return printReport(w, audited, false) },
+		"verify": func(w *bytes.Buffer) error {
+			printDifference(w)(projector.Difference{Source: hostile, OrderIncrementID: hostile, Column: "last_error", Live: hostile, Log: hostile})
+			return nil
+		},
+		"verify dead letters": func(w *bytes.Buffer) error {
+			printDifference(w)(projector.Difference{Line: hostile, Column: "reason", Live: hostile, Log: hostile})
+			return nil
+		},
+		"deadletter list": func(w *bytes.Buffer) error { return printLetters(w, []deadletter.Entry{letter}, true) },
+		"deadletter show": func(w *bytes.Buffer) error {
+			return printLetter(w, letter, &kgo.Record{Value: []byte(hostile), Headers: []kgo.RecordHeader{{Key: hostile, Value: []byte(hostile)}}})
+		},
+		"replay": func(w *bytes.Buffer) error {
+			r := &kgo.Record{Topic: hostile, Key: []byte(hostile), Timestamp: time.Unix(0, 0)}
+			return replay.Timeline(kafka.Config{}, w).Take(t.Context(), []*kgo.Record{r})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			require.NoError(t, print(&out))
+			requireHarmless(t, out.String())
+			require.Contains(t, out.String(), `id\x1b[2J\r`)
+		})
+	}
+}
+
+// requireHarmless lets nothing pass that is neither printable nor the end of a line.
+func requireHarmless(t *testing.T, text string) {
+	t.Helper()
+	for _, obeyed := range []string{"\x1b", "\r", "\x07", "\x00", "\u202e", "\u009b"} {
+		require.NotContains(t, text, obeyed)
+	}
+	require.Equal(t, strings.ToValidUTF8(text, ""), text)
+}
+
+// A flag that belongs to another one was passed over: `deadletter list --source outlet` listed the letters of all shops.
+func TestFlagsThatSelectNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"deadletter list --source outlet":                           "--source goes with --order",
+		"deadletter list --state lost":                              "--state is",
+		"deadletter list --limit 0":                                 "--limit is 0",
+		"deadletter discard 7":                                      "--reason is required",
+		"deadletter discard 7 --reason a\x1b[2J":                    "--reason contains the control character U+001B; remove it",
+		"deadletter discard 7 --reason a\xff":                       "--reason is not valid UTF-8",
+		"replay --from 2024-01-15 --source outlet":                  "--source goes with --order",
+		"quarantine send 7 --source outlet":                         "--source and --code go with --all",
+		"quarantine list --code refusd":                             "did you mean refused?",
+		"quarantine list --source Outlet":                           `source "Outlet" must be`,
+		"settings history nmae":                                     "is no setting",
+		"deadletter redrive 7 --reason " + strings.Repeat("x", 501): "--reason has 501 bytes; at most 500 are taken",
+	} {
+		cmd := Root()
+		cmd.SetArgs(strings.Split(args, " "))
+		require.ErrorContains(t, cmd.ExecuteContext(t.Context()), want, args)
+	}
+}

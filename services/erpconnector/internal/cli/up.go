@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/services/app"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/devkafka"
+	"github.com/erpconnector/erpconnector/shared/devpg"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
+)
+
+// DefaultKafkaPort is the embedded broker's unless it is taken.
+const DefaultKafkaPort = 9092
+
+func upCommand() *cobra.Command {
+	var ephemeral bool
+	var port int
+	cmd := &cobra.Command{
+		Use: "up", Short: "Run everything on this machine: Postgres, Kafka, a mock ERP and all services", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return up(cmd.Context(), cmd.ErrOrStderr(), ephemeral, kafkaPort{number: port, asked: cmd.Flags().Changed("kafka-port")})
+		},
+	}
+	cmd.Flags().BoolVar(&ephemeral, "ephemeral", false, "use a throw-away data folder")
+	cmd.Flags().IntVar(&port, "kafka-port", DefaultKafkaPort, "port of the embedded broker on 127.0.0.1; 0 takes a free one, as it does by itself when 9092 is taken")
+	return cmd
+}
+
+// kafkaPort is where the embedded broker shall listen.
+type kafkaPort struct {
+	number int
+	asked  bool // by the flag
+}
+
+// up starts what the environment does not name, prepares it, and runs every service.
+func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error {
+	cfg, err := config.FromEnv(environment(ctx))
+	if err == nil {
+		err = port.check(cfg)
+	}
+	if err == nil {
+		err = reachAddress(ctx, cfg.HTTP.Addr)
+	}
+	if err != nil {
+		return err
+	}
+	starting, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	remove, err := dataDir(&cfg, ephemeral)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	unlock, err := lockDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := devSecrets(&cfg); err != nil {
+		return err
+	}
+	stopServers, err := embed(starting, w, &cfg, port)
+	switch {
+	case err != nil && starting.Err() != nil:
+		return errors.New("stopped before it was up")
+	case err != nil:
+		return err
+	}
+	defer stopServers()
+	return app.Run(cfg, app.Names(), func() { banner(cfg) })
+}
+
+// check refuses a port that there is none of, and one that nothing would listen on.
+func (p kafkaPort) check(cfg config.Config) error {
+	switch {
+	case p.number < 0 || p.number > 65535:
+		return fmt.Errorf("--kafka-port is %d; it must be from 0 to 65535", p.number)
+	case p.asked && len(cfg.KafkaBrokers) > 0:
+		return errors.New("--kafka-port is the embedded broker's, and KAFKA_BROKERS names others: leave one of them out")
+	default:
+		return nil
+	}
+}
+
+// dataDir chooses the data folder; remove deletes one that is to be thrown away.
+func dataDir(cfg *config.Config, ephemeral bool) (remove func(), err error) {
+	remove = func() {}
+	if cfg.DataDir == "" {
+		cfg.DataDir = defaultDataDir()
+	}
+	if !ephemeral {
+		return remove, nil
+	}
+	if cfg.DataDir, err = os.MkdirTemp("", "erpconnector-"); err != nil {
+		return nil, fmt.Errorf("making a throw-away data folder: %w; another place can be set with TMPDIR", err)
+	}
+	remove = func() { _ = os.RemoveAll(cfg.DataDir) }
+	if err := os.Chmod(cfg.DataDir, 0o711); err != nil { //nolint:gosec // the database's user walks through
+		remove()
+		return nil, fmt.Errorf("making a throw-away data folder: %w", err)
+	}
+	return remove, nil
+}
+
+// embed starts Postgres and the broker unless they are configured, and prepares both. After an error nothing runs.
+func embed(ctx context.Context, w io.Writer, cfg *config.Config, port kafkaPort) (stop func(), err error) {
+	var stops []func()
+	stopAll := func() {
+		for _, s := range slices.Backward(stops) {
+			s()
+		}
+	}
+	defer func() {
+		if err != nil {
+			stopAll()
+		}
+	}()
+	if cfg.DatabaseURL == "" {
+		pg, err := devpg.Start(ctx, devpg.Config{Dir: filepath.Join(cfg.DataDir, "postgres")})
+		if err != nil {
+			return nil, err
+		}
+		stops = append(stops, pg.Stop)
+		cfg.DatabaseURL = pg.URL()
+	}
+	if len(cfg.KafkaBrokers) == 0 {
+		broker, err := startBroker(w, filepath.Join(cfg.DataDir, "kafka"), port)
+		if err != nil {
+			return nil, err
+		}
+		stops = append(stops, broker.Close)
+		cfg.KafkaBrokers = broker.Addrs()
+	}
+	if _, err := migrate(ctx, cfg.DatabaseURL); err != nil {
+		return nil, err
+	}
+	if err := makeTopics(ctx, *cfg); err != nil {
+		return nil, err
+	}
+	return stopAll, nil
+}
+
+// startBroker starts the embedded broker; a port that nobody asked for gives way to a free one.
+func startBroker(w io.Writer, dir string, port kafkaPort) (*devkafka.Broker, error) {
+	broker, err := devkafka.Start(dir, port.number)
+	switch {
+	case errors.Is(err, devkafka.ErrPortTaken) && !port.asked:
+		if broker, err = devkafka.Start(dir, 0); err == nil {
+			_, _ = fmt.Fprintf(w, "port %d is taken, so the embedded broker listens at %s\n", port.number, strings.Join(broker.Addrs(), ","))
+		}
+	case errors.Is(err, devkafka.ErrPortTaken):
+		err = fmt.Errorf("port %d is taken by another program: stop that, or choose another one with --kafka-port (0: any)", port.number)
+	}
+	return broker, err
+}
+
+func makeTopics(ctx context.Context, cfg config.Config) error {
+	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
+		return err
+	}
+	a, err := topics.NewAdmin(cfg.Kafka(), cfg.Partitions)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if _, err := a.Ensure(ctx, false); err != nil {
+		return err
+	}
+	return requireTopics(ctx, cfg)
+}
+
+// defaultDataDir is one that Postgres' user can enter too: root's home is closed to it.
+func defaultDataDir() string {
+	if os.Getuid() == 0 {
+		return "/var/lib/erpconnector"
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "erpconnector")
+	}
+	return filepath.Join(home, ".local", "share", "erpconnector")
+}
+
+// lockDir keeps a second `up` off the same data.
+func lockDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // the database's user walks through
+		return nil, fmt.Errorf("making the data folder: %w; another one can be set with DATA_DIR", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("writing into the data folder: %w; another one can be set with DATA_DIR", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another `erpconnector up` uses %s: stop it, or choose another folder with DATA_DIR", dir)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// TokenFile is where `up` keeps its API token, in the data folder.
+const TokenFile = "api-token"
+
+// devSecrets makes the secrets that the environment does not give, once, and keeps them in the data folder.
+func devSecrets(cfg *config.Config) error {
+	for name, secret := range map[string]*config.Secret{TokenFile: &cfg.HTTP.Token, "erp-api-key": &cfg.ERP.APIKey, "erp-hmac-secret": &cfg.ERP.HMAC} {
+		if *secret != "" {
+			continue
+		}
+		file := filepath.Join(cfg.DataDir, name)
+		kept, err := config.ReadSecret(file, config.SecretToken)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, config.ErrSecretEmpty) { // a stop may have left it empty
+			random := make([]byte, 24)
+			_, _ = rand.Read(random) // never fails
+			kept = config.Secret(hex.EncodeToString(random))
+			err = os.WriteFile(file, []byte(kept.Reveal()), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("keeping a secret in the data folder: %w; another one can be set with DATA_DIR", err)
+		}
+		*secret = kept
+	}
+	if cfg.Settings.ErpBaseURL == "" {
+		cfg.Settings.ErpBaseURL = baseURL(*cfg) + httpapi.BasePath
+	}
+	return nil
+}
+
+func baseURL(cfg config.Config) string {
+	host, port, err := net.SplitHostPort(cfg.HTTP.Addr)
+	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func banner(cfg config.Config) {
+	base, token := baseURL(cfg), cfg.HTTP.Token.Reveal()
+	fmt.Printf(`
+ERP Connector is up. This is for development: production is a Postgres and a Kafka cluster of yours,
+named by DATABASE_URL and KAFKA_BROKERS (erpconnector run).
+
+  API       %s%s
+  token     %s
+  Postgres  %s
+  Kafka     %s
+  mock ERP  %s/mockerp/stats
+  data      %s
+
+Publish an invoice:
+
+curl -sS %s%s/events -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{"event_id":"evt-1","type":"invoice.created","invoice":{"increment_id":"000000045","grand_total":"229.98"},"order":{"order_increment_id":"000000123","order_id":123,"currency":"EUR","customer_email":"jane@example.com","customer_firstname":"Jane","customer_lastname":"Doe","items":[{"item_id":1,"parent_item_id":null,"sku":"SCOOT-1","name":"City scooter","qty":"2","price":"99.99","row_total":"199.98"}],"totals":{"subtotal":"199.98","tax":"20.00","shipping":"10.00","discount":"0.00","grand_total":"229.98"},"billing_address":{"firstname":"Jane","lastname":"Doe","street":["High Street 1"],"city":"Berlin","postcode":"10115","country_id":"DE"},"created_at":"2024-01-15 10:00:00","updated_at":"2024-01-15 10:00:00"}}'
+
+See where it stands:
+
+curl -sS %s%s/sync-status/000000123 -H 'Authorization: Bearer %s'
+
+Or watch a minute of sample orders, from another shell:
+
+export API_TOKEN=%s
+%s demo --url %s
+
+Ctrl-C stops.
+`, base, httpapi.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
+		base, httpapi.BasePath, token, base, httpapi.BasePath, token, token, self(), base)
+}
