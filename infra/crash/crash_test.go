@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 //
 //	go test ./infra/crash -run TestCrash -v -crash.kills 100 -crash.seed 7
 func TestCrash(t *testing.T) {
-	profile, err := plan.ParseProfile(*profileFlag)
+	profile, err := nemesis.ParseProfile(*profileFlag)
 	if err != nil {
 		t.Fatal("-crash.profile: ", err)
 	}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/erpconnector/erpconnector/infra/crash/check"
+	"github.com/erpconnector/erpconnector/infra/crash/checker"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	worker "github.com/erpconnector/erpconnector/shared/run"
 )
@@ -33,14 +33,14 @@ func (p *theatre) disturb() {
 		if !worker.Sleep(ctx, s.Gap) {
 			break
 		}
-		if s.Target != plan.Broker && s.Target != plan.Postgres && s.Target != plan.Failover {
+		if s.Target != nemesis.Broker && s.Target != nemesis.Postgres && s.Target != nemesis.Failover {
 			p.awaitUp(s.Target)
 			under.Go(func() { p.disturbProcess(s) })
 			continue
 		}
 		server, disturb := s.Target, p.killServer
-		if s.Target == plan.Failover {
-			server, disturb = plan.Postgres, p.failOver
+		if s.Target == nemesis.Failover {
+			server, disturb = nemesis.Postgres, p.failOver
 		}
 		if back[server] != nil {
 			<-back[server]
@@ -68,35 +68,35 @@ func (p *theatre) awaitUp(name string) {
 	}
 }
 
-func (p *theatre) disturbProcess(s plan.Step) {
+func (p *theatre) disturbProcess(s nemesis.Step) {
 	ctx := p.t.Context()
 	switch s.What {
-	case plan.Kill:
+	case nemesis.Kill:
 		p.fleet.Kill(s.Target, s.Away)
-	case plan.Term:
+	case nemesis.Term:
 		if p.fleet.Term(ctx, s.Target, s.Away) {
 			p.violate("%s did not end by SIGTERM in time; its log has its goroutines", s.Target)
 		}
-	case plan.Stop:
+	case nemesis.Stop:
 		if err := p.fleet.Halt(ctx, s.Target, s.Away, s.Back); err != nil {
 			p.t.Errorf("the harness itself: stopping %s: %s", s.Target, err)
 		}
-	case plan.Starve: // of brokers
+	case nemesis.Starve: // of brokers
 	}
 }
 
 // killServer kills the broker or Postgres, and starts it again.
-func (p *theatre) killServer(s plan.Step) error {
-	if s.What == plan.Starve {
+func (p *theatre) killServer(s nemesis.Step) error {
+	if s.What == nemesis.Starve {
 		p.calm.Lock()
 		defer p.calm.Unlock()
 	}
 	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
 	restart := p.broker.Restart
-	if s.Target == plan.Postgres {
+	if s.Target == nemesis.Postgres {
 		p.postgres.Kill()
 		restart = func() error { return p.postgres.Restart(p.t.Context()) }
-	} else if s.What == plan.Starve {
+	} else if s.What == nemesis.Starve {
 		p.cluster.Starve()
 	} else {
 		d.What = string(stage.What(p.broker))
@@ -181,7 +181,7 @@ func (p *theatre) judge() {
 		switch {
 		case e.Told == "" && e.Away != "" && !e.Ready:
 			vain++
-		case e.Told == string(plan.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
+		case e.Told == string(nemesis.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
 			p.tell(e.Away == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.Away)
 		case e.Told == "":
 			p.tell(e.Ready && e.Away == "", "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.Away, e.Ready)
@@ -189,7 +189,7 @@ func (p *theatre) judge() {
 	}
 	p.tell(false, "%d starts were in vain, as a server was away", vain)
 	p.outcome.history = p.history
-	p.outcome.report = check.Check(p.history)
+	p.outcome.report = checker.Check(p.history)
 }
 
 func (p *theatre) tell(violation bool, format string, args ...any) {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	worker "github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -25,7 +25,7 @@ const failovers = "failover=1,relay=1,syncer=1,term=0,stop=0"
 //
 //	go test ./infra/crash -run TestFailovers -v -crash.failovers 12 -crash.seed 7 -crash.profile failover=1,relay=1,ingest=1
 func TestFailovers(t *testing.T) {
-	profile, err := plan.ParseProfile(cmp.Or(*profileFlag, failovers))
+	profile, err := nemesis.ParseProfile(cmp.Or(*profileFlag, failovers))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,14 +53,14 @@ const repairWithin = 30 * time.Second
 
 // failOver lets the standby lag, kills the primary and puts the standby in its place. Shops send again before and after the
 // repair.
-func (p *theatre) failOver(s plan.Step) error {
+func (p *theatre) failOver(s nemesis.Step) error {
 	ctx := p.t.Context()
 	lost := history.Failover{From: time.Now().UTC()}
 	if err := p.postgres.CutOff(ctx); err != nil {
 		return err
 	}
 	worker.Sleep(ctx, s.Away)
-	d := history.Disturbance{What: "fail-over", Target: plan.Postgres, At: time.Now().UTC()}
+	d := history.Disturbance{What: "fail-over", Target: nemesis.Postgres, At: time.Now().UTC()}
 	if err := p.postgres.FailOver(ctx); err != nil {
 		return err
 	}

@@ -13,14 +13,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/infra/crash/check"
+	"github.com/erpconnector/erpconnector/infra/crash/checker"
 	"github.com/erpconnector/erpconnector/infra/crash/collect"
 	"github.com/erpconnector/erpconnector/infra/crash/erp"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
-	"github.com/erpconnector/erpconnector/infra/crash/planted"
-	"github.com/erpconnector/erpconnector/infra/crash/shops"
+	"github.com/erpconnector/erpconnector/infra/crash/mutants"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
+	"github.com/erpconnector/erpconnector/infra/crash/workload"
 	worker "github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -29,10 +29,10 @@ import (
 type options struct {
 	seed    uint64
 	kills   int
-	broker  string       // apache or embedded
-	rate    float64      // orders per second
-	binary  string       // empty: built from this repository
-	profile plan.Profile // what is disturbed, and how often
+	broker  string          // apache or embedded
+	rate    float64         // orders per second
+	binary  string          // empty: built from this repository
+	profile nemesis.Profile // what is disturbed, and how often
 	quiet   time.Duration
 }
 
@@ -58,7 +58,7 @@ var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 
 // outcome is what a run came to.
 type outcome struct {
 	history  *history.History
-	report   check.Report
+	report   checker.Report
 	violated []string // what the driver itself saw and must not be
 	noted    []string // what it saw and a person should know
 	folder   string   // logs; and what else the caller keeps there
@@ -68,14 +68,14 @@ type outcome struct {
 type theatre struct {
 	t        *testing.T
 	o        options
-	plan     plan.Plan
+	plan     nemesis.Plan
 	folder   string
 	env      []string // of the product's processes
 	broker   stage.Broker
 	cluster  *stage.Cluster // the broker, where it is several
 	postgres *stage.Postgres
 	erp      *erp.ERP
-	shops    *shops.Shops
+	shops    *workload.Shops
 	fleet    *stage.Fleet
 	watch    *stage.Watch
 	history  *history.History
@@ -92,7 +92,7 @@ func run(t *testing.T, o options) outcome {
 	if o.broker == cluster && o.profile.Starve == 0 {
 		o.profile.Starve = starves(o.kills)
 	}
-	p := &theatre{t: t, o: o, plan: plan.Make(o.seed, o.kills, o.profile, processes)}
+	p := &theatre{t: t, o: o, plan: nemesis.Make(o.seed, o.kills, o.profile, processes)}
 	p.prepare()
 	t.Logf("%s on %s, logs in %s\n%s", filepath.Base(p.o.binary), p.history.Broker, p.folder, p.plan)
 	p.play()
@@ -170,7 +170,7 @@ func (p *theatre) openWorld(erpAddr string) {
 	var err error
 	p.fleet, err = stage.NewFleet(stage.FleetConfig{Binary: p.o.binary, Env: p.env, Processes: processes, Logs: logs})
 	require.NoError(t, err)
-	p.shops, err = shops.Open(shops.Config{
+	p.shops, err = workload.Open(workload.Config{
 		Plan: p.plan, DatabaseURL: p.databaseURL() + "&target_session_attrs=read-write", Ingest: p.fleet.Bases("ingest"), API: p.fleet.Bases("api"),
 		Token: token, Secret: secret, Rate: p.o.rate,
 		Booked: func(source, order string) *erp.Callback { return p.erp.Booked(source, order) },
@@ -210,7 +210,7 @@ func build(t *testing.T, folder string) string {
 	t.Helper()
 	source := filepath.Join(folder, "source")
 	require.NoError(t, os.Mkdir(source, 0o700))
-	binary, err := planted.Bug{}.Build(t.Context(), filepath.Join("..", ".."), source)
+	binary, err := mutants.Bug{}.Build(t.Context(), filepath.Join("..", ".."), source)
 	require.NoError(t, err)
 	return binary
 }

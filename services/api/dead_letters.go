@@ -184,7 +184,7 @@ func (h *handler) redriveDeadLetter(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	h.decideDeadLetter(w, r, e, http.StatusAccepted, func(ctx context.Context, a orders.LetterRequest) (deadletter.Entry, error) {
+	h.decideDeadLetter(w, r, e, http.StatusAccepted, func(ctx context.Context, a orders.DeadLetterRequest) (deadletter.Entry, error) {
 		return h.orders.Redrive(ctx, h.kafka, a)
 	})
 }
@@ -197,7 +197,7 @@ func (h *handler) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
 	h.decideDeadLetter(w, r, e, http.StatusOK, h.orders.Discard)
 }
 
-func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, status int, decide func(context.Context, orders.LetterRequest) (deadletter.Entry, error)) {
+func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, status int, decide func(context.Context, orders.DeadLetterRequest) (deadletter.Entry, error)) {
 	a, ok := readDecision(w, r, e.ID)
 	if !ok {
 		return
@@ -217,7 +217,7 @@ var decisions = door{
 }
 
 // readDecision is what somebody asks about a letter; ok is false when the answer has been given.
-func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.LetterRequest, ok bool) {
+func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.DeadLetterRequest, ok bool) {
 	var body struct {
 		Reason string `json:"reason"`
 	}
@@ -225,7 +225,7 @@ func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.Le
 	if !ok || !decisions.decode(w, raw, &body) {
 		return a, false
 	}
-	a = orders.LetterRequest{ID: id, Who: asker(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
+	a = orders.DeadLetterRequest{ID: id, Who: asker(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
 	if wrong := a.Check(); len(wrong) > 0 {
 		decisions.refuse(w, wrong)
 		return a, false
@@ -234,7 +234,7 @@ func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.Le
 }
 
 func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
-	var refused *orders.LetterError
+	var refused *orders.DeadLetterError
 	switch {
 	case errors.Is(err, deadletter.ErrUnknown):
 		problem.Write(w, problem.Problem{Status: http.StatusNotFound, Code: "dead_letter_not_found", Detail: "there is no such dead letter: GET " + deadLettersPath + " lists them"})

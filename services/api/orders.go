@@ -17,7 +17,7 @@ import (
 const (
 	maxRequestBytes = 1 << 20
 	waitDefault     = 10 * time.Second // how long an answer waits for the end of what it started
-	waitMost        = 60 * time.Second
+	maxWait         = 60 * time.Second
 )
 
 // orderRequest is the module's body, and ours beside it.
@@ -69,7 +69,7 @@ var (
 func (h *handler) ask(what asked) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		parameters := httpapi.ParametersOf(r)
-		wait := parameters.Seconds("wait", waitDefault, waitMost)
+		wait := parameters.Seconds("wait", waitDefault, maxWait)
 		if len(parameters.Wrong) > 0 {
 			httpapi.RefuseQuery(w, parameters.Wrong)
 			return
@@ -84,7 +84,7 @@ func (h *handler) ask(what asked) http.HandlerFunc {
 			return
 		}
 		h.log.Info("order request", "request", a.Request, "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source,
-			"standing", answer.Standing, "action", answer.Action, "generation", answer.Gate.Generation)
+			"standing", answer.State, "action", answer.Action, "generation", answer.Gate.Generation)
 		h.answer(w, r, what, answer, wait)
 	}
 }
@@ -93,7 +93,7 @@ func (h *handler) ask(what asked) http.HandlerFunc {
 func asker(*http.Request) string { return "api" }
 
 // readCommand reads what is asked; ok is false when the answer has been given.
-func readCommand(w http.ResponseWriter, r *http.Request, what asked) (a orders.Ask, ok bool) {
+func readCommand(w http.ResponseWriter, r *http.Request, what asked) (a orders.Command, ok bool) {
 	raw, ok := readBody(w, r, maxRequestBytes)
 	if !ok {
 		return a, false
@@ -111,7 +111,7 @@ func readCommand(w http.ResponseWriter, r *http.Request, what asked) (a orders.A
 }
 
 // commandOf is what a body asks, and everything that is wrong with it.
-func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Ask, wrong []problem.FieldError) {
+func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Command, wrong []problem.FieldError) {
 	add := func(pointer, code, detail string) {
 		wrong = append(wrong, problem.FieldError{Pointer: pointer, Code: code, Detail: detail})
 	}
@@ -122,7 +122,7 @@ func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Ask, wr
 	}
 	source, wrongSource := sourceOf(r, body.Source)
 	wrong = append(wrong, wrongSource...)
-	a = orders.Ask{
+	a = orders.Command{
 		Ref: domain.OrderRef{Source: source, IncrementID: body.OrderIncrementID}, Request: what.request, Who: asker(r), Reason: body.Reason,
 		Traceparent: r.Header.Get(event.HeaderTraceparent),
 	}
@@ -173,38 +173,38 @@ func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) 
 }
 
 // refusal is why a request is not possible where the order stands, and what is.
-func refusal(what asked, a orders.Answer) problem.Problem {
+func refusal(what asked, a orders.Result) problem.Problem {
 	id := a.Gate.Ref.IncrementID
 	p := problem.Problem{OrderIncrementID: id, Source: a.Gate.Ref.Source}
 	switch {
-	case a.Action == domain.RefuseNone && a.Standing == domain.Known:
+	case a.Action == domain.RefuseNotFound && a.State == domain.Known:
 		p.Status, p.Code = http.StatusNotFound, "order_not_found"
 		p.Detail = unknownOrder(fmt.Sprintf("order %s is known, but nothing was ever to be sent: sync-order sends it", id), a.Gate.Ref)
-	case a.Action == domain.RefuseNone:
+	case a.Action == domain.RefuseNotFound:
 		p.Status, p.Code = http.StatusNotFound, "order_not_found"
 		p.Detail = unknownOrder(fmt.Sprintf("order %s of the shop %s is not known: publish it first, with an order.placed or invoice.created event, or name its shop (source)",
 			id, a.Gate.Ref.Source), a.Gate.Ref)
 	case what.request == domain.RequestResync:
-		p.Status, p.Code = http.StatusConflict, "order_"+string(a.Standing)
+		p.Status, p.Code = http.StatusConflict, "order_"+string(a.State)
 		p.Detail = fmt.Sprintf("order %s has reached the ERP already; nothing was done. Sent once more it goes out under a new idempotency key, and the ERP books it "+
 			`a second time. If that is meant, ask again with "newKey": true and a "reason", which stays in the order's log`, id)
 	default:
-		p.Status, p.Code = http.StatusConflict, "order_"+string(a.Standing)
-		p.Detail = fmt.Sprintf("order %s %s; nothing was done (%s)", id, possible[a.Standing], what.request)
+		p.Status, p.Code = http.StatusConflict, "order_"+string(a.State)
+		p.Detail = fmt.Sprintf("order %s %s; nothing was done (%s)", id, possible[a.State], what.request)
 	}
 	return p
 }
 
 // possible is what can be asked of an order where it stands.
-var possible = map[domain.Standing]string{
+var possible = map[domain.OrderState]string{
 	domain.StandsQueued:   "is on its way to the ERP: wait for its end, or settle it",
 	domain.StandsInFlight: "is being sent to the ERP: wait for its end, or settle it",
 	domain.StandsSuccess:  "has reached the ERP already",
 	domain.StandsFailed:   "has failed: resync-order sends it again",
 }
 
-func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a orders.Answer, wait time.Duration) {
-	if a.Action == domain.RefuseNone || a.Action == domain.RefuseState {
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a orders.Result, wait time.Duration) {
+	if a.Action == domain.RefuseNotFound || a.Action == domain.RefuseConflict {
 		problem.Write(w, refusal(what, a))
 		return
 	}
@@ -218,7 +218,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a o
 }
 
 // resultOf is what the caller is told: 200 once the generation it asked for has ended, 202 before.
-func resultOf(what asked, a orders.Answer, row generation) (int, result) {
+func resultOf(what asked, a orders.Result, row generation) (int, result) {
 	res := result{
 		SyncID: a.Gate.SyncID, OrderIncrementID: a.Gate.Ref.IncrementID, Source: a.Gate.Ref.Source, Status: row.status, ErpReference: row.reference,
 		Attempts: row.attempts, LastError: row.lastError, Generation: a.Gate.Generation, NextAttemptAt: moduleTime(row.next),

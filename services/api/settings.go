@@ -20,7 +20,7 @@ import (
 const (
 	maxSettingsBody = 64 << 10
 	historyPage     = 50
-	mostHistoryPage = 500
+	maxHistoryPage  = 500
 )
 
 const settingsPath = httpapi.BasePath + "/settings"

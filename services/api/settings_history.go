@@ -55,7 +55,7 @@ func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 
 func historyFilter(r *http.Request) (f setting.Filter, wrong []problem.FieldError) {
 	p := httpapi.ParametersOf(r)
-	f = setting.Filter{Name: p.Text("name"), Limit: p.Int("limit", historyPage, 1, mostHistoryPage)}
+	f = setting.Filter{Name: p.Text("name"), Limit: p.Int("limit", historyPage, 1, maxHistoryPage)}
 	if text := p.Text("cursor"); text != "" {
 		var err error
 		if f.After, err = setting.ParseCursor(text); err != nil {

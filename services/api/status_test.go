@@ -69,7 +69,7 @@ func (c *caller) ask(pathAndQuery string) []byte {
 
 // open is the order's gate right after its first invoice.
 func open(ref domain.OrderRef, syncID int64) domain.Gate {
-	g, _ := domain.Gate{Ref: ref, State: domain.GateNone}.Request(syncID, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, requested)
+	g, _ := domain.Gate{Ref: ref, State: domain.GateNone}.Request(syncID, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, requested)
 	return g
 }
 

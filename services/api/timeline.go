@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	timelinePage     = 100
-	mostTimelinePage = 500
-	timelineTime     = "2006-01-02T15:04:05.000Z07:00"
+	timelinePage    = 100
+	maxTimelinePage = 500
+	timelineTime    = "2006-01-02T15:04:05.000Z07:00"
 )
 
 // timelinePart is one page of an order's timeline, the oldest fact first.
@@ -74,7 +74,7 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
 
 func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []problem.FieldError) {
 	p := httpapi.ParametersOf(r)
-	limit = p.Int("limit", timelinePage, 1, mostTimelinePage)
+	limit = p.Int("limit", timelinePage, 1, maxTimelinePage)
 	if text := p.Text("cursor"); text != "" {
 		var err error
 		if after, err = timeline.ParseCursor(text); err != nil {

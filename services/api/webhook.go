@@ -62,7 +62,7 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	a := orders.Ask{
+	a := orders.Command{
 		Ref: ref, Who: "webhook", Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey,
 		Body: domain.KeepableText(string(body[:min(len(body), domain.MaxResponseBytes)])), Truncated: len(body) > domain.MaxResponseBytes,
 		Digest: sha256.Sum256(body), Traceparent: r.Header.Get(event.HeaderTraceparent),
@@ -82,13 +82,13 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.log.Info("webhook handled", "order_increment_id", ref.IncrementID, "source", ref.Source, "request", a.Request,
-		"standing", answer.Standing, "settled", answer.Settled == domain.SettledNow, "reason", answer.Settled, "generation", answer.Gate.Generation)
+		"standing", answer.State, "settled", answer.Settled == domain.SettledNow, "reason", answer.Settled, "generation", answer.Gate.Generation)
 	answerCallback(w, answer)
 }
 
-func answerCallback(w http.ResponseWriter, a orders.Answer) {
+func answerCallback(w http.ResponseWriter, a orders.Result) {
 	switch a.Action {
-	case domain.RefuseNone:
+	case domain.RefuseNotFound:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusNotFound, Code: "order_not_found",
 			Detail:           unknownOrder(fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID), a.Gate.Ref),
@@ -104,13 +104,13 @@ func answerCallback(w http.ResponseWriter, a orders.Answer) {
 }
 
 // note keeps a callback that settles nothing on the order's timeline.
-func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Ask, status string) {
-	known, err := h.orders.Note(r.Context(), a, status)
+func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Command, status string) {
+	known, err := h.orders.Annotate(r.Context(), a, status)
 	switch {
 	case err != nil:
 		h.failed(w, a.Ref, err)
 	case !known:
-		answerCallback(w, orders.Answer{Action: domain.RefuseNone, Gate: domain.Gate{Ref: a.Ref}})
+		answerCallback(w, orders.Result{Action: domain.RefuseNotFound, Gate: domain.Gate{Ref: a.Ref}})
 	default:
 		h.log.Info("webhook recorded: its status changes nothing", "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source)
 		problem.JSON(w, http.StatusOK, callbackAnswer{
@@ -175,5 +175,5 @@ func (c callback) check(ref domain.OrderRef) (wrong []problem.FieldError) {
 	} else if err := domain.StatusText.Check(c.Status); err != nil {
 		add("/status", problem.TextCode(err), err.Error())
 	}
-	return append(wrong, orders.Ask{Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey}.Check()...)
+	return append(wrong, orders.Command{Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey}.Check()...)
 }

@@ -33,10 +33,10 @@ const (
 
 // Params are what a Delayer is made of.
 type Params struct {
-	Kafka  kafka.Config
-	SlotID string // its transactional ids begin with it; held by this process alone
-	Log    *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	Kafka   kafka.Config
+	LeaseID string // its transactional ids begin with it; held by this process alone
+	Log     *slog.Logger
+	Now     func() time.Time // nil: time.Now
 }
 
 // Delayer is one instance; it is used for one Run.
@@ -54,11 +54,11 @@ func New(p Params) *Delayer {
 	if d.now == nil {
 		d.now = time.Now
 	}
-	for _, r := range event.Ladder {
+	for _, r := range event.RetryTiers {
 		d.delays[d.cfg.Topic(r.Topic)] = r.Delay
 	}
 	d.session = txn.New(txn.Config{
-		Kafka: p.Kafka, Name: "delayer", Slot: p.SlotID, Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer), Markers: event.TopicPosition,
+		Kafka: p.Kafka, Name: "delayer", Slot: p.LeaseID, Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer), Markers: event.TopicPosition,
 		PollRecords: pollRecords, Backlog: maxWaiting, BatchTasks: batchTasks, BatchBytes: batchBytes, IdleCommit: idleCommit,
 		Log: p.Log, Outage: &run.Outage{Began: "retries cannot be forwarded; trying until Kafka answers", Ended: "retries are forwarded again"},
 	}, d)
@@ -93,7 +93,7 @@ func (d *Delayer) onward(r *kgo.Record, now time.Time) *kgo.Record {
 			"offset", r.Offset)
 		return deadletter.Record(d.cfg, r, deadletter.Cause{By: deadletter.ByDelayer, Reason: err.Error()})
 	}
-	return &kgo.Record{Topic: d.cfg.Topic(event.RungFor(due, now)), Key: r.Key, Value: r.Value, Headers: r.Headers}
+	return &kgo.Record{Topic: d.cfg.Topic(event.RetryTierFor(due, now)), Key: r.Key, Value: r.Value, Headers: r.Headers}
 }
 
 // Committed counts what was forwarded.

@@ -35,7 +35,7 @@ func handsOnWhenDue(t *testing.T, cfg kafka.Config) {
 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	d := New(Params{Kafka: cfg, SlotID: "delayer-0", Log: slog.New(slog.DiscardHandler)})
+	d := New(Params{Kafka: cfg, LeaseID: "delayer-0", Log: slog.New(slog.DiscardHandler)})
 	go func() { done <- d.Run(running) }()
 
 	cl, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicDue)), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
@@ -49,7 +49,7 @@ func handsOnWhenDue(t *testing.T, cfg kafka.Config) {
 		key := fmt.Sprintf("order-%d", i)
 		due[key] = when
 		r := &kgo.Record{
-			Topic: cfg.Topic(event.RungFor(when, at)), Key: []byte(key), Value: []byte("as it was"),
+			Topic: cfg.Topic(event.RetryTierFor(when, at)), Key: []byte(key), Value: []byte("as it was"),
 			Headers: []kgo.RecordHeader{{Key: event.HeaderDue, Value: []byte(strconv.FormatInt(when.UnixMilli(), 10))}},
 		}
 		require.NoError(t, cl.ProduceSync(ctx, r).FirstErr())

@@ -19,35 +19,35 @@ import (
 const slots = 16
 
 // Module runs one delayer in the process.
-var Module = fx.Module("delayer", fx.Provide(wiring.AsWorker(newLoop)))
+var Module = fx.Module("delayer", fx.Provide(wiring.AsWorker(newWorker)))
 
-type loop struct {
+type worker struct {
 	pool *pgxpool.Pool
 	cfg  kafka.Config
 	log  *slog.Logger
 }
 
-func newLoop(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *loop {
-	return &loop{pool: pool, cfg: cfg, log: log.With("service", "delayer")}
+func newWorker(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *worker {
+	return &worker{pool: pool, cfg: cfg, log: log.With("service", "delayer")}
 }
 
 // Name is the service's name.
-func (l *loop) Name() string { return "delayer" }
+func (l *worker) Name() string { return "delayer" }
 
 // Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew. Beside that it ends
 // what others left open when they died, and deletes what the retry topics no longer need.
-func (l *loop) Run(ctx context.Context) error {
+func (l *worker) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sweeping.Go(func() { topics.Trim(ctx, l.cfg, l.log) })
 	sweeping.Go(func() { txn.EndAbandoned(ctx, l.cfg, "delayer", l.lease, l.log) })
-	return postgres.WithSlot(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
-		return New(Params{Kafka: l.cfg, SlotID: slotID, Log: l.log}).Run(ctx)
+	return postgres.WithLease(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
+		return New(Params{Kafka: l.cfg, LeaseID: slotID, Log: l.log}).Run(ctx)
 	})
 }
 
-func (l *loop) lease(ctx context.Context, id string) (func(), bool, error) {
-	return postgres.Claim(ctx, l.pool, id)
+func (l *worker) lease(ctx context.Context, id string) (func(), bool, error) {
+	return postgres.TryLease(ctx, l.pool, id)
 }

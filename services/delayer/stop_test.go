@@ -40,7 +40,7 @@ func TestAStopIsNotToldAsAFailure(t *testing.T) {
 			var log bytes.Buffer
 			ctx, stop := context.WithCancel(t.Context())
 			done := make(chan error, 1)
-			d := New(Params{Kafka: cfg, SlotID: "delayer-0", Log: slog.New(slog.NewTextHandler(&log, nil))})
+			d := New(Params{Kafka: cfg, LeaseID: "delayer-0", Log: slog.New(slog.NewTextHandler(&log, nil))})
 			if !running {
 				stop()
 			}

@@ -31,7 +31,7 @@ func TestNothingIsForwardedAgainBeforeItIsKnownWhetherItWas(t *testing.T) {
 		defer cl.Close()
 		park := func(key string) {
 			r := &kgo.Record{
-				Topic: cfg.Topic(event.Ladder[0].Topic), Key: []byte(key), Value: []byte("as it was"),
+				Topic: cfg.Topic(event.RetryTiers[0].Topic), Key: []byte(key), Value: []byte("as it was"),
 				Headers: []kgo.RecordHeader{{Key: event.HeaderDue, Value: []byte(strconv.FormatInt(time.Now().UnixMilli(), 10))}},
 			}
 			require.NoError(t, cl.ProduceSync(ctx, r).FirstErr())
@@ -42,7 +42,7 @@ func TestNothingIsForwardedAgainBeforeItIsKnownWhetherItWas(t *testing.T) {
 		own := cfg
 		own.Dial = network.Dial
 		refused := network.LoseAnswer(testkit.EndTxn)
-		d := New(Params{Kafka: own, SlotID: "delayer-0", Log: log})
+		d := New(Params{Kafka: own, LeaseID: "delayer-0", Log: log})
 		running, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- d.Run(running) }()

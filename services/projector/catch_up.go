@@ -18,7 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-const lookEvery = 50 * time.Millisecond // whether the projection has caught up
+const lookInterval = 50 * time.Millisecond // whether the projection has caught up
 
 // ErrLogShorter means that the projection has applied records that the log does not hold (any more).
 var ErrLogShorter = errors.New("the projection has read more than the log holds: topics were made anew, or lost records")
@@ -34,7 +34,7 @@ func CatchUp(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- postgres.WithSlot(ctx, pool, "projector", 1, log, func(ctx context.Context, _ string) error {
+		ended <- postgres.WithLease(ctx, pool, "projector", 1, log, func(ctx context.Context, _ string) error {
 			return New(cfg, pool, log).Run(ctx)
 		})
 	}()
@@ -112,7 +112,7 @@ func (s *store) await(ctx context.Context, missing map[topicPartition]int64, end
 			return err
 		default:
 		}
-		if !run.Sleep(ctx, lookEvery) {
+		if !run.Sleep(ctx, lookInterval) {
 			return ctx.Err()
 		}
 	}

@@ -13,24 +13,24 @@ import (
 )
 
 // Module runs a projector in the process.
-var Module = fx.Module("projector", fx.Provide(wiring.AsWorker(newLoop)))
+var Module = fx.Module("projector", fx.Provide(wiring.AsWorker(newWorker)))
 
-type loop struct {
+type worker struct {
 	pool *pgxpool.Pool
 	cfg  kafka.Config
 	log  *slog.Logger
 }
 
-func newLoop(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *loop {
-	return &loop{pool: pool, cfg: cfg, log: log.With("service", "projector")}
+func newWorker(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *worker {
+	return &worker{pool: pool, cfg: cfg, log: log.With("service", "projector")}
 }
 
 // Name is the service's name.
-func (l *loop) Name() string { return "projector" }
+func (l *worker) Name() string { return "projector" }
 
 // Run works while the process holds the one slot; another instance stands by.
-func (l *loop) Run(ctx context.Context) error {
-	return postgres.WithSlot(ctx, l.pool, "projector", 1, l.log, func(ctx context.Context, _ string) error {
+func (l *worker) Run(ctx context.Context) error {
+	return postgres.WithLease(ctx, l.pool, "projector", 1, l.log, func(ctx context.Context, _ string) error {
 		return New(l.cfg, l.pool, l.log).Run(ctx)
 	})
 }

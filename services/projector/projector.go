@@ -27,11 +27,11 @@ import (
 )
 
 const (
-	pollMost     = 2000 // records of one batch
-	applyWithin  = 10 * time.Second
-	firstWait    = 50 * time.Millisecond
-	mostWait     = 2 * time.Second
-	catchUpEvery = 5 * time.Second
+	maxPollRecords  = 2000 // records of one batch
+	applyTimeout    = 10 * time.Second
+	firstWait       = 50 * time.Millisecond
+	maxWait         = 2 * time.Second
+	catchUpInterval = 5 * time.Second
 )
 
 // errPositions means that the log does not hold what the table's positions say comes next.
@@ -39,12 +39,12 @@ var errPositions = errors.New("the log does not continue where the projection st
 
 // Projector is one instance.
 type Projector struct {
-	cfg          kafka.Config
-	store        *store
-	log          *slog.Logger
-	now          func() time.Time
-	catchUpEvery time.Duration
-	down         bool
+	cfg             kafka.Config
+	store           *store
+	log             *slog.Logger
+	now             func() time.Time
+	catchUpInterval time.Duration
+	down            bool
 }
 
 // New makes a Projector.
@@ -53,7 +53,7 @@ func New(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger) *Projector {
 }
 
 func newProjector(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, into target) *Projector {
-	return &Projector{cfg: cfg, store: newStore(pool, into), log: log, now: time.Now, catchUpEvery: catchUpEvery}
+	return &Projector{cfg: cfg, store: newStore(pool, into), log: log, now: time.Now, catchUpInterval: catchUpInterval}
 }
 
 // Run applies the log until ctx ends, or the log and the positions are at odds.
@@ -67,7 +67,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			p.report(err)
 			run.Sleep(ctx, wait)
-			wait = min(2*wait, mostWait)
+			wait = min(2*wait, maxWait)
 			continue
 		}
 		wait = firstWait
@@ -98,7 +98,7 @@ func (p *Projector) session(ctx context.Context) error {
 			return err
 		}
 		p.report(nil)
-		if p.store.skipped && time.Since(caughtUp) >= p.catchUpEvery {
+		if p.store.skipped && time.Since(caughtUp) >= p.catchUpInterval {
 			if err := p.catchUp(ctx); err != nil {
 				return err
 			}
@@ -113,7 +113,7 @@ func (p *Projector) catchUp(ctx context.Context) error {
 	if err := p.store.catchUp(ctx); err != nil {
 		return err
 	}
-	return p.judgeLetters(ctx)
+	return p.judgeDeadLetters(ctx)
 }
 
 // reader reads every partition from the stored positions, which it returns.
@@ -143,11 +143,11 @@ func (p *Projector) reader(ctx context.Context) (*kgo.Client, map[topicPartition
 // poll waits for records, not beyond the next catch-up when there is one to do.
 func (p *Projector) poll(ctx context.Context, client *kgo.Client) kgo.Fetches {
 	if !p.store.skipped {
-		return client.PollRecords(ctx, pollMost)
+		return client.PollRecords(ctx, maxPollRecords)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.catchUpEvery)
+	ctx, cancel := context.WithTimeout(ctx, p.catchUpInterval)
 	defer cancel()
-	return client.PollRecords(ctx, pollMost)
+	return client.PollRecords(ctx, maxPollRecords)
 }
 
 type topicPartition struct {
@@ -184,12 +184,12 @@ func (p *Projector) positions(ctx context.Context, client *kgo.Client) (map[topi
 
 // entry is one record that was polled: its fact, or why there is none; or the dead letter that it is.
 type entry struct {
-	at      topicPartition
-	record  *kgo.Record
-	fact    fact
-	letter  *deadletter.Letter
-	refused error
-	kept    bool // its dead letter is written
+	at         topicPartition
+	record     *kgo.Record
+	fact       fact
+	deadLetter *deadletter.Letter
+	refused    error
+	kept       bool // its dead letter is written
 }
 
 func entriesOf(cfg kafka.Config, fetches kgo.Fetches) []*entry {
@@ -197,7 +197,7 @@ func entriesOf(cfg kafka.Config, fetches kgo.Fetches) []*entry {
 	fetches.EachRecord(func(r *kgo.Record) {
 		e := &entry{at: topicPartition{r.Topic[len(cfg.Prefix):], r.Partition}, record: r}
 		if e.at.topic == event.TopicDeadLetter {
-			e.letter = new(deadletter.Read(cfg, r))
+			e.deadLetter = new(deadletter.Read(cfg, r))
 		} else {
 			e.fact, e.refused = read(e.at, r)
 		}
@@ -235,15 +235,15 @@ func refusesContent(err error) bool {
 }
 
 func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions map[topicPartition]int64, entries []*entry) error {
-	ctx, cancel := context.WithTimeout(ctx, applyWithin)
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	b := batch{before: map[topicPartition]int64{}, after: map[topicPartition]int64{}}
 	for _, e := range entries {
 		b.before[e.at], b.after[e.at] = positions[e.at], e.record.Offset+1
 		switch {
 		case e.refused != nil:
-		case e.letter != nil:
-			b.letters = append(b.letters, *e.letter)
+		case e.deadLetter != nil:
+			b.deadLetters = append(b.deadLetters, *e.deadLetter)
 		default:
 			b.facts = append(b.facts, e.fact)
 		}
@@ -258,9 +258,9 @@ func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions
 		return err
 	}
 	maps.Copy(positions, b.after)
-	p.log.Debug("facts applied", "records", len(entries), "refused", len(entries)-len(b.facts)-len(b.letters))
-	if len(b.letters) > 0 && p.store.into == live {
-		return p.judgeLetters(ctx)
+	p.log.Debug("facts applied", "records", len(entries), "refused", len(entries)-len(b.facts)-len(b.deadLetters))
+	if len(b.deadLetters) > 0 && p.store.into == live {
+		return p.judgeDeadLetters(ctx)
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func (p *Projector) keepRefused(ctx context.Context, client *kgo.Client, entries
 	var letters []*kgo.Record
 	var now []*entry
 	for _, e := range entries {
-		if e.refused != nil && !e.kept && e.letter == nil { // a letter of a letter would have no end
+		if e.refused != nil && !e.kept && e.deadLetter == nil { // a letter of a letter would have no end
 			p.log.Error("record cannot be applied; it goes to the dead letters", "topic", e.record.Topic, "partition", e.record.Partition,
 				"offset", e.record.Offset)
 			letters, now = append(letters, deadletter.Record(p.cfg, e.record, deadletter.Cause{By: deadletter.ByProjector, Reason: e.refused.Error()})), append(now, e)

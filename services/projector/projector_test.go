@@ -55,7 +55,7 @@ func onBrokers(t *testing.T, story func(b *bench)) {
 func (b *bench) run() (stop func()) {
 	b.Helper()
 	p := New(b.cfg, b.pool, slog.New(slog.DiscardHandler))
-	p.catchUpEvery = 50 * time.Millisecond
+	p.catchUpInterval = 50 * time.Millisecond
 	ctx, cancel := context.WithCancel(b.ctx)
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/run"
@@ -21,15 +21,15 @@ import (
 const (
 	rebuildTable = "vendor_erp_sync_rebuild"
 	swapTries    = 60
-	swapWithin   = 5 * time.Second // with the wait for the locks less than applyWithin: the live projector only waits
-	swapEvery    = time.Second     // for those who came meanwhile, see rename
+	swapTimeout  = 5 * time.Second // with the wait for the locks less than applyTimeout: the live projector only waits
+	swapInterval = time.Second     // for those who came meanwhile, see rename
 )
 
-// Rebuilding says how to rebuild; Told and Found are required.
+// Rebuilding says how to rebuild; OnProgress and Found are required.
 type Rebuilding struct {
 	Anew        bool // drop what an interrupted rebuild has left
 	DropUnknown bool // swap also when the live table has rows that the log does not know
-	Told        func(Progress)
+	OnProgress  func(Progress)
 	Found       func(Difference) // what the swap changes
 }
 
@@ -41,7 +41,7 @@ var ErrUnknownRows = errors.New("the live table has rows that the log does not k
 // moved and told by the live projection. Lines that the timeline lacks, or has otherwise, are written at once; those that
 // the log does not hold stay. An interrupted one goes on where it was when it is called again.
 func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, how Rebuilding) (v Verdict, err error) {
-	release, ok, err := postgres.Claim(ctx, pool, rebuildTable)
+	release, ok, err := postgres.TryLease(ctx, pool, rebuildTable)
 	if err != nil {
 		return v, err
 	}
@@ -49,7 +49,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 		return v, errors.New("another rebuild is at work on this database: wait until it has ended")
 	}
 	defer release()
-	s := newShadow(cfg, pool, log, rebuildTable, how.Told, &timelineCheck{mend: true, found: how.Found})
+	s := newShadow(cfg, pool, log, rebuildTable, how.OnProgress, &timelineCheck{mend: true, found: how.Found})
 	if err := s.requireNothingAttached(ctx); err != nil {
 		return v, err
 	}
@@ -78,7 +78,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 		return v, fmt.Errorf("%w (%d, named above): if they are to go, call it again with --drop-unknown; the work so far is kept", ErrUnknownRows, v.OnlyInLive)
 	}
 	err = s.takePlace(ctx)
-	v.Timeline, v.Letters = s.store.check.lines, s.store.check.letters
+	v.Timeline, v.DeadLetters = s.store.check.lines, s.store.check.deadLetters
 	return v, err
 }
 
@@ -139,7 +139,7 @@ func (s *shadow) takePlace(ctx context.Context) error {
 			return err
 		}
 		s.log.Warn("the rebuilt table is not in the live one's place yet; trying again", "error", err)
-		run.Sleep(ctx, swapEvery)
+		run.Sleep(ctx, swapInterval)
 	}
 }
 
@@ -163,7 +163,7 @@ func (s *shadow) swap(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		last, cancel := context.WithTimeout(ctx, swapWithin)
+		last, cancel := context.WithTimeout(ctx, swapTimeout)
 		defer cancel()
 		if err := s.foldTo(last, cut); err != nil {
 			return err
@@ -171,13 +171,13 @@ func (s *shadow) swap(ctx context.Context) error {
 		if err := s.rename(ctx, tx); err != nil {
 			return err
 		}
-		crash.Point("rebuild.before_commit")
+		failpoint.Hit("rebuild.before_commit")
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("putting %s in the place of %s: %w", s.store.into.rows, live.rows, err)
 	}
-	crash.Point("rebuild.after_commit")
+	failpoint.Hit("rebuild.after_commit")
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 const (
 	closeBy   = 10_000 // offsets behind the live projection; the rest is folded at the cut itself
-	mostLaps  = 20
+	maxLaps   = 20
 	noRecords = 30 * time.Second // a log that holds the records gives one sooner
 	mendStart = "a projection is built from the log's start, so restore the topic first"
 )
@@ -32,13 +32,13 @@ type Progress struct {
 type shadow struct {
 	*Projector
 
-	live *store
-	told func(Progress)
+	live       *store
+	onProgress func(Progress)
 }
 
 func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, told func(Progress), check *timelineCheck) *shadow {
 	into := target{rows: name, positions: name + "_position", mend: mendStart}
-	s := &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), told: told}
+	s := &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), onProgress: told}
 	s.store.check = check
 	return s
 }
@@ -89,7 +89,7 @@ func (s *shadow) drop(ctx context.Context) error {
 
 // approach folds until the shadow is close behind the live projection, which moves on meanwhile.
 func (s *shadow) approach(ctx context.Context) error {
-	for range mostLaps {
+	for range maxLaps {
 		cut, err := s.live.positions(ctx, s.live.pool)
 		if err != nil {
 			return err
@@ -140,7 +140,7 @@ func (s *shadow) foldTo(ctx context.Context, cut map[topicPartition]int64) error
 		for _, e := range entries {
 			s.passed(client, left, e.at, e.record.Offset+1)
 		}
-		s.told(Progress{Done: sum(positions), Of: sum(cut)})
+		s.onProgress(Progress{Done: sum(positions), Of: sum(cut)})
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func (s *shadow) passed(client *kgo.Client, left map[topicPartition]int64, tp to
 func (s *shadow) next(ctx context.Context, client *kgo.Client, left map[topicPartition]int64) ([]*entry, error) {
 	waiting, cancel := context.WithTimeout(ctx, noRecords)
 	defer cancel()
-	fetches := client.PollRecords(waiting, pollMost)
+	fetches := client.PollRecords(waiting, maxPollRecords)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -28,7 +28,7 @@ type fact struct {
 
 type batch struct {
 	facts         []fact
-	letters       []deadletter.Letter
+	deadLetters   []deadletter.Letter
 	before, after map[topicPartition]int64 // positions
 }
 
@@ -109,15 +109,15 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		if err != nil {
 			return err
 		}
-		crash.Point("projector.before_commit")
+		failpoint.Hit("projector.before_commit")
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("applying %d facts: %w", len(b.facts), err)
 	}
-	crash.Point("projector.after_commit")
+	failpoint.Hit("projector.after_commit")
 	if s.check != nil {
-		s.check.told(found)
+		s.check.onProgress(found)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (s *store) tell(ctx context.Context, tx pgx.Tx, b batch) error {
 	if err := writeTimeline(ctx, tx, b.facts); err != nil {
 		return err
 	}
-	if err := deadletter.Add(ctx, tx, b.letters, deadletter.ToJudge); err != nil {
+	if err := deadletter.Add(ctx, tx, b.deadLetters, deadletter.ToJudge); err != nil {
 		return err
 	}
 	return s.tellWriteSide(ctx, tx, b.facts)

@@ -98,7 +98,7 @@ type timelineCheck struct {
 	found func(Difference)
 	lines Lines
 
-	letters Lines // of the table of dead letters
+	deadLetters Lines // of the table of dead letters
 }
 
 // compared is what the check of one batch found.
@@ -113,9 +113,9 @@ type compared struct {
 }
 
 // told keeps what was found once the batch is committed.
-func (c *timelineCheck) told(found compared) {
+func (c *timelineCheck) onProgress(found compared) {
 	c.lines.add(found.lines)
-	c.letters.add(found.letters)
+	c.deadLetters.add(found.letters)
 	for _, d := range found.differences {
 		c.found(d)
 	}
@@ -160,7 +160,7 @@ func (c *timelineCheck) run(ctx context.Context, tx pgx.Tx, b batch) (compared, 
 		d.OnlyIn = "log"
 		out.differences, out.missing = append(out.differences, d), append(out.missing, l)
 	}
-	if err := c.lookAtLetters(ctx, tx, b, &out); err != nil {
+	if err := c.checkDeadLetters(ctx, tx, b, &out); err != nil {
 		return out, err
 	}
 	if c.mend {
@@ -241,7 +241,7 @@ func (c *timelineCheck) beyondTheCut(ctx context.Context, tx pgx.Tx) error {
 	err := eachLine(ctx, tx, beyond, func(l line) {
 		found := compared{lines: Lines{Compared: 1}}
 		found.onlyInLive(l)
-		c.told(found)
+		c.onProgress(found)
 	})
 	if err == nil {
 		_, err = tx.Exec(ctx, `SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off`)

@@ -31,18 +31,18 @@ type Difference struct {
 
 // Verdict is what a comparison came to.
 type Verdict struct {
-	Offsets    int64 // of the log, folded from its start
-	Rows       int64 // in either
-	Differing  int64 // in both, yet not the same
-	OnlyInLive int64
-	OnlyInLog  int64
-	Timeline   Lines
-	Letters    Lines // of the table of dead letters
+	Offsets     int64 // of the log, folded from its start
+	Rows        int64 // in either
+	Differing   int64 // in both, yet not the same
+	OnlyInLive  int64
+	OnlyInLog   int64
+	Timeline    Lines
+	DeadLetters Lines // of the table of dead letters
 }
 
 // Equal says that there was no difference.
 func (v Verdict) Equal() bool {
-	return v.Differing+v.OnlyInLive+v.OnlyInLog+v.Timeline.breaks()+v.Letters.breaks() == 0
+	return v.Differing+v.OnlyInLive+v.OnlyInLog+v.Timeline.breaks()+v.DeadLetters.breaks() == 0
 }
 
 // Verify folds the log from its start into a table of its own and compares that with vendor_erp_sync, row by row, at one
@@ -50,7 +50,7 @@ func (v Verdict) Equal() bool {
 // line by line. The live projection goes on. Each difference is given to found: of the timeline as the log is read, then
 // of rows in the order of sync ids. Memory does not grow with the log or the tables.
 func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, told func(Progress), found func(Difference)) (v Verdict, err error) {
-	release, ok, err := postgres.Claim(ctx, pool, verifyTable)
+	release, ok, err := postgres.TryLease(ctx, pool, verifyTable)
 	if err != nil {
 		return v, err
 	}
@@ -95,7 +95,7 @@ func (s *shadow) compareAtSnapshot(ctx context.Context, tx pgx.Tx, found func(Di
 	if err := s.store.check.lettersBeyond(ctx, tx, cut); err != nil {
 		return v, err
 	}
-	v.Timeline, v.Letters = s.store.check.lines, s.store.check.letters
+	v.Timeline, v.DeadLetters = s.store.check.lines, s.store.check.deadLetters
 	inLive, err := rowsOf(ctx, tx, live.rows)
 	if err != nil {
 		return v, err

@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
@@ -69,7 +69,7 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row, at checkpoi
 	if err := s.r.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
 		return s.learn(ctx, rows, err)
 	}
-	crash.Point("relay.committed")
+	failpoint.Hit("relay.committed")
 	batches.Observe(time.Since(at.At).Seconds())
 	relayed.Add(float64(len(rows)))
 	s.noteWritten(rows)

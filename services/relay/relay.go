@@ -80,7 +80,7 @@ func (r *Relay) Name() string { return "relay" }
 // Run leads whenever it can until ctx ends. It returns an error only for what no retry mends: the position in Kafka does not fit
 // the outbox, or a topic is missing.
 func (r *Relay) Run(ctx context.Context) error {
-	return postgres.WithSlot(ctx, r.p.Pool, checkpoint.Lease(r.p.Kafka), 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
+	return postgres.WithLease(ctx, r.p.Pool, checkpoint.Lease(r.p.Kafka), 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
 }
 
 // keepLeading works until leadership is lost, session after session. A leader that has not noticed the loss yet does no

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/reconcile"
@@ -122,7 +122,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 		s.measure(ctx, batch)
 		if len(batch.Rows) > 0 {
-			crash.Point("relay.read")
+			failpoint.Hit("relay.read")
 			var rows []outbox.Row
 			if rows, read = s.pass(batch.Rows, read); len(rows) > 0 {
 				pending = s.commit(ctx, rows, read)

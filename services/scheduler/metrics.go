@@ -23,7 +23,7 @@ var (
 		Name: "erpconnector_oldest_unfinished_order_age_seconds",
 		Help: "Time since the oldest order that has not ended was asked for, by its gate: open (on its way) or held; 0 without any. By the leader, every 10 s.",
 	}, []string{"state"})
-	letters = promauto.NewGauge(prometheus.GaugeOpts{
+	deadLetters = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "erpconnector_dead_letters_open", Help: "Dead letters that nobody has decided about. Counted every 10 s or more rarely by the leader.",
 	})
 	lastRunAge = promauto.NewGauge(prometheus.GaugeOpts{
@@ -37,5 +37,5 @@ func resign() {
 	lastRunAge.Set(0)
 	held.Reset()
 	oldest.Reset()
-	letters.Set(0)
+	deadLetters.Set(0)
 }

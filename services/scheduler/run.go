@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
@@ -57,12 +57,12 @@ func release(ctx context.Context, o *orders.Orders, limit int, cause string,
 	for first := true; total < limit; first = false {
 		n, err := o.Release(ctx, orders.Releasing{
 			HeldBy: domain.HeldByCron, Limit: min(runPage, limit-total), Cause: cause,
-			Also: func(ctx context.Context, tx pgx.Tx, n int) error { return note(ctx, tx, first, n) },
+			InTx: func(ctx context.Context, tx pgx.Tx, n int) error { return note(ctx, tx, first, n) },
 		})
 		if err != nil {
 			return total, err
 		}
-		crash.Point("scheduler.after_commit")
+		failpoint.Hit("scheduler.after_commit")
 		total += n
 		if n == 0 {
 			break

@@ -11,9 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	worker "github.com/erpconnector/erpconnector/shared/run"
@@ -21,18 +21,18 @@ import (
 )
 
 const (
-	tickEvery = 500 * time.Millisecond // a changed setting counts, and a due run begins, within this
+	tickInterval = 500 * time.Millisecond // a changed setting counts, and a due run begins, within this
 
 	// What was held while the connector was off goes out at 1,000 orders a second at most: more than ERPs take, so that
 	// nothing waits for the pace, and little enough for an invoice that comes meanwhile to pass most of the backlog by.
 	// A million orders take a quarter of an hour.
-	freeMost  = 100
-	freeEvery = 100 * time.Millisecond
+	maxFree      = 100
+	freeInterval = 100 * time.Millisecond
 	// Those that join the cron's are not sent by it.
-	reholdMost = 1000
+	maxRehold = 1000
 
-	countEvery = 10 * time.Second
-	countShare = 50 // a count that takes long is made more rarely: at most this part of the time goes into it
+	countInterval = 10 * time.Second
+	countShare    = 50 // a count that takes long is made more rarely: at most this part of the time goes into it
 )
 
 // Scheduler is the loop. Any number may run; one works.
@@ -61,7 +61,7 @@ func (s *Scheduler) Name() string { return "scheduler" }
 // Run works while the process holds the one slot, until ctx ends; another instance stands by. Two at a time would do no
 // harm: orders are locked, and a run is noted once.
 func (s *Scheduler) Run(ctx context.Context) error {
-	return postgres.WithSlot(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
+	return postgres.WithLease(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
 		leader.Set(1)
 		defer resign()
 		s.countAt, s.made, s.backlog = time.Time{}, nil, backlog{} // others may have made runs meanwhile
@@ -69,9 +69,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			more, err := s.tick(ctx)
 			s.report(ctx, err)
 			if more {
-				worker.Sleep(ctx, freeEvery)
+				worker.Sleep(ctx, freeInterval)
 			} else {
-				worker.Sleep(ctx, tickEvery)
+				worker.Sleep(ctx, tickInterval)
 			}
 		}
 		return nil
@@ -94,18 +94,18 @@ func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bo
 		return false, nil
 	}
 	if !current.ImmediateSync {
-		moved, err := s.orders.Rehold(ctx, reholdMost)
+		moved, err := s.orders.Rehold(ctx, maxRehold)
 		if moved > 0 {
 			s.log.Info("orders held while the connector was off wait for the cron now", "orders", moved)
 		}
 		return moved > 0, err
 	}
-	n, err := s.orders.Release(ctx, orders.Releasing{HeldBy: domain.HeldByDisabled, Limit: freeMost, Cause: "the connector is on again"})
+	n, err := s.orders.Release(ctx, orders.Releasing{HeldBy: domain.HeldByDisabled, Limit: maxFree, Cause: "the connector is on again"})
 	if err != nil {
 		return false, err
 	}
 	if n > 0 {
-		crash.Point("scheduler.after_commit")
+		failpoint.Hit("scheduler.after_commit")
 		released.WithLabelValues(string(domain.HeldByDisabled)).Add(float64(n))
 	}
 	s.freed += n
@@ -189,8 +189,8 @@ func (s *Scheduler) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	letters.Set(float64(open))
-	s.countAt = began.Add(max(countEvery, countShare*time.Since(began)))
+	deadLetters.Set(float64(open))
+	s.countAt = began.Add(max(countInterval, countShare*time.Since(began)))
 	s.compare(counts[domain.HeldByCron])
 	return nil
 }

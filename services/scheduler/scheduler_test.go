@@ -62,7 +62,7 @@ func (b *bench) hold(t *testing.T, by domain.HeldBy, n int) {
 		var requested []domain.Gate
 		for i, ref := range refs {
 			syncID := b.put - n + i + 1
-			g, _ := gates[ref.Key()].Request(int64(syncID), domain.Intake{Enabled: by == domain.HeldByCron, MaxAttempts: 3}, b.clock)
+			g, _ := gates[ref.Key()].Request(int64(syncID), domain.RequestPolicy{Enabled: by == domain.HeldByCron, MaxAttempts: 3}, b.clock)
 			requested = append(requested, g)
 			_, err := tx.Exec(t.Context(), `INSERT INTO sales_order (order_key, source, increment_id, snapshot, created_at, updated_at)
 				VALUES ($1, 'default', $1, $2, now(), now())`, ref.IncrementID, json.RawMessage(`{"order_increment_id": "x"}`))

@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/run"
@@ -28,16 +28,16 @@ type lanes interface {
 
 // caller brings tasks to their outcomes. Its run is started as often as calls may be in flight: each is a slot of promise 6.
 type caller struct {
-	cfg      kafka.Config
-	queue    *queue
-	lanes    lanes
-	owns     func() bool // whether the group coordinator has heard of this process lately
-	gates    gates
-	erp      erp
-	settings setting.Reader
-	dead     *deadLetters
-	log      *slog.Logger
-	now      func() time.Time
+	cfg         kafka.Config
+	queue       *queue
+	lanes       lanes
+	owns        func() bool // whether the group coordinator has heard of this process lately
+	gates       gates
+	erp         erp
+	settings    setting.Reader
+	deadLetters *deadLetters
+	log         *slog.Logger
+	now         func() time.Time
 
 	intents         *kgo.Client  // plain idempotent producer of before_send
 	batching        sync.RWMutex // held for writing by an intent that must not share a batch
@@ -115,7 +115,7 @@ func (c *caller) endByGate(t *task, advice domain.Advice) bool {
 	case advice.Ended:
 		return true // its terminal event stands in the log: consume the record, write nothing
 	case advice.Stop:
-		c.dead.unless(t, t.close(domain.Closed(t.value.Sync, advice.ClosedBy, now), "", now))
+		c.deadLetters.unless(t, t.close(domain.Closed(t.value.Sync, advice.ClosedBy, now), "", now))
 		return true
 	}
 	return false
@@ -125,7 +125,7 @@ func (c *caller) sendOrder(ctx context.Context, t *task) progress {
 	payload, err := t.payload()
 	if err != nil {
 		now := c.now()
-		c.dead.unless(t, t.close(domain.Unsendable(t.value.Sync, now), "building the payload: "+err.Error(), now))
+		c.deadLetters.unless(t, t.close(domain.Unsendable(t.value.Sync, now), "building the payload: "+err.Error(), now))
 		return ended
 	}
 	now := c.now()
@@ -133,14 +133,14 @@ func (c *caller) sendOrder(ctx context.Context, t *task) progress {
 		Sync: domain.Sending(t.value.Sync, now), Order: t.value.Order, Payload: text(string(payload)),
 	}, t.context(now))
 	if err != nil {
-		c.dead.unless(t, err)
+		c.deadLetters.unless(t, err)
 		return ended
 	}
 	how, ok := c.publishIntent(ctx, t, intent)
 	if !ok {
 		return how
 	}
-	crash.Point("syncer.before_send")
+	failpoint.Hit("syncer.before_send")
 	return c.callERP(ctx, t, payload)
 }
 
@@ -160,7 +160,7 @@ func (c *caller) callERP(ctx context.Context, t *task, payload []byte) progress 
 	})
 	took := time.Since(began)
 	callsInFlight.Dec()
-	crash.Point("syncer.called")
+	failpoint.Hit("syncer.called")
 	if reply.Cancelled {
 		return revoked
 	}
@@ -184,7 +184,7 @@ func (c *caller) publishIntent(ctx context.Context, t *task, intent event.Record
 		case err == nil:
 			return 0, true
 		case txn.IsRefusal(err) && alone:
-			c.dead.refuse(t, fmt.Errorf("writing before_send: %w", err), 1)
+			c.deadLetters.refuse(t, fmt.Errorf("writing before_send: %w", err), 1)
 			return ended, false
 		case txn.IsRefusal(err):
 			alone = true

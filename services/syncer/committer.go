@@ -16,13 +16,13 @@ const gateRereadTimeout = time.Second
 
 // committer gives the session what ended tasks write, and hears when that is committed.
 type committer struct {
-	queue      *queue
-	cfg        kafka.Config
-	gates      gates
-	gateCloser *gateCloser
-	dead       *deadLetters
-	log        *slog.Logger
-	postgres   *run.Outage
+	queue       *queue
+	cfg         kafka.Config
+	gates       gates
+	gateCloser  *gateCloser
+	deadLetters *deadLetters
+	log         *slog.Logger
+	postgres    *run.Outage
 }
 
 func tasksOf(all []*txn.Task) []*task {
@@ -47,7 +47,7 @@ func (c *committer) Prepare(ctx context.Context, all []*txn.Task) {
 	}
 	advice := c.advise(ctx, syncs)
 	for i, t := range called {
-		c.dead.unless(t, t.render(advice[i]))
+		c.deadLetters.unless(t, t.render(advice[i]))
 		t.Replace(t.kafkaRecords(c.cfg)...)
 	}
 }
@@ -89,7 +89,7 @@ func (c *committer) Dropped(all []*txn.Task) {
 // Refused gives a task that the brokers refuse for what it writes something smaller to write.
 func (c *committer) Refused(refused *txn.Task, err error, times int) {
 	t := refused.Work.(*task) //nolint:forcetypeassert // the dispatcher has put it there
-	c.dead.refuse(t, err, times)
+	c.deadLetters.refuse(t, err, times)
 	t.Replace(t.kafkaRecords(c.cfg)...)
 }
 

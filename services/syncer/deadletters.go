@@ -21,7 +21,7 @@ type deadLetters struct {
 // unreadable ends a record that cannot be decoded: which order it is of is not known for sure, so its letter is all there is.
 func (d *deadLetters) unreadable(t *task, err error) {
 	t.outcome, t.records, t.ends = nil, nil, nil
-	t.letter = deadletter.Record(d.cfg, t.Record, deadletter.Cause{By: deadletter.BySyncer, Reason: err.Error()})
+	t.deadLetter = deadletter.Record(d.cfg, t.Record, deadletter.Cause{By: deadletter.BySyncer, Reason: err.Error()})
 	d.tell(t)
 }
 
@@ -39,7 +39,7 @@ func (d *deadLetters) unless(t *task, err error) {
 func (d *deadLetters) refuse(t *task, err error, times int) {
 	now := d.now()
 	o := t.outcome
-	t.outcome, t.records, t.ends, t.letter = nil, nil, nil, nil
+	t.outcome, t.records, t.ends, t.deadLetter = nil, nil, nil, nil
 	terminal := domain.Refused(t.value.Sync, now)
 	answered := false
 	if o != nil {
@@ -59,9 +59,9 @@ func (d *deadLetters) refuse(t *task, err error, times int) {
 	t.end(terminal, answered)
 	if terminal.Status != domain.Success {
 		cause := deadletter.Cause{By: deadletter.BySyncer, Reason: err.Error(), Ended: true}
-		t.letter = deadletter.Record(d.cfg, t.Record, cause)
+		t.deadLetter = deadletter.Record(d.cfg, t.Record, cause)
 		if times > 1 {
-			t.letter = deadletter.Reference(d.cfg, t.Record, cause)
+			t.deadLetter = deadletter.Reference(d.cfg, t.Record, cause)
 		}
 	}
 	d.tell(t)

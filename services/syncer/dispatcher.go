@@ -9,10 +9,10 @@ import (
 // dispatcher turns records into tasks in the queue, as long as there is room. Each class has its own room, so that a backlog
 // of requests keeps no due retry out. What is not to be sent ends at once: a held request, a record nobody can read.
 type dispatcher struct {
-	queue *queue
-	room  int    // tasks of one class
-	due   string // the topic of due retries, with the prefix
-	dead  *deadLetters
+	queue       *queue
+	room        int    // tasks of one class
+	due         string // the topic of due retries, with the prefix
+	deadLetters *deadLetters
 }
 
 // Take is offered the next record of a partition.
@@ -27,8 +27,8 @@ func (d *dispatcher) Take(record *txn.Task) (taken bool, again time.Duration) {
 	t, err := newTask(record, c)
 	switch {
 	case err != nil:
-		d.dead.unreadable(t, err)
-		t.Finish(t.letter)
+		d.deadLetters.unreadable(t, err)
+		t.Finish(t.deadLetter)
 	case t.isHeld():
 		t.Finish()
 	default:

@@ -38,7 +38,7 @@ func (o *outcome) name() string {
 // result names what a committed task came to.
 func (t *task) result() string {
 	switch {
-	case t.letter != nil:
+	case t.deadLetter != nil:
 		return "dead_letter"
 	case len(t.ends) > 0:
 		return string(t.ends[0].Sync.Status)

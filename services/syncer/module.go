@@ -23,21 +23,21 @@ import (
 const slots = 64
 
 // Module runs one syncer in the process.
-var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newLoop)))
+var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newWorker)))
 
-type loop struct {
+type worker struct {
 	pool   *pgxpool.Pool
 	params Params
 }
 
-func newLoop(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, settings setting.Reader, log *slog.Logger) *loop {
+func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, settings setting.Reader, log *slog.Logger) *worker {
 	client := erphttp.New(erphttp.Config{
 		APIKey: erp.APIKey, Secrets: []config.Secret{erp.HMAC}, InFlight: erp.InFlight, Settings: settings, UseProxy: erp.Proxy,
 	})
 	for _, w := range client.Warnings() {
 		log.Warn("the ERP connection needs attention", "service", "syncer", "warning", w)
 	}
-	return &loop{pool: pool, params: Params{
+	return &worker{pool: pool, params: Params{
 		Kafka: brokers, InFlight: erp.InFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
 		Log:        log.With("service", "syncer"),
 		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
@@ -45,19 +45,19 @@ func newLoop(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, settings 
 }
 
 // Name is the service's name.
-func (l *loop) Name() string { return "syncer" }
+func (l *worker) Name() string { return "syncer" }
 
 // Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew. Beside that it ends
 // what others left open when they died.
-func (l *loop) Run(ctx context.Context) error {
+func (l *worker) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sweeping.Go(func() { txn.EndAbandoned(ctx, l.params.Kafka, "syncer", l.lease, l.params.Log) })
-	return postgres.WithSlot(ctx, l.pool, "syncer", slots, l.params.Log, func(ctx context.Context, slotID string) error {
+	return postgres.WithLease(ctx, l.pool, "syncer", slots, l.params.Log, func(ctx context.Context, slotID string) error {
 		p := l.params
-		p.SlotID = slotID
+		p.LeaseID = slotID
 		return New(p).Run(ctx)
 	})
 }
@@ -76,6 +76,6 @@ func closeGates(ctx context.Context, pool *pgxpool.Pool, ends []GenerationEnd) e
 	return nil
 }
 
-func (l *loop) lease(ctx context.Context, id string) (func(), bool, error) {
-	return postgres.Claim(ctx, l.pool, id)
+func (l *worker) lease(ctx context.Context, id string) (func(), bool, error) {
+	return postgres.TryLease(ctx, l.pool, id)
 }

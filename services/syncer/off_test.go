@@ -65,7 +65,7 @@ func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 			b.request(t, fmt.Sprint("o", i))
 		}
 		looked(t, settings)
-		b.start(t, use, func(p *Params) { p.SlotID = "syncer-1" })
+		b.start(t, use, func(p *Params) { p.LeaseID = "syncer-1" })
 		b.members(t, 2)
 		looked(t, settings)
 		began := time.Now()

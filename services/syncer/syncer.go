@@ -48,7 +48,7 @@ type erp interface {
 // Params are what a Syncer is made of.
 type Params struct {
 	Kafka      kafka.Config
-	SlotID     string // its transactional ids begin with it; held by this process alone
+	LeaseID    string // its transactional ids begin with it; held by this process alone
 	InFlight   int    // ERP calls at once, at least 1
 	Gates      gates
 	CloseGates func(ctx context.Context, ends []GenerationEnd) error // tells gates what ended; may fail, the projector repeats it
@@ -89,16 +89,16 @@ func New(p Params) *Syncer {
 		*dispatcher
 		*committer
 	}{
-		&dispatcher{queue: s.queue, room: queuePerCall * p.InFlight, due: p.Kafka.Topic(event.TopicDue), dead: dead},
-		&committer{queue: s.queue, cfg: p.Kafka, gates: p.Gates, gateCloser: s.gateCloser, dead: dead, log: p.Log, postgres: postgresOutage},
+		&dispatcher{queue: s.queue, room: queuePerCall * p.InFlight, due: p.Kafka.Topic(event.TopicDue), deadLetters: dead},
+		&committer{queue: s.queue, cfg: p.Kafka, gates: p.Gates, gateCloser: s.gateCloser, deadLetters: dead, log: p.Log, postgres: postgresOutage},
 	}
 	s.session = txn.New(txn.Config{
-		Kafka: p.Kafka, Name: "syncer", Slot: p.SlotID, Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer), Markers: event.TopicPosition,
+		Kafka: p.Kafka, Name: "syncer", Slot: p.LeaseID, Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer), Markers: event.TopicPosition,
 		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
 		Log: p.Log, Outage: kafkaOutage, Took: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
 	s.caller = &caller{
-		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, erp: p.ERP, settings: p.Settings, dead: dead,
+		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, erp: p.ERP, settings: p.Settings, deadLetters: dead,
 		log: p.Log, now: p.Now, postgres: postgresOutage, kafka: kafkaOutage,
 	}
 	return s

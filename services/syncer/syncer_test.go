@@ -129,7 +129,7 @@ func (b *bench) syncer(change ...func(*Params)) *Syncer {
 	s := setting.Defaults()
 	s.BaseDelay = time.Second
 	p := Params{
-		Kafka: b.cfg, SlotID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
+		Kafka: b.cfg, LeaseID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
 		Log:        slog.New(slog.DiscardHandler),
 		CloseGates: func(context.Context, []GenerationEnd) error { return nil },
 	}
@@ -157,10 +157,10 @@ func (b *bench) request(t *testing.T, id string) domain.Sync {
 
 func (b *bench) requestNamed(t *testing.T, id, name string) domain.Sync {
 	t.Helper()
-	return b.requestIn(t, id, name, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 3})
+	return b.requestIn(t, id, name, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 3})
 }
 
-func (b *bench) requestIn(t *testing.T, id, name string, in domain.Intake) domain.Sync {
+func (b *bench) requestIn(t *testing.T, id, name string, in domain.RequestPolicy) domain.Sync {
 	t.Helper()
 	g, ok := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: id}, State: domain.GateNone}.Request(1, in, time.Now())
 	require.True(t, ok)

@@ -23,11 +23,11 @@ type task struct {
 	trace string
 	value event.Sync
 
-	outcome *outcome        // of a call; nil when the task ends without one
-	records []event.Record  // what the end writes; empty for a record that is passed over
-	letter  *kgo.Record     // beside them: the dead letter of a record that no retry mends
-	ends    []GenerationEnd // what gates are told then
-	queued  bool            // its order is busy until the task has ended
+	outcome    *outcome        // of a call; nil when the task ends without one
+	records    []event.Record  // what the end writes; empty for a record that is passed over
+	deadLetter *kgo.Record     // beside them: the dead letter of a record that no retry mends
+	ends       []GenerationEnd // what gates are told then
+	queued     bool            // its order is busy until the task has ended
 }
 
 func newTask(t *txn.Task, c class) (*task, error) {
@@ -58,8 +58,8 @@ func (t *task) kafkaRecords(cfg kafka.Config) (out []*kgo.Record) {
 	for _, r := range t.records {
 		out = append(out, cfg.Record(r))
 	}
-	if t.letter != nil {
-		out = append(out, t.letter)
+	if t.deadLetter != nil {
+		out = append(out, t.deadLetter)
 	}
 	return out
 }

@@ -31,9 +31,9 @@ const FormerHolderTimeout = 10 * time.Second
 // Lease is the name of the slot of who relays.
 func Lease(cfg kafka.Config) string { return cfg.Prefix + "relay" }
 
-// readWithin covers the transaction timeout of others who write to the position topic (10 s), whose open
+// readTimeout covers the transaction timeout of others who write to the position topic (10 s), whose open
 // transactions hide what comes after them, and the broker's search for expired ones.
-const readWithin = 30 * time.Second
+const readTimeout = 30 * time.Second
 
 // tail is how many records are read first, from the end; ten times as many when the position is not among them.
 const tail = 2000
@@ -95,8 +95,8 @@ func (p Position) Record() (*kgo.Record, error) {
 // It reads to the high watermark, not to the last stable offset: an open transaction of another service holds the
 // latter below a position that has committed, and starting from the one before would relay rows twice.
 func Read(ctx context.Context, cfg kafka.Config) (Position, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, readWithin,
-		fmt.Errorf("no end within %s: is a transaction open on %s?", readWithin, cfg.Topic(event.TopicPosition)))
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout,
+		fmt.Errorf("no end within %s: is a transaction open on %s?", readTimeout, cfg.Topic(event.TopicPosition)))
 	defer cancel()
 	found, others, err := scanAll(ctx, cfg)
 	switch {

@@ -41,7 +41,7 @@ type Letter struct {
 func Read(cfg kafka.Config, r *kgo.Record) Letter {
 	text := func(header string, most int) string { return shorten(string(kafka.Header(r, header)), most) }
 	l := Letter{
-		ID: r.Offset, By: Writer(text(event.HeaderLetterBy, maxName)),
+		ID: r.Offset, By: Writer(text(event.HeaderDeadLetterBy, maxName)),
 		OrderKey: shorten(string(r.Key), maxKey), CeID: text(event.HeaderID, maxCeID), Bytes: len(r.Value), Reason: text(event.HeaderReason, maxReason),
 	}
 	partition, err := strconv.ParseInt(text(event.HeaderOriginPartition, maxName), 10, 32)
@@ -54,14 +54,14 @@ func Read(cfg kafka.Config, r *kgo.Record) Letter {
 	}
 	headers := event.Record{Headers: map[string]string{event.HeaderTime: text(event.HeaderTime, maxName), event.HeaderDue: text(event.HeaderDue, maxName)}}
 	l.RecordAt, l.DueAt = keepable(headers.Time()), keepable(headers.Due())
-	if at := keepable(domain.Time(r.Timestamp), nil); at != nil {
+	if at := keepable(domain.NormalizeTime(r.Timestamp), nil); at != nil {
 		l.WrittenAt = *at
 	}
 	group, chain := event.ChainGroup(l.Topic)
 	if l.By == "" && chain && r.Attrs.IsTransactional() { // of a release that did not say it: who else writes them in transactions?
 		l.By = chainConsumers[group]
 	}
-	l.Ended = text(event.HeaderLetterEnded, maxName) == "true"
+	l.Ended = text(event.HeaderDeadLetterEnded, maxName) == "true"
 	return l
 }
 

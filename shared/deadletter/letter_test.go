@@ -37,7 +37,7 @@ func retry(t *testing.T) *kgo.Record {
 	rec, err := event.NewRetry(event.Sync{Sync: s}, due, event.Context{At: noon})
 	require.NoError(t, err)
 	r := cluster.Record(rec)
-	r.Topic, r.Partition, r.Offset, r.Value = "p."+event.Ladder[3].Topic, 4, 17, []byte("{Zoë")
+	r.Topic, r.Partition, r.Offset, r.Value = "p."+event.RetryTiers[3].Topic, 4, 17, []byte("{Zoë")
 	return r
 }
 
@@ -123,8 +123,8 @@ func TestWhateverStandsInTheTopicCanBeListed(t *testing.T) {
 		for range rapid.IntRange(1, 4).Draw(t, "letters") {
 			r := &kgo.Record{Key: text.Draw(t, "key"), Value: text.Draw(t, "value"), Offset: next, Timestamp: time.UnixMilli(rapid.OneOf(rapid.Int64(), rapid.Just(noon.UnixMilli())).Draw(t, "timestamp"))}
 			for _, name := range []string{
-				event.HeaderOriginTopic, event.HeaderOriginPartition, event.HeaderOriginOffset, event.HeaderReason, event.HeaderLetterBy,
-				event.HeaderLetterEnded, event.HeaderID, event.HeaderTime, event.HeaderDue, "x",
+				event.HeaderOriginTopic, event.HeaderOriginPartition, event.HeaderOriginOffset, event.HeaderReason, event.HeaderDeadLetterBy,
+				event.HeaderDeadLetterEnded, event.HeaderID, event.HeaderTime, event.HeaderDue, "x",
 			} {
 				if rapid.Bool().Draw(t, name) {
 					r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: text.Draw(t, "of "+name)})

@@ -37,7 +37,7 @@ func Fetch(ctx context.Context, cfg kafka.Config, l Letter) (*kgo.Record, error)
 func Original(cfg kafka.Config, letter *kgo.Record) (event.Record, error) {
 	l := Read(cfg, letter)
 	out := event.Record{Topic: l.Topic, Key: string(letter.Key), Headers: map[string]string{}, Value: letter.Value}
-	if kafka.Header(letter, event.HeaderLetterReference) != nil {
+	if kafka.Header(letter, event.HeaderDeadLetterReference) != nil {
 		return out, fmt.Errorf("the letter only names it, as it was too large to be kept: resync the order")
 	}
 	if !keepableText(out.Key) {

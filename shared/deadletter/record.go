@@ -46,10 +46,10 @@ func Record(cfg kafka.Config, original *kgo.Record, c Cause) *kgo.Record {
 		{event.HeaderOriginTopic, original.Topic},
 		{event.HeaderOriginPartition, strconv.Itoa(int(original.Partition))},
 		{event.HeaderOriginOffset, strconv.FormatInt(original.Offset, 10)},
-		{event.HeaderLetterBy, string(c.By)},
+		{event.HeaderDeadLetterBy, string(c.By)},
 	}
 	if c.Ended {
-		headers = append(headers, struct{ key, value string }{event.HeaderLetterEnded, "true"})
+		headers = append(headers, struct{ key, value string }{event.HeaderDeadLetterEnded, "true"})
 	}
 	letter := &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: original.Key, Value: original.Value, Headers: originalHeaders(original)}
 	for _, h := range headers {
@@ -66,7 +66,7 @@ func Reference(cfg kafka.Config, original *kgo.Record, c Cause) *kgo.Record {
 	without.Headers = slices.DeleteFunc(slices.Clone(original.Headers), func(h kgo.RecordHeader) bool { return len(h.Value) > maxKeptHeader })
 	without.Headers = without.Headers[:min(len(without.Headers), maxKeptHeaders)]
 	letter := Record(cfg, &without, c)
-	letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: event.HeaderLetterReference, Value: []byte("true")})
+	letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: event.HeaderDeadLetterReference, Value: []byte("true")})
 	return letter
 }
 
@@ -83,8 +83,8 @@ func Unrelayed(cfg kafka.Config, topic, key string, id int64, reason string) *kg
 		{event.HeaderReason, shorten(reason, maxReason)},
 		{event.HeaderOriginTopic, cfg.Topic(topic)},
 		{event.HeaderOriginRow, strconv.FormatInt(id, 10)},
-		{event.HeaderLetterBy, string(ByRelay)},
-		{event.HeaderLetterReference, "true"},
+		{event.HeaderDeadLetterBy, string(ByRelay)},
+		{event.HeaderDeadLetterReference, "true"},
 	} {
 		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: h.key, Value: []byte(h.value)})
 	}
@@ -94,7 +94,7 @@ func Unrelayed(cfg kafka.Config, topic, key string, id int64, reason string) *kg
 // originalHeaders are those that a letter's record had before it became one.
 func originalHeaders(r *kgo.Record) []kgo.RecordHeader {
 	return slices.DeleteFunc(slices.Clone(r.Headers), func(h kgo.RecordHeader) bool {
-		return strings.HasPrefix(h.Key, event.HeaderLetterPrefix)
+		return strings.HasPrefix(h.Key, event.HeaderDeadLetterPrefix)
 	})
 }
 

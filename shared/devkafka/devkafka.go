@@ -19,8 +19,8 @@ type Broker struct {
 	done    chan struct{}
 }
 
-// compactEvery is how often compacted topics shrink: after a restart the broker does not do so by itself.
-const compactEvery = time.Minute
+// compactInterval is how often compacted topics shrink: after a restart the broker does not do so by itself.
+const compactInterval = time.Minute
 
 // ErrPortTaken means that another program listens on the port.
 var ErrPortTaken = errors.New("the port is taken")
@@ -41,7 +41,7 @@ func Start(dir string, port int) (*Broker, error) {
 
 func (b *Broker) compact() {
 	defer close(b.done)
-	tick := time.NewTicker(compactEvery)
+	tick := time.NewTicker(compactInterval)
 	defer tick.Stop()
 	for {
 		select {

@@ -44,8 +44,8 @@ type Server struct {
 }
 
 const (
-	startWithin = 30 * time.Second
-	stopWithin  = 5 * time.Second
+	startTimeout = 30 * time.Second
+	stopTimeout  = 5 * time.Second
 )
 
 // Start runs the server and waits until it takes connections. It dies with this process.
@@ -84,7 +84,7 @@ func (s *Server) Done() <-chan struct{} { return s.done }
 // Stop ends open sessions and shuts down.
 func (s *Server) Stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGINT)
-	timer := time.NewTimer(stopWithin)
+	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
 	case <-s.done:
@@ -230,7 +230,7 @@ func lastWords(logFile string, from int64) string {
 
 // await tries to connect until the server answers.
 func (s *Server) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -243,7 +243,7 @@ func (s *Server) await(ctx context.Context) error {
 		case <-s.done:
 			return errors.New("starting Postgres: it ended")
 		case <-ctx.Done():
-			return fmt.Errorf("starting Postgres: no answer within %s: %w", startWithin, err)
+			return fmt.Errorf("starting Postgres: no answer within %s: %w", startTimeout, err)
 		case <-tick.C:
 		}
 	}
@@ -253,7 +253,7 @@ func (s *Server) await(ctx context.Context) error {
 func waitForFormer(ctx context.Context, pidFile string) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	ctx, cancel := context.WithTimeout(ctx, 2*stopWithin)
+	ctx, cancel := context.WithTimeout(ctx, 2*stopTimeout)
 	defer cancel()
 	for {
 		content, err := os.ReadFile(pidFile)

@@ -100,7 +100,7 @@ func errorText(a Answer) string {
 // withWords is the text with our own words after it, in at most MaxErrorBytes.
 func withWords(text, words string) string {
 	if words == "" {
-		return cut(text)
+		return truncate(text)
 	}
 	words = "; " + words
 	return Truncate(text, MaxErrorBytes-len(words)) + words

@@ -21,7 +21,7 @@ const (
 )
 
 // scalar is a text or number that is not empty, in at most MaxErrorBytes; "" for all else.
-func (v value) scalar() string { return cut(v.text) }
+func (v value) scalar() string { return truncate(v.text) }
 
 // reference is the value as a Reference; empty when it is none. The error says why one cannot be kept.
 func (v value) reference() (Reference, error) {
@@ -87,5 +87,5 @@ func (v value) eachWords() string {
 		}
 		out = append(out, s)
 	}
-	return cut(strings.Join(out, "; "))
+	return truncate(strings.Join(out, "; "))
 }

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Seen: such numbers were taken as other orders, which nobody could look up.
+// Projected: such numbers were taken as other orders, which nobody could look up.
 func TestIncrementIDsAreWhatAPersonCanRead(t *testing.T) {
 	t.Parallel()
 	const unseen = ", which nobody can see: send the number without it"

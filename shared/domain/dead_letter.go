@@ -64,8 +64,8 @@ const maxClockSkew = time.Minute
 // after is a time for what is said of the letter that is later than all that it must win over, whatever the clocks say:
 // facts of the same version are told apart by their times.
 func (g Gate) after(l DeadLetter, now time.Time) time.Time {
-	now = Time(now)
-	for _, t := range []time.Time{Time(g.UpdatedAt), Time(l.At)} {
+	now = NormalizeTime(now)
+	for _, t := range []time.Time{NormalizeTime(g.UpdatedAt), NormalizeTime(l.At)} {
 		if !now.After(t) && t.Before(now.Add(maxClockSkew)) {
 			now = t.Add(time.Millisecond)
 		}
@@ -89,7 +89,7 @@ func (g Gate) Redrive(l DeadLetter, now time.Time) (next Gate, ok bool) {
 func (g Gate) DeadLetterSync(l DeadLetter, orderID *int64, cause string) Sync {
 	s := g.RequestedSync(orderID, cause)
 	s.Released, s.Version, s.Attempts = nil, g.Version, l.calls()
-	if at := Time(l.At); s.Attempts > 0 && !l.At.IsZero() && at.Before(g.UpdatedAt) {
+	if at := NormalizeTime(l.At); s.Attempts > 0 && !l.At.IsZero() && at.Before(g.UpdatedAt) {
 		s.LastAttemptAt = &at
 	}
 	if g.State == GateClosed {

@@ -9,7 +9,7 @@ import (
 
 // sent is the gate of an order that is on its way in its second generation.
 func sent() Gate {
-	g, _ := Gate{Ref: OrderRef{"default", "1"}, State: GateNone}.Request(7, Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, noon)
+	g, _ := Gate{Ref: OrderRef{"default", "1"}, State: GateNone}.Request(7, RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, noon)
 	return g.Resync(5, false, noon)
 }
 
@@ -59,7 +59,7 @@ func TestADeadLetterStopsTheGenerationThatItsRecordKeptAlive(t *testing.T) {
 				return
 			}
 			require.Equal(t, Failed, next.Status())
-			require.Equal(t, StandsFailed, Stands(true, &next, Seen{}, noon), "every request works as for a failed order")
+			require.Equal(t, StandsFailed, StateOf(true, &next, Projected{}, noon), "every request works as for a failed order")
 			require.True(t, Advise(&next, Sync{Generation: 2}).Stop)
 		})
 	}
@@ -109,7 +109,7 @@ func TestTheRowFollowsADeadLetterAndItsRedrive(t *testing.T) {
 				require.True(t, ok)
 				require.Equal(t, GateOpen, again.State)
 				require.True(t, again.Newer(row.Version))
-				require.Equal(t, StandsQueued, Stands(true, &again, Seen{Status: Failed, Generation: 2, Stamp: row.Version}, noon), "the projection is behind")
+				require.Equal(t, StandsQueued, StateOf(true, &again, Projected{Status: Failed, Generation: 2, Stamp: row.Version}, noon), "the projection is behind")
 				_, twice := again.Redrive(c.letter, at)
 				require.False(t, twice)
 				row = say(again, nil)

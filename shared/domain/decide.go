@@ -27,7 +27,7 @@ func Sending(s Sync, now time.Time) Sync {
 	s.NextAttemptAt = nil
 	s.ErrorCode, s.ErpReference, s.Released, s.Cause = "", nil, nil, ""
 	s.Version = AttemptVersion(s.Generation, s.Attempts+1, PhaseBefore)
-	s.UpdatedAt = Time(now)
+	s.UpdatedAt = NormalizeTime(now)
 	return s
 }
 
@@ -36,7 +36,7 @@ func Sending(s Sync, now time.Time) Sync {
 func Decide(s Sync, o Outcome, p RetryPolicy, now time.Time, random float64) Decision {
 	s = Sending(s, now)
 	s.Attempts++
-	at := Time(now)
+	at := NormalizeTime(now)
 	s.LastAttemptAt, s.ErrorCode = &at, o.Code
 	after := s
 	after.Cause = o.Warning
@@ -97,5 +97,5 @@ func Due(attempts int, retryAfter *time.Time, p RetryPolicy, now time.Time, rand
 	if retryAfter != nil && retryAfter.After(due) {
 		due = *retryAfter
 	}
-	return Time(due.Add(time.Millisecond - 1))
+	return NormalizeTime(due.Add(time.Millisecond - 1))
 }

@@ -104,7 +104,7 @@ func apply(facts []Fact) Row {
 // The order of example 1 and 2 of the design's walk-through: busy once, settled by a webhook while parked.
 func TestFoldShowsTheCallbackOverTheEndOfTheParkedRecord(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	g, ok := Gate{Ref: OrderRef{"default", "000000123"}, State: GateNone}.Request(1, Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, now)
+	g, ok := Gate{Ref: OrderRef{"default", "000000123"}, State: GateNone}.Request(1, RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, now)
 	require.True(t, ok)
 	requested := g.RequestedSync(nil, "evt-77")
 	require.EqualValues(t, 268435456, requested.Version)

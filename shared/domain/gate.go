@@ -86,8 +86,8 @@ func (g Gate) Status() Status {
 	}
 }
 
-// Intake is what decides whether a new request goes out at once.
-type Intake struct {
+// RequestPolicy is what decides whether a new request goes out at once.
+type RequestPolicy struct {
 	Enabled       bool // the connector is on
 	ImmediateSync bool // else requests wait for the cron
 	MaxAttempts   int
@@ -95,7 +95,7 @@ type Intake struct {
 
 // Request makes the first generation of an order on its first invoice. ok is false when the order was requested before:
 // the invoice is accepted, and nothing is sent. syncID is used only when ok.
-func (g Gate) Request(syncID int64, in Intake, now time.Time) (next Gate, ok bool) {
+func (g Gate) Request(syncID int64, in RequestPolicy, now time.Time) (next Gate, ok bool) {
 	if g.State != GateNone {
 		return g, false
 	}
@@ -111,7 +111,7 @@ func (g Gate) Request(syncID int64, in Intake, now time.Time) (next Gate, ok boo
 		next.State, next.HeldBy = GateHeld, HeldByCron
 	}
 	next.Version = RequestVersion(1, 0)
-	next.RequestedAt, next.UpdatedAt = Time(now), Time(now)
+	next.RequestedAt, next.UpdatedAt = NormalizeTime(now), NormalizeTime(now)
 	return next, true
 }
 

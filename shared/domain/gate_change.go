@@ -20,7 +20,7 @@ func (g Gate) Resync(maxAttempts int, newKey bool, now time.Time) Gate {
 		next.IdempotencyKey = IdempotencyKey(g.Ref, next.KeyNumber)
 	}
 	next.Version = RequestVersion(next.Generation, 0)
-	next.UpdatedAt = Time(now)
+	next.UpdatedAt = NormalizeTime(now)
 	return next
 }
 
@@ -33,7 +33,7 @@ func (g Gate) Release(now time.Time) (next Gate, ok bool) {
 	next.State, next.HeldBy = GateOpen, ""
 	next.RequestNumber++
 	next.Version = RequestVersion(next.Generation, next.RequestNumber)
-	next.UpdatedAt = Time(now)
+	next.UpdatedAt = NormalizeTime(now)
 	return next, true
 }
 
@@ -96,7 +96,7 @@ func (g Gate) Settle(s Settlement, now time.Time) (next Gate, released bool, wha
 	next.KeyAnswered = g.KeyAnswered || answers
 	next.CallbackNumber++
 	next.Version = CallbackVersion(next.Generation, next.CallbackNumber)
-	next.UpdatedAt = Time(now)
+	next.UpdatedAt = NormalizeTime(now)
 	return next, released, SettledNow
 }
 

@@ -36,7 +36,7 @@ func drawHistory(t *rapid.T) *history {
 	at := time.Date(2024, 1, 15, 10, 0, 0, 0, time.UTC)
 	ref := OrderRef{Source: "default", IncrementID: "1"}
 	h := &history{gates: []Gate{{Ref: ref, State: GateNone, UpdatedAt: at}}}
-	intake := Intake{Enabled: rapid.Bool().Draw(t, "enabled"), ImmediateSync: rapid.Bool().Draw(t, "immediate"), MaxAttempts: 5}
+	intake := RequestPolicy{Enabled: rapid.Bool().Draw(t, "enabled"), ImmediateSync: rapid.Bool().Draw(t, "immediate"), MaxAttempts: 5}
 	g, _ := h.now().Request(7, intake, at)
 	h.step(g, g.RequestedSync(nil, ""))
 	for range rapid.IntRange(0, 8).Draw(t, "steps") {
@@ -115,8 +115,8 @@ func TestRestoredKeepsWhatTheLogDoesNotHaveYet(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2024, 1, 15, 10, 0, 0, 0, time.UTC)
 	ref := OrderRef{Source: "default", IncrementID: "1"}
-	lost, _ := Gate{Ref: ref, State: GateNone}.Request(7, Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, at)
-	anew, _ := Gate{Ref: ref, State: GateNone}.Request(1<<40, Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, at.Add(time.Minute))
+	lost, _ := Gate{Ref: ref, State: GateNone}.Request(7, RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, at)
+	anew, _ := Gate{Ref: ref, State: GateNone}.Request(1<<40, RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, at.Add(time.Minute))
 
 	t.Run("the_logs_sync_id_is_the_orders", func(t *testing.T) {
 		t.Parallel()

@@ -35,7 +35,7 @@ func sentSKUs(t testing.TB, payload []byte) (skus []string) {
 	return skus
 }
 
-// Seen: a line with parent 0, with itself or an unknown line as its parent was dropped, and an order without any line
+// Projected: a line with parent 0, with itself or an unknown line as its parent was dropped, and an order without any line
 // was booked.
 func TestNoLineIsDroppedInSilence(t *testing.T) {
 	t.Parallel()

@@ -65,11 +65,11 @@ type BookedAnswer struct {
 func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outcome {
 	switch {
 	case a.StatusCode == 0 && a.Failure == ErrorPayloadInvalid:
-		return Outcome{Kind: OutcomeFinal, Code: a.Failure, Error: cut(a.Cause)}
+		return Outcome{Kind: OutcomeFinal, Code: a.Failure, Error: truncate(a.Cause)}
 	case a.StatusCode == 0:
-		return Outcome{Kind: OutcomeRetryable, Code: a.Failure, Error: cut(a.Cause)}
+		return Outcome{Kind: OutcomeRetryable, Code: a.Failure, Error: truncate(a.Cause)}
 	case a.noAnswer() != "":
-		return Outcome{Kind: OutcomeRetryable, Code: ErrorNetwork, Error: cut(a.noAnswer())}
+		return Outcome{Kind: OutcomeRetryable, Code: ErrorNetwork, Error: truncate(a.noAnswer())}
 	case a.isSuccess(), slices.ContainsFunc(p.AlreadyBooked, a.is):
 		reference, warning := a.Body.Reference()
 		return Outcome{Kind: OutcomeSuccess, Reference: reference, Warning: warning}
@@ -85,7 +85,7 @@ func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outco
 	case a.StatusCode == conflict && keySentBefore:
 		o.Code = ErrorConflict
 	default:
-		return Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: cut(errorText(a))}
+		return Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: truncate(errorText(a))}
 	}
 	after := ParseRetryAfter(a.RetryAfter, now)
 	o.RetryAfter, o.Error = after.At, withWords(errorText(a), after.words(a.RetryAfter))

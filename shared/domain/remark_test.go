@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Seen: amounts that the order left out went to the ERP as 0.
+// Projected: amounts that the order left out went to the ERP as 0.
 func TestAbsentIsNotZero(t *testing.T) {
 	t.Parallel()
 	var o Order
@@ -66,7 +66,7 @@ func TestRemarksOfASnapshotThatCannotBeRead(t *testing.T) {
 	require.Len(t, RemarksOf(json.RawMessage(`{"items":[],"totals":{"tax":1,"shipping":1,"discount":1,"grand_total":1}}`)).Warnings, 1)
 }
 
-// Seen: 9999-12-31T23:59:59-05:00 went out as year 10000.
+// Projected: 9999-12-31T23:59:59-05:00 went out as year 10000.
 func TestTimesAreThoseThatAreSent(t *testing.T) {
 	t.Parallel()
 	const none = " is not a time: give RFC 3339 (2024-01-15T10:30:00Z) or 2024-01-15 10:30:00 in UTC"

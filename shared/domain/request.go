@@ -2,26 +2,26 @@ package domain
 
 import "time"
 
-// Standing is where an order stands when somebody asks something of it.
-type Standing string
+// OrderState is where an order stands when somebody asks something of it.
+type OrderState string
 
 // The standings of an order.
 const (
-	Unknown        Standing = "unknown"           // nobody has published it
-	Known          Standing = "known"             // published, never invoiced: no sync
-	StandsPending  Standing = "pending"           // held for the cron, or because the connector was off
-	StandsQueued   Standing = "queued"            // on its way to its first call
-	StandsWaiting  Standing = "waiting_for_retry" // parked until its next attempt is due
-	StandsInFlight Standing = "in_flight"         // being called, or due
-	StandsSuccess  Standing = "success"
-	StandsFailed   Standing = "failed"
+	Unknown        OrderState = "unknown"           // nobody has published it
+	Known          OrderState = "known"             // published, never invoiced: no sync
+	StandsPending  OrderState = "pending"           // held for the cron, or because the connector was off
+	StandsQueued   OrderState = "queued"            // on its way to its first call
+	StandsWaiting  OrderState = "waiting_for_retry" // parked until its next attempt is due
+	StandsInFlight OrderState = "in_flight"         // being called, or due
+	StandsSuccess  OrderState = "success"
+	StandsFailed   OrderState = "failed"
 )
 
-// Standings lists them in the order in which an order may pass through them.
-var Standings = []Standing{Unknown, Known, StandsPending, StandsQueued, StandsWaiting, StandsInFlight, StandsSuccess, StandsFailed}
+// OrderStates lists them in the order in which an order may pass through them.
+var OrderStates = []OrderState{Unknown, Known, StandsPending, StandsQueued, StandsWaiting, StandsInFlight, StandsSuccess, StandsFailed}
 
-// Seen is what the projection tells of the order's row; it may be behind the gate.
-type Seen struct {
+// Projected is what the projection tells of the order's row; it may be behind the gate.
+type Projected struct {
 	Status        Status // empty: no row yet
 	Generation    int
 	Attempts      int
@@ -29,9 +29,9 @@ type Seen struct {
 	Stamp         Stamp // of status and error
 }
 
-// Stands tells where an order stands, by its gate and, while the gate is open, by the projection. The projection may lag:
+// StateOf tells where an order stands, by its gate and, while the gate is open, by the projection. The projection may lag:
 // an order that it shows as waiting may be called at this moment. What follows from that is harmless (see Request).
-func Stands(published bool, g *Gate, seen Seen, now time.Time) Standing {
+func StateOf(published bool, g *Gate, seen Projected, now time.Time) OrderState {
 	switch {
 	case g == nil || g.State == GateNone:
 		if published {
@@ -64,7 +64,7 @@ func Stands(published bool, g *Gate, seen Seen, now time.Time) Standing {
 // CaughtUp is the gate as the projection's row makes it, when the row has heard of the answer and the gate has not yet.
 // A callback or a hand would have closed the gate under its lock, so a success that the gate lacks is the ERP's answer:
 // its key is used up.
-func (g Gate) CaughtUp(seen Seen) Gate {
+func (g Gate) CaughtUp(seen Projected) Gate {
 	if g.State == GateOpen && seen.Generation == g.Generation && seen.Status == Success {
 		g.KeyAnswered = true
 	}
@@ -94,36 +94,36 @@ type Action string
 
 // The actions.
 const (
-	ActNothing  Action = "nothing"          // tell where it stands; a sync or resync waits for the end of what is under way
-	ActFirst    Action = "first_generation" // make it and send it
-	ActRelease  Action = "release"          // of the held request
-	ActNext     Action = "next_generation"  // make it and send it; what is left of the one before ends as superseded
-	ActSettle   Action = "settle"           // say that the generation has ended
-	RefuseNone  Action = "refuse_not_found" // there is no such order, or no sync of it
-	RefuseState Action = "refuse_conflict"  // not possible where the order stands
+	ActNothing     Action = "nothing"          // tell where it stands; a sync or resync waits for the end of what is under way
+	ActCreate      Action = "first_generation" // make it and send it
+	ActRelease     Action = "release"          // of the held request
+	ActResync      Action = "next_generation"  // make it and send it; what is left of the one before ends as superseded
+	ActSettle      Action = "settle"           // say that the generation has ended
+	RefuseNotFound Action = "refuse_not_found" // there is no such order, or no sync of it
+	RefuseConflict Action = "refuse_conflict"  // not possible where the order stands
 )
 
-// actions is the table of what follows from each request in each standing, in the order of Standings.
+// actions is the table of what follows from each request in each standing, in the order of OrderStates.
 var actions = map[Request][8]Action{
 	//               unknown     known        pending     queued       waiting    in flight    success      failed
-	RequestSync:     {RefuseNone, ActFirst, ActRelease, ActNothing, ActNothing, ActNothing, ActNothing, ActNothing},
-	RequestResync:   {RefuseNone, ActFirst, ActRelease, ActNothing, ActNext, ActNothing, RefuseState, ActNext},
-	RequestAnew:     {RefuseNone, ActFirst, ActRelease, ActNothing, ActNext, ActNothing, ActNext, ActNext},
-	RequestAccepted: {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
-	RequestRejected: {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
-	RequestCancel:   {RefuseNone, RefuseNone, ActSettle, RefuseState, ActSettle, RefuseState, RefuseState, RefuseState},
-	RequestSettle:   {RefuseNone, RefuseNone, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
-	RequestSendNow:  {RefuseNone, RefuseNone, ActRelease, ActNothing, ActNext, ActNothing, RefuseState, RefuseState},
+	RequestSync:     {RefuseNotFound, ActCreate, ActRelease, ActNothing, ActNothing, ActNothing, ActNothing, ActNothing},
+	RequestResync:   {RefuseNotFound, ActCreate, ActRelease, ActNothing, ActResync, ActNothing, RefuseConflict, ActResync},
+	RequestAnew:     {RefuseNotFound, ActCreate, ActRelease, ActNothing, ActResync, ActNothing, ActResync, ActResync},
+	RequestAccepted: {RefuseNotFound, RefuseNotFound, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
+	RequestRejected: {RefuseNotFound, RefuseNotFound, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
+	RequestCancel:   {RefuseNotFound, RefuseNotFound, ActSettle, RefuseConflict, ActSettle, RefuseConflict, RefuseConflict, RefuseConflict},
+	RequestSettle:   {RefuseNotFound, RefuseNotFound, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle, ActSettle},
+	RequestSendNow:  {RefuseNotFound, RefuseNotFound, ActRelease, ActNothing, ActResync, ActNothing, RefuseConflict, RefuseConflict},
 }
 
 // ActionFor is what follows from the request where the order stands.
-func ActionFor(r Request, s Standing) Action {
-	for i, standing := range Standings {
+func ActionFor(r Request, s OrderState) Action {
+	for i, standing := range OrderStates {
 		if standing == s {
 			return actions[r][i]
 		}
 	}
-	return RefuseState
+	return RefuseConflict
 }
 
 // NeedsConnector reports whether the request is refused while the connector is off: what sends, and what the module

@@ -19,26 +19,26 @@ func TestStands(t *testing.T) {
 	for name, test := range map[string]struct {
 		published bool
 		gate      *domain.Gate
-		seen      domain.Seen
-		want      domain.Standing
+		seen      domain.Projected
+		want      domain.OrderState
 	}{
 		"nobody_published_it":               {want: domain.Unknown},
 		"published_without_a_gate":          {published: true, want: domain.Known},
 		"a_gate_that_guards_nothing_yet":    {published: true, gate: &domain.Gate{State: domain.GateNone}, want: domain.Known},
 		"held":                              {gate: &domain.Gate{State: domain.GateHeld}, want: domain.StandsPending},
 		"no_row_yet":                        {gate: &open, want: domain.StandsQueued},
-		"the_row_is_of_an_older_generation": {gate: &open, seen: domain.Seen{Status: domain.Failed, Generation: 1}, want: domain.StandsQueued},
-		"requested":                         {gate: &open, seen: domain.Seen{Status: domain.Queued, Generation: 2}, want: domain.StandsQueued},
-		"called":                            {gate: &open, seen: domain.Seen{Status: domain.InProgress, Generation: 2}, want: domain.StandsInFlight},
-		"parked":                            {gate: &open, seen: domain.Seen{Status: domain.Queued, Generation: 2, NextAttemptAt: &soon}, want: domain.StandsWaiting},
-		"due":                               {gate: &open, seen: domain.Seen{Status: domain.Queued, Generation: 2, NextAttemptAt: &past}, want: domain.StandsInFlight},
-		"ended_and_the_gate_not_told":       {gate: &open, seen: domain.Seen{Status: domain.Failed, Generation: 2}, want: domain.StandsFailed},
+		"the_row_is_of_an_older_generation": {gate: &open, seen: domain.Projected{Status: domain.Failed, Generation: 1}, want: domain.StandsQueued},
+		"requested":                         {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2}, want: domain.StandsQueued},
+		"called":                            {gate: &open, seen: domain.Projected{Status: domain.InProgress, Generation: 2}, want: domain.StandsInFlight},
+		"parked":                            {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2, NextAttemptAt: &soon}, want: domain.StandsWaiting},
+		"due":                               {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2, NextAttemptAt: &past}, want: domain.StandsInFlight},
+		"ended_and_the_gate_not_told":       {gate: &open, seen: domain.Projected{Status: domain.Failed, Generation: 2}, want: domain.StandsFailed},
 		"settled_by_a_callback":             {gate: &domain.Gate{State: domain.GateClosed, ClosedBy: domain.ClosedByWebhook}, want: domain.StandsSuccess},
 		"cancelled":                         {gate: &domain.Gate{State: domain.GateClosed, ClosedBy: domain.ClosedByCancelled}, want: domain.StandsFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, test.want, domain.Stands(test.published, test.gate, test.seen, asked))
+			require.Equal(t, test.want, domain.StateOf(test.published, test.gate, test.seen, asked))
 		})
 	}
 }
@@ -47,11 +47,11 @@ func TestStands(t *testing.T) {
 func TestAKeyThatTheRowKnowsToBeAnsweredIsUsedUp(t *testing.T) {
 	t.Parallel()
 	g, _ := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: "1"}, State: domain.GateNone}.
-		Request(1, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, asked)
-	known := g.CaughtUp(domain.Seen{Status: domain.Success, Generation: 1})
+		Request(1, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, asked)
+	known := g.CaughtUp(domain.Projected{Status: domain.Success, Generation: 1})
 	require.NotEqual(t, g.IdempotencyKey, known.Resync(5, false, asked).IdempotencyKey)
-	require.Equal(t, g.IdempotencyKey, g.CaughtUp(domain.Seen{Status: domain.Failed, Generation: 1}).Resync(5, false, asked).IdempotencyKey)
-	require.Equal(t, g, g.CaughtUp(domain.Seen{Status: domain.Success, Generation: 2}), "of another generation")
+	require.Equal(t, g.IdempotencyKey, g.CaughtUp(domain.Projected{Status: domain.Failed, Generation: 1}).Resync(5, false, asked).IdempotencyKey)
+	require.Equal(t, g, g.CaughtUp(domain.Projected{Status: domain.Success, Generation: 2}), "of another generation")
 }
 
 // TestGateUnderAnyRequests: each fact has a higher version than the one before of its kind, a generation keeps its key,
@@ -60,7 +60,7 @@ func TestGateUnderAnyRequests(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		g, _ := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: "1"}, State: domain.GateNone}.
-			Request(1, domain.Intake{Enabled: rapid.Bool().Draw(t, "enabled"), ImmediateSync: true, MaxAttempts: 5}, asked)
+			Request(1, domain.RequestPolicy{Enabled: rapid.Bool().Draw(t, "enabled"), ImmediateSync: true, MaxAttempts: 5}, asked)
 		t.Repeat(map[string]func(*rapid.T){
 			"release": func(t *rapid.T) {
 				next, ok := g.Release(asked)
@@ -125,7 +125,7 @@ func requireSettled(t *rapid.T, g, next domain.Gate, released bool, what domain.
 func TestWhatACallbackIsAbout(t *testing.T) {
 	t.Parallel()
 	first, _ := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: "1"}, State: domain.GateNone}.
-		Request(1, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, asked)
+		Request(1, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, asked)
 	answered := first
 	answered.KeyAnswered = true
 	second, sameKey := answered.Resync(5, false, asked), first.Resync(5, false, asked)
@@ -169,7 +169,7 @@ func TestWhatACallbackIsAbout(t *testing.T) {
 func TestAKeyThatIsEchoedLaterIsUsedUp(t *testing.T) {
 	t.Parallel()
 	g, _ := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: "1"}, State: domain.GateNone}.
-		Request(1, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, asked)
+		Request(1, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, asked)
 	s := domain.Settlement{By: domain.ClosedByWebhook, Reference: new("ERP-1"), Heard: &domain.Heard{}}
 	g, _, _ = g.Settle(s, asked)
 	_, _, again := g.Settle(s, asked)
@@ -186,7 +186,7 @@ func TestAKeyThatIsEchoedLaterIsUsedUp(t *testing.T) {
 func TestActionsAreComplete(t *testing.T) {
 	t.Parallel()
 	for _, r := range domain.Requests {
-		for _, s := range domain.Standings {
+		for _, s := range domain.OrderStates {
 			require.NotEmpty(t, domain.ActionFor(r, s), "%s of an order that is %s", r, s)
 		}
 	}

@@ -48,8 +48,8 @@ func (s Sync) Ref() OrderRef { return OrderRef{Source: s.Source, IncrementID: s.
 // generation. A crash in the middle of a call is not told by the record.
 func (s Sync) KeySentBefore() bool { return s.Attempts > 0 || (s.Generation > 1 && !s.NewKey) }
 
-// Time is t as all records carry it: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
-func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+// NormalizeTime is t as all records carry it: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
+func NormalizeTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // EndedBy is what closed the generation, of a sync as its terminal event has it.
 func (s Sync) EndedBy() ClosedBy {

@@ -38,10 +38,10 @@ func (k TextKind) Check(text string) error {
 }
 
 // tooLongError is an errTextTooLong that says how long.
-type tooLongError struct{ bytes, most int }
+type tooLongError struct{ bytes, max int }
 
 func (e tooLongError) Error() string {
-	return fmt.Sprintf("has %d bytes; at most %d are taken", e.bytes, e.most)
+	return fmt.Sprintf("has %d bytes; at most %d are taken", e.bytes, e.max)
 }
 
 func (tooLongError) Is(target error) bool { return target == errTextTooLong }
@@ -74,7 +74,7 @@ func KeepableText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-func cut(s string) string { return Truncate(s, MaxErrorBytes) }
+func truncate(s string) string { return Truncate(s, MaxErrorBytes) }
 
 // Truncate is s as KeepableText, in at most so many bytes; what is cut off shows as an ellipsis.
 func Truncate(s string, maxBytes int) string {

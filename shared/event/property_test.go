@@ -16,7 +16,7 @@ import (
 // delays is each rung's delay by its topic.
 func delays() map[string]time.Duration {
 	all := map[string]time.Duration{}
-	for _, r := range event.Ladder {
+	for _, r := range event.RetryTiers {
 		all[r.Topic] = r.Delay
 	}
 	return all
@@ -29,7 +29,7 @@ func drawTime(t *rapid.T) time.Time {
 func TestLadderIsFourTimesOneSecond(t *testing.T) {
 	t.Parallel()
 	var seconds []time.Duration
-	for _, r := range event.Ladder {
+	for _, r := range event.RetryTiers {
 		seconds = append(seconds, r.Delay/time.Second)
 		require.Equal(t, fmt.Sprintf("%s_%ds", event.TypeRetry, r.Delay/time.Second), r.Topic)
 	}
@@ -41,7 +41,7 @@ func TestRungForNeverPassesTheDueTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := drawTime(t)
 		left := time.Duration(rapid.Int64Range(-int64(time.Hour), int64(4*time.Hour)).Draw(t, "left"))
-		topic := event.RungFor(now.Add(left), now)
+		topic := event.RetryTierFor(now.Add(left), now)
 		require.Equal(t, left <= 0, topic == event.TopicDue, "due exactly when the time has come")
 		if left <= 0 {
 			return
@@ -53,7 +53,7 @@ func TestRungForNeverPassesTheDueTime(t *testing.T) {
 			return
 		}
 		require.LessOrEqual(t, delay, left)
-		for _, longer := range event.Ladder {
+		for _, longer := range event.RetryTiers {
 			require.False(t, longer.Delay > delay && longer.Delay <= left, "%s fits, too", longer.Topic)
 		}
 	})
@@ -66,11 +66,11 @@ func TestRetriesHopDownToDue(t *testing.T) {
 		now := drawTime(t)
 		left := time.Duration(rapid.Int64Range(1, int64(4*time.Hour)).Draw(t, "left"))
 		due := now.Add(left)
-		longest := event.Ladder[len(event.Ladder)-1].Delay
-		most := int(left/longest) + 3*(len(event.Ladder)-1) + 1 // below the longest each rung is met three times; the last second once more
+		longest := event.RetryTiers[len(event.RetryTiers)-1].Delay
+		most := int(left/longest) + 3*(len(event.RetryTiers)-1) + 1 // below the longest each rung is met three times; the last second once more
 		last := longest
 		hops := 0
-		for topic := event.RungFor(due, now); topic != event.TopicDue; topic = event.RungFor(due, now) {
+		for topic := event.RetryTierFor(due, now); topic != event.TopicDue; topic = event.RetryTierFor(due, now) {
 			delay := delays()[topic]
 			require.LessOrEqual(t, delay, last, "never up again")
 			last = delay

@@ -28,18 +28,18 @@ const (
 	HeaderDue         = "due" // unix milliseconds, on parked and due retries only
 
 	// Of dead-lettered records: why, and the coordinates they came from.
-	HeaderReason          = "dead_letter_reason"
-	HeaderOriginTopic     = "dead_letter_topic"
-	HeaderOriginPartition = "dead_letter_partition"
-	HeaderOriginOffset    = "dead_letter_offset"
-	HeaderOriginRow       = "dead_letter_outbox_id" // in place of partition and offset: the row of the outbox that was never relayed
-	HeaderLetterBy        = "dead_letter_by"        // who could not use it
-	HeaderLetterReference = "dead_letter_reference" // true: the letter does not hold the record's content
-	HeaderLetterEnded     = "dead_letter_ended"     // true: the sync's terminal event was written with the letter
+	HeaderReason              = "dead_letter_reason"
+	HeaderOriginTopic         = "dead_letter_topic"
+	HeaderOriginPartition     = "dead_letter_partition"
+	HeaderOriginOffset        = "dead_letter_offset"
+	HeaderOriginRow           = "dead_letter_outbox_id" // in place of partition and offset: the row of the outbox that was never relayed
+	HeaderDeadLetterBy        = "dead_letter_by"        // who could not use it
+	HeaderDeadLetterReference = "dead_letter_reference" // true: the letter does not hold the record's content
+	HeaderDeadLetterEnded     = "dead_letter_ended"     // true: the sync's terminal event was written with the letter
 )
 
-// HeaderLetterPrefix begins the names of the headers that a dead letter has beside its record's.
-const HeaderLetterPrefix = "dead_letter_"
+// HeaderDeadLetterPrefix begins the names of the headers that a dead letter has beside its record's.
+const HeaderDeadLetterPrefix = "dead_letter_"
 
 // MetadataPartitionKey is the metadata of a Watermill message that holds the record's key; it is no header.
 const MetadataPartitionKey = "partition_key"
@@ -75,7 +75,7 @@ func newRecord(topic, key, id, ceType, source string, at time.Time, traceparent 
 			HeaderSource:      source,
 			HeaderType:        ceType,
 			HeaderSubject:     key,
-			HeaderTime:        domain.Time(at).Format("2006-01-02T15:04:05.000Z07:00"),
+			HeaderTime:        domain.NormalizeTime(at).Format("2006-01-02T15:04:05.000Z07:00"),
 			HeaderContentType: "application/json",
 			HeaderTraceparent: ChildTrace(traceparent),
 		},
@@ -108,7 +108,7 @@ func (r Record) Time() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("header %s: %w", HeaderTime, err)
 	}
-	return domain.Time(t), nil
+	return domain.NormalizeTime(t), nil
 }
 
 // Due is when a parked retry may be handed on.

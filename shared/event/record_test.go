@@ -30,7 +30,7 @@ func TestTimesOfARecord(t *testing.T) {
 	require.Equal(t, "2024-01-15T10:30:00.000Z", r.Headers[event.HeaderTime], "the milliseconds stay when they are nought")
 	got, err := r.Time()
 	require.NoError(t, err)
-	require.Equal(t, domain.Time(at), got)
+	require.Equal(t, domain.NormalizeTime(at), got)
 	got, err = r.Due()
 	require.NoError(t, err)
 	require.Equal(t, due.UTC(), got)
@@ -47,7 +47,7 @@ func TestRungsOfTwoMinutes(t *testing.T) {
 	t.Parallel()
 	now, due := accepted, accepted.Add(2*time.Minute+time.Millisecond)
 	var way []string
-	for topic := event.RungFor(due, now); topic != event.TopicDue; topic = event.RungFor(due, now) {
+	for topic := event.RetryTierFor(due, now); topic != event.TopicDue; topic = event.RetryTierFor(due, now) {
 		way = append(way, topic)
 		now = now.Add(min(delays()[topic], due.Sub(now)))
 	}

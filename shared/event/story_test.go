@@ -90,7 +90,7 @@ func (s *teller) invoiceAccepted() event.Sync {
 
 // request tells of the acceptance: the event and the request it makes.
 func (s *teller) request() domain.Sync {
-	gate, ok := s.gate.Request(1, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, accepted)
+	gate, ok := s.gate.Request(1, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, accepted)
 	require.True(s.t, ok)
 	s.gate = gate
 	e := event.Commerce{EventID: "evt-77", Type: event.InvoiceCreated, Source: domain.DefaultSource}
@@ -126,7 +126,7 @@ func (s *teller) park(v event.Sync, due, now time.Time) event.Record {
 	s.steps = append(s.steps, step{"invoice_5_parked", parked})
 	last := parked
 	last.Headers = maps.Clone(parked.Headers)
-	last.Topic = event.RungFor(due, due)
+	last.Topic = event.RetryTierFor(due, due)
 	s.steps = append(s.steps, step{"invoice_6_due", last})
 	return last
 }
@@ -137,7 +137,7 @@ func (s *teller) webhookWhileParked(parked event.Sync) {
 	reference := "ERP-123"
 	settled := s.gate.RequestedSync(orderID(), "")
 	settled.Status, settled.ErpReference, settled.Released = domain.Success, &reference, nil
-	settled.Version, settled.UpdatedAt = domain.CallbackVersion(1, 1), domain.Time(now)
+	settled.Version, settled.UpdatedAt = domain.CallbackVersion(1, 1), domain.NormalizeTime(now)
 	callback := &event.Response{Body: `{"order_increment_id":"000000123","status":"success","erp_reference":"ERP-123"}`}
 	s.add("webhook_1_callback", event.TopicCallback, event.Sync{Sync: settled, Response: callback}, now)
 	now = parked.Sync.NextAttemptAt.Add(time.Second)
@@ -166,7 +166,7 @@ func (s *teller) unreadable(parked event.Sync) {
 func (s *teller) resyncOfFailed(parked event.Sync) {
 	now := accepted.Add(time.Minute)
 	gate := s.gate
-	gate.Generation, gate.State, gate.UpdatedAt = 2, domain.GateOpen, domain.Time(now)
+	gate.Generation, gate.State, gate.UpdatedAt = 2, domain.GateOpen, domain.NormalizeTime(now)
 	requested := gate.RequestedSync(orderID(), "resync")
 	s.add("resync_1_requested", event.TopicRequested, event.Sync{Sync: requested, Order: s.order}, now)
 	advice := domain.Advise(&gate, parked.Sync)
@@ -182,11 +182,11 @@ func (s *teller) closed(parked event.Sync, by domain.ClosedBy, now time.Time) ev
 // held tells of an invoice that came while the connector was off, and of its release.
 func (s *teller) held() {
 	none := domain.Gate{Ref: s.gate.Ref, State: domain.GateNone}
-	gate, ok := none.Request(1, domain.Intake{ImmediateSync: true, MaxAttempts: 5}, accepted)
+	gate, ok := none.Request(1, domain.RequestPolicy{ImmediateSync: true, MaxAttempts: 5}, accepted)
 	require.True(s.t, ok)
 	s.add("held_1_requested", event.TopicRequested, event.Sync{Sync: gate.RequestedSync(orderID(), "evt-77"), Order: s.order}, accepted)
 	now := accepted.Add(time.Hour)
-	gate.State, gate.HeldBy, gate.RequestNumber, gate.UpdatedAt = domain.GateOpen, "", 1, domain.Time(now)
+	gate.State, gate.HeldBy, gate.RequestNumber, gate.UpdatedAt = domain.GateOpen, "", 1, domain.NormalizeTime(now)
 	s.add("held_2_released", event.TopicRequested, event.Sync{Sync: gate.RequestedSync(orderID(), "release"), Order: s.order}, now)
 }
 

@@ -48,7 +48,7 @@ func NewRequest(s domain.Sync, order json.RawMessage, r domain.Remarks, c Contex
 
 // NewRetry parks a retry in the rung for its due time, or in _due when that has passed.
 func NewRetry(v Sync, due time.Time, c Context) (Record, error) {
-	r, err := newSync(RungFor(due, c.At), TypeRetry, v, c)
+	r, err := newSync(RetryTierFor(due, c.At), TypeRetry, v, c)
 	if err != nil {
 		return Record{}, err
 	}

@@ -23,17 +23,17 @@ const (
 	TopicPosition   = "vendor_erp_sync_position"
 )
 
-// Rung is one step of the retry ladder: a topic in which a record waits no longer than Delay at a time.
-type Rung struct {
+// RetryTier is one step of the retry ladder: a topic in which a record waits no longer than Delay at a time.
+type RetryTier struct {
 	Topic string
 	Delay time.Duration
 }
 
-// Ladder lists the rungs from the shortest to the longest; each is four times the one before.
-var Ladder = func() []Rung {
-	var rungs []Rung
+// RetryTiers lists the rungs from the shortest to the longest; each is four times the one before.
+var RetryTiers = func() []RetryTier {
+	var rungs []RetryTier
 	for seconds := 1; seconds <= 4096; seconds *= 4 {
-		rungs = append(rungs, Rung{
+		rungs = append(rungs, RetryTier{
 			Topic: fmt.Sprintf("vendor_erp_sync_retry_%ds", seconds),
 			Delay: time.Duration(seconds) * time.Second,
 		})
@@ -41,15 +41,15 @@ var Ladder = func() []Rung {
 	return rungs
 }()
 
-// RungFor is the topic in which a record due at the given time waits next: the longest rung that does not pass the due
+// RetryTierFor is the topic in which a record due at the given time waits next: the longest rung that does not pass the due
 // time; the shortest one when less than its delay is left; _due when the time has come.
-func RungFor(due, now time.Time) string {
+func RetryTierFor(due, now time.Time) string {
 	left := due.Sub(now)
 	if left <= 0 {
 		return TopicDue
 	}
-	topic := Ladder[0].Topic
-	for _, r := range Ladder {
+	topic := RetryTiers[0].Topic
+	for _, r := range RetryTiers {
 		if r.Delay <= left {
 			topic = r.Topic
 		}
@@ -106,7 +106,7 @@ func Topics() []Topic {
 		{TopicSuccess, true, KeepForever, "the ERP has the order", "syncer", []Group{GroupProjector}},
 		{TopicFailed, true, KeepForever, "the sync ended without success", "syncer", []Group{GroupProjector}},
 	}
-	for _, r := range Ladder {
+	for _, r := range RetryTiers {
 		topics = append(topics, Topic{
 			r.Topic, true, KeepConsumed, fmt.Sprintf("retries that wait here for at most %d s and then hop on", r.Delay/time.Second), "syncer and delayer", []Group{GroupDelayer},
 		})
@@ -142,7 +142,7 @@ func ChainGroup(topic string) (g Group, ok bool) {
 	switch {
 	case topic == TopicRequested || topic == TopicDue:
 		return GroupSyncer, true
-	case slices.ContainsFunc(Ladder, func(r Rung) bool { return r.Topic == topic }):
+	case slices.ContainsFunc(RetryTiers, func(r RetryTier) bool { return r.Topic == topic }):
 		return GroupDelayer, true
 	default:
 		return "", false

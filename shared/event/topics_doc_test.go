@@ -31,7 +31,7 @@ func topicsDoc(t *testing.T) []byte {
 		"SalesOrder": event.TopicSalesOrder, "BeforeSend": event.TopicBeforeSend, "AfterSend": event.TopicAfterSend,
 		"Success": event.TopicSuccess, "Failed": event.TopicFailed, "Callback": event.TopicCallback,
 		"Due": event.TopicDue, "Position": event.TopicPosition,
-		"FirstRung": event.Ladder[0].Topic, "DueHeader": event.HeaderDue,
+		"FirstRung": event.RetryTiers[0].Topic, "DueHeader": event.HeaderDue,
 	}))
 	return b.Bytes()
 }
@@ -98,8 +98,8 @@ func headerLines(t *testing.T) []headerLine {
 		{Name: event.HeaderOriginTopic, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginPartition, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginOffset, On: "dead letters", Meaning: "where it came from"},
-		{Name: event.HeaderLetterBy, On: "dead letters", Meaning: "who could not use it: a service, or a subscriber's group"},
-		{Name: event.HeaderLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the letter"},
+		{Name: event.HeaderDeadLetterBy, On: "dead letters", Meaning: "who could not use it: a service, or a subscriber's group"},
+		{Name: event.HeaderDeadLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the letter"},
 	}
 	example := readGolden(t, goldenPath("invoice_5_parked"))
 	examples := example.Headers
@@ -116,7 +116,7 @@ type rungLine struct{ Topic, Wait string }
 
 func ladderLines() []rungLine {
 	var lines []rungLine
-	for _, r := range event.Ladder {
+	for _, r := range event.RetryTiers {
 		lines = append(lines, rungLine{r.Topic, fmt.Sprintf("%d s", r.Delay/time.Second)})
 	}
 	return lines

@@ -18,7 +18,7 @@ import (
 // what this process has committed since, which the projection may not know yet (see Committed). Of a generation that the gate would
 // end the timeline is asked as well, as the row tells of the newest generation only.
 func (s *Store) Advise(ctx context.Context, records []domain.Sync) ([]domain.Advice, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	reread, err := s.reread.at(ctx, s.pool)
 	if err != nil {
@@ -159,9 +159,9 @@ func (s *Store) readEnds(ctx context.Context, records []domain.Sync, which []int
 // sync of the terminal event, else that of after_send.
 func (s *Store) Committed(c domain.Sync) { s.recent.put(c) }
 
-// recentMost bounds what is remembered, in two halves of which the older one is forgotten at once. That is 25 s of 2,000 chains a
+// maxRecent bounds what is remembered, in two halves of which the older one is forgotten at once. That is 25 s of 2,000 chains a
 // second, and some 5 MB.
-const recentMost = 50_000
+const maxRecent = 50_000
 
 type chain struct {
 	syncID     int64
@@ -176,7 +176,7 @@ type recent struct {
 func (r *recent) put(s domain.Sync) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.young == nil || len(r.young) >= recentMost/2 {
+	if r.young == nil || len(r.young) >= maxRecent/2 {
 		r.young, r.aged = map[chain]domain.Version{}, r.young
 	}
 	r.young[chain{s.SyncID, s.Generation}] = s.Version

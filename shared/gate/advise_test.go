@@ -176,11 +176,11 @@ func TestWhatWasCommittedLatelyIsBounded(t *testing.T) {
 	sync := func(id int) domain.Sync {
 		return domain.Sync{SyncID: int64(id), Generation: 1, Version: domain.AttemptVersion(1, 1, domain.PhaseAfter)}
 	}
-	for id := range 3 * recentMost {
+	for id := range 3 * maxRecent {
 		r.put(sync(id))
-		require.LessOrEqual(t, len(r.young)+len(r.aged), recentMost)
-		if id >= recentMost/2 {
-			require.NotZero(t, r.of(sync(id-recentMost/2+1)), fmt.Sprint("the last ", recentMost/2))
+		require.LessOrEqual(t, len(r.young)+len(r.aged), maxRecent)
+		if id >= maxRecent/2 {
+			require.NotZero(t, r.of(sync(id-maxRecent/2+1)), fmt.Sprint("the last ", maxRecent/2))
 		}
 	}
 	require.Zero(t, r.of(sync(0)))

@@ -44,7 +44,7 @@ func Keep(ctx context.Context, tx pgx.Tx, c Callback, generation, referenceOf in
 	_, err := tx.Exec(ctx, `
 		INSERT INTO erp_callback AS t (order_key, digest, reference, generation, heard_in, heard_at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (order_key, digest) DO UPDATE SET heard_in = excluded.heard_in`,
-		c.Key, c.Body[:], reference, referenceOf, generation, domain.Time(now))
+		c.Key, c.Body[:], reference, referenceOf, generation, domain.NormalizeTime(now))
 	if err != nil {
 		return fmt.Errorf("remembering a callback: %w", err)
 	}

@@ -40,7 +40,7 @@ func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time)
 	created, err := tx.Query(ctx, `
 		INSERT INTO erp_sync_gate (order_key, source, increment_id, updated_at)
 		SELECT k, s, i, $4 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n (k, s, i, position) ORDER BY position
-		ON CONFLICT (order_key) DO NOTHING RETURNING `+columns, keys, sources, ids, domain.Time(now))
+		ON CONFLICT (order_key) DO NOTHING RETURNING `+columns, keys, sources, ids, domain.NormalizeTime(now))
 	if err != nil {
 		return nil, fmt.Errorf("making %d gates: %w", len(keys), err)
 	}
@@ -162,12 +162,12 @@ type Store struct {
 // NewStore reads through the pool.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// readWithin bounds one reading, so that a caller learns in time that Postgres does not answer.
-const readWithin = 2 * time.Second
+// readTimeout bounds one reading, so that a caller learns in time that Postgres does not answer.
+const readTimeout = 2 * time.Second
 
 // Read is the gates of the keys; an order without one is missing from the result.
 func (s *Store) Read(ctx context.Context, keys []string) (map[string]*domain.Gate, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = ANY($1)`, keys)
 	if err != nil {

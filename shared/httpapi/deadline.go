@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// answerWithin gives each answer so long from its first byte to its last, however long the handler took to find it: one that
+// answerTimeout gives each answer so long from its first byte to its last, however long the handler took to find it: one that
 // waits for the end of a sync is no slow client. A client that does not read holds nothing beyond that.
-func answerWithin(next http.Handler, limit time.Duration) http.Handler {
+func answerTimeout(next http.Handler, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(&timedWriter{ResponseWriter: w, limit: limit}, r)
 	})

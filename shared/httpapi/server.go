@@ -29,7 +29,7 @@ type Server struct {
 	log  *slog.Logger
 }
 
-const probeWithin = 3 * time.Second
+const probeTimeout = 3 * time.Second
 
 // limits bound what one client can hold.
 type limits struct {
@@ -60,7 +60,7 @@ func newServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger
 	return &Server{
 		addr: cfg.Addr, log: log,
 		http: &http.Server{
-			Handler:           accessLog(answerWithin(recovered(singleSlashes(router), log), l.answer), log),
+			Handler:           accessLog(answerTimeout(recovered(singleSlashes(router), log), l.answer), log),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
@@ -113,7 +113,7 @@ func authorize(token config.Secret, r Route) http.Handler {
 
 func ready(probes []Probe) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), probeWithin)
+		ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 		defer cancel()
 		status, checks := http.StatusOK, map[string]string{}
 		for _, p := range probes {

@@ -9,7 +9,7 @@ import (
 
 // Check says what cannot be taken of the texts that somebody gave, by the names that the bodies of all doors have for them.
 // What would come into the log here, every reader of it must be able to keep.
-func (a Ask) Check() (wrong []problem.FieldError) {
+func (a Command) Check() (wrong []problem.FieldError) {
 	if a.Request.NeedsReason() {
 		wrong = required("/reason", a.Reason, "it stands in the order's log; name no customer in it")
 	}
@@ -20,8 +20,8 @@ func (a Ask) Check() (wrong []problem.FieldError) {
 	return append(wrong, checkText("/idempotencyKey", domain.KeyText, a.IdempotencyKey)...)
 }
 
-// Check says what cannot be taken of the reason, as Ask.Check does.
-func (a LetterRequest) Check() []problem.FieldError {
+// Check says what cannot be taken of the reason, as Command.Check does.
+func (a DeadLetterRequest) Check() []problem.FieldError {
 	return append(required("/reason", a.Reason, "it is kept with the letter; name no customer in it"), checkText("/reason", domain.ReasonText, a.Reason)...)
 }
 

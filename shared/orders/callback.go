@@ -48,23 +48,23 @@ func (c *change) callback(ctx context.Context, g domain.Gate) (domain.Gate, erro
 }
 
 // response is the callback's body, as records have it.
-func (a Ask) response() *event.Response {
+func (a Command) response() *event.Response {
 	return &event.Response{Body: a.Body, Truncated: a.Truncated}
 }
 
-// Note keeps what the ERP says of an order on its timeline, though its status settles nothing. known is false when the
+// Annotate keeps what the ERP says of an order on its timeline, though its status settles nothing. known is false when the
 // order has no sync.
-func (o *Orders) Note(ctx context.Context, a Ask, said string) (known bool, err error) {
+func (o *Orders) Annotate(ctx context.Context, a Command, said string) (known bool, err error) {
 	if wrong := a.Check(); len(wrong) > 0 {
 		return false, fmt.Errorf("noting a callback of order %s: %w", a.Ref.Key(), wrong[0])
 	}
 	if !o.settings.Current().Enabled {
 		return false, ErrDisabled
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
-		c := change{tx: tx, ask: a, now: domain.Time(o.now())}
+		c := change{tx: tx, ask: a, now: domain.NormalizeTime(o.now())}
 		known, err = c.noteStatus(ctx, said)
 		return err
 	})

@@ -27,7 +27,7 @@ type said struct {
 // hears is what a callback came to.
 func (s *shelf) hears(t *testing.T, c said) domain.Settled {
 	t.Helper()
-	a := Ask{
+	a := Command{
 		Ref: callbackOrder, Request: domain.RequestAccepted, Who: "webhook", IdempotencyKey: c.key, Body: c.body, Digest: sha256.Sum256([]byte(c.body)),
 	}
 	if c.status != "" {
@@ -76,9 +76,9 @@ func (s *shelf) resync(t *testing.T, newKey bool) domain.Gate {
 	if newKey {
 		request = domain.RequestAnew
 	}
-	answer, err := s.Do(t.Context(), Ask{Ref: callbackOrder, Request: request, Reason: "why"})
+	answer, err := s.Do(t.Context(), Command{Ref: callbackOrder, Request: request, Reason: "why"})
 	require.NoError(t, err)
-	require.Equal(t, domain.ActNext, answer.Action)
+	require.Equal(t, domain.ActResync, answer.Action)
 	return answer.Gate
 }
 
@@ -180,7 +180,7 @@ func TestABodyCountsOnce(t *testing.T) {
 	require.Equal(t, domain.SettledNow, s.hears(t, yes))
 	require.Equal(t, domain.SettledNow, s.hears(t, no))
 	require.Equal(t, domain.SettledRepeated, s.hears(t, yes))
-	require.Equal(t, domain.StandsFailed, domain.Stands(true, new(s.gate(t)), domain.Seen{}, start))
+	require.Equal(t, domain.StandsFailed, domain.StateOf(true, new(s.gate(t)), domain.Projected{}, start))
 	require.Equal(t, []string{"success, generation 1", "failed, generation 1"}, s.told(t))
 	for generation := 2; generation < 5; generation++ {
 		s.resync(t, true)
@@ -232,8 +232,8 @@ func TestANoteIsRememberedToo(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.sent(t, "")
-	note := Ask{Ref: callbackOrder, Reference: new("ERP-1"), Body: "n", Digest: sha256.Sum256([]byte("n"))}
-	known, err := s.Note(t.Context(), note, "processing")
+	note := Command{Ref: callbackOrder, Reference: new("ERP-1"), Body: "n", Digest: sha256.Sum256([]byte("n"))}
+	known, err := s.Annotate(t.Context(), note, "processing")
 	require.NoError(t, err)
 	require.True(t, known)
 	require.Equal(t, []string{"note: webhook: processing"}, s.told(t))
@@ -247,11 +247,11 @@ func TestAnOrderThatReachedTheERPIsSentAgainOnlyUnderANewKey(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.sent(t, "ERP-1")
-	answer, err := s.Do(t.Context(), Ask{Ref: callbackOrder, Request: domain.RequestResync, Reason: "why"})
+	answer, err := s.Do(t.Context(), Command{Ref: callbackOrder, Request: domain.RequestResync, Reason: "why"})
 	require.NoError(t, err)
-	require.Equal(t, domain.RefuseState, answer.Action)
+	require.Equal(t, domain.RefuseConflict, answer.Action)
 	require.Equal(t, 1, s.gate(t).Generation)
-	_, err = s.Do(t.Context(), Ask{Ref: callbackOrder, Request: domain.RequestAnew})
+	_, err = s.Do(t.Context(), Command{Ref: callbackOrder, Request: domain.RequestAnew})
 	require.ErrorContains(t, err, "/reason is required")
 	require.Equal(t, 1, s.gate(t).Generation)
 	require.NotEqual(t, domain.IdempotencyKey(callbackOrder, 1), s.resync(t, true).IdempotencyKey)
@@ -262,7 +262,7 @@ func TestTextsThatNoReaderCanKeepAreRefused(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.sent(t, "")
-	for name, a := range map[string]Ask{
+	for name, a := range map[string]Command{
 		"a_reason":    {Request: domain.RequestSettle, Reason: "a\x00b"},
 		"a_reference": {Request: domain.RequestSettle, Reason: "why", Reference: new("a\x00b")},
 		"too_long":    {Request: domain.RequestSettle, Reason: "why", Reference: new(strings.Repeat("x", domain.ReferenceText.MaxBytes+1))},
@@ -271,7 +271,7 @@ func TestTextsThatNoReaderCanKeepAreRefused(t *testing.T) {
 		a.Ref = callbackOrder
 		_, err := s.Do(t.Context(), a)
 		require.Error(t, err, name)
-		_, err = s.Note(t.Context(), a, "processing")
+		_, err = s.Annotate(t.Context(), a, "processing")
 		require.Error(t, err, name)
 	}
 	require.Empty(t, s.told(t))

@@ -20,13 +20,13 @@ const unjudgedAtOnce = 100
 
 // Stopped is an order that a dead letter has stopped.
 type Stopped struct {
-	Letter deadletter.Letter
-	Sync   domain.Sync // as the log says it
+	DeadLetter deadletter.Letter
+	Sync       domain.Sync // as the log says it
 }
 
-// JudgeLetters stops the orders whose one living record has become a dead letter: each gate is closed, and the log is told, in
+// JudgeDeadLetters stops the orders whose one living record has become a dead letter: each gate is closed, and the log is told, in
 // one transaction. Gates that somebody holds locked are left to the next time: left says that there are such.
-func JudgeLetters(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (stopped []Stopped, left bool, err error) {
+func JudgeDeadLetters(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (stopped []Stopped, left bool, err error) {
 	defer func() {
 		if len(stopped) > 0 {
 			outbox.Wake(ctx, pool)

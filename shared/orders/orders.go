@@ -27,10 +27,10 @@ import (
 // ErrDisabled is what a request that sends comes to while the connector is off.
 var ErrDisabled = errors.New("the connector is off")
 
-const within = 5 * time.Second
+const txTimeout = 5 * time.Second
 
-// Ask is one request.
-type Ask struct {
+// Command is one request.
+type Command struct {
 	Ref     domain.OrderRef
 	Request domain.Request
 	// Who asks, and why. Both stand in the log for ever, so neither should name a person that is not an operator.
@@ -43,12 +43,12 @@ type Ask struct {
 	Traceparent    string
 }
 
-// Answer is what a request came to.
-type Answer struct {
-	Standing domain.Standing // where the order stood
-	Action   domain.Action
-	Settled  domain.Settled // of a settlement
-	Gate     domain.Gate    // as it is now
+// Result is what a request came to.
+type Result struct {
+	State   domain.OrderState // where the order stood
+	Action  domain.Action
+	Settled domain.Settled // of a settlement
+	Gate    domain.Gate    // as it is now
 
 	wrote bool // to the outbox
 }
@@ -65,26 +65,26 @@ func New(pool *pgxpool.Pool, settings setting.Reader) *Orders {
 	return &Orders{pool: pool, settings: settings, now: time.Now}
 }
 
-// Do answers a request, and starts what follows from it. A refusal is no error: Answer.Action tells it.
-func (o *Orders) Do(ctx context.Context, a Ask) (Answer, error) {
+// Do answers a request, and starts what follows from it. A refusal is no error: Result.Action tells it.
+func (o *Orders) Do(ctx context.Context, a Command) (Result, error) {
 	if wrong := a.Check(); len(wrong) > 0 {
-		return Answer{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), wrong[0])
+		return Result{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), wrong[0])
 	}
 	s := o.settings.Current()
 	if a.Request.NeedsConnector() && !s.Enabled {
-		return Answer{}, ErrDisabled
+		return Result{}, ErrDisabled
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
-	var answer Answer
+	var answer Result
 	err := postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
-		t := change{tx: tx, ask: a, maxAttempts: s.MaxAttempts, now: domain.Time(o.now())}
+		t := change{tx: tx, ask: a, maxAttempts: s.MaxAttempts, now: domain.NormalizeTime(o.now())}
 		err := t.run(ctx)
 		answer = t.answer
 		return err
 	})
 	if err != nil {
-		return Answer{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), err)
+		return Result{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), err)
 	}
 	if answer.wrote {
 		outbox.Wake(ctx, o.pool)
@@ -95,14 +95,14 @@ func (o *Orders) Do(ctx context.Context, a Ask) (Answer, error) {
 // change is one try at a request.
 type change struct {
 	tx          pgx.Tx
-	ask         Ask
+	ask         Command
 	maxAttempts int
 	now         time.Time
 
 	order   json.RawMessage // the snapshot; nil when nobody has published the order
 	orderID *int64
 	records []event.Record
-	answer  Answer
+	answer  Result
 }
 
 func (c *change) run(ctx context.Context) error {
@@ -111,8 +111,8 @@ func (c *change) run(ctx context.Context) error {
 		return err
 	}
 	g := c.answer.Gate.CaughtUp(seen)
-	c.answer.Standing = domain.Stands(c.order != nil, &g, seen, c.now)
-	c.answer.Action = domain.ActionFor(c.ask.Request, c.answer.Standing)
+	c.answer.State = domain.StateOf(c.order != nil, &g, seen, c.now)
+	c.answer.Action = domain.ActionFor(c.ask.Request, c.answer.State)
 	next, err := c.act(ctx, g)
 	if err != nil {
 		return err
@@ -148,20 +148,20 @@ func (c *change) save(ctx context.Context, g domain.Gate) error {
 }
 
 // read locks the gate and reads what it guards. A gate that nobody has made yet guards nothing.
-func (c *change) read(ctx context.Context) (domain.Seen, error) {
+func (c *change) read(ctx context.Context) (domain.Projected, error) {
 	key := c.ask.Ref.Key()
 	gates, err := gate.LockKnown(ctx, c.tx, []string{key})
 	if err != nil {
-		return domain.Seen{}, err
+		return domain.Projected{}, err
 	}
 	g, known := gates[key]
 	if !known {
 		c.answer.Gate = domain.Gate{Ref: c.ask.Ref, State: domain.GateNone}
-		return domain.Seen{}, nil
+		return domain.Projected{}, nil
 	}
 	c.answer.Gate = g
 	var order *string
-	var seen domain.Seen
+	var seen domain.Projected
 	err = c.tx.QueryRow(ctx, `
 		SELECT o.snapshot::text, o.order_id, coalesce(v.status, ''), coalesce(v.generation, 0), coalesce(v.attempts, 0), v.next_attempt_at,
 			coalesce(v.version, 0), coalesce(v.version_at, 'epoch')
@@ -180,17 +180,17 @@ func (c *change) read(ctx context.Context) (domain.Seen, error) {
 // act changes the gate and tells of it.
 func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 	switch c.answer.Action {
-	case domain.ActFirst:
+	case domain.ActCreate:
 		var syncID int64
 		if err := c.tx.QueryRow(ctx, `SELECT erp_sync_ids(1)`).Scan(&syncID); err != nil {
 			return g, fmt.Errorf("allotting a sync id: %w", err)
 		}
-		g, _ = g.Request(syncID, domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: c.maxAttempts}, c.now)
+		g, _ = g.Request(syncID, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: c.maxAttempts}, c.now)
 		return g, c.requested(g)
 	case domain.ActRelease:
 		g, _ = g.Release(c.now)
 		return g, c.requested(g)
-	case domain.ActNext:
+	case domain.ActResync:
 		next := g.Resync(c.maxAttempts, c.ask.Request == domain.RequestAnew, c.now)
 		s := next.RequestedSync(c.orderID, c.cause())
 		s.NewKey = next.KeyNumber > g.KeyNumber

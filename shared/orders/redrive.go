@@ -17,15 +17,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// LetterError is why nothing was done about a dead letter, in words for whoever asked.
-type LetterError struct{ Why string }
+// DeadLetterError is why nothing was done about a dead letter, in words for whoever asked.
+type DeadLetterError struct{ Why string }
 
-func (e *LetterError) Error() string { return e.Why }
+func (e *DeadLetterError) Error() string { return e.Why }
 
-func refuse(format string, args ...any) error { return &LetterError{fmt.Sprintf(format, args...)} }
+func refuse(format string, args ...any) error { return &DeadLetterError{fmt.Sprintf(format, args...)} }
 
-// LetterRequest is what somebody asks about a dead letter.
-type LetterRequest struct {
+// DeadLetterRequest is what somebody asks about a dead letter.
+type DeadLetterRequest struct {
 	ID          int64
 	Who, Reason string
 	Traceparent string
@@ -35,8 +35,8 @@ type LetterRequest struct {
 var ErrTopic = errors.New("the dead-letter topic cannot be read")
 
 // Redrive sends the letter's record back to where it came from, as it was, once: it is read again there. That makes sense for a
-// record that kept its order going, while nothing else was decided about the order; any other is refused, with a *LetterError.
-func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, a LetterRequest) (deadletter.Entry, error) {
+// record that kept its order going, while nothing else was decided about the order; any other is refused, with a *DeadLetterError.
+func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, a DeadLetterRequest) (deadletter.Entry, error) {
 	if !o.settings.Current().Enabled {
 		return deadletter.Entry{}, ErrDisabled
 	}
@@ -50,7 +50,7 @@ func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, a LetterRequest)
 			return e, err
 		}
 	}
-	return o.decideLetter(ctx, a, deadletter.Redriven, func(ctx context.Context, tx pgx.Tx, e deadletter.Entry, now time.Time) error {
+	return o.decideDeadLetter(ctx, a, deadletter.Redriven, func(ctx context.Context, tx pgx.Tx, e deadletter.Entry, now time.Time) error {
 		return redrive(ctx, tx, e, record, a, now)
 	})
 }
@@ -86,13 +86,13 @@ func shownWriter(by deadletter.Writer) string {
 	return string(by)
 }
 
-func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Record, a LetterRequest, now time.Time) error {
+func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Record, a DeadLetterRequest, now time.Time) error {
 	gates, err := gate.LockKnown(ctx, tx, []string{e.OrderKey})
 	if err != nil {
 		return err
 	}
 	g := gates[e.OrderKey]
-	c := change{tx: tx, now: now, ask: Ask{Traceparent: a.Traceparent}}
+	c := change{tx: tx, now: now, ask: Command{Traceparent: a.Traceparent}}
 	var seen domain.Version
 	err = tx.QueryRow(ctx, `
 		SELECT o.order_id, coalesce(v.version, 0)
@@ -114,18 +114,18 @@ func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Re
 }
 
 // Discard notes that nothing more is to be done about a letter. An order that it has stopped stays failed.
-func (o *Orders) Discard(ctx context.Context, a LetterRequest) (deadletter.Entry, error) {
-	return o.decideLetter(ctx, a, deadletter.Discarded, func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error { return nil })
+func (o *Orders) Discard(ctx context.Context, a DeadLetterRequest) (deadletter.Entry, error) {
+	return o.decideDeadLetter(ctx, a, deadletter.Discarded, func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error { return nil })
 }
 
-// decideLetter does something about an open letter, in one transaction with the note of it.
-func (o *Orders) decideLetter(ctx context.Context, a LetterRequest, state deadletter.State,
+// decideDeadLetter does something about an open letter, in one transaction with the note of it.
+func (o *Orders) decideDeadLetter(ctx context.Context, a DeadLetterRequest, state deadletter.State,
 	do func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error,
 ) (e deadletter.Entry, err error) {
 	if wrong := a.Check(); len(wrong) > 0 {
 		return e, fmt.Errorf("deciding about dead letter %d: %w", a.ID, wrong[0])
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
 		before, err := deadletter.Get(ctx, tx, a.ID)
@@ -141,7 +141,7 @@ func (o *Orders) decideLetter(ctx context.Context, a LetterRequest, state deadle
 		if e.State != deadletter.Open {
 			return refuse("dead letter %d was %s by %s at %s already", e.ID, e.State, *e.DecidedBy, e.DecidedAt.Format(time.RFC3339))
 		}
-		now := domain.Time(o.now())
+		now := domain.NormalizeTime(o.now())
 		if err := do(ctx, tx, e, now); err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (o *Orders) decideLetter(ctx context.Context, a LetterRequest, state deadle
 		e, err = deadletter.Get(ctx, tx, a.ID)
 		return err
 	})
-	var refused *LetterError
+	var refused *DeadLetterError
 	if err != nil && !errors.As(err, &refused) && !errors.Is(err, deadletter.ErrUnknown) {
 		return e, fmt.Errorf("deciding about dead letter %d: %w", a.ID, err)
 	}

@@ -22,8 +22,8 @@ type Releasing struct {
 	HeldBy domain.HeldBy
 	Limit  int    // orders at most; fewer are released when their snapshots are large
 	Cause  string // stands in the log for ever
-	// Also, when given, is done in the same transaction, whether or not any order was held. Its error undoes the release.
-	Also func(ctx context.Context, tx pgx.Tx, released int) error
+	// InTx, when given, is done in the same transaction, whether or not any order was held. Its error undoes the release.
+	InTx func(ctx context.Context, tx pgx.Tx, released int) error
 }
 
 // Release lets held orders go out, those that were requested first before others. Orders that somebody has locked are
@@ -33,10 +33,10 @@ func (o *Orders) Release(ctx context.Context, r Releasing) (released int, err er
 	if !o.settings.Current().Enabled {
 		return 0, ErrDisabled
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) (err error) {
-		released, err = releaseIn(ctx, tx, r, domain.Time(o.now()))
+		released, err = releaseIn(ctx, tx, r, domain.NormalizeTime(o.now()))
 		return err
 	})
 	if err != nil {
@@ -71,8 +71,8 @@ func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (rele
 	if err := outbox.Publish(ctx, tx, c.records); err != nil {
 		return 0, err
 	}
-	if r.Also != nil {
-		err = r.Also(ctx, tx, len(gates))
+	if r.InTx != nil {
+		err = r.InTx(ctx, tx, len(gates))
 	}
 	return len(gates), err
 }
@@ -80,7 +80,7 @@ func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (rele
 // Rehold makes orders that were held because the connector was off wait for the cron instead, at most limit of them. They
 // stay pending and keep their place in the order of arrival, so it is no fact.
 func (o *Orders) Rehold(ctx context.Context, limit int) (moved int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
 		gates, err := lockHeld(ctx, tx, domain.HeldByDisabled, limit)
@@ -171,7 +171,7 @@ func readSnapshots(ctx context.Context, tx pgx.Tx, gates []domain.Gate) ([]snaps
 
 // Held counts the orders that are held, by the reason. It reads all of them.
 func (o *Orders) Held(ctx context.Context) (map[domain.HeldBy]int, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	counts := map[domain.HeldBy]int{domain.HeldByCron: 0, domain.HeldByDisabled: 0}
 	rows, err := o.pool.Query(ctx, `SELECT held_by, count(*) FROM erp_sync_gate WHERE state = 'held' GROUP BY held_by`)
@@ -193,7 +193,7 @@ func (o *Orders) Held(ctx context.Context) (map[domain.HeldBy]int, error) {
 // OldestUnfinished is when the oldest order that has not ended was asked for last (requested, released or resynced), by the state
 // of its gate, open or held; the zero time without any. It reads one entry of an index for each.
 func (o *Orders) OldestUnfinished(ctx context.Context) (map[domain.GateState]time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	since := map[domain.GateState]time.Time{domain.GateOpen: {}, domain.GateHeld: {}}
 	for state := range since {

@@ -49,7 +49,7 @@ func (s *shelf) hold(t *testing.T, by domain.HeldBy, orders ...string) {
 
 func (s *shelf) holdNamed(t *testing.T, by domain.HeldBy, item string, orders ...string) {
 	t.Helper()
-	in := domain.Intake{Enabled: by == domain.HeldByCron, MaxAttempts: 3}
+	in := domain.RequestPolicy{Enabled: by == domain.HeldByCron, MaxAttempts: 3}
 	require.NoError(t, pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
 		for _, id := range orders {
 			s.put++
@@ -198,14 +198,14 @@ func TestReleaseAndWhatGoesWithItAreOne(t *testing.T) {
 	s := setup(t)
 	s.hold(t, domain.HeldByCron, "1")
 	no := errors.New("no")
-	_, err := s.Release(t.Context(), Releasing{HeldBy: domain.HeldByCron, Limit: 1, Also: func(_ context.Context, _ pgx.Tx, n int) error {
+	_, err := s.Release(t.Context(), Releasing{HeldBy: domain.HeldByCron, Limit: 1, InTx: func(_ context.Context, _ pgx.Tx, n int) error {
 		require.Equal(t, 1, n)
 		return no
 	}})
 	require.ErrorIs(t, err, no)
 	require.Empty(t, s.released(t))
 	called := false
-	n, err := s.Release(t.Context(), Releasing{HeldBy: domain.HeldByDisabled, Limit: 1, Also: func(_ context.Context, _ pgx.Tx, n int) error {
+	n, err := s.Release(t.Context(), Releasing{HeldBy: domain.HeldByDisabled, Limit: 1, InTx: func(_ context.Context, _ pgx.Tx, n int) error {
 		called = true
 		require.Zero(t, n)
 		return nil

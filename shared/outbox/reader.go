@@ -40,7 +40,7 @@ type Querier interface {
 type Reader struct {
 	on     Querier
 	limits Limits
-	hole   hole
+	gap    gap
 }
 
 // NewReader makes a reader; zero limits mean their defaults. What it reads on must be one server all the time, as a
@@ -67,7 +67,7 @@ type Batch struct {
 // Next returns the rows after the given id that may be relayed now. After an empty batch call it again later; after an
 // error too.
 func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
-	if r.hole.isOpenAt(after) {
+	if r.gap.isOpenAt(after) {
 		alive, err := r.stillBlocked(ctx, after)
 		if err != nil || alive {
 			return Batch{Blocked: alive}, err
@@ -78,7 +78,7 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 		return Batch{}, err
 	}
 	rows := b.Rows
-	n := r.hole.passable(after, rows)
+	n := r.gap.passable(after, rows)
 	if n == len(rows) {
 		return b, nil
 	}
@@ -89,10 +89,10 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	if err := r.look(ctx, last); err != nil {
 		return Batch{}, err
 	}
-	if n == 0 && !r.hole.isOpenAt(after) {
+	if n == 0 && !r.gap.isOpenAt(after) {
 		return r.Next(ctx, after) // nobody holds the table: the hole is dead, and the next snapshot is late enough
 	}
-	b.Rows, b.Blocked = rows[:n], r.hole.isOpenAt(last)
+	b.Rows, b.Blocked = rows[:n], r.gap.isOpenAt(last)
 	return b, nil
 }
 
@@ -199,11 +199,11 @@ WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted
 
 // look starts watching the hole after the given id, or goes on with the watch that covers it.
 func (r *Reader) look(ctx context.Context, after int64) error {
-	if r.hole.covers(after + 1) {
-		r.hole.at = after
+	if r.gap.covers(after + 1) {
+		r.gap.at = after
 		holders, err := r.holders(ctx)
 		if err == nil {
-			r.hole.update(holders)
+			r.gap.update(holders)
 		}
 		return err
 	}
@@ -215,7 +215,7 @@ func (r *Reader) look(ctx context.Context, after int64) error {
 	if err != nil {
 		return err
 	}
-	r.hole.watch(after, lastID, holders)
+	r.gap.watch(after, lastID, holders)
 	return nil
 }
 
@@ -225,8 +225,8 @@ func (r *Reader) stillBlocked(ctx context.Context, after int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	r.hole.update(holders)
-	if !r.hole.isOpenAt(after) {
+	r.gap.update(holders)
+	if !r.gap.isOpenAt(after) {
 		return false, nil
 	}
 	var next *int64

@@ -26,13 +26,13 @@ func TestOfSeveralServersTheOneThatTakesWritesIsTaken(t *testing.T) {
 	pool := testkit.PoolOf(t, standby.Both(t, primary))
 	require.False(t, inRecovery(t, pool))
 
-	release, ok, err := postgres.Claim(t.Context(), pool, "one")
+	release, ok, err := postgres.TryLease(t.Context(), pool, "one")
 	require.NoError(t, err)
 	require.True(t, ok)
 	defer release()
-	_, ok, err = postgres.Claim(t.Context(), primary.Pool(t), "one")
+	_, ok, err = postgres.TryLease(t.Context(), primary.Pool(t), "one")
 	require.NoError(t, err)
-	require.False(t, ok, "the slot is the primary's")
+	require.False(t, ok, "the lease is the primary's")
 
 	require.ErrorIs(t, standby.Pool(t).Ping(t.Context()), postgres.ErrStandby)
 	standby.Follows(t, primary)
@@ -58,7 +58,7 @@ func TestNobodyLeadsOnAStandby(t *testing.T) {
 	t.Cleanup(pool.Close)
 	require.True(t, inRecovery(t, pool))
 
-	_, ok, err := postgres.Claim(t.Context(), pool, "one")
+	_, ok, err := postgres.TryLease(t.Context(), pool, "one")
 	require.ErrorIs(t, err, postgres.ErrStandby)
 	require.False(t, ok)
 
@@ -67,7 +67,7 @@ func TestNobodyLeadsOnAStandby(t *testing.T) {
 	var lines buffer
 	leads, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- postgres.WithSlot(ctx, pool, "one", 1, slog.New(slog.NewTextHandler(&lines, nil)), func(ctx context.Context, _ string) error {
+		ended <- postgres.WithLease(ctx, pool, "one", 1, slog.New(slog.NewTextHandler(&lines, nil)), func(ctx context.Context, _ string) error {
 			close(leads)
 			<-ctx.Done()
 			return nil

@@ -167,14 +167,14 @@ func (f Field) JSON(s Settings) json.RawMessage {
 	return raw
 }
 
-const showMost = 120 // characters of a value that is refused
+const maxShown = 120 // characters of a value that is refused
 
 func (f Field) show(refused string) string {
 	if f.shown != nil {
 		refused = f.shown(refused)
 	}
-	if runes := []rune(refused); len(runes) > showMost {
-		refused = string(runes[:showMost]) + "…"
+	if runes := []rune(refused); len(runes) > maxShown {
+		refused = string(runes[:maxShown]) + "…"
 	}
 	return refused
 }

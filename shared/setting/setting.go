@@ -52,9 +52,9 @@ type Fixed Settings
 // Current returns the settings.
 func (f Fixed) Current() Settings { return Settings(f) }
 
-// Intake is what accept needs of the settings.
-func (s Settings) Intake() domain.Intake {
-	return domain.Intake{Enabled: s.Enabled, ImmediateSync: s.ImmediateSync, MaxAttempts: s.MaxAttempts}
+// RequestPolicy is what accept needs of the settings.
+func (s Settings) RequestPolicy() domain.RequestPolicy {
+	return domain.RequestPolicy{Enabled: s.Enabled, ImmediateSync: s.ImmediateSync, MaxAttempts: s.MaxAttempts}
 }
 
 // RetryPolicy is what the syncer's decision needs of the settings.

@@ -21,8 +21,8 @@ import (
 // Channel is the Postgres notification channel that tells of a committed change.
 const Channel = "erp_setting"
 
-// within bounds one reading or one change.
-const within = 5 * time.Second
+// queryTimeout bounds one reading or one change.
+const queryTimeout = 5 * time.Second
 
 // Store keeps what somebody changed, and its history. It is safe for concurrent use, in any number of processes.
 type Store struct {
@@ -85,7 +85,7 @@ func (e *StaleError) Error() string {
 
 // View reads the settings.
 func (s *Store) View(ctx context.Context) (View, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	v, err := s.view(ctx, s.pool)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) view(ctx context.Context, q querier) (View, error) {
 // Change changes the settings and tells every process. Values that are in the table already make no history. The error
 // is Problems when values cannot be taken, and a *StaleError when the version is another one; then nothing was changed.
 func (s *Store) Change(ctx context.Context, c Change) (View, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	var after View
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
@@ -246,7 +246,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, values map[string]json.Raw
 		SELECT name, value, $3, $4, $6 FROM change WHERE value IS NOT NULL
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value, version = excluded.version,
 			changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-		names, after, version, domain.WhoText.Fit(c.By), c.Reason, domain.Time(s.now()))
+		names, after, version, domain.WhoText.Fit(c.By), c.Reason, domain.NormalizeTime(s.now()))
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // ErrUnknown means that no sync of the order was ever requested.
 var ErrUnknown = errors.New("no sync of the order was ever requested")
 
-const within = 5 * time.Second
+const queryTimeout = 5 * time.Second
 
 // Fact is one record of the log about an order's sync. The topic is without the prefix.
 type Fact struct {
@@ -83,7 +83,7 @@ func ParseCursor(text string) (Cursor, error) {
 // Read is a page of at most limit facts after the cursor, by when they occurred. Facts of one millisecond follow the order
 // of their versions: before the call, its answer, the end. An order that nobody asked to sync is ErrUnknown.
 func Read(ctx context.Context, pool *pgxpool.Pool, ref domain.OrderRef, after Cursor, limit int) (Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	var p Page
 	err := pool.QueryRow(ctx, `SELECT sync_id FROM erp_sync_gate WHERE order_key = $1 AND sync_id IS NOT NULL`, ref.Key()).Scan(&p.SyncID)

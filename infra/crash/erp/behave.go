@@ -10,35 +10,35 @@ import (
 	"strings"
 	"time"
 
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 )
 
 // failures are the statuses of behaviours that book nothing and answer.
 var failures = map[string]int{
-	plan.Busy: http.StatusServiceUnavailable, plan.Broken: http.StatusInternalServerError, plan.Limited: http.StatusTooManyRequests,
-	plan.LimitedBy: http.StatusTooManyRequests, plan.Refuse: http.StatusUnprocessableEntity,
+	nemesis.Busy: http.StatusServiceUnavailable, nemesis.Broken: http.StatusInternalServerError, nemesis.Limited: http.StatusTooManyRequests,
+	nemesis.LimitedBy: http.StatusTooManyRequests, nemesis.Refuse: http.StatusUnprocessableEntity,
 }
 
 // behave does what is planned; what the ERP has booked it does not refuse any more.
 func (v *visit) behave() {
 	if v.booked() {
-		if v.plan.Behaviour == plan.Refuse {
-			v.plan.Behaviour = plan.OK
-			v.erp.change(func() { v.call.Behaviour = plan.OK })
+		if v.plan.Behaviour == nemesis.Refuse {
+			v.plan.Behaviour = nemesis.OK
+			v.erp.change(func() { v.call.Behaviour = nemesis.OK })
 		}
-		if v.plan.Callback == plan.Rejected {
-			v.plan.Callback = plan.NoCallback
+		if v.plan.Callback == nemesis.Rejected {
+			v.plan.Callback = nemesis.NoCallback
 		}
 	}
 	status, fails := failures[v.plan.Behaviour]
 	switch {
 	case fails:
 		v.fail(status)
-	case v.plan.Behaviour == plan.Hang:
+	case v.plan.Behaviour == nemesis.Hang:
 		v.hang()
-	case v.plan.Behaviour == plan.CutBefore:
+	case v.plan.Behaviour == nemesis.CutBefore:
 		v.cut()
-	case v.plan.Behaviour == plan.Slow && !v.present(v.plan.Delay):
+	case v.plan.Behaviour == nemesis.Slow && !v.present(v.plan.Delay):
 		v.end(0)
 		return
 	default:
@@ -54,9 +54,9 @@ func (v *visit) booked() (is bool) {
 
 func (v *visit) fail(status int) {
 	switch v.plan.Behaviour {
-	case plan.Limited:
+	case nemesis.Limited:
 		v.w.Header().Set("Retry-After", strconv.Itoa(v.plan.RetryAfter))
-	case plan.LimitedBy:
+	case nemesis.LimitedBy:
 		v.w.Header().Set("Retry-After", time.Now().Add(time.Duration(v.plan.RetryAfter)*time.Second).UTC().Format(http.TimeFormat))
 	}
 	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": "PLANNED"}`, v.plan.Behaviour))
@@ -65,29 +65,29 @@ func (v *visit) fail(status int) {
 // take books the order and answers, or loses the answer.
 func (v *visit) take() {
 	if !v.bookOrder() {
-		v.plan.Callback = plan.NoCallback
+		v.plan.Callback = nemesis.NoCallback
 		v.answer(http.StatusConflict, `{"error": "the idempotency key was used for another body"}`)
 		return
 	}
 	accepted := fmt.Sprintf(`{"erp_reference": %q, "status": "accepted"}`, v.call.Reference)
 	switch v.plan.Behaviour {
-	case plan.CutAfter:
+	case nemesis.CutAfter:
 		v.cut()
-	case plan.HangAfter:
+	case nemesis.HangAfter:
 		v.hang()
-	case plan.NotJSON:
+	case nemesis.NotJSON:
 		v.answer(http.StatusOK, "<html>accepted</html>")
-	case plan.Huge:
+	case nemesis.Huge:
 		v.answer(http.StatusOK, strings.TrimSuffix(accepted, "}")+`, "padding": "`+strings.Repeat("x", 1<<20)+`"}`)
-	case plan.LongHeader:
+	case nemesis.LongHeader:
 		v.w.Header().Set("X-Request-Id", strings.Repeat("x", 512<<10))
 		v.answer(http.StatusCreated, accepted)
-	case plan.Oversized:
+	case nemesis.Oversized:
 		v.end(0) // nobody can read it
 		v.w.Header().Set("X-Request-Id", strings.Repeat("x", 9<<20))
 		v.w.WriteHeader(http.StatusCreated)
 		_, _ = io.WriteString(v.w, accepted)
-	case plan.SlowBody:
+	case nemesis.SlowBody:
 		v.w.WriteHeader(http.StatusCreated)
 		_ = http.NewResponseController(v.w).Flush()
 		if !v.present(v.plan.Delay) {
@@ -104,7 +104,7 @@ func (v *visit) take() {
 func (v *visit) answer(status int, body string) {
 	v.end(status)
 	v.w.Header().Set("Content-Type", "application/json")
-	if v.plan.Behaviour != plan.SlowBody || status != http.StatusCreated {
+	if v.plan.Behaviour != nemesis.SlowBody || status != http.StatusCreated {
 		v.w.WriteHeader(status)
 	}
 	_, _ = io.WriteString(v.w, body)

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
@@ -26,7 +26,7 @@ type Config struct {
 	APIKey   string
 	Secret   string
 	Patience time.Duration // how long it leaves a caller without an answer
-	Plan     func(source, order string, n int) plan.Call
+	Plan     func(source, order string, n int) nemesis.Call
 	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
 	// another body than before.
 	Changed func(source, order string) bool
@@ -114,7 +114,7 @@ func (e *ERP) Booked(source, order string) *Callback {
 	defer e.mu.Unlock()
 	for _, c := range e.calls {
 		if c.Source == source && c.Order == order && c.Reference != "" && c.Status/100 == 2 {
-			return &Callback{Source: source, Order: order, Status: plan.Accepted, Reference: c.Reference}
+			return &Callback{Source: source, Order: order, Status: nemesis.Accepted, Reference: c.Reference}
 		}
 	}
 	return nil
@@ -127,7 +127,7 @@ type visit struct {
 	r    *http.Request
 	body []byte
 	call *history.Call
-	plan plan.Call
+	plan nemesis.Call
 }
 
 const maxBody = 16 << 20
@@ -157,7 +157,7 @@ func (e *ERP) sync(w http.ResponseWriter, r *http.Request) {
 }
 
 // arrived notes the call and says what is planned for it.
-func (e *ERP) arrived(c *history.Call) plan.Call {
+func (e *ERP) arrived(c *history.Call) nemesis.Call {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	order := c.Source + "/" + c.Order
@@ -181,7 +181,7 @@ func (v *visit) verify() {
 }
 
 func (v *visit) refuse(status int, problem string) {
-	v.erp.change(func() { v.call.Problem, v.call.Behaviour = problem, plan.Unplanned })
+	v.erp.change(func() { v.call.Problem, v.call.Behaviour = problem, nemesis.Unplanned })
 	v.answer(status, fmt.Sprintf(`{"error": %q}`, problem))
 }
 
@@ -199,7 +199,7 @@ func (v *visit) bookOrder() bool {
 	defer e.mu.Unlock()
 	b, again := e.book[v.call.Key]
 	if again && b.body != v.call.BodyHash {
-		v.call.Behaviour = plan.Unplanned
+		v.call.Behaviour = nemesis.Unplanned
 		if !e.cfg.Changed(v.call.Source, v.call.Order) {
 			v.call.Problem = "the idempotency key came before with another body, though the order never changed"
 		}
@@ -219,14 +219,14 @@ func (v *visit) callBack() {
 	e := v.erp
 	c := Callback{Source: v.call.Source, Order: v.call.Order, Status: v.plan.Callback}
 	e.mu.Lock()
-	if c.Status == plan.Accepted {
+	if c.Status == nemesis.Accepted {
 		c.Reference = v.call.Reference
 	}
 	if v.plan.Echo {
 		c.Key = v.call.Key
 	}
 	e.mu.Unlock()
-	if c.Status == plan.NoCallback || e.ctx.Err() != nil {
+	if c.Status == nemesis.NoCallback || e.ctx.Err() != nil {
 		return
 	}
 	e.pending.Go(func() {

@@ -14,20 +14,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 )
 
 const order = `{"order_increment_id": "1", "customer_email": "a@example.com", "items": [{"sku": "S", "qty": 2}], "totals": {"grand_total": 1}, "billing_address": {"city": "C"}}`
 
 // open is an ERP that behaves as told, call by call.
-func open(t *testing.T, calls ...plan.Call) *ERP {
+func open(t *testing.T, calls ...nemesis.Call) *ERP {
 	t.Helper()
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
 	e, err := Start(Config{
 		Addr: addr, APIKey: "key", Secret: "secret", Patience: 100 * time.Millisecond,
-		Plan: func(_, _ string, n int) plan.Call { return calls[n] }, Changed: func(string, string) bool { return false },
+		Plan: func(_, _ string, n int) nemesis.Call { return calls[n] }, Changed: func(string, string) bool { return false },
 		Callback: func(context.Context, Callback) {},
 	})
 	require.NoError(t, err)
@@ -64,7 +64,7 @@ func send(t *testing.T, e *ERP, body string, spoil func(http.Header)) (status in
 }
 
 func TestABookingIsMadeOnce(t *testing.T) {
-	e := open(t, plan.Call{Behaviour: plan.CutAfter}, plan.Call{Behaviour: plan.Busy}, plan.Call{Behaviour: plan.Refuse}, plan.Call{Behaviour: plan.NotJSON})
+	e := open(t, nemesis.Call{Behaviour: nemesis.CutAfter}, nemesis.Call{Behaviour: nemesis.Busy}, nemesis.Call{Behaviour: nemesis.Refuse}, nemesis.Call{Behaviour: nemesis.NotJSON})
 	for _, want := range []int{0, http.StatusServiceUnavailable, http.StatusCreated, http.StatusOK} {
 		status := send(t, e, order, nil)
 		require.Equal(t, want, status)
@@ -75,10 +75,10 @@ func TestABookingIsMadeOnce(t *testing.T) {
 		got = append(got, history.Call{Behaviour: c.Behaviour, Status: c.Status, Booked: c.Booked, Reference: c.Reference, Problem: c.Problem})
 	}
 	require.Equal(t, []history.Call{
-		{Behaviour: plan.CutAfter, Booked: true, Reference: "ERP-1"},
-		{Behaviour: plan.Busy, Status: http.StatusServiceUnavailable},
-		{Behaviour: plan.OK, Status: http.StatusCreated, Reference: "ERP-1"}, // it does not refuse what it has booked
-		{Behaviour: plan.NotJSON, Status: http.StatusOK, Reference: "ERP-1"},
+		{Behaviour: nemesis.CutAfter, Booked: true, Reference: "ERP-1"},
+		{Behaviour: nemesis.Busy, Status: http.StatusServiceUnavailable},
+		{Behaviour: nemesis.OK, Status: http.StatusCreated, Reference: "ERP-1"}, // it does not refuse what it has booked
+		{Behaviour: nemesis.NotJSON, Status: http.StatusOK, Reference: "ERP-1"},
 	}, got)
 }
 
@@ -90,7 +90,7 @@ func TestWhatIsWrongWithACallIsNoted(t *testing.T) {
 		"Webhook-Signature": func(h http.Header) { h.Del("Webhook-Signature") },
 		"X-Idempotency-Key": func(h http.Header) { h.Del("X-Idempotency-Key") },
 	} {
-		e := open(t, plan.Call{Behaviour: plan.OK})
+		e := open(t, nemesis.Call{Behaviour: nemesis.OK})
 		status := send(t, e, order, spoil)
 		require.Equal(t, http.StatusUnauthorized, status, name)
 		require.Contains(t, e.Calls()[0].Problem, name)
@@ -99,7 +99,7 @@ func TestWhatIsWrongWithACallIsNoted(t *testing.T) {
 }
 
 func TestAKeyUsedForAnotherBody(t *testing.T) {
-	e := open(t, plan.Call{Behaviour: plan.OK}, plan.Call{Behaviour: plan.OK})
+	e := open(t, nemesis.Call{Behaviour: nemesis.OK}, nemesis.Call{Behaviour: nemesis.OK})
 	other := strings.Replace(order, "a@", "b@", 1)
 	send(t, e, order, nil)
 	status := send(t, e, other, nil)
@@ -111,7 +111,7 @@ func TestAKeyUsedForAnotherBody(t *testing.T) {
 }
 
 func TestCallersThatAreLeftWithoutAnAnswer(t *testing.T) {
-	e := open(t, plan.Call{Behaviour: plan.Hang}, plan.Call{Behaviour: plan.CutBefore}, plan.Call{Behaviour: plan.HangAfter})
+	e := open(t, nemesis.Call{Behaviour: nemesis.Hang}, nemesis.Call{Behaviour: nemesis.CutBefore}, nemesis.Call{Behaviour: nemesis.HangAfter})
 	for range 3 {
 		status := send(t, e, order, nil)
 		require.Zero(t, status)

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/shared/devkafka"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
@@ -29,11 +29,11 @@ type Broker interface {
 
 // What says how a broker's Kill ends it. The embedded broker is asked to end: after kill -9 its open transactions are
 // torn (their records can be read, the offsets that belong to them are lost), which no real broker does.
-func What(b Broker) plan.What {
+func What(b Broker) nemesis.What {
 	if _, is := b.(*Embedded); is {
-		return plan.Term
+		return nemesis.Term
 	}
-	return plan.Kill
+	return nemesis.Kill
 }
 
 // embeddedEnv tells a copy of this program to be the embedded broker: its port and folder.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
@@ -37,7 +37,7 @@ type Fleet struct {
 }
 
 // The times that a stop may take: of the product's own deadline of 15 s, and what a busy machine adds.
-const stopWithin = 25 * time.Second
+const stopTimeout = 25 * time.Second
 
 // NewFleet gives each process its address and its log; nothing runs yet.
 func NewFleet(cfg FleetConfig) (*Fleet, error) {
@@ -106,11 +106,11 @@ func (f *Fleet) AwaitUp(ctx context.Context, name string) {
 }
 
 // Kill ends a process as kill -9 does.
-func (f *Fleet) Kill(name string, away time.Duration) { f.member(name).tell(plan.Kill, away) }
+func (f *Fleet) Kill(name string, away time.Duration) { f.member(name).tell(nemesis.Kill, away) }
 
 // Term asks a process to end, and kills it when it has not in time; the return says whether it had to.
 func (f *Fleet) Term(ctx context.Context, name string, away time.Duration) (hung bool) {
-	p, _ := f.member(name).tell(plan.Term, away)
+	p, _ := f.member(name).tell(nemesis.Term, away)
 	if p == nil {
 		return false
 	}
@@ -124,7 +124,7 @@ const wrongFor = 5 * time.Second
 // after it goes on.
 func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration) error {
 	m := f.member(name)
-	p, d := m.tell(plan.Stop, away)
+	p, d := m.tell(nemesis.Stop, away)
 	if p == nil {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration)
 
 // ends waits for the end of a process that was asked to; one that takes too long is killed, and the return is false.
 func ends(ctx context.Context, p *process) bool {
-	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	select {
 	case <-p.done:
@@ -170,7 +170,7 @@ func (f *Fleet) Close() (hung []string) {
 			m.mu.Lock()
 			p := m.process
 			if p != nil && m.told == "" {
-				m.told = plan.Term
+				m.told = nemesis.Term
 				p.signal(syscall.SIGTERM)
 			}
 			m.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/infra/crash/clock"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
-	"github.com/erpconnector/erpconnector/infra/crash/plan"
+	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
@@ -27,7 +27,7 @@ type member struct {
 	process *process   // nil: none runs
 	ready   bool
 	halted  bool // by SIGSTOP
-	told    plan.What
+	told    nemesis.What
 	away    time.Duration        // of the next start
 	last    *history.Disturbance // what Back and Ready are still told of; nil: nothing
 }
@@ -117,7 +117,7 @@ func (m *member) up() *process {
 }
 
 // tell does something to the running process, and notes it. It returns nil when none runs.
-func (m *member) tell(what plan.What, away time.Duration) (*process, *history.Disturbance) {
+func (m *member) tell(what nemesis.What, away time.Duration) (*process, *history.Disturbance) {
 	others := m.fleet.others(m)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -127,16 +127,16 @@ func (m *member) tell(what plan.What, away time.Duration) (*process, *history.Di
 	}
 	d := &history.Disturbance{What: string(what), Target: m.name, Service: m.service, At: time.Now().UTC(), Others: others}
 	switch what {
-	case plan.Kill:
+	case nemesis.Kill:
 		m.told, m.away, m.last = what, away, d
 		p.signal(syscall.SIGKILL)
-	case plan.Term:
+	case nemesis.Term:
 		m.told, m.away, m.last = what, away, d
 		p.signal(syscall.SIGTERM)
-	case plan.Stop:
+	case nemesis.Stop:
 		m.halted = true
 		p.signal(syscall.SIGSTOP)
-	case plan.Starve: // of brokers
+	case nemesis.Starve: // of brokers
 	}
 	m.fleet.note(d)
 	return p, d

@@ -35,7 +35,7 @@ import (
 
 // audited is what the command said as JSON.
 type audited struct {
-	breaks  []audit.Break
+	breaks  []audit.Violation
 	sources map[string]audit.Counts
 	verdict cli.AuditVerdict
 }
@@ -56,7 +56,7 @@ func (p *product) audit(args ...string) audited {
 		require.NoError(p.t, json.Unmarshal([]byte(line), &kind), line)
 		switch {
 		case kind.Break != "":
-			var b audit.Break
+			var b audit.Violation
 			require.NoError(p.t, json.Unmarshal([]byte(line), &b))
 			a.breaks = append(a.breaks, b)
 		case kind.Conserved != nil:
@@ -80,7 +80,7 @@ func (p *product) conserved() {
 	defer pool.Close()
 	r, err := audit.Run(p.t.Context(), audit.Params{Kafka: kafka.Config{Brokers: p.cfg.KafkaBrokers, Prefix: p.cfg.TopicPrefix}, Pool: pool})
 	require.NoError(p.t, err)
-	require.Empty(p.t, r.Breaks)
+	require.Empty(p.t, r.Violations)
 	require.NotZero(p.t, r.Total().Accepted)
 }
 

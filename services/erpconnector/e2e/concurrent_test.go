@@ -109,7 +109,7 @@ func (a *atOnce) cron() {
 }
 
 func (a *atOnce) request(order string, request domain.Request, random *rand.Rand) {
-	ask := orders.Ask{Ref: domain.OrderRef{Source: domain.DefaultSource, IncrementID: order}, Request: request, Who: "test", Reason: "at random"}
+	ask := orders.Command{Ref: domain.OrderRef{Source: domain.DefaultSource, IncrementID: order}, Request: request, Who: "test", Reason: "at random"}
 	if random.IntN(2) == 0 {
 		ask.Reference = new(fmt.Sprint("ERP-", random.IntN(3)))
 	}

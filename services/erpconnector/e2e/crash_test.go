@@ -59,7 +59,7 @@ func TestCrash(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "erpconnector")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashpoints", "-o", binary, ".").CombinedOutput() //nolint:gosec // ourselves
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "failpoints", "-o", binary, ".").CombinedOutput() //nolint:gosec // ourselves
 	require.NoError(t, err, "%s", out)
 	return binary
 }
@@ -202,7 +202,7 @@ func (c *crashCase) run(crashAt string, services ...string) *process {
 	t := c.p.t
 	t.Helper()
 	cmd := exec.Command(c.binary, append([]string{"run"}, services...)...) //nolint:gosec // built by this test
-	cmd.Env = append(c.environment(), "ERPCONNECTOR_CRASH_AT="+crashAt)
+	cmd.Env = append(c.environment(), "ERPCONNECTOR_FAILPOINT="+crashAt)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return launch(t, cmd)
 }
@@ -293,7 +293,7 @@ func read(t *testing.T, topic string, r *kgo.Record) logged {
 		case event.HeaderTime:
 			at, err := time.Parse(time.RFC3339Nano, string(h.Value))
 			require.NoError(t, err)
-			l.at = domain.Time(at)
+			l.at = domain.NormalizeTime(at)
 		}
 	}
 	require.NotEmpty(t, l.id)

@@ -208,7 +208,7 @@ func (f *failover) program(t *testing.T, crashAt string, args ...string) (code i
 	t.Helper()
 	var b bytes.Buffer
 	cmd := f.p.program(f.binary, args...)
-	cmd.Env = append(cmd.Env, "ERPCONNECTOR_CRASH_AT="+crashAt)
+	cmd.Env = append(cmd.Env, "ERPCONNECTOR_FAILPOINT="+crashAt)
 	cmd.Stdout, cmd.Stderr = &b, &b
 	p := launch(t, cmd)
 	testkit.Await(t, p.done)

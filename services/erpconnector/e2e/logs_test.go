@@ -285,9 +285,9 @@ func (l *observed) recordsAreBroken() {
 	require.NoError(l.t, err)
 	defer client.Close()
 	for topic, value := range map[string]string{
-		event.TopicRequested:  `{"sync": {"created_at": "jane@planted.example"}}`,
-		event.TopicSuccess:    `jane@planted.example`,
-		event.Ladder[0].Topic: `jane@planted.example`,
+		event.TopicRequested:      `{"sync": {"created_at": "jane@planted.example"}}`,
+		event.TopicSuccess:        `jane@planted.example`,
+		event.RetryTiers[0].Topic: `jane@planted.example`,
 	} {
 		r := &kgo.Record{Topic: l.cfg.TopicPrefix + topic, Key: []byte(planted), Value: []byte(value)}
 		require.NoError(l.t, client.ProduceSync(l.t.Context(), r).FirstErr())

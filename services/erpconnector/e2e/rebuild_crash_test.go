@@ -65,7 +65,7 @@ func TestRebuildIsKilled(t *testing.T) {
 func (p *product) rebuilding(binary, crashAt string) *process {
 	p.t.Helper()
 	cmd := p.program(binary, "rebuild")
-	cmd.Env = append(cmd.Env, "ERPCONNECTOR_CRASH_AT="+crashAt)
+	cmd.Env = append(cmd.Env, "ERPCONNECTOR_FAILPOINT="+crashAt)
 	return launch(p.t, cmd)
 }
 
@@ -92,7 +92,7 @@ func TestTwoRebuildsAtOnce(t *testing.T) {
 	p := startWithOrders(t, brokers)
 	var tried atomic.Bool
 	_, err := projector.Rebuild(t.Context(), brokers, p.pool(), slog.New(slog.DiscardHandler), projector.Rebuilding{
-		Told: func(projector.Progress) {
+		OnProgress: func(projector.Progress) {
 			if tried.Swap(true) {
 				return
 			}
@@ -164,7 +164,7 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 	rebuilt := make(chan error, 1)
 	go func() {
 		_, err := projector.Rebuild(t.Context(), brokers, pool, slog.New(slog.NewTextHandler(told(refused), nil)), projector.Rebuilding{
-			Told: func(projector.Progress) {}, Found: func(projector.Difference) {},
+			OnProgress: func(projector.Progress) {}, Found: func(projector.Difference) {},
 		})
 		rebuilt <- err
 	}()

@@ -78,7 +78,7 @@ func (p *product) interruptedRebuild(brokers kafka.Config) {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	defer cancel()
 	_, err = projector.Rebuild(ctx, brokers, pool, slog.New(slog.DiscardHandler), projector.Rebuilding{
-		Told: func(projector.Progress) { cancel() }, Found: func(projector.Difference) {},
+		OnProgress: func(projector.Progress) { cancel() }, Found: func(projector.Difference) {},
 	})
 	require.ErrorIs(p.t, err, context.Canceled)
 	var at int64

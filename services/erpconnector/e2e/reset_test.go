@@ -221,7 +221,7 @@ func (c *rereading) atRest() {
 		if r.Conserved() && total.Alive.Sum() == 0 && total.UnderWay == 0 {
 			return
 		}
-		require.True(c.p.t, time.Now().Before(deadline), "alive %+v, breaks %+v", total.Alive, r.Breaks)
+		require.True(c.p.t, time.Now().Before(deadline), "alive %+v, breaks %+v", total.Alive, r.Violations)
 	}
 }
 

@@ -33,10 +33,10 @@ func statesPage(cells map[string]string) string {
 	return b.String()
 }
 
-func columnTitle(s domain.Standing) string { return strings.ReplaceAll(string(s), "_", " ") }
+func columnTitle(s domain.OrderState) string { return strings.ReplaceAll(string(s), "_", " ") }
 
 // documentedCell is what the page says.
-func documentedCell(t *testing.T, request string, column domain.Standing) string {
+func documentedCell(t *testing.T, request string, column domain.OrderState) string {
 	t.Helper()
 	page, err := os.ReadFile(repository + "/docs/states.md")
 	require.NoError(t, err, "run `go test ./services/erpconnector -run TestStates -update`")

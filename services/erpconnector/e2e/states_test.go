@@ -109,7 +109,7 @@ var stateRequests = []struct {
 }
 
 // stateColumns are the columns: where the order stands.
-var stateColumns = append(append([]domain.Standing{}, domain.Standings...), "connector_off")
+var stateColumns = append(append([]domain.OrderState{}, domain.OrderStates...), "connector_off")
 
 // stateProduct is ingest and the API on a database, without anything that takes what they write: so an order stays
 // where it was put.
@@ -160,7 +160,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-func (s *stateProduct) cell(t *testing.T, ask func(*stateProduct, string) string, column domain.Standing) string {
+func (s *stateProduct) cell(t *testing.T, ask func(*stateProduct, string) string, column domain.OrderState) string {
 	t.Helper()
 	s.t = t
 	_, err := s.pool.Exec(t.Context(), `DELETE FROM erp_outbox; DELETE FROM vendor_erp_sync; DELETE FROM erp_sync_gate; DELETE FROM sales_order; DELETE FROM accepted_event;
@@ -178,7 +178,7 @@ func (s *stateProduct) cell(t *testing.T, ask func(*stateProduct, string) string
 }
 
 // put brings an order to where it shall stand: by its first event, and by what the chain and the projector would write.
-func (s *stateProduct) put(t *testing.T, order string, at domain.Standing) {
+func (s *stateProduct) put(t *testing.T, order string, at domain.OrderState) {
 	t.Helper()
 	if at == domain.Unknown {
 		return
@@ -221,7 +221,7 @@ type stateRow struct {
 }
 
 // rowAt is the projection's row of an order that stands there, and changes the gate to it.
-func rowAt(g *domain.Gate, at domain.Standing) stateRow {
+func rowAt(g *domain.Gate, at domain.OrderState) stateRow {
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Second)
 	switch at {
 	case domain.StandsPending:

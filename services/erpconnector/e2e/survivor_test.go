@@ -85,7 +85,7 @@ func startPairs(t *testing.T, binary string, brokers kafka.Config) *pairs {
 	p.fleet = newFleet(t, image{root: filepath.Dir(binary), entrypoint: "/" + filepath.Base(binary), bare: true}, brokers,
 		map[string]string{"ERP_BASE_URL": server.URL, "RETRY_MAX_ATTEMPTS": "20", "RETRY_MAX_DELAY": "400ms"})
 	p.more = func(service string) []string {
-		return []string{"ERPCONNECTOR_CRASH_FILE=" + filepath.Join(p.arm, service)}
+		return []string{"ERPCONNECTOR_FAILPOINT_FILE=" + filepath.Join(p.arm, service)}
 	}
 	delete(p.project.Services, "mockerp")
 	for name, s := range p.project.Services {

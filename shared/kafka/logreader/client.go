@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	answerWithin = 30 * time.Second // for the next records of a partition that holds some
-	pollMost     = 1000             // records of one batch
+	answerTimeout  = 30 * time.Second // for the next records of a partition that holds some
+	maxPollRecords = 1000             // records of one batch
 )
 
 // open is a client that reads committed records of partitions from their offsets. Markers are kept: the last offset of a
@@ -40,16 +40,16 @@ func open(cfg kafka.Config, from map[kafka.TopicPartition]int64, more ...kgo.Opt
 
 // poll is the next records, markers among them.
 func poll(ctx context.Context, client *kgo.Client) ([]*kgo.Record, error) {
-	within, cancel := context.WithTimeout(ctx, answerWithin)
+	within, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	fetches := client.PollRecords(within, pollMost)
+	fetches := client.PollRecords(within, maxPollRecords)
 	var failed error
 	fetches.EachError(func(topic string, number int32, err error) {
 		switch {
 		case ctx.Err() != nil:
 			failed = ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded):
-			failed = fmt.Errorf("no records came from Kafka within %s: look whether the brokers are well and no transaction is left open, and begin again", answerWithin)
+			failed = fmt.Errorf("no records came from Kafka within %s: look whether the brokers are well and no transaction is left open, and begin again", answerTimeout)
 		case errors.Is(err, kerr.OffsetOutOfRange):
 			failed = fmt.Errorf("%s partition %d does not hold what is to be read (any more): was the topic trimmed or made anew? "+
 				"`erpconnector topics check` looks at it: %w", topic, number, err)

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	publishTxnWithin = 15 * time.Second // a transaction that takes longer has timed out on the broker
-	publisherFlush   = 5 * time.Second  // how long Close waits for calls of Publish
+	publishTxnTimeout = 15 * time.Second // a transaction that takes longer has timed out on the broker
+	publisherFlush    = 5 * time.Second  // how long Close waits for calls of Publish
 )
 
 // ErrPublisherClosed is what Publish returns after Close, and what it may return when Close found it waiting for a broker.
@@ -155,7 +155,7 @@ func (p *Publisher) ensure(ctx context.Context, topic string) error {
 }
 
 func (p *Publisher) commit(ctx context.Context, records []*kgo.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, publishTxnWithin)
+	ctx, cancel := context.WithTimeout(ctx, publishTxnTimeout)
 	defer cancel()
 	return p.txn.Commit(ctx, txn.Batch{Records: records})
 }

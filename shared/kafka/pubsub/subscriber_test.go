@@ -286,7 +286,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 		require.Equal(b, "not a fact", letter.Metadata.Get(event.HeaderReason))
 		require.Equal(b, b.Cfg.Topic("in"), letter.Metadata.Get(event.HeaderOriginTopic))
 		require.Equal(b, "1", letter.Metadata.Get(event.HeaderOriginOffset))
-		require.Equal(b, "a-group", letter.Metadata.Get(event.HeaderLetterBy))
+		require.Equal(b, "a-group", letter.Metadata.Get(event.HeaderDeadLetterBy))
 	})
 }
 

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	subscriberPollMost = 1000
+	maxPollRecords = 1000
 	// A partition of which so much waits for its worker is paused; it goes on when a quarter is left. A pause drops what the
 	// client has fetched ahead, so it should be rare.
 	queueRecords = 10_000
 	queueBytes   = 8 << 20
 
-	commitEvery  = time.Second
-	commitWithin = 5 * time.Second
+	commitInterval = time.Second
+	commitTimeout  = 5 * time.Second
 )
 
 // subscription is one Subscribe: a client, and a worker for each partition that has had records.
@@ -73,7 +73,7 @@ func (s *subscription) groupOptions() []kgo.Opt {
 		kgo.RebalanceTimeout(kafka.RebalanceTimeout),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AutoCommitMarks(),
-		kgo.AutoCommitInterval(commitEvery),
+		kgo.AutoCommitInterval(commitInterval),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) { s.revoked(partitions[s.topic]) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 			stopWorkers(s.take(partitions[s.topic]), 0)
@@ -84,7 +84,7 @@ func (s *subscription) groupOptions() []kgo.Opt {
 // run polls until polling ends. It never waits for a worker, so that the group can rebalance at any time.
 func (s *subscription) run(polling context.Context) {
 	for polling.Err() == nil {
-		fetches := s.client.PollRecords(polling, subscriberPollMost)
+		fetches := s.client.PollRecords(polling, maxPollRecords)
 		s.report(fetches)
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			if len(p.Records) > 0 {
@@ -115,7 +115,7 @@ func (s *subscription) worker(partition int32) *worker {
 // revoked lets the messages in hand finish and commits, before the partitions' next owner reads their positions.
 func (s *subscription) revoked(partitions []int32) {
 	stopWorkers(s.take(partitions), s.cfg.StopWait)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), commitWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), commitTimeout)
 	defer cancel()
 	if err := s.client.CommitMarkedOffsets(ctx); err != nil {
 		s.cfg.Log.Warn("positions could not be committed; messages that were acked will come again",

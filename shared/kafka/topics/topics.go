@@ -66,9 +66,9 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 	return created, nil
 }
 
-// registerWithin is how long brokers that have just started may take to register with their controller. Until then it
+// registerTimeout is how long brokers that have just started may take to register with their controller. Until then it
 // refuses every topic, as no broker could hold a replica.
-const registerWithin = 10 * time.Second
+const registerTimeout = 10 * time.Second
 
 func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 	began := time.Now()
@@ -77,7 +77,7 @@ func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 		switch {
 		case !errors.Is(err, kerr.InvalidReplicationFactor):
 			return err
-		case time.Since(began) < registerWithin:
+		case time.Since(began) < registerTimeout:
 			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // which kafka.Settle tries again
 		}
 		return fmt.Errorf("%w: are as many brokers up as the brokers' default.replication.factor says?", err)

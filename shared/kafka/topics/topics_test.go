@@ -114,7 +114,7 @@ func TestCheckNamesWhatWouldLoseOrRefuseRecords(t *testing.T) {
 		admin := ensured(b)
 		for _, c := range []struct{ story, topic, name, wrong, right, says string }{
 			{"deleted by time", event.TopicDue, "retention.ms", "86400000", "-1", "deletes by time or size"},
-			{"deleted by size", event.Ladder[0].Topic, "retention.bytes", "1000000", "-1", "deletes by time or size"},
+			{"deleted by size", event.RetryTiers[0].Topic, "retention.bytes", "1000000", "-1", "deletes by time or size"},
 			{"a compacted log", event.TopicAfterSend, "cleanup.policy", "compact", "delete", "is compacted"},
 			{"the brokers' default limit", event.TopicBeforeSend, "max.message.bytes", "1048588", "8388608", "takes records of at most 1048588 bytes"},
 			{"more replicas required than there are", event.TopicSuccess, "min.insync.replicas", "2", "1", "takes no record in partition 0: it has 1 replicas"},
@@ -169,11 +169,11 @@ func TestAnOffsetOutsideTheLogIsNamedAndOnlyMendedWhenAskedTo(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		group := string(event.GroupDelayer)
-		b.StartAt(group, event.Ladder[0].Topic, 1, 100)
+		b.StartAt(group, event.RetryTiers[0].Topic, 1, 100)
 		ensureAgain(b, admin, false)
 		problems := check(b, admin)
 		require.Len(b, problems, 1)
-		require.Contains(b, problems[0], "group "+group+" stands at offset 100 of "+b.Cfg.Topic(event.Ladder[0].Topic)+" partition 0, which holds 0 to 0")
+		require.Contains(b, problems[0], "group "+group+" stands at offset 100 of "+b.Cfg.Topic(event.RetryTiers[0].Topic)+" partition 0, which holds 0 to 0")
 		ensureAgain(b, admin, true)
 		require.Empty(b, check(b, admin))
 	})

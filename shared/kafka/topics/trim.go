@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	trimEvery  = time.Minute
-	trimWithin = 30 * time.Second
+	trimInterval = time.Minute
+	trimTimeout  = 30 * time.Second
 )
 
 // Trim deletes, once a minute until ctx ends, what the ladder and the due topic hold below the positions of the groups
@@ -28,7 +28,7 @@ func Trim(ctx context.Context, cfg kafka.Config, log *slog.Logger) {
 		return
 	}
 	defer client.Close()
-	tick := time.NewTicker(trimEvery)
+	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
 	failing := false
 	for {
@@ -46,7 +46,7 @@ func Trim(ctx context.Context, cfg kafka.Config, log *slog.Logger) {
 }
 
 func trim(ctx context.Context, cfg kafka.Config, adm *kadm.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, trimWithin)
+	ctx, cancel := context.WithTimeout(ctx, trimTimeout)
 	defer cancel()
 	consumed := kadm.Offsets{}
 	for _, g := range groups {

@@ -30,7 +30,7 @@ func starts(b *testkit.Bench, topic string) (out []int64) {
 func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
-		rung := event.Ladder[0].Topic
+		rung := event.RetryTiers[0].Topic
 		for _, topic := range []string{rung, event.TopicDue, event.TopicRequested} {
 			b.Feed(topic, partitions, 5)
 		}
@@ -46,7 +46,7 @@ func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
 		require.Equal(b, []int64{3, 3}, starts(b, rung), "up to the position")
 		require.Equal(b, []int64{4, 4}, starts(b, event.TopicDue), "the last record stays")
 		require.Equal(b, []int64{0, 0}, starts(b, event.TopicRequested), "the log is kept")
-		require.Equal(b, []int64{0, 0}, starts(b, event.Ladder[1].Topic))
+		require.Equal(b, []int64{0, 0}, starts(b, event.RetryTiers[1].Topic))
 		require.Empty(b, check(b, admin))
 	})
 }

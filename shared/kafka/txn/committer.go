@@ -9,12 +9,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// refusedMost is how often a task may be given other records before its lane is held instead.
-const refusedMost = 2
+// maxRefused is how often a task may be given other records before its lane is held instead.
+const maxRefused = 2
 
 // commitFinished writes what tasks came to: of each batch all records and the consumed offsets, in one Kafka transaction.
 // While one commits, the next batch collects.
@@ -132,7 +132,7 @@ func (s *Session) commitOnce(batch []*Task) error {
 	if err != nil {
 		return err
 	}
-	crash.Point(s.cfg.Name + ".before_commit")
+	failpoint.Hit(s.cfg.Name + ".before_commit")
 	began := time.Now()
 	if err := s.producer.Commit(ctx, Batch{Records: records, Offsets: offsets}); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (s *Session) commitOnce(batch []*Task) error {
 	if s.cfg.Took != nil {
 		s.cfg.Took(time.Since(began))
 	}
-	crash.Point(s.cfg.Name + ".committed")
+	failpoint.Hit(s.cfg.Name + ".committed")
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (s *Session) split(batch []*Task, refused *RefusedError) {
 	}
 	t := batch[0]
 	t.refused++
-	if t.refused > refusedMost {
+	if t.refused > maxRefused {
 		s.holdTasks(batch, t.Record.Topic, refused)
 		return
 	}

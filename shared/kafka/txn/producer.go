@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
@@ -127,7 +127,7 @@ func (p *Producer) commit(ctx context.Context, b Batch) error {
 		p.abort()
 		return fmt.Errorf("transaction of %s: %w", id, err)
 	}
-	crash.Point(p.slot + ".produced")
+	failpoint.Hit(p.slot + ".produced")
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return fmt.Errorf("committing a transaction of %s: %w: %w", id, ErrCommitUnknown, err)
 	}

@@ -9,7 +9,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/erpconnector/erpconnector/infra/crash/check"
+	"github.com/erpconnector/erpconnector/infra/crash/checker"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
@@ -26,7 +26,7 @@ func judge(args []string, out, problems io.Writer) int {
 		_, _ = fmt.Fprintln(problems, err)
 		return 2
 	}
-	report := check.Check(h)
+	report := checker.Check(h)
 	_, _ = fmt.Fprint(out, report)
 	if len(report.Violations) > 0 {
 		return 1

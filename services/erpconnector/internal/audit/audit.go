@@ -29,23 +29,23 @@ import (
 )
 
 const (
-	answerWithin = 30 * time.Second
-	readTries    = 5 // of one partition: retry topics are trimmed under the reader
+	answerTimeout = 30 * time.Second
+	readTries     = 5 // of one partition: retry topics are trimmed under the reader
 
-	// gateWithin is how long a gate may stay open after the projection has applied the end of its generation: one that was
+	// gateTimeout is how long a gate may stay open after the projection has applied the end of its generation: one that was
 	// locked then is closed at the projector's next look, five seconds later, or at the one after that.
-	gateWithin = 11 * time.Second
+	gateTimeout = 11 * time.Second
 )
 
 // Params say what is asked, and of whom.
 type Params struct {
-	Kafka  kafka.Config
-	Pool   *pgxpool.Pool
-	From   time.Time // orders whose first event was accepted at this time or later; zero: all
-	To     time.Time // and before this one; zero: all up to now
-	Source string    // of this shop only; empty: all
-	Limit  int       // breaks that are kept to be listed; 0: all
-	Told   func(done, of int64)
+	Kafka      kafka.Config
+	Pool       *pgxpool.Pool
+	From       time.Time // orders whose first event was accepted at this time or later; zero: all
+	To         time.Time // and before this one; zero: all up to now
+	Source     string    // of this shop only; empty: all
+	Limit      int       // breaks that are kept to be listed; 0: all
+	OnProgress func(done, of int64)
 }
 
 // auditor is one run.
@@ -56,7 +56,7 @@ type auditor struct {
 	admin      *kadm.Client
 	partitions int32
 	relayed    checkpoint.Position // R
-	cut        *cut                // S
+	snapshot   *snapshot           // S
 	report     *Report
 	all, done  int64 // offsets
 }
@@ -76,10 +76,10 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	if a.relayed, err = a.position(ctx); err != nil {
 		return nil, err
 	}
-	if a.cut, err = readCut(ctx, p, a.partitions); err != nil {
+	if a.snapshot, err = readCut(ctx, p, a.partitions); err != nil {
 		return nil, err
 	}
-	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed.LastID, a.cut.at, a.cut.keptFrom
+	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed.LastID, a.snapshot.at, a.snapshot.keptFrom
 	for n := range a.partitions {
 		if err := a.partition(ctx, n); err != nil {
 			return nil, err

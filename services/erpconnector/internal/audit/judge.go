@@ -12,19 +12,19 @@ import (
 // judgement is one look at one order. The first takes everything as the cut and the topics have it; what it finds is a
 // suspicion. The second has read once more what may have moved on since, and its word is final.
 type judgement struct {
-	o         *order
-	partition int32
-	relayed   int64                     // R
-	before    func(place) bool          // consumed by P
-	gate      *gateRow                  // as it is at this look
-	after     func(place) bool          // consumed by positions read after the topics; nil at the first look
-	applied   func(place) bool          // by the projection; nil at the first look
-	letters   func(generation int) bool // a chain record of it is among the dead letters; nil at the first look
+	o           *order
+	partition   int32
+	relayed     int64                     // R
+	before      func(place) bool          // consumed by P
+	gate        *gateRow                  // as it is at this look
+	after       func(place) bool          // consumed by positions read after the topics; nil at the first look
+	applied     func(place) bool          // by the projection; nil at the first look
+	deadLetters func(generation int) bool // a chain record of it is among the dead letters; nil at the first look
 
-	breaks   []Break
-	underWay int // rows on their way to Kafka
-	missing  int // rows that should be there, and are not
-	known    map[fact]bool
+	violations []Violation
+	underWay   int // rows on their way to Kafka
+	missing    int // rows that should be there, and are not
+	known      map[fact]bool
 }
 
 func (j *judgement) run() {
@@ -64,8 +64,8 @@ func (j *judgement) withoutGate() {
 	}
 }
 
-func (j *judgement) found(kind Kind, g *generation, at *place) *Break {
-	b := Break{Kind: kind, Means: means[kind]}
+func (j *judgement) found(kind Kind, g *generation, at *place) *Violation {
+	b := Violation{Kind: kind, Means: means[kind]}
 	if ref, err := domain.ParseKey(j.o.key); err == nil {
 		b.Source, b.Order = ref.Source, ref.IncrementID
 	} else {
@@ -80,8 +80,8 @@ func (j *judgement) found(kind Kind, g *generation, at *place) *Break {
 	if at != nil {
 		b.Topic, b.Partition, b.Offset = names[at.topic], &j.partition, &at.offset
 	}
-	j.breaks = append(j.breaks, b)
-	return &j.breaks[len(j.breaks)-1]
+	j.violations = append(j.violations, b)
+	return &j.violations[len(j.violations)-1]
 }
 
 // rowsAndRecords compares the outbox with its topics. What is said twice has two rows and two records.
@@ -182,7 +182,7 @@ func second(ends []end) end {
 
 // lost: sent on its way, and neither alive at the cut nor ended. Whatever P says was consumed has left its trace before E.
 func (j *judgement) lost(g *generation) bool {
-	return len(g.links) > 0 && len(g.ends) == 0 && len(g.alive(j.before)) == 0 && !j.isLetter(g)
+	return len(g.links) > 0 && len(g.ends) == 0 && len(g.alive(j.before)) == 0 && !j.isDeadLetter(g)
 }
 
 // lostInCall: the announcement that nothing followed tells more.
@@ -195,7 +195,9 @@ func (j *judgement) lostInCall(g *generation) bool {
 	return false
 }
 
-func (j *judgement) isLetter(g *generation) bool { return j.letters != nil && j.letters(g.number) }
+func (j *judgement) isDeadLetter(g *generation) bool {
+	return j.deadLetters != nil && j.deadLetters(g.number)
+}
 
 // attempts: each has one outcome, unless its record is alive, is a dead letter, or was stopped by the gate before or after
 // a call that nobody knows the outcome of.
@@ -208,7 +210,7 @@ func (j *judgement) attempts(g *generation) {
 	for _, m := range g.before {
 		pending := slices.ContainsFunc(g.alive(j.before), func(l link) bool { return l.attempts < m.attempt })
 		stopped := slices.ContainsFunc(g.ends, func(e end) bool { return e.byGate && e.attempts == m.attempt-1 })
-		if !marked(g.after, m.attempt) && !pending && !stopped && !j.isLetter(g) {
+		if !marked(g.after, m.attempt) && !pending && !stopped && !j.isDeadLetter(g) {
 			j.found(BeforeSendAlone, g, &m.place).Attempt = m.attempt
 		}
 	}
@@ -232,7 +234,7 @@ func (j *judgement) closedWithoutEnd(g *generation) bool {
 		return false
 	}
 	if gate.closedBy == domain.ClosedByDeadLetter {
-		return !j.isLetter(g)
+		return !j.isDeadLetter(g)
 	}
 	byChain := gate.closedBy == domain.ClosedByAnswer || gate.closedBy == domain.ClosedByFailure
 	return byChain || gate.settling == 0

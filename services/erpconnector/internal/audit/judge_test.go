@@ -91,7 +91,7 @@ func withoutRows(old bool) func(*order) {
 }
 
 func TestJudgement(t *testing.T) {
-	requested, due, rung := in(event.TopicRequested, 0), in(event.TopicDue, 0), in(event.Ladder[0].Topic, 0)
+	requested, due, rung := in(event.TopicRequested, 0), in(event.TopicDue, 0), in(event.RetryTiers[0].Topic, 0)
 	for name, c := range map[string]struct {
 		order           *order
 		relayed         int64   // default 100
@@ -212,14 +212,14 @@ func TestJudgement(t *testing.T) {
 			}
 			first := j
 			first.run()
-			require.Equal(t, c.suspect, len(first.breaks) > 0, "%v", first.breaks)
+			require.Equal(t, c.suspect, len(first.violations) > 0, "%v", first.violations)
 			second := j
 			second.after = at(c.consumed, c.since)
 			second.applied = func(place) bool { return !c.notApplied }
-			second.letters = func(int) bool { return c.letter }
+			second.deadLetters = func(int) bool { return c.letter }
 			second.run()
 			var kinds []Kind
-			for _, b := range second.breaks {
+			for _, b := range second.violations {
 				require.Equal(t, "1", b.Order)
 				kinds = append(kinds, b.Kind)
 			}
@@ -243,7 +243,7 @@ func TestEachKindIsExplained(t *testing.T) {
 }
 
 func TestWhatIsPackedComesOutAgain(t *testing.T) {
-	c := &cut{partitions: 1, packed: make([][]byte, 1)}
+	c := &snapshot{partitions: 1, packed: make([][]byte, 1)}
 	g := gateRow{syncID: 1 << 40, generation: 300, state: domain.GateClosed, closedBy: domain.ClosedBySuperseded, key: 1 << 63, requests: 5, settling: 200}
 	c.add(entryGate, "other/1", g.append)
 	c.add(entryEvent, "1", func(b []byte) []byte { return appendHash(b, "a") })

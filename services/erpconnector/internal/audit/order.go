@@ -9,11 +9,11 @@ import (
 
 // partition is what is known of the orders of one Kafka partition: by the cut, and by the topics.
 type partition struct {
-	a         *auditor
-	number    int32
-	orders    map[string]*order
-	strangers map[string]stranger // keys that the cut does not know
-	before    consumed            // P
+	a             *auditor
+	number        int32
+	orders        map[string]*order
+	unknownOrders map[string]stranger // keys that the cut does not know
+	before        consumed            // P
 }
 
 // stranger is the first record of an order that the cut does not know: it was accepted later, was not asked for, or is
@@ -24,8 +24,8 @@ type stranger struct {
 }
 
 func (b *partition) meet(key string, at place, when time.Time) {
-	if first, met := b.strangers[key]; !met || at.topic < first.topic {
-		b.strangers[key] = stranger{at, when}
+	if first, met := b.unknownOrders[key]; !met || at.topic < first.topic {
+		b.unknownOrders[key] = stranger{at, when}
 	}
 }
 

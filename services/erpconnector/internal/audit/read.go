@@ -48,7 +48,7 @@ var relayed = map[string]byte{
 // chains are the topics whose records keep a generation alive until a group has consumed them.
 var chains = func() map[string]event.Group {
 	out := map[string]event.Group{event.TopicRequested: event.GroupSyncer, event.TopicDue: event.GroupSyncer}
-	for _, r := range event.Ladder {
+	for _, r := range event.RetryTiers {
 		out[r.Topic] = event.GroupDelayer
 	}
 	return out
@@ -61,7 +61,7 @@ type consumed struct {
 }
 
 func (a *auditor) consumed(ctx context.Context) (consumed, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	c := consumed{cfg: a.Kafka, groups: map[event.Group]txn.Positions{}}
 	for _, g := range []event.Group{event.GroupSyncer, event.GroupDelayer} {
@@ -90,7 +90,7 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &partition{number: number, orders: a.cut.orders(number), strangers: map[string]stranger{}, a: a, before: before}
+	b := &partition{number: number, orders: a.snapshot.orders(number), unknownOrders: map[string]stranger{}, a: a, before: before}
 	err = logreader.Read(ctx, a.Kafka, spans, b, func() error {
 		read, _ := logreader.Done(spans)
 		a.tell(a.done + read)
@@ -106,8 +106,8 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 }
 
 func (a *auditor) tell(done int64) {
-	if a.Told != nil {
-		a.Told(min(done, a.all), a.all)
+	if a.OnProgress != nil {
+		a.OnProgress(min(done, a.all), a.all)
 	}
 }
 
@@ -115,7 +115,7 @@ func (a *auditor) tell(done int64) {
 // positions may be seen to move a moment before the records that moved them. Retries are read from where their group
 // stands: those below it are consumed, and may be trimmed.
 func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bool) ([]*logreader.Span, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	topics := a.Kafka.Topics(names)
 	ends, err := a.ends(ctx, topics)
@@ -182,7 +182,7 @@ func (b *partition) take(r *kgo.Record) {
 	_, byOutbox := relayed[topic]
 	if byOutbox {
 		seen := record{place: at, fact: fact{topic: at.topic, uuid: hash(string(kafka.Header(r, event.HeaderUUID)))}}
-		if since := b.a.cut.keptSince; !since.IsZero() {
+		if since := b.a.snapshot.keptSince; !since.IsZero() {
 			seen.old = timeOf(r).Before(since)
 		}
 		o.records = append(o.records, seen)

@@ -12,13 +12,13 @@ import (
 
 // Report is what an audit found.
 type Report struct {
-	At        time.Time // of the cut
-	Relayed   int64     // the relay's position
-	KeptFrom  int64     // the outbox' first id that retention has left; 1: all
-	Sources   []*Counts
-	Broken    map[Kind]int // breaks by kind; an order may have several
-	Breaks    []Break      // as many as were to be listed, by source and order
-	BreaksAll int
+	At            time.Time // of the cut
+	Relayed       int64     // the relay's position
+	KeptFrom      int64     // the outbox' first id that retention has left; 1: all
+	Sources       []*Counts
+	Broken        map[Kind]int // breaks by kind; an order may have several
+	Violations    []Violation  // as many as were to be listed, by source and order
+	ViolationsAll int
 
 	limit    int
 	bySource map[string]*Counts
@@ -61,7 +61,7 @@ func newReport(p Params) *Report {
 }
 
 // Conserved says that nothing is broken.
-func (r *Report) Conserved() bool { return r.BreaksAll == 0 }
+func (r *Report) Conserved() bool { return r.ViolationsAll == 0 }
 
 // Total is all sources together.
 func (r *Report) Total() Counts {
@@ -80,7 +80,7 @@ func (r *Report) Total() Counts {
 // count takes an order whose judgement is final.
 func (r *Report) count(j *judgement) {
 	o := j.o
-	if len(o.events) == 0 && len(j.breaks) == 0 && (o.gate == nil || o.gate.generation == 0) {
+	if len(o.events) == 0 && len(j.violations) == 0 && (o.gate == nil || o.gate.generation == 0) {
 		return // a gate that was made for an event that was refused then
 	}
 	source := domain.DefaultSource
@@ -100,20 +100,20 @@ func (r *Report) count(j *judgement) {
 	default:
 		c.Relayed++
 	}
-	if len(j.breaks) > 0 {
+	if len(j.violations) > 0 {
 		c.Broken++
-		r.keep(j.breaks)
+		r.keep(j.violations)
 		return
 	}
 	j.stands(c)
 }
 
-func (r *Report) keep(breaks []Break) {
+func (r *Report) keep(breaks []Violation) {
 	for _, b := range breaks {
-		r.BreaksAll++
+		r.ViolationsAll++
 		r.Broken[b.Kind]++
-		if r.limit == 0 || len(r.Breaks) < r.limit {
-			r.Breaks = append(r.Breaks, b)
+		if r.limit == 0 || len(r.Violations) < r.limit {
+			r.Violations = append(r.Violations, b)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func (r *Report) finish() {
 	for _, source := range slices.Sorted(maps.Keys(r.bySource)) {
 		r.Sources = append(r.Sources, r.bySource[source])
 	}
-	slices.SortStableFunc(r.Breaks, func(a, b Break) int {
+	slices.SortStableFunc(r.Violations, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order), cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind)))
 	})
 }

@@ -55,7 +55,7 @@ func TestSpeedOfAudit(t *testing.T) {
 			measured(t, func() {
 				r, err := Run(t.Context(), p)
 				require.NoError(t, err)
-				require.Empty(t, r.Breaks)
+				require.Empty(t, r.Violations)
 				require.Equal(t, Counts{Accepted: auditedOrders, Relayed: auditedOrders, Success: auditedOrders}, r.Total())
 			})
 		}

@@ -65,7 +65,7 @@ func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {
 	}
 	shown := newBar(cmd.ErrOrStderr(), true)
 	defer shown.clear()
-	p.Told = shown.draw
+	p.OnProgress = shown.draw
 	var report *audit.Report
 	err = withLog(cmd.Context(), func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
 		p.Kafka, p.Pool = brokers, pool
@@ -126,7 +126,7 @@ func printReport(w io.Writer, r *audit.Report, asJSON bool) error {
 	if err := t.Flush(); err != nil { // tells of all that was written
 		return err
 	}
-	for _, b := range r.Breaks {
+	for _, b := range r.Violations {
 		if _, err := fmt.Fprintf(w, "\n%s: %s\n  %s\n", named(b), b.Kind, b.Means); err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func printCounts(w io.Writer, name string, c audit.Counts) {
 }
 
 // named is the order of a break, and where it shows.
-func named(b audit.Break) string {
+func named(b audit.Violation) string {
 	parts := []string{fmt.Sprintf("%s %s", b.Source, b.Order)}
 	if b.SyncID != 0 {
 		parts[0] += fmt.Sprintf(" (sync %d, generation %d)", b.SyncID, b.Generation)
@@ -171,12 +171,12 @@ func printSum(w io.Writer, r *audit.Report) error {
 		kept = fmt.Sprintf("; the outbox is kept from id %d on, older records were compared with the accepted events alone", r.KeptFrom)
 	}
 	more := ""
-	if left := r.BreaksAll - len(r.Breaks); left > 0 {
+	if left := r.ViolationsAll - len(r.Violations); left > 0 {
 		more = fmt.Sprintf(" (%d not listed)", left)
 	}
 	_, err := fmt.Fprintf(w, "\n%s accepted = %d ended + %d alive + %d not requested + %d broken, at %s%s; %s%s\n",
 		counted(total.Accepted, "order"), total.Success+total.Failed, total.Alive.Sum(), total.NotRequested, total.Broken,
-		r.At.UTC().Format(time.RFC3339), kept, counted(r.BreaksAll, "break"), more)
+		r.At.UTC().Format(time.RFC3339), kept, counted(r.ViolationsAll, "break"), more)
 	return err
 }
 
@@ -190,7 +190,7 @@ func counted(n int, what string) string {
 func printReportJSON(w io.Writer, r *audit.Report) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
-	for _, b := range r.Breaks {
+	for _, b := range r.Violations {
 		if err := out.Encode(b); err != nil {
 			return err
 		}
@@ -202,6 +202,6 @@ func printReportJSON(w io.Writer, r *audit.Report) error {
 	}
 	return out.Encode(AuditVerdict{
 		Conserved: r.Conserved(), At: r.At.UTC(), Relayed: r.Relayed, KeptFrom: r.KeptFrom, Total: r.Total(),
-		Breaks: r.BreaksAll, Listed: len(r.Breaks), ByKind: r.Broken,
+		Breaks: r.ViolationsAll, Listed: len(r.Violations), ByKind: r.Broken,
 	})
 }

@@ -167,7 +167,7 @@ func deadletterRedriveCommand() *cobra.Command {
 	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone", "its record was sent back",
 		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
 			return withLog(ctx, func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
-				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
+				return decide(cfg, pool, func(o *orders.Orders, a orders.DeadLetterRequest) error {
 					_, err := o.Redrive(ctx, brokers, a)
 					return err
 				})
@@ -179,7 +179,7 @@ func deadletterDiscardCommand() *cobra.Command {
 	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed", "discarded",
 		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
 			return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
-				return decide(cfg, pool, func(o *orders.Orders, a orders.LetterRequest) error {
+				return decide(cfg, pool, func(o *orders.Orders, a orders.DeadLetterRequest) error {
 					_, err := o.Discard(ctx, a)
 					return err
 				})
@@ -188,7 +188,7 @@ func deadletterDiscardCommand() *cobra.Command {
 }
 
 // decision is what a command does about one letter.
-type decision func(o *orders.Orders, a orders.LetterRequest) error
+type decision func(o *orders.Orders, a orders.DeadLetterRequest) error
 
 // decideCommand decides about letters one by one, with what it connects to. What is refused does not keep it from the others.
 func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
@@ -200,7 +200,7 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 			if err != nil {
 				return err
 			}
-			if wrong := (orders.LetterRequest{Reason: reason}).Check(); len(wrong) > 0 {
+			if wrong := (orders.DeadLetterRequest{Reason: reason}).Check(); len(wrong) > 0 {
 				return fmt.Errorf("--reason %s", wrong[0].Detail)
 			}
 			return connected(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool, decide decision) error {
@@ -210,7 +210,7 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 				}
 				o := orders.New(pool, setting.Fixed(v.Settings))
 				for _, id := range ids {
-					failed := decide(o, orders.LetterRequest{ID: id, Who: osUser(), Reason: reason})
+					failed := decide(o, orders.DeadLetterRequest{ID: id, Who: osUser(), Reason: reason})
 					if failed == nil {
 						_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
 					}

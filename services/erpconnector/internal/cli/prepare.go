@@ -25,7 +25,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-const prepareWithin = time.Minute
+const prepareTimeout = time.Minute
 
 func migrateCommand() *cobra.Command {
 	return &cobra.Command{
@@ -56,7 +56,7 @@ func migrate(ctx context.Context, url string) (int, error) {
 
 // RequireMigrated is nil when the database has the schema of this program.
 func RequireMigrated(ctx context.Context, cfg config.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	return withGoose(ctx, cfg.DatabaseURL, func(p *goose.Provider) error {
 		pending, err := p.HasPending(ctx)
@@ -178,7 +178,7 @@ func withAdmin(ctx context.Context, use func(*topics.Admin) error) error {
 
 // warnOfTopics tells what should be mended though services can work with it.
 func warnOfTopics(cmd *cobra.Command, a *topics.Admin) error {
-	ctx, cancel := context.WithTimeout(cmd.Context(), prepareWithin)
+	ctx, cancel := context.WithTimeout(cmd.Context(), prepareTimeout)
 	defer cancel()
 	warnings, err := a.Warnings(ctx)
 	for _, w := range warnings {
@@ -200,7 +200,7 @@ func requireTopics(ctx context.Context, cfg config.Config) error {
 }
 
 func requireRight(ctx context.Context, a *topics.Admin) error {
-	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	problems, err := a.Check(ctx)
 	if err == nil && len(problems) > 0 {

@@ -21,7 +21,7 @@ func rebuildCommand() *cobra.Command {
 			"it is called again.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			how.Told, how.Found = progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout())
+			how.OnProgress, how.Found = progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout())
 			return withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 				v, err := projector.Rebuild(cmd.Context(), brokers, pool, logging.Stderr(cfg.LogLevel), how)
 				if err != nil {
@@ -31,7 +31,7 @@ func rebuildCommand() *cobra.Command {
 					"the timeline, as far as this run has read the log: %d lines were corrected, %d added; %d that the log does not hold stay\n"+
 					"the table of dead letters, likewise: %d were corrected, %d added; %d that the topic does not hold stay\n",
 					v.Differing, v.OnlyInLog, v.OnlyInLive, v.Timeline.Differing, v.Timeline.OnlyInLog, v.Timeline.OnlyInLive,
-					v.Letters.Differing, v.Letters.OnlyInLog, v.Letters.OnlyInLive)
+					v.DeadLetters.Differing, v.DeadLetters.OnlyInLog, v.DeadLetters.OnlyInLive)
 				return err
 			})
 		},

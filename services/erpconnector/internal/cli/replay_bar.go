@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	barWidth = 30
-	barEvery = 100 * time.Millisecond
+	barWidth    = 30
+	barInterval = 100 * time.Millisecond
 )
 
 // bar shows on a terminal how far a replay is. Elsewhere it shows nothing.
@@ -26,7 +26,7 @@ func newBar(out io.Writer, wanted bool) *bar {
 }
 
 func (b *bar) draw(read, all int64) {
-	if b.out == nil || (time.Since(b.at) < barEvery && read < all) {
+	if b.out == nil || (time.Since(b.at) < barInterval && read < all) {
 		return
 	}
 	b.at = time.Now()

@@ -41,7 +41,7 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 	base, ok := setting.FieldOf("erp_base_url")
 	require.True(t, ok)
 	audited := &audit.Report{
-		Sources: []*audit.Counts{{Source: hostile}}, Breaks: []audit.Break{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
+		Sources: []*audit.Counts{{Source: hostile}}, Violations: []audit.Violation{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
 	}
 	generation := 1
 	letter := deadletter.Entry{

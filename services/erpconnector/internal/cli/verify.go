@@ -121,7 +121,7 @@ func printDifference(w io.Writer) func(projector.Difference) {
 }
 
 func printVerdict(w io.Writer, v projector.Verdict) error {
-	t, l := v.Timeline, v.Letters
+	t, l := v.Timeline, v.DeadLetters
 	_, err := fmt.Fprintf(w, "%d rows compared at offset %d of the log in all: %d differ, %d only in the live table, %d only in the log\n"+
 		"%d lines of the timeline compared: %d differ, %d only on the timeline, %d only in the log\n"+
 		"%d dead letters compared: %d differ, %d only in the table, %d only in the log\n",

@@ -27,10 +27,10 @@ type client struct {
 	http  *http.Client
 }
 
-const answerWithin = 15 * time.Second
+const answerTimeout = 15 * time.Second
 
 func newClient(base string, token config.Secret) *client {
-	return &client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: answerWithin, Transport: &http.Transport{}}}
+	return &client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: answerTimeout, Transport: &http.Transport{}}}
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }

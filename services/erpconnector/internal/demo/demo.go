@@ -40,9 +40,9 @@ type Options struct {
 // run is one run.
 type run struct {
 	Options
-	client *client
-	board  *board
-	screen *screen
+	client  *client
+	tracker *tracker
+	screen  *screen
 
 	mock   bool          // there is a mock ERP
 	before mockerp.Stats // its counters at the start
@@ -55,7 +55,7 @@ const pollsPerSecond = 50
 // Run publishes, watches and prints the summary. An error says that nothing could be published, that publishing ended
 // early, or that an order is in the ERP twice. When ctx ends the run ends with what it has; that is no error.
 func Run(ctx context.Context, o Options) (Report, error) {
-	r := &run{Options: o, client: newClient(o.URL, o.Token), board: newBoard(), screen: newScreen(o.Out), began: time.Now()}
+	r := &run{Options: o, client: newClient(o.URL, o.Token), tracker: newTracker(), screen: newScreen(o.Out), began: time.Now()}
 	defer r.client.close()
 	if err := r.check(ctx); err != nil {
 		return Report{}, err
@@ -142,7 +142,7 @@ func (r *run) watch(ctx context.Context, published <-chan error) error {
 		case <-ask.C:
 			r.ask(ctx)
 		}
-		if !end.IsZero() && (time.Now().After(end) || r.board.settled(end)) {
+		if !end.IsZero() && (time.Now().After(end) || r.tracker.settled(end)) {
 			return nil
 		}
 	}
@@ -150,7 +150,7 @@ func (r *run) watch(ctx context.Context, published <-chan error) error {
 
 // ask asks about one order, the one whose turn it is.
 func (r *run) ask(ctx context.Context) {
-	ref, ok := r.board.due(time.Now())
+	ref, ok := r.tracker.due(time.Now())
 	if !ok {
 		return
 	}
@@ -161,13 +161,13 @@ func (r *run) ask(ctx context.Context) {
 		}
 		return
 	}
-	if kind, text := r.board.learn(ref, s, time.Now()); kind != "" {
+	if kind, text := r.tracker.learn(ref, s, time.Now()); kind != "" {
 		r.screen.note(kind, "%s", text)
 	}
 }
 
 func (r *run) statusLine() string {
-	c, t := r.board.counts(), r.board.tally()
+	c, t := r.tracker.counts(), r.tracker.tally()
 	line := fmt.Sprintf("%4s  sent %d, duplicate %d, refused %d | in ERP %d, on the way %d",
 		time.Since(r.began).Truncate(time.Second), c.published, c.again+c.known, c.refused, t.Success, t.UnderWay)
 	for _, extra := range []struct {

@@ -70,7 +70,7 @@ func (r *run) send(ctx context.Context, e shop.Event) (verdict, error) {
 
 // took notes the answer to an event, and shows the reasons of a refusal.
 func (r *run) took(e shop.Event, v verdict) {
-	first := r.board.took(e, v, time.Now())
+	first := r.tracker.took(e, v, time.Now())
 	switch {
 	case v.Result == "refused" && e.Kind == shop.Mistake:
 		r.screen.note("refused", "event %s of %s (a shop's bug, on purpose): %s", e.ID, name(e.Ref), v.reasons)
@@ -87,20 +87,20 @@ func (r *run) label() string { return fmt.Sprintf("demo-%d", r.Seed) }
 
 // arm tells the mock ERP what to do to an order before its first invoice is published.
 func (r *run) arm(ctx context.Context, e shop.Event) {
-	if !r.mock || e.Trouble.Kind == 0 || e.Trouble.Luck >= r.Misbehave || r.board.knownBefore(e.Ref) {
+	if !r.mock || e.Fault.Kind == 0 || e.Fault.Luck >= r.Misbehave || r.tracker.knownBefore(e.Ref) {
 		return
 	}
-	f, words := fault(e.Trouble)
+	f, words := fault(e.Fault)
 	f.Label, f.Source, f.Order = r.label(), e.Ref.Source, e.Ref.IncrementID
 	if err := r.client.arm(ctx, f); err != nil {
 		r.screen.note("faults", "the mock ERP was not told to misbehave with %s: %s", name(e.Ref), err)
 		return
 	}
-	r.board.arm(e.Ref, trouble{e.Trouble.Kind, words, f.Times})
+	r.tracker.arm(e.Ref, orderFault{e.Fault.Kind, words, f.Times})
 }
 
 // fault is an order's trouble in the mock ERP's terms, and in words.
-func fault(t shop.Trouble) (f mockerp.Fault, words string) {
+func fault(t shop.Fault) (f mockerp.Fault, words string) {
 	f.Times = 1
 	switch t.Kind {
 	case shop.Unavailable:

@@ -45,17 +45,17 @@ type look struct {
 }
 
 func (r *run) report(ctx context.Context) Report {
-	c := r.board.counts()
+	c := r.tracker.counts()
 	out := Report{
 		Published: c.published, Accepted: c.accepted, Again: c.again, Known: c.known, Differ: c.differ, Refused: c.refused,
-		Tally: r.board.tally(), Mock: r.mock, Stopped: !r.all, refusals: c.refusals,
+		Tally: r.tracker.tally(), Mock: r.mock, Stopped: !r.all, refusals: c.refusals,
 	}
 	for _, f := range c.refusals {
 		if !f.onPurpose {
 			out.RefusedUnasked++
 		}
 	}
-	r.board.sumUp(&out)
+	r.tracker.sumUp(&out)
 	if !r.mock {
 		return out
 	}
@@ -86,7 +86,7 @@ func since(before, after mockerp.Stats) (_ mockerp.Stats, restarted bool) {
 }
 
 // sumUp adds the times and the orders worth a look.
-func (b *board) sumUp(out *Report) {
+func (b *tracker) sumUp(out *Report) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out.Orders, out.Armed = len(b.placed), len(b.armed)
@@ -108,25 +108,25 @@ func (b *board) sumUp(out *Report) {
 }
 
 // worthALook chooses up to three orders that tell most, and of those the later ones.
-func worthALook(all []*standing) []look {
-	var lost, mended, waiting, failed, plain *standing
+func worthALook(all []*tracked) []look {
+	var lost, mended, waiting, failed, plain *tracked
 	for _, s := range all {
 		switch succeeded := s.status.Status == domain.Success; {
 		case s.status.Status == domain.Failed:
 			failed = s
 		case !s.next.IsZero():
 			waiting = s
-		case succeeded && s.trouble.kind == shop.Lost: // one key, two calls, one booking
+		case succeeded && s.fault.kind == shop.Lost: // one key, two calls, one booking
 			lost = s
 		case succeeded && s.status.Attempts > 1:
 			mended = s
-		case succeeded && s.trouble.times == 0:
+		case succeeded && s.fault.times == 0:
 			plain = s
 		}
 	}
 	var out []look
 	for _, l := range []struct {
-		s   *standing
+		s   *tracked
 		why string
 	}{
 		{cmp.Or(lost, mended), "needed more than one attempt"},
@@ -137,8 +137,8 @@ func worthALook(all []*standing) []look {
 		if l.s == nil || len(out) == 3 {
 			continue
 		}
-		if l.s.trouble.times > 0 {
-			l.why += " (" + l.s.trouble.words + ")"
+		if l.s.fault.times > 0 {
+			l.why += " (" + l.s.fault.words + ")"
 		}
 		out = append(out, look{l.s.ref, l.why})
 	}

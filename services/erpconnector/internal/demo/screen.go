@@ -27,9 +27,9 @@ type screen struct {
 }
 
 const (
-	notesOfAKind = 8               // more would push everything else off the screen
-	plainEvery   = 5 * time.Second // status lines where they cannot be rewritten
-	eraseLine    = "\r\x1b[K"
+	notesOfAKind  = 8               // more would push everything else off the screen
+	plainInterval = 5 * time.Second // status lines where they cannot be rewritten
+	eraseLine     = "\r\x1b[K"
 )
 
 func newScreen(out io.Writer) *screen {
@@ -74,7 +74,7 @@ func (s *screen) status(line string) {
 		s.draw()
 		return
 	}
-	if line != s.shown && time.Since(s.at) >= plainEvery {
+	if line != s.shown && time.Since(s.at) >= plainInterval {
 		s.shown, s.at = line, time.Now()
 		_, _ = fmt.Fprintln(s.out, line)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -124,7 +124,7 @@ func (r *repairer) moveWaiting(ctx context.Context, producer *txn.Producer) erro
 	if _, err := r.Pool.Exec(ctx, moveToFront, waiting, p.LastID, given>>40<<40, p.LastID+1, reconcile.Topics); err != nil {
 		return fmt.Errorf("moving %d rows that wait for their partitions: %w", len(waiting), err)
 	}
-	crash.Point("repair.waiting_moved")
+	failpoint.Hit("repair.waiting_moved")
 	p.Behind, p.At = nil, time.Now()
 	r.report.Position = p
 	return r.write(ctx, producer, p)

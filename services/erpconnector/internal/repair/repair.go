@@ -20,9 +20,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -32,8 +32,8 @@ import (
 )
 
 const (
-	slotTimeout   = 15 * time.Second // a relay that refuses to work holds its slot for a moment, and again when it is restarted
-	slotInterval  = 100 * time.Millisecond
+	leaseTimeout  = 15 * time.Second // a relay that refuses to work holds its slot for a moment, and again when it is restarted
+	leaseInterval = 100 * time.Millisecond
 	openTimeout   = 10 * time.Second
 	commitTimeout = 15 * time.Second
 	maxRounds     = 10 // of comparing and mending; the second one finds what came while the first one worked
@@ -116,14 +116,14 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 
 // lease keeps relays from working, those of this database.
 func (p Params) lease(ctx context.Context) (release func(), err error) {
-	wait, cancel := context.WithTimeout(ctx, slotTimeout)
+	wait, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	for {
-		release, ok, err := postgres.Claim(ctx, p.Pool, postgres.SlotID(checkpoint.Lease(p.Kafka), 0))
+		release, ok, err := postgres.TryLease(ctx, p.Pool, postgres.LeaseID(checkpoint.Lease(p.Kafka), 0))
 		if ok || err != nil {
 			return release, err
 		}
-		if !run.Sleep(wait, slotInterval) {
+		if !run.Sleep(wait, leaseInterval) {
 			return nil, ErrBusy
 		}
 	}
@@ -198,7 +198,7 @@ func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, produc
 			return err
 		}
 	}
-	crash.Point("repair.restored")
+	failpoint.Hit("repair.restored")
 	return r.end(ctx, producer)
 }
 
@@ -229,7 +229,7 @@ func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
 	if err := r.write(ctx, producer, position); err != nil {
 		return err
 	}
-	crash.Point("repair.position_written")
+	failpoint.Hit("repair.position_written")
 	if _, err := r.Pool.Exec(ctx, `DELETE FROM erp_repair`); err != nil {
 		return fmt.Errorf("ending the repair: %w", err)
 	}

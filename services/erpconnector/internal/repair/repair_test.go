@@ -78,7 +78,7 @@ func sold(t *testing.T, n int) (domain.Gate, []event.Record) {
 		`"items":[{"sku":"A","name":"` + fmt.Sprintf("%900d", n) + `","qty":"1"}]}`)
 	body := []byte(`{"event_id":"e` + ref.IncrementID + `","type":"invoice.created","invoice":{"increment_id":"i"},"order":` + string(order) + `}`)
 	e := event.Commerce{EventID: "e" + ref.IncrementID, Type: event.InvoiceCreated, Source: ref.Source}
-	g, _ := domain.Gate{Ref: ref, State: domain.GateNone}.Request(int64(n+1), domain.Intake{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, now)
+	g, _ := domain.Gate{Ref: ref, State: domain.GateNone}.Request(int64(n+1), domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, now)
 	requested, err := event.NewSync(event.TopicRequested, event.Sync{Sync: g.RequestedSync(nil, e.EventID), Order: order}, event.Context{At: now})
 	require.NoError(t, err)
 	return g, []event.Record{event.NewCommerce(e, ref, body, now, ""), requested}
@@ -202,7 +202,7 @@ func TestARepairRestoresWhatRequestsAreAnsweredBy(t *testing.T) {
 	s.stands(s.relay(all))
 	s.exec(`TRUNCATE erp_outbox, erp_sync_gate, sales_order, accepted_event, erp_callback, erp_reference`)
 	s.letterOf(2)
-	stopped, _, err := orders.JudgeLetters(t.Context(), s.pool, time.Now)
+	stopped, _, err := orders.JudgeDeadLetters(t.Context(), s.pool, time.Now)
 	require.NoError(t, err)
 	require.Empty(t, stopped, "the gate is missing")
 
@@ -211,7 +211,7 @@ func TestARepairRestoresWhatRequestsAreAnsweredBy(t *testing.T) {
 	require.Equal(t, []string{"invoice.created"}, s.column(`SELECT DISTINCT type FROM accepted_event`))
 	require.Equal(t, []string{"2 2026-01-02 03:04:05", "3 2026-01-02 03:04:05"},
 		s.column(`SELECT order_id || ' ' || (snapshot_at AT TIME ZONE 'UTC') FROM sales_order ORDER BY order_id`))
-	stopped, _, err = orders.JudgeLetters(t.Context(), s.pool, time.Now)
+	stopped, _, err = orders.JudgeDeadLetters(t.Context(), s.pool, time.Now)
 	require.NoError(t, err)
 	require.Len(t, stopped, 1)
 	require.Equal(t, []string{"webhook", "dead_letter"}, s.column(`SELECT closed_by FROM erp_sync_gate ORDER BY order_key`))
@@ -219,11 +219,11 @@ func TestARepairRestoresWhatRequestsAreAnsweredBy(t *testing.T) {
 
 func (s *shop) hears(ask *orders.Orders, body string) {
 	s.t.Helper()
-	a := orders.Ask{Ref: refOf(1), Request: domain.RequestAccepted, Who: "webhook", Body: body, Digest: sha256.Sum256([]byte(body))}
+	a := orders.Command{Ref: refOf(1), Request: domain.RequestAccepted, Who: "webhook", Body: body, Digest: sha256.Sum256([]byte(body))}
 	switch body[len(`{"status":"`)] {
 	case 'w':
 		a.Reference = new("ERP-0")
-		_, err := ask.Note(s.t.Context(), a, "working")
+		_, err := ask.Annotate(s.t.Context(), a, "working")
 		require.NoError(s.t, err)
 		return
 	default:

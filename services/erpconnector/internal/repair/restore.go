@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
@@ -29,13 +29,13 @@ func (r *repairer) restore(ctx context.Context, found *reconcile.Comparison) err
 	}
 	return r.eachLost(ctx, found, func(ctx context.Context, records []lostRecord) error {
 		err := postgres.InTx(ctx, r.Pool, func(tx pgx.Tx) error {
-			b := &batch{r: r, tx: tx, topic: records[0].topic, records: records, now: domain.Time(time.Now())}
+			b := &batch{r: r, tx: tx, topic: records[0].topic, records: records, now: domain.NormalizeTime(time.Now())}
 			return b.run(ctx, free)
 		})
 		if err != nil {
 			return fmt.Errorf("restoring %d records of %s: %w", len(records), records[0].topic, err)
 		}
-		crash.Point("repair.batch")
+		failpoint.Hit("repair.batch")
 		for _, record := range records {
 			r.note(record)
 		}
@@ -277,5 +277,5 @@ func occurredAt(record *kgo.Record) time.Time {
 	if at, err := timeOf(record); err == nil {
 		return at
 	}
-	return domain.Time(record.Timestamp)
+	return domain.NormalizeTime(record.Timestamp)
 }

@@ -71,7 +71,7 @@ func strikeBeyondEnds(ctx context.Context, cfg kafka.Config, wanted map[kafka.To
 		return fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	topics := map[string]bool{}
 	for p := range wanted {

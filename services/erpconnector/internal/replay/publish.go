@@ -38,7 +38,7 @@ func NewPublisher(ctx context.Context, cfg kafka.Config, topic string) (*Publish
 				"name a topic of the subscriber's own, which does not end in %s", topic, t.Name)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	limit, err := limitOf(ctx, cfg, topic)
 	if err != nil {

@@ -53,7 +53,7 @@ func LogTopics() []string {
 	return topics
 }
 
-const answerWithin = 30 * time.Second // of the brokers, for where records stand
+const answerTimeout = 30 * time.Second // of the brokers, for where records stand
 
 // Locate asks the brokers where the range stands. Records of transactions that are still open are in it: Read waits for
 // the transactions' ends.
@@ -63,7 +63,7 @@ func Locate(ctx context.Context, cfg kafka.Config, r Range) (*Progress, error) {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	adm, topics := kadm.NewClient(client), cfg.Topics(r.Topics)
 	starts, err := kafka.Listed(adm.ListStartOffsets(ctx, topics...))

@@ -142,7 +142,7 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 		target := cfg.Prefix + "warehouse"
 		_, err := NewPublisher(t.Context(), cfg, target)
 		require.ErrorContains(t, err, "create it first")
-		for _, ours := range []string{event.TopicDue, cfg.Topic(event.TopicRequested), "other-" + event.TopicRequested, event.Ladder[0].Topic} {
+		for _, ours := range []string{event.TopicDue, cfg.Topic(event.TopicRequested), "other-" + event.TopicRequested, event.RetryTiers[0].Topic} {
 			_, err := NewPublisher(t.Context(), cfg, ours)
 			require.ErrorContains(t, err, "name a topic of the subscriber's own")
 		}

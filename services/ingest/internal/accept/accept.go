@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -78,8 +78,8 @@ func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepte
 	return &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now}
 }
 
-// within bounds one transaction: a caller hears of a database that does not answer before its own patience ends.
-const within = 5 * time.Second
+// txTimeout bounds one transaction: a caller hears of a database that does not answer before its own patience ends.
+const txTimeout = 5 * time.Second
 
 // Accept checks the events, and takes those that pass in one transaction, in their order: deduplication, gates,
 // snapshots and outbox rows, a handful of statements however many there are. An error means that none was taken.
@@ -88,13 +88,13 @@ func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, err
 	if len(batch) == 0 {
 		return results, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.take(ctx, tx, batch) })
 	if err != nil {
 		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
 	}
-	crash.Point("accept.after_commit")
+	failpoint.Hit("accept.after_commit")
 	outbox.Wake(ctx, a.pool)
 	a.Log(ctx, results)
 	return results, nil
@@ -146,7 +146,7 @@ func (a *Accepter) take(ctx context.Context, tx pgx.Tx, batch []*item) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	t := transaction{tx: tx, intake: a.settings.Current().Intake(), now: domain.Time(a.now()), batch: batch}
+	t := transaction{tx: tx, admit: a.settings.Current().RequestPolicy(), now: domain.NormalizeTime(a.now()), batch: batch}
 	return t.run(ctx)
 }
 
@@ -160,10 +160,10 @@ type item struct {
 
 // transaction is one try at a batch; nothing in it outlives a rollback but the results, which the next try overwrites.
 type transaction struct {
-	tx     pgx.Tx
-	intake domain.Intake
-	now    time.Time
-	batch  []*item
+	tx    pgx.Tx
+	admit domain.RequestPolicy
+	now   time.Time
+	batch []*item
 
 	gates     map[string]domain.Gate
 	snapshots map[string]*snapshot
@@ -186,7 +186,7 @@ func (t *transaction) run(ctx context.Context) error {
 	if err := t.store(ctx, accepted); err != nil {
 		return err
 	}
-	crash.Point("accept.before_commit")
+	failpoint.Hit("accept.before_commit")
 	return nil
 }
 
@@ -291,7 +291,7 @@ func noteOn(state domain.GateState, of event.Type) string {
 
 // request makes the order's first request, unless it has one.
 func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
-	g, ok := t.gates[key].Request(syncIDs[key], t.intake, t.now)
+	g, ok := t.gates[key].Request(syncIDs[key], t.admit, t.now)
 	if !ok {
 		return nil
 	}

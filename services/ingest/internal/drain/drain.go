@@ -17,8 +17,8 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
-	"github.com/erpconnector/erpconnector/shared/crash"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/run"
@@ -35,9 +35,9 @@ const (
 	retryFirst = 100 * time.Millisecond
 	retryLast  = 5 * time.Second
 
-	batchWithin = 30 * time.Second // of one transaction
-	sweepEvery  = 10 * time.Second
-	sweepShare  = 50 // a sweep that takes long is made more rarely: at most this part of the time goes into it
+	batchTimeout  = 30 * time.Second // of one transaction
+	sweepInterval = 10 * time.Second
+	sweepShare    = 50 // a sweep that takes long is made more rarely: at most this part of the time goes into it
 )
 
 // Drainer is the loop. Any number may run; one works.
@@ -67,7 +67,7 @@ func (d *Drainer) Check(context.Context) error {
 
 // Run drains whenever it can until ctx ends.
 func (d *Drainer) Run(ctx context.Context) error {
-	return postgres.WithSlot(ctx, d.pool, "commerce-outbox", 1, d.log, func(ctx context.Context, _ string) error {
+	return postgres.WithLease(ctx, d.pool, "commerce-outbox", 1, d.log, func(ctx context.Context, _ string) error {
 		d.keepDraining(ctx)
 		return nil
 	})
@@ -159,7 +159,7 @@ func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error
 	if count, err := quarantine.Count(ctx, d.pool); err == nil {
 		quarantineRows.Set(float64(count))
 	}
-	return time.Now().Add(max(sweepEvery, sweepShare*time.Since(began))), nil
+	return time.Now().Add(max(sweepInterval, sweepShare*time.Since(began))), nil
 }
 
 // release looks for waiting invoices whose order is there; what keeps it from that keeps no event in the outbox.
@@ -177,7 +177,7 @@ func (d *Drainer) release(ctx context.Context) {
 // acceptAll accepts the rows in batches; those that somebody else holds go back to the feed.
 func (d *Drainer) acceptAll(ctx context.Context, f *feed, rows []row) error {
 	for len(rows) > 0 {
-		n := cut(rows)
+		n := batchSize(rows)
 		held, err := d.accept(ctx, rows[:n])
 		if err != nil {
 			return err
@@ -188,8 +188,8 @@ func (d *Drainer) acceptAll(ctx context.Context, f *feed, rows []row) error {
 	return nil
 }
 
-// cut is the number of rows of the next batch: at least one, and no more than the limits.
-func cut(rows []row) int {
+// batchSize is the number of rows of the next batch: at least one, and no more than the limits.
+func batchSize(rows []row) int {
 	n, bytes := 0, 0
 	for n < len(rows) && n < batchRows {
 		bytes += min(rows[n].bytes, event.MaxEventBytes) // larger ones are not fetched
@@ -221,7 +221,7 @@ func (d *Drainer) accept(ctx context.Context, rows []row) (held []int64, err err
 }
 
 func (d *Drainer) acceptBatch(ctx context.Context, rows []row) (held []int64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, batchWithin, fmt.Errorf("not done within %s", batchWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, batchTimeout, fmt.Errorf("not done within %s", batchTimeout))
 	defer cancel()
 	var b *batch
 	err = postgres.InTx(ctx, d.pool, func(tx pgx.Tx) error {
@@ -231,7 +231,7 @@ func (d *Drainer) acceptBatch(ctx context.Context, rows []row) (held []int64, er
 	if err != nil {
 		return nil, fmt.Errorf("draining %d rows from id %d: %w", len(rows), rows[0].id, causeOf(ctx, err))
 	}
-	crash.Point("drain.after_commit")
+	failpoint.Hit("drain.after_commit")
 	outbox.Wake(ctx, d.pool)
 	b.count(d.log)
 	d.accepter.Log(ctx, b.results)

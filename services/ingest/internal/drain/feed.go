@@ -33,11 +33,11 @@ type feed struct {
 	conn  *pgx.Conn
 	limit int // rows of one look
 
-	head  int64            // rows up to here were seen, but for those of open, apart and again
-	open  map[int64]bool   // xids in progress at the last look: their rows below the marks are yet to come
-	xmax  int64            // so are those of xids from here on
-	apart map[string]int64 // of shops set apart: seen up to this id
-	again map[int64]bool   // ids that somebody held, or that sweep found
+	watermark int64            // rows up to here were seen, but for those of open, apart and again
+	open      map[int64]bool   // xids in progress at the last look: their rows below the marks are yet to come
+	xmax      int64            // so are those of xids from here on
+	isolated  map[string]int64 // of shops set apart: seen up to this id
+	retryIDs  map[int64]bool   // ids that somebody held, or that sweep found
 }
 
 // row is where an event stands.
@@ -52,14 +52,14 @@ func newFeed(ctx context.Context, conn *pgx.Conn, limit int) (*feed, error) {
 	if _, err := conn.Exec(ctx, `SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off`); err != nil {
 		return nil, fmt.Errorf("preparing to read the commerce outbox: %w", err)
 	}
-	return &feed{conn: conn, limit: limit, xmax: math.MaxInt64, open: map[int64]bool{}, apart: map[string]int64{}, again: map[int64]bool{}}, nil
+	return &feed{conn: conn, limit: limit, xmax: math.MaxInt64, open: map[int64]bool{}, isolated: map[string]int64{}, retryIDs: map[int64]bool{}}, nil
 }
 
 // The sequence is read before the snapshot is taken: each id up to it was allotted before, so its owner's xid too.
 const lastIDQuery = `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM commerce_outbox_id_seq`
 
 // All kinds of rows come by one statement, so from one snapshot, and that snapshot's list of open transactions.
-const lookQuery = `
+const scanQuery = `
 WITH head AS (
     SELECT id, source, octet_length(payload) AS bytes FROM commerce_outbox
     WHERE id > $1 AND source <> ALL($3::text[]) ORDER BY id LIMIT $2
@@ -96,31 +96,31 @@ UNION ALL SELECT 'again', id, source, bytes FROM again
 UNION ALL SELECT 'open', x::text::bigint, '', 0 FROM pg_snapshot_xip(pg_current_snapshot()) x
 UNION ALL SELECT 'xmax', pg_snapshot_xmax(pg_current_snapshot())::text::bigint, '', 0`
 
-// look is what one look found.
-type look struct {
-	lastID                   int64
-	head, apart, late, again []row
-	open                     map[int64]bool
-	xmax                     int64
+// scan is what one look found.
+type scan struct {
+	lastID                              int64
+	watermark, isolated, late, retryIDs []row
+	open                                map[int64]bool
+	xmax                                int64
 }
 
 // next is what there is to accept now, in the order of the ids, about as many as the limit; more says that there may be
 // more. The rows must have left the table before the next call, but for those given back by returned.
 func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
 	quota := f.quota()
-	found, err := f.look(ctx, quota)
+	found, err := f.scan(ctx, quota)
 	if err != nil {
 		return nil, false, err
 	}
-	head, open, xmax := f.head, f.open, f.xmax
-	clear(f.again)
-	more = f.moveApart(found, quota)
-	more = f.moveHead(found, quota) || more
+	head, open, xmax := f.watermark, f.open, f.xmax
+	clear(f.retryIDs)
+	more = f.moveIsolated(found, quota)
+	more = f.moveWatermark(found, quota) || more
 	f.open, f.xmax = found.open, found.xmax
 	rows = found.all()
 	if len(found.late) >= quota { // there may be more of them
 		more = true
-		rows, err = f.setLateApart(ctx, rows, head, open, xmax)
+		rows, err = f.isolateLate(ctx, rows, head, open, xmax)
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
 	return rows, more, err
@@ -129,15 +129,15 @@ func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
 // quota is the rows of one look of each kind. While a backlog is taken, the events of others wait for a batch of it: so
 // batches are smaller then.
 func (f *feed) quota() int {
-	if len(f.apart) == 0 {
+	if len(f.isolated) == 0 {
 		return f.limit
 	}
-	return max(f.limit/(2+2*len(f.apart)), f.limit/20, 1)
+	return max(f.limit/(2+2*len(f.isolated)), f.limit/20, 1)
 }
 
 // all are the rows of every kind, each once.
-func (l *look) all() []row {
-	rows := slices.Concat(l.head, l.apart, l.late, l.again)
+func (l *scan) all() []row {
+	rows := slices.Concat(l.watermark, l.isolated, l.late, l.retryIDs)
 	seen := make(map[int64]bool, len(rows))
 	return slices.DeleteFunc(rows, func(r row) bool {
 		double := seen[r.id]
@@ -146,9 +146,9 @@ func (l *look) all() []row {
 	})
 }
 
-// setLateApart sets the shops of transactions that ended late apart, with marks before all that is to come, and leaves
+// isolateLate sets the shops of transactions that ended late apart, with marks before all that is to come, and leaves
 // their rows of this look for later: else a row that another transaction wrote afterwards would come before one of theirs.
-func (f *feed) setLateApart(ctx context.Context, rows []row, head int64, open map[int64]bool, xmax int64) ([]row, error) {
+func (f *feed) isolateLate(ctx context.Context, rows []row, head int64, open map[int64]bool, xmax int64) ([]row, error) {
 	found, err := f.conn.Query(ctx, `
 		SELECT source, min(id) FROM (
 			SELECT source, id FROM commerce_outbox WHERE xact = ANY($1::text[]::xid8[])
@@ -173,30 +173,30 @@ func (f *feed) setLateApart(ctx context.Context, rows []row, head int64, open ma
 		}
 		return late
 	})
-	maps.Copy(f.apart, marks)
+	maps.Copy(f.isolated, marks)
 	return rows, nil
 }
 
-func (f *feed) look(ctx context.Context, quota int) (look, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookWithin, fmt.Errorf("no answer within %s", lookWithin))
+func (f *feed) scan(ctx context.Context, quota int) (scan, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout, fmt.Errorf("no answer within %s", lookTimeout))
 	defer cancel()
 	sources, marks := []string{}, []int64{}
-	for source, mark := range f.apart {
+	for source, mark := range f.isolated {
 		sources, marks = append(sources, source), append(marks, mark)
 	}
-	found := look{open: map[int64]bool{}}
+	found := scan{open: map[int64]bool{}}
 	batch := &pgx.Batch{}
 	batch.Queue(lastIDQuery).QueryRow(func(r pgx.Row) error { return r.Scan(&found.lastID) })
-	batch.Queue(lookQuery, f.head, quota, sources, marks, keys(f.open), keys(f.again), f.xmax).Query(found.read)
+	batch.Queue(scanQuery, f.watermark, quota, sources, marks, keys(f.open), keys(f.retryIDs), f.xmax).Query(found.read)
 	began := time.Now()
 	if err := f.conn.SendBatch(ctx, batch).Close(); err != nil {
-		return look{}, fmt.Errorf("reading the commerce outbox after id %d: %w", f.head, causeOf(ctx, err))
+		return scan{}, fmt.Errorf("reading the commerce outbox after id %d: %w", f.watermark, causeOf(ctx, err))
 	}
 	if time.Since(began) > slowLook {
 		// A large open transaction that is the youngest of the server is read past in each look, as one of the xids from
 		// xmax on, until a younger one has ended: this is one.
 		if _, err := f.conn.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
-			return look{}, fmt.Errorf("reading the commerce outbox: %w", causeOf(ctx, err))
+			return scan{}, fmt.Errorf("reading the commerce outbox: %w", causeOf(ctx, err))
 		}
 	}
 	return found, nil
@@ -204,8 +204,8 @@ func (f *feed) look(ctx context.Context, quota int) (look, error) {
 
 const slowLook = 20 * time.Millisecond
 
-// lookWithin is far more than any look takes: a look reads no more rows than it returns, but for the first one.
-const lookWithin = 30 * time.Second
+// lookTimeout is far more than any look takes: a look reads no more rows than it returns, but for the first one.
+const lookTimeout = 30 * time.Second
 
 func causeOf(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
@@ -214,12 +214,12 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-func (l *look) read(rows pgx.Rows) error {
+func (l *scan) read(rows pgx.Rows) error {
 	var (
 		kind string
 		r    row
 	)
-	of := map[string]*[]row{"head": &l.head, "apart": &l.apart, "late": &l.late, "again": &l.again}
+	of := map[string]*[]row{"head": &l.watermark, "apart": &l.isolated, "late": &l.late, "again": &l.retryIDs}
 	_, err := pgx.ForEachRow(rows, []any{&kind, &r.id, &r.source, &r.bytes}, func() error {
 		switch kind {
 		case "open":
@@ -234,38 +234,38 @@ func (l *look) read(rows pgx.Rows) error {
 	return err
 }
 
-// moveApart moves the marks of shops set apart; one whose backlog has ended comes back to the others.
-func (f *feed) moveApart(found look, quota int) (more bool) {
+// moveIsolated moves the marks of shops set apart; one whose backlog has ended comes back to the others.
+func (f *feed) moveIsolated(found scan, quota int) (more bool) {
 	counts, last := map[string]int{}, map[string]int64{}
-	for _, r := range found.apart {
+	for _, r := range found.isolated {
 		counts[r.source]++
 		last[r.source] = r.id
 	}
-	for source := range f.apart {
+	for source := range f.isolated {
 		if counts[source] < quota {
-			delete(f.apart, source)
+			delete(f.isolated, source)
 			continue
 		}
-		f.apart[source], more = last[source], true
+		f.isolated[source], more = last[source], true
 	}
 	return more
 }
 
-// moveHead moves the mark to the last row seen, or past everything that was allotted when there is no more. Shops that
+// moveWatermark moves the mark to the last row seen, or past everything that was allotted when there is no more. Shops that
 // fill a look are set apart.
-func (f *feed) moveHead(found look, quota int) (more bool) {
-	rows := found.head
+func (f *feed) moveWatermark(found scan, quota int) (more bool) {
+	rows := found.watermark
 	if len(rows) > 0 {
-		f.head = max(f.head, rows[len(rows)-1].id)
+		f.watermark = max(f.watermark, rows[len(rows)-1].id)
 	}
 	if len(rows) < quota {
-		f.head = max(f.head, found.lastID)
+		f.watermark = max(f.watermark, found.lastID)
 		return false
 	}
 	counts := map[string]int{}
 	for _, r := range rows {
 		if counts[r.source]++; counts[r.source] > quota/4 {
-			f.apart[r.source] = f.head
+			f.isolated[r.source] = f.watermark
 		}
 	}
 	return true
@@ -274,7 +274,7 @@ func (f *feed) moveHead(found look, quota int) (more bool) {
 // returned takes back rows that somebody else held.
 func (f *feed) returned(ids []int64) {
 	for _, id := range ids {
-		f.again[id] = true
+		f.retryIDs[id] = true
 	}
 }
 
@@ -286,7 +286,7 @@ FROM commerce_outbox`
 
 // sweep counts what waits, and finds what the marks have passed over. Its cost grows with the table, dead rows included.
 func (f *feed) sweep(ctx context.Context) (waiting int64, oldest *time.Time, overlooked []int64, err error) {
-	err = f.conn.QueryRow(ctx, sweepQuery, f.head, keys(f.apart), keys(f.open), keys(f.again), f.xmax).
+	err = f.conn.QueryRow(ctx, sweepQuery, f.watermark, keys(f.isolated), keys(f.open), keys(f.retryIDs), f.xmax).
 		Scan(&waiting, &oldest, &overlooked)
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("counting the commerce outbox: %w", err)

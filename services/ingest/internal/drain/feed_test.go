@@ -193,7 +193,7 @@ func (w *world) release(t *rapid.T) {
 	}
 }
 
-// look takes what one look gives, and takes it from the table.
+// scan takes what one look gives, and takes it from the table.
 func (w *world) look(t *rapid.T) {
 	w.lookOnce(t)
 	if rapid.IntRange(0, 3).Draw(t, "sweep") == 0 {

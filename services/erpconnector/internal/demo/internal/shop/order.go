@@ -11,7 +11,7 @@ import (
 
 // sale is an order while it is put together.
 type sale struct {
-	dice
+	rng
 
 	shop     *shop
 	market   market
@@ -24,8 +24,8 @@ type sale struct {
 // opening is when the first order comes in; the shops' days pass quicker than ours.
 var opening = time.Date(2026, time.January, 12, 8, 0, 0, 0, time.UTC)
 
-func (d dice) sell(s *shop, n, number int, id string) *sale {
-	sold := &sale{dice: d, shop: s, market: pick(d, s.markets), nextItem: int64(n)*20 + 1}
+func (d rng) sell(s *shop, n, number int, id string) *sale {
+	sold := &sale{rng: d, shop: s, market: pick(d, s.markets), nextItem: int64(n)*20 + 1}
 	at := opening.Add(time.Duration(n)*4*time.Minute + time.Duration(d.IntN(240))*time.Second)
 	o := &sold.order
 	o.IncrementID, o.Currency = id, sold.market.currency.code
@@ -45,20 +45,20 @@ func (d dice) sell(s *shop, n, number int, id string) *sale {
 func (s *sale) fill() {
 	if s.order.IsVirtual {
 		for range s.between(1, 2) {
-			s.add(pick(s.dice, virtuals))
+			s.add(pick(s.rng, virtuals))
 		}
 		return
 	}
 	if s.chance(55) {
-		s.add(pick(s.dice, scooters))
+		s.add(pick(s.rng, scooters))
 	} else {
-		s.add(pick(s.dice, accessories))
+		s.add(pick(s.rng, accessories))
 	}
 	for range s.between(0, maxItemsOfOrder-2) {
-		s.add(pick(s.dice, accessories))
+		s.add(pick(s.rng, accessories))
 	}
 	if s.chance(25) {
-		s.add(pick(s.dice, virtuals))
+		s.add(pick(s.rng, virtuals))
 	}
 }
 
@@ -82,7 +82,7 @@ func (s *sale) add(p product) {
 		s.order.Items = append(s.order.Items, item)
 		return
 	}
-	chosen := pick(s.dice, p.options)
+	chosen := pick(s.rng, p.options)
 	item.SKU += "-" + chosen.sku
 	child := domain.Item{
 		ItemID: s.itemID(), ParentItemID: domain.ParentID(*item.ItemID), SKU: item.SKU, Name: p.name + ", " + chosen.name,
@@ -109,7 +109,7 @@ func (s *sale) productName(p product) string {
 	case p.engraved && s.chance(30):
 		return long(p.name+":", s.market.engraving)
 	case p.engraved:
-		return p.name + ": " + pick(s.dice, s.market.engraving)
+		return p.name + ": " + pick(s.rng, s.market.engraving)
 	case len(p.options) == len(colours):
 		return p.name + " – " + s.market.scooter
 	}
@@ -133,7 +133,7 @@ func (s *sale) settle() {
 		s.adjust("cash_on_delivery_fee", cashOnDelivery.in(c))
 	}
 	if s.chance(15) {
-		s.adjust("giftcard", -min(pick(s.dice, giftCards).in(c), s.total))
+		s.adjust("giftcard", -min(pick(s.rng, giftCards).in(c), s.total))
 	}
 	t.Subtotal, t.Tax, t.Shipping = c.amount(s.subtotal), c.amount(tax), c.amount(shipping)
 	t.Discount, t.GrandTotal = c.amount(s.shop.discountSign*discount), c.amount(s.total)
@@ -146,7 +146,7 @@ func (s *sale) adjust(code string, by money) {
 
 // address makes the customer and the addresses. Some are all there is, some hardly more than a name.
 func (s *sale) address() {
-	buyer := pick(s.dice, s.market.people)
+	buyer := pick(s.rng, s.market.people)
 	if s.chance(5) {
 		var names []string
 		for _, p := range s.market.people {
@@ -156,14 +156,14 @@ func (s *sale) address() {
 	}
 	o := &s.order
 	o.CustomerFirstname, o.CustomerLastname = &buyer.first, &buyer.last
-	o.CustomerEmail = ptr(fmt.Sprintf("%s.%d@%s", buyer.mail, s.between(1, 999), pick(s.dice, []string{"example.com", "example.org"})))
+	o.CustomerEmail = ptr(fmt.Sprintf("%s.%d@%s", buyer.mail, s.between(1, 999), pick(s.rng, []string{"example.com", "example.org"})))
 	o.BillingAddress = s.addressOf(buyer)
 	if o.IsVirtual {
 		return
 	}
 	o.ShippingAddress = o.BillingAddress
 	if s.chance(30) { // a present, or to the office
-		o.ShippingAddress = s.addressOf(pick(s.dice, s.market.people))
+		o.ShippingAddress = s.addressOf(pick(s.rng, s.market.people))
 	}
 }
 
@@ -172,7 +172,7 @@ func (s *sale) addressOf(p person) *domain.Address {
 	if s.order.IsVirtual && s.chance(50) {
 		return a
 	}
-	at := pick(s.dice, s.market.places)
+	at := pick(s.rng, s.market.places)
 	a.City, a.Street = &at.city, []string{at.street}
 	if at.region != "" {
 		a.Region = &at.region
@@ -181,7 +181,7 @@ func (s *sale) addressOf(p person) *domain.Address {
 		a.Postcode = &at.postcode
 	}
 	if s.chance(25) {
-		lines := append(a.Street, "c/o "+pick(s.dice, s.market.people).last, fmt.Sprintf("#%d", s.between(1, 40)))
+		lines := append(a.Street, "c/o "+pick(s.rng, s.market.people).last, fmt.Sprintf("#%d", s.between(1, 40)))
 		a.Street = lines[:s.between(2, 3)]
 	}
 	if s.chance(70) {

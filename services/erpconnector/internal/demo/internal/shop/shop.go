@@ -26,12 +26,12 @@ const (
 
 // Event is one event as a shop sends it.
 type Event struct {
-	ID      string
-	Ref     domain.OrderRef
-	Type    event.Type
-	Kind    Kind
-	Body    []byte
-	Trouble Trouble // of the ERP with the order; given with its first invoice
+	ID    string
+	Ref   domain.OrderRef
+	Type  event.Type
+	Kind  Kind
+	Body  []byte
+	Fault Fault // of the ERP with the order; given with its first invoice
 }
 
 // Stream is what the shops send until they have this many orders: of each an order.placed and, some orders later, what

@@ -1,0 +1,198 @@
+package checker
+
+import (
+	"slices"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+const invoiceCreated = "invoice.created"
+
+// checkEvents is the first half of promise 1: an accepted event was written to the outbox once, a refused one never, one
+// of which the client heard nothing at most once, each as it was published. Whether what is in the outbox comes to Kafka
+// is checkRelay's.
+func (c *checker) checkEvents() {
+	written := map[string]int{}
+	for _, row := range c.h.Outbox {
+		if row.Topic == topicEvent && row.EventID != "" {
+			written[row.EventID]++
+		}
+	}
+	events := map[string][]*fact{}
+	for _, o := range c.inOrder() {
+		for _, f := range o.events {
+			events[f.id] = append(events[f.id], f)
+		}
+	}
+	known := map[string]history.Known{}
+	for _, p := range c.h.Publications {
+		id := eventID(p)
+		known[id] = surer(known[id], p.Known)
+	}
+	told := map[string]bool{}
+	for _, p := range c.h.Publications {
+		id := eventID(p)
+		if !told[id] {
+			told[id] = true
+			c.checkEvent(p, known[id], written[id], events[id])
+		}
+	}
+	for _, o := range c.inOrder() {
+		for _, f := range o.events {
+			if !told[f.id] {
+				told[f.id] = true
+				c.blame(1, "an event that nobody published", o, "%s, ce_id %s", f.where(), f.id)
+			}
+		}
+	}
+}
+
+// eventID is the ce_id of the event.
+func eventID(p history.Publication) string {
+	if p.Source == "" {
+		return defaultSource + ":" + p.EventID
+	}
+	return p.Source + ":" + p.EventID
+}
+
+// surer is what is known of an event that was handed over by several publications.
+func surer(a, b history.Known) history.Known {
+	for _, k := range []history.Known{history.Accepted, history.Unknown} {
+		if a == k || b == k {
+			return k
+		}
+	}
+	return b
+}
+
+func (c *checker) checkEvent(p history.Publication, known history.Known, rows int, records []*fact) {
+	o := c.order(orderKey(p.Source, p.Order))
+	switch {
+	case known == history.Accepted && rows == 0 && len(records) == 0:
+		c.figures.Lost++
+		c.blame(1, "an accepted event that is lost", o, "%s %s by %s", p.Type, eventID(p), p.Door)
+	case known == history.Refused && (rows > 0 || len(records) > 0):
+		c.blame(1, "a refused event that left a trace", o, "%s %s by %s: %d outbox rows, %d records", p.Type, eventID(p), p.Door, rows, len(records))
+	case rows > 1:
+		c.figures.Doubled++
+		c.blame(1, "an event that was accepted twice", o, "%s %s by %s: %d outbox rows", p.Type, eventID(p), p.Door, rows)
+	}
+	for _, f := range records {
+		if f.Key != o.key || f.kind != p.Type {
+			c.blame(1, "an event that was changed", o, "%s: %s of %s, published as %s of %s", f.where(), f.kind, f.Key, p.Type, o.key)
+			return
+		}
+	}
+}
+
+// Requests that make a new generation, and those that may make the first one.
+var (
+	nextAsks  = []string{"resync", "resync-new-key", "resync-again", "send-now"}
+	firstAsks = append([]string{"sync"}, nextAsks...)
+)
+
+// checkAsked is promise 1 between what was asked and what followed: an invoice or a request makes a first generation,
+// every later one was asked for, and what settles an order is in the log.
+func (c *checker) checkAsked(o *order) {
+	if o.lost {
+		return
+	}
+	invoiced := slices.ContainsFunc(o.events, func(f *fact) bool { return f.kind == invoiceCreated })
+	first := o.byNumber[1]
+	switch {
+	case first == nil && invoiced:
+		c.figures.Lost++
+		c.blame(1, "an invoice without a request", o, "an invoice.created of the order is in the log, and no generation was ever requested")
+	case first == nil && c.answered(o, firstAsks...) > 0:
+		c.blame(1, "an accepted request that is lost", o, "a sync of the order was asked for, and no generation was ever requested")
+	case first != nil && !invoiced && o.asked(firstAsks...) == 0 && !o.blamed[1]:
+		c.blame(1, "a request that nobody asked for", o, "generation 1 was requested without an invoice or a sync")
+	}
+	if g := o.newest(); g != nil && g.number-1 > o.asked(nextAsks...) {
+		c.blame(1, "a request that nobody asked for", o, "generation %d, and %d requests that may make a new one", g.number, o.asked(nextAsks...))
+	}
+	c.checkSettlements(o)
+}
+
+// answered counts the requests of these kinds that were answered with success, and stand.
+func (c *checker) answered(o *order, kinds ...string) int {
+	n := 0
+	for _, r := range o.requests {
+		if slices.Contains(kinds, r.What) && succeeded(r) && !c.inFailover(r.Ended, 0) {
+			n++
+		}
+	}
+	return n
+}
+
+func succeeded(r history.Request) bool {
+	return r.Known == history.Accepted && (r.HTTPCode == 0 || r.HTTPCode/100 == 2)
+}
+
+// checkSettlements looks for the fact of each accepted settlement. A callback that echoes another key than the order's only
+// one, or after a resync none, may rightly have changed nothing, and the same said twice is one fact.
+func (c *checker) checkSettlements(o *order) {
+	by := map[string]string{"webhook-accepted": "webhook", "webhook-rejected": "rejected", "cancel": "cancelled", "settle": "hand"}
+	for _, r := range o.requests {
+		closed, settles := by[r.What]
+		if !settles || !succeeded(r) || c.inFailover(r.Ended, 0) || (r.Key != "" && !o.onlyKey(r.Key)) ||
+			(r.Key == "" && callback(r) && len(o.byNumber) > 1) {
+			continue
+		}
+		if !slices.ContainsFunc(o.generations(), func(g *generation) bool { return g.settledBy(closed) }) && !o.blamed[2] {
+			c.blame(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.What, closed)
+		}
+	}
+}
+
+func callback(r history.Request) bool {
+	return r.What == "webhook-accepted" || r.What == "webhook-rejected"
+}
+
+// onlyKey reports whether the order never had another key.
+func (o *order) onlyKey(key string) bool {
+	for _, g := range o.byNumber {
+		for _, k := range g.keys {
+			if k != key {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// checkEnds is the other half of promise 1: each generation that was let go has ended, and a success that no callback
+// stands for is in the ERP's book.
+func (c *checker) checkEnds(o *order) {
+	for _, g := range o.generations() {
+		if len(g.terminal) == 0 && g.released() && !o.lost {
+			c.figures.Lost++
+			c.blame(1, "a generation without an end", o, "generation %d was let go and has no terminal event", g.number)
+		}
+		if len(g.terminal) == 0 && !g.released() {
+			c.figures.Held++
+		}
+		if len(g.terminal) > 0 {
+			c.checkBooked(o, g.terminal[0])
+		}
+	}
+}
+
+func (c *checker) checkBooked(o *order, end *fact) {
+	if end.Topic != topicSuccess || end.sync.ClosedBy != "" {
+		return
+	}
+	booked := false
+	for _, call := range o.calls {
+		if call.Booked && call.Key == end.sync.IdempotencyKey {
+			booked = true
+			if after(call.Began, end.when) && !o.blamed[3] {
+				c.blame(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
+					end.where(), clock(end.when), call.Number, clock(call.Began))
+			}
+		}
+	}
+	if !booked {
+		c.blame(1, "a success that the ERP does not know", o, "%s says success, and no call under %s made a booking", end.where(), end.sync.IdempotencyKey)
+	}
+}

@@ -1,0 +1,134 @@
+// Package checker judges what a run of the crash harness left behind. It reads facts (package history) and says which of the
+// product's promises they break, each violation with the story of its order. It shares no code with the product: what it
+// knows of records, versions, keys and the fold it knows from the documentation, so that a mistake there is not made twice.
+//
+// Read check.go for the order of the rules, order.go for how the facts are laid out, and then the file of a promise:
+// relay.go (2), accepted.go (1), chain.go, answer.go and alarm.go (3), lane.go (4), retry.go (5), serial.go (6), key.go and callback.go (7), fold.go, table.go and
+// gate.go (9), off.go (8), pace.go (12).
+package checker
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+// Report is what a history came to.
+type Report struct {
+	Violations []Violation // by promise, then as they were found
+	Figures    Figures
+}
+
+// Violation is one fact, or the lack of one, that breaks a promise.
+type Violation struct {
+	Promise int    // its number in the product's design
+	Rule    string // a few constant words, the same for all violations of the rule
+	Source  string // of the order; empty when no order is concerned
+	Order   string
+	Text    string   // what was found and what was expected
+	Trace   []string // everything known of the order, in time order
+}
+
+// Check judges a history. A history without violations is one that the rules found nothing in; what they look for stands
+// at each rule.
+func Check(h *history.History) Report {
+	c := newChecker(h)
+	c.readRecords()
+	c.readCalls()
+	c.checkRelay()
+	c.checkEvents()
+	for _, o := range c.inOrder() {
+		c.checkChain(o)
+		c.checkCalls(o)
+		c.checkRetries(o)
+		c.checkSerial(o)
+		c.checkKeys(o)
+		c.checkCallbacks(o)
+		c.checkAsked(o)
+		c.checkEnds(o)
+	}
+	c.checkAlarms()
+	c.checkOff()
+	c.checkLanes()
+	c.checkTable()
+	c.checkGates()
+	c.checkPace()
+	c.count()
+	slices.SortStableFunc(c.found, func(a, b Violation) int { return cmp.Compare(a.Promise, b.Promise) })
+	return Report{Violations: c.found, Figures: c.figures}
+}
+
+// checker is one judgement.
+type checker struct {
+	h       *history.History
+	orders  map[string]*order // by key
+	facts   []*fact           // that could be read, in the order of the history's records
+	seen    map[coordinates]history.Sighting
+	starts  map[topicPartition]int64
+	found   []Violation
+	figures Figures
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+type coordinates struct {
+	topicPartition
+	offset int64
+}
+
+func newChecker(given *history.History) *checker {
+	h := *given // its disturbances are put in order, and the caller's stay as they are
+	h.Disturbances = slices.Clone(h.Disturbances)
+	slices.SortStableFunc(h.Disturbances, func(a, b history.Disturbance) int { return a.At.Compare(b.At) })
+	c := &checker{h: &h, orders: map[string]*order{}, seen: map[coordinates]history.Sighting{}, starts: map[topicPartition]int64{}}
+	for _, s := range h.Sightings {
+		c.seen[coordinates{topicPartition{s.Topic, s.Partition}, s.Offset}] = s
+	}
+	for _, s := range h.Starts {
+		c.starts[topicPartition{s.Topic, s.Partition}] = s.Offset
+	}
+	for _, p := range h.Publications {
+		o := c.order(orderKey(p.Source, p.Order))
+		o.publications = append(o.publications, p)
+	}
+	for _, r := range h.Requests {
+		o := c.order(orderKey(r.Source, r.Order))
+		o.requests = append(o.requests, r)
+	}
+	return c
+}
+
+// order is the order of the key, new when nothing was known of it.
+func (c *checker) order(key string) *order {
+	o := c.orders[key]
+	if o == nil {
+		o = newOrder(key)
+		c.orders[key] = o
+	}
+	return o
+}
+
+// inOrder is all orders in the order of their keys, so that a report is the same each time.
+func (c *checker) inOrder() []*order {
+	out := make([]*order, 0, len(c.orders))
+	for _, o := range c.orders {
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b *order) int { return cmp.Compare(a.key, b.key) })
+	return out
+}
+
+// blame notes a violation of the order; o may be nil.
+func (c *checker) blame(promise int, rule string, o *order, format string, args ...any) {
+	v := Violation{Promise: promise, Rule: rule, Text: fmt.Sprintf(format, args...)}
+	if o != nil {
+		v.Source, v.Order, v.Trace = o.source, o.id, c.trace(o)
+		o.blamed[promise] = true
+	}
+	c.found = append(c.found, v)
+}

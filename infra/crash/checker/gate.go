@@ -1,0 +1,68 @@
+package checker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+// checkGates compares the gates with the log, once all is quiet: each tells the newest generation and its key, and is
+// closed if that has ended, held if it was never let go. An order that was only ever published has a gate
+// of state none, or none at all. A history without gates is not judged here.
+func (c *checker) checkGates() {
+	if len(c.h.Gates) == 0 {
+		return
+	}
+	gates := map[*order]history.Gate{}
+	for _, g := range c.h.Gates {
+		source, _ := g["source"].(string)
+		id, _ := g["increment_id"].(string)
+		gates[c.order(orderKey(source, id))] = g
+	}
+	for _, o := range c.inOrder() {
+		if !o.lost {
+			c.checkGate(o, gates[o])
+		}
+	}
+}
+
+func (c *checker) checkGate(o *order, gate history.Gate) {
+	newest := o.newest()
+	state, _ := gate["state"].(string)
+	switch {
+	case newest == nil && (gate == nil || state == "none"):
+		return
+	case newest == nil:
+		if !o.blamed[1] {
+			c.blame(9, "gate and log at odds", o, "the gate is %s, and no generation is in the log", state)
+		}
+		return
+	case gate == nil:
+		c.blame(9, "gate and log at odds", o, "generation %d is in the log, and there is no gate", newest.number)
+		return
+	}
+	if n, _ := number(gate["generation"]); n != int64(newest.number) {
+		c.blame(9, "gate and log at odds", o, "the gate's generation is %d, the log's newest %d", n, newest.number)
+		return
+	}
+	if want := newest.gateStates(); !slices.Contains(want, state) {
+		c.blame(9, "gate and log at odds", o, "the gate of generation %d is %s, by the log it should be %s", newest.number, state, strings.Join(want, " or "))
+	}
+	if key, _ := gate["idempotency_key"].(string); len(newest.keys) == 1 && key != newest.keys[0] {
+		c.blame(9, "gate and log at odds", o, "the gate's key is %s, that of generation %d in the log %s", key, newest.number, newest.keys[0])
+	}
+}
+
+// gateStates are those that fit the log. A generation that has not ended is told by checkEnds; its gate may be closed by a
+// callback that its next record will end by.
+func (g *generation) gateStates() []string {
+	switch {
+	case len(g.terminal) > 0:
+		return []string{"closed"}
+	case g.released():
+		return []string{"open", "closed"}
+	default:
+		return []string{"held"}
+	}
+}

@@ -1,0 +1,122 @@
+package checker
+
+import (
+	"regexp"
+	"time"
+)
+
+// maxKnownDelay is how long a request may have waited between its own time and the reading that it was decided on.
+const maxKnownDelay = 5 * time.Second
+
+var keyPattern = regexp.MustCompile(`^ERP_[0-9a-f]{32}$`)
+
+// checkKeys is promise 7: a generation has one idempotency key; it is a new one if the key before is known to have been
+// answered with success, or somebody asked for a new one, and only then; and no key books an order twice.
+func (c *checker) checkKeys(o *order) {
+	mixed := false
+	var before *generation
+	asked := o.asked("resync-new-key", "resync-again")
+	for _, g := range o.generations() {
+		for _, key := range g.keys {
+			if !keyPattern.MatchString(key) {
+				c.blame(7, "a key that is none", o, "generation %d: %q", g.number, key)
+			}
+		}
+		if len(g.keys) > 1 {
+			mixed = true
+			c.blame(7, "a generation with two keys", o, "generation %d: %s and %s", g.number, g.keys[0], g.keys[1])
+		}
+		if before != nil && !mixed {
+			c.checkNewKey(o, before, g, &asked)
+		}
+		before = g
+	}
+	for _, call := range o.calls {
+		if !o.hasKey(call.Key) {
+			c.blame(7, "a call under a key that the order never had", o, "call %d under %q", call.Number, call.Key)
+		}
+	}
+	c.checkBookings(o)
+}
+
+// checkNewKey compares a generation with the one before. asked is how many new keys were asked for and not taken yet.
+func (c *checker) checkNewKey(o *order, before, g *generation, asked *int) {
+	key, at := before.keys[0], requestedAt(g)
+	known, used := o.firstTold(key, g.number, answersKey), o.firstTold(key, g.number, endsKey)
+	switch changed := g.keys[0] != key; {
+	case changed && !known.IsZero() && !known.After(at.Add(maxKnownDelay)):
+	case changed && *asked > 0:
+		*asked--
+	case changed:
+		c.blame(7, "a new key though the one before was not answered", o, "generation %d has %s, generation %d had %s, which was not answered with success by %s",
+			g.number, g.keys[0], before.number, key, clock(at))
+	case !changed && !used.IsZero() && used.Add(maxKnownDelay).Before(at) && c.excused(used, at):
+		c.figures.AnsweredUnseen++ // it stands in the log, but the gate could not be told: the ERP answers with the booking it has
+	case !changed && !used.IsZero() && used.Add(maxKnownDelay).Before(at):
+		c.blame(7, "an answered key that was used again", o, "generation %d, requested at %s, has %s, which was answered with success at %s",
+			g.number, clock(at), key, clock(used))
+	}
+}
+
+// requestedAt is when the generation was requested.
+func requestedAt(g *generation) time.Time {
+	if len(g.requested) == 0 {
+		return time.Time{}
+	}
+	first := g.requested[0].at
+	for _, f := range g.requested {
+		if f.at.Before(first) {
+			first = f.at
+		}
+	}
+	return first
+}
+
+// firstTold is the time of the first fact under the key that the rule holds for, of a generation before the given one;
+// zero when there is none.
+func (o *order) firstTold(key string, before int, rule func(*fact) bool) time.Time {
+	var first time.Time
+	for _, f := range o.facts {
+		if f.sync.IdempotencyKey != key || f.sync.Generation >= before || !rule(f) {
+			continue
+		}
+		if first.IsZero() || f.at.Before(first) {
+			first = f.at
+		}
+	}
+	return first
+}
+
+// answersKey reports whether the fact tells that its key was answered with success.
+func answersKey(f *fact) bool { return f.answeredWithSuccess() || accepts(f) }
+
+// endsKey is answersKey for what nobody can have missed: an answer to a generation that ended otherwise may be.
+func endsKey(f *fact) bool {
+	return accepts(f) || (f.Topic == topicSuccess && f.sync.ClosedBy == "")
+}
+
+// accepts reports whether the fact is an accepting callback that carries the key. A settlement by hand answers no key.
+func accepts(f *fact) bool {
+	return f.Topic == topicCallback && !f.note() && f.sync.Status == "success" && (f.sync.ClosedBy == "webhook" || f.sync.ClosedBy == "") &&
+		f.echoed() == f.sync.IdempotencyKey
+}
+
+// checkBookings counts the book. A booking under another key than the first is right when that key is, which checkNewKey
+// looks at.
+func (c *checker) checkBookings(o *order) {
+	by := map[string]int{}
+	bookings := 0
+	for _, call := range o.calls {
+		if !call.Booked {
+			continue
+		}
+		bookings++
+		if first, twice := by[call.Key]; twice {
+			c.figures.Doubled++
+			c.blame(7, "an order booked twice under one key", o, "calls %d and %d under %s", first, call.Number, call.Key)
+			continue
+		}
+		by[call.Key] = call.Number
+	}
+	c.figures.BookedAgain += max(0, bookings-1)
+}

@@ -1,0 +1,261 @@
+package checker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+// The topics, without prefix.
+const (
+	topicEvent      = "sales_order_event"
+	topicRequested  = "vendor_erp_sync_requested"
+	topicCallback   = "vendor_erp_sync_callback"
+	topicBefore     = "vendor_erp_sync_before_send"
+	topicAfter      = "vendor_erp_sync_after_send"
+	topicSuccess    = "vendor_erp_sync_success"
+	topicFailed     = "vendor_erp_sync_failed"
+	topicRetry      = "vendor_erp_sync_retry" // the type of parked retries, and how the topics of the ladder begin
+	topicDue        = "vendor_erp_sync_due"
+	topicDeadLetter = "vendor_erp_sync_dead_letter"
+	topicPosition   = "vendor_erp_sync_position"
+)
+
+// relayed reports whether the topic is written by the relay alone.
+func relayed(topic string) bool {
+	return topic == topicEvent || topic == topicRequested || topic == topicCallback
+}
+
+func parked(topic string) bool { return topic == topicDue || strings.HasPrefix(topic, topicRetry+"_") }
+
+// version is generation<<28 | class<<24 | number.
+type version int64
+
+// The classes of a version, and the phases in an attempt.
+const (
+	classRequest  = 0
+	classAttempt  = 1
+	classCallback = 2
+
+	phaseBefore   = 1
+	phaseAfter    = 2
+	phaseTerminal = 3
+)
+
+func (v version) generation() int { return int(v >> 28) }
+func (v version) class() int      { return int(v >> 24 & 15) }
+func (v version) number() int     { return int(v & (1<<24 - 1)) }
+func (v version) phase() int      { return v.number() & 7 }
+
+// attempt is that of a fact of class 1; other facts belong to none.
+func (v version) attempt() int {
+	if v.class() != classAttempt {
+		return 0
+	}
+	return v.number() >> 3
+}
+
+// syncState is the `sync` of a record, as far as the rules look at it.
+type syncState struct {
+	SyncID         int64      `json:"sync_id"`
+	Source         string     `json:"source"`
+	OrderID        *int64     `json:"order_id"`
+	Order          string     `json:"order_increment_id"`
+	Status         string     `json:"status"`
+	Attempts       int        `json:"attempts"`
+	MaxAttempts    int        `json:"max_attempts"`
+	LastAttemptAt  *time.Time `json:"last_attempt_at"`
+	NextAttemptAt  *time.Time `json:"next_attempt_at"`
+	Reference      *string    `json:"erp_reference"`
+	IdempotencyKey string     `json:"idempotency_key"`
+	Generation     int        `json:"generation"`
+	Version        version    `json:"version"`
+	Released       *bool      `json:"released"`
+	Cause          string     `json:"cause"`
+	ClosedBy       string     `json:"closed_by"`
+	ErrorCode      string     `json:"error_code"`
+}
+
+// response is the ERP's answer, or a callback's body.
+type response struct {
+	Status  int               `json:"status"`
+	Headers map[string]string `json:"headers"`
+	Body    string            `json:"body"`
+}
+
+// header is a header's value; the case of its name does not count.
+func (r *response) header(name string) string {
+	for n, v := range r.Headers {
+		if strings.EqualFold(n, name) {
+			return v
+		}
+	}
+	return ""
+}
+
+// fact is a record that could be read.
+type fact struct {
+	*history.Record
+	id   string    // ce_id
+	kind string    // ce_type
+	uuid string    // Watermill's
+	at   time.Time // ce_time
+	when time.Time // at, by a clock that was right
+	due  time.Time // retries only
+
+	// Of records about a sync; a sales_order_event has none of it.
+	sync     syncState
+	payload  *string
+	response *response
+	err      *string
+}
+
+func (f *fact) where() string { return fmt.Sprintf("%s %d@%d", short(f.Topic), f.Partition, f.Offset) }
+
+// note reports whether the record is a callback that settles nothing: it stands on the timeline only.
+func (f *fact) note() bool { return f.Topic == topicCallback && f.sync.Version.class() == classRequest }
+
+// status is the answer's HTTP status, 0 when there was none.
+func (f *fact) status() int {
+	if f.response == nil {
+		return 0
+	}
+	return f.response.Status
+}
+
+func (f *fact) answeredWithSuccess() bool {
+	return f.Topic == topicAfter && f.status() >= 200 && f.status() <= 299
+}
+
+func short(topic string) string { return strings.TrimPrefix(topic, "vendor_erp_sync_") }
+
+// right is the time of a fact by a clock that was right: the process that wrote it may have had one that was put back.
+func (c *checker) right(f *fact) time.Time {
+	for _, d := range c.h.Disturbances {
+		off := f.Timestamp.Sub(f.at) > d.Set-time.Second
+		if d.Set > 0 && off && f.Timestamp.After(d.At) && (d.Right.IsZero() || f.Timestamp.Before(d.Right.Add(aside))) {
+			return f.at.Add(d.Set)
+		}
+	}
+	return f.at
+}
+
+// read reads a record; its error says what is wrong with it.
+func read(r *history.Record) (*fact, error) {
+	f := &fact{Record: r, id: r.Headers["ce_id"], kind: r.Headers["ce_type"], uuid: r.Headers["_watermill_message_uuid"]}
+	var err error
+	if f.at, err = time.Parse(time.RFC3339Nano, r.Headers["ce_time"]); err != nil {
+		return nil, fmt.Errorf("header ce_time: %w", err)
+	}
+	switch {
+	case f.id == "":
+		return nil, errors.New("header ce_id is missing")
+	case f.uuid == "":
+		return nil, errors.New("the message's uuid is missing")
+	case r.Headers["ce_subject"] != r.Key:
+		return nil, fmt.Errorf("ce_subject %q is not the record's key %q", r.Headers["ce_subject"], r.Key)
+	case r.Topic == topicEvent:
+		return f, readEvent(r)
+	}
+	if parked(r.Topic) {
+		ms, err := strconv.ParseInt(r.Headers["due"], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("header due: %w", err)
+		}
+		f.due = time.UnixMilli(ms).UTC()
+	}
+	return f, f.readSync()
+}
+
+func readEvent(r *history.Record) error {
+	var v struct {
+		EventID string `json:"event_id"`
+	}
+	if err := json.Unmarshal(r.Value, &v); err != nil {
+		return fmt.Errorf("decoding the value: %w", err)
+	}
+	if _, id, _ := strings.Cut(r.Headers["ce_id"], ":"); id != v.EventID {
+		return fmt.Errorf("event_id %q is not that of ce_id %q", v.EventID, r.Headers["ce_id"])
+	}
+	return nil
+}
+
+func (f *fact) readSync() error {
+	var v struct {
+		Sync     syncState `json:"sync"`
+		Payload  *string   `json:"payload"`
+		Response *response `json:"response"`
+		Error    *string   `json:"error"`
+	}
+	if err := json.Unmarshal(f.Value, &v); err != nil {
+		return fmt.Errorf("decoding the value: %w", err)
+	}
+	f.sync, f.payload, f.response, f.err = v.Sync, v.Payload, v.Response, v.Error
+	s := f.sync
+	if key := orderKey(s.Source, s.Order); key != f.Key {
+		return fmt.Errorf("the record's key %q is not that of its order, %q", f.Key, key)
+	}
+	if s.SyncID <= 0 || s.Generation <= 0 || s.Version.generation() != s.Generation {
+		return fmt.Errorf("sync %d, generation %d and version %d do not fit", s.SyncID, s.Generation, s.Version)
+	}
+	kind := f.Topic
+	if parked(f.Topic) {
+		kind = topicRetry
+	}
+	id := fmt.Sprintf("%s/%d/%s", f.Key, s.Version, kind)
+	named := f.id == id || (f.note() && strings.HasPrefix(f.id, id+"/")) // a note's ends with a hash of what was said
+	if f.kind != kind || !named {
+		return fmt.Errorf("ce_id %q and ce_type %q: expected %q and %q", f.id, f.kind, id, kind)
+	}
+	return f.readVersion()
+}
+
+// readVersion makes sure that version, attempts and topic tell the same.
+func (f *fact) readVersion() error {
+	v, attempts := f.sync.Version, f.sync.Attempts
+	ok := false
+	switch {
+	case f.Topic == topicRequested:
+		ok = v.class() == classRequest && attempts == 0 && f.sync.Released != nil
+	case f.Topic == topicCallback:
+		ok = v.class() == classCallback || f.note()
+	case f.Topic == topicBefore:
+		ok = v.class() == classAttempt && v.phase() == phaseBefore && attempts == v.attempt()-1
+	case f.Topic == topicAfter, parked(f.Topic):
+		ok = v.class() == classAttempt && v.phase() == phaseAfter && attempts == v.attempt()
+	case f.Topic == topicSuccess, f.Topic == topicFailed:
+		ok = v.class() == classAttempt && v.phase() == phaseTerminal && attempts == v.attempt()
+	}
+	if !ok {
+		return fmt.Errorf("version %d (class %d, number %d) and %d attempts do not fit the topic", v, v.class(), v.number(), attempts)
+	}
+	return nil
+}
+
+// readRecords reads every record and gives it to its order. What cannot be read, and every dead letter, is a violation.
+func (c *checker) readRecords() {
+	for i := range c.h.Records {
+		r := &c.h.Records[i]
+		switch r.Topic {
+		case topicPosition:
+			continue
+		case topicDeadLetter:
+			c.blame(10, "a dead letter", nil, "%d@%d: %s %s@%s: %s", r.Partition, r.Offset, r.Headers["dead_letter_topic"],
+				r.Headers["dead_letter_partition"], r.Headers["dead_letter_offset"], r.Headers["dead_letter_reason"])
+			continue
+		}
+		f, err := read(r)
+		if err != nil {
+			c.blame(10, "a record that cannot be read", c.orders[r.Key], "%s %d@%d: %s", r.Topic, r.Partition, r.Offset, err)
+			continue
+		}
+		f.when = c.right(f)
+		c.facts = append(c.facts, f)
+		c.order(f.Key).add(f)
+	}
+}

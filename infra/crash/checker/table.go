@@ -1,0 +1,180 @@
+package checker
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+// checkTable is promise 9: the table is the fold of the log, row by row and column by column, and sales_order says of an
+// order that the ERP has it when a fact does.
+func (c *checker) checkTable() {
+	table := map[int64]history.SyncRow{}
+	for _, r := range c.h.Table {
+		id, _ := number(r["sync_id"])
+		if table[id] != nil {
+			c.blame(9, "a row that is there twice", c.orderOf(r), "sync %d", id)
+		}
+		table[id] = r
+	}
+	told := map[int64]bool{}
+	for _, o := range c.inOrder() {
+		for _, id := range o.syncIDs() {
+			told[id] = true
+			c.checkSync(o, id, table[id])
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(table)) {
+		if !told[id] {
+			c.blame(9, "a row that the log does not have", c.orderOf(table[id]), "sync %d of order %v", id, table[id]["order_increment_id"])
+		}
+	}
+}
+
+func (c *checker) orderOf(r history.SyncRow) *order {
+	source, _ := r["source"].(string)
+	id, _ := r["order_increment_id"].(string)
+	return c.order(orderKey(source, id))
+}
+
+// syncIDs are the sync ids of the order's facts, smallest first; there should be one.
+func (o *order) syncIDs() []int64 {
+	ids := map[int64]bool{}
+	for _, f := range o.facts {
+		ids[f.sync.SyncID] = true
+	}
+	return slices.Sorted(maps.Keys(ids))
+}
+
+func (c *checker) checkSync(o *order, id int64, live history.SyncRow) {
+	if ids := o.syncIDs(); len(ids) > 1 && id == ids[0] {
+		c.blame(1, "an order with two syncs", o, "sync ids %v", ids)
+	}
+	var facts []*fact
+	for _, f := range o.facts {
+		if f.sync.SyncID == id {
+			facts = append(facts, f)
+		}
+	}
+	want := fold(facts)
+	switch {
+	case want == nil && !o.lost:
+		c.blame(9, "facts that make no row", o, "sync %d has callbacks and nothing else", id)
+	case want == nil:
+	case live == nil:
+		c.blame(9, "a row that the table does not have", o, "sync %d", id)
+	default:
+		c.compareRow(o, want, live)
+		c.compareOrderID(o, facts, live)
+		c.compareSynced(o, facts, live)
+	}
+}
+
+func (c *checker) compareRow(o *order, want row, live history.SyncRow) {
+	var differ []string
+	for _, column := range slices.Sorted(maps.Keys(want)) {
+		if got := like(want[column], live[column]); got != told(want[column]) {
+			differ = append(differ, fmt.Sprintf("%s is %s, by the log %s", column, cut(got), cut(told(want[column]))))
+		}
+	}
+	if len(differ) > 0 {
+		c.blame(9, "a row that is not the fold of the log", o, "sync %v: %s", want["sync_id"], strings.Join(differ, "; "))
+	}
+}
+
+// compareOrderID takes any id that a fact names: which one comes first is left to the order of arrival.
+func (c *checker) compareOrderID(o *order, facts []*fact, live history.SyncRow) {
+	var ids []string
+	for _, f := range facts {
+		if f.sync.OrderID != nil {
+			ids = append(ids, told(*f.sync.OrderID))
+		}
+	}
+	got := like(int64(0), live["order_id"])
+	if (len(ids) == 0 && got != told(nil)) || (len(ids) > 0 && !slices.Contains(ids, got)) {
+		c.blame(9, "a row that is not the fold of the log", o, "order_id is %s, the log has %v", got, ids)
+	}
+}
+
+// compareSynced looks at erp_synced where the history has it. A success that a later generation overtook may or may not
+// have been marked.
+func (c *checker) compareSynced(o *order, facts []*fact, live history.SyncRow) {
+	value, there := live["erp_synced"]
+	if !there || value == nil {
+		return
+	}
+	synced := fmt.Sprint(value) != "0" && value != false
+	ever := slices.ContainsFunc(facts, func(f *fact) bool { return f.sync.Status == "success" })
+	switch {
+	case synced && !ever:
+		c.blame(9, "erp_synced without a success", o, "sales_order says synced, and no fact of the order does")
+	case !synced && live["status"] == "success" && ever:
+		c.blame(9, "a success without erp_synced", o, "the sync's status is success, and sales_order says not synced")
+	}
+}
+
+// told is a value of the fold as text, so that a table read from Postgres and one read from a file compare the same.
+func told(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case time.Time:
+		return v.UTC().Format("2006-01-02T15:04:05.000000Z")
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// like is a value of the table as text, read as the type that the fold has there.
+func like(want, got any) string {
+	if got == nil {
+		return "null"
+	}
+	if n, ok := number(got); ok {
+		return fmt.Sprint(n)
+	}
+	if _, isText := want.(string); isText {
+		return fmt.Sprint(got)
+	}
+	if text, ok := got.(string); ok {
+		if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+			return told(t)
+		}
+	}
+	return told(got)
+}
+
+// number is a whole number as a database driver or a JSON decoder gives it.
+func number(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	case float64:
+		return int64(v), v == float64(int64(v))
+	case json.Number:
+		n, err := v.Int64()
+		return n, err == nil
+	default:
+		return 0, false
+	}
+}
+
+// cut shortens what stands in a report; a payload may be long.
+func cut(text string) string {
+	const most = 120
+	if len(text) <= most {
+		return text
+	}
+	return fmt.Sprintf("%s… (%d bytes)", text[:most], len(text))
+}

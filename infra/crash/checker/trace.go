@@ -1,0 +1,184 @@
+package checker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+// line is one thing that happened to an order.
+type line struct {
+	at   time.Time
+	text string
+}
+
+// story is everything known of the order in time order, one line each, and the disturbances that fell into its time.
+func (c *checker) trace(o *order) []string {
+	if o.told != nil {
+		return o.told
+	}
+	var lines []line
+	for _, p := range o.publications {
+		lines = append(lines, line{p.First, fmt.Sprintf("publication %s %s by %s: %s%s", p.Type, eventID(p), p.Door, p.Known, until(p.First, p.Last))})
+	}
+	for _, r := range o.requests {
+		text := fmt.Sprintf("request %s%s%s: %s", r.What, under(r.Key), as(r.Named), r.Known)
+		if r.HTTPCode != 0 {
+			text += fmt.Sprintf(" %d", r.HTTPCode)
+		}
+		lines = append(lines, line{r.Began, text + until(r.Began, r.Ended)})
+	}
+	for _, call := range o.calls {
+		lines = append(lines, line{call.Began, callLine(call)})
+	}
+	for _, f := range o.records() {
+		lines = append(lines, line{f.Timestamp, c.recordLine(f)})
+	}
+	lines = append(lines, c.disturbancesIn(lines)...)
+	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
+	for _, l := range lines {
+		o.told = append(o.told, clock(l.at)+" "+l.text)
+	}
+	return o.told
+}
+
+// records are all of the order, retries too.
+func (o *order) records() []*fact {
+	out := append(slices.Clone(o.events), o.facts...)
+	for _, g := range o.generations() {
+		for _, parked := range g.parked {
+			out = append(out, parked...)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *fact) int {
+		if a.Topic != b.Topic {
+			return strings.Compare(a.Topic, b.Topic)
+		}
+		return byPlace(a, b)
+	})
+	return out
+}
+
+func callLine(call *doneCall) string {
+	text := fmt.Sprintf("call %d%s %s", call.Number, under(call.Key), call.Behaviour)
+	if call.Status == 0 {
+		text += ": no answer"
+	} else {
+		text += fmt.Sprintf(": %d", call.Status)
+	}
+	if call.Booked {
+		text += " booked"
+	}
+	if call.Reference != "" {
+		text += " " + call.Reference
+	}
+	if call.Problem != "" {
+		text += " (" + call.Problem + ")"
+	}
+	return text + until(call.Began, call.Ended)
+}
+
+func (c *checker) recordLine(f *fact) string {
+	text := fmt.Sprintf("record %s %s", f.where(), f.id)
+	if f.Topic != topicEvent {
+		s := f.sync
+		text += fmt.Sprintf(" %s, attempts %d, generation %d%s", s.Status, s.Attempts, s.Generation, under(s.IdempotencyKey))
+		if f.response != nil && f.Topic != topicCallback {
+			text += fmt.Sprintf(", answered %d", f.status())
+		}
+		for _, extra := range []struct{ name, value string }{{"error", s.ErrorCode}, {"closed by", s.ClosedBy}, {"cause", s.Cause}} {
+			if extra.value != "" {
+				text += ", " + extra.name + " " + extra.value
+			}
+		}
+		if s.Released != nil && !*s.Released {
+			text += ", held"
+		}
+		if s.NextAttemptAt != nil {
+			text += ", next " + clock(*s.NextAttemptAt)
+		}
+	}
+	if !f.at.Equal(f.Timestamp) {
+		text += ", of " + clock(f.at)
+	}
+	if seen, ok := c.seen[coordinates{topicPartition{f.Topic, f.Partition}, f.Offset}]; ok {
+		text += ", seen " + clock(seen.At)
+	}
+	return text
+}
+
+// disturbancesIn are those that fell into the time of the lines.
+func (c *checker) disturbancesIn(lines []line) []line {
+	if len(lines) == 0 {
+		return nil
+	}
+	first, last := lines[0].at, lines[0].at
+	for _, l := range lines {
+		if l.at.Before(first) {
+			first = l.at
+		}
+		if l.at.After(last) {
+			last = l.at
+		}
+	}
+	var out []line
+	for _, d := range c.h.Disturbances {
+		if !d.At.After(last) && !c.over(d).Before(first) {
+			out = append(out, line{d.At, disturbanceLine(d)})
+		}
+	}
+	for _, s := range c.h.Switches {
+		if !s.Asked.After(last) && (s.On.IsZero() || !s.On.Before(first)) {
+			out = append(out, line{s.Asked, fmt.Sprintf("--- %s is turned off, answered %s, on again %s", s.Setting, clock(s.Off), clock(s.On))})
+		}
+	}
+	return out
+}
+
+func disturbanceLine(d history.Disturbance) string {
+	text := fmt.Sprintf("--- %s %s", d.What, d.Target)
+	if d.Service != "" {
+		text += fmt.Sprintf(", %d others of %s live", d.Others, d.Service)
+	}
+	if !d.Back.IsZero() {
+		text += ", back " + clock(d.Back)
+	}
+	if !d.Ready.IsZero() {
+		text += ", ready " + clock(d.Ready)
+	}
+	return text
+}
+
+func under(key string) string {
+	if key == "" {
+		return ""
+	}
+	return " under " + key
+}
+
+func as(reference string) string {
+	if reference == "" {
+		return ""
+	}
+	return " as " + reference
+}
+
+func until(from, to time.Time) string {
+	if to.IsZero() || to.Equal(from) {
+		return ""
+	}
+	return ", until " + clock(to)
+}
+
+// clock is a time of day; a run is shorter than a day.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000000") }
+
+func clockOr(t *time.Time) string {
+	if t == nil {
+		return "no time"
+	}
+	return clock(*t)
+}

@@ -1,0 +1,190 @@
+package mutants
+
+// Bugs are mistakes that somebody could make in this product, or has made in one like it. Some hold a door open for a
+// moment, so that few kills are enough to fall through it.
+var Bugs = []Bug{
+	{
+		Name: "offset committed outside the transaction", Promises: []int{3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"shared/kafka/txn/committer.go", `	if err := s.producer.Commit(ctx, Batch{Records: records, Offsets: offsets}); err != nil {
+		return err
+	}
+`, `	if err := s.producer.Commit(ctx, Batch{Records: records}); err != nil {
+		return err
+	}
+	<-time.After(500 * time.Millisecond)
+	if err := s.producer.Commit(ctx, Batch{Records: []*kgo.Record{s.marker(len(batch))}, Offsets: offsets}); err != nil {
+		return err
+	}
+`},
+		},
+	},
+	{
+		Name: "outcome before the call", Promises: []int{1, 3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/caller.go", `	reply := c.erp.Send(ctx, erphttp.Request{
+		Payload: payload, IdempotencyKey: t.value.Sync.IdempotencyKey, MessageID: t.value.Sync.IdempotencyKey, At: c.now(),
+	})
+`, `	go func(key string, at time.Time) {
+		<-time.After(300 * time.Millisecond)
+		c.erp.Send(context.WithoutCancel(ctx), erphttp.Request{Payload: payload, IdempotencyKey: key, MessageID: key, At: at})
+	}(t.value.Sync.IdempotencyKey, c.now())
+	reply := erphttp.Reply{Answer: domain.Answer{StatusCode: 201, Body: domain.AnswerBodyOf([]byte("{}"))}}
+`},
+		},
+	},
+	{
+		Name: "key changed at a retry", Promises: []int{7}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/caller.go", `	failpoint.Hit("syncer.before_send")
+`, `	failpoint.Hit("syncer.before_send")
+	if key := t.value.Sync.IdempotencyKey; t.value.Sync.Attempts > 0 {
+		t.value.Sync.IdempotencyKey = key[:4] + key[20:] + key[4:20]
+	}
+`},
+		},
+	},
+	{
+		Name: "retry 1 s early", Promises: []int{5}, Profile: "delayer=1",
+		Edits: []Edit{
+			{"services/delayer/delayer.go", `	return time.UnixMilli(ms), nil
+`, `	return time.UnixMilli(ms).Add(-time.Second), nil
+`},
+		},
+	},
+	{
+		Name: "revoke ignored", Promises: []int{3, 6}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"shared/kafka/txn/session.go", `	if a := s.current.Swap(nil); a != nil {
+		s.handOver(a)
+	}
+`, `	s.current.Store(nil)
+`},
+		},
+	},
+	{
+		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
+		Edits: []Edit{
+			{"services/relay/batch.go", `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
+		return s.learn(ctx, rows, err)
+	}
+`, `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: records}); err != nil {
+		return s.learn(ctx, rows, err)
+	}
+	<-time.After(500 * time.Millisecond)
+	if err := s.r.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{position}}); err != nil {
+		return err
+	}
+`},
+		},
+	},
+	{
+		Name: "gate trusted instead of the chain", Promises: []int{1, 3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"shared/domain/gate.go", `	case g.State == GateClosed:
+		return Advice{Stop: true, ClosedBy: g.ClosedBy}
+`, `	case g.State == GateClosed:
+		return Advice{Stop: true, Ended: true}
+`},
+		},
+	},
+	{
+		Name: "any callback settles the current generation", Promises: []int{7}, Profile: "api=1",
+		Edits: []Edit{
+			{"shared/domain/gate_change.go", `	case s.IdempotencyKey != "" || g.Generation == 1:
+		return ""
+`, `	case true:
+		return ""
+`},
+		},
+	},
+	{
+		Name: "projection applied without version", Promises: []int{9}, Profile: "projector=1",
+		Edits: []Edit{
+			{"shared/domain/fold.go", `	if s.Version != o.Version {
+		return s.Version > o.Version
+	}
+	return !s.Time.Before(o.Time)
+`, `	return true
+`},
+		},
+	},
+	{
+		Name: "relay passes over what is not committed yet", Promises: []int{1, 2}, Profile: "relay=1",
+		Edits: []Edit{
+			{"shared/outbox/reader.go", `	n := r.gap.passable(after, rows)
+`, `	n := len(rows)
+`},
+			{"services/ingest/internal/accept/accept.go", `	failpoint.Hit("accept.before_commit")
+`, `	failpoint.Hit("accept.before_commit")
+	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
+`},
+		},
+	},
+	{
+		Name: "call without a durable before_send", Promises: []int{3}, Profile: "syncer=1",
+		Edits: []Edit{
+			{"services/syncer/caller.go", `	return c.intents.ProduceSync(ctx, c.cfg.Record(intent)).FirstErr()
+`, `	record := c.cfg.Record(intent)
+	time.AfterFunc(300*time.Millisecond, func() { c.intents.Produce(context.Background(), record, nil) })
+	return nil
+`},
+		},
+	},
+	{
+		Name: "relay goes on with any server", Promises: []int{1, 2}, Profile: "failover=1,relay=2,term=0,stop=0",
+		Edits: []Edit{
+			{"services/relay/session.go", `	server, err := s.last.CheckAt(ctx, s.source.conn)
+	if err != nil {
+		return server, err
+	}
+`, `	server, err := outbox.ServerOf(ctx, s.source.conn)
+	if err != nil || server != s.server {
+		return server, err
+	}
+`},
+			{"services/relay/session.go", `	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+		return nil
+	}
+`, `	if batch.Looked {
+		return nil
+	}
+`},
+		},
+	},
+	{
+		// The standby is named first in DATABASE_URL. It shows no writers of the primary, and commits in another order than ids.
+		Name: "a relay leads on a hot standby", Promises: []int{1, 2}, Profile: "failover=1,relay=3,term=0,stop=0",
+		Edits: []Edit{
+			{"shared/postgres/lease.go", `	conn, err := pgx.ConnectConfig(dial, pool.Config().ConnConfig.Copy())
+`, `	anywhere := pool.Config().ConnConfig.Copy()
+	anywhere.ValidateConnect = nil
+	conn, err := pgx.ConnectConfig(dial, anywhere)
+`},
+			{
+				"shared/postgres/try_lease.go", `CASE WHEN NOT pg_is_in_recovery() THEN pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0)) END`,
+				`pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0))`,
+			},
+			{"services/relay/source.go", `	config.OnNotification =`, `	config.ValidateConnect = nil
+	config.OnNotification =`},
+			{"services/relay/source.go", `	if _, err := s.conn.Exec(ctx, "LISTEN "+outbox.Channel); err != nil {
+`, `	if _, err := s.conn.Exec(ctx, "SELECT '"+outbox.Channel+"'"); err != nil {
+`},
+			{"shared/outbox/server.go", "`SELECT system, timeline FROM erp_server()`", "`SELECT system_identifier::text, 1 FROM pg_control_system()`"},
+			{"services/ingest/internal/accept/accept.go", `	failpoint.Hit("accept.before_commit")
+`, `	failpoint.Hit("accept.before_commit")
+	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
+`},
+		},
+	},
+	{
+		Name: "one partition holds up all", Promises: []int{4}, Profile: "syncer=1,starve=0.5,term=0,stop=0", Broker: "cluster",
+		Edits: []Edit{
+			{"shared/kafka/txn/committer.go", `			if others := s.holdUnwritten(batch, unavailable); len(others) < len(batch) {
+				batch = others
+				continue
+			}
+`, ``},
+		},
+	},
+}

@@ -1,0 +1,149 @@
+package workload
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/shared/run"
+)
+
+const (
+	answerTimeout = 5 * time.Second
+	again         = 100 * time.Millisecond
+	batchTimeout  = 150 * time.Millisecond
+	maxBatch      = 10
+)
+
+// errNotTaken is an answer after which a shop asks again.
+var errNotTaken = errors.New("not taken")
+
+// post publishes one event, at one process after the other until one answers.
+func (s *Shops) post(life context.Context, body []byte) history.Known {
+	known := history.Unknown
+	s.insist(life, body, func(status int, _ []byte) error {
+		switch status {
+		case http.StatusOK, http.StatusAccepted:
+			known = history.Accepted
+		case http.StatusUnprocessableEntity, http.StatusConflict:
+			known = history.Refused
+		default:
+			return fmt.Errorf("%w: %d", errNotTaken, status)
+		}
+		return nil
+	})
+	return known
+}
+
+// waiting is an event that goes out with others.
+type waiting struct {
+	body   []byte
+	answer chan history.Known
+}
+
+// postWithOthers lets the event go out in a batch.
+func (s *Shops) postWithOthers(life context.Context, body []byte) history.Known {
+	w := waiting{body: body, answer: make(chan history.Known, 1)}
+	select {
+	case s.batch <- w:
+		return <-w.answer
+	case <-life.Done():
+		return history.Unknown
+	}
+}
+
+// collect makes batches of what waits, until collecting ends.
+func (s *Shops) collect(collecting, life context.Context) {
+	tick := time.NewTicker(batchTimeout)
+	defer tick.Stop()
+	var batch []waiting
+	flush := func() {
+		if len(batch) > 0 {
+			full := batch
+			batch = nil
+			go s.postBatch(life, full)
+		}
+	}
+	for {
+		select {
+		case w := <-s.batch:
+			if batch = append(batch, w); len(batch) == maxBatch {
+				flush()
+			}
+		case <-tick.C:
+			flush()
+		case <-collecting.Done():
+			flush()
+			return
+		}
+	}
+}
+
+func (s *Shops) postBatch(life context.Context, batch []waiting) {
+	events := make([]json.RawMessage, 0, len(batch))
+	for _, w := range batch {
+		events = append(events, w.body)
+	}
+	body, err := json.Marshal(events)
+	if err != nil {
+		panic(err) // what was JSON encodes
+	}
+	var answer struct {
+		Results []struct {
+			Result string `json:"result"`
+		} `json:"results"`
+	}
+	s.insist(life, body, func(status int, said []byte) error {
+		switch status {
+		case http.StatusOK, http.StatusMultiStatus, http.StatusUnprocessableEntity: // all, some or none are taken
+			return json.Unmarshal(said, &answer)
+		default:
+			return fmt.Errorf("%w: %d", errNotTaken, status)
+		}
+	})
+	for i, w := range batch {
+		known := history.Unknown
+		if i < len(answer.Results) {
+			known = map[string]history.Known{"accepted": history.Accepted, "duplicate": history.Accepted, "refused": history.Refused, "conflict": history.Refused}[answer.Results[i].Result]
+		}
+		w.answer <- known
+	}
+}
+
+// insist posts events until an answer is taken, or life ends.
+func (s *Shops) insist(life context.Context, body []byte, take func(status int, said []byte) error) {
+	for try := rand.IntN(len(s.cfg.Ingest)); life.Err() == nil; try++ { //nolint:gosec // any will do
+		status, said, err := s.call(life, http.MethodPost, s.cfg.Ingest[try%len(s.cfg.Ingest)]+"/events", body, nil)
+		if err == nil && take(status, said) == nil {
+			return
+		}
+		run.Sleep(life, again)
+	}
+}
+
+// call makes one request; the error is that no whole answer came.
+func (s *Shops) call(life context.Context, method, url string, body []byte, header map[string]string) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(life, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.cfg.Token)
+	req.Header.Set("Content-Type", "application/json")
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	said, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, said, err
+}

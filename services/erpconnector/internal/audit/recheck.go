@@ -1,0 +1,312 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
+	"github.com/erpconnector/erpconnector/shared/run"
+)
+
+const (
+	suspectsAtOnce = 1000
+	lookInterval   = 250 * time.Millisecond
+)
+
+// judge looks at each order of the partition, and once more at those that look broken.
+func (a *auditor) judge(ctx context.Context, b *partition) error {
+	var suspects []*order
+	for _, key := range slices.Sorted(maps.Keys(b.orders)) {
+		j := b.look(b.orders[key])
+		if len(j.violations) > 0 {
+			suspects = append(suspects, j.o)
+			continue
+		}
+		a.report.count(j)
+	}
+	for batch := range slices.Chunk(suspects, suspectsAtOnce) {
+		if err := a.recheck(ctx, b, batch); err != nil {
+			return err
+		}
+	}
+	a.snapshot.packed[b.number] = nil
+	return a.judgeUnknownOrders(ctx, b)
+}
+
+// look is the first look at an order.
+func (b *partition) look(o *order) *judgement {
+	j := &judgement{
+		o: o, partition: b.number, relayed: b.a.relayedIn(b.number), gate: o.gate,
+		before: func(at place) bool { return b.before.done(b.number, at) },
+	}
+	j.run()
+	return j
+}
+
+// recheck reads once more what may have moved on since the cut. A gate that is still open though its generation has
+// ended is looked at until the projector has had the time to close it.
+func (a *auditor) recheck(ctx context.Context, b *partition, suspects []*order) error {
+	after, err := a.consumed(ctx)
+	if err != nil {
+		return err
+	}
+	letters := deadLettersOnce(a)
+	var final []*judgement
+	for began := time.Now(); len(suspects) > 0; {
+		now, err := a.readNow(ctx, suspects, a.relayedIn(b.number))
+		if err != nil {
+			return err
+		}
+		late := time.Since(began) >= gateTimeout
+		var waiting []*order
+		for _, o := range suspects {
+			j := b.look(o)
+			if len(j.violations) > 0 {
+				j, err = b.recheck(ctx, j, now, after, letters)
+			}
+			if err != nil {
+				return err
+			}
+			if !late && slices.ContainsFunc(j.violations, func(b Violation) bool { return b.Kind == GateOpenAfterEnd }) {
+				waiting = append(waiting, o)
+				continue
+			}
+			final = append(final, j)
+		}
+		suspects = waiting
+		if len(suspects) > 0 {
+			if !run.Sleep(ctx, lookInterval) {
+				return ctx.Err()
+			}
+		}
+	}
+	if err := a.nameEvents(ctx, final); err != nil {
+		return err
+	}
+	for _, j := range final {
+		a.report.count(j)
+	}
+	return nil
+}
+
+// nameEvents looks up the ids of events that were not published. Events are not found by their order without reading all
+// of them, so it is done for many orders at once.
+func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
+	unnamed := map[uint64]*Violation{}
+	var keys []string
+	for _, j := range judged {
+		for i := range j.violations {
+			if b := &j.violations[i]; b.Kind == EventNotPublished {
+				unnamed[b.event] = b
+				keys = append(keys, j.o.key)
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := a.Pool.Query(ctx, `SELECT source, event_id FROM accepted_event WHERE order_key = ANY($1)`, keys)
+	if err != nil {
+		return fmt.Errorf("looking up %d events: %w", len(keys), err)
+	}
+	var source, id string
+	_, err = pgx.ForEachRow(rows, []any{&source, &id}, func() error {
+		if b := unnamed[hash(event.MessageUUID(event.CommerceID(source, id)))]; b != nil {
+			b.Found = "event_id " + id
+		}
+		return nil
+	})
+	return err
+}
+
+func (b *partition) recheck(ctx context.Context, first *judgement, now *now, after consumed, letters func(context.Context) (deadLetters, error)) (j *judgement, err error) {
+	o := first.o
+	var dead deadLetters
+	if slices.ContainsFunc(first.violations, func(b Violation) bool {
+		return b.Kind == NeitherAliveNorEnded || b.Kind == BeforeSendAlone || b.Kind == GateClosedWithoutEnd
+	}) {
+		if dead, err = letters(ctx); err != nil {
+			return nil, err
+		}
+	}
+	fresh := *o
+	fresh.rows = slices.Clone(o.rows)
+	for _, r := range now.rows[o.key] {
+		if !slices.ContainsFunc(o.rows, func(old row) bool { return old.id == r.id }) {
+			fresh.rows = append(fresh.rows, r)
+		}
+	}
+	j = &judgement{
+		o: &fresh, partition: b.number, relayed: b.a.relayedIn(b.number), gate: now.gates[o.key],
+		before:      func(at place) bool { return b.before.done(b.number, at) },
+		after:       func(at place) bool { return after.done(b.number, at) },
+		applied:     func(at place) bool { return now.applied[place{at.topic, int64(b.number)}] > at.offset },
+		deadLetters: func(generation int) bool { return dead[deadLetter{o.key, generation}] },
+	}
+	j.run()
+	return j, nil
+}
+
+// now is what Postgres says when suspects are looked at again.
+type now struct {
+	gates   map[string]*gateRow
+	rows    map[string][]row // beyond R: those before it stood in the cut
+	applied map[place]int64  // the projector's next offset by topic and partition
+}
+
+func (a *auditor) readNow(ctx context.Context, suspects []*order, upTo int64) (*now, error) {
+	n := &now{gates: map[string]*gateRow{}, rows: map[string][]row{}, applied: map[place]int64{}}
+	keys := make([]string, len(suspects))
+	for i, o := range suspects {
+		keys[i] = o.key
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err := pgx.BeginTxFunc(ctx, a.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT topic, partition, next_offset FROM projector_position`)
+		if err != nil {
+			return err
+		}
+		var topic, key, uuid string
+		var partition, offset int64
+		_, err = pgx.ForEachRow(rows, []any{&topic, &partition, &offset}, func() error {
+			n.applied[place{indexes[topic], partition}] = offset
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if rows, err = tx.Query(ctx, `SELECT `+gateColumns+` FROM erp_sync_gate g WHERE order_key = ANY($1)`, keys); err != nil {
+			return err
+		}
+		if err := eachGate(rows, func(key string, g gateRow) { n.gates[key] = &g }); err != nil {
+			return err
+		}
+		if rows, err = tx.Query(ctx, `SELECT id, topic, key, uuid FROM erp_outbox WHERE id > $1 AND key = ANY($2)`, upTo, keys); err != nil {
+			return err
+		}
+		_, err = pgx.ForEachRow(rows, []any{&offset, &topic, &key, &uuid}, func() error {
+			if at, ours := relayed[topic]; ours {
+				n.rows[key] = append(n.rows[key], row{fact{at, hash(uuid)}, offset})
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %d orders again: %w", len(keys), err)
+	}
+	return n, nil
+}
+
+// judgeUnknownOrders names the orders that the log knows and no table does. Most strangers were accepted after the cut.
+func (a *auditor) judgeUnknownOrders(ctx context.Context, b *partition) error {
+	asked := map[string]stranger{}
+	for key, s := range b.unknownOrders {
+		ref, err := domain.ParseKey(key)
+		if err == nil && a.Source != "" && ref.Source != a.Source {
+			continue
+		}
+		if !s.at.Before(a.From) && (a.To.IsZero() || s.at.Before(a.To)) {
+			asked[key] = s
+		}
+	}
+	for keys := range slices.Chunk(slices.Sorted(maps.Keys(asked)), suspectsAtOnce) {
+		rows, err := a.Pool.Query(ctx, `
+			SELECT k FROM unnest($1::text[]) AS k WHERE NOT EXISTS (SELECT FROM erp_sync_gate g WHERE g.order_key = k)`, keys)
+		if err != nil {
+			return fmt.Errorf("looking for the gates of %d orders: %w", len(keys), err)
+		}
+		unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("looking for the gates of %d orders: %w", len(keys), err)
+		}
+		for _, key := range keys {
+			s := asked[key]
+			j := &judgement{o: &order{key: key}, partition: b.number}
+			if slices.Contains(unknown, key) {
+				j.found(LogWithoutGate, nil, &s.place)
+			} else if home := partitionOf(key, a.partitions); home != b.number {
+				j.found(RecordUnknown, nil, &s.place).Found = "records of this order belong into partition " + strconv.Itoa(int(home))
+			}
+			if len(j.violations) > 0 {
+				a.report.count(j)
+			}
+		}
+	}
+	return nil
+}
+
+// deadLetter names a chain record among the dead letters.
+type deadLetter struct {
+	key        string
+	generation int
+}
+
+type deadLetters map[deadLetter]bool
+
+// deadLettersOnce reads the dead letters when they are asked for first: all up to then, which holds whatever took the place of
+// a record that was consumed before.
+func deadLettersOnce(a *auditor) func(context.Context) (deadLetters, error) {
+	var found deadLetters
+	return func(ctx context.Context) (_ deadLetters, err error) {
+		if found == nil {
+			found, err = a.deadLetters(ctx)
+		}
+		return found, err
+	}
+}
+
+func (a *auditor) deadLetters(ctx context.Context) (deadLetters, error) {
+	topic := a.Kafka.Topic(event.TopicDeadLetter)
+	ends, err := a.ends(ctx, []string{topic})
+	if err != nil {
+		return nil, err
+	}
+	starts, err := kafka.Listed(a.admin.ListStartOffsets(ctx, topic))
+	if err != nil {
+		return nil, fmt.Errorf("reading the start of %s: %w", topic, err)
+	}
+	var spans []*logreader.Span
+	for _, end := range ends.Offsets().Sorted() {
+		start, _ := starts.Lookup(topic, end.Partition)
+		spans = append(spans, &logreader.Span{Topic: event.TopicDeadLetter, Partition: end.Partition, First: start.Offset, Next: start.Offset, End: end.At})
+	}
+	found := deadLetters{}
+	err = logreader.Read(ctx, a.Kafka, spans, deadLetterSink{found, a.Kafka}, func() error { return nil })
+	return found, err
+}
+
+type deadLetterSink struct {
+	found deadLetters
+	cfg   kafka.Config
+}
+
+// Take notes the letters of chain records by what their ce_id says, as their value may be what nobody can read.
+func (s deadLetterSink) Take(_ context.Context, records []*kgo.Record) error {
+	for _, r := range records {
+		origin := strings.TrimPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), s.cfg.Prefix)
+		if _, chain := chains[origin]; !chain {
+			continue
+		}
+		parts := strings.Split(string(kafka.Header(r, event.HeaderID)), "/")
+		if len(parts) < 2 {
+			continue
+		}
+		if v, err := strconv.ParseInt(parts[len(parts)-2], 10, 64); err == nil {
+			s.found[deadLetter{string(r.Key), domain.Version(v).Generation()}] = true
+		}
+	}
+	return nil
+}
