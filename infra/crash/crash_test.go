@@ -114,7 +114,7 @@ func (o outcome) summary() string {
 		}
 	}
 	for _, e := range h.Exits {
-		if e.Told == "" && e.Ready {
+		if e.Requested == "" && e.Ready {
 			ended++
 		}
 	}

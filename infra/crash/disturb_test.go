@@ -91,7 +91,7 @@ func (p *theatre) killServer(s nemesis.Step) error {
 		p.calm.Lock()
 		defer p.calm.Unlock()
 	}
-	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
+	d := history.Disturbance{Kind: string(s.What), Target: s.Target, At: time.Now().UTC()}
 	restart := p.broker.Restart
 	if s.Target == nemesis.Postgres {
 		p.postgres.Kill()
@@ -99,11 +99,11 @@ func (p *theatre) killServer(s nemesis.Step) error {
 	} else if s.What == nemesis.Starve {
 		p.cluster.Starve()
 	} else {
-		d.What = string(stage.What(p.broker))
+		d.Kind = string(stage.What(p.broker))
 		p.broker.Kill()
 	}
 	worker.Sleep(p.t.Context(), s.Away)
-	d.Back = time.Now().UTC()
+	d.Restarted = time.Now().UTC()
 	err := restart()
 	d.Ready = time.Now().UTC()
 	p.noteServer(d)
@@ -167,7 +167,7 @@ func (p *theatre) exits() []history.Exit {
 				away = append(away, d.Target)
 			}
 		}
-		exits[i].Away = strings.Join(away, " ")
+		exits[i].ServersDown = strings.Join(away, " ")
 	}
 	return exits
 }
@@ -179,12 +179,12 @@ func (p *theatre) judge() {
 	for _, e := range p.history.Exits {
 		at := e.At.Format("15:04:05.000")
 		switch {
-		case e.Told == "" && e.Away != "" && !e.Ready:
+		case e.Requested == "" && e.ServersDown != "" && !e.Ready:
 			vain++
-		case e.Told == string(nemesis.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
-			p.tell(e.Away == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.Away)
-		case e.Told == "":
-			p.tell(e.Ready && e.Away == "", "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.Away, e.Ready)
+		case e.Requested == string(nemesis.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
+			p.tell(e.ServersDown == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.ServersDown)
+		case e.Requested == "":
+			p.tell(e.Ready && e.ServersDown == "", "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.ServersDown, e.Ready)
 		}
 	}
 	p.tell(false, "%d starts were in vain, as a server was away", vain)

@@ -60,11 +60,11 @@ func (p *theatre) failOver(s nemesis.Step) error {
 		return err
 	}
 	worker.Sleep(ctx, s.Away)
-	d := history.Disturbance{What: "fail-over", Target: nemesis.Postgres, At: time.Now().UTC()}
+	d := history.Disturbance{Kind: "fail-over", Target: nemesis.Postgres, At: time.Now().UTC()}
 	if err := p.postgres.FailOver(ctx); err != nil {
 		return err
 	}
-	d.Back = time.Now().UTC()
+	d.Restarted = time.Now().UTC()
 	again := p.shops.SendAgain(ctx, lost.From.Add(-sentAgain))
 	p.repair(ctx)
 	again += p.shops.SendAgain(ctx, lost.From.Add(-sentAgain))

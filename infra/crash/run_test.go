@@ -117,7 +117,7 @@ func (p *theatre) prepare() {
 	require.NoError(t, os.Chmod(p.folder, 0o711)) // the database's user walks through
 	p.outcome.folder = p.folder
 	p.history = &history.History{
-		Seed: p.o.seed, Partitions: partitions, Thin: -1, Began: time.Now().UTC(),
+		Seed: p.o.seed, Partitions: partitions, ThinPartition: -1, Began: time.Now().UTC(),
 		Policy: history.Policy{MaxAttempts: maxAttempts, BaseDelay: baseDelay, MaxDelay: maxDelay},
 	}
 	if p.o.binary == "" {
@@ -136,7 +136,7 @@ func (p *theatre) prepare() {
 	p.command("migrate")
 	p.command("topics", "ensure")
 	if p.cluster != nil {
-		p.history.Thin = stage.ThinPartition
+		p.history.ThinPartition = stage.ThinPartition
 		require.NoError(t, p.cluster.Thin(t.Context(), prefix))
 	}
 	p.phase("schema and topics are there")
@@ -276,13 +276,13 @@ func (p *theatre) takeERPDown(open context.Context) {
 			return
 		}
 		p.calm.RLock()
-		d := history.Disturbance{What: "down", Target: "erp", At: time.Now().UTC()}
+		d := history.Disturbance{Kind: "down", Target: "erp", At: time.Now().UTC()}
 		p.erp.Down()
 		worker.Sleep(open, outage.For)
 		if err := p.erp.Up(); err != nil {
 			p.violate("%s", err)
 		}
-		d.Back, d.Ready = time.Now().UTC(), time.Now().UTC()
+		d.Restarted, d.Ready = time.Now().UTC(), time.Now().UTC()
 		p.calm.RUnlock()
 		p.noteServer(d)
 	}
@@ -300,10 +300,10 @@ func (p *theatre) turnOffAndOn(open context.Context) {
 		}
 		p.calm.RLock()
 		s := history.Switch{Setting: planned.Setting}
-		s.Asked, s.Off = p.shops.Turn(open, planned.Setting, false)
+		s.OffRequested, s.Off = p.shops.Turn(open, planned.Setting, false)
 		worker.Sleep(open, planned.For)
 		ctx, cancel := context.WithTimeout(p.t.Context(), backOnWithin) // also when open ended: it may have been turned off all the same
-		s.AskedOn, s.On = p.shops.Turn(ctx, planned.Setting, true)
+		s.OnRequested, s.On = p.shops.Turn(ctx, planned.Setting, true)
 		cancel()
 		p.calm.RUnlock()
 		if s.On.IsZero() {

@@ -24,10 +24,10 @@ func (c *checker) checkEvents() {
 			events[f.id] = append(events[f.id], f)
 		}
 	}
-	known := map[string]history.Known{}
+	known := map[string]history.Outcome{}
 	for _, p := range c.h.Publications {
 		id := eventID(p)
-		known[id] = surer(known[id], p.Known)
+		known[id] = surer(known[id], p.Outcome)
 	}
 	told := map[string]bool{}
 	for _, p := range c.h.Publications {
@@ -56,8 +56,8 @@ func eventID(p history.Publication) string {
 }
 
 // surer is what is known of an event that was handed over by several publications.
-func surer(a, b history.Known) history.Known {
-	for _, k := range []history.Known{history.Accepted, history.Unknown} {
+func surer(a, b history.Outcome) history.Outcome {
+	for _, k := range []history.Outcome{history.Accepted, history.Unknown} {
 		if a == k || b == k {
 			return k
 		}
@@ -65,7 +65,7 @@ func surer(a, b history.Known) history.Known {
 	return b
 }
 
-func (c *checker) checkEvent(p history.Publication, known history.Known, rows int, records []*fact) {
+func (c *checker) checkEvent(p history.Publication, known history.Outcome, rows int, records []*fact) {
 	o := c.order(orderKey(p.Source, p.Order))
 	switch {
 	case known == history.Accepted && rows == 0 && len(records) == 0:
@@ -118,7 +118,7 @@ func (c *checker) checkAsked(o *order) {
 func (c *checker) answered(o *order, kinds ...string) int {
 	n := 0
 	for _, r := range o.requests {
-		if slices.Contains(kinds, r.What) && succeeded(r) && !c.inFailover(r.Ended, 0) {
+		if slices.Contains(kinds, r.Kind) && succeeded(r) && !c.inFailover(r.Ended, 0) {
 			n++
 		}
 	}
@@ -126,7 +126,7 @@ func (c *checker) answered(o *order, kinds ...string) int {
 }
 
 func succeeded(r history.Request) bool {
-	return r.Known == history.Accepted && (r.HTTPCode == 0 || r.HTTPCode/100 == 2)
+	return r.Outcome == history.Accepted && (r.HTTPCode == 0 || r.HTTPCode/100 == 2)
 }
 
 // checkSettlements looks for the fact of each accepted settlement. A callback that echoes another key than the order's only
@@ -134,19 +134,19 @@ func succeeded(r history.Request) bool {
 func (c *checker) checkSettlements(o *order) {
 	by := map[string]string{"webhook-accepted": "webhook", "webhook-rejected": "rejected", "cancel": "cancelled", "settle": "hand"}
 	for _, r := range o.requests {
-		closed, settles := by[r.What]
+		closed, settles := by[r.Kind]
 		if !settles || !succeeded(r) || c.inFailover(r.Ended, 0) || (r.Key != "" && !o.onlyKey(r.Key)) ||
 			(r.Key == "" && callback(r) && len(o.byNumber) > 1) {
 			continue
 		}
 		if !slices.ContainsFunc(o.generations(), func(g *generation) bool { return g.settledBy(closed) }) && !o.blamed[2] {
-			c.blame(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.What, closed)
+			c.blame(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.Kind, closed)
 		}
 	}
 }
 
 func callback(r history.Request) bool {
-	return r.What == "webhook-accepted" || r.What == "webhook-rejected"
+	return r.Kind == "webhook-accepted" || r.Kind == "webhook-rejected"
 }
 
 // onlyKey reports whether the order never had another key.

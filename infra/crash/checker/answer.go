@@ -100,7 +100,7 @@ func (c *checker) checkAnnounced(o *order, call *doneCall) {
 // before may come out of order then, and only the idempotency key stands against that.
 func (c *checker) stopped(from, to time.Time) bool {
 	for _, d := range c.h.Disturbances {
-		if d.What == "stop" && d.At.Before(to) && c.over(d).Add(aside).After(from) {
+		if d.Kind == "stop" && d.At.Before(to) && c.over(d).Add(aside).After(from) {
 			return true
 		}
 	}
@@ -112,8 +112,8 @@ func (c *checker) over(d history.Disturbance) time.Time {
 	switch {
 	case !d.Ready.IsZero():
 		return d.Ready
-	case !d.Back.IsZero():
-		return d.Back
+	case !d.Restarted.IsZero():
+		return d.Restarted
 	default:
 		return c.h.Ended
 	}

@@ -157,7 +157,7 @@ func random(seed uint64) *history.History {
 	}
 	if r.IntN(2) == 0 {
 		s.h.Disturbances = append(s.h.Disturbances, history.Disturbance{
-			What: "kill", Target: "broker", At: began.Add(20 * time.Second), Back: began.Add(22 * time.Second), Ready: began.Add(25 * time.Second),
+			Kind: "kill", Target: "broker", At: began.Add(20 * time.Second), Restarted: began.Add(22 * time.Second), Ready: began.Add(25 * time.Second),
 		})
 	}
 	return s.history()

@@ -227,16 +227,16 @@ func requireMissed(t *testing.T, h *history.History, what string, take func(*his
 // What would be wrong, but for a process that was stopped and let go on, or for a broker that was away.
 func TestWhatADisturbanceExcuses(t *testing.T) {
 	t.Parallel()
-	stop := history.Disturbance{What: "stop", Target: "syncer-0", Service: "syncer", Others: 1, At: began, Back: began.Add(20 * time.Second)}
+	stop := history.Disturbance{Kind: "stop", Target: "syncer-0", Service: "syncer", Survivors: 1, At: began, Restarted: began.Add(20 * time.Second)}
 	for _, name := range []string{"calls overlap", "an older generation goes out after a newer one", "before_send is missing before a repeated call", "readers stand still", "work is taken over too late"} {
 		h := faults[name].plant()
 		if name == "an older generation goes out after a newer one" {
-			stop.Back = began.Add(time.Minute)
+			stop.Restarted = began.Add(time.Minute)
 		}
 		h.Disturbances = append(h.Disturbances, stop)
 		require.Empty(t, Check(h).Violations, name)
 	}
-	broker := history.Disturbance{What: "kill", Target: "broker", At: began, Back: began.Add(time.Second), Ready: began.Add(2 * time.Second)}
+	broker := history.Disturbance{Kind: "kill", Target: "broker", At: began, Restarted: began.Add(time.Second), Ready: began.Add(2 * time.Second)}
 	for _, name := range []string{"readers stand still", "work is taken over too late"} {
 		h := faults[name].plant()
 		h.Disturbances = append(h.Disturbances, broker)
@@ -272,7 +272,7 @@ func TestSharesNoCodeWithTheProduct(t *testing.T) {
 func TestAnAnswerThatAnOutageHidFromTheGateIsAFigure(t *testing.T) {
 	t.Parallel()
 	h := faults["an answered key is used again"].plant()
-	h.Disturbances = append(h.Disturbances, history.Disturbance{What: "kill", Target: "postgres", At: h.Began, Back: h.Ended, Ready: h.Ended})
+	h.Disturbances = append(h.Disturbances, history.Disturbance{Kind: "kill", Target: "postgres", At: h.Began, Restarted: h.Ended, Ready: h.Ended})
 	r := Check(h)
 	require.Empty(t, r.Violations, "%s", r)
 	require.Equal(t, 1, r.Figures.AnsweredUnseen)

@@ -17,8 +17,8 @@ var faults = map[string]fault{
 	})},
 	"a call while the connector is off": {8, "a call while the connector was off", bent(sent, func(h *history.History) {
 		at := call(h, 0).Began
-		off := history.Switch{Setting: "enabled", Asked: at.Add(-3 * time.Second), Off: at.Add(-2500 * time.Millisecond)}
-		off.AskedOn, off.On = at.Add(time.Second), at.Add(time.Second)
+		off := history.Switch{Setting: "enabled", OffRequested: at.Add(-3 * time.Second), Off: at.Add(-2500 * time.Millisecond)}
+		off.OnRequested, off.On = at.Add(time.Second), at.Add(time.Second)
 		h.Switches = append(h.Switches, off)
 	})},
 	"an event is lost": {1, "an accepted event that is lost", bent(sent, func(h *history.History) {
@@ -35,14 +35,14 @@ var faults = map[string]fault{
 	"a refused event stands in the log": {1, "a refused event that left a trace", bent(sent, func(h *history.History) {
 		for i := range h.Publications {
 			if h.Publications[i].Order == faulty && h.Publications[i].Type == "order.placed" {
-				h.Publications[i].Known = history.Refused
+				h.Publications[i].Outcome = history.Refused
 			}
 		}
 	})},
 	"a refused invoice is sent": {1, "a refused event that left a trace", bent(sent, func(h *history.History) {
 		for i := range h.Publications {
 			if h.Publications[i].Order == faulty && h.Publications[i].Type == invoiceCreated {
-				h.Publications[i].Known = history.Refused
+				h.Publications[i].Outcome = history.Refused
 			}
 		}
 	})},
@@ -63,7 +63,7 @@ var faults = map[string]fault{
 	}},
 	"the ERP does not know of the success": {1, "a success that the ERP does not know", bent(sent, func(h *history.History) { call(h, 0).Booked = false })},
 	"a webhook that was accepted is lost": {1, "an accepted request that is lost", bent(sent, func(h *history.History) {
-		h.Requests = append(h.Requests, history.Request{What: "webhook-accepted", Source: "default", Order: faulty, Began: began, Ended: began, Known: history.Accepted, HTTPCode: 200})
+		h.Requests = append(h.Requests, history.Request{Kind: "webhook-accepted", Source: "default", Order: faulty, Began: began, Ended: began, Outcome: history.Accepted, HTTPCode: 200})
 	})},
 	"a generation that nobody asked for": {1, "a request that nobody asked for", func() *history.History {
 		return around(func(o *actor) {
@@ -347,6 +347,6 @@ var faults = map[string]fault{
 
 func dies(h *history.History, service string, at time.Time) {
 	h.Disturbances = append(h.Disturbances, history.Disturbance{
-		What: "kill", Target: service + "-0", Service: service, Others: 1, At: at, Back: at.Add(time.Second), Ready: at.Add(time.Second),
+		Kind: "kill", Target: service + "-0", Service: service, Survivors: 1, At: at, Restarted: at.Add(time.Second), Ready: at.Add(time.Second),
 	})
 }

@@ -97,7 +97,7 @@ func (c *checker) count() {
 		if target == "" {
 			target = d.Target
 		}
-		f.Disturbances[d.What+" "+target]++
+		f.Disturbances[d.Kind+" "+target]++
 	}
 	for _, v := range c.found {
 		f.Violations[v.Promise]++

@@ -19,11 +19,11 @@ const (
 // checkLanes is promise 4 where a partition takes no records for want of replicas: the orders of other partitions go on.
 func (c *checker) checkLanes() {
 	for _, d := range c.h.Disturbances {
-		if d.What != "starve" {
+		if d.Kind != "starve" {
 			continue
 		}
 		for partition := range int32(c.h.Partitions) { //nolint:gosec // few
-			if partition != c.h.Thin {
+			if partition != c.h.ThinPartition {
 				c.checkLane(partition, d)
 			}
 		}
@@ -31,12 +31,12 @@ func (c *checker) checkLanes() {
 }
 
 func (c *checker) checkLane(partition int32, d history.Disturbance) {
-	for _, gap := range c.silences(partition, d.At.Add(maxFoundOutDelay), d.Back) {
+	for _, gap := range c.silences(partition, d.At.Add(maxFoundOutDelay), d.Restarted) {
 		c.figures.LaneSilence = max(c.figures.LaneSilence, gap.to.Sub(gap.from))
 		if gap.to.Sub(gap.from) > standsStill {
 			c.blame(4, "orders that wait for another partition", nil,
 				"no order of partition %d came on from %s to %s, while partition %d took no records (from %s to %s)",
-				partition, clock(gap.from), clock(gap.to), c.h.Thin, clock(d.At), clock(d.Back))
+				partition, clock(gap.from), clock(gap.to), c.h.ThinPartition, clock(d.At), clock(d.Restarted))
 		}
 	}
 }
@@ -68,6 +68,6 @@ func (c *checker) silences(partition int32, from, to time.Time) (out []silence) 
 // disturbedOtherwise reports whether something else than a starved partition was under way.
 func (c *checker) disturbedOtherwise(s silence) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return d.What != "starve" && d.At.Before(s.to) && c.over(d).Add(aftermath).After(s.from)
+		return d.Kind != "starve" && d.At.Before(s.to) && c.over(d).Add(aftermath).After(s.from)
 	})
 }

@@ -23,13 +23,13 @@ func (c *checker) checkOff() {
 		if s.Setting != settingEnabled {
 			continue
 		}
-		from, to := s.Off.Add(maxInForceDelay), s.AskedOn
+		from, to := s.Off.Add(maxInForceDelay), s.OnRequested
 		if to.IsZero() {
 			to = c.h.Ended
 		}
 		for _, o := range c.inOrder() {
 			for _, call := range o.calls {
-				if call.Began.After(from) && call.Began.Before(to) && !c.uninformed(s.Asked, call.Began) {
+				if call.Began.After(from) && call.Began.Before(to) && !c.uninformed(s.OffRequested, call.Began) {
 					c.blame(8, "a call while the connector was off", o, "call %d began at %s; that it is off was answered at %s, and it was turned on at %s",
 						call.Number, clock(call.Began), clock(s.Off), clock(to))
 				}
@@ -41,7 +41,7 @@ func (c *checker) checkOff() {
 // uninformed reports whether some process may not have known the settings in that time.
 func (c *checker) uninformed(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return (d.What == "stop" || d.Target == "postgres") && d.At.Before(to) && c.over(d).Add(maxInForceDelay).After(from)
+		return (d.Kind == "stop" || d.Target == "postgres") && d.At.Before(to) && c.over(d).Add(maxInForceDelay).After(from)
 	})
 }
 
@@ -52,6 +52,6 @@ func (c *checker) off(from, to time.Time) bool {
 		if on.IsZero() {
 			on = c.h.Ended
 		}
-		return s.Setting == settingEnabled && s.Asked.Before(to) && on.Add(maxBacklogDelay).After(from)
+		return s.Setting == settingEnabled && s.OffRequested.Before(to) && on.Add(maxBacklogDelay).After(from)
 	})
 }

@@ -130,7 +130,7 @@ func (o *order) hasKey(key string) bool {
 func (o *order) asked(kinds ...string) int {
 	n := 0
 	for _, r := range o.requests {
-		if slices.Contains(kinds, r.What) && r.Known != history.Refused {
+		if slices.Contains(kinds, r.Kind) && r.Outcome != history.Refused {
 			n++
 		}
 	}

@@ -133,7 +133,7 @@ func (c *checker) inSeries(d *history.Disturbance, on time.Time) bool {
 	from := d.At.Add(-max(alone, c.h.Limits.TakeOver))
 	for i := range c.h.Disturbances {
 		o := &c.h.Disturbances[i]
-		if o != d && o.What != "stop" && o.Service == d.Service && o.At.After(from) && o.At.Before(on) {
+		if o != d && o.Kind != "stop" && o.Service == d.Service && o.At.After(from) && o.At.Before(on) {
 			return true
 		}
 	}
@@ -246,7 +246,7 @@ func (c *checker) lastDeath(before time.Time) *history.Disturbance {
 
 // oneOfSeveral reports whether a process died whose service lived on and moves orders on.
 func oneOfSeveral(d *history.Disturbance) bool {
-	return d.What != "stop" && moves(d.Service) && d.Others > 0
+	return d.Kind != "stop" && moves(d.Service) && d.Survivors > 0
 }
 
 // excused reports whether something that nothing is promised of fell into the time.
@@ -259,7 +259,7 @@ func (c *checker) excused(from, to time.Time) bool {
 // unpromised reports whether nothing is promised of how fast the product goes on after the disturbance.
 func unpromised(d history.Disturbance) bool {
 	server := d.Service == "" && !ofERP(d)
-	return server || d.What == "stop" || (d.Others == 0 && moves(d.Service))
+	return server || d.Kind == "stop" || (d.Survivors == 0 && moves(d.Service))
 }
 
 // disturbed reports whether anything was disturbed in the time, or shortly before.
@@ -281,7 +281,7 @@ func (c *checker) measureRecovery() {
 	slices.SortFunc(ends, time.Time.Compare)
 	for i := range c.h.Disturbances {
 		d := &c.h.Disturbances[i]
-		if d.Ready.IsZero() || d.What == "stop" || !unpromised(*d) {
+		if d.Ready.IsZero() || d.Kind == "stop" || !unpromised(*d) {
 			continue
 		}
 		n, _ := slices.BinarySearchFunc(ends, d.Ready, time.Time.Compare)
@@ -292,5 +292,5 @@ func (c *checker) measureRecovery() {
 }
 
 func named(d *history.Disturbance) string {
-	return cmp.Or(d.What, "disturbance") + " of " + d.Target + " at " + clock(d.At)
+	return cmp.Or(d.Kind, "disturbance") + " of " + d.Target + " at " + clock(d.At)
 }

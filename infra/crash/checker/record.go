@@ -137,9 +137,9 @@ func short(topic string) string { return strings.TrimPrefix(topic, "vendor_erp_s
 // right is the time of a fact by a clock that was right: the process that wrote it may have had one that was put back.
 func (c *checker) right(f *fact) time.Time {
 	for _, d := range c.h.Disturbances {
-		off := f.Timestamp.Sub(f.at) > d.Set-time.Second
-		if d.Set > 0 && off && f.Timestamp.After(d.At) && (d.Right.IsZero() || f.Timestamp.Before(d.Right.Add(aside))) {
-			return f.at.Add(d.Set)
+		off := f.Timestamp.Sub(f.at) > d.ClockStep-time.Second
+		if d.ClockStep > 0 && off && f.Timestamp.After(d.At) && (d.ClockRestored.IsZero() || f.Timestamp.Before(d.ClockRestored.Add(aside))) {
+			return f.at.Add(d.ClockStep)
 		}
 	}
 	return f.at

@@ -12,7 +12,7 @@ import (
 // A process whose clock was put back tells times of long ago; what it did is judged by when it did it.
 func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 	t.Parallel()
-	stop := history.Disturbance{What: "stop", At: began, Back: began.Add(10 * time.Second), Set: 20 * time.Second, Right: began.Add(15 * time.Second)}
+	stop := history.Disturbance{Kind: "stop", At: began, Restarted: began.Add(10 * time.Second), ClockStep: 20 * time.Second, ClockRestored: began.Add(15 * time.Second)}
 	for name, c := range map[string]struct {
 		written, told, right time.Duration // since began
 		of                   history.Disturbance
@@ -21,7 +21,7 @@ func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 		"by another process's":           {12 * time.Second, 11 * time.Second, 11 * time.Second, stop},
 		"long after the clock was right": {15*time.Second + 2*aside, 0, 0, stop},
 		"before it was put back":         {-time.Second, -time.Minute, -time.Minute, stop},
-		"a stop that put back no clock":  {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{What: "stop", At: began}},
+		"a stop that put back no clock":  {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{Kind: "stop", At: began}},
 	} {
 		k := checker{h: &history.History{Disturbances: []history.Disturbance{c.of}}}
 		f := &fact{Record: &history.Record{Timestamp: began.Add(c.written)}, at: began.Add(c.told)}

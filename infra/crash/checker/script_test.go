@@ -146,10 +146,10 @@ func (o *actor) fact(topic string, s map[string]any, more map[string]any) {
 }
 
 // publishes hands over an event; one that is refused leaves nothing.
-func (o *actor) publishes(kind string, known history.Known, stands bool) *actor {
+func (o *actor) publishes(kind string, known history.Outcome, stands bool) *actor {
 	id := fmt.Sprintf("evt-%s-%d", o.id, len(o.h.Publications))
 	o.h.Publications = append(o.h.Publications, history.Publication{
-		Door: "http", EventID: id, Type: kind, Source: o.source, Order: o.id, First: o.at, Last: o.at.Add(9 * time.Millisecond), Known: known,
+		Door: "http", EventID: id, Type: kind, Source: o.source, Order: o.id, First: o.at, Last: o.at.Add(9 * time.Millisecond), Outcome: known,
 	})
 	if stands {
 		o.record(topicEvent, kind, o.source+":"+id, map[string]any{"event_id": id, "type": kind}, nil)
@@ -194,7 +194,7 @@ func (o *actor) releases() *actor {
 
 func (o *actor) asks(what string, code int) {
 	o.h.Requests = append(o.h.Requests, history.Request{
-		What: what, Source: o.source, Order: o.id, Began: o.at, Ended: o.at.Add(7 * time.Millisecond), Known: history.Accepted, HTTPCode: code,
+		Kind: what, Source: o.source, Order: o.id, Began: o.at, Ended: o.at.Add(7 * time.Millisecond), Outcome: history.Accepted, HTTPCode: code,
 	})
 	o.wait(time.Millisecond)
 }
@@ -357,7 +357,7 @@ func (o *actor) resyncs(what string) *actor {
 // killed is the death of a syncer, and the others take over.
 func (o *actor) killed(took time.Duration) *actor {
 	o.h.Disturbances = append(o.h.Disturbances, history.Disturbance{
-		What: "kill", Target: "syncer-1", Service: "syncer", Others: 1, At: o.at, Back: o.at.Add(time.Second), Ready: o.at.Add(2 * time.Second),
+		Kind: "kill", Target: "syncer-1", Service: "syncer", Survivors: 1, At: o.at, Restarted: o.at.Add(time.Second), Ready: o.at.Add(2 * time.Second),
 	})
 	return o.wait(took)
 }

@@ -22,10 +22,10 @@ func (c *checker) trace(o *order) []string {
 	}
 	var lines []line
 	for _, p := range o.publications {
-		lines = append(lines, line{p.First, fmt.Sprintf("publication %s %s by %s: %s%s", p.Type, eventID(p), p.Door, p.Known, until(p.First, p.Last))})
+		lines = append(lines, line{p.First, fmt.Sprintf("publication %s %s by %s: %s%s", p.Type, eventID(p), p.Door, p.Outcome, until(p.First, p.Last))})
 	}
 	for _, r := range o.requests {
-		text := fmt.Sprintf("request %s%s%s: %s", r.What, under(r.Key), as(r.Named), r.Known)
+		text := fmt.Sprintf("request %s%s%s: %s", r.Kind, under(r.Key), as(r.Reference), r.Outcome)
 		if r.HTTPCode != 0 {
 			text += fmt.Sprintf(" %d", r.HTTPCode)
 		}
@@ -131,20 +131,20 @@ func (c *checker) disturbancesIn(lines []line) []line {
 		}
 	}
 	for _, s := range c.h.Switches {
-		if !s.Asked.After(last) && (s.On.IsZero() || !s.On.Before(first)) {
-			out = append(out, line{s.Asked, fmt.Sprintf("--- %s is turned off, answered %s, on again %s", s.Setting, clock(s.Off), clock(s.On))})
+		if !s.OffRequested.After(last) && (s.On.IsZero() || !s.On.Before(first)) {
+			out = append(out, line{s.OffRequested, fmt.Sprintf("--- %s is turned off, answered %s, on again %s", s.Setting, clock(s.Off), clock(s.On))})
 		}
 	}
 	return out
 }
 
 func disturbanceLine(d history.Disturbance) string {
-	text := fmt.Sprintf("--- %s %s", d.What, d.Target)
+	text := fmt.Sprintf("--- %s %s", d.Kind, d.Target)
 	if d.Service != "" {
-		text += fmt.Sprintf(", %d others of %s live", d.Others, d.Service)
+		text += fmt.Sprintf(", %d others of %s live", d.Survivors, d.Service)
 	}
-	if !d.Back.IsZero() {
-		text += ", back " + clock(d.Back)
+	if !d.Restarted.IsZero() {
+		text += ", back " + clock(d.Restarted)
 	}
 	if !d.Ready.IsZero() {
 		text += ", ready " + clock(d.Ready)

@@ -69,7 +69,7 @@ func (m *member) start() (*process, error) {
 	defer m.mu.Unlock()
 	m.process, m.ready, m.halted, m.told = p, false, false, ""
 	if m.last != nil {
-		m.last.Back = time.Now().UTC()
+		m.last.Restarted = time.Now().UTC()
 	}
 	_, _ = fmt.Fprintf(m.log, "--- %s started as process %d at %s\n", m.name, p.cmd.Process.Pid, time.Now().UTC().Format(time.RFC3339Nano))
 	return p, nil
@@ -98,7 +98,7 @@ func (m *member) ended(p *process) {
 	code, signal := p.end()
 	m.mu.Lock()
 	e := history.Exit{
-		Target: m.name, Service: m.service, At: time.Now().UTC(), Code: code, Signal: signal, Told: string(m.told), Ready: m.ready,
+		Target: m.name, Service: m.service, At: time.Now().UTC(), Code: code, Signal: signal, Requested: string(m.told), Ready: m.ready,
 	}
 	m.process, m.ready = nil, false
 	_, _ = fmt.Fprintf(m.log, "--- %s ended at %s: code %d %s, told to %q\n", m.name, e.At.Format(time.RFC3339Nano), code, signal, m.told)
@@ -125,7 +125,7 @@ func (m *member) tell(what nemesis.What, away time.Duration) (*process, *history
 	if p == nil || m.told != "" {
 		return nil, nil
 	}
-	d := &history.Disturbance{What: string(what), Target: m.name, Service: m.service, At: time.Now().UTC(), Others: others}
+	d := &history.Disturbance{Kind: string(what), Target: m.name, Service: m.service, At: time.Now().UTC(), Survivors: others}
 	switch what {
 	case nemesis.Kill:
 		m.told, m.away, m.last = what, away, d
@@ -148,7 +148,7 @@ func (m *member) clock() string { return filepath.Join(m.fleet.cfg.Logs, m.name+
 func (m *member) putBack(d *history.Disturbance, by time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d.Set = by
+	d.ClockStep = by
 	return clock.Set(m.clock(), -by)
 }
 
@@ -156,7 +156,7 @@ func (m *member) putBack(d *history.Disturbance, by time.Duration) error {
 func (m *member) setRight(d *history.Disturbance) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d.Right = time.Now().UTC()
+	d.ClockRestored = time.Now().UTC()
 	return clock.Set(m.clock(), 0)
 }
 
@@ -165,7 +165,7 @@ func (m *member) resume(p *process, d *history.Disturbance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p.signal(syscall.SIGCONT)
-	d.Back, d.Ready = time.Now().UTC(), time.Now().UTC()
+	d.Restarted, d.Ready = time.Now().UTC(), time.Now().UTC()
 	if m.process == p {
 		m.halted = false
 	}

@@ -52,7 +52,7 @@ func (s *Shops) request(life context.Context, story nemesis.Scenario, what strin
 	case "settle":
 		body["reason"], body["erpReference"] = "the crash harness asks", "HAND-"+story.Order
 	}
-	r := history.Request{What: what, Source: story.Source, Order: story.Order, Began: time.Now().UTC()}
+	r := history.Request{Kind: what, Source: story.Source, Order: story.Order, Began: time.Now().UTC()}
 	status, _, err = s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encoded(body), nil)
 	s.note(r, status, err)
 	return status, err
@@ -79,7 +79,7 @@ func (s *Shops) Callback(ctx context.Context, c erp.Callback) {
 			body[name] = value
 		}
 	}
-	r := history.Request{What: "webhook-" + c.Status, Source: c.Source, Order: c.Order, Key: c.Key, Named: c.Reference, Began: time.Now().UTC()}
+	r := history.Request{Kind: "webhook-" + c.Status, Source: c.Source, Order: c.Order, Key: c.Key, Reference: c.Reference, Began: time.Now().UTC()}
 	raw := encoded(body)
 	signed := map[string]string{"X-Signature": erp.Sign(s.cfg.Secret, raw)}
 	ctx, cancel := context.WithTimeout(ctx, callbackTimeout)
@@ -93,14 +93,14 @@ func (s *Shops) Callback(ctx context.Context, c erp.Callback) {
 
 // note keeps what is known of a request.
 func (s *Shops) note(r history.Request, status int, err error) {
-	r.Ended, r.Known = time.Now().UTC(), history.Unknown
+	r.Ended, r.Outcome = time.Now().UTC(), history.Unknown
 	if err == nil {
 		r.HTTPCode = status
 		switch {
 		case status < http.StatusMultipleChoices:
-			r.Known = history.Accepted
+			r.Outcome = history.Accepted
 		case status < http.StatusInternalServerError:
-			r.Known = history.Refused
+			r.Outcome = history.Refused
 		}
 	}
 	s.mu.Lock()

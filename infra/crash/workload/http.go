@@ -26,7 +26,7 @@ const (
 var errNotTaken = errors.New("not taken")
 
 // post publishes one event, at one process after the other until one answers.
-func (s *Shops) post(life context.Context, body []byte) history.Known {
+func (s *Shops) post(life context.Context, body []byte) history.Outcome {
 	known := history.Unknown
 	s.insist(life, body, func(status int, _ []byte) error {
 		switch status {
@@ -45,12 +45,12 @@ func (s *Shops) post(life context.Context, body []byte) history.Known {
 // waiting is an event that goes out with others.
 type waiting struct {
 	body   []byte
-	answer chan history.Known
+	answer chan history.Outcome
 }
 
 // postWithOthers lets the event go out in a batch.
-func (s *Shops) postWithOthers(life context.Context, body []byte) history.Known {
-	w := waiting{body: body, answer: make(chan history.Known, 1)}
+func (s *Shops) postWithOthers(life context.Context, body []byte) history.Outcome {
+	w := waiting{body: body, answer: make(chan history.Outcome, 1)}
 	select {
 	case s.batch <- w:
 		return <-w.answer
@@ -111,7 +111,7 @@ func (s *Shops) postBatch(life context.Context, batch []waiting) {
 	for i, w := range batch {
 		known := history.Unknown
 		if i < len(answer.Results) {
-			known = map[string]history.Known{"accepted": history.Accepted, "duplicate": history.Accepted, "refused": history.Refused, "conflict": history.Refused}[answer.Results[i].Result]
+			known = map[string]history.Outcome{"accepted": history.Accepted, "duplicate": history.Accepted, "refused": history.Refused, "conflict": history.Refused}[answer.Results[i].Result]
 		}
 		w.answer <- known
 	}

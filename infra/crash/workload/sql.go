@@ -33,7 +33,7 @@ var errRolledBack = errors.New("rolled back on purpose")
 const transactionTimeout = 10 * time.Second
 
 // commit publishes in transactions until one is confirmed.
-func (s *Shops) commit(life context.Context, door string, e nemesis.Event, body []byte) history.Known {
+func (s *Shops) commit(life context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
 	lost := false
 	for life.Err() == nil {
 		err := s.transact(life, door, e, body)

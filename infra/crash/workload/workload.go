@@ -164,32 +164,32 @@ func (s *Shops) tell(open, life context.Context, story nemesis.Scenario) {
 }
 
 // publish hands over one event, through one door or two at once, and keeps what the shop knows afterwards.
-func (s *Shops) publish(life context.Context, story nemesis.Scenario, e nemesis.Event) history.Known {
+func (s *Shops) publish(life context.Context, story nemesis.Scenario, e nemesis.Event) history.Outcome {
 	p := history.Publication{
 		Door: e.Door, EventID: e.ID, Type: e.Type, Source: story.Source, Order: story.Order, First: time.Now().UTC(),
 	}
 	body := eventJSON(story, e)
 	var again sync.WaitGroup
-	var twice history.Known
+	var twice history.Outcome
 	if e.Again != "" {
 		again.Go(func() { twice = s.through(life, e.Again, e, body) })
 	}
-	p.Known = s.through(life, e.Door, e, body)
+	p.Outcome = s.through(life, e.Door, e, body)
 	again.Wait()
 	if twice == history.Accepted {
-		p.Known = twice
+		p.Outcome = twice
 	}
 	p.Last = time.Now().UTC()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.publications = append(s.publications, p)
-	if p.Known == history.Accepted {
+	if p.Outcome == history.Accepted {
 		s.taken = append(s.taken, taken{body, p.Last})
 	}
-	return p.Known
+	return p.Outcome
 }
 
-func (s *Shops) through(life context.Context, door string, e nemesis.Event, body []byte) history.Known {
+func (s *Shops) through(life context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
 	switch door {
 	case nemesis.HTTP:
 		return s.post(life, body)
