@@ -32,7 +32,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	stage.BeEmbedded()
+	stage.RunEmbeddedIfAsked()
 	os.Exit(m.Run())
 }
 
@@ -82,12 +82,12 @@ func broker() string {
 // keep tells what was found, and keeps the folder when something is wrong.
 func keep(t *testing.T, o outcome) {
 	t.Helper()
-	for _, line := range o.noted {
+	for _, line := range o.notes {
 		t.Log(line)
 	}
 	t.Logf("%s", o.report.String())
-	wrong := len(o.violated) > 0 || len(o.report.Violations) > 0
-	for _, line := range o.violated {
+	wrong := len(o.violations) > 0 || len(o.report.Violations) > 0
+	for _, line := range o.violations {
 		t.Error(line)
 	}
 	if len(o.report.Violations) > 0 {
@@ -119,5 +119,5 @@ func (o outcome) summary() string {
 		}
 	}
 	return fmt.Sprintf("%d events, %d requests, %d ERP calls, %d bookings, %d records, %d disturbances, %d ready processes ended by themselves, %d violations",
-		len(h.Publications), len(h.Requests), len(h.Calls), booked, len(h.Records), len(h.Disturbances), ended, len(o.violated)+len(o.report.Violations))
+		len(h.Publications), len(h.Requests), len(h.Calls), booked, len(h.Records), len(h.Disturbances), ended, len(o.violations)+len(o.report.Violations))
 }

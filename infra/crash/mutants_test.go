@@ -26,7 +26,7 @@ const (
 //
 //	go test -tags mutants ./infra/crash -run TestMutants -v -timeout 60m
 func TestMutants(t *testing.T) {
-	for _, bug := range mutants.Bugs {
+	for _, bug := range mutants.All {
 		t.Run(bug.Name, func(t *testing.T) {
 			t.Parallel()
 			root, err := filepath.Abs(filepath.Join("..", ".."))

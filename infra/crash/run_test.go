@@ -49,8 +49,8 @@ const (
 	maxDelay    = 3 * time.Second
 )
 
-// starves is how often a partition is starved on a cluster, per kill and at least once, unless the profile says otherwise.
-func starves(kills int) float64 { return max(0.02, 1.1/float64(max(kills, 1))) }
+// starveShare is how often a partition is starved on a cluster, per kill and at least once, unless the profile says otherwise.
+func starveShare(kills int) float64 { return max(0.02, 1.1/float64(max(kills, 1))) }
 
 // processes of each service.
 var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2}
@@ -59,13 +59,13 @@ var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 
 type outcome struct {
 	history  *history.History
 	report   checker.Report
-	violated []string // what the driver itself saw and must not be
-	noted    []string // what it saw and a person should know
+	violations []string // what the driver itself saw and must not be
+	notes    []string // what it saw and a person should know
 	folder   string   // logs; and what else the caller keeps there
 }
 
-// theatre is one run under way.
-type theatre struct {
+// harness is one run under way.
+type harness struct {
 	t        *testing.T
 	o        options
 	plan     nemesis.Plan
@@ -80,7 +80,7 @@ type theatre struct {
 	watch    *stage.Watch
 	history  *history.History
 
-	calm    sync.RWMutex // held for writing while nothing else may explain what is seen
+	undisturbed    sync.RWMutex // held for writing while nothing else may explain what is seen
 	mu      sync.Mutex   // guards what follows
 	servers []history.Disturbance
 	outcome outcome
@@ -90,26 +90,26 @@ type theatre struct {
 func run(t *testing.T, o options) outcome {
 	t.Helper()
 	if o.broker == cluster && o.profile.Starve == 0 {
-		o.profile.Starve = starves(o.kills)
+		o.profile.Starve = starveShare(o.kills)
 	}
-	p := &theatre{t: t, o: o, plan: nemesis.Make(o.seed, o.kills, o.profile, processes)}
+	p := &harness{t: t, o: o, plan: nemesis.Make(o.seed, o.kills, o.profile, processes)}
 	p.prepare()
 	t.Logf("%s on %s, logs in %s\n%s", filepath.Base(p.o.binary), p.history.Broker, p.folder, p.plan)
 	p.play()
-	p.phase("quiet")
+	p.logPhase("quiet")
 	p.collect()
-	p.phase("collected")
+	p.logPhase("collected")
 	p.judge()
 	return p.outcome
 }
 
-// phase logs where a run has come to, and when.
-func (p *theatre) phase(name string) {
+// logPhase logs where a run has come to, and when.
+func (p *harness) logPhase(name string) {
 	p.t.Logf("%6s %s", time.Since(p.history.Began).Round(100*time.Millisecond), name)
 }
 
 // prepare starts everything and waits until it is ready.
-func (p *theatre) prepare() {
+func (p *harness) prepare() {
 	t := p.t
 	var err error
 	p.folder, err = os.MkdirTemp("", "erpconnector-crash-")
@@ -122,14 +122,14 @@ func (p *theatre) prepare() {
 	}
 	if p.o.binary == "" {
 		p.o.binary = build(t, p.folder)
-		p.phase("built")
+		p.logPhase("built")
 	}
 	p.startBroker()
-	p.phase("the broker runs")
+	p.logPhase("the broker runs")
 	p.postgres, err = stage.StartPostgres(t.Context(), filepath.Join(p.folder, "postgres"))
 	require.NoError(t, err)
 	t.Cleanup(func() { p.postgres.Stop() })
-	p.phase("Postgres runs")
+	p.logPhase("Postgres runs")
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
 	p.env = p.environment(addr)
@@ -139,31 +139,31 @@ func (p *theatre) prepare() {
 		p.history.ThinPartition = stage.ThinPartition
 		require.NoError(t, p.cluster.Thin(t.Context(), prefix))
 	}
-	p.phase("schema and topics are there")
+	p.logPhase("schema and topics are there")
 	if p.o.profile.FailsOver() {
-		require.NoError(t, p.postgres.Follow(t.Context()))
-		p.phase("a standby follows")
+		require.NoError(t, p.postgres.StartStandby(t.Context()))
+		p.logPhase("a standby follows")
 	}
-	p.openWorld(addr)
+	p.startWorld(addr)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, p.fleet.AwaitReady(ctx))
-	p.phase("the product is ready")
+	p.logPhase("the product is ready")
 	p.watch, err = stage.StartWatch(ctx, p.broker.Addrs(), prefix)
 	require.NoError(t, err)
 	t.Cleanup(p.watch.Close)
 }
 
 // command runs one of the product's.
-func (p *theatre) command(args ...string) {
+func (p *harness) command(args ...string) {
 	cmd := exec.CommandContext(p.t.Context(), p.o.binary, args...)
 	cmd.Env = append(os.Environ(), p.env...)
 	out, err := cmd.CombinedOutput()
 	require.NoError(p.t, err, "%v: %s", args, out)
 }
 
-// openWorld starts the ERP, the shops and the fleet.
-func (p *theatre) openWorld(erpAddr string) {
+// startWorld starts the ERP, the shops and the fleet.
+func (p *harness) startWorld(erpAddr string) {
 	t := p.t
 	logs := filepath.Join(p.folder, "logs")
 	require.NoError(t, os.Mkdir(logs, 0o755))
@@ -173,12 +173,12 @@ func (p *theatre) openWorld(erpAddr string) {
 	p.shops, err = workload.Open(workload.Config{
 		Plan: p.plan, DatabaseURL: p.databaseURL() + "&target_session_attrs=read-write", Ingest: p.fleet.Bases("ingest"), API: p.fleet.Bases("api"),
 		Token: token, Secret: secret, Rate: p.o.rate,
-		Booked: func(source, order string) *erp.Callback { return p.erp.Booked(source, order) },
+		Booked: func(source, order string) *erp.CallbackRequest { return p.erp.Booked(source, order) },
 	})
 	require.NoError(t, err)
 	t.Cleanup(p.shops.Close)
 	p.erp, err = erp.Start(erp.Config{
-		Addr: erpAddr, APIKey: apiKey, Secret: secret, Patience: erpTimeout + 300*time.Millisecond,
+		Addr: erpAddr, APIKey: apiKey, Secret: secret, HangTimeout: erpTimeout + 300*time.Millisecond,
 		Plan: p.plan.Call, Changed: p.shops.Changed, Callback: p.shops.Callback,
 	})
 	require.NoError(t, err)
@@ -188,14 +188,14 @@ func (p *theatre) openWorld(erpAddr string) {
 }
 
 // databaseURL is what the product and the shops connect to.
-func (p *theatre) databaseURL() string {
+func (p *harness) databaseURL() string {
 	if p.o.profile.FailsOver() {
-		return p.postgres.Both()
+		return p.postgres.HostsURL()
 	}
 	return p.postgres.URL()
 }
 
-func (p *theatre) environment(erpAddr string) []string {
+func (p *harness) environment(erpAddr string) []string {
 	return []string{
 		"DATABASE_URL=" + p.databaseURL(), "KAFKA_BROKERS=" + strings.Join(p.broker.Addrs(), ","), "KAFKA_TOPIC_PREFIX=" + prefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", partitions), "API_TOKEN=" + token, "ERP_API_KEY=" + apiKey, "ERP_HMAC_SECRET=" + secret,
@@ -210,12 +210,12 @@ func build(t *testing.T, folder string) string {
 	t.Helper()
 	source := filepath.Join(folder, "source")
 	require.NoError(t, os.Mkdir(source, 0o700))
-	binary, err := mutants.Bug{}.Build(t.Context(), filepath.Join("..", ".."), source)
+	binary, err := mutants.Mutant{}.Build(t.Context(), filepath.Join("..", ".."), source)
 	require.NoError(t, err)
 	return binary
 }
 
-func (p *theatre) startBroker() {
+func (p *harness) startBroker() {
 	t := p.t
 	if p.o.broker == cluster {
 		var brokers []stage.Broker
@@ -238,76 +238,76 @@ func (p *theatre) startBroker() {
 	p.broker, p.history.Broker = b, "the embedded broker"
 }
 
-// afterwards is how long shops may go on being answered, and processes becoming ready, once nothing is disturbed any more.
-const afterwards = time.Minute
+// settleTimeout is how long shops may go on being answered, and processes becoming ready, once nothing is disturbed any more.
+const settleTimeout = time.Minute
 
 // play lets the load run while the plan is carried out, and waits until all of it has come to its end.
-func (p *theatre) play() {
+func (p *harness) play() {
 	open, closeShops := context.WithCancel(p.t.Context())
 	life, endShops := context.WithCancel(p.t.Context())
 	defer endShops()
 	var selling, outages sync.WaitGroup
-	selling.Go(func() { p.shops.Sell(open, life) })
-	outages.Go(func() { p.takeERPDown(open) })
+	selling.Go(func() { p.shops.Run(open, life) })
+	outages.Go(func() { p.runOutages(open) })
 	if !p.o.profile.FailsOver() { // what a setting was is lost with the primary
-		outages.Go(func() { p.turnOffAndOn(open) })
+		outages.Go(func() { p.toggleSettings(open) })
 	}
 	p.disturb()
-	p.phase("the plan is carried out")
+	p.logPhase("the plan is carried out")
 	closeShops()
 	outages.Wait()
-	ctx, cancel := context.WithTimeout(p.t.Context(), afterwards)
+	ctx, cancel := context.WithTimeout(p.t.Context(), settleTimeout)
 	defer cancel()
 	if err := p.fleet.AwaitReady(ctx); err != nil {
-		p.violate("%s after the last disturbance the fleet is %s", afterwards, err)
+		p.violate("%s after the last disturbance the fleet is %s", settleTimeout, err)
 	}
 	stop := context.AfterFunc(ctx, endShops)
 	defer stop()
 	selling.Wait()
-	p.phase("all who asked were answered")
+	p.logPhase("all who asked were answered")
 	p.awaitQuiet()
 }
 
-// takeERPDown lets the ERP be away now and then.
-func (p *theatre) takeERPDown(open context.Context) {
+// runOutages lets the ERP be away now and then.
+func (p *harness) runOutages(open context.Context) {
 	for n := 0; ; n++ {
 		outage := p.plan.Outage(n)
 		if !worker.Sleep(open, outage.Gap) {
 			return
 		}
-		p.calm.RLock()
+		p.undisturbed.RLock()
 		d := history.Disturbance{Kind: "down", Target: "erp", At: time.Now().UTC()}
 		p.erp.Down()
-		worker.Sleep(open, outage.For)
+		worker.Sleep(open, outage.Duration)
 		if err := p.erp.Up(); err != nil {
 			p.violate("%s", err)
 		}
 		d.Restarted, d.Ready = time.Now().UTC(), time.Now().UTC()
-		p.calm.RUnlock()
-		p.noteServer(d)
+		p.undisturbed.RUnlock()
+		p.addDisturbance(d)
 	}
 }
 
-// backOnWithin is how long an operator may ask in vain to turn a setting on again. Broker and Postgres are away for less.
-const backOnWithin = 90 * time.Second
+// turnOnTimeout is how long an operator may ask in vain to turn a setting on again. Broker and Postgres are away for less.
+const turnOnTimeout = 90 * time.Second
 
-// turnOffAndOn lets an operator turn a setting off now and then, and on again.
-func (p *theatre) turnOffAndOn(open context.Context) {
+// toggleSettings lets an operator turn a setting off now and then, and on again.
+func (p *harness) toggleSettings(open context.Context) {
 	for n := 0; ; n++ {
 		planned := p.plan.Switch(n)
 		if !worker.Sleep(open, planned.Gap) {
 			return
 		}
-		p.calm.RLock()
+		p.undisturbed.RLock()
 		s := history.Switch{Setting: planned.Setting}
-		s.OffRequested, s.Off = p.shops.Turn(open, planned.Setting, false)
-		worker.Sleep(open, planned.For)
-		ctx, cancel := context.WithTimeout(p.t.Context(), backOnWithin) // also when open ended: it may have been turned off all the same
-		s.OnRequested, s.On = p.shops.Turn(ctx, planned.Setting, true)
+		s.OffRequested, s.Off = p.shops.SetSetting(open, planned.Setting, false)
+		worker.Sleep(open, planned.Duration)
+		ctx, cancel := context.WithTimeout(p.t.Context(), turnOnTimeout) // also when open ended: it may have been turned off all the same
+		s.OnRequested, s.On = p.shops.SetSetting(ctx, planned.Setting, true)
 		cancel()
-		p.calm.RUnlock()
+		p.undisturbed.RUnlock()
 		if s.On.IsZero() {
-			p.violate("%s could not be turned on again within %s", planned.Setting, backOnWithin)
+			p.violate("%s could not be turned on again within %s", planned.Setting, turnOnTimeout)
 		}
 		if !s.Off.IsZero() {
 			p.history.Switches = append(p.history.Switches, s)
@@ -315,20 +315,20 @@ func (p *theatre) turnOffAndOn(open context.Context) {
 	}
 }
 
-func (p *theatre) noteServer(d history.Disturbance) {
+func (p *harness) addDisturbance(d history.Disturbance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.servers = append(p.servers, d)
 }
 
-func (p *theatre) violate(format string, args ...any) {
+func (p *harness) violate(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outcome.violated = append(p.outcome.violated, fmt.Sprintf(format, args...))
+	p.outcome.violations = append(p.outcome.violations, fmt.Sprintf(format, args...))
 }
 
 // collect gathers what the run has left behind; the product has ended then.
-func (p *theatre) collect() {
+func (p *harness) collect() {
 	for _, name := range p.fleet.Close() {
 		p.violate("%s did not end by SIGTERM in time", name)
 	}

@@ -27,7 +27,7 @@ func (c *checker) checkEvents() {
 	known := map[string]history.Outcome{}
 	for _, p := range c.h.Publications {
 		id := eventID(p)
-		known[id] = surer(known[id], p.Outcome)
+		known[id] = moreCertain(known[id], p.Outcome)
 	}
 	told := map[string]bool{}
 	for _, p := range c.h.Publications {
@@ -41,7 +41,7 @@ func (c *checker) checkEvents() {
 		for _, f := range o.events {
 			if !told[f.id] {
 				told[f.id] = true
-				c.blame(1, "an event that nobody published", o, "%s, ce_id %s", f.where(), f.id)
+				c.violate(1, "an event that nobody published", o, "%s, ce_id %s", f.where(), f.id)
 			}
 		}
 	}
@@ -55,8 +55,8 @@ func eventID(p history.Publication) string {
 	return p.Source + ":" + p.EventID
 }
 
-// surer is what is known of an event that was handed over by several publications.
-func surer(a, b history.Outcome) history.Outcome {
+// moreCertain is what is known of an event that was handed over by several publications.
+func moreCertain(a, b history.Outcome) history.Outcome {
 	for _, k := range []history.Outcome{history.Accepted, history.Unknown} {
 		if a == k || b == k {
 			return k
@@ -70,16 +70,16 @@ func (c *checker) checkEvent(p history.Publication, known history.Outcome, rows 
 	switch {
 	case known == history.Accepted && rows == 0 && len(records) == 0:
 		c.figures.Lost++
-		c.blame(1, "an accepted event that is lost", o, "%s %s by %s", p.Type, eventID(p), p.Door)
+		c.violate(1, "an accepted event that is lost", o, "%s %s by %s", p.Type, eventID(p), p.Door)
 	case known == history.Refused && (rows > 0 || len(records) > 0):
-		c.blame(1, "a refused event that left a trace", o, "%s %s by %s: %d outbox rows, %d records", p.Type, eventID(p), p.Door, rows, len(records))
+		c.violate(1, "a refused event that left a trace", o, "%s %s by %s: %d outbox rows, %d records", p.Type, eventID(p), p.Door, rows, len(records))
 	case rows > 1:
 		c.figures.Doubled++
-		c.blame(1, "an event that was accepted twice", o, "%s %s by %s: %d outbox rows", p.Type, eventID(p), p.Door, rows)
+		c.violate(1, "an event that was accepted twice", o, "%s %s by %s: %d outbox rows", p.Type, eventID(p), p.Door, rows)
 	}
 	for _, f := range records {
 		if f.Key != o.key || f.kind != p.Type {
-			c.blame(1, "an event that was changed", o, "%s: %s of %s, published as %s of %s", f.where(), f.kind, f.Key, p.Type, o.key)
+			c.violate(1, "an event that was changed", o, "%s: %s of %s, published as %s of %s", f.where(), f.kind, f.Key, p.Type, o.key)
 			return
 		}
 	}
@@ -87,13 +87,13 @@ func (c *checker) checkEvent(p history.Publication, known history.Outcome, rows 
 
 // Requests that make a new generation, and those that may make the first one.
 var (
-	nextAsks  = []string{"resync", "resync-new-key", "resync-again", "send-now"}
-	firstAsks = append([]string{"sync"}, nextAsks...)
+	laterRequests  = []string{"resync", "resync-new-key", "resync-again", "send-now"}
+	firstRequests = append([]string{"sync"}, laterRequests...)
 )
 
-// checkAsked is promise 1 between what was asked and what followed: an invoice or a request makes a first generation,
+// checkRequests is promise 1 between what was asked and what followed: an invoice or a request makes a first generation,
 // every later one was asked for, and what settles an order is in the log.
-func (c *checker) checkAsked(o *order) {
+func (c *checker) checkRequests(o *order) {
 	if o.lost {
 		return
 	}
@@ -102,20 +102,20 @@ func (c *checker) checkAsked(o *order) {
 	switch {
 	case first == nil && invoiced:
 		c.figures.Lost++
-		c.blame(1, "an invoice without a request", o, "an invoice.created of the order is in the log, and no generation was ever requested")
-	case first == nil && c.answered(o, firstAsks...) > 0:
-		c.blame(1, "an accepted request that is lost", o, "a sync of the order was asked for, and no generation was ever requested")
-	case first != nil && !invoiced && o.asked(firstAsks...) == 0 && !o.blamed[1]:
-		c.blame(1, "a request that nobody asked for", o, "generation 1 was requested without an invoice or a sync")
+		c.violate(1, "an invoice without a request", o, "an invoice.created of the order is in the log, and no generation was ever requested")
+	case first == nil && c.countAccepted(o, firstRequests...) > 0:
+		c.violate(1, "an accepted request that is lost", o, "a sync of the order was asked for, and no generation was ever requested")
+	case first != nil && !invoiced && o.countRequests(firstRequests...) == 0 && !o.blamed[1]:
+		c.violate(1, "a request that nobody asked for", o, "generation 1 was requested without an invoice or a sync")
 	}
-	if g := o.newest(); g != nil && g.number-1 > o.asked(nextAsks...) {
-		c.blame(1, "a request that nobody asked for", o, "generation %d, and %d requests that may make a new one", g.number, o.asked(nextAsks...))
+	if g := o.newest(); g != nil && g.number-1 > o.countRequests(laterRequests...) {
+		c.violate(1, "a request that nobody asked for", o, "generation %d, and %d requests that may make a new one", g.number, o.countRequests(laterRequests...))
 	}
 	c.checkSettlements(o)
 }
 
-// answered counts the requests of these kinds that were answered with success, and stand.
-func (c *checker) answered(o *order, kinds ...string) int {
+// countAccepted counts the requests of these kinds that were answered with success, and stand.
+func (c *checker) countAccepted(o *order, kinds ...string) int {
 	n := 0
 	for _, r := range o.requests {
 		if slices.Contains(kinds, r.Kind) && succeeded(r) && !c.inFailover(r.Ended, 0) {
@@ -140,7 +140,7 @@ func (c *checker) checkSettlements(o *order) {
 			continue
 		}
 		if !slices.ContainsFunc(o.generations(), func(g *generation) bool { return g.settledBy(closed) }) && !o.blamed[2] {
-			c.blame(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.Kind, closed)
+			c.violate(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.Kind, closed)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (c *checker) checkEnds(o *order) {
 	for _, g := range o.generations() {
 		if len(g.terminal) == 0 && g.released() && !o.lost {
 			c.figures.Lost++
-			c.blame(1, "a generation without an end", o, "generation %d was let go and has no terminal event", g.number)
+			c.violate(1, "a generation without an end", o, "generation %d was let go and has no terminal event", g.number)
 		}
 		if len(g.terminal) == 0 && !g.released() {
 			c.figures.Held++
@@ -186,13 +186,13 @@ func (c *checker) checkBooked(o *order, end *fact) {
 	for _, call := range o.calls {
 		if call.Booked && call.Key == end.sync.IdempotencyKey {
 			booked = true
-			if after(call.Began, end.when) && !o.blamed[3] {
-				c.blame(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
-					end.where(), clock(end.when), call.Number, clock(call.Began))
+			if isAfter(call.Began, end.corrected) && !o.blamed[3] {
+				c.violate(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
+					end.where(), clock(end.corrected), call.Number, clock(call.Began))
 			}
 		}
 	}
 	if !booked {
-		c.blame(1, "a success that the ERP does not know", o, "%s says success, and no call under %s made a booking", end.where(), end.sync.IdempotencyKey)
+		c.violate(1, "a success that the ERP does not know", o, "%s says success, and no call under %s made a booking", end.where(), end.sync.IdempotencyKey)
 	}
 }

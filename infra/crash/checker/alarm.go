@@ -14,7 +14,7 @@ func (c *checker) checkAlarms() {
 			c.figures.LostGates++
 			continue
 		}
-		c.blame(3, "a gate at odds with the log", c.order(orderKey(a.Source, a.Order)), "%s of generation %d at %s: %s",
+		c.violate(3, "a gate at odds with the log", c.order(orderKey(a.Source, a.Order)), "%s of generation %d at %s: %s",
 			a.Target, a.Generation, clock(a.At), a.Text)
 	}
 }

@@ -25,7 +25,7 @@ func (c *checker) checkChain(o *order) {
 		}
 		if len(g.terminal) > 1 {
 			c.figures.TerminalTwice++
-			c.blame(3, "a generation with two terminal events", o, "generation %d: %s and %s", g.number, g.terminal[0].where(), g.terminal[1].where())
+			c.violate(3, "a generation with two terminal events", o, "generation %d: %s and %s", g.number, g.terminal[0].where(), g.terminal[1].where())
 		}
 		if len(g.terminal) == 1 {
 			c.checkTerminal(o, g, g.terminal[0])
@@ -39,7 +39,7 @@ func (c *checker) checkRequested(o *order, g *generation) {
 		return
 	}
 	if len(g.before)+len(g.after)+len(g.terminal)+len(g.parked) > 0 {
-		c.blame(3, "a generation that went out and was not let go", o, "generation %d has %d requests, none of them released", g.number, len(g.requested))
+		c.violate(3, "a generation that went out and was not let go", o, "generation %d has %d requests, none of them released", g.number, len(g.requested))
 	}
 }
 
@@ -47,7 +47,7 @@ func (c *checker) checkRequested(o *order, g *generation) {
 func (c *checker) checkIntents(o *order, g *generation, n int, intents []*fact) {
 	for _, f := range intents[1:] {
 		if !reflect.DeepEqual(timeless(intents[0].Value), timeless(f.Value)) {
-			c.blame(3, "an intent that was stated again and says something else", o, "generation %d, attempt %d: %s and %s",
+			c.violate(3, "an intent that was stated again and says something else", o, "generation %d, attempt %d: %s and %s",
 				g.number, n, intents[0].where(), f.where())
 		}
 	}
@@ -68,18 +68,18 @@ func timeless(value json.RawMessage) map[string]any {
 func (c *checker) checkAfter(o *order, g *generation, n int) {
 	first := g.after[n][0]
 	if more := len(g.after[n]); more > 1 {
-		c.blame(3, "an attempt with two after_send", o, "generation %d, attempt %d: %s and %s", g.number, n, first.where(), g.after[n][1].where())
+		c.violate(3, "an attempt with two after_send", o, "generation %d, attempt %d: %s and %s", g.number, n, first.where(), g.after[n][1].where())
 	}
 	if n > 1 && len(g.after[n-1]) == 0 {
-		c.blame(3, "a hole in the attempts", o, "generation %d has an attempt %d and none before it", g.number, n)
+		c.violate(3, "a hole in the attempts", o, "generation %d has an attempt %d and none before it", g.number, n)
 	}
 	if len(g.before[n]) == 0 {
-		c.blame(3, "an attempt without before_send", o, "generation %d, attempt %d: %s", g.number, n, first.where())
-	} else if late := earliest(g.before[n]); after(late, first.when) {
-		c.blame(3, "an intent after the outcome", o, "generation %d, attempt %d: stated at %s, %s says %s", g.number, n, clock(late), first.where(), clock(first.when))
+		c.violate(3, "an attempt without before_send", o, "generation %d, attempt %d: %s", g.number, n, first.where())
+	} else if late := earliest(g.before[n]); isAfter(late, first.corrected) {
+		c.violate(3, "an intent after the outcome", o, "generation %d, attempt %d: stated at %s, %s says %s", g.number, n, clock(late), first.where(), clock(first.corrected))
 	}
 	if first.sync.Status == "queued" && len(g.parked[n]) == 0 && !c.trimmed(first.Partition) {
-		c.blame(3, "a retry that is announced and not parked", o, "generation %d, attempt %d: %s", g.number, n, first.where())
+		c.violate(3, "a retry that is announced and not parked", o, "generation %d, attempt %d: %s", g.number, n, first.where())
 	}
 	c.checkAnswer(o, g, first)
 }
@@ -92,7 +92,7 @@ func earliest(facts []*fact) time.Time {
 // trimmed reports whether retries of the partition may be gone since they were consumed.
 func (c *checker) trimmed(partition int32) bool {
 	for tp, start := range c.starts {
-		if tp.partition == partition && parked(tp.topic) && start > 0 {
+		if tp.partition == partition && isRetryTopic(tp.topic) && start > 0 {
 			return true
 		}
 	}
@@ -109,19 +109,19 @@ func (c *checker) checkParked(o *order, g *generation, n int) {
 		}
 	}
 	if len(due) > 1 {
-		c.blame(3, "a retry that became due twice", o, "generation %d, attempt %d: %s and %s", g.number, n, due[0].where(), due[1].where())
+		c.violate(3, "a retry that became due twice", o, "generation %d, attempt %d: %s and %s", g.number, n, due[0].where(), due[1].where())
 	}
 	if worked := len(g.before[n+1])+len(g.after[n+1])+len(g.terminal) > 0; worked && len(due) == 0 && !c.trimmed(g.parked[n][0].Partition) {
-		c.blame(3, "a retry that was worked on and never due", o, "generation %d, attempt %d: %s", g.number, n, g.parked[n][0].where())
+		c.violate(3, "a retry that was worked on and never due", o, "generation %d, attempt %d: %s", g.number, n, g.parked[n][0].where())
 	}
 	if len(g.after[n]) == 0 || g.after[n][0].sync.Status != "queued" {
-		c.blame(3, "a retry that no after_send announces", o, "generation %d, attempt %d: %s", g.number, n, g.parked[n][0].where())
+		c.violate(3, "a retry that no after_send announces", o, "generation %d, attempt %d: %s", g.number, n, g.parked[n][0].where())
 		return
 	}
 	next := g.after[n][0].sync.NextAttemptAt
 	for _, f := range g.parked[n] {
 		if next == nil || f.sync.NextAttemptAt == nil || !f.sync.NextAttemptAt.Equal(*next) || !f.due.Equal(next.Truncate(time.Millisecond)) {
-			c.blame(5, "a retry for another time than announced", o, "generation %d, attempt %d: %s is due at %s, its after_send says %s",
+			c.violate(5, "a retry for another time than announced", o, "generation %d, attempt %d: %s is due at %s, its after_send says %s",
 				g.number, n, f.where(), clock(f.due), clockOr(next))
 			return
 		}
@@ -131,7 +131,7 @@ func (c *checker) checkParked(o *order, g *generation, n int) {
 // checkTerminal makes sure that the end follows from the last answer, or from what it says that closed the generation.
 func (c *checker) checkTerminal(o *order, g *generation, end *fact) {
 	if made := g.attempts(); end.sync.Attempts != made {
-		c.blame(3, "an end that miscounts the attempts", o, "%s says %d attempts, %d have an after_send", end.where(), end.sync.Attempts, made)
+		c.violate(3, "an end that miscounts the attempts", o, "%s says %d attempts, %d have an after_send", end.where(), end.sync.Attempts, made)
 		return
 	}
 	switch by := end.sync.ClosedBy; by {
@@ -139,11 +139,11 @@ func (c *checker) checkTerminal(o *order, g *generation, end *fact) {
 		c.checkAnswered(o, g, end)
 	case "superseded":
 		if o.newest() == g {
-			c.blame(3, "an end for no reason", o, "%s says superseded, and there is no newer generation", end.where())
+			c.violate(3, "an end for no reason", o, "%s says superseded, and there is no newer generation", end.where())
 		}
 	default:
 		if !g.settledBy(by) && !o.blamed[2] {
-			c.blame(3, "an end for no reason", o, "%s says closed by %s, and no callback of generation %d does", end.where(), by, g.number)
+			c.violate(3, "an end for no reason", o, "%s says closed by %s, and no callback of generation %d does", end.where(), by, g.number)
 		}
 	}
 }
@@ -157,10 +157,10 @@ func (c *checker) checkAnswered(o *order, g *generation, end *fact) {
 	last := g.after[end.sync.Attempts]
 	switch {
 	case len(last) == 0:
-		c.blame(3, "an end without an answer", o, "%s, and generation %d has no after_send", end.where(), g.number)
+		c.violate(3, "an end without an answer", o, "%s, and generation %d has no after_send", end.where(), g.number)
 	case last[0].answeredWithSuccess() != (end.Topic == topicSuccess):
-		c.blame(3, "an end that is not what was answered", o, "%s, and %s has status %d", end.where(), last[0].where(), last[0].status())
+		c.violate(3, "an end that is not what was answered", o, "%s, and %s has status %d", end.where(), last[0].where(), last[0].status())
 	case last[0].sync.Status == "queued":
-		c.blame(3, "an end that is not what was answered", o, "%s, and %s says that a retry follows", end.where(), last[0].where())
+		c.violate(3, "an end that is not what was answered", o, "%s, and %s says that a retry follows", end.where(), last[0].where())
 	}
 }

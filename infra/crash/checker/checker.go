@@ -46,11 +46,11 @@ func Check(h *history.History) Report {
 		c.checkSerial(o)
 		c.checkKeys(o)
 		c.checkCallbacks(o)
-		c.checkAsked(o)
+		c.checkRequests(o)
 		c.checkEnds(o)
 	}
 	c.checkAlarms()
-	c.checkOff()
+	c.checkConnectorOff()
 	c.checkLanes()
 	c.checkTable()
 	c.checkGates()
@@ -123,8 +123,8 @@ func (c *checker) inOrder() []*order {
 	return out
 }
 
-// blame notes a violation of the order; o may be nil.
-func (c *checker) blame(promise int, rule string, o *order, format string, args ...any) {
+// violate notes a violation of the order; o may be nil.
+func (c *checker) violate(promise int, rule string, o *order, format string, args ...any) {
 	v := Violation{Promise: promise, Rule: rule, Text: fmt.Sprintf(format, args...)}
 	if o != nil {
 		v.Source, v.Order, v.Trace = o.source, o.id, c.trace(o)

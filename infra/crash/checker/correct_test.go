@@ -11,8 +11,8 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// stories are what may rightly happen to an order, each under its name.
-var stories = map[string]func(o *actor){
+// scenarios are what may rightly happen to an order, each under its name.
+var scenarios = map[string]func(o *actor){
 	"sent at once": func(o *actor) { o.invoiced(false).sends(201) },
 	"placed, updated, sent": func(o *actor) {
 		o.publishes("order.placed", history.Accepted, true).publishes("order.updated", history.Accepted, true).invoiced(false).sends(200)
@@ -125,7 +125,7 @@ func requireSound(t *testing.T, h *history.History) {
 
 func TestWhatMayHappenRaisesNothing(t *testing.T) {
 	t.Parallel()
-	for name, tell := range stories {
+	for name, tell := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript()

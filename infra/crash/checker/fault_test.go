@@ -123,7 +123,7 @@ func folded(h *history.History) {
 	for column, v := range fold(c.orders[faulty].facts) {
 		r[column] = v
 		if v != nil {
-			r[column] = told(v)
+			r[column] = textOf(v)
 		}
 		if n, ok := v.(int64); ok {
 			r[column] = n
@@ -275,5 +275,5 @@ func TestAnAnswerThatAnOutageHidFromTheGateIsAFigure(t *testing.T) {
 	h.Disturbances = append(h.Disturbances, history.Disturbance{Kind: "kill", Target: "postgres", At: h.Began, Restarted: h.Ended, Ready: h.Ended})
 	r := Check(h)
 	require.Empty(t, r.Violations, "%s", r)
-	require.Equal(t, 1, r.Figures.AnsweredUnseen)
+	require.Equal(t, 1, r.Figures.AnsweredKeysReused)
 }

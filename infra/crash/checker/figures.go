@@ -57,7 +57,7 @@ type Figures struct {
 	LatestUndisturbed time.Duration
 	LaneSilence       time.Duration // the longest of other partitions while one took no records
 	OverlapsOfStopped int           // overlapping calls while a process was stopped
-	AnsweredUnseen    int           // answered keys used again, as an outage kept the answer from the gate
+	AnsweredKeysReused    int           // answered keys used again, as an outage kept the answer from the gate
 }
 
 // count fills in what the rules did not.
@@ -134,8 +134,8 @@ func (f Figures) String() string {
 	if f.OverlapsOfStopped > 0 {
 		put("overlaps", "%d of processes that were stopped", f.OverlapsOfStopped)
 	}
-	if f.AnsweredUnseen > 0 {
-		put("keys", "%d used again though answered, as an outage kept the answer from the gate", f.AnsweredUnseen)
+	if f.AnsweredKeysReused > 0 {
+		put("keys", "%d used again though answered, as an outage kept the answer from the gate", f.AnsweredKeysReused)
 	}
 	return b.String()
 }
@@ -168,8 +168,8 @@ func (d Disturbed) String() string {
 
 func ms(d time.Duration) string { return d.Round(time.Millisecond).String() }
 
-// maxStories bounds the stories of a printed report: the first violations are what to look at first.
-const maxStories = 20
+// maxTraces bounds the stories of a printed report: the first violations are what to look at first.
+const maxTraces = 20
 
 // String is the figures, then every violation, the first ones with their stories.
 func (r Report) String() string {
@@ -183,10 +183,10 @@ func (r Report) String() string {
 	b.WriteString(r.byRule())
 	for i, v := range r.Violations {
 		b.WriteString("\n" + v.String() + "\n")
-		if i == maxStories {
+		if i == maxTraces {
 			fmt.Fprintf(&b, "(stories are left out from here on)\n")
 		}
-		if i >= maxStories {
+		if i >= maxTraces {
 			continue
 		}
 		for _, line := range v.Trace {

@@ -50,7 +50,7 @@ func fold(facts []*fact) row {
 		r["erp_reference"] = textOrNil(reference.sync.Reference)
 		r["reference_version"], r["reference_version_at"] = int64(reference.sync.Version), reference.at
 	}
-	r["created_at"], r["updated_at"] = span(facts)
+	r["created_at"], r["updated_at"] = timesOf(facts)
 	r["payload"], r["response"] = exchanged(facts, a.Version)
 	return r
 }
@@ -66,7 +66,7 @@ func highest(facts []*fact, rule func(*fact) bool) *fact {
 	return top
 }
 
-func span(facts []*fact) (first, last time.Time) {
+func timesOf(facts []*fact) (first, last time.Time) {
 	first, last = facts[0].at, facts[0].at
 	for _, f := range facts {
 		if f.at.Before(first) {
@@ -98,21 +98,21 @@ func greater(have any, text *string) any {
 	if text == nil {
 		return have
 	}
-	next := keepable(*text)
+	next := storable(*text)
 	if have, ok := have.(string); ok && have >= next {
 		return have
 	}
 	return next
 }
 
-// keepable is a text as Postgres can keep it.
-func keepable(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") }
+// storable is a text as Postgres can keep it.
+func storable(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") }
 
 func textOrNil(text *string) any {
 	if text == nil {
 		return nil
 	}
-	return keepable(*text)
+	return storable(*text)
 }
 
 func timeOrNil(t *time.Time) any {

@@ -35,22 +35,22 @@ func (c *checker) checkGate(o *order, gate history.Gate) {
 		return
 	case newest == nil:
 		if !o.blamed[1] {
-			c.blame(9, "gate and log at odds", o, "the gate is %s, and no generation is in the log", state)
+			c.violate(9, "gate and log at odds", o, "the gate is %s, and no generation is in the log", state)
 		}
 		return
 	case gate == nil:
-		c.blame(9, "gate and log at odds", o, "generation %d is in the log, and there is no gate", newest.number)
+		c.violate(9, "gate and log at odds", o, "generation %d is in the log, and there is no gate", newest.number)
 		return
 	}
 	if n, _ := number(gate["generation"]); n != int64(newest.number) {
-		c.blame(9, "gate and log at odds", o, "the gate's generation is %d, the log's newest %d", n, newest.number)
+		c.violate(9, "gate and log at odds", o, "the gate's generation is %d, the log's newest %d", n, newest.number)
 		return
 	}
 	if want := newest.gateStates(); !slices.Contains(want, state) {
-		c.blame(9, "gate and log at odds", o, "the gate of generation %d is %s, by the log it should be %s", newest.number, state, strings.Join(want, " or "))
+		c.violate(9, "gate and log at odds", o, "the gate of generation %d is %s, by the log it should be %s", newest.number, state, strings.Join(want, " or "))
 	}
 	if key, _ := gate["idempotency_key"].(string); len(newest.keys) == 1 && key != newest.keys[0] {
-		c.blame(9, "gate and log at odds", o, "the gate's key is %s, that of generation %d in the log %s", key, newest.number, newest.keys[0])
+		c.violate(9, "gate and log at odds", o, "the gate's key is %s, that of generation %d in the log %s", key, newest.number, newest.keys[0])
 	}
 }
 

@@ -16,9 +16,9 @@ const (
 	maxBacklogDelay = 5 * time.Second
 )
 
-// checkOff is the half of promise 8 that is built: while the connector is off no call begins. A process that was halted
+// checkConnectorOff is the half of promise 8 that is built: while the connector is off no call begins. A process that was halted
 // then, or cannot read the settings for want of Postgres, may not know of it.
-func (c *checker) checkOff() {
+func (c *checker) checkConnectorOff() {
 	for _, s := range c.h.Switches {
 		if s.Setting != settingEnabled {
 			continue
@@ -29,8 +29,8 @@ func (c *checker) checkOff() {
 		}
 		for _, o := range c.inOrder() {
 			for _, call := range o.calls {
-				if call.Began.After(from) && call.Began.Before(to) && !c.uninformed(s.OffRequested, call.Began) {
-					c.blame(8, "a call while the connector was off", o, "call %d began at %s; that it is off was answered at %s, and it was turned on at %s",
+				if call.Began.After(from) && call.Began.Before(to) && !c.mayNotKnowSettings(s.OffRequested, call.Began) {
+					c.violate(8, "a call while the connector was off", o, "call %d began at %s; that it is off was answered at %s, and it was turned on at %s",
 						call.Number, clock(call.Began), clock(s.Off), clock(to))
 				}
 			}
@@ -38,15 +38,15 @@ func (c *checker) checkOff() {
 	}
 }
 
-// uninformed reports whether some process may not have known the settings in that time.
-func (c *checker) uninformed(from, to time.Time) bool {
+// mayNotKnowSettings reports whether some process may not have known the settings in that time.
+func (c *checker) mayNotKnowSettings(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return (d.Kind == "stop" || d.Target == "postgres") && d.At.Before(to) && c.over(d).Add(maxInForceDelay).After(from)
+		return (d.Kind == "stop" || d.Target == "postgres") && d.At.Before(to) && c.endOf(d).Add(maxInForceDelay).After(from)
 	})
 }
 
-// off reports whether the connector was off in the time, or shortly before.
-func (c *checker) off(from, to time.Time) bool {
+// connectorOff reports whether the connector was off in the time, or shortly before.
+func (c *checker) connectorOff(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Switches, func(s history.Switch) bool {
 		on := s.On
 		if on.IsZero() {

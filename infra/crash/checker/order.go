@@ -16,20 +16,20 @@ type order struct {
 
 	publications []history.Publication
 	requests     []history.Request
-	calls        []*doneCall // by the time of arrival
+	calls        []*erpCall // by the time of arrival
 	events       []*fact     // sales_order_event
 	facts        []*fact     // of the log: what the projection is folded from
 	byNumber     map[int]*generation
 
 	blamed map[int]bool // promises of which a violation was found
 	lost   bool         // the relay lost a request of it: that nothing follows is no other fault
-	told   []string     // the story, once it was asked for
+	trace   []string     // the story, once it was asked for
 }
 
-// doneCall is a call and the attempt that it was made for.
-type doneCall struct {
+// erpCall is a call and the attempt that it was made for.
+type erpCall struct {
 	history.Call
-	before *fact // the statement of intent that it was made under; nil: none was found
+	intent *fact // the statement of intent that it was made under; nil: none was found
 }
 
 // generation is one effort to bring the order to the ERP; attempts count from 1.
@@ -80,12 +80,12 @@ func (o *order) add(f *fact) {
 	}
 	attempt := f.sync.Version.attempt()
 	switch {
-	case parked(f.Topic):
+	case isRetryTopic(f.Topic):
 		g.parked[attempt] = append(g.parked[attempt], f)
 		return // the projection does not read it
 	case f.Topic == topicRequested:
 		g.requested = append(g.requested, f)
-	case f.Topic == topicCallback && !f.note():
+	case f.Topic == topicCallback && !f.settlesNothing():
 		g.callbacks = append(g.callbacks, f)
 	case f.Topic == topicBefore:
 		g.before[attempt] = append(g.before[attempt], f)
@@ -126,8 +126,8 @@ func (o *order) hasKey(key string) bool {
 	return false
 }
 
-// asked counts the requests of these kinds that were not refused.
-func (o *order) asked(kinds ...string) int {
+// countRequests counts the requests of these kinds that were not refused.
+func (o *order) countRequests(kinds ...string) int {
 	n := 0
 	for _, r := range o.requests {
 		if slices.Contains(kinds, r.Kind) && r.Outcome != history.Refused {

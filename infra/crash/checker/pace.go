@@ -8,9 +8,9 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// aftermath is how long after a broker, Postgres or the only process of a service is back its absence still shows: sessions
+// recoveryDelay is how long after a broker, Postgres or the only process of a service is back its absence still shows: sessions
 // run out, transactions are timed out, groups gather.
-const aftermath = 15 * time.Second
+const recoveryDelay = 15 * time.Second
 
 // checkPace is promise 12, by the measures below. What the death of one process among several costs is held against the
 // limits where there are any; what a broker, Postgres, a stopped process (SIGSTOP) or the only process of a service costs
@@ -49,19 +49,19 @@ func (c *checker) measureStalls() {
 		}
 		took := seen.At.Sub(from)
 		switch {
-		case c.excused(r.Timestamp, seen.At):
+		case c.outage(r.Timestamp, seen.At):
 			c.figures.StallInOutage = max(c.figures.StallInOutage, seen.At.Sub(r.Timestamp))
 		case d == nil:
 			c.figures.StallUndisturbed = max(c.figures.StallUndisturbed, took)
 		case took > worst[r.Topic].Took:
-			worst[r.Topic] = Disturbed{took, r.Topic, named(d)}
+			worst[r.Topic] = Disturbed{took, r.Topic, describe(d)}
 		}
 	}
 	for _, topic := range sortedTopics(worst) {
 		w := worst[topic]
 		c.figures.Stall = c.figures.Stall.longer(w)
 		if limit := c.h.Limits.Stall; limit > 0 && w.Took > limit {
-			c.blame(12, "readers that stood still too long", nil, "%s for %s after %s; %s are allowed", topic, w.Took.Round(time.Millisecond), w.After, limit)
+			c.violate(12, "readers that stood still too long", nil, "%s for %s after %s; %s are allowed", topic, w.Took.Round(time.Millisecond), w.After, limit)
 		}
 	}
 }
@@ -89,11 +89,11 @@ func sortedTopics(worst map[string]Disturbed) []string {
 func (c *checker) measureTakeOvers(o *order) {
 	for _, g := range o.generations() {
 		for _, s := range steps(g) {
-			if on, ok := o.goesOn(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took && !c.off(s.ready, on) {
+			if on, ok := o.continuedAt(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took && !c.connectorOff(s.ready, on) {
 				c.figures.Wait = Disturbed{Took: on.Sub(s.ready), What: o.key}
 			}
 			for i := range c.h.Disturbances {
-				if d := &c.h.Disturbances[i]; oneOfSeveral(d) {
+				if d := &c.h.Disturbances[i]; hasSurvivors(d) {
 					c.measureTakeOver(o, g, s, d)
 				}
 			}
@@ -102,35 +102,35 @@ func (c *checker) measureTakeOvers(o *order) {
 }
 
 func (c *checker) measureTakeOver(o *order, g *generation, s step, d *history.Disturbance) {
-	from, to := s.inHands(d.Service)
+	from, to := s.ownedDuring(d.Service)
 	if d.At.Before(from) || !d.At.Before(to) {
 		return
 	}
 	on, ok := to, true
 	if to.Equal(s.done) {
-		on, ok = o.goesOn(s, d.At)
+		on, ok = o.continuedAt(s, d.At)
 	}
-	if !ok || c.excused(d.At, on) || c.erpDown(d.At, on) || c.off(d.At, on) {
+	if !ok || c.outage(d.At, on) || c.erpDown(d.At, on) || c.connectorOff(d.At, on) {
 		return
 	}
 	took := on.Sub(d.At)
 	if c.inSeries(d, on) {
-		c.figures.TakeOverInSeries = c.figures.TakeOverInSeries.longer(Disturbed{took, o.key, named(d)})
+		c.figures.TakeOverInSeries = c.figures.TakeOverInSeries.longer(Disturbed{took, o.key, describe(d)})
 		return
 	}
-	c.figures.TakeOver = c.figures.TakeOver.longer(Disturbed{took, o.key, named(d)})
+	c.figures.TakeOver = c.figures.TakeOver.longer(Disturbed{took, o.key, describe(d)})
 	if limit := c.h.Limits.TakeOver; limit > 0 && took > limit {
-		c.blame(12, "work that was taken over too late", o, "generation %d went on %s after %s; %s are allowed", g.number, took.Round(time.Millisecond), named(d), limit)
+		c.violate(12, "work that was taken over too late", o, "generation %d went on %s after %s; %s are allowed", g.number, took.Round(time.Millisecond), describe(d), limit)
 	}
 }
 
-// alone is how long before a death no other of its service may have been, for it to be no series. Limits.TakeOver counts
+// seriesWindow is how long before a death no other of its service may have been, for it to be no series. Limits.TakeOver counts
 // when it is longer.
-const alone = 10 * time.Second
+const seriesWindow = 10 * time.Second
 
 // inSeries reports whether another process of the service died shortly before, or until the work went on.
 func (c *checker) inSeries(d *history.Disturbance, on time.Time) bool {
-	from := d.At.Add(-max(alone, c.h.Limits.TakeOver))
+	from := d.At.Add(-max(seriesWindow, c.h.Limits.TakeOver))
 	for i := range c.h.Disturbances {
 		o := &c.h.Disturbances[i]
 		if o != d && o.Kind != "stop" && o.Service == d.Service && o.At.After(from) && o.At.Before(on) {
@@ -155,8 +155,8 @@ type step struct {
 	ready, arrived, done time.Time
 }
 
-// inHands is the time in which a step is a service's to move on; a service that is not known is all of them in one.
-func (s step) inHands(service string) (from, to time.Time) {
+// ownedDuring is the time in which a step is a service's to move on; a service that is not known is all of them in one.
+func (s step) ownedDuring(service string) (from, to time.Time) {
 	switch {
 	case service == "relay" && s.first, service == "delayer" && !s.first:
 		return s.ready, s.arrived
@@ -214,12 +214,12 @@ func dueAt(g *generation, attempt int) time.Time {
 	return time.Time{}
 }
 
-// goesOn is when a step goes on after a time; ok is false when it was in the hands of somebody who lived on.
-func (o *order) goesOn(s step, death time.Time) (on time.Time, ok bool) {
+// continuedAt is when a step goes on after a time; ok is false when it was in the hands of somebody who lived on.
+func (o *order) continuedAt(s step, death time.Time) (on time.Time, ok bool) {
 	on = s.done
 	for _, call := range o.calls {
 		switch {
-		case !call.Began.After(death) && (call.Ended.After(death.Add(left)) || (call.Ended.After(death) && call.Status != 0)):
+		case !call.Began.After(death) && (call.Ended.After(death.Add(maxDisconnectLag)) || (call.Ended.After(death) && call.Status != 0)):
 			return on, false
 		case call.Began.After(death) && call.Began.Before(on):
 			on = call.Began
@@ -228,8 +228,8 @@ func (o *order) goesOn(s step, death time.Time) (on time.Time, ok bool) {
 	return on, true
 }
 
-// moves reports whether processes of the service move orders on.
-func moves(service string) bool {
+// movesOrders reports whether processes of the service move orders on.
+func movesOrders(service string) bool {
 	return !slices.Contains([]string{"", "ingest", "api", "scheduler", "projector", "mockerp"}, service)
 }
 
@@ -237,35 +237,35 @@ func moves(service string) bool {
 func (c *checker) lastDeath(before time.Time) *history.Disturbance {
 	n, _ := slices.BinarySearchFunc(c.h.Disturbances, before, func(d history.Disturbance, t time.Time) int { return d.At.Compare(t) })
 	for n--; n >= 0; n-- {
-		if d := &c.h.Disturbances[n]; oneOfSeveral(d) {
+		if d := &c.h.Disturbances[n]; hasSurvivors(d) {
 			return d
 		}
 	}
 	return nil
 }
 
-// oneOfSeveral reports whether a process died whose service lived on and moves orders on.
-func oneOfSeveral(d *history.Disturbance) bool {
-	return d.Kind != "stop" && moves(d.Service) && d.Survivors > 0
+// hasSurvivors reports whether a process died whose service lived on and moves orders on.
+func hasSurvivors(d *history.Disturbance) bool {
+	return d.Kind != "stop" && movesOrders(d.Service) && d.Survivors > 0
 }
 
-// excused reports whether something that nothing is promised of fell into the time.
-func (c *checker) excused(from, to time.Time) bool {
+// outage reports whether something that nothing is promised of fell into the time.
+func (c *checker) outage(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return unpromised(d) && d.At.Before(to) && c.over(d).Add(aftermath).After(from)
+		return withoutBound(d) && d.At.Before(to) && c.endOf(d).Add(recoveryDelay).After(from)
 	})
 }
 
-// unpromised reports whether nothing is promised of how fast the product goes on after the disturbance.
-func unpromised(d history.Disturbance) bool {
-	server := d.Service == "" && !ofERP(d)
-	return server || d.Kind == "stop" || (d.Survivors == 0 && moves(d.Service))
+// withoutBound reports whether nothing is promised of how fast the product goes on after the disturbance.
+func withoutBound(d history.Disturbance) bool {
+	server := d.Service == "" && !isERP(d)
+	return server || d.Kind == "stop" || (d.Survivors == 0 && movesOrders(d.Service))
 }
 
 // disturbed reports whether anything was disturbed in the time, or shortly before.
 func (c *checker) disturbed(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return d.At.Before(to) && c.over(d).Add(aftermath).After(from)
+		return d.At.Before(to) && c.endOf(d).Add(recoveryDelay).After(from)
 	})
 }
 
@@ -281,16 +281,16 @@ func (c *checker) measureRecovery() {
 	slices.SortFunc(ends, time.Time.Compare)
 	for i := range c.h.Disturbances {
 		d := &c.h.Disturbances[i]
-		if d.Ready.IsZero() || d.Kind == "stop" || !unpromised(*d) {
+		if d.Ready.IsZero() || d.Kind == "stop" || !withoutBound(*d) {
 			continue
 		}
 		n, _ := slices.BinarySearchFunc(ends, d.Ready, time.Time.Compare)
 		if n < len(ends) && ends[n].Sub(d.Ready) > c.figures.Recovery.Took {
-			c.figures.Recovery = Disturbed{ends[n].Sub(d.Ready), "", named(d)}
+			c.figures.Recovery = Disturbed{ends[n].Sub(d.Ready), "", describe(d)}
 		}
 	}
 }
 
-func named(d *history.Disturbance) string {
+func describe(d *history.Disturbance) string {
 	return cmp.Or(d.Kind, "disturbance") + " of " + d.Target + " at " + clock(d.At)
 }

@@ -31,7 +31,7 @@ func relayed(topic string) bool {
 	return topic == topicEvent || topic == topicRequested || topic == topicCallback
 }
 
-func parked(topic string) bool { return topic == topicDue || strings.HasPrefix(topic, topicRetry+"_") }
+func isRetryTopic(topic string) bool { return topic == topicDue || strings.HasPrefix(topic, topicRetry+"_") }
 
 // version is generation<<28 | class<<24 | number.
 type version int64
@@ -105,7 +105,7 @@ type fact struct {
 	kind string    // ce_type
 	uuid string    // Watermill's
 	at   time.Time // ce_time
-	when time.Time // at, by a clock that was right
+	corrected time.Time // at, by a clock that was right
 	due  time.Time // retries only
 
 	// Of records about a sync; a sales_order_event has none of it.
@@ -115,10 +115,10 @@ type fact struct {
 	err      *string
 }
 
-func (f *fact) where() string { return fmt.Sprintf("%s %d@%d", short(f.Topic), f.Partition, f.Offset) }
+func (f *fact) where() string { return fmt.Sprintf("%s %d@%d", shortTopic(f.Topic), f.Partition, f.Offset) }
 
-// note reports whether the record is a callback that settles nothing: it stands on the timeline only.
-func (f *fact) note() bool { return f.Topic == topicCallback && f.sync.Version.class() == classRequest }
+// settlesNothing reports whether the record is a callback that settles nothing: it stands on the timeline only.
+func (f *fact) settlesNothing() bool { return f.Topic == topicCallback && f.sync.Version.class() == classRequest }
 
 // status is the answer's HTTP status, 0 when there was none.
 func (f *fact) status() int {
@@ -132,13 +132,13 @@ func (f *fact) answeredWithSuccess() bool {
 	return f.Topic == topicAfter && f.status() >= 200 && f.status() <= 299
 }
 
-func short(topic string) string { return strings.TrimPrefix(topic, "vendor_erp_sync_") }
+func shortTopic(topic string) string { return strings.TrimPrefix(topic, "vendor_erp_sync_") }
 
-// right is the time of a fact by a clock that was right: the process that wrote it may have had one that was put back.
-func (c *checker) right(f *fact) time.Time {
+// correctTime is the time of a fact by a clock that was right: the process that wrote it may have had one that was put back.
+func (c *checker) correctTime(f *fact) time.Time {
 	for _, d := range c.h.Disturbances {
 		off := f.Timestamp.Sub(f.at) > d.ClockStep-time.Second
-		if d.ClockStep > 0 && off && f.Timestamp.After(d.At) && (d.ClockRestored.IsZero() || f.Timestamp.Before(d.ClockRestored.Add(aside))) {
+		if d.ClockStep > 0 && off && f.Timestamp.After(d.At) && (d.ClockRestored.IsZero() || f.Timestamp.Before(d.ClockRestored.Add(resumeDelay))) {
 			return f.at.Add(d.ClockStep)
 		}
 	}
@@ -162,7 +162,7 @@ func read(r *history.Record) (*fact, error) {
 	case r.Topic == topicEvent:
 		return f, readEvent(r)
 	}
-	if parked(r.Topic) {
+	if isRetryTopic(r.Topic) {
 		ms, err := strconv.ParseInt(r.Headers["due"], 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("header due: %w", err)
@@ -204,11 +204,11 @@ func (f *fact) readSync() error {
 		return fmt.Errorf("sync %d, generation %d and version %d do not fit", s.SyncID, s.Generation, s.Version)
 	}
 	kind := f.Topic
-	if parked(f.Topic) {
+	if isRetryTopic(f.Topic) {
 		kind = topicRetry
 	}
 	id := fmt.Sprintf("%s/%d/%s", f.Key, s.Version, kind)
-	named := f.id == id || (f.note() && strings.HasPrefix(f.id, id+"/")) // a note's ends with a hash of what was said
+	named := f.id == id || (f.settlesNothing() && strings.HasPrefix(f.id, id+"/")) // a note's ends with a hash of what was said
 	if f.kind != kind || !named {
 		return fmt.Errorf("ce_id %q and ce_type %q: expected %q and %q", f.id, f.kind, id, kind)
 	}
@@ -223,10 +223,10 @@ func (f *fact) readVersion() error {
 	case f.Topic == topicRequested:
 		ok = v.class() == classRequest && attempts == 0 && f.sync.Released != nil
 	case f.Topic == topicCallback:
-		ok = v.class() == classCallback || f.note()
+		ok = v.class() == classCallback || f.settlesNothing()
 	case f.Topic == topicBefore:
 		ok = v.class() == classAttempt && v.phase() == phaseBefore && attempts == v.attempt()-1
-	case f.Topic == topicAfter, parked(f.Topic):
+	case f.Topic == topicAfter, isRetryTopic(f.Topic):
 		ok = v.class() == classAttempt && v.phase() == phaseAfter && attempts == v.attempt()
 	case f.Topic == topicSuccess, f.Topic == topicFailed:
 		ok = v.class() == classAttempt && v.phase() == phaseTerminal && attempts == v.attempt()
@@ -245,16 +245,16 @@ func (c *checker) readRecords() {
 		case topicPosition:
 			continue
 		case topicDeadLetter:
-			c.blame(10, "a dead letter", nil, "%d@%d: %s %s@%s: %s", r.Partition, r.Offset, r.Headers["dead_letter_topic"],
+			c.violate(10, "a dead letter", nil, "%d@%d: %s %s@%s: %s", r.Partition, r.Offset, r.Headers["dead_letter_topic"],
 				r.Headers["dead_letter_partition"], r.Headers["dead_letter_offset"], r.Headers["dead_letter_reason"])
 			continue
 		}
 		f, err := read(r)
 		if err != nil {
-			c.blame(10, "a record that cannot be read", c.orders[r.Key], "%s %d@%d: %s", r.Topic, r.Partition, r.Offset, err)
+			c.violate(10, "a record that cannot be read", c.orders[r.Key], "%s %d@%d: %s", r.Topic, r.Partition, r.Offset, err)
 			continue
 		}
-		f.when = c.right(f)
+		f.corrected = c.correctTime(f)
 		c.facts = append(c.facts, f)
 		c.order(f.Key).add(f)
 	}

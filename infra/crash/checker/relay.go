@@ -45,11 +45,11 @@ func (c *checker) compareOutbox(written map[relayedID][]history.OutboxRow, publi
 		case len(records) < len(rows):
 			o.lost = o.lost || row.Topic == topicRequested
 			c.figures.Lost += len(rows) - len(records)
-			c.blame(2, "an outbox row that is not in Kafka", o, "outbox row %d (%s, %s): %d rows with uuid %s, %d records",
+			c.violate(2, "an outbox row that is not in Kafka", o, "outbox row %d (%s, %s): %d rows with uuid %s, %d records",
 				row.ID, row.Topic, row.EventID, len(rows), row.UUID, len(records))
 		case len(records) > len(rows):
 			c.figures.Doubled += len(records) - len(rows)
-			c.blame(2, "an outbox row that is in Kafka more than once", o, "outbox row %d (%s): %d rows with uuid %s, %d records, the last at %s",
+			c.violate(2, "an outbox row that is in Kafka more than once", o, "outbox row %d (%s): %d rows with uuid %s, %d records, the last at %s",
 				row.ID, row.Topic, len(rows), row.UUID, len(records), records[len(records)-1].where())
 		}
 	}
@@ -60,9 +60,9 @@ func (c *checker) compareOutbox(written map[relayedID][]history.OutboxRow, publi
 		rows := written[relayedID{f.Topic, f.uuid}]
 		switch {
 		case len(rows) == 0:
-			c.blame(2, "a record that is not in the outbox", c.order(f.Key), "%s, uuid %s", f.where(), f.uuid)
+			c.violate(2, "a record that is not in the outbox", c.order(f.Key), "%s, uuid %s", f.where(), f.uuid)
 		case rows[0].Key != f.Key:
-			c.blame(2, "a record under another key than its row", c.order(f.Key), "%s, outbox row %d has %q", f.where(), rows[0].ID, rows[0].Key)
+			c.violate(2, "a record under another key than its row", c.order(f.Key), "%s, outbox row %d has %q", f.where(), rows[0].ID, rows[0].Key)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func idsOf(written map[relayedID][]history.OutboxRow) map[relayedID][]int64 {
 func (c *checker) checkRelayOrder(o *order, topic string, ids map[relayedID][]int64) {
 	met := map[relayedID]int{}
 	var last int64
-	for _, f := range o.in(topic) {
+	for _, f := range o.recordsOf(topic) {
 		id := relayedID{topic, f.uuid}
 		if met[id] >= len(ids[id]) {
 			continue
@@ -91,26 +91,26 @@ func (c *checker) checkRelayOrder(o *order, topic string, ids map[relayedID][]in
 		row := ids[id][met[id]]
 		met[id]++
 		if row < last {
-			c.blame(2, "records of one key that are not in the order of the outbox", o, "%s is outbox row %d and stands behind row %d", f.where(), row, last)
+			c.violate(2, "records of one key that are not in the order of the outbox", o, "%s is outbox row %d and stands behind row %d", f.where(), row, last)
 			return
 		}
 		last = row
 	}
 }
 
-// in is the order's records in a topic of the log, by partition and offset.
-func (o *order) in(topic string) []*fact {
+// recordsOf is the order's records in a topic of the log, by partition and offset.
+func (o *order) recordsOf(topic string) []*fact {
 	var out []*fact
 	for _, f := range append(slices.Clone(o.events), o.facts...) {
 		if f.Topic == topic {
 			out = append(out, f)
 		}
 	}
-	slices.SortStableFunc(out, byPlace)
+	slices.SortStableFunc(out, byOffset)
 	return out
 }
 
-func byPlace(a, b *fact) int {
+func byOffset(a, b *fact) int {
 	return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 }
 
@@ -125,7 +125,7 @@ func (c *checker) checkPartition(o *order) {
 	}
 	for _, f := range all {
 		if f.Partition != all[0].Partition {
-			c.blame(2, "an order in two partitions", o, "%s and %s", all[0].where(), f.where())
+			c.violate(2, "an order in two partitions", o, "%s and %s", all[0].where(), f.where())
 			return
 		}
 	}

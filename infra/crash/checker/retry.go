@@ -19,11 +19,11 @@ func (c *checker) checkRetries(o *order) {
 				continue
 			}
 			if f.sync.NextAttemptAt == nil {
-				c.blame(5, "a retry without a time", o, "%s", f.where())
+				c.violate(5, "a retry without a time", o, "%s", f.where())
 				continue
 			}
 			c.checkPlan(o, f)
-			c.checkPunctual(o, g, f)
+			c.checkRetryTime(o, g, f)
 		}
 	}
 }
@@ -39,7 +39,7 @@ func (c *checker) checkPlan(o *order, f *fact) {
 		due = asked
 	}
 	if off := f.sync.NextAttemptAt.Sub(due); off < -rounding || off > 2*rounding {
-		c.blame(5, "a retry planned for another time", o, "%s, attempt %d, answered at %s: planned for %s, by the policy %s",
+		c.violate(5, "a retry planned for another time", o, "%s, attempt %d, answered at %s: planned for %s, by the policy %s",
 			f.where(), f.sync.Attempts, clock(f.at), clock(*f.sync.NextAttemptAt), clock(due))
 	}
 }
@@ -67,7 +67,7 @@ func retryAfter(f *fact) (at time.Time, named bool) {
 	return at, err == nil
 }
 
-func (c *checker) checkPunctual(o *order, g *generation, f *fact) {
+func (c *checker) checkRetryTime(o *order, g *generation, f *fact) {
 	due := *f.sync.NextAttemptAt
 	call := o.firstCall(g.number, f.sync.Attempts+1)
 	if call == nil {
@@ -75,14 +75,14 @@ func (c *checker) checkPunctual(o *order, g *generation, f *fact) {
 	}
 	late := call.Began.Sub(due)
 	if late < -rounding {
-		c.blame(5, "a retry before its time", o, "call %d of generation %d, attempt %d arrived at %s, %s before %s",
+		c.violate(5, "a retry before its time", o, "call %d of generation %d, attempt %d arrived at %s, %s before %s",
 			call.Number, g.number, f.sync.Attempts+1, clock(call.Began), (-late).Round(time.Microsecond), clock(due))
 	}
-	if c.off(due, call.Began) {
+	if c.connectorOff(due, call.Began) {
 		return
 	}
 	if limit := c.h.Limits.Late; limit > 0 && late > limit {
-		c.blame(5, "a retry that is late", o, "call %d of generation %d, attempt %d arrived at %s, %s after %s; %s are allowed",
+		c.violate(5, "a retry that is late", o, "call %d of generation %d, attempt %d arrived at %s, %s after %s; %s are allowed",
 			call.Number, g.number, f.sync.Attempts+1, clock(call.Began), late.Round(time.Millisecond), clock(due), limit)
 	}
 	c.figures.LatestRetry = max(c.figures.LatestRetry, late)
@@ -92,9 +92,9 @@ func (c *checker) checkPunctual(o *order, g *generation, f *fact) {
 }
 
 // firstCall is the first one that was made for the attempt.
-func (o *order) firstCall(generation, attempt int) *doneCall {
+func (o *order) firstCall(generation, attempt int) *erpCall {
 	for _, call := range o.calls {
-		if call.before != nil && call.before.sync.Generation == generation && call.before.sync.Version.attempt() == attempt {
+		if call.intent != nil && call.intent.sync.Generation == generation && call.intent.sync.Version.attempt() == attempt {
 			return call
 		}
 	}

@@ -19,12 +19,12 @@ func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 	}{
 		"by the clock that was put back": {12 * time.Second, -9 * time.Second, 11 * time.Second, stop},
 		"by another process's":           {12 * time.Second, 11 * time.Second, 11 * time.Second, stop},
-		"long after the clock was right": {15*time.Second + 2*aside, 0, 0, stop},
+		"long after the clock was right": {15*time.Second + 2*resumeDelay, 0, 0, stop},
 		"before it was put back":         {-time.Second, -time.Minute, -time.Minute, stop},
 		"a stop that put back no clock":  {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{Kind: "stop", At: began}},
 	} {
 		k := checker{h: &history.History{Disturbances: []history.Disturbance{c.of}}}
 		f := &fact{Record: &history.Record{Timestamp: began.Add(c.written)}, at: began.Add(c.told)}
-		require.Equal(t, began.Add(c.right), k.right(f), name)
+		require.Equal(t, began.Add(c.right), k.correctTime(f), name)
 	}
 }

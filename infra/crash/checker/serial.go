@@ -6,13 +6,13 @@ import "time"
 // stands behind one of a newer. A process that was stopped (SIGSTOP) is the exception, see stopped; such overlaps are a
 // figure.
 func (c *checker) checkSerial(o *order) {
-	var last *doneCall // the one that ended last
+	var last *erpCall // the one that ended last
 	for _, call := range o.calls {
-		if last != nil && call.Began.Before(last.surelyOn()) {
+		if last != nil && call.Began.Before(last.runningUntil()) {
 			if c.stopped(last.Began, call.Began) {
 				c.figures.OverlapsOfStopped++
 			} else {
-				c.blame(6, "calls of one order that overlap", o, "call %d from %s to %s, call %d from %s to %s", last.Number, clock(last.Began),
+				c.violate(6, "calls of one order that overlap", o, "call %d from %s to %s, call %d from %s to %s", last.Number, clock(last.Began),
 					clock(last.Ended), call.Number, clock(call.Began), clock(call.Ended))
 			}
 		}
@@ -21,22 +21,22 @@ func (c *checker) checkSerial(o *order) {
 		}
 	}
 	var newest *fact
-	for _, f := range o.in(topicBefore) {
+	for _, f := range o.recordsOf(topicBefore) {
 		if newest == nil || f.sync.Generation >= newest.sync.Generation {
 			newest = f
 			continue
 		}
 		if !c.stopped(newest.Timestamp, f.Timestamp) {
-			c.blame(6, "an older generation after a newer one", o, "%s of generation %d stands behind %s of generation %d",
+			c.violate(6, "an older generation after a newer one", o, "%s of generation %d stands behind %s of generation %d",
 				f.where(), f.sync.Generation, newest.where(), newest.sync.Generation)
 		}
 	}
 }
 
-// surelyOn is the time up to which the call went on for sure.
-func (call *doneCall) surelyOn() time.Time {
+// runningUntil is the time up to which the call went on for sure.
+func (call *erpCall) runningUntil() time.Time {
 	if call.Status == 0 {
-		return call.Ended.Add(-left)
+		return call.Ended.Add(-maxDisconnectLag)
 	}
-	return call.Ended.Add(-noted)
+	return call.Ended.Add(-maxAnswerLag)
 }

@@ -17,15 +17,15 @@ type line struct {
 
 // story is everything known of the order in time order, one line each, and the disturbances that fell into its time.
 func (c *checker) trace(o *order) []string {
-	if o.told != nil {
-		return o.told
+	if o.trace != nil {
+		return o.trace
 	}
 	var lines []line
 	for _, p := range o.publications {
 		lines = append(lines, line{p.First, fmt.Sprintf("publication %s %s by %s: %s%s", p.Type, eventID(p), p.Door, p.Outcome, until(p.First, p.Last))})
 	}
 	for _, r := range o.requests {
-		text := fmt.Sprintf("request %s%s%s: %s", r.Kind, under(r.Key), as(r.Reference), r.Outcome)
+		text := fmt.Sprintf("request %s%s%s: %s", r.Kind, underKey(r.Key), asReference(r.Reference), r.Outcome)
 		if r.HTTPCode != 0 {
 			text += fmt.Sprintf(" %d", r.HTTPCode)
 		}
@@ -40,9 +40,9 @@ func (c *checker) trace(o *order) []string {
 	lines = append(lines, c.disturbancesIn(lines)...)
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	for _, l := range lines {
-		o.told = append(o.told, clock(l.at)+" "+l.text)
+		o.trace = append(o.trace, clock(l.at)+" "+l.text)
 	}
-	return o.told
+	return o.trace
 }
 
 // records are all of the order, retries too.
@@ -57,13 +57,13 @@ func (o *order) records() []*fact {
 		if a.Topic != b.Topic {
 			return strings.Compare(a.Topic, b.Topic)
 		}
-		return byPlace(a, b)
+		return byOffset(a, b)
 	})
 	return out
 }
 
-func callLine(call *doneCall) string {
-	text := fmt.Sprintf("call %d%s %s", call.Number, under(call.Key), call.Behaviour)
+func callLine(call *erpCall) string {
+	text := fmt.Sprintf("call %d%s %s", call.Number, underKey(call.Key), call.Behaviour)
 	if call.Status == 0 {
 		text += ": no answer"
 	} else {
@@ -85,7 +85,7 @@ func (c *checker) recordLine(f *fact) string {
 	text := fmt.Sprintf("record %s %s", f.where(), f.id)
 	if f.Topic != topicEvent {
 		s := f.sync
-		text += fmt.Sprintf(" %s, attempts %d, generation %d%s", s.Status, s.Attempts, s.Generation, under(s.IdempotencyKey))
+		text += fmt.Sprintf(" %s, attempts %d, generation %d%s", s.Status, s.Attempts, s.Generation, underKey(s.IdempotencyKey))
 		if f.response != nil && f.Topic != topicCallback {
 			text += fmt.Sprintf(", answered %d", f.status())
 		}
@@ -126,7 +126,7 @@ func (c *checker) disturbancesIn(lines []line) []line {
 	}
 	var out []line
 	for _, d := range c.h.Disturbances {
-		if !d.At.After(last) && !c.over(d).Before(first) {
+		if !d.At.After(last) && !c.endOf(d).Before(first) {
 			out = append(out, line{d.At, disturbanceLine(d)})
 		}
 	}
@@ -152,14 +152,14 @@ func disturbanceLine(d history.Disturbance) string {
 	return text
 }
 
-func under(key string) string {
+func underKey(key string) string {
 	if key == "" {
 		return ""
 	}
 	return " under " + key
 }
 
-func as(reference string) string {
+func asReference(reference string) string {
 	if reference == "" {
 		return ""
 	}

@@ -25,7 +25,7 @@ const stepclock = "github.com/erpconnector/erpconnector/shared/stepclock"
 //go:embed stepclock.go.txt
 var source []byte
 
-var now = regexp.MustCompile(`\btime\.Now\b`)
+var timeNow = regexp.MustCompile(`\btime\.Now\b`)
 
 // Overlay writes the product's files that ask for the time into dir, changed, and returns which file each stands for. root is the
 // repository's.
@@ -48,10 +48,10 @@ func Overlay(root, dir string) (replace map[string]string, err error) {
 				return err
 			}
 			content, err := os.ReadFile(name) //nolint:gosec // a file of this repository
-			if err != nil || !now.Match(content) {
+			if err != nil || !timeNow.Match(content) {
 				return err
 			}
-			return put(name, stepped(content))
+			return put(name, rewrite(content))
 		})
 		if err != nil {
 			return nil, err
@@ -60,12 +60,12 @@ func Overlay(root, dir string) (replace map[string]string, err error) {
 	return replace, nil
 }
 
-var clause = regexp.MustCompile(`(?m)^package \w+$`)
+var packageClause = regexp.MustCompile(`(?m)^package \w+$`)
 
-// stepped is a file with the other clock. Its lines keep their numbers.
-func stepped(content []byte) []byte {
-	content = now.ReplaceAll(content, []byte("stepclock.Now"))
-	content = clause.ReplaceAll(content, []byte(`$0; import "`+stepclock+`"`))
+// rewrite is a file with the other clock. Its lines keep their numbers.
+func rewrite(content []byte) []byte {
+	content = timeNow.ReplaceAll(content, []byte("stepclock.Now"))
+	content = packageClause.ReplaceAll(content, []byte(`$0; import "`+stepclock+`"`))
 	return append(content, "\nvar _ = time.Now\n"...) // time may have no other use left
 }
 

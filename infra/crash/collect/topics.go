@@ -18,18 +18,18 @@ import (
 // positionTopic is left out: it is compacted, and holds no fact of an order.
 const positionTopic = "vendor_erp_sync_position"
 
-// partitions are offsets by topic, with prefix, and partition.
-type partitions map[string]map[int32]int64
+// offsetsByPartition are offsets by topic, with prefix, and partition.
+type offsetsByPartition map[string]map[int32]int64
 
-// span is what is to be read: from starts up to, and without, ends.
-type span struct{ starts, ends partitions }
+// ranges is what is to be read: from starts up to, and without, ends.
+type ranges struct{ starts, ends offsetsByPartition }
 
 func readTopics(ctx context.Context, brokers []string, prefix string, h *history.History) error {
-	s, err := findSpan(ctx, brokers, prefix)
+	s, err := findRanges(ctx, brokers, prefix)
 	if err != nil {
 		return fmt.Errorf("finding the topics: %w", err)
 	}
-	h.Starts = s.list(prefix)
+	h.Starts = s.startsOf(prefix)
 	records, err := s.read(ctx, brokers)
 	if err != nil {
 		return err
@@ -44,45 +44,45 @@ func readTopics(ctx context.Context, brokers []string, prefix string, h *history
 	return nil
 }
 
-func findSpan(ctx context.Context, brokers []string, prefix string) (span, error) {
+func findRanges(ctx context.Context, brokers []string, prefix string) (ranges, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	all, err := admin.ListTopics(ctx)
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
 	names := slices.DeleteFunc(all.Names(), func(name string) bool {
 		bare, ours := strings.CutPrefix(name, prefix)
 		return !ours || bare == positionTopic || (!strings.HasPrefix(bare, "vendor_erp_sync_") && bare != "sales_order_event")
 	})
 	if len(names) == 0 {
-		return span{}, fmt.Errorf("none begins with %q", prefix)
+		return ranges{}, fmt.Errorf("none begins with %q", prefix)
 	}
 	starts, err := admin.ListStartOffsets(ctx, names...)
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
 	ends, err := admin.ListCommittedOffsets(ctx, names...)
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
-	s := span{}
-	if s.starts, err = offsets(starts); err != nil {
-		return span{}, err
+	s := ranges{}
+	if s.starts, err = byPartition(starts); err != nil {
+		return ranges{}, err
 	}
-	s.ends, err = offsets(ends)
+	s.ends, err = byPartition(ends)
 	return s, err
 }
 
-func offsets(listed kadm.ListedOffsets) (partitions, error) {
+func byPartition(listed kadm.ListedOffsets) (offsetsByPartition, error) {
 	if err := listed.Error(); err != nil {
 		return nil, err
 	}
-	out := partitions{}
+	out := offsetsByPartition{}
 	listed.Each(func(o kadm.ListedOffset) {
 		if out[o.Topic] == nil {
 			out[o.Topic] = map[int32]int64{}
@@ -92,8 +92,8 @@ func offsets(listed kadm.ListedOffsets) (partitions, error) {
 	return out, nil
 }
 
-// list is the starts as a history has them.
-func (s span) list(prefix string) []history.Start {
+// startsOf is the starts as a history has them.
+func (s ranges) startsOf(prefix string) []history.Start {
 	var out []history.Start
 	for _, topic := range slices.Sorted(maps.Keys(s.starts)) {
 		for _, p := range slices.Sorted(maps.Keys(s.starts[topic])) {
@@ -105,8 +105,8 @@ func (s span) list(prefix string) []history.Start {
 
 // read reads until every partition has come to its end. Markers are kept on the way: the last offset before the end is a
 // record or a marker, and a record that was aborted shows by the marker behind it alone.
-func (s span) read(ctx context.Context, brokers []string) ([]*kgo.Record, error) {
-	left := partitions{}
+func (s ranges) read(ctx context.Context, brokers []string) ([]*kgo.Record, error) {
+	left := offsetsByPartition{}
 	from := map[string]map[int32]kgo.Offset{}
 	for topic, ends := range s.ends {
 		for p, end := range ends {
@@ -139,7 +139,7 @@ func (s span) read(ctx context.Context, brokers []string) ([]*kgo.Record, error)
 }
 
 // take is the records before the ends; partitions that came to theirs are struck out.
-func (left partitions) take(fetches kgo.Fetches) (out []*kgo.Record) {
+func (left offsetsByPartition) take(fetches kgo.Fetches) (out []*kgo.Record) {
 	fetches.EachRecord(func(r *kgo.Record) {
 		end, open := left[r.Topic][r.Partition]
 		if !open {

@@ -25,17 +25,17 @@ type Config struct {
 	Addr     string // host:port; the same after an outage
 	APIKey   string
 	Secret   string
-	Patience time.Duration // how long it leaves a caller without an answer
+	HangTimeout time.Duration // how long it leaves a caller without an answer
 	Plan     func(source, order string, n int) nemesis.Call
 	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
 	// another body than before.
 	Changed func(source, order string) bool
 	// Callback is called in a goroutine of its own, when the webhook is due; ERP.Close waits for it.
-	Callback func(context.Context, Callback)
+	Callback func(context.Context, CallbackRequest)
 }
 
-// Callback is what the ERP wants to tell the webhook.
-type Callback struct {
+// CallbackRequest is what the ERP wants to tell the webhook.
+type CallbackRequest struct {
 	Source, Order, Status, Reference, Key string
 }
 
@@ -109,12 +109,12 @@ func (e *ERP) Calls() []history.Call {
 
 // Booked is the callback of the order's first booking whose answer the ERP has given, as an ERP sends it that echoes no key;
 // nil when there is none.
-func (e *ERP) Booked(source, order string) *Callback {
+func (e *ERP) Booked(source, order string) *CallbackRequest {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, c := range e.calls {
 		if c.Source == source && c.Order == order && c.Reference != "" && c.Status/100 == 2 {
-			return &Callback{Source: source, Order: order, Status: nemesis.Accepted, Reference: c.Reference}
+			return &CallbackRequest{Source: source, Order: order, Status: nemesis.Accepted, Reference: c.Reference}
 		}
 	}
 	return nil
@@ -145,10 +145,10 @@ func (e *ERP) sync(w http.ResponseWriter, r *http.Request) {
 		Source: cmp.Or(named.Source, "default"), Order: named.Order, Key: r.Header.Get("X-Idempotency-Key"),
 		Began: began.UTC(), BodyHash: hex.EncodeToString(digest[:8]),
 	}
-	v := &visit{erp: e, w: w, r: r, body: body, call: call, plan: e.arrived(call)}
+	v := &visit{erp: e, w: w, r: r, body: body, call: call, plan: e.addCall(call)}
 	switch {
 	case err != nil && r.Context().Err() != nil:
-		v.end(0) // it was cut off while it told us
+		v.finish(0) // it was cut off while it told us
 	case err != nil:
 		v.refuse(http.StatusBadRequest, "reading the body: "+err.Error())
 	default:
@@ -156,8 +156,8 @@ func (e *ERP) sync(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// arrived notes the call and says what is planned for it.
-func (e *ERP) arrived(c *history.Call) nemesis.Call {
+// addCall notes the call and says what is planned for it.
+func (e *ERP) addCall(c *history.Call) nemesis.Call {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	order := c.Source + "/" + c.Order
@@ -181,12 +181,12 @@ func (v *visit) verify() {
 }
 
 func (v *visit) refuse(status int, problem string) {
-	v.erp.change(func() { v.call.Problem, v.call.Behaviour = problem, nemesis.Unplanned })
+	v.erp.withLock(func() { v.call.Problem, v.call.Behaviour = problem, nemesis.Unplanned })
 	v.answer(status, fmt.Sprintf(`{"error": %q}`, problem))
 }
 
-// change is a change of what calls and the book say.
-func (e *ERP) change(do func()) {
+// withLock is a change of what calls and the book say.
+func (e *ERP) withLock(do func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	do()
@@ -217,12 +217,12 @@ func (v *visit) bookOrder() bool {
 // callBack lets the webhook be called when it is due.
 func (v *visit) callBack() {
 	e := v.erp
-	c := Callback{Source: v.call.Source, Order: v.call.Order, Status: v.plan.Callback}
+	c := CallbackRequest{Source: v.call.Source, Order: v.call.Order, Status: v.plan.Callback}
 	e.mu.Lock()
 	if c.Status == nemesis.Accepted {
 		c.Reference = v.call.Reference
 	}
-	if v.plan.Echo {
+	if v.plan.EchoKey {
 		c.Key = v.call.Key
 	}
 	e.mu.Unlock()
@@ -230,7 +230,7 @@ func (v *visit) callBack() {
 		return
 	}
 	e.pending.Go(func() {
-		if run.Sleep(e.ctx, v.plan.After) {
+		if run.Sleep(e.ctx, v.plan.CallbackDelay) {
 			e.cfg.Callback(e.ctx, c)
 		}
 	})

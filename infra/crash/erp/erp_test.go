@@ -26,9 +26,9 @@ func open(t *testing.T, calls ...nemesis.Call) *ERP {
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
 	e, err := Start(Config{
-		Addr: addr, APIKey: "key", Secret: "secret", Patience: 100 * time.Millisecond,
+		Addr: addr, APIKey: "key", Secret: "secret", HangTimeout: 100 * time.Millisecond,
 		Plan: func(_, _ string, n int) nemesis.Call { return calls[n] }, Changed: func(string, string) bool { return false },
-		Callback: func(context.Context, Callback) {},
+		Callback: func(context.Context, CallbackRequest) {},
 	})
 	require.NoError(t, err)
 	t.Cleanup(e.Close)

@@ -19,8 +19,8 @@ func Sign(secret string, body []byte) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// skew is how far a signed time may be from ours: both clocks are the same machine's, and a stopped process sends late.
-const skew = time.Minute
+// maxClockSkew is how far a signed time may be from ours: both clocks are the same machine's, and a stopped process sends late.
+const maxClockSkew = time.Minute
 
 // verify is what is wrong with a call; empty when all is well.
 func verify(h http.Header, body []byte, cfg Config, now time.Time) string {
@@ -38,7 +38,7 @@ func verify(h http.Header, body []byte, cfg Config, now time.Time) string {
 		return "X-Signature is missing or wrong"
 	case id == "" || strings.Contains(id, "."):
 		return fmt.Sprintf("Webhook-Id is %q", id)
-	case err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > skew:
+	case err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > maxClockSkew:
 		return fmt.Sprintf("Webhook-Timestamp is %q, it is %d", at, now.Unix())
 	case h.Get("Webhook-Signature") != standard:
 		return "Webhook-Signature is missing or wrong"

@@ -15,8 +15,8 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/clock"
 )
 
-// Bug is one change that breaks a promise.
-type Bug struct {
+// Mutant is one change that breaks a promise.
+type Mutant struct {
 	Name     string
 	Promises []int  // of which the checker must find one broken
 	Profile  string // what a run disturbs so that the bug shows; as -crash.profile
@@ -33,7 +33,7 @@ type Edit struct {
 
 // Build makes the binary with the bug, and with a clock that can be put back, in dir and returns its path. A Bug without edits
 // makes the product as it is.
-func (b Bug) Build(ctx context.Context, root, dir string) (string, error) {
+func (b Mutant) Build(ctx context.Context, root, dir string) (string, error) {
 	overlay, err := b.Overlay(root, dir)
 	if err != nil {
 		return "", err
@@ -48,7 +48,7 @@ func (b Bug) Build(ctx context.Context, root, dir string) (string, error) {
 }
 
 // Overlay writes the changed files into dir, and the list of them that the compiler takes; it returns the list's path.
-func (b Bug) Overlay(root, dir string) (string, error) {
+func (b Mutant) Overlay(root, dir string) (string, error) {
 	root, err := filepath.Abs(root) // the compiler would pass over names that lead elsewhere
 	if err != nil {
 		return "", err

@@ -10,7 +10,7 @@ import (
 
 // Each bug still fits the product. That it compiles and that the checker sees it is TestMutants.
 func TestEachBugFitsTheProduct(t *testing.T) {
-	for _, bug := range mutants.Bugs {
+	for _, bug := range mutants.All {
 		_, err := bug.Overlay("../../..", t.TempDir())
 		require.NoError(t, err)
 	}

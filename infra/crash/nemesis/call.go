@@ -35,8 +35,8 @@ type Call struct {
 	Delay      time.Duration // of slow answers
 	RetryAfter int           // seconds
 	Callback   string        // what the webhook is told afterwards
-	After      time.Duration // when, after the answer
-	Echo       bool          // the callback names the idempotency key
+	CallbackDelay      time.Duration // when, after the answer
+	EchoKey       bool          // the callback names the idempotency key
 }
 
 // behaviours by their weight.
@@ -64,23 +64,23 @@ var behaviours = []struct {
 
 // Call is what the ERP shows to the nth call of an order, counted from 0 as they come in.
 func (p Plan) Call(source, order string, n int) Call {
-	r := p.random("call", source, " ", order, n)
+	r := p.rng("call", source, " ", order, n)
 	c := Call{
 		Behaviour: behaviour(r), Delay: between(r, [2]time.Duration{100 * time.Millisecond, 1500 * time.Millisecond}),
-		RetryAfter: 1 + r.IntN(2), After: between(r, [2]time.Duration{0, 2 * time.Second}), Echo: chance(r, 0.7),
+		RetryAfter: 1 + r.IntN(2), CallbackDelay: between(r, [2]time.Duration{0, 2 * time.Second}), EchoKey: chance(r, 0.7),
 	}
 	switch c.Behaviour {
 	case OK, Slow, NotJSON, Huge, LongHeader:
-		c.Callback = some(r, 0.05, Accepted)
+		c.Callback = callbackOrNone(r, 0.05, Accepted)
 	case CutAfter, HangAfter, Oversized:
-		c.Callback = some(r, 0.4, Accepted)
+		c.Callback = callbackOrNone(r, 0.4, Accepted)
 	case Busy, Broken, Hang, CutBefore:
-		c.Callback = some(r, 0.06, Rejected)
+		c.Callback = callbackOrNone(r, 0.06, Rejected)
 	}
 	return c
 }
 
-func some(r *rand.Rand, share float64, what string) string {
+func callbackOrNone(r *rand.Rand, share float64, what string) string {
 	if chance(r, share) {
 		return what
 	}
@@ -102,14 +102,14 @@ func behaviour(r *rand.Rand) string {
 }
 
 // Outage is a time in which the ERP cannot be reached at all.
-type Outage struct{ Gap, For time.Duration }
+type Outage struct{ Gap, Duration time.Duration }
 
 // Outage is the nth of them; the gap counts from the end of the one before.
 func (p Plan) Outage(n int) Outage {
-	r := p.random("outage", n)
+	r := p.rng("outage", n)
 	return Outage{
 		Gap: between(r, [2]time.Duration{8 * time.Second, 25 * time.Second}),
-		For: between(r, [2]time.Duration{time.Second, 4 * time.Second}),
+		Duration: between(r, [2]time.Duration{time.Second, 4 * time.Second}),
 	}
 }
 
@@ -122,16 +122,16 @@ const (
 // Switch is a time in which one of them is off.
 type Switch struct {
 	Setting  string
-	Gap, For time.Duration
+	Gap, Duration time.Duration
 }
 
 // Switch is the nth of them; the gap counts from the end of the one before.
 func (p Plan) Switch(n int) Switch {
-	r := p.random("switch", n)
+	r := p.rng("switch", n)
 	s := Switch{
 		Setting: Enabled,
 		Gap:     between(r, [2]time.Duration{6 * time.Second, 20 * time.Second}),
-		For:     between(r, [2]time.Duration{2500 * time.Millisecond, 5 * time.Second}),
+		Duration:     between(r, [2]time.Duration{2500 * time.Millisecond, 5 * time.Second}),
 	}
 	if n%3 == 2 {
 		s.Setting = ImmediateSync

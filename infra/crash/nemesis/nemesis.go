@@ -17,26 +17,26 @@ const (
 	Failover = "failover" // of Postgres, to a standby that has lagged for as long as a target stays away
 )
 
-// What is done to a target.
-type What string
+// Action is done to a target.
+type Action string
 
 // The disturbances.
 const (
-	Kill What = "kill" // SIGKILL
-	Term What = "term" // SIGTERM
-	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later; each second time with the clock put back meanwhile
+	Kill Action = "kill" // SIGKILL
+	Term Action = "term" // SIGTERM
+	Stop Action = "stop" // SIGSTOP, and SIGCONT some seconds later; each second time with the clock put back meanwhile
 
-	Starve What = "starve" // of a cluster: the broker is killed without which one partition takes no records
+	Starve Action = "starve" // of a cluster: the broker is killed without which one partition takes no records
 )
 
 // Step is one disturbance.
 type Step struct {
-	What     What
+	Action     Action
 	Target   string        // syncer-1, broker, postgres
 	Gap      time.Duration // after the step before it, once the broker and Postgres are back
 	Together bool          // comes after the gap whatever the step before it has brought down
-	Away     time.Duration // until the target is started again; of a Stop, until SIGCONT
-	Back     time.Duration // of a Stop: so far the process's clock is put back while it is stopped
+	Downtime     time.Duration // until the target is started again; of a Stop, until SIGCONT
+	ClockStep     time.Duration // of a Stop: so far the process's clock is put back while it is stopped
 }
 
 // Profile says what is disturbed, and how often.
@@ -47,9 +47,9 @@ type Profile struct {
 	Starve   float64          // starvations of a partition per kill
 	Together float64          // the share of steps that come within a second of the one before
 	Gap      [2]time.Duration // between steps, from and to
-	Away     [2]time.Duration // how long a target stays away
-	Rest     float64          // the share of longer gaps after what costs a group its members: else little work is under way
-	Resting  [2]time.Duration // how long those are
+	Downtime     [2]time.Duration // how long a target stays away
+	LongGapShare     float64          // the share of longer gaps after what costs a group its members: else little work is under way
+	LongGap  [2]time.Duration // how long those are
 }
 
 // Everything disturbs all of it.
@@ -60,8 +60,8 @@ func Everything() Profile {
 		},
 		Term: 0.25, Stop: 0.05, Together: 0.2,
 		Gap:  [2]time.Duration{400 * time.Millisecond, 1600 * time.Millisecond},
-		Away: [2]time.Duration{200 * time.Millisecond, 2 * time.Second},
-		Rest: 0.4, Resting: [2]time.Duration{5 * time.Second, 8 * time.Second},
+		Downtime: [2]time.Duration{200 * time.Millisecond, 2 * time.Second},
+		LongGapShare: 0.4, LongGap: [2]time.Duration{5 * time.Second, 8 * time.Second},
 	}
 }
 
@@ -74,21 +74,21 @@ type Plan struct {
 // Make plans a number of kills, and what comes between them. processes says how many of each service there are.
 func Make(seed uint64, kills int, p Profile, processes map[string]int) Plan {
 	out := Plan{Seed: seed}
-	m := maker{random: out.random("steps"), profile: p, processes: processes}
+	m := planner{rng: out.rng("steps"), profile: p, processes: processes}
 	terms, stops, starves := 0.0, 0.0, 0.0
 	for range kills {
-		m.add(Kill, m.deal())
+		m.addStep(Kill, m.draw())
 		if terms += p.Term; terms >= 1 {
 			terms--
-			m.add(Term, m.service())
+			m.addStep(Term, m.service())
 		}
 		if stops += p.Stop; stops >= 1 && processes["syncer"] > 0 {
 			stops--
-			m.add(Stop, "syncer")
+			m.addStep(Stop, "syncer")
 		}
 		if starves += p.Starve; starves >= 1 {
 			starves--
-			m.add(Starve, Broker)
+			m.addStep(Starve, Broker)
 		}
 	}
 	out.Steps = m.steps
@@ -97,60 +97,60 @@ func Make(seed uint64, kills int, p Profile, processes map[string]int) Plan {
 
 var (
 	starveGap  = [2]time.Duration{16 * time.Second, 18 * time.Second}
-	starveAway = [2]time.Duration{20 * time.Second, 24 * time.Second}
+	starveDowntime = [2]time.Duration{20 * time.Second, 24 * time.Second}
 )
 
-type maker struct {
-	random    *rand.Rand
+type planner struct {
+	rng    *rand.Rand
 	profile   Profile
 	processes map[string]int
 	deck      []string
 	steps     []Step
-	rest      bool // the next gap is a long one
-	alone     bool // the next step waits until this one is over
+	longGap      bool // the next gap is a long one
+	exclusive     bool // the next step waits until this one is over
 	stops     int
 }
 
-// deal takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
-func (m *maker) deal() string {
+// draw takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
+func (m *planner) draw() string {
 	if len(m.deck) == 0 {
 		for _, target := range sortedKeys(m.profile.Weights) {
 			for range m.profile.Weights[target] {
 				m.deck = append(m.deck, target)
 			}
 		}
-		m.random.Shuffle(len(m.deck), func(i, j int) { m.deck[i], m.deck[j] = m.deck[j], m.deck[i] })
+		m.rng.Shuffle(len(m.deck), func(i, j int) { m.deck[i], m.deck[j] = m.deck[j], m.deck[i] })
 	}
 	target := m.deck[0]
 	m.deck = m.deck[1:]
 	return target
 }
 
-func (m *maker) service() string {
+func (m *planner) service() string {
 	services := sortedKeys(m.processes)
-	return services[m.random.IntN(len(services))]
+	return services[m.rng.IntN(len(services))]
 }
 
-func (m *maker) add(what What, target string) {
-	s := Step{What: what, Target: target, Gap: between(m.random, m.profile.Gap), Away: between(m.random, m.profile.Away)}
+func (m *planner) addStep(what Action, target string) {
+	s := Step{Action: what, Target: target, Gap: between(m.rng, m.profile.Gap), Downtime: between(m.rng, m.profile.Downtime)}
 	if n := m.processes[target]; n > 0 {
-		s.Target = fmt.Sprintf("%s-%d", target, m.random.IntN(n))
+		s.Target = fmt.Sprintf("%s-%d", target, m.rng.IntN(n))
 	}
 	switch {
-	case m.rest:
-		s.Gap = between(m.random, m.profile.Resting)
-	case m.alone:
-	case chance(m.random, m.profile.Together):
-		s.Together, s.Gap = true, between(m.random, [2]time.Duration{0, time.Second})
+	case m.longGap:
+		s.Gap = between(m.rng, m.profile.LongGap)
+	case m.exclusive:
+	case chance(m.rng, m.profile.Together):
+		s.Together, s.Gap = true, between(m.rng, [2]time.Duration{0, time.Second})
 	}
-	m.rest = what == Kill && (target == "syncer" || target == "delayer" || target == Broker) && chance(m.random, m.profile.Rest)
-	if m.alone = what == Starve; m.alone { // what came before must be over, and it must last: who waits for it must be seen
-		s.Together, s.Gap, s.Away = false, between(m.random, starveGap), between(m.random, starveAway)
+	m.longGap = what == Kill && (target == "syncer" || target == "delayer" || target == Broker) && chance(m.rng, m.profile.LongGapShare)
+	if m.exclusive = what == Starve; m.exclusive { // what came before must be over, and it must last: who waits for it must be seen
+		s.Together, s.Gap, s.Downtime = false, between(m.rng, starveGap), between(m.rng, starveDowntime)
 	}
 	if what == Stop {
-		s.Away = between(m.random, [2]time.Duration{8 * time.Second, 12 * time.Second})
+		s.Downtime = between(m.rng, [2]time.Duration{8 * time.Second, 12 * time.Second})
 		if m.stops++; m.stops%2 == 1 {
-			s.Back = s.Away + between(m.random, [2]time.Duration{5 * time.Second, 15 * time.Second})
+			s.ClockStep = s.Downtime + between(m.rng, [2]time.Duration{5 * time.Second, 15 * time.Second})
 		}
 	}
 	m.steps = append(m.steps, s)
@@ -165,18 +165,18 @@ func (p Plan) String() string {
 		if s.Together {
 			more = ", whatever is away"
 		}
-		if s.Back > 0 {
-			more += fmt.Sprintf(", clock put back by %s", ms(s.Back))
+		if s.ClockStep > 0 {
+			more += fmt.Sprintf(", clock put back by %s", roundToMillisecond(s.ClockStep))
 		}
-		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), more)
+		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, roundToMillisecond(s.Gap), s.Action, s.Target, roundToMillisecond(s.Downtime), more)
 	}
 	return b.String()
 }
 
-func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+func roundToMillisecond(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// random is a source of its own for each name, so that what is planned for one thing does not depend on when others ask.
-func (p Plan) random(names ...any) *rand.Rand {
+// rng is a source of its own for each name, so that what is planned for one thing does not depend on when others ask.
+func (p Plan) rng(names ...any) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, names...)
 	return rand.New(rand.NewPCG(p.Seed, h.Sum64())) //nolint:gosec // a plan, repeatable

@@ -15,8 +15,8 @@ import (
 // alarmMessage is the message of the lines in question, as docs/logs.md has it.
 const alarmMessage = "gate and log are at odds"
 
-// longestLine is what one line of a log may have; a dump of goroutines has short ones.
-const longestLine = 1 << 20
+// maxLine is what one line of a log may have; a dump of goroutines has short ones.
+const maxLine = 1 << 20
 
 // Alarms are the lines about gates in the logs of a folder, one file per process.
 func Alarms(folder string) ([]history.Alarm, error) {
@@ -43,7 +43,7 @@ func alarmsOf(file string) ([]history.Alarm, error) {
 	defer func() { _ = f.Close() }()
 	var alarms []history.Alarm
 	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, longestLine)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		if !strings.Contains(lines.Text(), alarmMessage) {
 			continue

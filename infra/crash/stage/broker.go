@@ -27,9 +27,9 @@ type Broker interface {
 	Restart() error
 }
 
-// What says how a broker's Kill ends it. The embedded broker is asked to end: after kill -9 its open transactions are
+// KillAction says how a broker's Kill ends it. The embedded broker is asked to end: after kill -9 its open transactions are
 // torn (their records can be read, the offsets that belong to them are lost), which no real broker does.
-func What(b Broker) nemesis.What {
+func KillAction(b Broker) nemesis.Action {
 	if _, is := b.(*Embedded); is {
 		return nemesis.Term
 	}
@@ -39,9 +39,9 @@ func What(b Broker) nemesis.What {
 // embeddedEnv tells a copy of this program to be the embedded broker: its port and folder.
 const embeddedEnv = "ERPCONNECTOR_CRASH_EMBEDDED_BROKER"
 
-// BeEmbedded makes this process the embedded broker, when that is what it was started for; then it does not return.
-func BeEmbedded() {
-	port, dir, asked := cut(os.Getenv(embeddedEnv))
+// RunEmbeddedIfAsked makes this process the embedded broker, when that is what it was started for; then it does not return.
+func RunEmbeddedIfAsked() {
+	port, dir, asked := parseEmbedded(os.Getenv(embeddedEnv))
 	if !asked {
 		return
 	}
@@ -57,7 +57,7 @@ func BeEmbedded() {
 	os.Exit(0)
 }
 
-func cut(value string) (port int, dir string, ok bool) {
+func parseEmbedded(value string) (port int, dir string, ok bool) {
 	before, dir, found := strings.Cut(value, "=")
 	port, err := strconv.Atoi(before)
 	return port, dir, found && err == nil

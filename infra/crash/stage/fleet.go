@@ -101,35 +101,35 @@ func (f *Fleet) AwaitReady(ctx context.Context) error {
 // AwaitUp returns once the process runs and nothing is being done to it, or ctx ends.
 func (f *Fleet) AwaitUp(ctx context.Context, name string) {
 	m := f.member(name)
-	for m.up() == nil && run.Sleep(ctx, 20*time.Millisecond) {
+	for m.running() == nil && run.Sleep(ctx, 20*time.Millisecond) {
 	}
 }
 
 // Kill ends a process as kill -9 does.
-func (f *Fleet) Kill(name string, away time.Duration) { f.member(name).tell(nemesis.Kill, away) }
+func (f *Fleet) Kill(name string, away time.Duration) { f.member(name).disturb(nemesis.Kill, away) }
 
 // Term asks a process to end, and kills it when it has not in time; the return says whether it had to.
 func (f *Fleet) Term(ctx context.Context, name string, away time.Duration) (hung bool) {
-	p, _ := f.member(name).tell(nemesis.Term, away)
+	p, _ := f.member(name).disturb(nemesis.Term, away)
 	if p == nil {
 		return false
 	}
-	return !ends(ctx, p)
+	return !awaitEnd(ctx, p)
 }
 
-// wrongFor is how long a process goes on with a clock that was put back.
-const wrongFor = 5 * time.Second
+// clockRestoreDelay is how long a process goes on with a clock that was put back.
+const clockRestoreDelay = 5 * time.Second
 
 // Halt stops a process in its tracks for that long. Its clock is put back meanwhile by back, and is set right again some seconds
 // after it goes on.
 func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration) error {
 	m := f.member(name)
-	p, d := m.tell(nemesis.Stop, away)
+	p, d := m.disturb(nemesis.Stop, away)
 	if p == nil {
 		return nil
 	}
 	if back > 0 {
-		if err := m.putBack(d, back); err != nil {
+		if err := m.setClockBack(d, back); err != nil {
 			return err
 		}
 	}
@@ -138,12 +138,12 @@ func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration)
 	if back == 0 {
 		return nil
 	}
-	run.Sleep(ctx, wrongFor)
-	return m.setRight(d)
+	run.Sleep(ctx, clockRestoreDelay)
+	return m.restoreClock(d)
 }
 
-// ends waits for the end of a process that was asked to; one that takes too long is killed, and the return is false.
-func ends(ctx context.Context, p *process) bool {
+// awaitEnd waits for the end of a process that was asked to; one that takes too long is killed, and the return is false.
+func awaitEnd(ctx context.Context, p *process) bool {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	select {
@@ -169,12 +169,12 @@ func (f *Fleet) Close() (hung []string) {
 		closing.Go(func() {
 			m.mu.Lock()
 			p := m.process
-			if p != nil && m.told == "" {
-				m.told = nemesis.Term
+			if p != nil && m.requested == "" {
+				m.requested = nemesis.Term
 				p.signal(syscall.SIGTERM)
 			}
 			m.mu.Unlock()
-			if p != nil && !ends(context.Background(), p) {
+			if p != nil && !awaitEnd(context.Background(), p) {
 				mu.Lock()
 				hung = append(hung, m.name)
 				mu.Unlock()
@@ -210,12 +210,12 @@ func (f *Fleet) member(name string) *member {
 	return f.members[slices.IndexFunc(f.members, func(m *member) bool { return m.name == name })]
 }
 
-// others counts the other processes of the service that are ready.
-func (f *Fleet) others(of *member) (n int) {
+// survivors counts the other processes of the service that are ready.
+func (f *Fleet) survivors(of *member) (n int) {
 	for _, m := range f.members {
 		if m != of && m.service == of.service {
 			m.mu.Lock()
-			if m.ready && !m.halted && m.told == "" {
+			if m.ready && !m.halted && m.requested == "" {
 				n++
 			}
 			m.mu.Unlock()
@@ -224,13 +224,13 @@ func (f *Fleet) others(of *member) (n int) {
 	return n
 }
 
-func (f *Fleet) note(d *history.Disturbance) {
+func (f *Fleet) addDisturbance(d *history.Disturbance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.disturbances = append(f.disturbances, d)
 }
 
-func (f *Fleet) exit(e history.Exit) {
+func (f *Fleet) addExit(e history.Exit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.exits = append(f.exits, e)

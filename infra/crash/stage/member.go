@@ -27,8 +27,8 @@ type member struct {
 	process *process   // nil: none runs
 	ready   bool
 	halted  bool // by SIGSTOP
-	told    nemesis.What
-	away    time.Duration        // of the next start
+	requested    nemesis.Action
+	downtime    time.Duration        // of the next start
 	last    *history.Disturbance // what Back and Ready are still told of; nil: nothing
 }
 
@@ -40,7 +40,7 @@ func (m *member) supervise(ctx context.Context) {
 	for ctx.Err() == nil {
 		p, err := m.start()
 		if err != nil {
-			m.fleet.exit(history.Exit{Target: m.name, Service: m.service, At: time.Now().UTC(), Code: -1, Reason: err.Error()})
+			m.fleet.addExit(history.Exit{Target: m.name, Service: m.service, At: time.Now().UTC(), Code: -1, Reason: err.Error()})
 		} else {
 			watching, stop := context.WithCancel(ctx)
 			go m.awaitReady(watching, p)
@@ -49,8 +49,8 @@ func (m *member) supervise(ctx context.Context) {
 			m.ended(p)
 		}
 		m.mu.Lock()
-		away := m.away
-		m.away = restartAfter
+		away := m.downtime
+		m.downtime = restartAfter
 		m.mu.Unlock()
 		run.Sleep(ctx, away)
 	}
@@ -67,7 +67,7 @@ func (m *member) start() (*process, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.process, m.ready, m.halted, m.told = p, false, false, ""
+	m.process, m.ready, m.halted, m.requested = p, false, false, ""
 	if m.last != nil {
 		m.last.Restarted = time.Now().UTC()
 	}
@@ -95,65 +95,65 @@ func (m *member) awaitReady(ctx context.Context, p *process) {
 
 // ended notes how the process ended.
 func (m *member) ended(p *process) {
-	code, signal := p.end()
+	code, signal := p.exit()
 	m.mu.Lock()
 	e := history.Exit{
-		Target: m.name, Service: m.service, At: time.Now().UTC(), Code: code, Signal: signal, Requested: string(m.told), Ready: m.ready,
+		Target: m.name, Service: m.service, At: time.Now().UTC(), Code: code, Signal: signal, Requested: string(m.requested), Ready: m.ready,
 	}
 	m.process, m.ready = nil, false
-	_, _ = fmt.Fprintf(m.log, "--- %s ended at %s: code %d %s, told to %q\n", m.name, e.At.Format(time.RFC3339Nano), code, signal, m.told)
+	_, _ = fmt.Fprintf(m.log, "--- %s ended at %s: code %d %s, told to %q\n", m.name, e.At.Format(time.RFC3339Nano), code, signal, m.requested)
 	m.mu.Unlock()
-	m.fleet.exit(e)
+	m.fleet.addExit(e)
 }
 
-// up is the process, when one runs that nobody told to end.
-func (m *member) up() *process {
+// running is the process, when one runs that nobody told to end.
+func (m *member) running() *process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.halted || m.told != "" {
+	if m.halted || m.requested != "" {
 		return nil
 	}
 	return m.process
 }
 
-// tell does something to the running process, and notes it. It returns nil when none runs.
-func (m *member) tell(what nemesis.What, away time.Duration) (*process, *history.Disturbance) {
-	others := m.fleet.others(m)
+// disturb does something to the running process, and notes it. It returns nil when none runs.
+func (m *member) disturb(what nemesis.Action, away time.Duration) (*process, *history.Disturbance) {
+	others := m.fleet.survivors(m)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.process
-	if p == nil || m.told != "" {
+	if p == nil || m.requested != "" {
 		return nil, nil
 	}
 	d := &history.Disturbance{Kind: string(what), Target: m.name, Service: m.service, At: time.Now().UTC(), Survivors: others}
 	switch what {
 	case nemesis.Kill:
-		m.told, m.away, m.last = what, away, d
+		m.requested, m.downtime, m.last = what, away, d
 		p.signal(syscall.SIGKILL)
 	case nemesis.Term:
-		m.told, m.away, m.last = what, away, d
+		m.requested, m.downtime, m.last = what, away, d
 		p.signal(syscall.SIGTERM)
 	case nemesis.Stop:
 		m.halted = true
 		p.signal(syscall.SIGSTOP)
 	case nemesis.Starve: // of brokers
 	}
-	m.fleet.note(d)
+	m.fleet.addDisturbance(d)
 	return p, d
 }
 
 // clock is the file of the process's clock.
 func (m *member) clock() string { return filepath.Join(m.fleet.cfg.Logs, m.name+".clock") }
 
-func (m *member) putBack(d *history.Disturbance, by time.Duration) error {
+func (m *member) setClockBack(d *history.Disturbance, by time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d.ClockStep = by
 	return clock.Set(m.clock(), -by)
 }
 
-// setRight ends what putBack began. The next process may run by then, whose clock is right from the start.
-func (m *member) setRight(d *history.Disturbance) error {
+// restoreClock ends what putBack began. The next process may run by then, whose clock is right from the start.
+func (m *member) restoreClock(d *history.Disturbance) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d.ClockRestored = time.Now().UTC()

@@ -18,14 +18,14 @@ import (
 // Postgres is a server of our own. It is durable, as production is: what it has confirmed is there after a kill. It may
 // have a standby, which takes its place.
 type Postgres struct {
-	primary, other place
+	primary, other site
 	standby        bool // a server runs at the other place
 	number         int  // of folders so far
-	dir, both      string
+	dir, hostsURL      string
 }
 
-// place is where a server runs.
-type place struct {
+// site is where a server runs.
+type site struct {
 	port   int
 	dir    string
 	server *devpg.Server
@@ -33,8 +33,8 @@ type place struct {
 
 // StartPostgres starts a fresh server with its data in dir.
 func StartPostgres(ctx context.Context, dir string) (*Postgres, error) {
-	p := &Postgres{dir: dir, primary: place{dir: dir}}
-	for _, at := range []*place{&p.primary, &p.other} {
+	p := &Postgres{dir: dir, primary: site{dir: dir}}
+	for _, at := range []*site{&p.primary, &p.other} {
 		addr, err := FreeAddr()
 		if err != nil {
 			return nil, err
@@ -44,7 +44,7 @@ func StartPostgres(ctx context.Context, dir string) (*Postgres, error) {
 			return nil, err
 		}
 	}
-	p.both = urlOf(fmt.Sprintf("%d,127.0.0.1:%d", p.other.port, p.primary.port))
+	p.hostsURL = urlOf(fmt.Sprintf("%d,127.0.0.1:%d", p.other.port, p.primary.port))
 	return p, p.start(ctx)
 }
 
@@ -60,15 +60,15 @@ func (p *Postgres) start(ctx context.Context) error {
 // URL is that of the server which takes writes: the same after each start, another one after a failover.
 func (p *Postgres) URL() string { return urlOf(strconv.Itoa(p.primary.port)) }
 
-// Both is the URL of the two places, the same all the time. In the beginning the standby is named first.
-func (p *Postgres) Both() string { return p.both }
+// HostsURL is the URL of the two places, the same all the time. In the beginning the standby is named first.
+func (p *Postgres) HostsURL() string { return p.hostsURL }
 
 func urlOf(port string) string {
 	return "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
 }
 
-// Follow starts a standby at the other place, with a fresh copy of the data.
-func (p *Postgres) Follow(ctx context.Context) error {
+// StartStandby starts a standby at the other place, with a fresh copy of the data.
+func (p *Postgres) StartStandby(ctx context.Context) error {
 	if p.other.dir != "" {
 		if err := os.RemoveAll(p.other.dir); err != nil {
 			return err
@@ -84,8 +84,8 @@ func (p *Postgres) Follow(ctx context.Context) error {
 	return nil
 }
 
-// CutOff lets the standby lag: it receives nothing any more.
-func (p *Postgres) CutOff(ctx context.Context) error {
+// PauseReplication lets the standby lag: it receives nothing any more.
+func (p *Postgres) PauseReplication(ctx context.Context) error {
 	return p.ofStandby(ctx, `ALTER SYSTEM SET primary_conninfo = ''`, `SELECT pg_reload_conf()`)
 }
 

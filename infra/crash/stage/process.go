@@ -45,8 +45,8 @@ func launch(log io.Writer, env []string, name string, args ...string) (*process,
 // signal tells a process; one that has ended hears nothing.
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// end is how the process ended; call it once done is closed.
-func (p *process) end() (code int, signal string) {
+// exit is how the process ended; call it once done is closed.
+func (p *process) exit() (code int, signal string) {
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
 		return -1, status.Signal().String()

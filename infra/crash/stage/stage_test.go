@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	BeEmbedded()
+	RunEmbeddedIfAsked()
 	os.Exit(m.Run())
 }
 

@@ -76,8 +76,8 @@ func (w *Watch) Sightings() []history.Sighting {
 	return slices.Clone(w.sightings)
 }
 
-// Silence is how long no record came.
-func (w *Watch) Silence() time.Duration {
+// SinceLastRecord is how long no record came.
+func (w *Watch) SinceLastRecord() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Since(w.latest)

@@ -21,15 +21,15 @@ var paths = map[string]string{
 	"settle": "/settle-order", "send-now": "/send-order-now",
 }
 
-// ask is an operator's request, made once: whether it was taken when no answer came is not known. Who means to send an order
+// command is an operator's request, made once: whether it was taken when no answer came is not known. Who means to send an order
 // that the ERP has booked is told what would happen, and asks for it then.
-func (s *Shops) ask(life context.Context, story nemesis.Scenario, a nemesis.Ask) {
+func (s *Shops) command(life context.Context, story nemesis.Scenario, a nemesis.Command) {
 	old := s.cfg.Booked(story.Source, story.Order)
 	switch {
-	case a.What == nemesis.ResyncFailed && !s.failed(life, story), a.What == nemesis.ResyncBooked && old == nil:
-	case a.What == nemesis.ResyncFailed:
+	case a.Kind == nemesis.ResyncFailed && !s.failed(life, story), a.Kind == nemesis.ResyncBooked && old == nil:
+	case a.Kind == nemesis.ResyncFailed:
 		_, _ = s.request(life, story, "resync")
-	case a.What == nemesis.ResyncBooked:
+	case a.Kind == nemesis.ResyncBooked:
 		status, err := s.request(life, story, "resync")
 		if err == nil && status == http.StatusConflict {
 			status, err = s.request(life, story, "resync-again")
@@ -38,7 +38,7 @@ func (s *Shops) ask(life context.Context, story nemesis.Scenario, a nemesis.Ask)
 			s.Callback(life, *old)
 		}
 	default:
-		_, _ = s.request(life, story, a.What)
+		_, _ = s.request(life, story, a.Kind)
 	}
 }
 
@@ -53,8 +53,8 @@ func (s *Shops) request(life context.Context, story nemesis.Scenario, what strin
 		body["reason"], body["erpReference"] = "the crash harness asks", "HAND-"+story.Order
 	}
 	r := history.Request{Kind: what, Source: story.Source, Order: story.Order, Began: time.Now().UTC()}
-	status, _, err = s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encoded(body), nil)
-	s.note(r, status, err)
+	status, _, err = s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encode(body), nil)
+	s.remember(r, status, err)
 	return status, err
 }
 
@@ -72,7 +72,7 @@ func (s *Shops) failed(life context.Context, story nemesis.Scenario) bool {
 const callbackTimeout = 15 * time.Second
 
 // Callback is the ERP's: it repeats the same until it is answered, as the ERP knows the answer and we must.
-func (s *Shops) Callback(ctx context.Context, c erp.Callback) {
+func (s *Shops) Callback(ctx context.Context, c erp.CallbackRequest) {
 	body := map[string]any{"orderIncrementId": c.Order, "status": c.Status}
 	for name, value := range map[string]string{"source": c.Source, "erpReference": c.Reference, "idempotencyKey": c.Key} {
 		if value != "" {
@@ -80,19 +80,19 @@ func (s *Shops) Callback(ctx context.Context, c erp.Callback) {
 		}
 	}
 	r := history.Request{Kind: "webhook-" + c.Status, Source: c.Source, Order: c.Order, Key: c.Key, Reference: c.Reference, Began: time.Now().UTC()}
-	raw := encoded(body)
+	raw := encode(body)
 	signed := map[string]string{"X-Signature": erp.Sign(s.cfg.Secret, raw)}
 	ctx, cancel := context.WithTimeout(ctx, callbackTimeout)
 	defer cancel()
 	status, _, err := s.call(ctx, http.MethodPost, s.api()+"/webhook", raw, signed)
-	for (err != nil || status >= http.StatusInternalServerError) && run.Sleep(ctx, 2*again) {
+	for (err != nil || status >= http.StatusInternalServerError) && run.Sleep(ctx, 2*retryInterval) {
 		status, _, err = s.call(ctx, http.MethodPost, s.api()+"/webhook", raw, signed)
 	}
-	s.note(r, status, err)
+	s.remember(r, status, err)
 }
 
-// note keeps what is known of a request.
-func (s *Shops) note(r history.Request, status int, err error) {
+// remember keeps what is known of a request.
+func (s *Shops) remember(r history.Request, status int, err error) {
 	r.Ended, r.Outcome = time.Now().UTC(), history.Unknown
 	if err == nil {
 		r.HTTPCode = status
@@ -110,7 +110,7 @@ func (s *Shops) note(r history.Request, status int, err error) {
 
 func (s *Shops) api() string { return s.cfg.API[rand.IntN(len(s.cfg.API))] } //nolint:gosec // any will do
 
-func encoded(body map[string]any) []byte {
+func encode(body map[string]any) []byte {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // maps of strings always encode

@@ -17,53 +17,53 @@ import (
 
 const (
 	answerTimeout = 5 * time.Second
-	again         = 100 * time.Millisecond
+	retryInterval         = 100 * time.Millisecond
 	batchTimeout  = 150 * time.Millisecond
 	maxBatch      = 10
 )
 
-// errNotTaken is an answer after which a shop asks again.
-var errNotTaken = errors.New("not taken")
+// errRetry is an answer after which a shop asks again.
+var errRetry = errors.New("not taken")
 
 // post publishes one event, at one process after the other until one answers.
 func (s *Shops) post(life context.Context, body []byte) history.Outcome {
 	known := history.Unknown
-	s.insist(life, body, func(status int, _ []byte) error {
+	s.postUntilAnswered(life, body, func(status int, _ []byte) error {
 		switch status {
 		case http.StatusOK, http.StatusAccepted:
 			known = history.Accepted
 		case http.StatusUnprocessableEntity, http.StatusConflict:
 			known = history.Refused
 		default:
-			return fmt.Errorf("%w: %d", errNotTaken, status)
+			return fmt.Errorf("%w: %d", errRetry, status)
 		}
 		return nil
 	})
 	return known
 }
 
-// waiting is an event that goes out with others.
-type waiting struct {
+// batchedEvent is an event that goes out with others.
+type batchedEvent struct {
 	body   []byte
 	answer chan history.Outcome
 }
 
-// postWithOthers lets the event go out in a batch.
-func (s *Shops) postWithOthers(life context.Context, body []byte) history.Outcome {
-	w := waiting{body: body, answer: make(chan history.Outcome, 1)}
+// postInBatch lets the event go out in a batch.
+func (s *Shops) postInBatch(life context.Context, body []byte) history.Outcome {
+	w := batchedEvent{body: body, answer: make(chan history.Outcome, 1)}
 	select {
-	case s.batch <- w:
+	case s.batched <- w:
 		return <-w.answer
 	case <-life.Done():
 		return history.Unknown
 	}
 }
 
-// collect makes batches of what waits, until collecting ends.
-func (s *Shops) collect(collecting, life context.Context) {
+// makeBatches makes batches of what waits, until collecting ends.
+func (s *Shops) makeBatches(collecting, life context.Context) {
 	tick := time.NewTicker(batchTimeout)
 	defer tick.Stop()
-	var batch []waiting
+	var batch []batchedEvent
 	flush := func() {
 		if len(batch) > 0 {
 			full := batch
@@ -73,7 +73,7 @@ func (s *Shops) collect(collecting, life context.Context) {
 	}
 	for {
 		select {
-		case w := <-s.batch:
+		case w := <-s.batched:
 			if batch = append(batch, w); len(batch) == maxBatch {
 				flush()
 			}
@@ -86,7 +86,7 @@ func (s *Shops) collect(collecting, life context.Context) {
 	}
 }
 
-func (s *Shops) postBatch(life context.Context, batch []waiting) {
+func (s *Shops) postBatch(life context.Context, batch []batchedEvent) {
 	events := make([]json.RawMessage, 0, len(batch))
 	for _, w := range batch {
 		events = append(events, w.body)
@@ -100,12 +100,12 @@ func (s *Shops) postBatch(life context.Context, batch []waiting) {
 			Result string `json:"result"`
 		} `json:"results"`
 	}
-	s.insist(life, body, func(status int, said []byte) error {
+	s.postUntilAnswered(life, body, func(status int, said []byte) error {
 		switch status {
 		case http.StatusOK, http.StatusMultiStatus, http.StatusUnprocessableEntity: // all, some or none are taken
 			return json.Unmarshal(said, &answer)
 		default:
-			return fmt.Errorf("%w: %d", errNotTaken, status)
+			return fmt.Errorf("%w: %d", errRetry, status)
 		}
 	})
 	for i, w := range batch {
@@ -117,14 +117,14 @@ func (s *Shops) postBatch(life context.Context, batch []waiting) {
 	}
 }
 
-// insist posts events until an answer is taken, or life ends.
-func (s *Shops) insist(life context.Context, body []byte, take func(status int, said []byte) error) {
+// postUntilAnswered posts events until an answer is taken, or life ends.
+func (s *Shops) postUntilAnswered(life context.Context, body []byte, take func(status int, said []byte) error) {
 	for try := rand.IntN(len(s.cfg.Ingest)); life.Err() == nil; try++ { //nolint:gosec // any will do
 		status, said, err := s.call(life, http.MethodPost, s.cfg.Ingest[try%len(s.cfg.Ingest)]+"/events", body, nil)
 		if err == nil && take(status, said) == nil {
 			return
 		}
-		run.Sleep(life, again)
+		run.Sleep(life, retryInterval)
 	}
 }
 

@@ -24,31 +24,31 @@ type transaction interface {
 	rollback(ctx context.Context) error
 }
 
-// errConfirmation is a commit of which nobody said whether it happened.
-var errConfirmation = errors.New("the confirmation of the commit was lost")
+// errCommitUnknown is a commit of which nobody said whether it happened.
+var errCommitUnknown = errors.New("the confirmation of the commit was lost")
 
 // errRolledBack is a transaction that the shop gave up on purpose.
 var errRolledBack = errors.New("rolled back on purpose")
 
 const transactionTimeout = 10 * time.Second
 
-// commit publishes in transactions until one is confirmed.
-func (s *Shops) commit(life context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
+// publishInTx publishes in transactions until one is confirmed.
+func (s *Shops) publishInTx(life context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
 	lost := false
 	for life.Err() == nil {
-		err := s.transact(life, door, e, body)
+		err := s.tryTx(life, door, e, body)
 		switch {
 		case err == nil:
 			return history.Accepted
 		case errors.Is(err, errRolledBack):
 			return history.Refused
-		case errors.Is(err, errConfirmation):
+		case errors.Is(err, errCommitUnknown):
 			lost = true
 			if e.GiveUp {
 				return history.Unknown
 			}
 		}
-		run.Sleep(life, again)
+		run.Sleep(life, retryInterval)
 	}
 	if lost {
 		return history.Unknown
@@ -56,8 +56,8 @@ func (s *Shops) commit(life context.Context, door string, e nemesis.Event, body 
 	return history.Refused // no transaction was ever asked to commit
 }
 
-// transact publishes in one transaction.
-func (s *Shops) transact(life context.Context, door string, e nemesis.Event, body []byte) error {
+// tryTx publishes in one transaction.
+func (s *Shops) tryTx(life context.Context, door string, e nemesis.Event, body []byte) error {
 	ctx, cancel := context.WithTimeout(life, transactionTimeout)
 	defer cancel()
 	tx, err := s.begin(ctx, door)
@@ -73,7 +73,7 @@ func (s *Shops) transact(life context.Context, door string, e nemesis.Event, bod
 		return errRolledBack
 	}
 	if err := tx.commit(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errConfirmation, err)
+		return fmt.Errorf("%w: %w", errCommitUnknown, err)
 	}
 	return nil
 }

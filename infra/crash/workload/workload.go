@@ -31,7 +31,7 @@ type Config struct {
 	Token       string
 	Secret      string // signs callbacks
 	// Booked is the callback of the order's first booking that the ERP has answered, without a key; nil when there is none.
-	Booked func(source, order string) *erp.Callback
+	Booked func(source, order string) *erp.CallbackRequest
 	Rate   float64 // orders per second
 }
 
@@ -41,27 +41,27 @@ type Shops struct {
 	client *http.Client
 	pool   *pgxpool.Pool
 	std    *sql.DB
-	batch  chan waiting
+	batched  chan batchedEvent
 
 	mu           sync.Mutex // guards what follows
 	publications []history.Publication
 	requests     []history.Request
 	changed      map[string]bool
-	taken        []taken
+	accepted        []acceptedEvent
 }
 
-// taken is an event that was accepted, and when.
-type taken struct {
+// acceptedEvent is an event that was accepted, and when.
+type acceptedEvent struct {
 	body []byte
 	at   time.Time
 }
 
-// SendAgain publishes once more what was accepted since then, over HTTP: whoever lost it takes it again. It returns how
+// Republish publishes once more what was accepted since then, over HTTP: whoever lost it takes it again. It returns how
 // much that is.
-func (s *Shops) SendAgain(life context.Context, since time.Time) int {
+func (s *Shops) Republish(life context.Context, since time.Time) int {
 	s.mu.Lock()
 	bodies := [][]byte{}
-	for _, t := range s.taken {
+	for _, t := range s.accepted {
 		if t.at.After(since) {
 			bodies = append(bodies, t.body)
 		}
@@ -81,7 +81,7 @@ func Open(cfg Config) (*Shops, error) {
 	}
 	config.MaxConns = 8
 	s := &Shops{
-		cfg: cfg, batch: make(chan waiting), changed: map[string]bool{},
+		cfg: cfg, batched: make(chan batchedEvent), changed: map[string]bool{},
 		client: &http.Client{Timeout: answerTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
 	}
 	if s.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
@@ -121,11 +121,11 @@ func (s *Shops) Changed(source, order string) bool {
 	return s.changed[source+"/"+order]
 }
 
-// Sell begins orders at the rate until open ends. It returns once all that was begun is answered, or life ends.
-func (s *Shops) Sell(open, life context.Context) {
+// Run begins orders at the rate until open ends. It returns once all that was begun is answered, or life ends.
+func (s *Shops) Run(open, life context.Context) {
 	var stories, batches sync.WaitGroup
 	collecting, stop := context.WithCancel(life)
-	batches.Go(func() { s.collect(collecting, life) })
+	batches.Go(func() { s.makeBatches(collecting, life) })
 	tick := time.NewTicker(time.Duration(float64(time.Second) / s.cfg.Rate))
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -136,13 +136,13 @@ func (s *Shops) Sell(open, life context.Context) {
 			batches.Wait()
 			return
 		case <-tick.C:
-			stories.Go(func() { s.tell(open, life, s.cfg.Plan.Scenario(n)) })
+			stories.Go(func() { s.play(open, life, s.cfg.Plan.Scenario(n)) })
 		}
 	}
 }
 
-// tell lives through one story.
-func (s *Shops) tell(open, life context.Context, story nemesis.Scenario) {
+// play lives through one story.
+func (s *Shops) play(open, life context.Context, story nemesis.Scenario) {
 	if story.Changed {
 		s.mu.Lock()
 		s.changed[story.Source+"/"+story.Order] = true
@@ -154,12 +154,12 @@ func (s *Shops) tell(open, life context.Context, story nemesis.Scenario) {
 		}
 	}
 	began := time.Now()
-	slices.SortFunc(story.Asks, func(a, b nemesis.Ask) int { return cmp.Compare(a.After, b.After) })
-	for _, a := range story.Asks {
-		if !run.Sleep(open, time.Until(began.Add(a.After))) {
+	slices.SortFunc(story.Commands, func(a, b nemesis.Command) int { return cmp.Compare(a.Delay, b.Delay) })
+	for _, a := range story.Commands {
+		if !run.Sleep(open, time.Until(began.Add(a.Delay))) {
 			return
 		}
-		s.ask(life, story, a)
+		s.command(life, story, a)
 	}
 }
 
@@ -171,10 +171,10 @@ func (s *Shops) publish(life context.Context, story nemesis.Scenario, e nemesis.
 	body := eventJSON(story, e)
 	var again sync.WaitGroup
 	var twice history.Outcome
-	if e.Again != "" {
-		again.Go(func() { twice = s.through(life, e.Again, e, body) })
+	if e.DuplicateDoor != "" {
+		again.Go(func() { twice = s.publishBy(life, e.DuplicateDoor, e, body) })
 	}
-	p.Outcome = s.through(life, e.Door, e, body)
+	p.Outcome = s.publishBy(life, e.Door, e, body)
 	again.Wait()
 	if twice == history.Accepted {
 		p.Outcome = twice
@@ -184,26 +184,26 @@ func (s *Shops) publish(life context.Context, story nemesis.Scenario, e nemesis.
 	defer s.mu.Unlock()
 	s.publications = append(s.publications, p)
 	if p.Outcome == history.Accepted {
-		s.taken = append(s.taken, taken{body, p.Last})
+		s.accepted = append(s.accepted, acceptedEvent{body, p.Last})
 	}
 	return p.Outcome
 }
 
-func (s *Shops) through(life context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
+func (s *Shops) publishBy(life context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
 	switch door {
 	case nemesis.HTTP:
 		return s.post(life, body)
 	case nemesis.HTTPBatch:
-		return s.postWithOthers(life, body)
+		return s.postInBatch(life, body)
 	default:
-		return s.commit(life, door, e, body)
+		return s.publishInTx(life, door, e, body)
 	}
 }
 
 // eventJSON is the event in the form that every door takes.
 func eventJSON(story nemesis.Scenario, e nemesis.Event) []byte {
 	sku := "SCOOT-1"
-	if e.Bad {
+	if e.Invalid {
 		sku = ""
 	}
 	address := map[string]any{"firstname": "Ada", "lastname": "Lovelace", "street": []string{"1 Main Street"}, "city": "London", "country_id": "GB"}
