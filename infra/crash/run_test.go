@@ -57,11 +57,11 @@ var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 
 
 // outcome is what a run came to.
 type outcome struct {
-	history  *history.History
-	report   checker.Report
+	history    *history.History
+	report     checker.Report
 	violations []string // what the driver itself saw and must not be
-	notes    []string // what it saw and a person should know
-	folder   string   // logs; and what else the caller keeps there
+	notes      []string // what it saw and a person should know
+	folder     string   // logs; and what else the caller keeps there
 }
 
 // harness is one run under way.
@@ -80,10 +80,10 @@ type harness struct {
 	watch    *stage.Watch
 	history  *history.History
 
-	undisturbed    sync.RWMutex // held for writing while nothing else may explain what is seen
-	mu      sync.Mutex   // guards what follows
-	servers []history.Disturbance
-	outcome outcome
+	undisturbed sync.RWMutex // held for writing while nothing else may explain what is seen
+	mu          sync.Mutex   // guards what follows
+	servers     []history.Disturbance
+	outcome     outcome
 }
 
 // run plays a plan on the product and says what came of it; it fails the test only when it cannot be played.

@@ -87,7 +87,7 @@ func (c *checker) checkEvent(p history.Publication, known history.Outcome, rows 
 
 // Requests that make a new generation, and those that may make the first one.
 var (
-	laterRequests  = []string{"resync", "resync-new-key", "resync-again", "send-now"}
+	laterRequests = []string{"resync", "resync-new-key", "resync-again", "send-now"}
 	firstRequests = append([]string{"sync"}, laterRequests...)
 )
 

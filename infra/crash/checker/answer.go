@@ -13,8 +13,8 @@ const (
 	rounding = time.Millisecond
 	// maxAnswerLag is how late the ERP may note that it has answered, and left how late it may notice that its caller has gone: the
 	// machine is busy. Real overlaps last as long as calls do.
-	maxAnswerLag = 50 * time.Millisecond
-	maxDisconnectLag  = 250 * time.Millisecond
+	maxAnswerLag     = 50 * time.Millisecond
+	maxDisconnectLag = 250 * time.Millisecond
 	// resumeDelay is how long after a process was let go on after a stop it may act on what it knew before.
 	resumeDelay = 10 * time.Second
 )

@@ -45,19 +45,19 @@ type Figures struct {
 	Doubled       int
 	TerminalTwice int
 
-	Stall             Disturbed // the longest after the death of one of several processes
-	StallInOutage     time.Duration
-	StallUndisturbed  time.Duration
-	Unseen            int       // records that the live reader did not meet
-	TakeOver          Disturbed // the longest after a death that was the only one of its service for a while
-	TakeOverInSeries  Disturbed // the longest after other deaths
-	Wait              Disturbed // the longest of work that was ready, whatever the reason
-	Recovery          Disturbed // the longest
-	LatestRetry       time.Duration
-	LatestUndisturbed time.Duration
-	LaneSilence       time.Duration // the longest of other partitions while one took no records
-	OverlapsOfStopped int           // overlapping calls while a process was stopped
-	AnsweredKeysReused    int           // answered keys used again, as an outage kept the answer from the gate
+	Stall              Disturbed // the longest after the death of one of several processes
+	StallInOutage      time.Duration
+	StallUndisturbed   time.Duration
+	Unseen             int       // records that the live reader did not meet
+	TakeOver           Disturbed // the longest after a death that was the only one of its service for a while
+	TakeOverInSeries   Disturbed // the longest after other deaths
+	Wait               Disturbed // the longest of work that was ready, whatever the reason
+	Recovery           Disturbed // the longest
+	LatestRetry        time.Duration
+	LatestUndisturbed  time.Duration
+	LaneSilence        time.Duration // the longest of other partitions while one took no records
+	OverlapsOfStopped  int           // overlapping calls while a process was stopped
+	AnsweredKeysReused int           // answered keys used again, as an outage kept the answer from the gate
 }
 
 // count fills in what the rules did not.

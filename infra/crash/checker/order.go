@@ -17,13 +17,13 @@ type order struct {
 	publications []history.Publication
 	requests     []history.Request
 	calls        []*erpCall // by the time of arrival
-	events       []*fact     // sales_order_event
-	facts        []*fact     // of the log: what the projection is folded from
+	events       []*fact    // sales_order_event
+	facts        []*fact    // of the log: what the projection is folded from
 	byNumber     map[int]*generation
 
 	blamed map[int]bool // promises of which a violation was found
 	lost   bool         // the relay lost a request of it: that nothing follows is no other fault
-	trace   []string     // the story, once it was asked for
+	trace  []string     // the story, once it was asked for
 }
 
 // erpCall is a call and the attempt that it was made for.

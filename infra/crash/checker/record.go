@@ -31,7 +31,9 @@ func relayed(topic string) bool {
 	return topic == topicEvent || topic == topicRequested || topic == topicCallback
 }
 
-func isRetryTopic(topic string) bool { return topic == topicDue || strings.HasPrefix(topic, topicRetry+"_") }
+func isRetryTopic(topic string) bool {
+	return topic == topicDue || strings.HasPrefix(topic, topicRetry+"_")
+}
 
 // version is generation<<28 | class<<24 | number.
 type version int64
@@ -101,12 +103,12 @@ func (r *response) header(name string) string {
 // fact is a record that could be read.
 type fact struct {
 	*history.Record
-	id   string    // ce_id
-	kind string    // ce_type
-	uuid string    // Watermill's
-	at   time.Time // ce_time
+	id        string    // ce_id
+	kind      string    // ce_type
+	uuid      string    // Watermill's
+	at        time.Time // ce_time
 	corrected time.Time // at, by a clock that was right
-	due  time.Time // retries only
+	due       time.Time // retries only
 
 	// Of records about a sync; a sales_order_event has none of it.
 	sync     syncState
@@ -115,10 +117,14 @@ type fact struct {
 	err      *string
 }
 
-func (f *fact) where() string { return fmt.Sprintf("%s %d@%d", shortTopic(f.Topic), f.Partition, f.Offset) }
+func (f *fact) where() string {
+	return fmt.Sprintf("%s %d@%d", shortTopic(f.Topic), f.Partition, f.Offset)
+}
 
 // settlesNothing reports whether the record is a callback that settles nothing: it stands on the timeline only.
-func (f *fact) settlesNothing() bool { return f.Topic == topicCallback && f.sync.Version.class() == classRequest }
+func (f *fact) settlesNothing() bool {
+	return f.Topic == topicCallback && f.sync.Version.class() == classRequest
+}
 
 // status is the answer's HTTP status, 0 when there was none.
 func (f *fact) status() int {

@@ -22,11 +22,11 @@ import (
 
 // Config is what an ERP is made of.
 type Config struct {
-	Addr     string // host:port; the same after an outage
-	APIKey   string
-	Secret   string
+	Addr        string // host:port; the same after an outage
+	APIKey      string
+	Secret      string
 	HangTimeout time.Duration // how long it leaves a caller without an answer
-	Plan     func(source, order string, n int) nemesis.Call
+	Plan        func(source, order string, n int) nemesis.Call
 	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
 	// another body than before.
 	Changed func(source, order string) bool

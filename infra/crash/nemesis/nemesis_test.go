@@ -38,7 +38,7 @@ func TestAShortPlanMeetsAlmostEverything(t *testing.T) {
 	}
 }
 
-// Each behaviour, door, type and ask comes up among a few hundred orders.
+// Each behaviour, door, type and command comes up among a few hundred orders.
 func TestEverythingComesUp(t *testing.T) {
 	p, seen := Make(3, 1, Everything(), processes), map[string]bool{}
 	for n := range 1500 {

@@ -23,13 +23,13 @@ type member struct {
 	addr          string
 	log           *os.File
 
-	mu      sync.Mutex // guards what follows
-	process *process   // nil: none runs
-	ready   bool
-	halted  bool // by SIGSTOP
-	requested    nemesis.Action
-	downtime    time.Duration        // of the next start
-	last    *history.Disturbance // what Back and Ready are still told of; nil: nothing
+	mu        sync.Mutex // guards what follows
+	process   *process   // nil: none runs
+	ready     bool
+	halted    bool // by SIGSTOP
+	requested nemesis.Action
+	downtime  time.Duration        // of the next start
+	last      *history.Disturbance // what Back and Ready are still told of; nil: nothing
 }
 
 // restartAfter is how soon a process that ended by itself is started again.

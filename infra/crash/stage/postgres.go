@@ -21,7 +21,7 @@ type Postgres struct {
 	primary, other site
 	standby        bool // a server runs at the other place
 	number         int  // of folders so far
-	dir, hostsURL      string
+	dir, hostsURL  string
 }
 
 // site is where a server runs.

@@ -17,7 +17,7 @@ import (
 
 const (
 	answerTimeout = 5 * time.Second
-	retryInterval         = 100 * time.Millisecond
+	retryInterval = 100 * time.Millisecond
 	batchTimeout  = 150 * time.Millisecond
 	maxBatch      = 10
 )

@@ -37,17 +37,17 @@ type Config struct {
 
 // Shops publish and ask, and keep the record of it.
 type Shops struct {
-	cfg    Config
-	client *http.Client
-	pool   *pgxpool.Pool
-	std    *sql.DB
-	batched  chan batchedEvent
+	cfg     Config
+	client  *http.Client
+	pool    *pgxpool.Pool
+	std     *sql.DB
+	batched chan batchedEvent
 
 	mu           sync.Mutex // guards what follows
 	publications []history.Publication
 	requests     []history.Request
 	changed      map[string]bool
-	accepted        []acceptedEvent
+	accepted     []acceptedEvent
 }
 
 // acceptedEvent is an event that was accepted, and when.
