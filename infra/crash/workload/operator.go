@@ -15,63 +15,65 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// paths by what is asked.
+// paths of the commands. The resyncs differ in their bodies.
 var paths = map[string]string{
 	"sync": "/sync-order", "resync": "/resync-order", "resync-new-key": "/resync-order", "resync-again": "/resync-order", "cancel": "/cancel-order",
 	"settle": "/settle-order", "send-now": "/send-order-now",
 }
 
-// command is an operator's request, made once: whether it was taken when no answer came is not known. Who means to send an order
-// that the ERP has booked is told what would happen, and asks for it then.
-func (s *Shops) command(life context.Context, story nemesis.Scenario, a nemesis.Command) {
-	old := s.cfg.Booked(story.Source, story.Order)
+// command sends an operator's command once. When no answer comes, the outcome is unknown. A resync of an order that the ERP
+// has booked is refused at first with an explanation, and the operator confirms it with a second request.
+func (s *Shops) command(runCtx context.Context, scenario nemesis.Scenario, c nemesis.Command) {
+	booked := s.cfg.Booked(scenario.Source, scenario.Order)
 	switch {
-	case a.Kind == nemesis.ResyncFailed && !s.failed(life, story), a.Kind == nemesis.ResyncBooked && old == nil:
-	case a.Kind == nemesis.ResyncFailed:
-		_, _ = s.request(life, story, "resync")
-	case a.Kind == nemesis.ResyncBooked:
-		status, err := s.request(life, story, "resync")
+	case c.Kind == nemesis.ResyncFailed && !s.failed(runCtx, scenario), c.Kind == nemesis.ResyncBooked && booked == nil:
+	case c.Kind == nemesis.ResyncFailed:
+		_, _ = s.request(runCtx, scenario, "resync")
+	case c.Kind == nemesis.ResyncBooked:
+		status, err := s.request(runCtx, scenario, "resync")
 		if err == nil && status == http.StatusConflict {
-			status, err = s.request(life, story, "resync-again")
+			status, err = s.request(runCtx, scenario, "resync-again")
 		}
 		if err == nil && status == http.StatusAccepted {
-			s.Callback(life, *old)
+			s.Callback(runCtx, *booked)
 		}
 	default:
-		_, _ = s.request(life, story, a.Kind)
+		_, _ = s.request(runCtx, scenario, c.Kind)
 	}
 }
 
-func (s *Shops) request(life context.Context, story nemesis.Scenario, what string) (status int, err error) {
-	body := map[string]any{"orderIncrementId": story.Order, "source": story.Source}
+// request sends one command with the body that it needs, and records it.
+func (s *Shops) request(runCtx context.Context, scenario nemesis.Scenario, what string) (status int, err error) {
+	body := map[string]any{"orderIncrementId": scenario.Order, "source": scenario.Source}
 	switch what {
 	case "resync-new-key", "resync-again":
-		body["newKey"], body["reason"] = true, "the crash harness asks"
+		body["newKey"], body["reason"] = true, "the crash harness requests it"
 	case "cancel", "send-now":
-		body["reason"] = "the crash harness asks"
+		body["reason"] = "the crash harness requests it"
 	case "settle":
-		body["reason"], body["erpReference"] = "the crash harness asks", "HAND-"+story.Order
+		body["reason"], body["erpReference"] = "the crash harness requests it", "HAND-"+scenario.Order
 	}
-	r := history.Request{Kind: what, Source: story.Source, Order: story.Order, Began: time.Now().UTC()}
-	status, _, err = s.call(life, http.MethodPost, s.api()+paths[what]+"?wait=0", encode(body), nil)
+	r := history.Request{Kind: what, Source: scenario.Source, Order: scenario.Order, Began: time.Now().UTC()}
+	status, _, err = s.call(runCtx, http.MethodPost, s.api()+paths[what]+"?wait=0", encode(body), nil)
 	s.remember(r, status, err)
 	return status, err
 }
 
-// failed reports whether the status query says so.
-func (s *Shops) failed(life context.Context, story nemesis.Scenario) bool {
-	target := fmt.Sprintf("%s/sync-status/%s?source=%s", s.api(), url.PathEscape(story.Order), url.QueryEscape(story.Source))
-	status, said, err := s.call(life, http.MethodGet, target, nil, nil)
+// failed reports whether the status query says that the order has failed.
+func (s *Shops) failed(runCtx context.Context, scenario nemesis.Scenario) bool {
+	target := fmt.Sprintf("%s/sync-status/%s?source=%s", s.api(), url.PathEscape(scenario.Order), url.QueryEscape(scenario.Source))
+	status, body, err := s.call(runCtx, http.MethodGet, target, nil, nil)
 	var answer struct {
 		Status string `json:"status"`
 	}
-	return err == nil && status == http.StatusOK && json.Unmarshal(said, &answer) == nil && answer.Status == "failed"
+	return err == nil && status == http.StatusOK && json.Unmarshal(body, &answer) == nil && answer.Status == "failed"
 }
 
-// callbackTimeout is how long the ERP repeats a callback that was not taken.
+// callbackTimeout is how long the ERP repeats a callback that was not answered.
 const callbackTimeout = 15 * time.Second
 
-// Callback is the ERP's: it repeats the same until it is answered, as the ERP knows the answer and we must.
+// Callback delivers a callback of the ERP. It repeats the same body until it is answered: only a known outcome can be held
+// against the product.
 func (s *Shops) Callback(ctx context.Context, c erp.CallbackRequest) {
 	body := map[string]any{"orderIncrementId": c.Order, "status": c.Status}
 	for name, value := range map[string]string{"source": c.Source, "erpReference": c.Reference, "idempotencyKey": c.Key} {
@@ -91,7 +93,7 @@ func (s *Shops) Callback(ctx context.Context, c erp.CallbackRequest) {
 	s.remember(r, status, err)
 }
 
-// remember keeps what is known of a request.
+// remember records a request and its outcome. A server error leaves it unknown: the change may have been committed.
 func (s *Shops) remember(r history.Request, status int, err error) {
 	r.Ended, r.Outcome = time.Now().UTC(), history.Unknown
 	if err == nil {
@@ -108,6 +110,7 @@ func (s *Shops) remember(r history.Request, status int, err error) {
 	s.requests = append(s.requests, r)
 }
 
+// api returns the base URL of any process.
 func (s *Shops) api() string { return s.cfg.API[rand.IntN(len(s.cfg.API))] } //nolint:gosec // any will do
 
 func encode(body map[string]any) []byte {
