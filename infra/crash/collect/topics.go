@@ -15,15 +15,16 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// positionTopic is left out: it is compacted, and holds no fact of an order.
+// positionTopic is left out: it is compacted, and contains nothing about an order.
 const positionTopic = "vendor_erp_sync_position"
 
 // offsetsByPartition are offsets by topic, with prefix, and partition.
 type offsetsByPartition map[string]map[int32]int64
 
-// ranges is what is to be read: from starts up to, and without, ends.
+// ranges are the offsets to read: from starts up to ends, without ends.
 type ranges struct{ starts, ends offsetsByPartition }
 
+// readTopics reads the records of every topic, sorted by topic, partition and offset.
 func readTopics(ctx context.Context, brokers []string, prefix string, h *history.History) error {
 	s, err := findRanges(ctx, brokers, prefix)
 	if err != nil {
@@ -44,6 +45,8 @@ func readTopics(ctx context.Context, brokers []string, prefix string, h *history
 	return nil
 }
 
+// findRanges lists the topics of the product with their offsets. Committed ends are those that a reader of committed records
+// can reach.
 func findRanges(ctx context.Context, brokers []string, prefix string) (ranges, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
@@ -78,6 +81,7 @@ func findRanges(ctx context.Context, brokers []string, prefix string) (ranges, e
 	return s, err
 }
 
+// byPartition sorts listed offsets. One partition that could not be listed fails the whole: it would be missing otherwise.
 func byPartition(listed kadm.ListedOffsets) (offsetsByPartition, error) {
 	if err := listed.Error(); err != nil {
 		return nil, err
@@ -92,7 +96,7 @@ func byPartition(listed kadm.ListedOffsets) (offsetsByPartition, error) {
 	return out, nil
 }
 
-// startsOf is the starts as a history has them.
+// startsOf returns the starts as a history has them.
 func (s ranges) startsOf(prefix string) []history.Start {
 	var out []history.Start
 	for _, topic := range slices.Sorted(maps.Keys(s.starts)) {
@@ -103,8 +107,8 @@ func (s ranges) startsOf(prefix string) []history.Start {
 	return out
 }
 
-// read reads until every partition has come to its end. Markers are kept on the way: the last offset before the end is a
-// record or a marker, and a record that was aborted shows by the marker behind it alone.
+// read reads until every partition is at its end. It also asks for the markers of transactions: the last offset before the
+// end may be a marker, or belong to an aborted record, which only the marker behind it shows.
 func (s ranges) read(ctx context.Context, brokers []string) ([]*kgo.Record, error) {
 	left := offsetsByPartition{}
 	from := map[string]map[int32]kgo.Offset{}
@@ -131,14 +135,14 @@ func (s ranges) read(ctx context.Context, brokers []string) ([]*kgo.Record, erro
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return nil, fmt.Errorf("reading the topics, of %v the ends are to come: %w", slices.Sorted(maps.Keys(left)), err)
+			return nil, fmt.Errorf("reading the topics; the ends of %v are missing: %w", slices.Sorted(maps.Keys(left)), err)
 		}
 		out = append(out, left.take(fetches)...)
 	}
 	return out, nil
 }
 
-// take is the records before the ends; partitions that came to theirs are struck out.
+// take returns the records before the ends, and removes the partitions that are at their end.
 func (left offsetsByPartition) take(fetches kgo.Fetches) (out []*kgo.Record) {
 	fetches.EachRecord(func(r *kgo.Record) {
 		end, open := left[r.Topic][r.Partition]
@@ -159,7 +163,8 @@ func (left offsetsByPartition) take(fetches kgo.Fetches) (out []*kgo.Record) {
 	return out
 }
 
-// recordOf is the record as a history has it. A value that is no JSON becomes a JSON string, which no reader takes for one.
+// recordOf returns the record as a history has it. A value that is not JSON becomes a JSON string: the checker then reports a
+// record that cannot be read, and the history can still be saved.
 func recordOf(r *kgo.Record, prefix string) history.Record {
 	out := history.Record{
 		Topic: r.Topic[len(prefix):], Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC(),
