@@ -61,7 +61,7 @@ func (c *checker) measureStalls() {
 		w := worst[topic]
 		c.figures.Stall = c.figures.Stall.longer(w)
 		if limit := c.h.Limits.Stall; limit > 0 && w.Took > limit {
-			c.violate(12, "readers that stood still too long", nil, "%s for %s after %s; %s are allowed", topic, w.Took.Round(time.Millisecond), w.After, limit)
+			c.violate(12, "readers that stalled too long", nil, "%s for %s after %s; the limit is %s", topic, w.Took.Round(time.Millisecond), w.After, limit)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (c *checker) measureTakeOver(o *order, g *generation, s step, d *history.Di
 	}
 	c.figures.TakeOver = c.figures.TakeOver.longer(Disturbed{took, o.key, describe(d)})
 	if limit := c.h.Limits.TakeOver; limit > 0 && took > limit {
-		c.violate(12, "work that was taken over too late", o, "generation %d went on %s after %s; %s are allowed", g.number, took.Round(time.Millisecond), describe(d), limit)
+		c.violate(12, "work that was taken over too late", o, "generation %d continued %s after %s; the limit is %s", g.number, took.Round(time.Millisecond), describe(d), limit)
 	}
 }
 

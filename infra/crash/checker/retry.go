@@ -39,7 +39,7 @@ func (c *checker) checkPlan(o *order, f *fact) {
 		due = asked
 	}
 	if off := f.sync.NextAttemptAt.Sub(due); off < -rounding || off > 2*rounding {
-		c.violate(5, "a retry planned for another time", o, "%s, attempt %d, answered at %s: planned for %s, by the policy %s",
+		c.violate(5, "a retry with a wrong time", o, "%s, attempt %d, answered at %s: planned for %s, by the policy %s",
 			f.where(), f.sync.Attempts, clock(f.at), clock(*f.sync.NextAttemptAt), clock(due))
 	}
 }
@@ -82,7 +82,7 @@ func (c *checker) checkRetryTime(o *order, g *generation, f *fact) {
 		return
 	}
 	if limit := c.h.Limits.Late; limit > 0 && late > limit {
-		c.violate(5, "a retry that is late", o, "call %d of generation %d, attempt %d arrived at %s, %s after %s; %s are allowed",
+		c.violate(5, "a retry that is late", o, "call %d of generation %d, attempt %d arrived at %s, %s after %s; the limit is %s",
 			call.Number, g.number, f.sync.Attempts+1, clock(call.Began), late.Round(time.Millisecond), clock(due), limit)
 	}
 	c.figures.LatestRetry = max(c.figures.LatestRetry, late)

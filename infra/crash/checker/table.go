@@ -18,20 +18,20 @@ func (c *checker) checkTable() {
 	for _, r := range c.h.Table {
 		id, _ := number(r["sync_id"])
 		if table[id] != nil {
-			c.violate(9, "a row that is there twice", c.orderOf(r), "sync %d", id)
+			c.violate(9, "a duplicate row in the table", c.orderOf(r), "sync %d", id)
 		}
 		table[id] = r
 	}
-	told := map[int64]bool{}
+	reported := map[int64]bool{}
 	for _, o := range c.inOrder() {
 		for _, id := range o.syncIDs() {
-			told[id] = true
+			reported[id] = true
 			c.checkSync(o, id, table[id])
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(table)) {
-		if !told[id] {
-			c.violate(9, "a row that the log does not have", c.orderOf(table[id]), "sync %d of order %v", id, table[id]["order_increment_id"])
+		if !reported[id] {
+			c.violate(9, "a row without records", c.orderOf(table[id]), "sync %d of order %v", id, table[id]["order_increment_id"])
 		}
 	}
 }
@@ -64,10 +64,10 @@ func (c *checker) checkSync(o *order, id int64, live history.SyncRow) {
 	want := fold(facts)
 	switch {
 	case want == nil && !o.lost:
-		c.violate(9, "facts that make no row", o, "sync %d has callbacks and nothing else", id)
+		c.violate(9, "callbacks without a request", o, "sync %d has callbacks and nothing else", id)
 	case want == nil:
 	case live == nil:
-		c.violate(9, "a row that the table does not have", o, "sync %d", id)
+		c.violate(9, "a missing row in the table", o, "sync %d", id)
 	default:
 		c.compareRow(o, want, live)
 		c.compareOrderID(o, facts, live)
