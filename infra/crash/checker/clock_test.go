@@ -14,8 +14,8 @@ func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 	t.Parallel()
 	stop := history.Disturbance{Kind: "stop", At: began, Restarted: began.Add(10 * time.Second), ClockStep: 20 * time.Second, ClockRestored: began.Add(15 * time.Second)}
 	for name, c := range map[string]struct {
-		written, told, right time.Duration // since began
-		of                   history.Disturbance
+		written, recorded, want time.Duration // since began
+		of                      history.Disturbance
 	}{
 		"by the clock that was put back": {12 * time.Second, -9 * time.Second, 11 * time.Second, stop},
 		"by another process's":           {12 * time.Second, 11 * time.Second, 11 * time.Second, stop},
@@ -24,7 +24,7 @@ func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 		"a stop that put back no clock":  {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{Kind: "stop", At: began}},
 	} {
 		k := checker{h: &history.History{Disturbances: []history.Disturbance{c.of}}}
-		f := &fact{Record: &history.Record{Timestamp: began.Add(c.written)}, at: began.Add(c.told)}
-		require.Equal(t, began.Add(c.right), k.correctTime(f), name)
+		f := &fact{Record: &history.Record{Timestamp: began.Add(c.written)}, at: began.Add(c.recorded)}
+		require.Equal(t, began.Add(c.want), k.correctTime(f), name)
 	}
 }

@@ -125,11 +125,11 @@ func requireSound(t *testing.T, h *history.History) {
 
 func TestWhatMayHappenRaisesNothing(t *testing.T) {
 	t.Parallel()
-	for name, tell := range scenarios {
+	for name, script := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript()
-			tell(s.order("default", "000000123"))
+			script(s.order("default", "000000123"))
 			requireSound(t, s.history())
 		})
 	}

@@ -338,7 +338,7 @@ var faults = map[string]fault{
 		dies(h, "relay", r.Timestamp.Add(-time.Millisecond))
 		r.Timestamp = r.Timestamp.Add(11 * time.Second)
 	})},
-	"a retry hops too late": {12, "work that was taken over too late", bent(retried, func(h *history.History) {
+	"a retry is forwarded too late": {12, "work that was taken over too late", bent(retried, func(h *history.History) {
 		r := &h.Records[find(h, topicDue, 0)]
 		dies(h, "delayer", r.Timestamp.Add(-time.Millisecond))
 		r.Timestamp = r.Timestamp.Add(11 * time.Second)

@@ -32,7 +32,7 @@ type erpCall struct {
 	intent *fact // the before_send that it was made under; nil: none was found
 }
 
-// generation is one attempt series to send the order to the ERP. Attempts count from 1.
+// generation is one series of attempts to send the order to the ERP. Attempts count from 1.
 type generation struct {
 	number    int
 	requested []*fact

@@ -7,8 +7,8 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// checkRelay is promise 2: each outbox row stands in its topic exactly once, nothing else does, and records of one key in
-// one topic stand in the order of the rows' ids, all in one partition.
+// checkRelay is promise 2. Each outbox row is in its topic exactly once, and nothing else is. Records of one key in one
+// topic have the order of the rows' ids, and are in one partition.
 func (c *checker) checkRelay() {
 	written, published := map[relayedID][]history.OutboxRow{}, map[relayedID][]*fact{}
 	for _, row := range c.h.Outbox {
@@ -31,15 +31,16 @@ func (c *checker) checkRelay() {
 	}
 }
 
+// relayedID names a message. Two rows with one uuid are the same message twice.
 type relayedID struct{ topic, uuid string }
 
-// compareOutbox counts. A message that is said twice has one uuid and two rows.
+// compareOutbox counts the rows and the records of each message.
 func (c *checker) compareOutbox(written map[relayedID][]history.OutboxRow, published map[relayedID][]*fact) {
 	for _, row := range c.h.Outbox {
 		id := relayedID{row.Topic, row.UUID}
 		o, rows, records := c.order(row.Key), written[id], published[id]
 		if row.ID != rows[0].ID {
-			continue // told at its first row
+			continue // reported at its first row
 		}
 		switch {
 		case len(records) < len(rows):
@@ -67,7 +68,7 @@ func (c *checker) compareOutbox(written map[relayedID][]history.OutboxRow, publi
 	}
 }
 
-// idsOf is the ids of the rows of each uuid, smallest first.
+// idsOf returns the row ids of each message, smallest first.
 func idsOf(written map[relayedID][]history.OutboxRow) map[relayedID][]int64 {
 	out := map[relayedID][]int64{}
 	for id, rows := range written {
@@ -79,7 +80,8 @@ func idsOf(written map[relayedID][]history.OutboxRow) map[relayedID][]int64 {
 	return out
 }
 
-// checkRelayOrder looks at the first record of each row; one that was published again is told already.
+// checkRelayOrder compares the order of the records with that of the rows. It ignores surplus records, which compareOutbox
+// reports.
 func (c *checker) checkRelayOrder(o *order, topic string, ids map[relayedID][]int64) {
 	met := map[relayedID]int{}
 	var last int64
@@ -98,7 +100,7 @@ func (c *checker) checkRelayOrder(o *order, topic string, ids map[relayedID][]in
 	}
 }
 
-// recordsOf is the order's records in a topic of the log, by partition and offset.
+// recordsOf returns the order's records in a topic of the log, by partition and offset.
 func (o *order) recordsOf(topic string) []*fact {
 	var out []*fact
 	for _, f := range append(slices.Clone(o.events), o.facts...) {
@@ -110,12 +112,13 @@ func (o *order) recordsOf(topic string) []*fact {
 	return out
 }
 
+// byOffset orders records as a topic has them.
 func byOffset(a, b *fact) int {
 	return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 }
 
-// checkPartition makes sure that all records of an order are in partitions of one number: the order of its records and
-// the one owner of its work rest on that.
+// checkPartition requires that all records of an order are in partitions with one number. The order of its records depends
+// on that, and that one process at a time works on it.
 func (c *checker) checkPartition(o *order) {
 	all := append(slices.Clone(o.events), o.facts...)
 	for _, g := range o.generations() {

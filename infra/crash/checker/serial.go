@@ -2,9 +2,8 @@ package checker
 
 import "time"
 
-// checkSerial is promise 6: calls of one order do not overlap in the ERP's book, and no intent of an older generation
-// stands behind one of a newer. A process that was stopped (SIGSTOP) is the exception, see stopped; such overlaps are a
-// figure.
+// checkSerial is promise 6. Calls of one order do not overlap in the ERP's book, and no before_send of an older generation
+// comes after one of a newer. While a process was stopped (SIGSTOP) an overlap is a figure, see stopped.
 func (c *checker) checkSerial(o *order) {
 	var last *erpCall // the one that ended last
 	for _, call := range o.calls {
@@ -33,7 +32,7 @@ func (c *checker) checkSerial(o *order) {
 	}
 }
 
-// runningUntil is the time up to which the call went on for sure.
+// runningUntil returns the time up to which the call was surely running. The ERP notices the end of a call a little late.
 func (call *erpCall) runningUntil() time.Time {
 	if call.Status == 0 {
 		return call.Ended.Add(-maxDisconnectLag)

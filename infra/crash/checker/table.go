@@ -11,8 +11,8 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// checkTable is promise 9: the table is the fold of the log, row by row and column by column, and sales_order says of an
-// order that the ERP has it when a fact does.
+// checkTable is promise 9. The table is the fold of the log, row by row and column by column. sales_order says that the ERP
+// has an order when a fact does.
 func (c *checker) checkTable() {
 	table := map[int64]history.SyncRow{}
 	for _, r := range c.h.Table {
@@ -36,13 +36,14 @@ func (c *checker) checkTable() {
 	}
 }
 
+// orderOf returns the order of a row.
 func (c *checker) orderOf(r history.SyncRow) *order {
 	source, _ := r["source"].(string)
 	id, _ := r["order_increment_id"].(string)
 	return c.order(orderKey(source, id))
 }
 
-// syncIDs are the sync ids of the order's facts, smallest first; there should be one.
+// syncIDs returns the sync ids of the order's facts, smallest first. There must be one.
 func (o *order) syncIDs() []int64 {
 	ids := map[int64]bool{}
 	for _, f := range o.facts {
@@ -51,6 +52,7 @@ func (o *order) syncIDs() []int64 {
 	return slices.Sorted(maps.Keys(ids))
 }
 
+// checkSync compares the row of one sync with the fold of its facts.
 func (c *checker) checkSync(o *order, id int64, live history.SyncRow) {
 	if ids := o.syncIDs(); len(ids) > 1 && id == ids[0] {
 		c.violate(1, "an order with two syncs", o, "sync ids %v", ids)
@@ -75,6 +77,7 @@ func (c *checker) checkSync(o *order, id int64, live history.SyncRow) {
 	}
 }
 
+// compareRow compares all columns of the fold, and reports those that differ in one violation.
 func (c *checker) compareRow(o *order, want row, live history.SyncRow) {
 	var differ []string
 	for _, column := range slices.Sorted(maps.Keys(want)) {
@@ -87,7 +90,7 @@ func (c *checker) compareRow(o *order, want row, live history.SyncRow) {
 	}
 }
 
-// compareOrderID takes any id that a fact names: which one comes first is left to the order of arrival.
+// compareOrderID accepts any id that a fact has: which one is first depends on the order of arrival.
 func (c *checker) compareOrderID(o *order, facts []*fact, live history.SyncRow) {
 	var ids []string
 	for _, f := range facts {
@@ -101,8 +104,8 @@ func (c *checker) compareOrderID(o *order, facts []*fact, live history.SyncRow) 
 	}
 }
 
-// compareSynced looks at erp_synced where the history has it. A success that a later generation overtook may or may not
-// have been marked.
+// compareSynced compares erp_synced where the history has it. A success that a later generation overtook may be marked or
+// not.
 func (c *checker) compareSynced(o *order, facts []*fact, live history.SyncRow) {
 	value, there := live["erp_synced"]
 	if !there || value == nil {
@@ -118,7 +121,7 @@ func (c *checker) compareSynced(o *order, facts []*fact, live history.SyncRow) {
 	}
 }
 
-// textOf is a value of the fold as text, so that a table read from Postgres and one read from a file compare the same.
+// textOf returns a value of the fold as text, so that rows from Postgres and rows from a file compare the same.
 func textOf(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -130,7 +133,7 @@ func textOf(v any) string {
 	}
 }
 
-// textAs is a value of the table as text, read as the type that the fold has there.
+// textAs returns a value of the table as text, read as the type that the fold has in its place.
 func textAs(want, got any) string {
 	if got == nil {
 		return "null"
@@ -149,7 +152,7 @@ func textAs(want, got any) string {
 	return textOf(got)
 }
 
-// number is a whole number as a database driver or a JSON decoder gives it.
+// number returns a whole number, as a database driver or a JSON decoder gives it.
 func number(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int:
@@ -170,11 +173,11 @@ func number(v any) (int64, bool) {
 	}
 }
 
-// shorten shortens what stands in a report; a payload may be long.
+// shorten cuts a value for a report, as a payload may be long.
 func shorten(text string) string {
-	const most = 120
-	if len(text) <= most {
+	const maxLen = 120
+	if len(text) <= maxLen {
 		return text
 	}
-	return fmt.Sprintf("%s… (%d bytes)", text[:most], len(text))
+	return fmt.Sprintf("%s… (%d bytes)", text[:maxLen], len(text))
 }

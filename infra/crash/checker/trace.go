@@ -15,7 +15,7 @@ type line struct {
 	text string
 }
 
-// story is everything known of the order in time order, one line each, and the disturbances that fell into its time.
+// trace returns everything known of the order in time order, one line each, with the disturbances of that time.
 func (c *checker) trace(o *order) []string {
 	if o.trace != nil {
 		return o.trace
@@ -45,7 +45,7 @@ func (c *checker) trace(o *order) []string {
 	return o.trace
 }
 
-// records are all of the order, retries too.
+// records returns all records of the order, retries too.
 func (o *order) records() []*fact {
 	out := append(slices.Clone(o.events), o.facts...)
 	for _, g := range o.generations() {
@@ -62,6 +62,7 @@ func (o *order) records() []*fact {
 	return out
 }
 
+// callLine describes a call of the ERP.
 func callLine(call *erpCall) string {
 	text := fmt.Sprintf("call %d%s %s", call.Number, underKey(call.Key), call.Behaviour)
 	if call.Status == 0 {
@@ -81,6 +82,7 @@ func callLine(call *erpCall) string {
 	return text + until(call.Began, call.Ended)
 }
 
+// recordLine describes a record with what the rules look at.
 func (c *checker) recordLine(f *fact) string {
 	text := fmt.Sprintf("record %s %s", f.where(), f.id)
 	if f.Topic != topicEvent {
@@ -110,7 +112,7 @@ func (c *checker) recordLine(f *fact) string {
 	return text
 }
 
-// disturbancesIn are those that fell into the time of the lines.
+// disturbancesIn returns the disturbances that overlap the time of the lines.
 func (c *checker) disturbancesIn(lines []line) []line {
 	if len(lines) == 0 {
 		return nil
@@ -138,6 +140,7 @@ func (c *checker) disturbancesIn(lines []line) []line {
 	return out
 }
 
+// disturbanceLine describes a disturbance.
 func disturbanceLine(d history.Disturbance) string {
 	text := fmt.Sprintf("--- %s %s", d.Kind, d.Target)
 	if d.Service != "" {
@@ -166,6 +169,7 @@ func asReference(reference string) string {
 	return " as " + reference
 }
 
+// until describes an end that differs from the beginning.
 func until(from, to time.Time) string {
 	if to.IsZero() || to.Equal(from) {
 		return ""
@@ -173,7 +177,7 @@ func until(from, to time.Time) string {
 	return ", until " + clock(to)
 }
 
-// clock is a time of day; a run is shorter than a day.
+// clock returns the time of day. A run is shorter than a day.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000000") }
 
 func clockOr(t *time.Time) string {
