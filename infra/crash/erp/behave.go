@@ -13,13 +13,13 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 )
 
-// failureStatus are the statuses of behaviours that book nothing and answer.
+// failureStatus has the behaviours that answer and book nothing.
 var failureStatus = map[string]int{
 	nemesis.Busy: http.StatusServiceUnavailable, nemesis.Broken: http.StatusInternalServerError, nemesis.Limited: http.StatusTooManyRequests,
 	nemesis.LimitedBy: http.StatusTooManyRequests, nemesis.Refuse: http.StatusUnprocessableEntity,
 }
 
-// behave does what is planned; what the ERP has booked it does not refuse any more.
+// behave does what is planned. The ERP does not refuse an order that it has booked: a real one would not.
 func (v *visit) behave() {
 	if v.booked() {
 		if v.plan.Behaviour == nemesis.Refuse {
@@ -47,11 +47,13 @@ func (v *visit) behave() {
 	v.callBack()
 }
 
+// booked reports whether the key has made a booking.
 func (v *visit) booked() (is bool) {
 	v.erp.withLock(func() { _, is = v.erp.book[v.call.Key] })
 	return is
 }
 
+// fail answers without a booking.
 func (v *visit) fail(status int) {
 	switch v.plan.Behaviour {
 	case nemesis.Limited:
@@ -100,7 +102,8 @@ func (v *visit) bookAndAnswer() {
 	}
 }
 
-// answer notes the end first: once the last byte is on its way the caller may call again.
+// answer records the end of the call first: after the last byte the caller may call again, and the two must not seem to
+// overlap.
 func (v *visit) answer(status int, body string) {
 	v.finish(status)
 	v.w.Header().Set("Content-Type", "application/json")
@@ -110,7 +113,7 @@ func (v *visit) answer(status int, body string) {
 	_, _ = io.WriteString(v.w, body)
 }
 
-// hang waits until the caller has given up, and breaks the connection when it does not.
+// hang waits until the caller gives up, and resets the connection of a caller that does not.
 func (v *visit) hang() {
 	if v.wait(v.erp.cfg.HangTimeout) {
 		v.resetConnection()
@@ -119,7 +122,7 @@ func (v *visit) hang() {
 	v.finish(0)
 }
 
-// resetConnection breaks the connection with a TCP reset.
+// resetConnection breaks the connection by a TCP reset.
 func (v *visit) resetConnection() {
 	v.finish(0)
 	conn, _, err := http.NewResponseController(v.w).Hijack()
@@ -132,7 +135,7 @@ func (v *visit) resetConnection() {
 	_ = conn.Close()
 }
 
-// wait lets time pass; false when the caller went away meanwhile.
+// wait waits for that long; it is false when the caller went away.
 func (v *visit) wait(d time.Duration) bool {
 	ctx, cancel := context.WithTimeout(v.r.Context(), d)
 	defer cancel()
@@ -140,6 +143,7 @@ func (v *visit) wait(d time.Duration) bool {
 	return v.r.Context().Err() == nil
 }
 
+// finish records the end of the call. Status 0 means that no answer was sent.
 func (v *visit) finish(status int) {
 	v.erp.withLock(func() { v.call.Status, v.call.Ended = status, time.Now().UTC() })
 }

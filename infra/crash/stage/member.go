@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// member is one place in the fleet: a process of a service, and the one that follows it.
+// member is one place in the fleet: a process of a service, and after its end the next one.
 type member struct {
 	fleet         *Fleet
 	name, service string // syncer-1, syncer
@@ -28,14 +28,14 @@ type member struct {
 	ready     bool
 	halted    bool // by SIGSTOP
 	requested nemesis.Action
-	downtime  time.Duration        // of the next start
-	last      *history.Disturbance // what Back and Ready are still told of; nil: nothing
+	downtime  time.Duration        // until the next start
+	last      *history.Disturbance // waits for its Restarted and Ready; nil: none does
 }
 
-// restartAfter is how soon a process that ended by itself is started again.
+// restartAfter is the downtime of a process that ended by itself.
 const restartAfter = time.Second
 
-// supervise starts the process again and again, until ctx ends.
+// supervise starts the process again and again until ctx ends.
 func (m *member) supervise(ctx context.Context) {
 	for ctx.Err() == nil {
 		p, err := m.start()
@@ -56,6 +56,7 @@ func (m *member) supervise(ctx context.Context) {
 	}
 }
 
+// start starts the process with a clock of its own, which shows the right time at first.
 func (m *member) start() (*process, error) {
 	if err := clock.Create(m.clock()); err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func (m *member) start() (*process, error) {
 	return p, nil
 }
 
-// awaitReady notes when the process is ready.
+// awaitReady records when the process is ready.
 func (m *member) awaitReady(ctx context.Context, p *process) {
 	for !healthy(ctx, m.addr) {
 		if !run.Sleep(ctx, 50*time.Millisecond) {
@@ -93,7 +94,7 @@ func (m *member) awaitReady(ctx context.Context, p *process) {
 	}
 }
 
-// ended notes how the process ended.
+// ended records how the process ended.
 func (m *member) ended(p *process) {
 	code, signal := p.exit()
 	m.mu.Lock()
@@ -101,12 +102,12 @@ func (m *member) ended(p *process) {
 		Target: m.name, Service: m.service, At: time.Now().UTC(), Code: code, Signal: signal, Requested: string(m.requested), Ready: m.ready,
 	}
 	m.process, m.ready = nil, false
-	_, _ = fmt.Fprintf(m.log, "--- %s ended at %s: code %d %s, told to %q\n", m.name, e.At.Format(time.RFC3339Nano), code, signal, m.requested)
+	_, _ = fmt.Fprintf(m.log, "--- %s ended at %s: code %d %s, requested %q\n", m.name, e.At.Format(time.RFC3339Nano), code, signal, m.requested)
 	m.mu.Unlock()
 	m.fleet.addExit(e)
 }
 
-// running is the process, when one runs that nobody told to end.
+// running returns the process if one runs that was not requested to end.
 func (m *member) running() *process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,7 +117,7 @@ func (m *member) running() *process {
 	return m.process
 }
 
-// disturb does something to the running process, and notes it. It returns nil when none runs.
+// disturb sends the signal of the action and records the disturbance. It returns nil when no process runs.
 func (m *member) disturb(what nemesis.Action, away time.Duration) (*process, *history.Disturbance) {
 	others := m.fleet.survivors(m)
 	m.mu.Lock()
@@ -142,9 +143,10 @@ func (m *member) disturb(what nemesis.Action, away time.Duration) (*process, *hi
 	return p, d
 }
 
-// clock is the file of the process's clock.
+// clock returns the file of the process's clock.
 func (m *member) clock() string { return filepath.Join(m.fleet.cfg.Logs, m.name+".clock") }
 
+// setClockBack sets the clock of the process back.
 func (m *member) setClockBack(d *history.Disturbance, by time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,7 +154,7 @@ func (m *member) setClockBack(d *history.Disturbance, by time.Duration) error {
 	return clock.Set(m.clock(), -by)
 }
 
-// restoreClock ends what putBack began. The next process may run by then, whose clock is right from the start.
+// restoreClock ends what setClockBack began. The next process may run by then; its clock is right from the start.
 func (m *member) restoreClock(d *history.Disturbance) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -160,7 +162,7 @@ func (m *member) restoreClock(d *history.Disturbance) error {
 	return clock.Set(m.clock(), 0)
 }
 
-// resume lets a halted process go on.
+// resume continues a stopped process.
 func (m *member) resume(p *process, d *history.Disturbance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
