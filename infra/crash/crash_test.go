@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestCrash kills processes, the broker and Postgres by plan while shops publish through all doors and an ERP fails in
-// every way, and then checks the promises by what was asked, what the ERP was sent, and what topics and tables say.
+// TestCrash kills processes, the broker and Postgres by a plan, while shops publish by all doors and the ERP fails in every
+// way. Then it checks the promises by what was requested, what the ERP received, and what topics and tables contain.
 //
 //	go test ./infra/crash -run TestCrash -v -crash.kills 100 -crash.seed 7
 func TestCrash(t *testing.T) {
@@ -63,7 +63,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// brokers are three of Apache Kafka where they can be had.
+// brokers is a cluster of Apache Kafka where java and mvn are there.
 func brokers() string {
 	if testkit.HasApache() {
 		return cluster
@@ -71,7 +71,7 @@ func brokers() string {
 	return embedded
 }
 
-// broker is Apache Kafka where it can be had.
+// broker is one Apache Kafka where java and mvn are there.
 func broker() string {
 	if testkit.HasApache() {
 		return apache
@@ -79,7 +79,7 @@ func broker() string {
 	return embedded
 }
 
-// keep tells what was found, and keeps the folder when something is wrong.
+// keep logs what was found, and keeps the folder when something is wrong.
 func keep(t *testing.T, o outcome) {
 	t.Helper()
 	for _, line := range o.notes {
@@ -105,7 +105,7 @@ func keep(t *testing.T, o outcome) {
 	t.Logf("history and logs are in %s", o.folder)
 }
 
-// summary is a run in one line.
+// summary returns a run in one line.
 func (o outcome) summary() string {
 	h, booked, ended := o.history, 0, 0
 	for _, c := range h.Calls {

@@ -16,15 +16,14 @@ import (
 	worker "github.com/erpconnector/erpconnector/shared/run"
 )
 
-// restartTimeout is how long a step waits for its target, which an earlier one has taken down.
+// restartTimeout is how long a step waits for a target that an earlier step has ended.
 const restartTimeout = 30 * time.Second
 
-// disturb carries out the plan, and returns once all that it took down was started again. It gives up when the harness
-// itself fails.
+// disturb carries out the plan, and returns once everything was started again. It ends early when the harness itself fails.
 func (p *harness) disturb() {
 	ctx, giveUp := context.WithCancel(p.t.Context())
 	defer giveUp()
-	var under, servers sync.WaitGroup
+	var processSteps, servers sync.WaitGroup
 	back := map[string]chan struct{}{}
 	for _, s := range p.plan.Steps {
 		if !s.Together {
@@ -35,7 +34,7 @@ func (p *harness) disturb() {
 		}
 		if s.Target != nemesis.Broker && s.Target != nemesis.Postgres && s.Target != nemesis.Failover {
 			p.awaitUp(s.Target)
-			under.Go(func() { p.disturbProcess(s) })
+			processSteps.Go(func() { p.disturbProcess(s) })
 			continue
 		}
 		server, disturb := s.Target, p.killServer
@@ -56,9 +55,10 @@ func (p *harness) disturb() {
 		})
 	}
 	servers.Wait()
-	under.Wait()
+	processSteps.Wait()
 }
 
+// awaitUp waits until the process runs. A process that is not started again is a violation.
 func (p *harness) awaitUp(name string) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), restartTimeout)
 	defer cancel()
@@ -68,6 +68,7 @@ func (p *harness) awaitUp(name string) {
 	}
 }
 
+// disturbProcess carries out a step on a process.
 func (p *harness) disturbProcess(s nemesis.Step) {
 	ctx := p.t.Context()
 	switch s.Action {
@@ -110,11 +111,11 @@ func (p *harness) killServer(s nemesis.Step) error {
 	return err
 }
 
-// The end of a run: no record in any topic for so long, and nothing under way in the table.
+// quietPeriod is how long no record may come, while nothing is in progress in the table, before a run is over.
 const quietPeriod = 5 * time.Second
 
-// awaitQuiet returns once all orders have come to their end, for which it runs the cron by hand; after the limit it goes on anyway, and what is still alive
-// is for the checker to find.
+// awaitQuiet waits until all orders have come to an end. It runs the cron for those that wait for it. After the limit the
+// run continues, and the checker finds what has no end.
 func (p *harness) awaitQuiet() {
 	ctx, cancel := context.WithTimeout(p.t.Context(), p.o.quiet)
 	defer cancel()
@@ -128,20 +129,20 @@ func (p *harness) awaitQuiet() {
 	}
 }
 
-// runCron lets those go that wait for the cron.
+// runCron releases the orders that wait for the cron.
 func (p *harness) runCron(ctx context.Context) {
 	if p.count(ctx, `SELECT count(*) FROM erp_sync_gate WHERE held_by = 'cron'`) > 0 {
 		p.command("cron", "run")
 	}
 }
 
-// underWay counts the orders without an end, and the events that nobody has taken.
+// underWay counts the orders without an end, and the events that were not accepted yet.
 func (p *harness) underWay(ctx context.Context) int {
 	return p.count(ctx, `
 		SELECT (SELECT count(*) FROM vendor_erp_sync WHERE status NOT IN ('success', 'failed')) + (SELECT count(*) FROM commerce_outbox)`)
 }
 
-// count is -1 when Postgres does not answer.
+// count returns -1 when Postgres does not answer.
 func (p *harness) count(ctx context.Context, query string) (n int) {
 	conn, err := pgx.Connect(ctx, p.postgres.URL())
 	if err != nil {
@@ -157,41 +158,42 @@ func (p *harness) count(ctx context.Context, query string) (n int) {
 // serverAftermath is for how long after its return a server's absence explains the end of a process.
 const serverAftermath = 20 * time.Second
 
-// exits are the ends of processes, with the servers that were away.
+// exits returns the ends of processes, with the servers that were down.
 func (p *harness) exits() []history.Exit {
 	exits := p.fleet.Exits()
 	for i, e := range exits {
-		var away []string
+		var down []string
 		for _, d := range p.servers {
 			if d.Target != "erp" && e.At.After(d.At) && e.At.Before(d.Ready.Add(serverAftermath)) {
-				away = append(away, d.Target)
+				down = append(down, d.Target)
 			}
 		}
-		exits[i].ServersDown = strings.Join(away, " ")
+		exits[i].ServersDown = strings.Join(down, " ")
 	}
 	return exits
 }
 
-// judge looks at the ends of processes, and lets the checker look at everything else. A process that finds no server
-// when it starts ends, as it should: those are counted only.
+// judge looks at the ends of processes, and lets the checker judge everything else. A process that finds no server at its
+// start ends, as it must: those are only counted.
 func (p *harness) judge() {
-	vain := 0
+	failedStarts := 0
 	for _, e := range p.history.Exits {
 		at := e.At.Format("15:04:05.000")
 		switch {
 		case e.Requested == "" && e.ServersDown != "" && !e.Ready:
-			vain++
+			failedStarts++
 		case e.Requested == string(nemesis.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
-			p.noteOrViolate(e.ServersDown == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.ServersDown)
+			p.noteOrViolate(e.ServersDown == "", "%s %s ended by SIGTERM with code %d %s (servers down: %s)", at, e.Target, e.Code, e.Signal, e.ServersDown)
 		case e.Requested == "":
-			p.noteOrViolate(e.Ready && e.ServersDown == "", "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.ServersDown, e.Ready)
+			p.noteOrViolate(e.Ready && e.ServersDown == "", "%s %s ended by itself with code %d %s %s (servers down: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.ServersDown, e.Ready)
 		}
 	}
-	p.noteOrViolate(false, "%d starts were in vain, as a server was away", vain)
+	p.noteOrViolate(false, "%d starts failed, as a server was down", failedStarts)
 	p.outcome.history = p.history
 	p.outcome.report = checker.Check(p.history)
 }
 
+// noteOrViolate records a violation, or a note for a person.
 func (p *harness) noteOrViolate(violation bool, format string, args ...any) {
 	if violation {
 		p.violate(format, args...)

@@ -15,13 +15,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// failoverProfile is what TestFailovers disturbs unless -crash.profile says otherwise; of three kills one is a failover.
+// failoverProfile is what TestFailovers disturbs unless -crash.profile says otherwise. One kill of three is a failover.
 const failoverProfile = "failover=1,relay=1,syncer=1,term=0,stop=0"
 
-// TestFailovers lets Postgres fail over to a standby that has lagged, under load and beside kills of processes: again and
-// again, each time to a new standby. An operator repairs; shops send again what they sent since shortly before. Then every
-// promise is checked as ever. Excused are: requests of the lost time, which nobody makes again, and alarms that a gate is
-// missing until the repair.
+// TestFailovers lets Postgres fail over to a standby that lags, under load and with kills of processes, each time to a new
+// standby. An operator repairs, and shops publish again what they published since shortly before. Then every promise is
+// checked. Two things are excused: requests of the lost time, which nobody repeats, and warnings of missing gates before the
+// repair.
 //
 //	go test ./infra/crash -run TestFailovers -v -crash.failovers 12 -crash.seed 7 -crash.profile failover=1,relay=1,ingest=1
 func TestFailovers(t *testing.T) {
@@ -51,7 +51,7 @@ func TestFailovers(t *testing.T) {
 // repairTimeout is how long a repair may take, with the relay's restarts.
 const repairTimeout = 30 * time.Second
 
-// failOver lets the standby lag, kills the primary and puts the standby in its place. Shops send again before and after the
+// failOver lets the standby lag, kills the primary and promotes the standby. Shops publish again before and after the
 // repair.
 func (p *harness) failOver(s nemesis.Step) error {
 	ctx := p.t.Context()
@@ -65,22 +65,22 @@ func (p *harness) failOver(s nemesis.Step) error {
 		return err
 	}
 	d.Restarted = time.Now().UTC()
-	again := p.shops.Republish(ctx, lost.From.Add(-republishMargin))
+	republished := p.shops.Republish(ctx, lost.From.Add(-republishMargin))
 	p.repair(ctx)
-	again += p.shops.Republish(ctx, lost.From.Add(-republishMargin))
+	republished += p.shops.Republish(ctx, lost.From.Add(-republishMargin))
 	d.Ready, lost.To = time.Now().UTC(), time.Now().UTC()
 	p.addDisturbance(d)
 	p.mu.Lock()
 	p.history.Failovers = append(p.history.Failovers, lost)
 	p.mu.Unlock()
-	p.logPhase(fmt.Sprintf("Postgres has failed over; shops sent %d events again", again))
+	p.logPhase(fmt.Sprintf("Postgres has failed over; shops published %d events again", republished))
 	return p.postgres.StartStandby(ctx)
 }
 
-// republishMargin is how much further back than the cut shops begin: a standby is behind by a moment anyway.
+// republishMargin is how much earlier than the pause of the replication shops begin: a standby is always a little behind.
 const republishMargin = 3 * time.Second
 
-// repair is the operator's part: until it says that it is done.
+// repair is the operator's part: it repeats the command until it succeeds.
 func (p *harness) repair(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()

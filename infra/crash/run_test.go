@@ -21,11 +21,10 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	"github.com/erpconnector/erpconnector/infra/crash/workload"
-	worker "github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// options say what a run is. The zero value of a field means what stands beside it.
+// options say what a run does.
 type options struct {
 	seed    uint64
 	kills   int
@@ -49,22 +48,23 @@ const (
 	maxDelay    = 3 * time.Second
 )
 
-// starveShare is how often a partition is starved on a cluster, per kill and at least once, unless the profile says otherwise.
+// starveShare is how often a partition is starved on a cluster, per kill and at least once, unless the profile says
+// otherwise.
 func starveShare(kills int) float64 { return max(0.02, 1.1/float64(max(kills, 1))) }
 
 // processes of each service.
 var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2}
 
-// outcome is what a run came to.
+// outcome is the result of a run.
 type outcome struct {
 	history    *history.History
 	report     checker.Report
-	violations []string // what the driver itself saw and must not be
+	violations []string // what the harness itself saw and must not be
 	notes      []string // what it saw and a person should know
 	folder     string   // logs; and what else the caller keeps there
 }
 
-// harness is one run under way.
+// harness is one run.
 type harness struct {
 	t        *testing.T
 	o        options
@@ -72,7 +72,7 @@ type harness struct {
 	folder   string
 	env      []string // of the product's processes
 	broker   stage.Broker
-	cluster  *stage.Cluster // the broker, where it is several
+	cluster  *stage.Cluster // the broker, if there are several
 	postgres *stage.Postgres
 	erp      *erp.ERP
 	shops    *workload.Shops
@@ -80,13 +80,13 @@ type harness struct {
 	watch    *stage.Watch
 	history  *history.History
 
-	undisturbed sync.RWMutex // held for writing while nothing else may explain what is seen
+	undisturbed sync.RWMutex // held for writing while no other disturbance may explain what the checker sees
 	mu          sync.Mutex   // guards what follows
 	servers     []history.Disturbance
 	outcome     outcome
 }
 
-// run plays a plan on the product and says what came of it; it fails the test only when it cannot be played.
+// run plays a plan on the product and judges what is left. It fails the test only when the plan cannot be played.
 func run(t *testing.T, o options) outcome {
 	t.Helper()
 	if o.broker == cluster && o.profile.Starve == 0 {
@@ -103,7 +103,7 @@ func run(t *testing.T, o options) outcome {
 	return p.outcome
 }
 
-// logPhase logs where a run has come to, and when.
+// logPhase logs which phase of the run begins.
 func (p *harness) logPhase(name string) {
 	p.t.Logf("%6s %s", time.Since(p.history.Began).Round(100*time.Millisecond), name)
 }
@@ -154,7 +154,7 @@ func (p *harness) prepare() {
 	t.Cleanup(p.watch.Close)
 }
 
-// command runs one of the product's.
+// command runs a command of the product.
 func (p *harness) command(args ...string) {
 	cmd := exec.CommandContext(p.t.Context(), p.o.binary, args...)
 	cmd.Env = append(os.Environ(), p.env...)
@@ -187,7 +187,7 @@ func (p *harness) startWorld(erpAddr string) {
 	t.Cleanup(func() { p.fleet.Close() })
 }
 
-// databaseURL is what the product and the shops connect to.
+// databaseURL returns the address for the product and the shops. With failovers it names both servers.
 func (p *harness) databaseURL() string {
 	if p.o.profile.FailsOver() {
 		return p.postgres.HostsURL()
@@ -195,6 +195,7 @@ func (p *harness) databaseURL() string {
 	return p.postgres.URL()
 }
 
+// environment returns the product's environment.
 func (p *harness) environment(erpAddr string) []string {
 	return []string{
 		"DATABASE_URL=" + p.databaseURL(), "KAFKA_BROKERS=" + strings.Join(p.broker.Addrs(), ","), "KAFKA_TOPIC_PREFIX=" + prefix,
@@ -205,7 +206,7 @@ func (p *harness) environment(erpAddr string) []string {
 	}
 }
 
-// build makes the product's binary.
+// build builds the product's binary.
 func build(t *testing.T, folder string) string {
 	t.Helper()
 	source := filepath.Join(folder, "source")
@@ -215,6 +216,7 @@ func build(t *testing.T, folder string) string {
 	return binary
 }
 
+// startBroker starts the broker of the run.
 func (p *harness) startBroker() {
 	t := p.t
 	if p.o.broker == cluster {
@@ -238,96 +240,21 @@ func (p *harness) startBroker() {
 	p.broker, p.history.Broker = b, "the embedded broker"
 }
 
-// settleTimeout is how long shops may go on being answered, and processes becoming ready, once nothing is disturbed any more.
-const settleTimeout = time.Minute
-
-// play lets the load run while the plan is carried out, and waits until all of it has come to its end.
-func (p *harness) play() {
-	open, closeShops := context.WithCancel(p.t.Context())
-	life, endShops := context.WithCancel(p.t.Context())
-	defer endShops()
-	var selling, outages sync.WaitGroup
-	selling.Go(func() { p.shops.Run(open, life) })
-	outages.Go(func() { p.runOutages(open) })
-	if !p.o.profile.FailsOver() { // what a setting was is lost with the primary
-		outages.Go(func() { p.toggleSettings(open) })
-	}
-	p.disturb()
-	p.logPhase("the plan is carried out")
-	closeShops()
-	outages.Wait()
-	ctx, cancel := context.WithTimeout(p.t.Context(), settleTimeout)
-	defer cancel()
-	if err := p.fleet.AwaitReady(ctx); err != nil {
-		p.violate("%s after the last disturbance the fleet is %s", settleTimeout, err)
-	}
-	stop := context.AfterFunc(ctx, endShops)
-	defer stop()
-	selling.Wait()
-	p.logPhase("all who asked were answered")
-	p.awaitQuiet()
-}
-
-// runOutages lets the ERP be away now and then.
-func (p *harness) runOutages(open context.Context) {
-	for n := 0; ; n++ {
-		outage := p.plan.Outage(n)
-		if !worker.Sleep(open, outage.Gap) {
-			return
-		}
-		p.undisturbed.RLock()
-		d := history.Disturbance{Kind: "down", Target: "erp", At: time.Now().UTC()}
-		p.erp.Down()
-		worker.Sleep(open, outage.Duration)
-		if err := p.erp.Up(); err != nil {
-			p.violate("%s", err)
-		}
-		d.Restarted, d.Ready = time.Now().UTC(), time.Now().UTC()
-		p.undisturbed.RUnlock()
-		p.addDisturbance(d)
-	}
-}
-
-// turnOnTimeout is how long an operator may ask in vain to turn a setting on again. Broker and Postgres are away for less.
-const turnOnTimeout = 90 * time.Second
-
-// toggleSettings lets an operator turn a setting off now and then, and on again.
-func (p *harness) toggleSettings(open context.Context) {
-	for n := 0; ; n++ {
-		planned := p.plan.Switch(n)
-		if !worker.Sleep(open, planned.Gap) {
-			return
-		}
-		p.undisturbed.RLock()
-		s := history.Switch{Setting: planned.Setting}
-		s.OffRequested, s.Off = p.shops.SetSetting(open, planned.Setting, false)
-		worker.Sleep(open, planned.Duration)
-		ctx, cancel := context.WithTimeout(p.t.Context(), turnOnTimeout) // also when open ended: it may have been turned off all the same
-		s.OnRequested, s.On = p.shops.SetSetting(ctx, planned.Setting, true)
-		cancel()
-		p.undisturbed.RUnlock()
-		if s.On.IsZero() {
-			p.violate("%s could not be turned on again within %s", planned.Setting, turnOnTimeout)
-		}
-		if !s.Off.IsZero() {
-			p.history.Switches = append(p.history.Switches, s)
-		}
-	}
-}
-
+// addDisturbance records a disturbance of a server.
 func (p *harness) addDisturbance(d history.Disturbance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.servers = append(p.servers, d)
 }
 
+// violate records a violation that the harness itself saw.
 func (p *harness) violate(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.outcome.violations = append(p.outcome.violations, fmt.Sprintf(format, args...))
 }
 
-// collect gathers what the run has left behind; the product has ended then.
+// collect ends the product and fills in the history.
 func (p *harness) collect() {
 	for _, name := range p.fleet.Close() {
 		p.violate("%s did not end by SIGTERM in time", name)
