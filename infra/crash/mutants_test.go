@@ -21,8 +21,8 @@ const (
 	mutantKills = 6
 )
 
-// TestMutants runs the product with each of the bugs in it, and asks the checker: it must be found, and under a promise
-// that it breaks. It runs on the embedded broker unless told otherwise, which starts in no time.
+// TestMutants runs each mutant of the product. The checker must find it, and under a promise that it breaks. It runs on the
+// embedded broker unless a flag or the mutant says otherwise, as that one starts fast.
 //
 //	go test -tags mutants ./infra/crash -run TestMutants -v -timeout 60m
 func TestMutants(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// A process whose clock was put back tells times of long ago; what it did is judged by when it did it.
+// A process whose clock was set back writes old times. What it did is judged by when it did it.
 func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 	t.Parallel()
 	stop := history.Disturbance{Kind: "stop", At: began, Restarted: began.Add(10 * time.Second), ClockStep: 20 * time.Second, ClockRestored: began.Add(15 * time.Second)}
@@ -17,11 +17,11 @@ func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 		written, recorded, want time.Duration // since began
 		of                      history.Disturbance
 	}{
-		"by the clock that was put back": {12 * time.Second, -9 * time.Second, 11 * time.Second, stop},
+		"by the clock that was set back": {12 * time.Second, -9 * time.Second, 11 * time.Second, stop},
 		"by another process's":           {12 * time.Second, 11 * time.Second, 11 * time.Second, stop},
 		"long after the clock was right": {15*time.Second + 2*resumeDelay, 0, 0, stop},
-		"before it was put back":         {-time.Second, -time.Minute, -time.Minute, stop},
-		"a stop that put back no clock":  {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{Kind: "stop", At: began}},
+		"before it was set back":         {-time.Second, -time.Minute, -time.Minute, stop},
+		"a stop without another clock":  {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{Kind: "stop", At: began}},
 	} {
 		k := checker{h: &history.History{Disturbances: []history.Disturbance{c.of}}}
 		f := &fact{Record: &history.Record{Timestamp: began.Add(c.written)}, at: began.Add(c.recorded)}

@@ -56,7 +56,7 @@ var scenarios = map[string]func(o *actor){
 	"held, settled":         func(o *actor) { o.invoiced(true).settled("settle").closes() },
 	"synced without invoice": func(o *actor) {
 		o.publishes("order.placed", history.Accepted, true)
-		o.asks("sync", 202)
+		o.sendsRequest("sync", 202)
 		o.first(false)
 		o.sends(201)
 	},
@@ -74,7 +74,7 @@ var scenarios = map[string]func(o *actor){
 	},
 	"an old webhook after a resync": func(o *actor) {
 		o.invoiced(false).sends(201).wait(time.Second).resyncs("resync").noted()
-		o.asks("webhook-accepted", 200)
+		o.sendsRequest("webhook-accepted", 200)
 		o.sends(201)
 	},
 	"resync after a settlement by hand": func(o *actor) {

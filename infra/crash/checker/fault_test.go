@@ -32,11 +32,11 @@ func around(script func(o *actor)) *history.History {
 	return s.history()
 }
 
-// bent returns a history of a correct order that is changed afterwards.
-func bent(script func(o *actor), bend func(h *history.History)) func() *history.History {
+// changed returns a history of a correct order that is changed afterwards.
+func changed(script func(o *actor), change func(h *history.History)) func() *history.History {
 	return func() *history.History {
 		h := around(script)
-		bend(h)
+		change(h)
 		return h
 	}
 }

@@ -93,7 +93,7 @@ func (c *checker) checkRelayOrder(o *order, topic string, ids map[relayedID][]in
 		row := ids[id][met[id]]
 		met[id]++
 		if row < last {
-			c.violate(2, "records of one key in another order than the outbox", o, "%s is outbox row %d and stands behind row %d", f.where(), row, last)
+			c.violate(2, "records of one key in another order than the outbox", o, "%s is outbox row %d and is behind row %d", f.where(), row, last)
 			return
 		}
 		last = row

@@ -26,7 +26,7 @@ func (c *checker) checkSerial(o *order) {
 			continue
 		}
 		if !c.stopped(newest.Timestamp, f.Timestamp) {
-			c.violate(6, "an older generation after a newer one", o, "%s of generation %d stands behind %s of generation %d",
+			c.violate(6, "an older generation after a newer one", o, "%s of generation %d is behind %s of generation %d",
 				f.where(), f.sync.Generation, newest.where(), newest.sync.Generation)
 		}
 	}

@@ -25,7 +25,7 @@ type Config struct {
 	Addr        string // host:port; the same after an outage
 	APIKey      string
 	Secret      string
-	HangTimeout time.Duration // how long a caller waits in vain
+	HangTimeout time.Duration // how long it leaves a caller without an answer
 	Plan        func(source, order string, n int) nemesis.Call
 	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
 	// another body than before.

@@ -20,7 +20,7 @@ import (
 
 const order = `{"order_increment_id": "1", "customer_email": "a@example.com", "items": [{"sku": "S", "qty": 2}], "totals": {"grand_total": 1}, "billing_address": {"city": "C"}}`
 
-// open is an ERP that behaves as told, call by call.
+// open starts an ERP with a behaviour for each call.
 func open(t *testing.T, calls ...nemesis.Call) *ERP {
 	t.Helper()
 	addr, err := stage.FreeAddr()

@@ -63,7 +63,7 @@ const (
 
 // Scenario returns what happens to the nth order. A few orders only roll back, or are refused: they must leave no trace.
 func (p Plan) Scenario(n int) Scenario {
-	r := p.rng("story", n)
+	r := p.rng("story", n) // the name of the source, see rng
 	s := Scenario{Source: sources[n%len(sources)], Order: fmt.Sprintf("%09d", 1000+n/len(sources))}
 	switch odd := r.Float64(); {
 	case odd < 0.04:

@@ -130,7 +130,7 @@ func TestRunRecordsWhatItPublished(t *testing.T) {
 		require.NotContains(t, recorded, name)
 		recorded[name] = publication.Outcome
 		if publication.Outcome == history.Accepted {
-			require.Positive(t, posted[name]+stored[name], "%s was accepted by nobody", name)
+			require.Positive(t, posted[name]+stored[name], "%s reached no door", name)
 		}
 	}
 	for _, all := range []map[string]int{posted, stored} {
