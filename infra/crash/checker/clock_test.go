@@ -21,7 +21,7 @@ func TestTimesOfAClockThatWasPutBack(t *testing.T) {
 		"by another process's":           {12 * time.Second, 11 * time.Second, 11 * time.Second, stop},
 		"long after the clock was right": {15*time.Second + 2*resumeDelay, 0, 0, stop},
 		"before it was set back":         {-time.Second, -time.Minute, -time.Minute, stop},
-		"a stop without another clock":  {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{Kind: "stop", At: began}},
+		"a stop without another clock":   {12 * time.Second, -9 * time.Second, -9 * time.Second, history.Disturbance{Kind: "stop", At: began}},
 	} {
 		k := checker{h: &history.History{Disturbances: []history.Disturbance{c.of}}}
 		f := &fact{Record: &history.Record{Timestamp: began.Add(c.written)}, at: began.Add(c.recorded)}
