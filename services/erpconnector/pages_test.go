@@ -58,6 +58,21 @@ func TestPagesBeginWithAnExample(t *testing.T) {
 	}
 }
 
+// Each word that is ours stands in the glossary, with an example and with where it lives in the code.
+func TestGlossaryHasOurWords(t *testing.T) {
+	page := pagesOf(t, "docs/glossary.md")[filepath.Join(repository, "docs/glossary.md")]
+	for _, word := range []string{
+		"Generation", "Gate", "Chain record", "Fact", "Fold", "Settle", "Quarantine", "Replay", "Outbox", "Watermark", "Gap", "Retry tier",
+		"Forward", "Lease", "In doubt", "Dead letter", "Lane", "Epoch", "Shadow",
+	} {
+		_, entry, found := strings.Cut(page, "\n**"+word+".** ")
+		require.True(t, found, word)
+		entry, _, _ = strings.Cut(entry, "\n\n")
+		require.Contains(t, entry, "\n- Example: ", word)
+		require.Contains(t, entry, "\n- Code: ", word)
+	}
+}
+
 // Links to a part of a page lead to a heading that is there.
 func TestAnchorsLeadToHeadings(t *testing.T) {
 	pages := pagesOf(t, "README.md", "CHANGELOG.md", "docs/*.md", "docs/adr/*.md")
