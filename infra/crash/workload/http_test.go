@@ -32,10 +32,11 @@ func TestAnEventIsPublishedUntilItIsAcceptedOrRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProduct(t, c.answers...)
-			require.Equal(t, c.want, p.shops(t, "").post(t.Context(), []byte(`{"event_id":"1"}`)))
+			const body = `{"event_id":"1"}`
+			require.Equal(t, c.want, p.shops(t, "").post(t.Context(), []byte(body)))
 			require.Len(t, p.got(), len(c.answers))
 			for _, r := range p.got() {
-				require.Equal(t, `{"event_id":"1"}`, r.body)
+				require.Equal(t, body, r.body)
 				require.Equal(t, "Bearer token", r.header.Get("Authorization"))
 				require.Equal(t, "/events", r.path)
 			}
