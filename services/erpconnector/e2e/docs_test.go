@@ -76,7 +76,7 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}
 	got, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, want, string(got), "run `go test ./services/erpconnector -run Configuration -update`")
+	require.Equal(t, want, string(got), "run `go test ./services/erpconnector/e2e -run Configuration -update`")
 }
 
 func withDefault(value string) string {
@@ -127,7 +127,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	}
 	got, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, want, string(got), "run `go test ./services/erpconnector -run Documented -update`")
+	require.Equal(t, want, string(got), "run `go test ./services/erpconnector/e2e -run Documented -update`")
 	for _, code := range problem.Codes {
 		require.Contains(t, want, "| `"+code+"` |")
 	}
