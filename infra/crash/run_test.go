@@ -89,6 +89,9 @@ type theatre struct {
 // run plays a plan on the product and says what came of it; it fails the test only when it cannot be played.
 func run(t *testing.T, o options) outcome {
 	t.Helper()
+	if !stage.Supported {
+		t.Skip("the crash harness needs Unix: it halts processes with SIGSTOP and ends them with signals")
+	}
 	if o.broker == cluster && o.profile.Starve == 0 {
 		o.profile.Starve = starves(o.kills)
 	}

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/moby/patternmatcher"
@@ -145,18 +144,6 @@ func assemble(t *testing.T, final []instruction, binary string) image {
 	require.NoError(t, err, "USER must be a number, as nobody can look up a name in an image without /etc/passwd")
 	img.user = uint32(user)
 	return img
-}
-
-// command runs the image's entry point. As root it sees nothing but the image's files, runs as the image's user and can
-// write nowhere; without that right it is just run.
-func (i image) command(args ...string) *exec.Cmd {
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	path := filepath.Join(i.root, i.entrypoint)
-	if os.Getuid() == 0 && !i.bare {
-		attr.Chroot, attr.Credential = i.root, &syscall.Credential{Uid: i.user, Gid: i.user}
-		path = i.entrypoint
-	}
-	return &exec.Cmd{Path: path, Args: append([]string{i.entrypoint}, args...), Dir: "/", Env: []string{}, SysProcAttr: attr}
 }
 
 func TestImage(t *testing.T) {

@@ -12,10 +12,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/shared/devkafka"
@@ -131,7 +133,7 @@ func embed(ctx context.Context, w io.Writer, cfg *platform.Config, port kafkaPor
 		}
 	}()
 	if cfg.DatabaseURL == "" {
-		pg, err := devpg.Start(ctx, devpg.Config{Dir: filepath.Join(cfg.DataDir, "postgres")})
+		pg, err := devpg.Start(ctx, devpg.Config{Dir: filepath.Join(cfg.DataDir, "postgres"), Mirror: cfg.PostgresMirror})
 		if err != nil {
 			return nil, err
 		}
@@ -189,6 +191,9 @@ func defaultDataDir() string {
 	if os.Getuid() == 0 {
 		return "/var/lib/erpconnector"
 	}
+	if local := os.Getenv("LocalAppData"); runtime.GOOS == "windows" && local != "" {
+		return filepath.Join(local, "erpconnector")
+	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return filepath.Join(os.TempDir(), "erpconnector")
@@ -201,15 +206,14 @@ func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // the database's user walks through
 		return nil, fmt.Errorf("making the data folder: %w; another one can be set with DATA_DIR", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	switch locked, err := lock.TryLock(); {
+	case err != nil:
 		return nil, fmt.Errorf("writing into the data folder: %w; another one can be set with DATA_DIR", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
+	case !locked:
 		return nil, fmt.Errorf("another `erpconnector up` uses %s: stop it, or choose another folder with DATA_DIR", dir)
 	}
-	return func() { _ = f.Close() }, nil
+	return func() { _ = lock.Close() }, nil
 }
 
 // tokenFile is where `up` keeps its API token, in the data folder.

@@ -9,20 +9,21 @@ import (
 
 // Config is the process's configuration, read once in main from the environment (see FromEnv and docs/config.md).
 type Config struct {
-	DatabaseURL  string           // DATABASE_URL
-	KafkaBrokers []string         // KAFKA_BROKERS, comma-separated
-	TopicPrefix  string           // KAFKA_TOPIC_PREFIX, on topics, groups and transactional ids
-	KafkaAccess  kafka.Security   // KAFKA_TLS…, KAFKA_SASL_…
-	Partitions   int              // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
-	HTTPAddr     string           // HTTP_ADDR, default :8080
-	APIToken     Secret           // API_TOKEN (or API_TOKEN_FILE): the first admin token
-	ErpAPIKey    Secret           // ERP_API_KEY (or _FILE)
-	ErpHMAC      Secret           // ERP_HMAC_SECRET (or _FILE)
-	ErpInFlight  int              // ERP_MAX_IN_FLIGHT calls at once, default 64
-	ErpProxy     bool             // ERP_USE_PROXY: calls go through the environment's proxy
-	DataDir      string           // DATA_DIR of `up`
-	LogLevel     string           // LOG_LEVEL debug|info|warn|error, default info
-	Settings     setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …
+	DatabaseURL    string           // DATABASE_URL
+	KafkaBrokers   []string         // KAFKA_BROKERS, comma-separated
+	TopicPrefix    string           // KAFKA_TOPIC_PREFIX, on topics, groups and transactional ids
+	KafkaAccess    kafka.Security   // KAFKA_TLS…, KAFKA_SASL_…
+	Partitions     int              // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
+	HTTPAddr       string           // HTTP_ADDR, default :8080
+	APIToken       Secret           // API_TOKEN (or API_TOKEN_FILE): the first admin token
+	ErpAPIKey      Secret           // ERP_API_KEY (or _FILE)
+	ErpHMAC        Secret           // ERP_HMAC_SECRET (or _FILE)
+	ErpInFlight    int              // ERP_MAX_IN_FLIGHT calls at once, default 64
+	ErpProxy       bool             // ERP_USE_PROXY: calls go through the environment's proxy
+	DataDir        string           // DATA_DIR of `up`
+	PostgresMirror string           // POSTGRES_MIRROR of `up`
+	LogLevel       string           // LOG_LEVEL debug|info|warn|error, default info
+	Settings       setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …
 }
 
 // Kafka is the cluster.

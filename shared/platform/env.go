@@ -41,19 +41,20 @@ type Variable struct {
 
 func (e *env) config() Config {
 	c := Config{
-		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. Of several hosts (host1,host2) the one that takes writes is used. `up` starts its own when it is not set."),
-		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. `up` starts an embedded one when it is not set.")),
-		TopicPrefix:  e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
-		KafkaAccess:  e.kafkaAccess(),
-		Partitions:   e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
-		HTTPAddr:     e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
-		APIToken:     e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
-		ErpAPIKey:    e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
-		ErpHMAC:      e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
-		ErpInFlight:  e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
-		ErpProxy:     e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
-		DataDir:      e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
-		LogLevel:     e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
+		DatabaseURL:    e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. Of several hosts (host1,host2) the one that takes writes is used. `up` starts its own when it is not set."),
+		KafkaBrokers:   split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. `up` starts an embedded one when it is not set.")),
+		TopicPrefix:    e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
+		KafkaAccess:    e.kafkaAccess(),
+		Partitions:     e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
+		HTTPAddr:       e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
+		APIToken:       e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
+		ErpAPIKey:      e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
+		ErpHMAC:        e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
+		ErpInFlight:    e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
+		ErpProxy:       e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
+		DataDir:        e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others, %LocalAppData%\\erpconnector on Windows."),
+		PostgresMirror: e.text("POSTGRES_MIRROR", "", "Where `up` fetches a Postgres for a machine that has none, and no packages of Debian: a mirror of Maven Central, https://mirror.example.com/maven2. Empty: Maven Central itself."),
+		LogLevel:       e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
 	}
 	c.Settings = e.settings(e.egress())
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {

@@ -1,28 +1,25 @@
 package testkit
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"sync"
-	"syscall"
-)
 
-// sweeper waits for the end of its input. Servers that die with us may write a little longer, so it tries again.
-const sweeper = `cat >/dev/null; for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" 2>/dev/null && [ ! -e "$1" ] && exit 0; sleep 1; done`
+	"github.com/erpconnector/erpconnector/shared/subprocess"
+)
 
 var holding sync.Mutex
 
 // held keeps the sweepers' inputs open for as long as this process lives.
 var held []io.Closer
 
-// sweep removes a folder once this process has ended, however it ends: a shell waits for the end of a pipe that nobody else holds.
+// sweep removes a folder once this process has ended, however it ends: a shell waits for the end of a pipe that nobody else
+// holds. Servers that die with us may write a little longer, so it tries again.
 // A signal to the group of the tests, as of Ctrl-C, does not reach it.
 func sweep(dir string) error {
-	cmd := exec.CommandContext(context.Background(), "sh", "-c", sweeper, "sweep", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd := sweeper(dir)
+	subprocess.Detach(cmd)
 	in, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()

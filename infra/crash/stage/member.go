@@ -135,7 +135,7 @@ func (m *member) tell(what plan.What, away time.Duration) (*process, *history.Di
 		p.signal(syscall.SIGTERM)
 	case plan.Stop:
 		m.halted = true
-		p.signal(syscall.SIGSTOP)
+		p.halt()
 	case plan.Starve: // of brokers
 	}
 	m.fleet.note(d)
@@ -164,7 +164,7 @@ func (m *member) setRight(d *history.Disturbance) error {
 func (m *member) resume(p *process, d *history.Disturbance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p.signal(syscall.SIGCONT)
+	p.goOn()
 	d.Back, d.Ready = time.Now().UTC(), time.Now().UTC()
 	if m.process == p {
 		m.halted = false
