@@ -29,7 +29,7 @@ func Platform(cfg platform.Config, log *slog.Logger) fx.Option {
 		),
 		fx.Invoke(platform.FollowDebug),
 		Loops,
-		fx.Invoke(func(lc fx.Lifecycle, s *platform.Server) { lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop}) }),
+		fx.Invoke(func(lc fx.Lifecycle, s *platform.Server, sd fx.Shutdowner) { lc.Append(serving(s, sd, log)) }),
 	)
 }
 
