@@ -26,7 +26,6 @@ import (
 	"github.com/erpconnector/erpconnector/services/relay"
 	"github.com/erpconnector/erpconnector/services/scheduler"
 	"github.com/erpconnector/erpconnector/services/syncer"
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/platform"
 	"github.com/erpconnector/erpconnector/shared/platform/platformfx"
 	"github.com/erpconnector/erpconnector/shared/spelling"
@@ -41,10 +40,7 @@ var services = map[string]fx.Option{
 const stopWithin = 15 * time.Second
 
 func main() {
-	if err := root().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "erpconnector:", domain.PrintableLines(err.Error()))
-		os.Exit(exitCode(err))
-	}
+	os.Exit(runProgram(root(), os.Stderr))
 }
 
 func root() *cobra.Command {
@@ -74,7 +70,7 @@ func runCommand() *cobra.Command {
 			if err := errors.Join(requireMigrated(cmd.Context(), cfg), requireTopics(cmd.Context(), cfg)); err != nil {
 				return err
 			}
-			return runServices(cfg, names, func() {})
+			return runServices(cmd.Context(), cfg, names, func() {})
 		},
 	}
 }
@@ -104,8 +100,8 @@ func config(lookup platform.Lookup) (platform.Config, error) {
 	return cfg, err
 }
 
-// runServices runs until a signal or until a loop dies; then the error is not nil.
-func runServices(cfg platform.Config, names []string, started func()) error {
+// runServices runs until ctx ends or a signal comes, which are no errors, or until a loop or the HTTP server dies.
+func runServices(ctx context.Context, cfg platform.Config, names []string, started func()) error {
 	options := []fx.Option{
 		platformfx.Platform(cfg, logger(cfg)), fx.NopLogger, fx.StartTimeout(stopWithin), fx.StopTimeout(stopWithin),
 	}
@@ -116,19 +112,23 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	if err := app.Err(); err != nil {
 		return dig.RootCause(err) // what a constructor said, without the way to it
 	}
-	ended := app.Wait() // before the start: a signal that comes meanwhile stops the process in the ordinary way
+	ended := app.Wait() // before the start: a signal that comes meanwhile is not lost
 	start, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	if err := app.Start(start); err != nil {
 		return err
 	}
 	started()
-	end := <-ended
+	var end fx.ShutdownSignal
+	select {
+	case end = <-ended:
+	case <-ctx.Done(): // by a signal, maybe before the wait began
+	}
 	second := make(chan os.Signal, 1)
 	signal.Notify(second, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		<-second
-		os.Exit(130)
+		os.Exit(interrupted)
 	}()
 	stop, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
@@ -136,7 +136,10 @@ func runServices(cfg platform.Config, names []string, started func()) error {
 	if end.ExitCode != 0 {
 		err = errors.Join(errors.New("a service ended by itself; the log says why"), err)
 	}
-	return err
+	if err != nil {
+		return coded{err, 1}
+	}
+	return nil
 }
 
 func logger(cfg platform.Config) *slog.Logger {

@@ -10,12 +10,10 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
@@ -61,8 +59,6 @@ func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error 
 	if err != nil {
 		return err
 	}
-	starting, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	remove, err := dataDir(&cfg, ephemeral)
 	if err != nil {
 		return err
@@ -76,15 +72,12 @@ func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error 
 	if err := devSecrets(&cfg); err != nil {
 		return err
 	}
-	stopServers, err := embed(starting, w, &cfg, port)
-	switch {
-	case err != nil && starting.Err() != nil:
-		return errors.New("stopped before it was up")
-	case err != nil:
+	stopServers, err := embed(ctx, w, &cfg, port)
+	if err != nil {
 		return err
 	}
 	defer stopServers()
-	return runServices(cfg, slices.Sorted(maps.Keys(services)), func() { banner(cfg) })
+	return runServices(ctx, cfg, slices.Sorted(maps.Keys(services)), func() { banner(cfg) })
 }
 
 // check refuses a port that there is none of, and one that nothing would listen on.

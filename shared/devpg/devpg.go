@@ -115,8 +115,11 @@ func (l launcher) command(ctx context.Context, name string, args ...string) *exe
 }
 
 func (l launcher) initdb(ctx context.Context) error {
-	out, err := l.command(ctx, filepath.Join(l.bin, "initdb"), "-D", l.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-		"--locale=C", "--no-sync", "--no-instructions").CombinedOutput()
+	cmd := l.command(ctx, program(l.bin, "initdb"), "-D", l.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+		"--locale=C", "--no-sync", "--no-instructions")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it takes away what it has made
+	cmd.WaitDelay = stopWithin
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		return fmt.Errorf("making the database in %s (initdb: %w): %s", l.data, err, lines[len(lines)-1])
@@ -151,7 +154,7 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the database's log: %w", err)
 	}
-	cmd := l.command(context.WithoutCancel(ctx), filepath.Join(l.bin, "postgres"), args...)
+	cmd := l.command(context.WithoutCancel(ctx), program(l.bin, "postgres"), args...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	subprocess.Detach(cmd)
 	done, err := subprocess.Start(cmd, syscall.SIGINT)
