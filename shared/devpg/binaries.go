@@ -35,7 +35,10 @@ func binaries(ctx context.Context, mirror string) (bin string, env []string, err
 	if ctx.Err() != nil {
 		return "", nil, ctx.Err()
 	}
-	return "", nil, fmt.Errorf("%w (%w)", ErrNoBinaries, errors.Join(noPackages, err))
+	if noPackages != nil {
+		err = fmt.Errorf("%w; %w", noPackages, err)
+	}
+	return "", nil, fmt.Errorf("%w (%w)", ErrNoBinaries, err)
 }
 
 // installed is the folder of the newest installed server, or empty.
@@ -127,7 +130,7 @@ apt-get download -qq "postgresql-$v" "postgresql-client-$v" libpq5 libllvm14 lib
 for p in *.deb; do dpkg -x "$p" .; rm "$p"; done`
 	out, err := exec.CommandContext(ctx, "sh", "-c", script, "sh", cache).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("fetching the system's packages: %w %s", err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("fetching the system's packages: %w %s", err, oneLine(out))
 	}
 	return nil
 }

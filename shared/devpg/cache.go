@@ -13,10 +13,13 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// cacheDir is where fetched binaries are kept. Root's own cache is closed to the user that the server runs as.
+// rootsCache is root's: its own one is closed to the user that the server runs as.
+var rootsCache = "/var/cache/erpconnector/postgres"
+
+// cacheDir is where fetched binaries are kept.
 func cacheDir(name string) (string, error) {
 	if os.Getuid() == 0 {
-		return filepath.Join("/var/cache/erpconnector/postgres", name), nil
+		return filepath.Join(rootsCache, name), nil
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -55,7 +58,9 @@ func works(ctx context.Context, bin string, env []string) error {
 	cmd := exec.CommandContext(ctx, program(bin, "postgres"), "--version")
 	cmd.Env = append(os.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("the fetched Postgres does not start here: %w %s", err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("the fetched Postgres does not start here: %w %s", err, oneLine(out))
 	}
 	return nil
 }
+
+func oneLine(out []byte) string { return strings.Join(strings.Fields(string(out)), " ") }
