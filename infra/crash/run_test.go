@@ -115,8 +115,9 @@ func (p *theatre) phase(name string) {
 func (p *theatre) prepare() {
 	t := p.t
 	var err error
-	p.folder, err = os.MkdirTemp("", "erpconnector-crash-")
+	p.folder, err = os.MkdirTemp(folders, "erpconnector-crash-")
 	require.NoError(t, err)
+	testkit.SweepIfStopped(p.folder)
 	require.NoError(t, os.Chmod(p.folder, 0o711)) // the database's user walks through
 	p.outcome.folder = p.folder
 	p.history = &history.History{

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/erpconnector/erpconnector/shared/subprocess"
 )
@@ -40,4 +42,35 @@ func tempDir(pattern string) (string, error) {
 		return "", err
 	}
 	return dir, sweep(dir)
+}
+
+// SweepIfStopped removes a folder when Ctrl-C or SIGTERM ends this process. However else it ends, the folder stays for people
+// to look at.
+func SweepIfStopped(dir string) {
+	stopped := make(chan os.Signal, 1)
+	signal.Notify(stopped, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-stopped
+		if err := sweep(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(interrupted)
+	}()
+}
+
+// interrupted is the exit code of what Ctrl-C has ended.
+const interrupted = 130
+
+// SweepTempDir gives this process, and those that it starts, a folder for temporary files that goes with it.
+func SweepTempDir() error {
+	dir, err := tempDir("erpconnector-test-")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"TMPDIR", "TMP"} { // of Unix, of Windows
+		if err := os.Setenv(name, dir); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(dir, 0o711) //nolint:gosec // the database's user walks through
 }
