@@ -36,8 +36,12 @@ const tagged = "crashpoints,speed,planted" // as the gate has them
 // of each system.
 var runs = []run{
 	{"linux", "arm64", ""},
-	{"darwin", "amd64", ""}, {"darwin", "arm64", ""}, {"darwin", "arm64", tagged},
-	{"windows", "amd64", ""}, {"windows", "amd64", tagged}, {"windows", "arm64", ""},
+	{"darwin", "amd64", ""},
+	{"darwin", "arm64", ""},
+	{"darwin", "arm64", tagged},
+	{"windows", "amd64", ""},
+	{"windows", "amd64", tagged},
+	{"windows", "arm64", ""},
 }
 
 // analyzers are those of `go vet` that look at one package alone and whose findings may differ between systems.

@@ -117,9 +117,13 @@ func (l launcher) command(ctx context.Context, name string, args ...string) *exe
 func (l launcher) initdb(ctx context.Context) error {
 	cmd := l.command(ctx, program(l.bin, "initdb"), "-D", l.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
 		"--locale=C", "--no-sync", "--no-instructions")
+	subprocess.Detach(cmd)                                                // Ctrl-C reaches it by ctx alone
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it takes away what it has made
 	cmd.WaitDelay = stopWithin
 	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		return fmt.Errorf("making the database in %s (initdb: %w): %s", l.data, err, lines[len(lines)-1])

@@ -4,7 +4,6 @@ package subprocess
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,7 +39,7 @@ var ways = map[string]func(*exec.Cmd) (<-chan struct{}, error){
 
 func TestMain(m *testing.M) {
 	if way := os.Getenv(asParent); way != "" {
-		cmd := exec.Command("sleep", "600") //nolint:noctx // it shall not end by itself
+		cmd := exec.Command("sleep", "600")
 		_, err := ways[way](cmd)
 		fmt.Println("child", cmd.Process.Pid, err)
 		select {}
@@ -75,7 +74,7 @@ func TestAProgramEndsWithItsParent(t *testing.T) {
 
 // gone reports whether a process has ended; one whose new parent has not asked for its end yet counts.
 func gone(pid int) bool {
-	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,noctx // a number
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
 	return err != nil || strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
 }
 
@@ -95,7 +94,7 @@ func TestAProgramThatEndsIsToldOf(t *testing.T) {
 			}
 			require.Equal(t, 3, cmd.ProcessState.ExitCode())
 			_, err = start(exec.CommandContext(t.Context(), "/no/such/program"))
-			require.True(t, errors.Is(err, os.ErrNotExist), "%v", err)
+			require.ErrorIs(t, err, os.ErrNotExist)
 		})
 	}
 }

@@ -224,7 +224,7 @@ func formatApache(libs, dir string, n int, extras apacheExtras) (brokers []*Apac
 
 func (b *Apache) java(args ...string) *exec.Cmd {
 	return exec.CommandContext(context.Background(), "java", append([]string{
-		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + filepath.Dir(b.properties), "-cp", filepath.Join(b.libs, "*"),
+		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.io.tmpdir=" + filepath.Dir(b.properties), "-cp", filepath.Join(b.libs, "*"),
 	}, args...)...) //nolint:gosec // our own arguments
 }
 
