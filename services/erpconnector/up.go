@@ -33,6 +33,10 @@ func upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run everything on this machine: Postgres, Kafka, a mock ERP and all services", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !devkafka.Keeps && !ephemeral {
+				ephemeral = true
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "the embedded broker keeps no data on this system, so all of this run's is thrown away at its end")
+			}
 			return up(cmd.Context(), cmd.ErrOrStderr(), ephemeral, kafkaPort{number: port, asked: cmd.Flags().Changed("kafka-port")})
 		},
 	}
