@@ -31,12 +31,12 @@ func as(what string) *exec.Cmd {
 
 func TestMain(m *testing.M) {
 	var way string
-	switch what := os.Getenv(role); {
-	case what == "":
+	switch what := os.Getenv(role); what {
+	case "":
 		os.Exit(m.Run())
-	case what == "exit":
+	case "exit":
 		os.Exit(3)
-	case what == "child":
+	case "child":
 		fmt.Println("the child runs")
 		select {}
 	default:
