@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -79,6 +80,9 @@ func TestHealth(t *testing.T) {
 				return
 			}
 			defer func() { _ = conn.Close() }()
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil { // what comes before it is asked for is no answer
+				return
+			}
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 			_, _ = io.Copy(io.Discard, conn)
 		}()
