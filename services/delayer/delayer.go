@@ -58,7 +58,7 @@ func New(p Params) *Delayer {
 		d.delays[d.cfg.Topic(r.Topic)] = r.Delay
 	}
 	d.session = txn.New(txn.Config{
-		Kafka: p.Kafka, Name: "delayer", Slot: p.LeaseID, Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer), Markers: event.TopicPosition,
+		Kafka: p.Kafka, Name: "delayer", TransactionalID: p.LeaseID, Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer), MarkerTopic: event.TopicPosition,
 		PollRecords: pollRecords, Backlog: maxWaiting, BatchTasks: batchTasks, BatchBytes: batchBytes, IdleCommit: idleCommit,
 		Log: p.Log, Outage: &run.Outage{Began: "retries cannot be forwarded; trying until Kafka answers", Ended: "retries are forwarded again"},
 	}, d)

@@ -93,9 +93,9 @@ func New(p Params) *Syncer {
 		&committer{queue: s.queue, cfg: p.Kafka, gates: p.Gates, gateCloser: s.gateCloser, deadLetters: dead, log: p.Log, postgres: postgresOutage},
 	}
 	s.session = txn.New(txn.Config{
-		Kafka: p.Kafka, Name: "syncer", Slot: p.LeaseID, Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer), Markers: event.TopicPosition,
+		Kafka: p.Kafka, Name: "syncer", TransactionalID: p.LeaseID, Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer), MarkerTopic: event.TopicPosition,
 		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
-		Log: p.Log, Outage: kafkaOutage, Took: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
+		Log: p.Log, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
 	s.caller = &caller{
 		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, erp: p.ERP, settings: p.Settings, deadLetters: dead,

@@ -34,15 +34,15 @@ func NewHealth(client *kgo.Client) *Health {
 	return &Health{adm: kadm.NewClient(client), minISR: map[string]int{}}
 }
 
-// Sickness is what Sick finds.
-type Sickness struct {
-	Why        map[TopicPartition]string // of the partitions that take no records
+// Unavailability is what Unavailable finds.
+type Unavailability struct {
+	Reasons        map[TopicPartition]string // of the partitions that take no records
 	Partitions map[string]int            // how many each topic has
 }
 
-// Sick finds the partitions of the topics without a leader, or with fewer in-sync replicas than the topic's
+// Unavailable finds the partitions of the topics without a leader, or with fewer in-sync replicas than the topic's
 // min.insync.replicas: a write that waits for all of these is refused until one is back.
-func (h *Health) Sick(ctx context.Context, topics []string) (*Sickness, error) {
+func (h *Health) Unavailable(ctx context.Context, topics []string) (*Unavailability, error) {
 	details, err := h.adm.ListTopics(ctx, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("reading topics: %w", err)
@@ -51,18 +51,18 @@ func (h *Health) Sick(ctx context.Context, topics []string) (*Sickness, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &Sickness{Why: map[TopicPartition]string{}, Partitions: map[string]int{}}
+	found := &Unavailability{Reasons: map[TopicPartition]string{}, Partitions: map[string]int{}}
 	for _, topic := range details {
 		if errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
-			found.Why[TopicPartition{topic.Topic, AllPartitions}] = "the topic does not exist"
+			found.Reasons[TopicPartition{topic.Topic, AllPartitions}] = "the topic does not exist"
 		}
 		found.Partitions[topic.Topic] = len(topic.Partitions)
 		for _, p := range topic.Partitions {
 			switch {
 			case p.Leader < 0:
-				found.Why[TopicPartition{topic.Topic, p.Partition}] = "it has no leader"
+				found.Reasons[TopicPartition{topic.Topic, p.Partition}] = "it has no leader"
 			case len(p.ISR) < required[topic.Topic]:
-				found.Why[TopicPartition{topic.Topic, p.Partition}] = fmt.Sprintf("%d of %d replicas are in sync, and min.insync.replicas is %d",
+				found.Reasons[TopicPartition{topic.Topic, p.Partition}] = fmt.Sprintf("%d of %d replicas are in sync, and min.insync.replicas is %d",
 					len(p.ISR), len(p.Replicas), required[topic.Topic])
 			}
 		}

@@ -55,7 +55,7 @@ var Bugs = []Bug{
 	{
 		Name: "revoke ignored", Promises: []int{3, 6}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"shared/kafka/txn/session.go", `	if a := s.current.Swap(nil); a != nil {
+			{"shared/kafka/txn/handover.go", `	if a := s.current.Swap(nil); a != nil {
 		s.handOver(a)
 	}
 `, `	s.current.Store(nil)
