@@ -196,7 +196,7 @@ func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error
 // goesOn makes sure that the row which was relayed last is still the one that the batch was read after. Retention may have
 // dropped it: then the server is asked once more.
 func (s *session) goesOn(ctx context.Context, read checkpoint.Position, batch outbox.Batch) error {
-	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+	if !batch.Scanned || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
 		return nil
 	}
 	_, err := read.CheckAt(ctx, s.source.conn)

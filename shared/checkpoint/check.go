@@ -11,8 +11,8 @@ import (
 // ErrMismatch marks what no retry can mend: the outbox and Kafka do not belong together.
 var ErrMismatch = errors.New("the relay's position does not fit the outbox")
 
-// repair is what mends it, in each message.
-const repair = "`erpconnector repair` shows what differs and mends it; docs/deploy.md tells more"
+// remedy is what mends it, in each message.
+const remedy = "`erpconnector repair` shows what differs and mends it; docs/deploy.md tells more"
 
 // Check compares the position with the server that answers and its row of that id. It is nil when this outbox is the one
 // that was relayed, as far as the row tells: of another timeline more must be asked (see Moved).
@@ -40,7 +40,7 @@ func (p Position) mismatch(server outbox.Server, what string) error {
 	if p.System != "" {
 		from = fmt.Sprintf(" of Postgres %s", outbox.Server{System: p.System, Timeline: p.Timeline})
 	}
-	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s %s", ErrMismatch, p.LastID, from, server, what, repair)
+	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s %s", ErrMismatch, p.LastID, from, server, what, remedy)
 }
 
 // Moved reports whether the server's history goes on in a newer timeline than the one that was relayed last. The row being

@@ -35,8 +35,8 @@ func Lease(cfg kafka.Config) string { return cfg.Prefix + "relay" }
 // transactions hide what comes after them, and the broker's search for expired ones.
 const readTimeout = 30 * time.Second
 
-// tail is how many records are read first, from the end; ten times as many when the position is not among them.
-const tail = 2000
+// minWindow is how many records are read first, from the end; ten times as many when the position is not among them.
+const minWindow = 2000
 
 // Position says that every row up to LastID is in Kafka, each once, but for those of lanes that are behind. The zero value:
 // nothing was ever relayed.
@@ -149,7 +149,7 @@ type window struct {
 
 // latestOf looks for the relay's last record from the end backwards: the topic is compacted late, the position is near.
 func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *Position, others bool, err error) {
-	for size := int64(tail); ; size *= 10 {
+	for size := int64(minWindow); ; size *= 10 {
 		w := all
 		w.start = max(all.start, all.end-size)
 		if w.start >= w.end {

@@ -21,7 +21,7 @@ type TopicPartition struct {
 // AllPartitions stands for the partitions of a topic that does not exist.
 const AllPartitions int32 = -1
 
-// Health tells which partitions take no records at the moment, as the brokers see it.
+// Health asks the brokers which partitions take no records at the moment.
 type Health struct {
 	adm *kadm.Client
 
@@ -29,19 +29,19 @@ type Health struct {
 	minISR map[string]int // by topic
 }
 
-// NewHealth asks through the client.
+// NewHealth returns a Health that asks through the client.
 func NewHealth(client *kgo.Client) *Health {
 	return &Health{adm: kadm.NewClient(client), minISR: map[string]int{}}
 }
 
-// Unavailability is what Unavailable finds.
+// Unavailability is the result of Health.Unavailable.
 type Unavailability struct {
-	Reasons        map[TopicPartition]string // of the partitions that take no records
+	Reasons    map[TopicPartition]string // why a partition takes no records; one that takes them is missing here
 	Partitions map[string]int            // how many each topic has
 }
 
-// Unavailable finds the partitions of the topics without a leader, or with fewer in-sync replicas than the topic's
-// min.insync.replicas: a write that waits for all of these is refused until one is back.
+// Unavailable finds the partitions of the topics that have no leader, or fewer in-sync replicas than min.insync.replicas. They refuse
+// records until a replica is back.
 func (h *Health) Unavailable(ctx context.Context, topics []string) (*Unavailability, error) {
 	details, err := h.adm.ListTopics(ctx, topics...)
 	if err != nil {
@@ -70,7 +70,7 @@ func (h *Health) Unavailable(ctx context.Context, topics []string) (*Unavailabil
 	return found, nil
 }
 
-// required is min.insync.replicas of each topic. Who may not read configurations takes it for 1.
+// required returns min.insync.replicas of each topic. Without the right to read configurations it is taken for 1.
 func (h *Health) required(ctx context.Context, topics []string) (map[string]int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -143,10 +143,10 @@ var Bugs = []Bug{
 		return server, err
 	}
 `},
-			{"services/relay/session.go", `	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+			{"services/relay/session.go", `	if !batch.Scanned || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
 		return nil
 	}
-`, `	if batch.Looked {
+`, `	if batch.Scanned {
 		return nil
 	}
 `},
