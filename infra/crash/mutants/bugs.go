@@ -66,10 +66,10 @@ var All = []Mutant{
 		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
 		Edits: []Edit{
 			{"services/relay/batch.go", `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
-		return s.learn(ctx, rows, err)
+		return s.adapt(ctx, rows, err)
 	}
 `, `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: records}); err != nil {
-		return s.learn(ctx, rows, err)
+		return s.adapt(ctx, rows, err)
 	}
 	<-time.After(500 * time.Millisecond)
 	if err := s.r.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{position}}); err != nil {
