@@ -16,6 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
@@ -165,10 +166,7 @@ func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
 		h.topicFailed(w, err)
 		return
 	}
-	out := deadLetterRecord{deadLetter: deadLetterOf(e), Headers: map[string]string{}}
-	for _, header := range record.Headers {
-		out.Headers[header.Key] = string(header.Value)
-	}
+	out := deadLetterRecord{deadLetter: deadLetterOf(e), Headers: kafka.Headers(record)}
 	if json.Valid(record.Value) {
 		out.Value = record.Value
 	} else {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -77,7 +76,7 @@ func (d *Delayer) Run(ctx context.Context) error {
 // Take forwards a record whose wait is over; one whose wait is not is offered again when it is.
 func (d *Delayer) Take(t *txn.Task) (taken bool, again time.Duration) {
 	now := d.now()
-	if wait := readyAt(t.Record, d.delays[t.Record.Topic]).Sub(now); wait > 0 {
+	if wait := readyAt(d.cfg.Event(t.Record), d.delays[t.Record.Topic]).Sub(now); wait > 0 {
 		return false, wait
 	}
 	t.Finish(d.onward(t.Record, now))
@@ -87,7 +86,7 @@ func (d *Delayer) Take(t *txn.Task) (taken bool, again time.Duration) {
 // onward is the same record, bytes and due time unchanged, in its next topic; one without a readable due time goes to
 // the dead letters.
 func (d *Delayer) onward(r *kgo.Record, now time.Time) *kgo.Record {
-	due, err := due(r)
+	due, err := d.cfg.Event(r).Due()
 	if err != nil {
 		d.log.Error("retry without a due time; it goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
 			"offset", r.Offset)
@@ -103,7 +102,7 @@ func (d *Delayer) Committed(tasks []*txn.Task) {
 	for _, t := range tasks {
 		for _, r := range t.Records() {
 			forwarded.WithLabelValues(r.Topic[len(d.cfg.Prefix):]).Inc()
-			if due, err := due(r); err == nil && r.Topic == d.cfg.Topic(event.TopicDue) {
+			if due, err := d.cfg.Event(r).Due(); err == nil && r.Topic == d.cfg.Topic(event.TopicDue) {
 				lateSeconds.Observe(now.Sub(due).Seconds())
 			}
 		}
@@ -135,9 +134,9 @@ func (d *Delayer) Revoked() {}
 func (d *Delayer) Resumed([]int32) {}
 
 // readyAt is when a record may go on: after the tier's delay, or when due if that is earlier; at once if unreadable.
-func readyAt(r *kgo.Record, delay time.Duration) time.Time {
+func readyAt(r event.View, delay time.Duration) time.Time {
 	at := r.Timestamp.Add(delay)
-	due, err := due(r)
+	due, err := r.Due()
 	if err != nil {
 		return r.Timestamp
 	}
@@ -145,17 +144,4 @@ func readyAt(r *kgo.Record, delay time.Duration) time.Time {
 		return due
 	}
 	return at
-}
-
-// due is the record's due header, unix milliseconds.
-func due(r *kgo.Record) (time.Time, error) {
-	value := kafka.Header(r, event.HeaderDue)
-	if value == nil {
-		return time.Time{}, fmt.Errorf("header %s is missing", event.HeaderDue)
-	}
-	ms, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("header %s: %w", event.HeaderDue, err)
-	}
-	return time.UnixMilli(ms), nil
 }

@@ -199,7 +199,7 @@ func entriesOf(cfg kafka.Config, fetches kgo.Fetches) []*entry {
 		if e.at.topic == event.TopicDeadLetter {
 			e.deadLetter = new(deadletter.Read(cfg, r))
 		} else {
-			e.fact, e.refused = read(e.at, r)
+			e.fact, e.refused = read(e.at, r.Offset, cfg.Event(r))
 		}
 		entries = append(entries, e)
 	})
@@ -286,17 +286,17 @@ func (p *Projector) keepRefused(ctx context.Context, client *kgo.Client, entries
 }
 
 // read is the fact of one record.
-func read(tp topicPartition, r *kgo.Record) (fact, error) {
-	v, err := event.DecodeSync(r.Value)
+func read(tp topicPartition, offset int64, record event.View) (fact, error) {
+	v, err := record.Sync()
 	if err != nil {
 		return fact{}, err
 	}
-	at, err := (event.Record{Headers: map[string]string{event.HeaderTime: string(kafka.Header(r, event.HeaderTime))}}).Time()
+	at, err := record.Time()
 	if err != nil {
 		return fact{}, err
 	}
 	f := fact{
-		at: tp, offset: r.Offset, warnings: v.Warnings, notSent: v.NotSent,
+		at: tp, offset: offset, warnings: v.Warnings, notSent: v.NotSent,
 		Fact: domain.Fact{Sync: v.Sync, Time: at, Payload: keepable(v.Payload), Error: keepable(v.Error)},
 	}
 	if v.Response != nil && tp.topic != event.TopicCallback {

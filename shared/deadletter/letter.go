@@ -52,8 +52,8 @@ func Read(cfg kafka.Config, r *kgo.Record) Letter {
 	} else { // a place of its own, so that no other letter seems to be the same
 		l.Partition, l.Offset = r.Partition, r.Offset
 	}
-	headers := event.Record{Headers: map[string]string{event.HeaderTime: text(event.HeaderTime, maxName), event.HeaderDue: text(event.HeaderDue, maxName)}}
-	l.RecordAt, l.DueAt = keepable(headers.Time()), keepable(headers.Due())
+	record := cfg.Event(r)
+	l.RecordAt, l.DueAt = keepable(record.Time()), keepable(record.Due())
 	if at := keepable(domain.NormalizeTime(r.Timestamp), nil); at != nil {
 		l.WrittenAt = *at
 	}

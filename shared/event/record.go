@@ -102,24 +102,6 @@ func VersionOf(ceID, key, ceType string) (v domain.Version, ok bool) {
 	return v, ok && err == nil && ID(key, v, ceType) == ceID
 }
 
-// Time is the record's ce_time.
-func (r Record) Time() (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, r.Headers[HeaderTime])
-	if err != nil {
-		return time.Time{}, fmt.Errorf("header %s: %w", HeaderTime, err)
-	}
-	return domain.NormalizeTime(t), nil
-}
-
-// Due is when a parked retry may be handed on.
-func (r Record) Due() (time.Time, error) {
-	ms, err := strconv.ParseInt(r.Headers[HeaderDue], 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("header %s: %w", HeaderDue, err)
-	}
-	return time.UnixMilli(ms).UTC(), nil
-}
-
 var traceparentPattern = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
 
 // ChildTrace is a W3C traceparent of the same trace with a new parent id, or of a new, sampled trace when the parent is

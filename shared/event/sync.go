@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -87,19 +88,49 @@ func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 func DecodeSync(value []byte) (Sync, error) {
 	var v Sync
 	if err := json.Unmarshal(value, &v); err != nil {
-		return Sync{}, fmt.Errorf("decoding the record's value: %w", err)
+		return Sync{}, decodingError(err)
 	}
-	s := v.Sync
-	switch {
-	case s.SyncID <= 0:
-		return Sync{}, errors.New("sync.sync_id must be positive")
-	case s.Generation <= 0 || s.Version.Generation() != s.Generation:
-		return Sync{}, fmt.Errorf("sync.version %d is not of generation %d", s.Version, s.Generation)
-	case s.Status == "":
-		return Sync{}, errors.New("sync.status is missing")
-	}
-	if err := s.Ref().Validate(); err != nil {
+	if err := check(v.Sync); err != nil {
 		return Sync{}, err
 	}
 	return v, nil
+}
+
+// DecodeSyncOnly reads and checks the sync alone. It stands first in the value, so order, payload and response, which are
+// nearly all of it, are not read, and nothing is said of them.
+func DecodeSyncOnly(value []byte) (domain.Sync, error) {
+	d := json.NewDecoder(bytes.NewReader(value))
+	for range 2 { // the brace, the first name
+		token, err := d.Token()
+		if err != nil {
+			return domain.Sync{}, decodingError(err)
+		}
+		if token == "sync" {
+			var s domain.Sync
+			if err := d.Decode(&s); err != nil {
+				return domain.Sync{}, decodingError(err)
+			}
+			if err := check(s); err != nil {
+				return domain.Sync{}, err
+			}
+			return s, nil
+		}
+	}
+	v, err := DecodeSync(value) // of a writer that has another order
+	return v.Sync, err
+}
+
+func decodingError(err error) error { return fmt.Errorf("decoding the record's value: %w", err) }
+
+// check holds a sync to what every consumer relies on.
+func check(s domain.Sync) error {
+	switch {
+	case s.SyncID <= 0:
+		return errors.New("sync.sync_id must be positive")
+	case s.Generation <= 0 || s.Version.Generation() != s.Generation:
+		return fmt.Errorf("sync.version %d is not of generation %d", s.Version, s.Generation)
+	case s.Status == "":
+		return errors.New("sync.status is missing")
+	}
+	return s.Ref().Validate()
 }

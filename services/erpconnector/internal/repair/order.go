@@ -47,7 +47,7 @@ func (r *repairer) note(record lostRecord) {
 		return
 	}
 	o.Facts++
-	if v, err := event.DecodeSync(record.Value); err == nil {
+	if v, err := r.Kafka.Event(record.Record).Sync(); err == nil {
 		o.SyncID, o.Generation = v.Sync.SyncID, max(o.Generation, v.Sync.Generation)
 	}
 }
