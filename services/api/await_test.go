@@ -61,7 +61,7 @@ func (w *waiters) gone(t *testing.T) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	require.Nil(t, w.looking)
+	require.Nil(t, w.poller)
 	require.Empty(t, w.waiting)
 }
 

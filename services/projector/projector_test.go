@@ -71,7 +71,7 @@ func (b *bench) run() (stop func()) {
 func (b *bench) publish(facts []fact) {
 	b.Helper()
 	for _, f := range facts {
-		rec, err := event.NewSync(f.at.topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		rec, err := event.NewSync(f.at.Topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
 		require.NoError(b, err)
 		b.write(b.cfg.Record(rec))
 	}
@@ -310,7 +310,7 @@ func (b *bench) inTransaction(facts []fact, end kgo.TransactionEndTry) {
 	defer client.Close()
 	require.NoError(b, client.BeginTransaction())
 	for _, f := range facts {
-		rec, err := event.NewSync(f.at.topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		rec, err := event.NewSync(f.at.Topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
 		require.NoError(b, err)
 		require.NoError(b, client.ProduceSync(b.ctx, b.cfg.Record(rec)).FirstErr())
 	}

@@ -37,8 +37,8 @@ func TestTimesOfARecord(t *testing.T) {
 	require.Equal(t, due.UTC(), got)
 }
 
-// TestRungsOfTwoMinutes is the way of the retry in the golden files.
-func TestRungsOfTwoMinutes(t *testing.T) {
+// TestTiersOfTwoMinutes is the way of the retry in the golden files.
+func TestTiersOfTwoMinutes(t *testing.T) {
 	t.Parallel()
 	now, due := accepted, accepted.Add(2*time.Minute+time.Millisecond)
 	var way []string
@@ -46,6 +46,6 @@ func TestRungsOfTwoMinutes(t *testing.T) {
 		way = append(way, topic)
 		now = now.Add(min(delays()[topic], due.Sub(now)))
 	}
-	const rung = event.TypeRetry
-	require.Equal(t, []string{rung + "_64s", rung + "_16s", rung + "_16s", rung + "_16s", rung + "_4s", rung + "_4s", rung + "_1s"}, way)
+	const tier = event.TypeRetry
+	require.Equal(t, []string{tier + "_64s", tier + "_16s", tier + "_16s", tier + "_16s", tier + "_4s", tier + "_4s", tier + "_1s"}, way)
 }

@@ -26,12 +26,12 @@ func topicsDoc(t *testing.T) []byte {
 	require.NoError(t, err)
 	var b bytes.Buffer
 	require.NoError(t, page.Option("missingkey=error").Execute(&b, map[string]any{
-		"Topics": topicLines(), "Headers": headerLines(t), "Ladder": ladderLines(), "Groups": groupLines(),
+		"Topics": topicLines(), "Headers": headerLines(t), "Tiers": tierLines(), "Groups": groupLines(),
 		"MaxEvent": mebibytes(event.MaxEventBytes), "MaxRecord": mebibytes(event.MaxRecordBytes),
 		"SalesOrder": event.TopicSalesOrder, "BeforeSend": event.TopicBeforeSend, "AfterSend": event.TopicAfterSend,
 		"Success": event.TopicSuccess, "Failed": event.TopicFailed, "Callback": event.TopicCallback,
 		"Due": event.TopicDue, "Position": event.TopicPosition,
-		"FirstRung": event.RetryTiers[0].Topic, "DueHeader": event.HeaderDue,
+		"FirstTier": event.RetryTiers[0].Topic, "DueHeader": event.HeaderDue,
 	}))
 	return b.Bytes()
 }
@@ -99,7 +99,7 @@ func headerLines(t *testing.T) []headerLine {
 		{Name: event.HeaderOriginPartition, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginOffset, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderDeadLetterBy, On: "dead letters", Meaning: "who could not use it: a service, or a subscriber's group"},
-		{Name: event.HeaderDeadLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the letter"},
+		{Name: event.HeaderDeadLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the dead letter"},
 	}
 	example := readGolden(t, goldenPath("invoice_5_parked"))
 	examples := example.Headers
@@ -112,12 +112,12 @@ func headerLines(t *testing.T) []headerLine {
 	return lines
 }
 
-type rungLine struct{ Topic, Wait string }
+type tierLine struct{ Topic, Wait string }
 
-func ladderLines() []rungLine {
-	var lines []rungLine
+func tierLines() []tierLine {
+	var lines []tierLine
 	for _, r := range event.RetryTiers {
-		lines = append(lines, rungLine{r.Topic, fmt.Sprintf("%d s", r.Delay/time.Second)})
+		lines = append(lines, tierLine{r.Topic, fmt.Sprintf("%d s", r.Delay/time.Second)})
 	}
 	return lines
 }
@@ -127,7 +127,7 @@ type groupLine struct{ Name, Reads, Position string }
 func groupLines() []groupLine {
 	lines := []groupLine{
 		{Name: string(event.GroupSyncer), Position: "Kafka, in the transaction that writes what follows"},
-		{Name: string(event.GroupDelayer), Position: "Kafka, in the transaction that writes the hops"},
+		{Name: string(event.GroupDelayer), Position: "Kafka, in the transaction that forwards the retries"},
 		{Name: string(event.GroupProjector), Position: "Postgres, beside the rows; the group does not exist in Kafka"},
 	}
 	for i, line := range lines {

@@ -123,7 +123,7 @@ func (c *comparison) spans(ctx context.Context) ([]*logreader.Span, error) {
 func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		if r.Topic == c.p.Kafka.Topic(event.TopicDeadLetter) {
-			c.takeLetter(r)
+			c.takeDeadLetter(r)
 			continue
 		}
 		e := c.p.Kafka.Event(r)
@@ -150,8 +150,8 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-// takeLetter notes the row that a letter of the relay's names.
-func (c *comparison) takeLetter(r *kgo.Record) {
+// takeDeadLetter notes the row that a letter of the relay's names.
+func (c *comparison) takeDeadLetter(r *kgo.Record) {
 	id, err := strconv.ParseInt(string(kafka.Header(r, event.HeaderOriginRow)), 10, 64)
 	if topic, ours := strings.CutPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), c.p.Kafka.Prefix); err == nil && ours {
 		c.refused[id] = place(topic, string(r.Key))
@@ -236,7 +236,7 @@ func (c *comparison) relayedRow(r found) {
 	case c.p.Position.Waits(c.p.Kafka, r.Topic, r.Key, r.ID, c.partitions) && !c.uuids[r.message()]: // to be relayed still
 	case !slices.Contains(Topics, r.Topic) || r.created.Before(c.Since.Add(clockSkew)):
 	case c.uuids[r.message()]:
-		c.Again = append(c.Again, r.Row)
+		c.Repeated = append(c.Repeated, r.Row)
 	default:
 		c.Reused = append(c.Reused, r.Row)
 	}
@@ -253,7 +253,7 @@ func (c *comparison) otherRows(ctx context.Context) error {
 		for _, r := range rows {
 			last = r.ID
 			if _, sentBack := c.byHash[r.hash()]; c.uuids[r.message()] && !sentBack {
-				c.Again = append(c.Again, r.Row)
+				c.Repeated = append(c.Repeated, r.Row)
 			}
 		}
 		if len(rows) < pageRows {

@@ -53,7 +53,7 @@ func (r *repairer) note(record lostRecord) {
 }
 
 func (r *repairer) noteRows(found *reconcile.Comparison) {
-	for _, row := range found.Again {
+	for _, row := range found.Repeated {
 		r.order(row.Key).Again++
 	}
 	for _, row := range found.Reused {
