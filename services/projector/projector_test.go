@@ -56,7 +56,11 @@ func onBroker(t *testing.T, cfg kafka.Config, story func(b *bench)) {
 // run starts a projector that is stopped with the test, or before.
 func (b *bench) run() (stop func()) {
 	b.Helper()
-	p := New(b.cfg, b.pool, slog.New(slog.DiscardHandler))
+	return b.runs(New(b.cfg, b.pool, slog.New(slog.DiscardHandler)))
+}
+
+func (b *bench) runs(p *Projector) (stop func()) {
+	b.Helper()
 	p.catchUpInterval = 50 * time.Millisecond
 	ctx, cancel := context.WithCancel(b.ctx)
 	done := make(chan error, 1)
