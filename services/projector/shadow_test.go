@@ -20,7 +20,9 @@ import (
 func TestAShadowFoldsUpToTheLivePositionsAndNoFurther(t *testing.T) {
 	onEmbedded(t, func(b *bench) {
 		b.project()
-		b.publish(success(3)) // nobody applies it to the live tables
+		for order := 3; order < 9; order++ { // nobody applies these to the live tables; they come into both partitions
+			b.publish(success(order))
+		}
 		var last Progress
 		s := newShadow(b.cfg, b.pool, quiet, "shadow", func(p Progress) { last = p }, &timelineCheck{found: func(Difference) {}})
 		require.NoError(b, s.create(b.ctx, ""))
@@ -32,7 +34,7 @@ func TestAShadowFoldsUpToTheLivePositionsAndNoFurther(t *testing.T) {
 
 		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, quiet))
 		require.NoError(b, s.approach(b.ctx), "it goes on from where it is")
-		require.Len(b, query(b, b.pool, `SELECT FROM shadow`), 4)
+		require.Len(b, query(b, b.pool, `SELECT FROM shadow`), 9)
 		require.NoError(b, s.drop(b.ctx))
 		b.requireNoTables("shadow%")
 	})
