@@ -106,19 +106,23 @@ func TestTheFactOfARecord(t *testing.T) {
 		want  fact
 	}{
 		"an answer": {
-			event.TopicAfterSend, event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: answered}},
+			event.TopicAfterSend,
+			event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: answered}},
 			fact{Fact: domain.Fact{Response: ptr(answered)}, httpStatus: ptr(200), reference: ptr("A-1")},
 		},
 		"an answer whose reference is behind what is kept": {
-			event.TopicAfterSend, event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: answered, Reference: ptr("C-3")}},
+			event.TopicAfterSend,
+			event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: answered, Reference: ptr("C-3")}},
 			fact{Fact: domain.Fact{Response: ptr(answered)}, httpStatus: ptr(200), reference: ptr("C-3")},
 		},
 		"an answer that no column can hold": {
-			event.TopicAfterSend, event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: "\x00"}},
+			event.TopicAfterSend,
+			event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: "\x00"}},
 			fact{Fact: domain.Fact{Response: ptr("\uFFFD")}, httpStatus: ptr(200)},
 		},
 		"a terminal event names no reference by its answer": {
-			event.TopicSuccess, event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: booked}},
+			event.TopicSuccess,
+			event.Sync{Sync: s, Response: &event.Response{Status: 200, Body: booked}},
 			fact{Fact: domain.Fact{Response: ptr(booked)}, httpStatus: ptr(200)},
 		},
 		"the body of a callback is no answer": {
