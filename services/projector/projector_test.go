@@ -340,6 +340,6 @@ func TestCatchingUpWithALogThatWasTrimmedFails(t *testing.T) {
 		})
 		_, err = adm.DeleteRecords(b.ctx, trimmed)
 		require.NoError(b, err)
-		require.ErrorContains(b, CatchUp(b.ctx, b.cfg, b.pool, slog.New(slog.DiscardHandler)), "does not hold what is to be read")
+		require.ErrorContains(b, CatchUp(b.ctx, b.cfg, b.pool, slog.New(slog.DiscardHandler)), "does not hold the records to read")
 	})
 }

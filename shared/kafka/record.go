@@ -10,7 +10,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// Record is an event's record as it goes to the cluster, headers in the order of their names.
+// Record returns an event's record as it goes to the cluster, with headers in the order of their names.
 func (c Config) Record(r event.Record) *kgo.Record {
 	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+1)
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
@@ -33,7 +33,7 @@ type headers kgo.Record
 // Header is the value of the header with this name.
 func (h *headers) Header(name string) []byte { return Header((*kgo.Record)(h), name) }
 
-// Header is the value of a record's header, nil when it has none of that name.
+// Header returns the value of a record's header, or nil when there is none of that name.
 func Header(r *kgo.Record, name string) []byte {
 	for _, h := range r.Headers {
 		if h.Key == name {
