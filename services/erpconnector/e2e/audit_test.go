@@ -171,18 +171,18 @@ func (p *product) everyEnd() {
 func (p *product) sendsAtOnce(on bool) {
 	p.t.Helper()
 	p.set(fmt.Sprintf(`{"immediate_sync": %t}`, on))
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		probe := invoice(fmt.Sprint("probe-", time.Now().UnixNano()), fmt.Sprint("probe-", time.Now().UnixNano()))
 		probe["source"] = "probe"
 		_, answer := p.publish(probe)
 		return (answer["status"] == "queued") == on
-	}, 10*time.Second, 10*time.Millisecond)
+	}, "immediate_sync is not %t yet", on)
 }
 
 // whole waits until the audit counts everything where it comes to rest.
 func (p *product) whole() audited {
 	p.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testkit.Patience)
 	for {
 		a := p.audit()
 		require.Empty(p.t, a.breaks)
@@ -195,7 +195,7 @@ func (p *product) whole() audited {
 
 func TestAuditCountsEveryOrderOnceWhereItIs(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		stop := p.everything()
 		began := time.Now().UTC()
@@ -239,7 +239,7 @@ func (p *product) underWay() {
 
 func TestAuditWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		p.everything()
 		var busy []mockerp.Fault // every third of the first orders is retried
@@ -310,7 +310,7 @@ func (p *planter) expect(order string, kinds ...audit.Kind) { p.want[order] = ki
 // last is the last record of an order in a topic.
 func (p *planter) last(topic, order string) *kgo.Record {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), testkit.Patience)
 	defer cancel()
 	name := p.cfg.TopicPrefix + topic
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...), kgo.ConsumeTopics(name), kgo.KeepControlRecords(),
@@ -365,7 +365,7 @@ func (p *planter) announce(order string, attempts int) {
 
 func TestAuditFindsEachPlantedBreak(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(brokers.Options()...)
 		require.NoError(t, err)
 		defer client.Close()
@@ -456,7 +456,7 @@ func (p *planter) plantInThePositions() {
 	lost, announced, aside := p.here("lost"), p.here("announced"), p.here("aside")
 	stop := p.only("ingest", "relay")
 	p.publish([]any{invoice("elost", lost), invoice("eannounced", announced), invoice("easide", aside)})
-	require.Eventually(p.t, func() bool { return p.audit().verdict.Total.UnderWay == 0 }, 20*time.Second, time.Millisecond)
+	testkit.Eventually(p.t, func() bool { return p.audit().verdict.Total.UnderWay == 0 }, "what was published is under way still")
 	stop()
 	p.announce(announced, 0)
 	letter := deadletter.Record(kafka.Config{Prefix: p.cfg.TopicPrefix}, p.last(event.TopicRequested, aside),

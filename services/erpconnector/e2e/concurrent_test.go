@@ -27,11 +27,12 @@ import (
 // promises 3, 6 and 7 by what the ERP was sent and what stands in the log. The seed prints.
 func TestRequestsAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, immediate := range map[string]bool{"sent_at_once": true, "held_for_the_cron": false} {
-		t.Run(name, func(t *testing.T) {
-			testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, immediate) })
-		})
-	}
+	t.Run("sent_at_once", func(t *testing.T) {
+		testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, true) })
+	})
+	t.Run("held_for_the_cron", func(t *testing.T) {
+		testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, false) })
+	})
 }
 
 func requestsAtOnce(t *testing.T, brokers kafka.Config, immediate bool) {

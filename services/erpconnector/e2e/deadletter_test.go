@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -27,7 +26,7 @@ type letterbox struct{ *planter }
 
 func onLetterboxes(t *testing.T, story func(p letterbox)) {
 	t.Helper()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(brokers.Options()...)
 		require.NoError(t, err)
 		t.Cleanup(client.Close)
@@ -168,7 +167,7 @@ func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 		first := p.stopping("again")
 		status, answer = p.decide(first, "redrive")
 		require.Equal(p.t, http.StatusAccepted, status, "%v", answer)
-		require.Eventually(p.t, func() bool { return p.stopping("again")["id"] != first["id"] }, 20*time.Second, 20*time.Millisecond)
+		testkit.Eventually(p.t, func() bool { return p.stopping("again")["id"] != first["id"] }, "the record sent back is not a dead letter again")
 		p.stopped("again")
 		require.Equal(p.t, "redriven", p.letters("again", "redriven")[0]["state"])
 		status, answer = p.decide(first, "redrive")
@@ -263,7 +262,7 @@ func TestLettersThatAreNotRedriven(t *testing.T) {
 		require.NoError(p.t, p.client.ProduceSync(p.t.Context(), spoiled).FirstErr())
 		garbage := &kgo.Record{Topic: p.cfg.TopicPrefix + event.TopicRequested, Key: []byte("1"), Value: []byte("garbage")}
 		require.NoError(p.t, p.client.ProduceSync(p.t.Context(), garbage).FirstErr())
-		require.Eventually(p.t, func() bool { return len(p.letters("1", "open")) == 3 }, 20*time.Second, 20*time.Millisecond)
+		testkit.Eventually(p.t, func() bool { return len(p.letters("1", "open")) == 3 }, "the letters of the order are not three")
 		for _, l := range p.letters("1", "open") {
 			require.Nil(p.t, l["stopped_generation"])
 			status, answer := p.decide(l, "redrive")

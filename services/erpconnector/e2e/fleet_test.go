@@ -126,13 +126,13 @@ func (f *fleet) environment(s types.ServiceConfig, addr string) (env []string) {
 func (f *fleet) awaitHealth(m *member) {
 	f.t.Helper()
 	var said []byte
-	require.Eventually(f.t, func() bool {
+	testkit.Eventually(f.t, func() bool {
 		check := f.img.command(m.service.HealthCheck.Test[2:]...)
 		check.Env = m.env
 		var err error
 		said, err = check.CombinedOutput()
 		return err == nil
-	}, 30*time.Second, 50*time.Millisecond, "%s is not healthy: %s", m.service.Name, said)
+	}, "%s is not healthy: %s", m.service.Name, said)
 }
 
 // stop ends every process as `docker compose stop` does; each must end well before it would be killed.
@@ -175,7 +175,7 @@ func TestTheComposedSet(t *testing.T) {
 	t.Parallel()
 	img := buildImage(t)
 	files := img.files(t)
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		f := newFleet(t, img, brokers, nil)
 		f.up()
 		require.Len(t, f.members, len(app.Names())+1, "one process of each service, two syncers")

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -53,7 +52,7 @@ func (l *lockedText) lines() []string {
 // said waits until a line with this message has been written in which each of the fragments stands.
 func (l *observed) said(message string, fragments ...string) {
 	l.t.Helper()
-	require.Eventually(l.t, func() bool {
+	testkit.Eventually(l.t, func() bool {
 		for _, line := range l.out.lines() {
 			all := strings.Contains(line, `"msg":"`+message+`"`)
 			for _, f := range fragments {
@@ -64,7 +63,7 @@ func (l *observed) said(message string, fragments ...string) {
 			}
 		}
 		return false
-	}, 20*time.Second, 10*time.Millisecond, "no line %q with %q", message, fragments)
+	}, "no line %q with %q", message, fragments)
 }
 
 // talkativeERP echoes what it was sent in its errors.

@@ -155,7 +155,7 @@ func invoice(eventID, order string) map[string]any {
 // becomes waits until the order's status satisfies the condition.
 func (p *product) becomes(order string, want func(status map[string]any) bool) map[string]any {
 	p.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testkit.Patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -187,11 +187,11 @@ func (p *product) joined(group event.Group, members int) {
 	defer client.Close()
 	name := p.cfg.TopicPrefix + string(group)
 	var got kadm.DescribedGroup
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		groups, err := kadm.NewClient(client).DescribeGroups(p.t.Context(), name)
 		got = groups[name]
 		return err == nil && got.State == "Stable" && len(got.Members) == members
-	}, 20*time.Second, 20*time.Millisecond, "%s: %s with %d members", group, got.State, len(got.Members))
+	}, "%s: %s with %d members", group, got.State, len(got.Members))
 }
 
 // consumed waits until a group has committed that it is through with this many records of a topic. (Lag would not do:
@@ -202,7 +202,7 @@ func (p *product) consumed(group event.Group, topic string, records int64) {
 	require.NoError(p.t, err)
 	defer client.Close()
 	var committed int64
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		offsets, err := kadm.NewClient(client).FetchOffsets(p.t.Context(), p.cfg.TopicPrefix+string(group))
 		committed = 0
 		offsets.Each(func(o kadm.OffsetResponse) {
@@ -211,5 +211,5 @@ func (p *product) consumed(group event.Group, topic string, records int64) {
 			}
 		})
 		return err == nil && committed >= records
-	}, 20*time.Second, 20*time.Millisecond, "%s is at %d of %d records of %s", group, committed, records, topic)
+	}, "%s is at %d of %d records of %s", group, committed, records, topic)
 }

@@ -24,13 +24,13 @@ import (
 func TestRebuildIsKilled(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := startWithOrders(t, brokers)
 		const logged = 2000 // several batches
 		fillLog(t, brokers, 0, logged)
-		require.Eventually(t, func() bool {
+		testkit.Eventually(t, func() bool {
 			return p.count(fmt.Sprintf(`SELECT count(*) FROM vendor_erp_sync WHERE sync_id >= %d AND status = 'success'`, firstLogged)) == logged
-		}, 30*time.Second, 50*time.Millisecond)
+		}, "the log is not in the table")
 		shape := p.shape()
 		stop := p.load()
 		defer stop()

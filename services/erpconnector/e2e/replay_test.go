@@ -68,17 +68,17 @@ func (p *product) replaying(args ...string) (records []replayed, err error) {
 // told waits until so many facts of the order stand on its timeline.
 func (p *product) told(order string, facts int) (events []any) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		_, body := p.do("GET", httpapi.BasePath+"/timeline/"+order, nil)
 		events, _ = body["events"].([]any)
 		return len(events) >= facts
-	}, 20*time.Second, 20*time.Millisecond, "the timeline of order %s has %d facts", order, len(events))
+	}, "the timeline of order %s has %d facts", order, len(events))
 	return events
 }
 
 func TestReplayOfAnOrder(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		p.fail(mockerp.Fault{Order: "1", Status: 503, Times: 1})
 		p.publish([]any{invoice("e1", "1"), invoice("e2", "2"), invoice("e3", "3")})
@@ -160,7 +160,7 @@ func TestReplayReadsForAPerson(t *testing.T) {
 // A range is printed, and published for a subscriber.
 func TestReplayOfARange(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		began := time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)
 		p.publish([]any{invoice("e1", "1"), invoice("e2", "2")})

@@ -132,7 +132,7 @@ func TestSettingsInForceWithoutRestart(t *testing.T) {
 				t.Logf("%s in force after %s", change, time.Since(began))
 				return
 			}
-			require.Less(t, time.Since(began), 10*time.Second, "%s is not in force", change)
+			require.Less(t, time.Since(began), testkit.Patience, "%s is not in force", change)
 		}
 	}
 	ends := func(order, status string) map[string]any { return p.becomes(order, ended(status)) }
@@ -205,9 +205,9 @@ func startLoud(t *testing.T, binary string, cfg config.Config) *loudProcess {
 	)
 	cmd.Stderr, cmd.SysProcAttr = p, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.process = launch(t, cmd)
-	require.Eventually(t, func() bool {
+	testkit.Eventually(t, func() bool {
 		return cli.Health(t.Context(), p.base) == nil
-	}, 30*time.Second, 20*time.Millisecond, "%s", &p.log)
+	}, "%s", &p.log)
 	return p
 }
 
@@ -222,12 +222,12 @@ func TestSettingsReachEveryProcess(t *testing.T) {
 			t.Helper()
 			for i, p := range processes {
 				var found []map[string]any
-				require.Eventually(t, func() bool {
+				testkit.Eventually(t, func() bool {
 					found = p.lines(func(l map[string]any) bool {
 						return l["msg"] == "setting in force" && l["setting"] == name && l["value"] == value
 					})
 					return len(found) > 0
-				}, 10*time.Second, 5*time.Millisecond, "%s=%s in process %d:\n%s", name, value, i, &p.log)
+				}, "%s=%s in process %d:\n%s", name, value, i, &p.log)
 				at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(found[0]["time"]))
 				require.NoError(t, err)
 				t.Logf("%s=%s in force in process %d %s after it was sent", name, value, i, at.Sub(changed))

@@ -152,7 +152,7 @@ func TestUpTakesAnotherKafkaPort(t *testing.T) {
 		require.NoError(t, err)
 		return string(text)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(content(), "Ctrl-C stops.") }, time.Minute, 20*time.Millisecond, "%s", content())
+	testkit.Eventually(t, func() bool { return strings.Contains(content(), "Ctrl-C stops.") }, "%s", content())
 	port := regexp.MustCompile(`port 9092 is taken, so the embedded broker listens at (127\.0\.0\.1:\d+)\n`).FindStringSubmatch(content())
 	require.NotNil(t, port, content())
 	require.Contains(t, content(), "Kafka     "+port[1])
