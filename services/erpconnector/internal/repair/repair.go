@@ -48,6 +48,8 @@ type Params struct {
 	Mend       bool // false: only look
 	ThisServer bool // mend though the server is another cluster, or was replaced by another one
 	Limit      int  // orders that are listed; 0: all
+
+	MaxAttempts int // of requests that the repair makes
 }
 
 // Report is what is at odds, or was.
@@ -56,15 +58,16 @@ type Report struct {
 	Server   outbox.Server
 	Mismatch error // why the relay does not start; nil: it does
 
-	Since    time.Time // of the log; zero: from its start
-	Records  int       // of the log, that were compared
-	Lost     int       // records that the database had lost
-	Again    int       // rows of what Kafka had already
-	Reused   int       // rows under ids that were given before
-	Renamed  int       // orders that take their sync id from the log
-	Open     bool      // an earlier repair was interrupted
-	Orders   []*Order  // those concerned, in the order of their keys
-	OrdersIn int       // how many there are, listed or not
+	Since     time.Time // of the log; zero: from its start
+	Records   int       // of the log, that were compared
+	Lost      int       // records that the database had lost
+	Again     int       // rows of what Kafka had already
+	Reused    int       // rows under ids that were given before
+	Renamed   int       // orders that take their sync id from the log
+	Requested int       // orders whose invoice was in Kafka and whose request was lost, requested by the repair
+	Open      bool      // an earlier repair was interrupted
+	Orders    []*Order  // those concerned, in the order of their keys
+	OrdersIn  int       // how many there are, listed or not
 
 	Mended bool
 }
@@ -197,6 +200,9 @@ func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, produc
 		if found, err = r.compare(ctx); err != nil {
 			return err
 		}
+	}
+	if err := r.requestInvoiced(ctx); err != nil {
+		return err
 	}
 	failpoint.Hit("repair.restored")
 	return r.end(ctx, producer)
