@@ -363,6 +363,8 @@ func (p *planter) announce(order string, attempts int) {
 	require.NoError(p.t, p.client.ProduceSync(p.t.Context(), (kafka.Config{Prefix: p.cfg.TopicPrefix}).Record(r)).FirstErr())
 }
 
+// What the product has written is broken in each way but one: that a gate stays open after the end, which takes the audit eleven
+// seconds to be sure of, is planted in the audit's own tests.
 func TestAuditFindsEachPlantedBreak(t *testing.T) {
 	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
@@ -374,7 +376,7 @@ func TestAuditFindsEachPlantedBreak(t *testing.T) {
 		p.everyEnd()
 		p.sendsAtOnce(true)
 		p.succeeds("twice", "unknown", "row-gone", "ended-twice", "after-twice", "before-alone", "alive-after", "unreadable",
-			"gate-gone", "gate-open", "gate-ahead", "gate-key", "gate-sync-id")
+			"gate-gone", "gate-ahead", "gate-key", "gate-sync-id")
 		for _, order := range []string{"two-alive", "gate-closed", "gate-closed-by-hand", "gate-held"} {
 			p.parks(order)
 		}
@@ -420,7 +422,6 @@ func (p *planter) plantInTheGates() {
 		set  string
 		kind audit.Kind
 	}{
-		"gate-open":           {`state = 'open', closed_by = NULL`, audit.GateOpenAfterEnd},
 		"gate-closed":         {`state = 'closed', closed_by = 'answer'`, audit.GateClosedWithoutEnd},
 		"gate-closed-by-hand": {`state = 'closed', closed_by = 'hand'`, audit.GateClosedWithoutEnd},
 		"gate-held":           {`state = 'held', held_by = 'cron'`, audit.GateHeldButReleased},

@@ -52,6 +52,8 @@ type Params struct {
 type auditor struct {
 	Params
 
+	gateTimeout time.Duration
+
 	client     *kgo.Client
 	admin      *kadm.Client
 	partitions int32
@@ -61,9 +63,11 @@ type auditor struct {
 	all, done  int64 // offsets
 }
 
-// Run audits. A break is not an error: an error says that it could not be told.
-func Run(ctx context.Context, p Params) (*Report, error) {
-	a := &auditor{Params: p, report: newReport(p)}
+// Run audits. A violation is not an error: an error says that it could not be told.
+func Run(ctx context.Context, p Params) (*Report, error) { return audit(ctx, p, gateTimeout) }
+
+func audit(ctx context.Context, p Params, gateTimeout time.Duration) (*Report, error) {
+	a := &auditor{Params: p, gateTimeout: gateTimeout, report: newReport(p)}
 	var err error
 	if a.client, err = kgo.NewClient(p.Kafka.Options()...); err != nil {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)

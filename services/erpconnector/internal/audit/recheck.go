@@ -68,7 +68,7 @@ func (a *auditor) recheck(ctx context.Context, b *partition, suspects []*order) 
 		if err != nil {
 			return err
 		}
-		late := time.Since(began) >= gateTimeout
+		late := time.Since(began) >= a.gateTimeout
 		var waiting []*order
 		for _, o := range suspects {
 			j := b.look(o)
