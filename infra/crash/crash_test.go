@@ -32,12 +32,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	stage.BeEmbedded()
+	stage.RunEmbeddedIfAsked()
 	os.Exit(m.Run())
 }
 
-// TestCrash kills processes, the broker and Postgres by plan while shops publish through all doors and an ERP fails in
-// every way, and then checks the promises by what was asked, what the ERP was sent, and what topics and tables say.
+// TestCrash kills processes, the broker and Postgres by a plan, while shops publish by all doors and the ERP fails in every
+// way. Then it checks the promises by what was requested, what the ERP received, and what topics and tables contain.
 //
 //	go test ./infra/crash -run TestCrash -v -crash.kills 100 -crash.seed 7
 func TestCrash(t *testing.T) {
@@ -63,7 +63,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// brokers are three of Apache Kafka where they can be had.
+// brokers is a cluster of Apache Kafka where java and mvn are there.
 func brokers() string {
 	if testkit.HasApache() {
 		return cluster
@@ -71,7 +71,7 @@ func brokers() string {
 	return embedded
 }
 
-// broker is Apache Kafka where it can be had.
+// broker is one Apache Kafka where java and mvn are there.
 func broker() string {
 	if testkit.HasApache() {
 		return apache
@@ -79,15 +79,15 @@ func broker() string {
 	return embedded
 }
 
-// keep tells what was found, and keeps the folder when something is wrong.
+// keep logs what was found, and keeps the folder when something is wrong.
 func keep(t *testing.T, o outcome) {
 	t.Helper()
-	for _, line := range o.noted {
+	for _, line := range o.notes {
 		t.Log(line)
 	}
 	t.Logf("%s", o.report.String())
-	wrong := len(o.violated) > 0 || len(o.report.Violations) > 0
-	for _, line := range o.violated {
+	wrong := len(o.violations) > 0 || len(o.report.Violations) > 0
+	for _, line := range o.violations {
 		t.Error(line)
 	}
 	if len(o.report.Violations) > 0 {
@@ -105,7 +105,7 @@ func keep(t *testing.T, o outcome) {
 	t.Logf("history and logs are in %s", o.folder)
 }
 
-// summary is a run in one line.
+// summary returns a run in one line.
 func (o outcome) summary() string {
 	h, booked, ended := o.history, 0, 0
 	for _, c := range h.Calls {
@@ -114,10 +114,10 @@ func (o outcome) summary() string {
 		}
 	}
 	for _, e := range h.Exits {
-		if e.Told == "" && e.Ready {
+		if e.Requested == "" && e.Ready {
 			ended++
 		}
 	}
 	return fmt.Sprintf("%d events, %d requests, %d ERP calls, %d bookings, %d records, %d disturbances, %d ready processes ended by themselves, %d violations",
-		len(h.Publications), len(h.Requests), len(h.Calls), booked, len(h.Records), len(h.Disturbances), ended, len(o.violated)+len(o.report.Violations))
+		len(h.Publications), len(h.Requests), len(h.Calls), booked, len(h.Records), len(h.Disturbances), ended, len(o.violations)+len(o.report.Violations))
 }

@@ -16,15 +16,14 @@ import (
 	worker "github.com/erpconnector/erpconnector/shared/run"
 )
 
-// upWithin is how long a step waits for its target, which an earlier one has taken down.
-const upWithin = 30 * time.Second
+// restartTimeout is how long a step waits for a target that an earlier step has ended.
+const restartTimeout = 30 * time.Second
 
-// disturb carries out the plan, and returns once all that it took down was started again. It gives up when the harness
-// itself fails.
-func (p *theatre) disturb() {
+// disturb carries out the plan, and returns once everything was started again. It ends early when the harness itself fails.
+func (p *harness) disturb() {
 	ctx, giveUp := context.WithCancel(p.t.Context())
 	defer giveUp()
-	var under, servers sync.WaitGroup
+	var processSteps, servers sync.WaitGroup
 	back := map[string]chan struct{}{}
 	for _, s := range p.plan.Steps {
 		if !s.Together {
@@ -35,7 +34,7 @@ func (p *theatre) disturb() {
 		}
 		if s.Target != nemesis.Broker && s.Target != nemesis.Postgres && s.Target != nemesis.Failover {
 			p.awaitUp(s.Target)
-			under.Go(func() { p.disturbProcess(s) })
+			processSteps.Go(func() { p.disturbProcess(s) })
 			continue
 		}
 		server, disturb := s.Target, p.killServer
@@ -56,29 +55,31 @@ func (p *theatre) disturb() {
 		})
 	}
 	servers.Wait()
-	under.Wait()
+	processSteps.Wait()
 }
 
-func (p *theatre) awaitUp(name string) {
-	ctx, cancel := context.WithTimeout(p.t.Context(), upWithin)
+// awaitUp waits until the process runs. A process that is not started again is a violation.
+func (p *harness) awaitUp(name string) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), restartTimeout)
 	defer cancel()
 	p.fleet.AwaitUp(ctx, name)
 	if ctx.Err() != nil {
-		p.violate("%s was not started again within %s", name, upWithin)
+		p.violate("%s was not started again within %s", name, restartTimeout)
 	}
 }
 
-func (p *theatre) disturbProcess(s nemesis.Step) {
+// disturbProcess carries out a step on a process.
+func (p *harness) disturbProcess(s nemesis.Step) {
 	ctx := p.t.Context()
-	switch s.What {
+	switch s.Action {
 	case nemesis.Kill:
-		p.fleet.Kill(s.Target, s.Away)
+		p.fleet.Kill(s.Target, s.Downtime)
 	case nemesis.Term:
-		if p.fleet.Term(ctx, s.Target, s.Away) {
+		if p.fleet.Term(ctx, s.Target, s.Downtime) {
 			p.violate("%s did not end by SIGTERM in time; its log has its goroutines", s.Target)
 		}
 	case nemesis.Stop:
-		if err := p.fleet.Halt(ctx, s.Target, s.Away, s.Back); err != nil {
+		if err := p.fleet.Halt(ctx, s.Target, s.Downtime, s.ClockStep); err != nil {
 			p.t.Errorf("the harness itself: stopping %s: %s", s.Target, err)
 		}
 	case nemesis.Starve: // of brokers
@@ -86,40 +87,40 @@ func (p *theatre) disturbProcess(s nemesis.Step) {
 }
 
 // killServer kills the broker or Postgres, and starts it again.
-func (p *theatre) killServer(s nemesis.Step) error {
-	if s.What == nemesis.Starve {
-		p.calm.Lock()
-		defer p.calm.Unlock()
+func (p *harness) killServer(s nemesis.Step) error {
+	if s.Action == nemesis.Starve {
+		p.undisturbed.Lock()
+		defer p.undisturbed.Unlock()
 	}
-	d := history.Disturbance{What: string(s.What), Target: s.Target, At: time.Now().UTC()}
+	d := history.Disturbance{Kind: string(s.Action), Target: s.Target, At: time.Now().UTC()}
 	restart := p.broker.Restart
 	if s.Target == nemesis.Postgres {
 		p.postgres.Kill()
 		restart = func() error { return p.postgres.Restart(p.t.Context()) }
-	} else if s.What == nemesis.Starve {
+	} else if s.Action == nemesis.Starve {
 		p.cluster.Starve()
 	} else {
-		d.What = string(stage.What(p.broker))
+		d.Kind = string(stage.KillAction(p.broker))
 		p.broker.Kill()
 	}
-	worker.Sleep(p.t.Context(), s.Away)
-	d.Back = time.Now().UTC()
+	worker.Sleep(p.t.Context(), s.Downtime)
+	d.Restarted = time.Now().UTC()
 	err := restart()
 	d.Ready = time.Now().UTC()
-	p.noteServer(d)
+	p.addDisturbance(d)
 	return err
 }
 
-// The end of a run: no record in any topic for so long, and nothing under way in the table.
-const silence = 5 * time.Second
+// quietPeriod is how long no record may come, while nothing is in progress in the table, before a run is over.
+const quietPeriod = 5 * time.Second
 
-// awaitQuiet returns once all orders have come to their end, for which it runs the cron by hand; after the limit it goes on anyway, and what is still alive
-// is for the checker to find.
-func (p *theatre) awaitQuiet() {
+// awaitQuiet waits until all orders have come to an end. It runs the cron for those that wait for it. After the limit the
+// run continues, and the checker finds what has no end.
+func (p *harness) awaitQuiet() {
 	ctx, cancel := context.WithTimeout(p.t.Context(), p.o.quiet)
 	defer cancel()
 	began := time.Now()
-	for p.watch.Silence() < silence || time.Since(began) < silence || p.underWay(ctx) != 0 {
+	for p.watch.SinceLastRecord() < quietPeriod || time.Since(began) < quietPeriod || p.underWay(ctx) != 0 {
 		p.runCron(ctx)
 		if !worker.Sleep(ctx, 200*time.Millisecond) {
 			p.violate("it is not quiet %s after the last disturbance: %d orders and events are under way", p.o.quiet, p.underWay(p.t.Context()))
@@ -128,21 +129,21 @@ func (p *theatre) awaitQuiet() {
 	}
 }
 
-// runCron lets those go that wait for the cron.
-func (p *theatre) runCron(ctx context.Context) {
+// runCron releases the orders that wait for the cron.
+func (p *harness) runCron(ctx context.Context) {
 	if p.count(ctx, `SELECT count(*) FROM erp_sync_gate WHERE held_by = 'cron'`) > 0 {
 		p.command("cron", "run")
 	}
 }
 
-// underWay counts the orders without an end, and the events that nobody has taken.
-func (p *theatre) underWay(ctx context.Context) int {
+// underWay counts the orders without an end, and the events that were not accepted yet.
+func (p *harness) underWay(ctx context.Context) int {
 	return p.count(ctx, `
 		SELECT (SELECT count(*) FROM vendor_erp_sync WHERE status NOT IN ('success', 'failed')) + (SELECT count(*) FROM commerce_outbox)`)
 }
 
-// count is -1 when Postgres does not answer.
-func (p *theatre) count(ctx context.Context, query string) (n int) {
+// count returns -1 when Postgres does not answer.
+func (p *harness) count(ctx context.Context, query string) (n int) {
 	conn, err := pgx.Connect(ctx, p.postgres.URL())
 	if err != nil {
 		return -1
@@ -154,48 +155,49 @@ func (p *theatre) count(ctx context.Context, query string) (n int) {
 	return n
 }
 
-// lasting is for how long after its return a server's absence explains the end of a process.
-const lasting = 20 * time.Second
+// serverAftermath is for how long after its return a server's absence explains the end of a process.
+const serverAftermath = 20 * time.Second
 
-// exits are the ends of processes, with the servers that were away.
-func (p *theatre) exits() []history.Exit {
+// exits returns the ends of processes, with the servers that were down.
+func (p *harness) exits() []history.Exit {
 	exits := p.fleet.Exits()
 	for i, e := range exits {
-		var away []string
+		var down []string
 		for _, d := range p.servers {
-			if d.Target != "erp" && e.At.After(d.At) && e.At.Before(d.Ready.Add(lasting)) {
-				away = append(away, d.Target)
+			if d.Target != "erp" && e.At.After(d.At) && e.At.Before(d.Ready.Add(serverAftermath)) {
+				down = append(down, d.Target)
 			}
 		}
-		exits[i].Away = strings.Join(away, " ")
+		exits[i].ServersDown = strings.Join(down, " ")
 	}
 	return exits
 }
 
-// judge looks at the ends of processes, and lets the checker look at everything else. A process that finds no server
-// when it starts ends, as it should: those are counted only.
-func (p *theatre) judge() {
-	vain := 0
+// judge looks at the ends of processes, and lets the checker judge everything else. A process that finds no server at its
+// start ends, as it must: those are only counted.
+func (p *harness) judge() {
+	failedStarts := 0
 	for _, e := range p.history.Exits {
 		at := e.At.Format("15:04:05.000")
 		switch {
-		case e.Told == "" && e.Away != "" && !e.Ready:
-			vain++
-		case e.Told == string(nemesis.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
-			p.tell(e.Away == "", "%s %s ended by SIGTERM with code %d %s (away: %s)", at, e.Target, e.Code, e.Signal, e.Away)
-		case e.Told == "":
-			p.tell(e.Ready && e.Away == "", "%s %s ended by itself with code %d %s %s (away: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.Away, e.Ready)
+		case e.Requested == "" && e.ServersDown != "" && !e.Ready:
+			failedStarts++
+		case e.Requested == string(nemesis.Term) && e.Ready && (e.Code != 0 || e.Signal != ""):
+			p.noteOrViolate(e.ServersDown == "", "%s %s ended by SIGTERM with code %d %s (servers down: %s)", at, e.Target, e.Code, e.Signal, e.ServersDown)
+		case e.Requested == "":
+			p.noteOrViolate(e.Ready && e.ServersDown == "", "%s %s ended by itself with code %d %s %s (servers down: %s; it had been ready: %t)", at, e.Target, e.Code, e.Signal, e.Reason, e.ServersDown, e.Ready)
 		}
 	}
-	p.tell(false, "%d starts were in vain, as a server was away", vain)
+	p.noteOrViolate(false, "%d starts failed, as a server was down", failedStarts)
 	p.outcome.history = p.history
 	p.outcome.report = checker.Check(p.history)
 }
 
-func (p *theatre) tell(violation bool, format string, args ...any) {
+// noteOrViolate records a violation, or a note for a person.
+func (p *harness) noteOrViolate(violation bool, format string, args ...any) {
 	if violation {
 		p.violate(format, args...)
 		return
 	}
-	p.outcome.noted = append(p.outcome.noted, fmt.Sprintf(format, args...))
+	p.outcome.notes = append(p.outcome.notes, fmt.Sprintf(format, args...))
 }

@@ -1,7 +1,7 @@
-// Package crash runs the product as it runs in production, several processes of each service against an Apache Kafka and a
-// Postgres of their own, kills all of them again and again under load, and then holds what is left to the product's
-// promises. `task crash KILLS=1000` is the long run; the seed prints, and SEED plays the same plan again.
+// Package crash runs the product as in production: several processes of each service, with an Apache Kafka and a Postgres of
+// their own. It kills all of them again and again under load, and then checks the product's promises on what is left.
+// `task crash KILLS=1000` is the long run. It prints its seed, and SEED repeats the plan.
 //
-// Read plan (what happens when), stage (what is killed and started again), shops and erp (who asks and who is asked),
-// run_test.go (one run), and then collect and check (what is left, and what it must be).
+// Read nemesis (what happens when), stage (what is killed and started again), workload and erp (the clients and the ERP),
+// run_test.go (one run), and then history, collect and checker (what is left, and what it must be).
 package crash

@@ -15,17 +15,17 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// failovers is what TestFailovers disturbs unless -crash.profile says otherwise; of three kills one is a failover.
-const failovers = "failover=1,relay=1,syncer=1,term=0,stop=0"
+// failoverProfile is what TestFailovers disturbs unless -crash.profile says otherwise. One kill of three is a failover.
+const failoverProfile = "failover=1,relay=1,syncer=1,term=0,stop=0"
 
-// TestFailovers lets Postgres fail over to a standby that has lagged, under load and beside kills of processes: again and
-// again, each time to a new standby. An operator repairs; shops send again what they sent since shortly before. Then every
-// promise is checked as ever. Excused are: requests of the lost time, which nobody makes again, and alarms that a gate is
-// missing until the repair.
+// TestFailovers lets Postgres fail over to a standby that lags, under load and with kills of processes, each time to a new
+// standby. An operator repairs, and shops publish again what they published since shortly before. Then every promise is
+// checked. Two things are excused: requests of the lost time, which nobody repeats, and warnings of missing gates before the
+// repair.
 //
 //	go test ./infra/crash -run TestFailovers -v -crash.failovers 12 -crash.seed 7 -crash.profile failover=1,relay=1,ingest=1
 func TestFailovers(t *testing.T) {
-	profile, err := nemesis.ParseProfile(cmp.Or(*profileFlag, failovers))
+	profile, err := nemesis.ParseProfile(cmp.Or(*profileFlag, failoverProfile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,41 +48,41 @@ func TestFailovers(t *testing.T) {
 	}
 }
 
-// repairWithin is how long a repair may take, with the relay's restarts.
-const repairWithin = 30 * time.Second
+// repairTimeout is how long a repair may take, with the relay's restarts.
+const repairTimeout = 30 * time.Second
 
-// failOver lets the standby lag, kills the primary and puts the standby in its place. Shops send again before and after the
+// failOver lets the standby lag, kills the primary and promotes the standby. Shops publish again before and after the
 // repair.
-func (p *theatre) failOver(s nemesis.Step) error {
+func (p *harness) failOver(s nemesis.Step) error {
 	ctx := p.t.Context()
 	lost := history.Failover{From: time.Now().UTC()}
-	if err := p.postgres.CutOff(ctx); err != nil {
+	if err := p.postgres.PauseReplication(ctx); err != nil {
 		return err
 	}
-	worker.Sleep(ctx, s.Away)
-	d := history.Disturbance{What: "fail-over", Target: nemesis.Postgres, At: time.Now().UTC()}
+	worker.Sleep(ctx, s.Downtime)
+	d := history.Disturbance{Kind: "fail-over", Target: nemesis.Postgres, At: time.Now().UTC()}
 	if err := p.postgres.FailOver(ctx); err != nil {
 		return err
 	}
-	d.Back = time.Now().UTC()
-	again := p.shops.SendAgain(ctx, lost.From.Add(-sentAgain))
+	d.Restarted = time.Now().UTC()
+	republished := p.shops.Republish(ctx, lost.From.Add(-republishMargin))
 	p.repair(ctx)
-	again += p.shops.SendAgain(ctx, lost.From.Add(-sentAgain))
+	republished += p.shops.Republish(ctx, lost.From.Add(-republishMargin))
 	d.Ready, lost.To = time.Now().UTC(), time.Now().UTC()
-	p.noteServer(d)
+	p.addDisturbance(d)
 	p.mu.Lock()
 	p.history.Failovers = append(p.history.Failovers, lost)
 	p.mu.Unlock()
-	p.phase(fmt.Sprintf("Postgres has failed over; shops sent %d events again", again))
-	return p.postgres.Follow(ctx)
+	p.logPhase(fmt.Sprintf("Postgres has failed over; shops published %d events again", republished))
+	return p.postgres.StartStandby(ctx)
 }
 
-// sentAgain is how much further back than the cut shops begin: a standby is behind by a moment anyway.
-const sentAgain = 3 * time.Second
+// republishMargin is how much earlier than the pause of the replication shops begin: a standby is always a little behind.
+const republishMargin = 3 * time.Second
 
-// repair is the operator's part: until it says that it is done.
-func (p *theatre) repair(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, repairWithin)
+// repair is the operator's part: it repeats the command until it succeeds.
+func (p *harness) repair(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
 	for {
 		cmd := exec.CommandContext(ctx, p.o.binary, "repair", "--yes")
@@ -92,7 +92,7 @@ func (p *theatre) repair(ctx context.Context) {
 			return
 		}
 		if !worker.Sleep(ctx, 500*time.Millisecond) {
-			p.violate("database and Kafka were not repaired within %s: %s %s", repairWithin, err, out)
+			p.violate("database and Kafka were not repaired within %s: %s %s", repairTimeout, err, out)
 			return
 		}
 	}

@@ -15,44 +15,44 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 )
 
-// How each bug gets its chance: so many runs of so many kills, until the checker has seen it.
+// Each mutant gets at most so many runs of so many kills, until the checker has found it.
 const (
-	bugRuns  = 4
-	bugKills = 6
+	mutantRuns  = 4
+	mutantKills = 6
 )
 
-// TestMutants runs the product with each of the bugs in it, and asks the checker: it must be found, and under a promise
-// that it breaks. It runs on the embedded broker unless told otherwise, which starts in no time.
+// TestMutants runs each mutant of the product. The checker must find it, and under a promise that it breaks. It runs on the
+// embedded broker unless a flag or the mutant says otherwise, as that one starts fast.
 //
 //	go test -tags mutants ./infra/crash -run TestMutants -v -timeout 60m
 func TestMutants(t *testing.T) {
-	for _, bug := range mutants.Bugs {
-		t.Run(bug.Name, func(t *testing.T) {
+	for _, mutant := range mutants.All {
+		t.Run(mutant.Name, func(t *testing.T) {
 			t.Parallel()
 			root, err := filepath.Abs(filepath.Join("..", ".."))
 			require.NoError(t, err)
-			binary, err := bug.Build(t.Context(), root, t.TempDir())
+			binary, err := mutant.Build(t.Context(), root, t.TempDir())
 			require.NoError(t, err)
-			profile, err := nemesis.ParseProfile(bug.Profile)
+			profile, err := nemesis.ParseProfile(mutant.Profile)
 			require.NoError(t, err)
 			seed := *seedFlag
 			if seed == 0 {
 				seed = uint64(time.Now().UnixNano())
 			}
-			broker := cmp.Or(bug.Broker, *brokerFlag, embedded)
-			for i := range bugRuns {
+			broker := cmp.Or(mutant.Broker, *brokerFlag, embedded)
+			for i := range mutantRuns {
 				got := run(t, options{
-					seed: seed + uint64(i), kills: bugKills, broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,
+					seed: seed + uint64(i), kills: mutantKills, broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,
 				})
 				for _, v := range got.report.Violations {
-					if slices.Contains(bug.Promises, v.Promise) {
+					if slices.Contains(mutant.Promises, v.Promise) {
 						t.Logf("found in run %d: promise %d, %s: %s", i+1, v.Promise, v.Rule, v.Text)
 						return
 					}
 				}
 				t.Logf("run %d did not show it:\n%s", i+1, got.report)
 			}
-			t.Errorf("nobody saw the bug in %d runs of %d kills; first seed %d", bugRuns, bugKills, seed)
+			t.Errorf("the checker did not find the mutant in %d runs of %d kills; first seed %d", mutantRuns, mutantKills, seed)
 		})
 	}
 }

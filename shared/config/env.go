@@ -41,8 +41,8 @@ type Variable struct {
 
 func (e *env) config() Config {
 	c := Config{
-		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. Of several hosts (host1,host2) the one that takes writes is used. `up` starts its own when it is not set."),
-		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. `up` starts an embedded one when it is not set.")),
+		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. You may name several hosts (host1,host2): the one that takes writes is used. Without it, `up` starts a Postgres of its own."),
+		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. Without it, `up` starts an embedded broker.")),
 		TopicPrefix:  e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
 		KafkaAccess:  e.kafkaAccess(),
 		Partitions:   e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
@@ -52,9 +52,9 @@ func (e *env) config() Config {
 		},
 		ERP: ERP{
 			APIKey:   e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
-			HMAC:     e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP, which checks X-Signature with it; `api` checks the ERP's callbacks with it."),
-			InFlight: e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "ERP calls at once, of one process."),
-			Proxy:    e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Else these are not obeyed for them."),
+			HMAC:     e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP; the ERP checks X-Signature with it. `api` checks the ERP's callbacks with it."),
+			InFlight: e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "The most ERP calls at once in one process."),
+			Proxy:    e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, ERP calls ignore these."),
 		},
 		DataDir:  e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others."),
 		LogLevel: e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
@@ -80,13 +80,13 @@ func isAddress(addr string) bool {
 }
 
 func (e *env) kafkaAccess() (s kafka.Security) {
-	encrypted := e.flag("KAFKA_TLS", "Connections to the brokers are encrypted, and their certificates checked by the system's roots.")
-	ca := e.text("KAFKA_TLS_CA_FILE", "", "The roots, a PEM file, in place of the system's.")
-	cert := e.text("KAFKA_TLS_CERT_FILE", "", "A client certificate, a PEM file, for brokers that ask for one.")
-	key := e.text("KAFKA_TLS_KEY_FILE", "", "Its key.")
-	mechanism := e.text("KAFKA_SASL_MECHANISM", "", "How to log in to the brokers: SCRAM-SHA-512, SCRAM-SHA-256, or PLAIN, which needs KAFKA_TLS. Empty: not at all.")
-	username := e.text("KAFKA_SASL_USERNAME", "", "Who logs in.")
-	password := e.secret("KAFKA_SASL_PASSWORD", SecretKey, "The password.")
+	encrypted := e.flag("KAFKA_TLS", "Encrypts connections to the brokers, and checks the brokers' certificates by the system's roots.")
+	ca := e.text("KAFKA_TLS_CA_FILE", "", "A PEM file with the roots to use in place of the system's.")
+	cert := e.text("KAFKA_TLS_CERT_FILE", "", "A PEM file with a client certificate, for brokers that ask for one.")
+	key := e.text("KAFKA_TLS_KEY_FILE", "", "A PEM file with the key of that certificate.")
+	mechanism := e.text("KAFKA_SASL_MECHANISM", "", "How to log in to the brokers: SCRAM-SHA-512, SCRAM-SHA-256, or PLAIN, which needs KAFKA_TLS. Without it there is no login.")
+	username := e.text("KAFKA_SASL_USERNAME", "", "The user name for that login.")
+	password := e.secret("KAFKA_SASL_PASSWORD", SecretKey, "The password for that login.")
 	var err error
 	switch {
 	case encrypted:
@@ -110,7 +110,7 @@ func (e *env) kafkaAccess() (s kafka.Security) {
 }
 
 func (e *env) egress() egress.Policy {
-	allowed, err := egress.ParseNetworks(e.text("ERP_ALLOWED_NETWORKS", "", "Networks like 169.254.10.0/24, comma-separated, that are called though an ERP has no such address: link-local, multicast, unspecified, the metadata services of clouds."))
+	allowed, err := egress.ParseNetworks(e.text("ERP_ALLOWED_NETWORKS", "", "Networks like 169.254.10.0/24, comma-separated, that ERP calls may go to although they are refused otherwise: link-local, multicast, unspecified, the metadata services of clouds."))
 	if err != nil {
 		e.problems = append(e.problems, fmt.Errorf("ERP_ALLOWED_NETWORKS: %w", err))
 	}

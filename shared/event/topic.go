@@ -100,7 +100,7 @@ func Topics() []Topic {
 	topics := []Topic{
 		{TopicSalesOrder, true, KeepForever, "every commerce event as accepted", "accept, by the outbox and the relay", nil},
 		{TopicRequested, true, KeepForever, "a sync was requested, held or released", "accept and the API, by the outbox and the relay", []Group{GroupSyncer, GroupProjector}},
-		{TopicCallback, true, KeepForever, "the ERP or an operator settled a sync; its record became a dead letter, or was sent back", "the API and the projector, by the outbox and the relay", []Group{GroupProjector}},
+		{TopicCallback, true, KeepForever, "the ERP or an operator settled a sync; or its record became a dead letter, or was sent back", "the API and the projector, by the outbox and the relay", []Group{GroupProjector}},
 		{TopicBeforeSend, true, KeepForever, "the ERP is about to be called; may repeat under the same ce_id", "syncer", []Group{GroupProjector}},
 		{TopicAfterSend, true, KeepForever, "the ERP's answer, and the decision to retry", "syncer", []Group{GroupProjector}},
 		{TopicSuccess, true, KeepForever, "the ERP has the order", "syncer", []Group{GroupProjector}},
@@ -108,7 +108,7 @@ func Topics() []Topic {
 	}
 	for _, r := range RetryTiers {
 		topics = append(topics, Topic{
-			r.Topic, true, KeepConsumed, fmt.Sprintf("retries that wait here for at most %d s and then hop on", r.Delay/time.Second), "syncer and delayer", []Group{GroupDelayer},
+			r.Topic, true, KeepConsumed, fmt.Sprintf("retries that wait here for at most %d s, then are forwarded", r.Delay/time.Second), "syncer and delayer", []Group{GroupDelayer},
 		})
 	}
 	return append(topics,

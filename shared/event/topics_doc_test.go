@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
@@ -25,43 +26,71 @@ func topicsDoc(t *testing.T) []byte {
 	page, err := template.ParseFiles(filepath.Join("testdata", "topics.md.tmpl"))
 	require.NoError(t, err)
 	var b bytes.Buffer
+	log, inner := topicLines()
 	require.NoError(t, page.Option("missingkey=error").Execute(&b, map[string]any{
-		"Topics": topicLines(), "Headers": headerLines(t), "Ladder": ladderLines(), "Groups": groupLines(),
+		"Log": log, "Inner": inner, "Ways": wayLines(append(slices.Clone(log), inner...)),
+		"Example": readGolden(t, goldenPath("invoice_9_success")), "ExampleSync": exampleSync(t, "invoice_9_success"),
+		"Headers": headerLines(t), "Groups": groupLines(),
 		"MaxEvent": mebibytes(event.MaxEventBytes), "MaxRecord": mebibytes(event.MaxRecordBytes),
 		"SalesOrder": event.TopicSalesOrder, "BeforeSend": event.TopicBeforeSend, "AfterSend": event.TopicAfterSend,
 		"Success": event.TopicSuccess, "Failed": event.TopicFailed, "Callback": event.TopicCallback,
-		"Due": event.TopicDue, "Position": event.TopicPosition,
-		"FirstRung": event.RetryTiers[0].Topic, "DueHeader": event.HeaderDue,
+		"Due": event.TopicDue, "Position": event.TopicPosition, "DeadLetter": event.TopicDeadLetter,
+		"FirstTier": event.RetryTiers[0].Topic, "DueHeader": event.HeaderDue,
 	}))
 	return b.Bytes()
+}
+
+// exampleSync is the part of a golden record that says where the sync stands.
+func exampleSync(t *testing.T, name string) domain.Sync {
+	t.Helper()
+	v, err := event.DecodeSync(readGolden(t, goldenPath(name)).Value)
+	require.NoError(t, err)
+	return v.Sync
 }
 
 func mebibytes(n int) string { return fmt.Sprintf("%d MiB", n>>20) }
 
 type topicLine struct {
 	event.Topic
-	Key, Kept, ReadBy, Value string
+	Kept, ReadBy string
 }
 
-func topicLines() []topicLine {
+// topicLines are the topics of the log, and those that are for the connector alone.
+func topicLines() (log, inner []topicLine) {
 	kept := map[event.Retention]string{
 		event.KeepForever: "for ever", event.KeepConsumed: "until consumed", event.KeepLatestKey: "the latest per key",
 	}
-	var lines []topicLine
 	for _, topic := range event.Topics() {
-		line := topicLine{
-			Topic: topic, Key: "the order", Kept: kept[topic.Retention], ReadBy: readers(topic),
-			Value: "[schema](../shared/event/schema/" + schemaOf(topic.Name) + ".json)",
+		line := topicLine{Topic: topic, Kept: kept[topic.Retention], ReadBy: readers(topic)}
+		switch {
+		case topic.Name == event.TopicPosition:
+			line.ReadBy = "relay"
+			inner = append(inner, line)
+		case topic.Retention == event.KeepForever:
+			log = append(log, line)
+		default:
+			inner = append(inner, line)
 		}
-		switch topic.Name {
-		case event.TopicDeadLetter:
-			line.Key, line.Value = "the record's", "the record's, byte for byte"
-		case event.TopicPosition:
-			line.Key, line.ReadBy, line.Value = "the writer", "relay", "the connector's own"
-		}
-		lines = append(lines, line)
 	}
-	return lines
+	return log, inner
+}
+
+func shortName(topic string) string { return "`" + strings.TrimPrefix(topic, "vendor_erp_sync_") + "`" }
+
+type wayLine struct{ Names, WrittenBy, ReadBy string }
+
+// wayLines are who writes and who reads, with topics of which both are the same in one line, by short names.
+func wayLines(topics []topicLine) (ways []wayLine) {
+	for _, topic := range topics {
+		name := shortName(topic.Name)
+		i := slices.IndexFunc(ways, func(w wayLine) bool { return w.WrittenBy == topic.WrittenBy && w.ReadBy == topic.ReadBy })
+		if i < 0 {
+			ways = append(ways, wayLine{name, topic.WrittenBy, topic.ReadBy})
+			continue
+		}
+		ways[i].Names += ", " + name
+	}
+	return ways
 }
 
 // readers is the services that read a topic; a subscriber may read any that is kept for ever.
@@ -112,26 +141,20 @@ func headerLines(t *testing.T) []headerLine {
 	return lines
 }
 
-type rungLine struct{ Topic, Wait string }
-
-func ladderLines() []rungLine {
-	var lines []rungLine
-	for _, r := range event.RetryTiers {
-		lines = append(lines, rungLine{r.Topic, fmt.Sprintf("%d s", r.Delay/time.Second)})
-	}
-	return lines
-}
-
 type groupLine struct{ Name, Reads, Position string }
 
 func groupLines() []groupLine {
 	lines := []groupLine{
 		{Name: string(event.GroupSyncer), Position: "Kafka, in the transaction that writes what follows"},
-		{Name: string(event.GroupDelayer), Position: "Kafka, in the transaction that writes the hops"},
-		{Name: string(event.GroupProjector), Position: "Postgres, beside the rows; the group does not exist in Kafka"},
+		{Name: string(event.GroupDelayer), Position: "Kafka, in the transaction that forwards a retry"},
+		{Name: string(event.GroupProjector), Position: "Postgres, beside the rows: the group does not exist in Kafka"},
 	}
 	for i, line := range lines {
-		lines[i].Reads = "`" + strings.Join(event.TopicsOf(event.Group(line.Name)), "`, `") + "`"
+		var names []string
+		for _, topic := range event.TopicsOf(event.Group(line.Name)) {
+			names = append(names, shortName(topic))
+		}
+		lines[i].Reads = strings.Join(names, ", ")
 	}
 	return lines
 }

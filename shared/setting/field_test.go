@@ -50,7 +50,7 @@ func TestRefusedValues(t *testing.T) {
 		attempts = "; it must be a whole number from 1 to 1000"
 		timeout  = "; it must be a duration from 100ms to 10m, like 30s, or a number of seconds"
 		url      = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
-		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *"
+		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that occur, like 0 * * * *"
 		answers  = "; it must be HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
 		codes    = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
 	)

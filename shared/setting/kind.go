@@ -172,7 +172,7 @@ func hidePassword(text string) string { return userinfo.ReplaceAllString(text, "
 
 var schedule = kind[string]{
 	typ: Cron, forms: formText,
-	allowed: "five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *",
+	allowed: "five fields (minute, hour, day, month, weekday) in UTC that occur, like 0 * * * *",
 	parse: func(text string) (string, bool) {
 		_, err := ParseSchedule(text)
 		return strings.Join(strings.Fields(text), " "), err == nil

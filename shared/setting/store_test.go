@@ -105,7 +105,7 @@ func TestRefusedChanges(t *testing.T) {
 		"texts_that_no_door_takes": {
 			setting.Change{Values: values{"cron_schedule": raw(`"0 * * *\u0000 *"`), "erp_base_url": raw(`"http://erp/` + strings.Repeat("x", 2000) + `"`)}, Reason: strings.Repeat("x", 501)},
 			"reason has 501 bytes; at most 500 are taken\n" +
-				"cron_schedule contains the control character U+0000; remove it; it must be five fields (minute, hour, day, month, weekday) in UTC that come to pass, like 0 * * * *\n" +
+				"cron_schedule contains the control character U+0000; remove it; it must be five fields (minute, hour, day, month, weekday) in UTC that occur, like 0 * * * *\n" +
 				"erp_base_url has 2011 bytes; at most 2000 are taken; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api",
 		},
 		"with_what_is_in_force": {

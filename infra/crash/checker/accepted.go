@@ -8,9 +8,9 @@ import (
 
 const invoiceCreated = "invoice.created"
 
-// checkEvents is the first half of promise 1: an accepted event was written to the outbox once, a refused one never, one
-// of which the client heard nothing at most once, each as it was published. Whether what is in the outbox comes to Kafka
-// is checkRelay's.
+// checkEvents is the first half of promise 1. An accepted event was written to the outbox once, and a refused one never. An
+// event with an unknown outcome was written at most once. Each record says what was published. checkRelay compares the
+// outbox with Kafka.
 func (c *checker) checkEvents() {
 	written := map[string]int{}
 	for _, row := range c.h.Outbox {
@@ -24,30 +24,30 @@ func (c *checker) checkEvents() {
 			events[f.id] = append(events[f.id], f)
 		}
 	}
-	known := map[string]history.Known{}
+	known := map[string]history.Outcome{}
 	for _, p := range c.h.Publications {
 		id := eventID(p)
-		known[id] = surer(known[id], p.Known)
+		known[id] = moreCertain(known[id], p.Outcome)
 	}
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, p := range c.h.Publications {
 		id := eventID(p)
-		if !told[id] {
-			told[id] = true
+		if !reported[id] {
+			reported[id] = true
 			c.checkEvent(p, known[id], written[id], events[id])
 		}
 	}
 	for _, o := range c.inOrder() {
 		for _, f := range o.events {
-			if !told[f.id] {
-				told[f.id] = true
-				c.blame(1, "an event that nobody published", o, "%s, ce_id %s", f.where(), f.id)
+			if !reported[f.id] {
+				reported[f.id] = true
+				c.violate(1, "an event that no shop published", o, "%s, ce_id %s", f.where(), f.id)
 			}
 		}
 	}
 }
 
-// eventID is the ce_id of the event.
+// eventID returns the ce_id of the event.
 func eventID(p history.Publication) string {
 	if p.Source == "" {
 		return defaultSource + ":" + p.EventID
@@ -55,9 +55,10 @@ func eventID(p history.Publication) string {
 	return p.Source + ":" + p.EventID
 }
 
-// surer is what is known of an event that was handed over by several publications.
-func surer(a, b history.Known) history.Known {
-	for _, k := range []history.Known{history.Accepted, history.Unknown} {
+// moreCertain combines two outcomes of one event. One acceptance is enough, and a refusal counts only when no other outcome
+// contradicts it.
+func moreCertain(a, b history.Outcome) history.Outcome {
+	for _, k := range []history.Outcome{history.Accepted, history.Unknown} {
 		if a == k || b == k {
 			return k
 		}
@@ -65,35 +66,36 @@ func surer(a, b history.Known) history.Known {
 	return b
 }
 
-func (c *checker) checkEvent(p history.Publication, known history.Known, rows int, records []*fact) {
+// checkEvent compares one event with its rows in the outbox and its records in the log.
+func (c *checker) checkEvent(p history.Publication, known history.Outcome, rows int, records []*fact) {
 	o := c.order(orderKey(p.Source, p.Order))
 	switch {
 	case known == history.Accepted && rows == 0 && len(records) == 0:
 		c.figures.Lost++
-		c.blame(1, "an accepted event that is lost", o, "%s %s by %s", p.Type, eventID(p), p.Door)
+		c.violate(1, "an accepted event that is lost", o, "%s %s by %s", p.Type, eventID(p), p.Door)
 	case known == history.Refused && (rows > 0 || len(records) > 0):
-		c.blame(1, "a refused event that left a trace", o, "%s %s by %s: %d outbox rows, %d records", p.Type, eventID(p), p.Door, rows, len(records))
+		c.violate(1, "a refused event that was stored", o, "%s %s by %s: %d outbox rows, %d records", p.Type, eventID(p), p.Door, rows, len(records))
 	case rows > 1:
 		c.figures.Doubled++
-		c.blame(1, "an event that was accepted twice", o, "%s %s by %s: %d outbox rows", p.Type, eventID(p), p.Door, rows)
+		c.violate(1, "an event that was accepted twice", o, "%s %s by %s: %d outbox rows", p.Type, eventID(p), p.Door, rows)
 	}
 	for _, f := range records {
 		if f.Key != o.key || f.kind != p.Type {
-			c.blame(1, "an event that was changed", o, "%s: %s of %s, published as %s of %s", f.where(), f.kind, f.Key, p.Type, o.key)
+			c.violate(1, "an event that was changed", o, "%s: %s of %s, published as %s of %s", f.where(), f.kind, f.Key, p.Type, o.key)
 			return
 		}
 	}
 }
 
-// Requests that make a new generation, and those that may make the first one.
+// Kinds of requests that make a later generation, and those that may make the first one.
 var (
-	nextAsks  = []string{"resync", "resync-new-key", "resync-again", "send-now"}
-	firstAsks = append([]string{"sync"}, nextAsks...)
+	laterRequests = []string{"resync", "resync-new-key", "resync-again", "send-now"}
+	firstRequests = append([]string{"sync"}, laterRequests...)
 )
 
-// checkAsked is promise 1 between what was asked and what followed: an invoice or a request makes a first generation,
-// every later one was asked for, and what settles an order is in the log.
-func (c *checker) checkAsked(o *order) {
+// checkRequests is promise 1 between requests and generations. An invoice or a request makes a first generation, every later
+// one was requested, and the log has each settlement.
+func (c *checker) checkRequests(o *order) {
 	if o.lost {
 		return
 	}
@@ -102,51 +104,54 @@ func (c *checker) checkAsked(o *order) {
 	switch {
 	case first == nil && invoiced:
 		c.figures.Lost++
-		c.blame(1, "an invoice without a request", o, "an invoice.created of the order is in the log, and no generation was ever requested")
-	case first == nil && c.answered(o, firstAsks...) > 0:
-		c.blame(1, "an accepted request that is lost", o, "a sync of the order was asked for, and no generation was ever requested")
-	case first != nil && !invoiced && o.asked(firstAsks...) == 0 && !o.blamed[1]:
-		c.blame(1, "a request that nobody asked for", o, "generation 1 was requested without an invoice or a sync")
+		c.violate(1, "an invoice without a request", o, "an invoice.created of the order is in the log, and there is no generation")
+	case first == nil && c.countAccepted(o, firstRequests...) > 0:
+		c.violate(1, "an accepted request that is lost", o, "a sync of the order was requested, and there is no generation")
+	case first != nil && !invoiced && o.countRequests(firstRequests...) == 0 && !o.blamed[1]:
+		c.violate(1, "a generation without a request", o, "generation 1 was requested without an invoice or a sync")
 	}
-	if g := o.newest(); g != nil && g.number-1 > o.asked(nextAsks...) {
-		c.blame(1, "a request that nobody asked for", o, "generation %d, and %d requests that may make a new one", g.number, o.asked(nextAsks...))
+	if g := o.newest(); g != nil && g.number-1 > o.countRequests(laterRequests...) {
+		c.violate(1, "a generation without a request", o, "generation %d, and %d requests that may make a new one", g.number, o.countRequests(laterRequests...))
 	}
 	c.checkSettlements(o)
 }
 
-// answered counts the requests of these kinds that were answered with success, and stand.
-func (c *checker) answered(o *order, kinds ...string) int {
+// countAccepted counts the requests of these kinds that were answered with success. A failover may have undone a request, so
+// one in its time does not count.
+func (c *checker) countAccepted(o *order, kinds ...string) int {
 	n := 0
 	for _, r := range o.requests {
-		if slices.Contains(kinds, r.What) && succeeded(r) && !c.inFailover(r.Ended, 0) {
+		if slices.Contains(kinds, r.Kind) && succeeded(r) && !c.inFailover(r.Ended, 0) {
 			n++
 		}
 	}
 	return n
 }
 
+// succeeded reports whether the answer says that the request was carried out.
 func succeeded(r history.Request) bool {
-	return r.Known == history.Accepted && (r.HTTPCode == 0 || r.HTTPCode/100 == 2)
+	return r.Outcome == history.Accepted && (r.HTTPCode == 0 || r.HTTPCode/100 == 2)
 }
 
-// checkSettlements looks for the fact of each accepted settlement. A callback that echoes another key than the order's only
-// one, or after a resync none, may rightly have changed nothing, and the same said twice is one fact.
+// checkSettlements requires a fact for each accepted settlement. There are exceptions: a callback with another key than the
+// order's only one may change nothing, and so may one without a key after a resync. The same callback twice is one fact.
 func (c *checker) checkSettlements(o *order) {
 	by := map[string]string{"webhook-accepted": "webhook", "webhook-rejected": "rejected", "cancel": "cancelled", "settle": "hand"}
 	for _, r := range o.requests {
-		closed, settles := by[r.What]
+		closed, settles := by[r.Kind]
 		if !settles || !succeeded(r) || c.inFailover(r.Ended, 0) || (r.Key != "" && !o.onlyKey(r.Key)) ||
 			(r.Key == "" && callback(r) && len(o.byNumber) > 1) {
 			continue
 		}
 		if !slices.ContainsFunc(o.generations(), func(g *generation) bool { return g.settledBy(closed) }) && !o.blamed[2] {
-			c.blame(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.What, closed)
+			c.violate(1, "an accepted request that is lost", o, "%s was answered with success, and no callback says %s", r.Kind, closed)
 		}
 	}
 }
 
+// callback reports whether the request came from the ERP.
 func callback(r history.Request) bool {
-	return r.What == "webhook-accepted" || r.What == "webhook-rejected"
+	return r.Kind == "webhook-accepted" || r.Kind == "webhook-rejected"
 }
 
 // onlyKey reports whether the order never had another key.
@@ -161,13 +166,13 @@ func (o *order) onlyKey(key string) bool {
 	return true
 }
 
-// checkEnds is the other half of promise 1: each generation that was let go has ended, and a success that no callback
-// stands for is in the ERP's book.
+// checkEnds is the other half of promise 1. Each released generation has a terminal event, and the ERP has booked each
+// success that no callback explains.
 func (c *checker) checkEnds(o *order) {
 	for _, g := range o.generations() {
 		if len(g.terminal) == 0 && g.released() && !o.lost {
 			c.figures.Lost++
-			c.blame(1, "a generation without an end", o, "generation %d was let go and has no terminal event", g.number)
+			c.violate(1, "a generation without a terminal event", o, "generation %d was released and has no terminal event", g.number)
 		}
 		if len(g.terminal) == 0 && !g.released() {
 			c.figures.Held++
@@ -178,6 +183,7 @@ func (c *checker) checkEnds(o *order) {
 	}
 }
 
+// checkBooked requires a booking under the key of the success, which began before it.
 func (c *checker) checkBooked(o *order, end *fact) {
 	if end.Topic != topicSuccess || end.sync.ClosedBy != "" {
 		return
@@ -186,13 +192,13 @@ func (c *checker) checkBooked(o *order, end *fact) {
 	for _, call := range o.calls {
 		if call.Booked && call.Key == end.sync.IdempotencyKey {
 			booked = true
-			if after(call.Began, end.when) && !o.blamed[3] {
-				c.blame(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
-					end.where(), clock(end.when), call.Number, clock(call.Began))
+			if isAfter(call.Began, end.corrected) && !o.blamed[3] {
+				c.violate(1, "a success before the booking", o, "%s says success at %s, call %d booked the order from %s on",
+					end.where(), clock(end.corrected), call.Number, clock(call.Began))
 			}
 		}
 	}
 	if !booked {
-		c.blame(1, "a success that the ERP does not know", o, "%s says success, and no call under %s made a booking", end.where(), end.sync.IdempotencyKey)
+		c.violate(1, "a success that the ERP does not know", o, "%s says success, and no call under %s made a booking", end.where(), end.sync.IdempotencyKey)
 	}
 }

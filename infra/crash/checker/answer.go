@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// rounding: records carry whole milliseconds, calls are noted exactly.
+	// rounding is the precision of a record's time. Calls are recorded exactly.
 	rounding = time.Millisecond
-	// noted is how late the ERP may note that it has answered, and left how late it may notice that its caller has gone: the
+	// maxAnswerLag is how late the ERP may note that it has answered, and left how late it may notice that its caller has gone: the
 	// machine is busy. Real overlaps last as long as calls do.
-	noted = 50 * time.Millisecond
-	left  = 250 * time.Millisecond
-	// aside is how long after a process was let go on after a stop it may act on what it knew before.
-	aside = 10 * time.Second
+	maxAnswerLag     = 50 * time.Millisecond
+	maxDisconnectLag = 250 * time.Millisecond
+	// resumeDelay is how long after a process was let go on after a stop it may act on what it knew before.
+	resumeDelay = 10 * time.Second
 )
 
-// after reports whether t is later than a time that was cut to milliseconds.
-func after(t, cut time.Time) bool { return t.After(cut.Add(rounding)) }
+// isAfter reports whether t is later than a time that was truncated to milliseconds.
+func isAfter(t, cut time.Time) bool { return t.After(cut.Add(rounding)) }
 
-// readCalls gives each call to its order. One that was cut off before the ERP had read whose it is belongs to the order
-// that has its key.
+// readCalls assigns each call to its order. A call that broke before the ERP had read its body names no order. It belongs to
+// the order that has its key.
 func (c *checker) readCalls() {
 	byKey := map[string]*order{}
 	for _, f := range c.facts {
@@ -39,35 +39,35 @@ func (c *checker) readCalls() {
 		if call.Ended.IsZero() {
 			call.Ended = c.h.Ended
 		}
-		o.calls = append(o.calls, &doneCall{Call: call})
+		o.calls = append(o.calls, &erpCall{Call: call})
 	}
 	for _, o := range c.orders {
-		slices.SortStableFunc(o.calls, func(a, b *doneCall) int { return a.Began.Compare(b.Began) })
+		slices.SortStableFunc(o.calls, func(a, b *erpCall) int { return a.Began.Compare(b.Began) })
 	}
 }
 
-// checkCalls is promise 3 as the ERP's book shows it: each call was announced by a before_send of its order, key and
-// attempt that was appended before the call arrived, and whose attempt had not ended. A process that was stopped (SIGSTOP)
-// between the two is the one exception, see stopped.
+// checkCalls is promise 3 as the ERP's book shows it. Each call has a before_send of its order, key and attempt that was
+// appended before the call arrived, and the attempt had not ended by then. A process that was stopped (SIGSTOP) in between
+// is the one exception, see stopped.
 func (c *checker) checkCalls(o *order) {
 	for _, call := range o.calls {
 		if call.Problem != "" {
-			c.blame(3, "a call that is not as it should be", o, "call %d: %s", call.Number, call.Problem)
+			c.violate(3, "an invalid call", o, "call %d: %s", call.Number, call.Problem)
 		}
-		call.before = o.announced(call)
+		call.intent = o.lastIntent(call)
 		switch {
-		case call.before == nil && !o.hasKey(call.Key):
-			continue // checkKeys tells it
-		case call.before == nil:
-			c.blame(3, "a call without before_send", o, "call %d under %s arrived at %s", call.Number, call.Key, clock(call.Began))
+		case call.intent == nil && !o.hasKey(call.Key):
+			continue // checkKeys reports it
+		case call.intent == nil:
+			c.violate(3, "a call without before_send", o, "call %d under %s arrived at %s", call.Number, call.Key, clock(call.Began))
 		default:
 			c.checkAnnounced(o, call)
 		}
 	}
 }
 
-// announced is the last intent under the call's key that was appended before the call arrived.
-func (o *order) announced(call *doneCall) *fact {
+// lastIntent returns the last before_send under the call's key that was appended before the call arrived.
+func (o *order) lastIntent(call *erpCall) *fact {
 	var last *fact
 	for _, f := range o.facts {
 		if f.Topic != topicBefore || f.sync.IdempotencyKey != call.Key || f.Timestamp.After(call.Began.Add(rounding)) {
@@ -80,69 +80,70 @@ func (o *order) announced(call *doneCall) *fact {
 	return last
 }
 
-// checkAnnounced makes sure that the attempt was not over when the call arrived.
-func (c *checker) checkAnnounced(o *order, call *doneCall) {
-	g := o.byNumber[call.before.sync.Generation]
-	attempt := call.before.sync.Version.attempt()
+// checkAnnounced requires that the attempt had not ended when the call arrived.
+func (c *checker) checkAnnounced(o *order, call *erpCall) {
+	g := o.byNumber[call.intent.sync.Generation]
+	attempt := call.intent.sync.Version.attempt()
 	ends := g.after[attempt]
 	if len(ends) == 0 {
 		ends = g.terminal
 	}
-	if len(ends) == 0 || !after(call.Began, ends[0].when) || c.stopped(ends[0].when, call.Began) {
+	if len(ends) == 0 || !isAfter(call.Began, ends[0].corrected) || c.stopped(ends[0].corrected, call.Began) {
 		return
 	}
-	call.before = nil
-	c.blame(3, "a call without before_send", o, "call %d arrived at %s; the last intent before it is of generation %d, attempt %d, which ended with %s at %s",
-		call.Number, clock(call.Began), g.number, attempt, ends[0].where(), clock(ends[0].when))
+	call.intent = nil
+	c.violate(3, "a call without before_send", o, "call %d arrived at %s; the last intent before it is of generation %d, attempt %d, which ended with %s at %s",
+		call.Number, clock(call.Began), g.number, attempt, ends[0].where(), clock(ends[0].corrected))
 }
 
-// stopped reports whether a process was stopped, or had just been let go on, at any time between two: what it had begun
-// before may come out of order then, and only the idempotency key stands against that.
+// stopped reports whether a process was stopped in that time, or had just been continued. What such a process began before
+// may arrive out of order: only the idempotency key prevents a second booking then.
 func (c *checker) stopped(from, to time.Time) bool {
 	for _, d := range c.h.Disturbances {
-		if d.What == "stop" && d.At.Before(to) && c.over(d).Add(aside).After(from) {
+		if d.Kind == "stop" && d.At.Before(to) && c.endOf(d).Add(resumeDelay).After(from) {
 			return true
 		}
 	}
 	return false
 }
 
-// over is when a disturbance was over: its target was ready again, or was at least started; else the run's end.
-func (c *checker) over(d history.Disturbance) time.Time {
+// endOf returns when a disturbance was over: when its target was ready again, or else started again, or else the end of the
+// run.
+func (c *checker) endOf(d history.Disturbance) time.Time {
 	switch {
 	case !d.Ready.IsZero():
 		return d.Ready
-	case !d.Back.IsZero():
-		return d.Back
+	case !d.Restarted.IsZero():
+		return d.Restarted
 	default:
 		return c.h.Ended
 	}
 }
 
-// checkAnswer makes sure that what an attempt says it was answered is an answer that the ERP gave to one of its calls,
-// and had given by then; and that an attempt without an answer made a call, as far as the ERP could be reached.
+// checkAnswer requires that the ERP gave the answer that an attempt has, and before the attempt says so. An attempt without
+// an answer must have made a call, if the ERP could be reached.
 func (c *checker) checkAnswer(o *order, g *generation, f *fact) {
 	if len(g.before[f.sync.Attempts]) == 0 {
-		return // told
+		return // checkAfter reports it
 	}
 	from := earliest(g.before[f.sync.Attempts])
 	called := false
 	for _, call := range o.calls {
-		if call.Key != f.sync.IdempotencyKey || call.Began.Before(from.Add(-rounding)) || after(call.Began, f.when) {
+		if call.Key != f.sync.IdempotencyKey || call.Began.Before(from.Add(-rounding)) || isAfter(call.Began, f.corrected) {
 			continue
 		}
 		called = true
-		if f.status() == 0 || (call.Status == f.status() && !after(call.Ended, f.when.Add(noted))) {
+		if f.status() == 0 || (call.Status == f.status() && !isAfter(call.Ended, f.corrected.Add(maxAnswerLag))) {
 			return
 		}
 	}
 	switch {
 	case f.status() != 0:
-		c.blame(3, "an answer that the ERP did not give", o, "%s of generation %d, attempt %d says status %d at %s; the ERP gave no such answer between %s and then",
-			f.where(), g.number, f.sync.Attempts, f.status(), clock(f.when), clock(from))
-	case !called && c.reachable(from, f.when) && !c.stopped(from, f.when):
-		c.blame(3, "an attempt without a call", o, "%s of generation %d, attempt %d has no answer, and no call arrived between %s and %s though the ERP could be reached",
-			f.where(), g.number, f.sync.Attempts, clock(from), clock(f.when))
+		c.violate(3, "an answer that the ERP did not give", o, "%s of generation %d, attempt %d says status %d at %s; the ERP gave no such answer between %s and then",
+			f.where(), g.number, f.sync.Attempts, f.status(), clock(f.corrected), clock(from))
+	case !called && c.reachable(from, f.corrected) && !c.stopped(from, f.corrected):
+		c.violate(3, "an attempt without a call", o, "%s of generation %d, attempt %d has no answer, and no call arrived between %s and %s though the ERP could be reached",
+			f.where(), g.number, f.sync.Attempts, clock(from), clock(f.corrected))
 	default:
 		if !called {
 			c.figures.NeverArrived++
@@ -150,18 +151,19 @@ func (c *checker) checkAnswer(o *order, g *generation, f *fact) {
 	}
 }
 
-// reachable reports whether the ERP was called by others in that time and was not down.
+// reachable reports whether the ERP answered others in that time and was not down.
 func (c *checker) reachable(from, to time.Time) bool {
 	return !c.erpDown(from, to) && slices.ContainsFunc(c.h.Calls, func(call history.Call) bool {
 		return call.Began.After(from) && call.Began.Before(to) && call.Status != 0
 	})
 }
 
-// erpDown reports whether the ERP was down in that time, or nearly so.
+// erpDown reports whether the ERP was down in that time, or within a second of it.
 func (c *checker) erpDown(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return ofERP(d) && d.At.Add(-time.Second).Before(to) && c.over(d).Add(time.Second).After(from)
+		return isERP(d) && d.At.Add(-time.Second).Before(to) && c.endOf(d).Add(time.Second).After(from)
 	})
 }
 
-func ofERP(d history.Disturbance) bool { return strings.HasPrefix(d.Target, "erp") }
+// isERP reports whether the disturbance was one of the ERP.
+func isERP(d history.Disturbance) bool { return strings.HasPrefix(d.Target, "erp") }

@@ -1,10 +1,10 @@
-// Package checker judges what a run of the crash harness left behind. It reads facts (package history) and says which of the
-// product's promises they break, each violation with the story of its order. It shares no code with the product: what it
-// knows of records, versions, keys and the fold it knows from the documentation, so that a mistake there is not made twice.
+// Package checker judges what a run of the crash harness left behind. It reads facts (package history) and reports which of
+// the product's promises they break, each violation with the trace of its order. It shares no code with the product: what
+// it knows of records, versions, keys and the fold is from the documentation, so that no mistake is in both.
 //
-// Read check.go for the order of the rules, order.go for how the facts are laid out, and then the file of a promise:
-// relay.go (2), accepted.go (1), chain.go, answer.go and alarm.go (3), lane.go (4), retry.go (5), serial.go (6), key.go and callback.go (7), fold.go, table.go and
-// gate.go (9), off.go (8), pace.go (12).
+// Read checker.go for the order of the rules, and order.go for how the facts are sorted. Each promise has its files:
+// accepted.go (1), relay.go (2), chain.go, answer.go and alarm.go (3), lane.go (4), retry.go (5), serial.go (6), key.go and
+// callback.go (7), connector_off.go (8), fold.go, table.go and gate.go (9), record.go (10), pace.go (12).
 package checker
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// Report is what a history came to.
+// Report is what the checker found in a history.
 type Report struct {
 	Violations []Violation // by promise, then as they were found
 	Figures    Figures
 }
 
-// Violation is one fact, or the lack of one, that breaks a promise.
+// Violation is a fact, or a missing one, that breaks a promise.
 type Violation struct {
 	Promise int    // its number in the product's design
 	Rule    string // a few constant words, the same for all violations of the rule
@@ -31,8 +31,8 @@ type Violation struct {
 	Trace   []string // everything known of the order, in time order
 }
 
-// Check judges a history. A history without violations is one that the rules found nothing in; what they look for stands
-// at each rule.
+// Check judges a history. No violation means that the rules found nothing. What they look for is in the comment of each
+// rule.
 func Check(h *history.History) Report {
 	c := newChecker(h)
 	c.readRecords()
@@ -46,11 +46,11 @@ func Check(h *history.History) Report {
 		c.checkSerial(o)
 		c.checkKeys(o)
 		c.checkCallbacks(o)
-		c.checkAsked(o)
+		c.checkRequests(o)
 		c.checkEnds(o)
 	}
 	c.checkAlarms()
-	c.checkOff()
+	c.checkConnectorOff()
 	c.checkLanes()
 	c.checkTable()
 	c.checkGates()
@@ -60,7 +60,7 @@ func Check(h *history.History) Report {
 	return Report{Violations: c.found, Figures: c.figures}
 }
 
-// checker is one judgement.
+// checker holds one history while it is judged.
 type checker struct {
 	h       *history.History
 	orders  map[string]*order // by key
@@ -81,8 +81,9 @@ type coordinates struct {
 	offset int64
 }
 
+// newChecker sorts what the harness recorded by order. Records and calls follow in readRecords and readCalls.
 func newChecker(given *history.History) *checker {
-	h := *given // its disturbances are put in order, and the caller's stay as they are
+	h := *given // the copy gets its disturbances sorted, and the caller's history stays as it is
 	h.Disturbances = slices.Clone(h.Disturbances)
 	slices.SortStableFunc(h.Disturbances, func(a, b history.Disturbance) int { return a.At.Compare(b.At) })
 	c := &checker{h: &h, orders: map[string]*order{}, seen: map[coordinates]history.Sighting{}, starts: map[topicPartition]int64{}}
@@ -103,7 +104,7 @@ func newChecker(given *history.History) *checker {
 	return c
 }
 
-// order is the order of the key, new when nothing was known of it.
+// order returns the order of the key, a new one when nothing was known of it.
 func (c *checker) order(key string) *order {
 	o := c.orders[key]
 	if o == nil {
@@ -113,7 +114,7 @@ func (c *checker) order(key string) *order {
 	return o
 }
 
-// inOrder is all orders in the order of their keys, so that a report is the same each time.
+// inOrder returns all orders by their keys, so that a report of one history is the same each time.
 func (c *checker) inOrder() []*order {
 	out := make([]*order, 0, len(c.orders))
 	for _, o := range c.orders {
@@ -123,8 +124,8 @@ func (c *checker) inOrder() []*order {
 	return out
 }
 
-// blame notes a violation of the order; o may be nil.
-func (c *checker) blame(promise int, rule string, o *order, format string, args ...any) {
+// violate records a violation of the order; o may be nil. The trace is made here, as it costs more than the rules.
+func (c *checker) violate(promise int, rule string, o *order, format string, args ...any) {
 	v := Violation{Promise: promise, Rule: rule, Text: fmt.Sprintf(format, args...)}
 	if o != nil {
 		v.Source, v.Order, v.Trace = o.source, o.id, c.trace(o)

@@ -11,8 +11,8 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// stories are what may rightly happen to an order, each under its name.
-var stories = map[string]func(o *actor){
+// scenarios are what may rightly happen to an order, each under its name.
+var scenarios = map[string]func(o *actor){
 	"sent at once": func(o *actor) { o.invoiced(false).sends(201) },
 	"placed, updated, sent": func(o *actor) {
 		o.publishes("order.placed", history.Accepted, true).publishes("order.updated", history.Accepted, true).invoiced(false).sends(200)
@@ -56,7 +56,7 @@ var stories = map[string]func(o *actor){
 	"held, settled":         func(o *actor) { o.invoiced(true).settled("settle").closes() },
 	"synced without invoice": func(o *actor) {
 		o.publishes("order.placed", history.Accepted, true)
-		o.asks("sync", 202)
+		o.sendsRequest("sync", 202)
 		o.first(false)
 		o.sends(201)
 	},
@@ -74,7 +74,7 @@ var stories = map[string]func(o *actor){
 	},
 	"an old webhook after a resync": func(o *actor) {
 		o.invoiced(false).sends(201).wait(time.Second).resyncs("resync").noted()
-		o.asks("webhook-accepted", 200)
+		o.sendsRequest("webhook-accepted", 200)
 		o.sends(201)
 	},
 	"resync after a settlement by hand": func(o *actor) {
@@ -125,11 +125,11 @@ func requireSound(t *testing.T, h *history.History) {
 
 func TestWhatMayHappenRaisesNothing(t *testing.T) {
 	t.Parallel()
-	for name, tell := range stories {
+	for name, script := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript()
-			tell(s.order("default", "000000123"))
+			script(s.order("default", "000000123"))
 			requireSound(t, s.history())
 		})
 	}
@@ -157,7 +157,7 @@ func random(seed uint64) *history.History {
 	}
 	if r.IntN(2) == 0 {
 		s.h.Disturbances = append(s.h.Disturbances, history.Disturbance{
-			What: "kill", Target: "broker", At: began.Add(20 * time.Second), Back: began.Add(22 * time.Second), Ready: began.Add(25 * time.Second),
+			Kind: "kill", Target: "broker", At: began.Add(20 * time.Second), Restarted: began.Add(22 * time.Second), Ready: began.Add(25 * time.Second),
 		})
 	}
 	return s.history()

@@ -23,20 +23,20 @@ type fault struct {
 
 const faulty = "000000123"
 
-// around is a history in which the faulty order does what it is told, among others that do nothing wrong.
-func around(tell func(o *actor)) *history.History {
+// around returns a history in which the faulty order does what the test says, among others without a fault.
+func around(script func(o *actor)) *history.History {
 	s := newScript()
 	s.order("default", "1").publishes("order.placed", history.Accepted, true).invoiced(false).sends(503).sends(201)
-	tell(s.order("default", faulty))
+	script(s.order("default", faulty))
 	s.order("shop-2", "2").invoiced(false).sends(422).wait(time.Second).resyncs("resync").sends(201)
 	return s.history()
 }
 
-// bent is a history of a sound order that is changed afterwards.
-func bent(tell func(o *actor), bend func(h *history.History)) func() *history.History {
+// changed returns a history of a correct order that is changed afterwards.
+func changed(script func(o *actor), change func(h *history.History)) func() *history.History {
 	return func() *history.History {
-		h := around(tell)
-		bend(h)
+		h := around(script)
+		change(h)
 		return h
 	}
 }
@@ -45,7 +45,7 @@ func sent(o *actor) { o.publishes("order.placed", history.Accepted, true).invoic
 
 func retried(o *actor) { o.invoiced(false).sends(503).sends(201) }
 
-// find is the n-th record of the faulty order in a topic, from 0.
+// find returns the index of the n-th record of the faulty order in a topic, from 0.
 func find(h *history.History, topic string, n int) int {
 	for i, r := range h.Records {
 		if r.Topic == topic && r.Key == faulty {
@@ -115,7 +115,7 @@ func gateOf(h *history.History) history.Gate {
 	panic("no gate")
 }
 
-// folded makes the row of the faulty order anew from the log, after a fault that the table would tell as well.
+// folded makes the row of the faulty order anew from the log, after a fault that the table would show as well.
 func folded(h *history.History) {
 	c := newChecker(h)
 	c.readRecords()
@@ -123,7 +123,7 @@ func folded(h *history.History) {
 	for column, v := range fold(c.orders[faulty].facts) {
 		r[column] = v
 		if v != nil {
-			r[column] = told(v)
+			r[column] = textOf(v)
 		}
 		if n, ok := v.(int64); ok {
 			r[column] = n
@@ -144,7 +144,7 @@ func clone(m map[string]string) map[string]string {
 	return out
 }
 
-// Each planted fault is found, under the promise that it breaks and no other, and told with the story of its order.
+// Each planted fault is found, under the promise that it breaks and no other, and reported with the trace of its order.
 func TestPlantedFaults(t *testing.T) {
 	t.Parallel()
 	for name, f := range faults {
@@ -156,7 +156,7 @@ func TestPlantedFaults(t *testing.T) {
 			for _, v := range r.Violations {
 				require.Equal(t, f.promise, v.Promise, "%s", r)
 				rules[v.Rule] = true
-				if v.Order != "" && v.Rule != "a row that the log does not have" {
+				if v.Order != "" && v.Rule != "a row without records" {
 					require.NotEmpty(t, v.Trace)
 				}
 			}
@@ -180,8 +180,8 @@ func TestPlantedFaultsInAFile(t *testing.T) {
 	}
 }
 
-// Nothing of what a run leaves behind can go missing unseen, but for copies: rungs in which a retry waited, and intents that
-// were stated twice; and calls that nobody answered.
+// Whatever is missing from a history is found, except for copies (a retry in its tiers, a repeated before_send) and calls
+// without an answer.
 func TestWhateverIsMissingIsFound(t *testing.T) {
 	t.Parallel()
 	for seed := range 3 {
@@ -224,19 +224,19 @@ func requireMissed(t *testing.T, h *history.History, what string, take func(*his
 	require.NotEmpty(t, Check(&less).Violations, what)
 }
 
-// What would be wrong, but for a process that was stopped and let go on, or for a broker that was away.
+// What would be wrong, except that a process was stopped and continued, or a broker was down.
 func TestWhatADisturbanceExcuses(t *testing.T) {
 	t.Parallel()
-	stop := history.Disturbance{What: "stop", Target: "syncer-0", Service: "syncer", Others: 1, At: began, Back: began.Add(20 * time.Second)}
+	stop := history.Disturbance{Kind: "stop", Target: "syncer-0", Service: "syncer", Survivors: 1, At: began, Restarted: began.Add(20 * time.Second)}
 	for _, name := range []string{"calls overlap", "an older generation goes out after a newer one", "before_send is missing before a repeated call", "readers stand still", "work is taken over too late"} {
 		h := faults[name].plant()
 		if name == "an older generation goes out after a newer one" {
-			stop.Back = began.Add(time.Minute)
+			stop.Restarted = began.Add(time.Minute)
 		}
 		h.Disturbances = append(h.Disturbances, stop)
 		require.Empty(t, Check(h).Violations, name)
 	}
-	broker := history.Disturbance{What: "kill", Target: "broker", At: began, Back: began.Add(time.Second), Ready: began.Add(2 * time.Second)}
+	broker := history.Disturbance{Kind: "kill", Target: "broker", At: began, Restarted: began.Add(time.Second), Ready: began.Add(2 * time.Second)}
 	for _, name := range []string{"readers stand still", "work is taken over too late"} {
 		h := faults[name].plant()
 		h.Disturbances = append(h.Disturbances, broker)
@@ -254,7 +254,7 @@ func TestWhatADisturbanceExcuses(t *testing.T) {
 	require.Empty(t, Check(h).Violations)
 }
 
-// The checker must not make the product's mistakes: it shares nothing with it but the facts.
+// A mistake in shared code would be in product and checker, and no run would show it.
 func TestSharesNoCodeWithTheProduct(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../checker", "../collect", "../cmd/check").CombinedOutput()
@@ -268,12 +268,12 @@ func TestSharesNoCodeWithTheProduct(t *testing.T) {
 	}
 }
 
-// The same as the fault "an answered key is used again", while Postgres could not be told of the answer.
+// The same as the fault "an answered key is used again", while Postgres could not store the answer.
 func TestAnAnswerThatAnOutageHidFromTheGateIsAFigure(t *testing.T) {
 	t.Parallel()
 	h := faults["an answered key is used again"].plant()
-	h.Disturbances = append(h.Disturbances, history.Disturbance{What: "kill", Target: "postgres", At: h.Began, Back: h.Ended, Ready: h.Ended})
+	h.Disturbances = append(h.Disturbances, history.Disturbance{Kind: "kill", Target: "postgres", At: h.Began, Restarted: h.Ended, Ready: h.Ended})
 	r := Check(h)
 	require.Empty(t, r.Violations, "%s", r)
-	require.Equal(t, 1, r.Figures.AnsweredUnseen)
+	require.Equal(t, 1, r.Figures.AnsweredKeysReused)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Figures are what a run did and what it cost.
+// Figures are what a run did, and what the disturbances cost.
 type Figures struct {
 	Seed       uint64
 	Broker     string
@@ -17,7 +17,7 @@ type Figures struct {
 
 	Orders       int
 	Generations  int
-	Held         int // generations that wait to be let go, at the end
+	Held         int // generations that wait for their release at the end
 	Successes    int
 	Failures     int
 	Publications int
@@ -38,29 +38,29 @@ type Figures struct {
 	Disturbances map[string]int // by what and service: "kill syncer"
 	Switches     int            // times in which an operator had a setting off
 	Failovers    int            // of Postgres, to a standby that lagged
-	LostGates    int            // alarms of gates that were missing or behind for want of a repair
+	LostGates    int            // warnings about gates that were missing or behind before a repair
 	Violations   map[int]int    // by promise
 
 	Lost          int
 	Doubled       int
 	TerminalTwice int
 
-	Stall             Disturbed // the longest after the death of one of several processes
-	StallInOutage     time.Duration
-	StallUndisturbed  time.Duration
-	Unseen            int       // records that the live reader did not meet
-	TakeOver          Disturbed // the longest after a death that was the only one of its service for a while
-	TakeOverInSeries  Disturbed // the longest after other deaths
-	Wait              Disturbed // the longest of work that was ready, whatever the reason
-	Recovery          Disturbed // the longest
-	LatestRetry       time.Duration
-	LatestUndisturbed time.Duration
-	LaneSilence       time.Duration // the longest of other partitions while one took no records
-	OverlapsOfStopped int           // overlapping calls while a process was stopped
-	AnsweredUnseen    int           // answered keys used again, as an outage kept the answer from the gate
+	Stall              Disturbed // the longest after the death of one of several processes
+	StallInOutage      time.Duration
+	StallUndisturbed   time.Duration
+	Unseen             int       // records that the live reader did not see
+	TakeOver           Disturbed // the longest after a death that was the only one of its service for a while
+	TakeOverInSeries   Disturbed // the longest after other deaths
+	Wait               Disturbed // the longest of work that was ready, whatever the reason
+	Recovery           Disturbed // the longest
+	LatestRetry        time.Duration
+	LatestUndisturbed  time.Duration
+	LaneSilence        time.Duration // the longest of other partitions while one took no records
+	OverlapsOfStopped  int           // overlapping calls while a process was stopped
+	AnsweredKeysReused int           // keys used again although answered, because an outage kept the answer from the gate
 }
 
-// count fills in what the rules did not.
+// count fills in the figures that no rule fills in.
 func (c *checker) count() {
 	h, f := c.h, &c.figures
 	f.Seed, f.Broker, f.Partitions, f.Took = h.Seed, h.Broker, h.Partitions, h.Ended.Sub(h.Began)
@@ -97,14 +97,14 @@ func (c *checker) count() {
 		if target == "" {
 			target = d.Target
 		}
-		f.Disturbances[d.What+" "+target]++
+		f.Disturbances[d.Kind+" "+target]++
 	}
 	for _, v := range c.found {
 		f.Violations[v.Promise]++
 	}
 }
 
-// String is the figures, one line a subject.
+// String returns the figures, one line for each subject.
 func (f Figures) String() string {
 	var b strings.Builder
 	put := func(name, format string, args ...any) {
@@ -112,7 +112,7 @@ func (f Figures) String() string {
 	}
 	put("run", "seed %d, %s, %d partitions, %s", f.Seed, f.Broker, f.Partitions, f.Took.Round(time.Millisecond))
 	put("orders", "%d, %d generations (%d held at the end), %d succeeded, %d failed", f.Orders, f.Generations, f.Held, f.Successes, f.Failures)
-	put("asked", "%d publications, %d requests", f.Publications, f.Requests)
+	put("requests", "%d publications, %d requests", f.Publications, f.Requests)
 	put("log", "%d records, %d of them events of shops; %d outbox rows, %d rows in the table", f.Records, f.Events, f.OutboxRows, f.TableRows)
 	put("calls", "%d for %d attempts: %d repeated, %d without an answer, %d attempts that did not reach the ERP", f.Calls, f.Attempts, f.Repeated, f.Unanswered, f.NeverArrived)
 	put("bookings", "%d, %d of them again under a new key", f.Bookings, f.BookedAgain)
@@ -129,13 +129,13 @@ func (f Figures) String() string {
 		put("failovers", "%d to a standby that lagged; %d times a gate was missing or behind until the repair", f.Failovers, f.LostGates)
 	}
 	if f.LaneSilence > 0 || f.Disturbances["starve broker"] > 0 {
-		put("other lanes", "silent for %s at most while one partition took no records", ms(f.LaneSilence))
+		put("partitions", "the others were silent for %s at most while one partition took no records", ms(f.LaneSilence))
 	}
 	if f.OverlapsOfStopped > 0 {
 		put("overlaps", "%d of processes that were stopped", f.OverlapsOfStopped)
 	}
-	if f.AnsweredUnseen > 0 {
-		put("keys", "%d used again though answered, as an outage kept the answer from the gate", f.AnsweredUnseen)
+	if f.AnsweredKeysReused > 0 {
+		put("keys", "%d used again although answered, because an outage kept the answer from the gate", f.AnsweredKeysReused)
 	}
 	return b.String()
 }
@@ -151,7 +151,7 @@ func (f Figures) disturbances() string {
 	return strings.Join(out, ", ")
 }
 
-// String is the duration and what it is laid to.
+// String returns the duration and its cause.
 func (d Disturbed) String() string {
 	if d.Took == 0 && d.After == "" {
 		return "none"
@@ -166,12 +166,13 @@ func (d Disturbed) String() string {
 	return text
 }
 
+// ms returns a duration in whole milliseconds.
 func ms(d time.Duration) string { return d.Round(time.Millisecond).String() }
 
-// maxStories bounds the stories of a printed report: the first violations are what to look at first.
-const maxStories = 20
+// maxTraces bounds the traces in a printed report, as a fault in the product can break a rule for thousands of orders.
+const maxTraces = 20
 
-// String is the figures, then every violation, the first ones with their stories.
+// String returns the figures, then every violation, the first ones with their traces.
 func (r Report) String() string {
 	var b strings.Builder
 	b.WriteString(r.Figures.String())
@@ -183,10 +184,10 @@ func (r Report) String() string {
 	b.WriteString(r.byRule())
 	for i, v := range r.Violations {
 		b.WriteString("\n" + v.String() + "\n")
-		if i == maxStories {
-			fmt.Fprintf(&b, "(stories are left out from here on)\n")
+		if i == maxTraces {
+			fmt.Fprintf(&b, "(the other violations are without their traces)\n")
 		}
-		if i >= maxStories {
+		if i >= maxTraces {
 			continue
 		}
 		for _, line := range v.Trace {
@@ -203,19 +204,20 @@ func (r Report) byRule() string {
 	for _, v := range r.Violations {
 		counts[v.rule()]++
 	}
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, v := range r.Violations {
-		if rule := v.rule(); !told[rule] {
-			told[rule] = true
+		if rule := v.rule(); !reported[rule] {
+			reported[rule] = true
 			fmt.Fprintf(&b, "%6d %s\n", counts[rule], rule)
 		}
 	}
 	return b.String()
 }
 
+// rule returns the promise and the rule in words.
 func (v Violation) rule() string { return fmt.Sprintf("promise %d: %s", v.Promise, v.Rule) }
 
-// String is the violation without its story.
+// String returns the violation without its trace.
 func (v Violation) String() string {
 	text := v.rule()
 	if v.Order != "" {

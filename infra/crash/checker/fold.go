@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// row is a row of vendor_erp_sync as it must be: int64, string, time.Time or nil by column.
+// row is a row of vendor_erp_sync as it must be. A column is int64, string, time.Time or nil.
 type row map[string]any
 
-// stamp orders facts that claim the same columns.
+// stamp decides which of two facts sets a column.
 type stamp struct {
 	version version
 	at      time.Time
@@ -21,11 +21,11 @@ func (s stamp) compare(o stamp) int {
 	return cmp.Or(cmp.Compare(s.version, o.version), s.at.Compare(o.at))
 }
 
-// fold is the row that the facts of one sync make, whatever their order: the attempt columns are those of the highest
-// fact that is no callback, status and error those of the highest of all, the reference that of the highest that names
-// one, and payload and response those of the attempt that the attempt columns show. nil: the facts make no row.
+// fold returns the row that the facts of one sync make, whatever their order; nil: they make none. The attempt columns come
+// from the highest fact that is no callback, and status and error from the highest of all. The reference comes from the
+// highest fact that has one. Payload and response belong to the attempt in the attempt columns.
 //
-// It says what holds at the end and not how to get there, which is how the product says it.
+// fold says what holds at the end. The product says how to get there, fact by fact. So one mistake is not made in both.
 func fold(facts []*fact) row {
 	top := highest(facts, func(*fact) bool { return true })
 	attempt := highest(facts, func(f *fact) bool { return f.sync.Version.class() != classCallback })
@@ -50,12 +50,12 @@ func fold(facts []*fact) row {
 		r["erp_reference"] = textOrNil(reference.sync.Reference)
 		r["reference_version"], r["reference_version_at"] = int64(reference.sync.Version), reference.at
 	}
-	r["created_at"], r["updated_at"] = span(facts)
+	r["created_at"], r["updated_at"] = timesOf(facts)
 	r["payload"], r["response"] = exchanged(facts, a.Version)
 	return r
 }
 
-// highest is the fact with the highest stamp of those that the rule holds for.
+// highest returns the fact with the highest stamp among those that the rule accepts.
 func highest(facts []*fact, rule func(*fact) bool) *fact {
 	var top *fact
 	for _, f := range facts {
@@ -66,7 +66,8 @@ func highest(facts []*fact, rule func(*fact) bool) *fact {
 	return top
 }
 
-func span(facts []*fact) (first, last time.Time) {
+// timesOf returns the first and the last time of the facts.
+func timesOf(facts []*fact) (first, last time.Time) {
 	first, last = facts[0].at, facts[0].at
 	for _, f := range facts {
 		if f.at.Before(first) {
@@ -79,7 +80,8 @@ func span(facts []*fact) (first, last time.Time) {
 	return first, last
 }
 
-// exchanged is what was sent and answered in the attempt of a version: the greatest text of each, should they differ.
+// exchanged returns what was sent and answered in the attempt of a version. Should copies differ, the greatest text counts,
+// so that the order of arrival does not.
 func exchanged(facts []*fact, v version) (payload, answer any) {
 	for _, f := range facts {
 		o := f.sync.Version
@@ -94,27 +96,30 @@ func exchanged(facts []*fact, v version) (payload, answer any) {
 	return payload, answer
 }
 
+// greater returns the greater one of two texts.
 func greater(have any, text *string) any {
 	if text == nil {
 		return have
 	}
-	next := keepable(*text)
+	next := storable(*text)
 	if have, ok := have.(string); ok && have >= next {
 		return have
 	}
 	return next
 }
 
-// keepable is a text as Postgres can keep it.
-func keepable(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") }
+// storable returns a text as Postgres can store it: without zero bytes.
+func storable(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") }
 
+// textOrNil returns the text, or nil for a column that is null.
 func textOrNil(text *string) any {
 	if text == nil {
 		return nil
 	}
-	return keepable(*text)
+	return storable(*text)
 }
 
+// timeOrNil returns the time, or nil for a column that is null.
 func timeOrNil(t *time.Time) any {
 	if t == nil {
 		return nil

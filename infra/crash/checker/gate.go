@@ -7,9 +7,9 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// checkGates compares the gates with the log, once all is quiet: each tells the newest generation and its key, and is
-// closed if that has ended, held if it was never let go. An order that was only ever published has a gate
-// of state none, or none at all. A history without gates is not judged here.
+// checkGates compares the gates with the log after the run. Each gate has the newest generation and its key. It is closed if
+// that generation has ended, and held if it was never released. An order that was only published has no gate, or one of
+// state none. A history without gates is not judged here.
 func (c *checker) checkGates() {
 	if len(c.h.Gates) == 0 {
 		return
@@ -27,6 +27,7 @@ func (c *checker) checkGates() {
 	}
 }
 
+// checkGate compares one gate with the newest generation of its order.
 func (c *checker) checkGate(o *order, gate history.Gate) {
 	newest := o.newest()
 	state, _ := gate["state"].(string)
@@ -35,27 +36,27 @@ func (c *checker) checkGate(o *order, gate history.Gate) {
 		return
 	case newest == nil:
 		if !o.blamed[1] {
-			c.blame(9, "gate and log at odds", o, "the gate is %s, and no generation is in the log", state)
+			c.violate(9, "a gate that does not match the log", o, "the gate is %s, and no generation is in the log", state)
 		}
 		return
 	case gate == nil:
-		c.blame(9, "gate and log at odds", o, "generation %d is in the log, and there is no gate", newest.number)
+		c.violate(9, "a gate that does not match the log", o, "generation %d is in the log, and there is no gate", newest.number)
 		return
 	}
 	if n, _ := number(gate["generation"]); n != int64(newest.number) {
-		c.blame(9, "gate and log at odds", o, "the gate's generation is %d, the log's newest %d", n, newest.number)
+		c.violate(9, "a gate that does not match the log", o, "the gate's generation is %d, the log's newest %d", n, newest.number)
 		return
 	}
 	if want := newest.gateStates(); !slices.Contains(want, state) {
-		c.blame(9, "gate and log at odds", o, "the gate of generation %d is %s, by the log it should be %s", newest.number, state, strings.Join(want, " or "))
+		c.violate(9, "a gate that does not match the log", o, "the gate of generation %d is %s, by the log it should be %s", newest.number, state, strings.Join(want, " or "))
 	}
 	if key, _ := gate["idempotency_key"].(string); len(newest.keys) == 1 && key != newest.keys[0] {
-		c.blame(9, "gate and log at odds", o, "the gate's key is %s, that of generation %d in the log %s", key, newest.number, newest.keys[0])
+		c.violate(9, "a gate that does not match the log", o, "the gate's key is %s, that of generation %d in the log %s", key, newest.number, newest.keys[0])
 	}
 }
 
-// gateStates are those that fit the log. A generation that has not ended is told by checkEnds; its gate may be closed by a
-// callback that its next record will end by.
+// gateStates returns the states that match the log. checkEnds reports a generation that has not ended. Its gate may be
+// closed by a callback that its next record follows.
 func (g *generation) gateStates() []string {
 	switch {
 	case len(g.terminal) > 0:

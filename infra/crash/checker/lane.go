@@ -8,42 +8,45 @@ import (
 )
 
 const (
-	// maxFoundOutDelay is how long it may take everybody to find out that a partition takes no records: the brokers' own session of
-	// 6 s, in which the one that died counts as in sync everywhere, some seconds to see why nothing comes on, and what a busy
-	// machine adds. Until then all may wait.
+	// maxFoundOutDelay is how long all orders may wait until the product knows that a partition takes no records. The brokers'
+	// own session takes 6 s, in which the dead broker still counts as in sync. The rest is for the product's timeout and a busy
+	// machine.
 	maxFoundOutDelay = 12 * time.Second
-	// standsStill is a silence in another partition that so many orders a second do not leave by chance.
-	standsStill = 6 * time.Second
+	// maxSilence is the longest time without an outcome in another partition. At the load of a run a longer one is no chance.
+	maxSilence = 6 * time.Second
 )
 
-// checkLanes is promise 4 where a partition takes no records for want of replicas: the orders of other partitions go on.
+// checkLanes is promise 4 while a partition takes no records because too few replicas are in sync: the orders of other
+// partitions continue.
 func (c *checker) checkLanes() {
 	for _, d := range c.h.Disturbances {
-		if d.What != "starve" {
+		if d.Kind != "starve" {
 			continue
 		}
 		for partition := range int32(c.h.Partitions) { //nolint:gosec // few
-			if partition != c.h.Thin {
+			if partition != c.h.ThinPartition {
 				c.checkLane(partition, d)
 			}
 		}
 	}
 }
 
+// checkLane looks at one other partition during one starvation.
 func (c *checker) checkLane(partition int32, d history.Disturbance) {
-	for _, gap := range c.silences(partition, d.At.Add(maxFoundOutDelay), d.Back) {
+	for _, gap := range c.silences(partition, d.At.Add(maxFoundOutDelay), d.Restarted) {
 		c.figures.LaneSilence = max(c.figures.LaneSilence, gap.to.Sub(gap.from))
-		if gap.to.Sub(gap.from) > standsStill {
-			c.blame(4, "orders that wait for another partition", nil,
-				"no order of partition %d came on from %s to %s, while partition %d took no records (from %s to %s)",
-				partition, clock(gap.from), clock(gap.to), c.h.Thin, clock(d.At), clock(d.Back))
+		if gap.to.Sub(gap.from) > maxSilence {
+			c.violate(4, "orders that wait for another partition", nil,
+				"no order of partition %d made progress from %s to %s, while partition %d took no records (from %s to %s)",
+				partition, clock(gap.from), clock(gap.to), c.h.ThinPartition, clock(d.At), clock(d.Restarted))
 		}
 	}
 }
 
+// silence is a time without an outcome.
 type silence struct{ from, to time.Time }
 
-// silences are the times between two outcomes in a partition, unless something else explains them.
+// silences returns the times between two outcomes in a partition that nothing else explains.
 func (c *checker) silences(partition int32, from, to time.Time) (out []silence) {
 	if !from.Before(to) {
 		return nil
@@ -58,16 +61,16 @@ func (c *checker) silences(partition int32, from, to time.Time) (out []silence) 
 	slices.SortFunc(times, time.Time.Compare)
 	for i := 1; i < len(times); i++ {
 		s := silence{times[i-1], times[i]}
-		if !c.erpDown(s.from, s.to) && !c.off(s.from, s.to) && !c.disturbedOtherwise(s) {
+		if !c.erpDown(s.from, s.to) && !c.connectorOff(s.from, s.to) && !c.disturbedOtherwise(s) {
 			out = append(out, s)
 		}
 	}
 	return out
 }
 
-// disturbedOtherwise reports whether something else than a starved partition was under way.
+// disturbedOtherwise reports whether another disturbance may explain the silence.
 func (c *checker) disturbedOtherwise(s silence) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return d.What != "starve" && d.At.Before(s.to) && c.over(d).Add(aftermath).After(s.from)
+		return d.Kind != "starve" && d.At.Before(s.to) && c.endOf(d).Add(recoveryDelay).After(s.from)
 	})
 }

@@ -29,15 +29,15 @@ func TestOrdersOfOtherPartitionsGoOnWhileOneTakesNoRecords(t *testing.T) {
 		"only the starved one goes on":           {records: outcomes(1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23), blamed: 1},
 		"they stand still until it is found out": {records: outcomes(0, 11, 13, 15, 17, 19, 21, 23)},
 		"the ERP is down": {change: func(h *history.History) {
-			h.Disturbances = append(h.Disturbances, history.Disturbance{What: "down", Target: "erp", At: at.Add(time.Second), Back: at.Add(23 * time.Second), Ready: at.Add(23 * time.Second)})
+			h.Disturbances = append(h.Disturbances, history.Disturbance{Kind: "down", Target: "erp", At: at.Add(time.Second), Restarted: at.Add(23 * time.Second), Ready: at.Add(23 * time.Second)})
 		}},
 		"a process was killed shortly before": {change: func(h *history.History) {
-			h.Disturbances = append(h.Disturbances, history.Disturbance{What: "kill", Target: "relay-0", At: at, Back: at.Add(time.Second), Ready: at.Add(10 * time.Second)})
+			h.Disturbances = append(h.Disturbances, history.Disturbance{Kind: "kill", Target: "relay-0", At: at, Restarted: at.Add(time.Second), Ready: at.Add(10 * time.Second)})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &history.History{Thin: 1, Partitions: 2, Records: c.records, Disturbances: []history.Disturbance{
-				{What: "starve", Target: "broker", At: at, Back: at.Add(24 * time.Second), Ready: at.Add(28 * time.Second)},
+			h := &history.History{ThinPartition: 1, Partitions: 2, Records: c.records, Disturbances: []history.Disturbance{
+				{Kind: "starve", Target: "broker", At: at, Restarted: at.Add(24 * time.Second), Ready: at.Add(28 * time.Second)},
 			}}
 			if c.change != nil {
 				c.change(h)

@@ -16,29 +16,29 @@ type order struct {
 
 	publications []history.Publication
 	requests     []history.Request
-	calls        []*doneCall // by the time of arrival
-	events       []*fact     // sales_order_event
-	facts        []*fact     // of the log: what the projection is folded from
+	calls        []*erpCall // by the time of arrival
+	events       []*fact    // sales_order_event
+	facts        []*fact    // of the log: what the projection is folded from
 	byNumber     map[int]*generation
 
-	blamed map[int]bool // promises of which a violation was found
-	lost   bool         // the relay lost a request of it: that nothing follows is no other fault
-	told   []string     // the story, once it was asked for
+	blamed map[int]bool // promises with a violation, so that its consequences are not reported too
+	lost   bool         // the relay lost a request of it, so nothing can follow
+	trace  []string     // made once, when a violation needs it
 }
 
-// doneCall is a call and the attempt that it was made for.
-type doneCall struct {
+// erpCall is a call and the attempt that it was made for.
+type erpCall struct {
 	history.Call
-	before *fact // the statement of intent that it was made under; nil: none was found
+	intent *fact // the before_send that it was made under; nil: none was found
 }
 
-// generation is one effort to bring the order to the ERP; attempts count from 1.
+// generation is one series of attempts to send the order to the ERP. Attempts count from 1.
 type generation struct {
 	number    int
 	requested []*fact
 	before    map[int][]*fact
 	after     map[int][]*fact
-	parked    map[int][]*fact // retries, by the attempt that they follow, wherever they were met
+	parked    map[int][]*fact // retries in any retry topic, by the attempt that they follow
 	terminal  []*fact
 	callbacks []*fact // those that settle
 	keys      []string
@@ -46,7 +46,8 @@ type generation struct {
 
 var escaper = strings.NewReplacer("%", "%25", "/", "%2F")
 
-// orderKey is the Kafka key of an order; an empty source is the default one.
+// orderKey returns the Kafka key of an order; an empty source is the default one. The product's function is not used on
+// purpose: a mistake in it must show.
 func orderKey(source, id string) string {
 	if source == "" || source == defaultSource {
 		return escaper.Replace(id)
@@ -54,6 +55,7 @@ func orderKey(source, id string) string {
 	return source + "/" + escaper.Replace(id)
 }
 
+// newOrder takes source and id from the key.
 func newOrder(key string) *order {
 	source, id, named := strings.Cut(key, "/")
 	if !named {
@@ -65,6 +67,7 @@ func newOrder(key string) *order {
 	}
 }
 
+// add puts a record where the rules look for it.
 func (o *order) add(f *fact) {
 	if f.Topic == topicEvent {
 		o.events = append(o.events, f)
@@ -80,12 +83,12 @@ func (o *order) add(f *fact) {
 	}
 	attempt := f.sync.Version.attempt()
 	switch {
-	case parked(f.Topic):
+	case isRetryTopic(f.Topic):
 		g.parked[attempt] = append(g.parked[attempt], f)
 		return // the projection does not read it
 	case f.Topic == topicRequested:
 		g.requested = append(g.requested, f)
-	case f.Topic == topicCallback && !f.note():
+	case f.Topic == topicCallback && !f.settlesNothing():
 		g.callbacks = append(g.callbacks, f)
 	case f.Topic == topicBefore:
 		g.before[attempt] = append(g.before[attempt], f)
@@ -97,7 +100,7 @@ func (o *order) add(f *fact) {
 	o.facts = append(o.facts, f)
 }
 
-// generations are the order's, oldest first.
+// generations returns the order's generations, oldest first.
 func (o *order) generations() []*generation {
 	out := make([]*generation, 0, len(o.byNumber))
 	for _, g := range o.byNumber {
@@ -107,7 +110,7 @@ func (o *order) generations() []*generation {
 	return out
 }
 
-// newest is the newest generation, nil when there is none.
+// newest returns the newest generation; nil: there is none.
 func (o *order) newest() *generation {
 	all := o.generations()
 	if len(all) == 0 {
@@ -126,23 +129,24 @@ func (o *order) hasKey(key string) bool {
 	return false
 }
 
-// asked counts the requests of these kinds that were not refused.
-func (o *order) asked(kinds ...string) int {
+// countRequests counts the requests of these kinds that were not refused. An unknown outcome counts: the request may have
+// been carried out.
+func (o *order) countRequests(kinds ...string) int {
 	n := 0
 	for _, r := range o.requests {
-		if slices.Contains(kinds, r.What) && r.Known != history.Refused {
+		if slices.Contains(kinds, r.Kind) && r.Outcome != history.Refused {
 			n++
 		}
 	}
 	return n
 }
 
-// released reports whether a request let the generation go out.
+// released reports whether a request released the generation.
 func (g *generation) released() bool {
 	return slices.ContainsFunc(g.requested, func(f *fact) bool { return f.sync.Released != nil && *f.sync.Released })
 }
 
-// attempts is the number of the last attempt that has an outcome.
+// attempts returns the number of the last attempt that has an outcome.
 func (g *generation) attempts() int {
 	most := 0
 	for n := range g.after {
@@ -151,7 +155,8 @@ func (g *generation) attempts() int {
 	return most
 }
 
-// settledBy reports whether a callback settled the generation so. One that does not say by whom counts by its status.
+// settledBy reports whether a callback settled the generation in this way. A callback without closed_by counts by its
+// status.
 func (g *generation) settledBy(by string) bool {
 	status := "failed"
 	if by == "webhook" || by == "hand" {

@@ -8,14 +8,14 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// aftermath is how long after a broker, Postgres or the only process of a service is back its absence still shows: sessions
-// run out, transactions are timed out, groups gather.
-const aftermath = 15 * time.Second
+// recoveryDelay is how long after its return the absence of a broker, of Postgres or of the only process of a service still
+// shows. Sessions and transactions run out in that time, and groups rebalance.
+const recoveryDelay = 15 * time.Second
 
-// checkPace is promise 12, by the measures below. What the death of one process among several costs is held against the
-// limits where there are any; what a broker, Postgres, a stopped process (SIGSTOP) or the only process of a service costs
-// is a figure, as nothing is promised of it. Only services that move an order on are looked at: relay, syncer, delayer and
-// processes that are all in one.
+// checkPace is promise 12, by the measures below. The limits bound what the death of one process among several costs. What
+// the loss of a broker, of Postgres or of the only process of a service costs is a figure only, and so is a stopped process
+// (SIGSTOP): nothing is promised of it. Only services that move an order on are measured: relay, syncer, delayer, and
+// processes with all services.
 func (c *checker) checkPace() {
 	c.measureStalls()
 	for _, o := range c.inOrder() {
@@ -24,15 +24,15 @@ func (c *checker) checkPace() {
 	c.measureRecovery()
 }
 
-// Disturbed is a duration, what it was measured on, and the disturbance that it is laid to.
+// Disturbed is a duration, what it was measured on, and the disturbance that caused it.
 type Disturbed struct {
 	Took  time.Duration
 	What  string // a topic, or an order
 	After string // the disturbance; empty: none came before
 }
 
-// measureStalls takes the stall of a record to be the time from its append, or from the last death of a process before it
-// was seen when that came later, to its sighting by the live reader.
+// measureStalls measures how long the live reader waited for each record. The time begins with the append, or with the last
+// death of a process when that came later.
 func (c *checker) measureStalls() {
 	worst := map[string]Disturbed{} // by topic
 	for i := range c.h.Records {
@@ -49,23 +49,24 @@ func (c *checker) measureStalls() {
 		}
 		took := seen.At.Sub(from)
 		switch {
-		case c.excused(r.Timestamp, seen.At):
+		case c.outage(r.Timestamp, seen.At):
 			c.figures.StallInOutage = max(c.figures.StallInOutage, seen.At.Sub(r.Timestamp))
 		case d == nil:
 			c.figures.StallUndisturbed = max(c.figures.StallUndisturbed, took)
 		case took > worst[r.Topic].Took:
-			worst[r.Topic] = Disturbed{took, r.Topic, named(d)}
+			worst[r.Topic] = Disturbed{took, r.Topic, describe(d)}
 		}
 	}
 	for _, topic := range sortedTopics(worst) {
 		w := worst[topic]
 		c.figures.Stall = c.figures.Stall.longer(w)
 		if limit := c.h.Limits.Stall; limit > 0 && w.Took > limit {
-			c.blame(12, "readers that stood still too long", nil, "%s for %s after %s; %s are allowed", topic, w.Took.Round(time.Millisecond), w.After, limit)
+			c.violate(12, "readers that stalled too long", nil, "%s for %s after %s; the limit is %s", topic, w.Took.Round(time.Millisecond), w.After, limit)
 		}
 	}
 }
 
+// sortedTopics returns the topics by name, so that a report is the same each time.
 func sortedTopics(worst map[string]Disturbed) []string {
 	topics := make([]string, 0, len(worst))
 	for topic := range worst {
@@ -75,25 +76,25 @@ func sortedTopics(worst map[string]Disturbed) []string {
 	return topics
 }
 
-// measureTakeOvers looks at each step of an order's chain: a first call that was requested, or a retry, from when it was
-// ready, which a retry is once it is due. How long one waited for its call at most is a figure. When a process dies, the
-// steps that are in the hands of its service then are to be taken over: of the relay those that are accepted and not in
-// Kafka, of the delayer those that are due and not in the due topic, of the syncer those that are there. They are taken over
-// when they come to the next topic, or when the next call arrives or the outcome is written; the take-over is the time from
-// the death to that. Retries that are not due are left out, and so is a step whose call was running at the death and went
-// on after it, as it was in the hands of another process, and one that met an ERP that is down or a connector that is off.
+// measureTakeOvers looks at each step of an order's chain: a first call from its request, or a retry from its due time.
 //
-// Which process of the service held which step is not known from outside, so the work of the others counts too, and so
-// does what waits for a slot: the limit holds for a load that the others carry without a backlog. It holds for a death that
-// is the only one of its service for a while; what deaths in a series cost is a figure.
+// When a process dies, other processes must take over the steps that its service holds. The relay holds those that are
+// accepted and not in Kafka, the delayer those that are due and not in the due topic, the syncer those that are there. The
+// take-over is the time from the death until the step comes to the next topic, or until the next call or outcome. A step
+// does not count when its call was running at the death and continued, as another process held it. It does not count either
+// when the ERP was down or the connector off.
+//
+// Nobody outside knows which process held a step, so the work of the others counts too, and so does waiting for a free call
+// slot. The limit is for a load that the others carry without a backlog, and for a death that is the only one of its service
+// for a while. Deaths in a series are a figure.
 func (c *checker) measureTakeOvers(o *order) {
 	for _, g := range o.generations() {
 		for _, s := range steps(g) {
-			if on, ok := o.goesOn(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took && !c.off(s.ready, on) {
+			if on, ok := o.continuedAt(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took && !c.connectorOff(s.ready, on) {
 				c.figures.Wait = Disturbed{Took: on.Sub(s.ready), What: o.key}
 			}
 			for i := range c.h.Disturbances {
-				if d := &c.h.Disturbances[i]; oneOfSeveral(d) {
+				if d := &c.h.Disturbances[i]; hasSurvivors(d) {
 					c.measureTakeOver(o, g, s, d)
 				}
 			}
@@ -101,46 +102,46 @@ func (c *checker) measureTakeOvers(o *order) {
 	}
 }
 
+// measureTakeOver measures one step at one death.
 func (c *checker) measureTakeOver(o *order, g *generation, s step, d *history.Disturbance) {
-	from, to := s.inHands(d.Service)
+	from, to := s.ownedDuring(d.Service)
 	if d.At.Before(from) || !d.At.Before(to) {
 		return
 	}
 	on, ok := to, true
 	if to.Equal(s.done) {
-		on, ok = o.goesOn(s, d.At)
+		on, ok = o.continuedAt(s, d.At)
 	}
-	if !ok || c.excused(d.At, on) || c.erpDown(d.At, on) || c.off(d.At, on) {
+	if !ok || c.outage(d.At, on) || c.erpDown(d.At, on) || c.connectorOff(d.At, on) {
 		return
 	}
 	took := on.Sub(d.At)
 	if c.inSeries(d, on) {
-		c.figures.TakeOverInSeries = c.figures.TakeOverInSeries.longer(Disturbed{took, o.key, named(d)})
+		c.figures.TakeOverInSeries = c.figures.TakeOverInSeries.longer(Disturbed{took, o.key, describe(d)})
 		return
 	}
-	c.figures.TakeOver = c.figures.TakeOver.longer(Disturbed{took, o.key, named(d)})
+	c.figures.TakeOver = c.figures.TakeOver.longer(Disturbed{took, o.key, describe(d)})
 	if limit := c.h.Limits.TakeOver; limit > 0 && took > limit {
-		c.blame(12, "work that was taken over too late", o, "generation %d went on %s after %s; %s are allowed", g.number, took.Round(time.Millisecond), named(d), limit)
+		c.violate(12, "work that was taken over too late", o, "generation %d continued %s after %s; the limit is %s", g.number, took.Round(time.Millisecond), describe(d), limit)
 	}
 }
 
-// alone is how long before a death no other of its service may have been, for it to be no series. Limits.TakeOver counts
-// when it is longer.
-const alone = 10 * time.Second
+// seriesWindow is how close two deaths of a service must be to count as a series. A longer Limits.TakeOver counts instead.
+const seriesWindow = 10 * time.Second
 
-// inSeries reports whether another process of the service died shortly before, or until the work went on.
+// inSeries reports whether another process of the service died shortly before, or until the step continued.
 func (c *checker) inSeries(d *history.Disturbance, on time.Time) bool {
-	from := d.At.Add(-max(alone, c.h.Limits.TakeOver))
+	from := d.At.Add(-max(seriesWindow, c.h.Limits.TakeOver))
 	for i := range c.h.Disturbances {
 		o := &c.h.Disturbances[i]
-		if o != d && o.What != "stop" && o.Service == d.Service && o.At.After(from) && o.At.Before(on) {
+		if o != d && o.Kind != "stop" && o.Service == d.Service && o.At.After(from) && o.At.Before(on) {
 			return true
 		}
 	}
 	return false
 }
 
-// longer is the longer one of two.
+// longer returns the longer one of two.
 func (d Disturbed) longer(o Disturbed) Disturbed {
 	if o.Took > d.Took {
 		return o
@@ -148,15 +149,16 @@ func (d Disturbed) longer(o Disturbed) Disturbed {
 	return d
 }
 
-// step is one record of the chain: when it was ready to be worked on, when it came to the topic that the syncer reads (zero:
-// not known, as the record was trimmed), and when its outcome was written.
+// step is one record of the chain. ready is when it could be processed, arrived when it came to the topic that the syncer
+// reads (zero: the record was trimmed), done when its outcome was written.
 type step struct {
 	first                bool
 	ready, arrived, done time.Time
 }
 
-// inHands is the time in which a step is a service's to move on; a service that is not known is all of them in one.
-func (s step) inHands(service string) (from, to time.Time) {
+// ownedDuring returns the time in which the service has to move the step on. An unknown service means all of them in one
+// process.
+func (s step) ownedDuring(service string) (from, to time.Time) {
 	switch {
 	case service == "relay" && s.first, service == "delayer" && !s.first:
 		return s.ready, s.arrived
@@ -169,7 +171,7 @@ func (s step) inHands(service string) (from, to time.Time) {
 	}
 }
 
-// steps are those of a generation that came to an end.
+// steps returns the steps of a generation that have an outcome.
 func steps(g *generation) []step {
 	var out []step
 	s := firstStep(g)
@@ -194,7 +196,7 @@ func steps(g *generation) []step {
 	return out
 }
 
-// firstStep is the request that let the generation go; its ready time is zero when nothing did.
+// firstStep returns the request that released the generation; ready is zero when there is none.
 func firstStep(g *generation) step {
 	for _, f := range g.requested {
 		if f.sync.Released != nil && *f.sync.Released {
@@ -204,7 +206,7 @@ func firstStep(g *generation) step {
 	return step{}
 }
 
-// dueAt is when the retry behind an attempt came to the due topic.
+// dueAt returns when the retry after an attempt came to the due topic.
 func dueAt(g *generation, attempt int) time.Time {
 	for _, f := range g.parked[attempt] {
 		if f.Topic == topicDue {
@@ -214,12 +216,12 @@ func dueAt(g *generation, attempt int) time.Time {
 	return time.Time{}
 }
 
-// goesOn is when a step goes on after a time; ok is false when it was in the hands of somebody who lived on.
-func (o *order) goesOn(s step, death time.Time) (on time.Time, ok bool) {
+// continuedAt returns when a step continued after a death; ok is false when a process that lived on held it.
+func (o *order) continuedAt(s step, death time.Time) (on time.Time, ok bool) {
 	on = s.done
 	for _, call := range o.calls {
 		switch {
-		case !call.Began.After(death) && (call.Ended.After(death.Add(left)) || (call.Ended.After(death) && call.Status != 0)):
+		case !call.Began.After(death) && (call.Ended.After(death.Add(maxDisconnectLag)) || (call.Ended.After(death) && call.Status != 0)):
 			return on, false
 		case call.Began.After(death) && call.Began.Before(on):
 			on = call.Began
@@ -228,48 +230,48 @@ func (o *order) goesOn(s step, death time.Time) (on time.Time, ok bool) {
 	return on, true
 }
 
-// moves reports whether processes of the service move orders on.
-func moves(service string) bool {
+// movesOrders reports whether processes of the service move orders on.
+func movesOrders(service string) bool {
 	return !slices.Contains([]string{"", "ingest", "api", "scheduler", "projector", "mockerp"}, service)
 }
 
-// lastDeath is the last death of one of several before a time, nil when there was none.
+// lastDeath returns the last death with survivors before a time; nil: there was none.
 func (c *checker) lastDeath(before time.Time) *history.Disturbance {
 	n, _ := slices.BinarySearchFunc(c.h.Disturbances, before, func(d history.Disturbance, t time.Time) int { return d.At.Compare(t) })
 	for n--; n >= 0; n-- {
-		if d := &c.h.Disturbances[n]; oneOfSeveral(d) {
+		if d := &c.h.Disturbances[n]; hasSurvivors(d) {
 			return d
 		}
 	}
 	return nil
 }
 
-// oneOfSeveral reports whether a process died whose service lived on and moves orders on.
-func oneOfSeveral(d *history.Disturbance) bool {
-	return d.What != "stop" && moves(d.Service) && d.Others > 0
+// hasSurvivors reports whether a process died, its service moves orders on, and others of it lived on.
+func hasSurvivors(d *history.Disturbance) bool {
+	return d.Kind != "stop" && movesOrders(d.Service) && d.Survivors > 0
 }
 
-// excused reports whether something that nothing is promised of fell into the time.
-func (c *checker) excused(from, to time.Time) bool {
+// outage reports whether a disturbance without a promised bound fell into the time.
+func (c *checker) outage(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return unpromised(d) && d.At.Before(to) && c.over(d).Add(aftermath).After(from)
+		return withoutBound(d) && d.At.Before(to) && c.endOf(d).Add(recoveryDelay).After(from)
 	})
 }
 
-// unpromised reports whether nothing is promised of how fast the product goes on after the disturbance.
-func unpromised(d history.Disturbance) bool {
-	server := d.Service == "" && !ofERP(d)
-	return server || d.What == "stop" || (d.Others == 0 && moves(d.Service))
+// withoutBound reports whether nothing is promised of how fast the product recovers from the disturbance.
+func withoutBound(d history.Disturbance) bool {
+	server := d.Service == "" && !isERP(d)
+	return server || d.Kind == "stop" || (d.Survivors == 0 && movesOrders(d.Service))
 }
 
-// disturbed reports whether anything was disturbed in the time, or shortly before.
+// disturbed reports whether there was any disturbance in the time, or shortly before.
 func (c *checker) disturbed(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
-		return d.At.Before(to) && c.over(d).Add(aftermath).After(from)
+		return d.At.Before(to) && c.endOf(d).Add(recoveryDelay).After(from)
 	})
 }
 
-// measureRecovery is the time from when a broker, Postgres or the only process of a service was ready again to the next
+// measureRecovery measures the time from the return of a broker, of Postgres or of the only process of a service to the next
 // terminal event.
 func (c *checker) measureRecovery() {
 	var ends []time.Time
@@ -281,16 +283,17 @@ func (c *checker) measureRecovery() {
 	slices.SortFunc(ends, time.Time.Compare)
 	for i := range c.h.Disturbances {
 		d := &c.h.Disturbances[i]
-		if d.Ready.IsZero() || d.What == "stop" || !unpromised(*d) {
+		if d.Ready.IsZero() || d.Kind == "stop" || !withoutBound(*d) {
 			continue
 		}
 		n, _ := slices.BinarySearchFunc(ends, d.Ready, time.Time.Compare)
 		if n < len(ends) && ends[n].Sub(d.Ready) > c.figures.Recovery.Took {
-			c.figures.Recovery = Disturbed{ends[n].Sub(d.Ready), "", named(d)}
+			c.figures.Recovery = Disturbed{ends[n].Sub(d.Ready), "", describe(d)}
 		}
 	}
 }
 
-func named(d *history.Disturbance) string {
-	return cmp.Or(d.What, "disturbance") + " of " + d.Target + " at " + clock(d.At)
+// describe returns the disturbance in words.
+func describe(d *history.Disturbance) string {
+	return cmp.Or(d.Kind, "disturbance") + " of " + d.Target + " at " + clock(d.At)
 }

@@ -20,20 +20,23 @@ const (
 	topicAfter      = "vendor_erp_sync_after_send"
 	topicSuccess    = "vendor_erp_sync_success"
 	topicFailed     = "vendor_erp_sync_failed"
-	topicRetry      = "vendor_erp_sync_retry" // the type of parked retries, and how the topics of the ladder begin
+	topicRetry      = "vendor_erp_sync_retry" // the type of parked retries, and how the topics of the retry tiers begin
 	topicDue        = "vendor_erp_sync_due"
 	topicDeadLetter = "vendor_erp_sync_dead_letter"
 	topicPosition   = "vendor_erp_sync_position"
 )
 
-// relayed reports whether the topic is written by the relay alone.
+// relayed reports whether only the relay writes the topic.
 func relayed(topic string) bool {
 	return topic == topicEvent || topic == topicRequested || topic == topicCallback
 }
 
-func parked(topic string) bool { return topic == topicDue || strings.HasPrefix(topic, topicRetry+"_") }
+// isRetryTopic reports whether the topic is a retry tier or the due topic.
+func isRetryTopic(topic string) bool {
+	return topic == topicDue || strings.HasPrefix(topic, topicRetry+"_")
+}
 
-// version is generation<<28 | class<<24 | number.
+// version is generation<<28 | class<<24 | number. The product orders the facts of a sync by it.
 type version int64
 
 // The classes of a version, and the phases in an attempt.
@@ -52,7 +55,7 @@ func (v version) class() int      { return int(v >> 24 & 15) }
 func (v version) number() int     { return int(v & (1<<24 - 1)) }
 func (v version) phase() int      { return v.number() & 7 }
 
-// attempt is that of a fact of class 1; other facts belong to none.
+// attempt returns the attempt of a fact of class 1; other facts have none.
 func (v version) attempt() int {
 	if v.class() != classAttempt {
 		return 0
@@ -60,7 +63,7 @@ func (v version) attempt() int {
 	return v.number() >> 3
 }
 
-// syncState is the `sync` of a record, as far as the rules look at it.
+// syncState is the part of a record's `sync` that the rules use.
 type syncState struct {
 	SyncID         int64      `json:"sync_id"`
 	Source         string     `json:"source"`
@@ -88,7 +91,7 @@ type response struct {
 	Body    string            `json:"body"`
 }
 
-// header is a header's value; the case of its name does not count.
+// header returns a header's value. The case of its name does not matter.
 func (r *response) header(name string) string {
 	for n, v := range r.Headers {
 		if strings.EqualFold(n, name) {
@@ -101,12 +104,12 @@ func (r *response) header(name string) string {
 // fact is a record that could be read.
 type fact struct {
 	*history.Record
-	id   string    // ce_id
-	kind string    // ce_type
-	uuid string    // Watermill's
-	at   time.Time // ce_time
-	when time.Time // at, by a clock that was right
-	due  time.Time // retries only
+	id        string    // ce_id
+	kind      string    // ce_type
+	uuid      string    // Watermill's
+	at        time.Time // ce_time
+	corrected time.Time // at, by the right clock
+	due       time.Time // retries only
 
 	// Of records about a sync; a sales_order_event has none of it.
 	sync     syncState
@@ -115,12 +118,17 @@ type fact struct {
 	err      *string
 }
 
-func (f *fact) where() string { return fmt.Sprintf("%s %d@%d", short(f.Topic), f.Partition, f.Offset) }
+// where returns the record's topic, partition and offset for a report.
+func (f *fact) where() string {
+	return fmt.Sprintf("%s %d@%d", shortTopic(f.Topic), f.Partition, f.Offset)
+}
 
-// note reports whether the record is a callback that settles nothing: it stands on the timeline only.
-func (f *fact) note() bool { return f.Topic == topicCallback && f.sync.Version.class() == classRequest }
+// settlesNothing reports whether the record is a callback that settles nothing and is only for the timeline.
+func (f *fact) settlesNothing() bool {
+	return f.Topic == topicCallback && f.sync.Version.class() == classRequest
+}
 
-// status is the answer's HTTP status, 0 when there was none.
+// status returns the answer's HTTP status, 0 when there was none.
 func (f *fact) status() int {
 	if f.response == nil {
 		return 0
@@ -128,24 +136,26 @@ func (f *fact) status() int {
 	return f.response.Status
 }
 
+// answeredWithSuccess reports whether the record is an outcome with a 2xx answer.
 func (f *fact) answeredWithSuccess() bool {
 	return f.Topic == topicAfter && f.status() >= 200 && f.status() <= 299
 }
 
-func short(topic string) string { return strings.TrimPrefix(topic, "vendor_erp_sync_") }
+func shortTopic(topic string) string { return strings.TrimPrefix(topic, "vendor_erp_sync_") }
 
-// right is the time of a fact by a clock that was right: the process that wrote it may have had one that was put back.
-func (c *checker) right(f *fact) time.Time {
+// correctTime returns the time of a fact by the right clock. The process that wrote it may have had a clock that was set
+// back; the broker's timestamp shows it.
+func (c *checker) correctTime(f *fact) time.Time {
 	for _, d := range c.h.Disturbances {
-		off := f.Timestamp.Sub(f.at) > d.Set-time.Second
-		if d.Set > 0 && off && f.Timestamp.After(d.At) && (d.Right.IsZero() || f.Timestamp.Before(d.Right.Add(aside))) {
-			return f.at.Add(d.Set)
+		off := f.Timestamp.Sub(f.at) > d.ClockStep-time.Second
+		if d.ClockStep > 0 && off && f.Timestamp.After(d.At) && (d.ClockRestored.IsZero() || f.Timestamp.Before(d.ClockRestored.Add(resumeDelay))) {
+			return f.at.Add(d.ClockStep)
 		}
 	}
 	return f.at
 }
 
-// read reads a record; its error says what is wrong with it.
+// read decodes a record. Its error says what is wrong with it.
 func read(r *history.Record) (*fact, error) {
 	f := &fact{Record: r, id: r.Headers["ce_id"], kind: r.Headers["ce_type"], uuid: r.Headers["_watermill_message_uuid"]}
 	var err error
@@ -162,7 +172,7 @@ func read(r *history.Record) (*fact, error) {
 	case r.Topic == topicEvent:
 		return f, readEvent(r)
 	}
-	if parked(r.Topic) {
+	if isRetryTopic(r.Topic) {
 		ms, err := strconv.ParseInt(r.Headers["due"], 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("header due: %w", err)
@@ -172,6 +182,7 @@ func read(r *history.Record) (*fact, error) {
 	return f, f.readSync()
 }
 
+// readEvent checks that header and value name the same event.
 func readEvent(r *history.Record) error {
 	var v struct {
 		EventID string `json:"event_id"`
@@ -185,6 +196,7 @@ func readEvent(r *history.Record) error {
 	return nil
 }
 
+// readSync decodes a record about a sync, and checks that key, ids and type match its content.
 func (f *fact) readSync() error {
 	var v struct {
 		Sync     syncState `json:"sync"`
@@ -204,18 +216,18 @@ func (f *fact) readSync() error {
 		return fmt.Errorf("sync %d, generation %d and version %d do not fit", s.SyncID, s.Generation, s.Version)
 	}
 	kind := f.Topic
-	if parked(f.Topic) {
+	if isRetryTopic(f.Topic) {
 		kind = topicRetry
 	}
 	id := fmt.Sprintf("%s/%d/%s", f.Key, s.Version, kind)
-	named := f.id == id || (f.note() && strings.HasPrefix(f.id, id+"/")) // a note's ends with a hash of what was said
+	named := f.id == id || (f.settlesNothing() && strings.HasPrefix(f.id, id+"/")) // a note's ends with a hash of what was said
 	if f.kind != kind || !named {
 		return fmt.Errorf("ce_id %q and ce_type %q: expected %q and %q", f.id, f.kind, id, kind)
 	}
 	return f.readVersion()
 }
 
-// readVersion makes sure that version, attempts and topic tell the same.
+// readVersion checks that version, attempts and topic match.
 func (f *fact) readVersion() error {
 	v, attempts := f.sync.Version, f.sync.Attempts
 	ok := false
@@ -223,10 +235,10 @@ func (f *fact) readVersion() error {
 	case f.Topic == topicRequested:
 		ok = v.class() == classRequest && attempts == 0 && f.sync.Released != nil
 	case f.Topic == topicCallback:
-		ok = v.class() == classCallback || f.note()
+		ok = v.class() == classCallback || f.settlesNothing()
 	case f.Topic == topicBefore:
 		ok = v.class() == classAttempt && v.phase() == phaseBefore && attempts == v.attempt()-1
-	case f.Topic == topicAfter, parked(f.Topic):
+	case f.Topic == topicAfter, isRetryTopic(f.Topic):
 		ok = v.class() == classAttempt && v.phase() == phaseAfter && attempts == v.attempt()
 	case f.Topic == topicSuccess, f.Topic == topicFailed:
 		ok = v.class() == classAttempt && v.phase() == phaseTerminal && attempts == v.attempt()
@@ -237,7 +249,8 @@ func (f *fact) readVersion() error {
 	return nil
 }
 
-// readRecords reads every record and gives it to its order. What cannot be read, and every dead letter, is a violation.
+// readRecords decodes every record and gives it to its order. A record that cannot be decoded is a violation, and so is
+// every dead letter: the workload publishes nothing that deserves one.
 func (c *checker) readRecords() {
 	for i := range c.h.Records {
 		r := &c.h.Records[i]
@@ -245,16 +258,16 @@ func (c *checker) readRecords() {
 		case topicPosition:
 			continue
 		case topicDeadLetter:
-			c.blame(10, "a dead letter", nil, "%d@%d: %s %s@%s: %s", r.Partition, r.Offset, r.Headers["dead_letter_topic"],
+			c.violate(10, "a dead letter", nil, "%d@%d: %s %s@%s: %s", r.Partition, r.Offset, r.Headers["dead_letter_topic"],
 				r.Headers["dead_letter_partition"], r.Headers["dead_letter_offset"], r.Headers["dead_letter_reason"])
 			continue
 		}
 		f, err := read(r)
 		if err != nil {
-			c.blame(10, "a record that cannot be read", c.orders[r.Key], "%s %d@%d: %s", r.Topic, r.Partition, r.Offset, err)
+			c.violate(10, "a record that cannot be read", c.orders[r.Key], "%s %d@%d: %s", r.Topic, r.Partition, r.Offset, err)
 			continue
 		}
-		f.when = c.right(f)
+		f.corrected = c.correctTime(f)
 		c.facts = append(c.facts, f)
 		c.order(f.Key).add(f)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// checkRelay is promise 2: each outbox row stands in its topic exactly once, nothing else does, and records of one key in
-// one topic stand in the order of the rows' ids, all in one partition.
+// checkRelay is promise 2. Each outbox row is in its topic exactly once, and nothing else is. Records of one key in one
+// topic have the order of the rows' ids, and are in one partition.
 func (c *checker) checkRelay() {
 	written, published := map[relayedID][]history.OutboxRow{}, map[relayedID][]*fact{}
 	for _, row := range c.h.Outbox {
@@ -31,25 +31,26 @@ func (c *checker) checkRelay() {
 	}
 }
 
+// relayedID names a message. Two rows with one uuid are the same message twice.
 type relayedID struct{ topic, uuid string }
 
-// compareOutbox counts. A message that is said twice has one uuid and two rows.
+// compareOutbox counts the rows and the records of each message.
 func (c *checker) compareOutbox(written map[relayedID][]history.OutboxRow, published map[relayedID][]*fact) {
 	for _, row := range c.h.Outbox {
 		id := relayedID{row.Topic, row.UUID}
 		o, rows, records := c.order(row.Key), written[id], published[id]
 		if row.ID != rows[0].ID {
-			continue // told at its first row
+			continue // reported at its first row
 		}
 		switch {
 		case len(records) < len(rows):
 			o.lost = o.lost || row.Topic == topicRequested
 			c.figures.Lost += len(rows) - len(records)
-			c.blame(2, "an outbox row that is not in Kafka", o, "outbox row %d (%s, %s): %d rows with uuid %s, %d records",
+			c.violate(2, "an outbox row that is not in Kafka", o, "outbox row %d (%s, %s): %d rows with uuid %s, %d records",
 				row.ID, row.Topic, row.EventID, len(rows), row.UUID, len(records))
 		case len(records) > len(rows):
 			c.figures.Doubled += len(records) - len(rows)
-			c.blame(2, "an outbox row that is in Kafka more than once", o, "outbox row %d (%s): %d rows with uuid %s, %d records, the last at %s",
+			c.violate(2, "an outbox row that is in Kafka more than once", o, "outbox row %d (%s): %d rows with uuid %s, %d records, the last at %s",
 				row.ID, row.Topic, len(rows), row.UUID, len(records), records[len(records)-1].where())
 		}
 	}
@@ -60,14 +61,14 @@ func (c *checker) compareOutbox(written map[relayedID][]history.OutboxRow, publi
 		rows := written[relayedID{f.Topic, f.uuid}]
 		switch {
 		case len(rows) == 0:
-			c.blame(2, "a record that is not in the outbox", c.order(f.Key), "%s, uuid %s", f.where(), f.uuid)
+			c.violate(2, "a record that is not in the outbox", c.order(f.Key), "%s, uuid %s", f.where(), f.uuid)
 		case rows[0].Key != f.Key:
-			c.blame(2, "a record under another key than its row", c.order(f.Key), "%s, outbox row %d has %q", f.where(), rows[0].ID, rows[0].Key)
+			c.violate(2, "a record under another key than its row", c.order(f.Key), "%s, outbox row %d has %q", f.where(), rows[0].ID, rows[0].Key)
 		}
 	}
 }
 
-// idsOf is the ids of the rows of each uuid, smallest first.
+// idsOf returns the row ids of each message, smallest first.
 func idsOf(written map[relayedID][]history.OutboxRow) map[relayedID][]int64 {
 	out := map[relayedID][]int64{}
 	for id, rows := range written {
@@ -79,11 +80,12 @@ func idsOf(written map[relayedID][]history.OutboxRow) map[relayedID][]int64 {
 	return out
 }
 
-// checkRelayOrder looks at the first record of each row; one that was published again is told already.
+// checkRelayOrder compares the order of the records with that of the rows. It ignores surplus records, which compareOutbox
+// reports.
 func (c *checker) checkRelayOrder(o *order, topic string, ids map[relayedID][]int64) {
 	met := map[relayedID]int{}
 	var last int64
-	for _, f := range o.in(topic) {
+	for _, f := range o.recordsOf(topic) {
 		id := relayedID{topic, f.uuid}
 		if met[id] >= len(ids[id]) {
 			continue
@@ -91,31 +93,32 @@ func (c *checker) checkRelayOrder(o *order, topic string, ids map[relayedID][]in
 		row := ids[id][met[id]]
 		met[id]++
 		if row < last {
-			c.blame(2, "records of one key that are not in the order of the outbox", o, "%s is outbox row %d and stands behind row %d", f.where(), row, last)
+			c.violate(2, "records of one key in another order than the outbox", o, "%s is outbox row %d and is behind row %d", f.where(), row, last)
 			return
 		}
 		last = row
 	}
 }
 
-// in is the order's records in a topic of the log, by partition and offset.
-func (o *order) in(topic string) []*fact {
+// recordsOf returns the order's records in a topic of the log, by partition and offset.
+func (o *order) recordsOf(topic string) []*fact {
 	var out []*fact
 	for _, f := range append(slices.Clone(o.events), o.facts...) {
 		if f.Topic == topic {
 			out = append(out, f)
 		}
 	}
-	slices.SortStableFunc(out, byPlace)
+	slices.SortStableFunc(out, byOffset)
 	return out
 }
 
-func byPlace(a, b *fact) int {
+// byOffset orders records as a topic has them.
+func byOffset(a, b *fact) int {
 	return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 }
 
-// checkPartition makes sure that all records of an order are in partitions of one number: the order of its records and
-// the one owner of its work rest on that.
+// checkPartition requires that all records of an order are in partitions with one number. The order of its records depends
+// on that, and that one process at a time works on it.
 func (c *checker) checkPartition(o *order) {
 	all := append(slices.Clone(o.events), o.facts...)
 	for _, g := range o.generations() {
@@ -125,7 +128,7 @@ func (c *checker) checkPartition(o *order) {
 	}
 	for _, f := range all {
 		if f.Partition != all[0].Partition {
-			c.blame(2, "an order in two partitions", o, "%s and %s", all[0].where(), f.where())
+			c.violate(2, "an order in two partitions", o, "%s and %s", all[0].where(), f.where())
 			return
 		}
 	}

@@ -146,12 +146,12 @@ func (o *actor) fact(topic string, s map[string]any, more map[string]any) {
 }
 
 // publishes hands over an event; one that is refused leaves nothing.
-func (o *actor) publishes(kind string, known history.Known, stands bool) *actor {
+func (o *actor) publishes(kind string, known history.Outcome, stored bool) *actor {
 	id := fmt.Sprintf("evt-%s-%d", o.id, len(o.h.Publications))
 	o.h.Publications = append(o.h.Publications, history.Publication{
-		Door: "http", EventID: id, Type: kind, Source: o.source, Order: o.id, First: o.at, Last: o.at.Add(9 * time.Millisecond), Known: known,
+		Door: "http", EventID: id, Type: kind, Source: o.source, Order: o.id, First: o.at, Last: o.at.Add(9 * time.Millisecond), Outcome: known,
 	})
-	if stands {
+	if stored {
 		o.record(topicEvent, kind, o.source+":"+id, map[string]any{"event_id": id, "type": kind}, nil)
 	}
 	return o
@@ -192,9 +192,9 @@ func (o *actor) releases() *actor {
 	return o.wait(5 * time.Millisecond)
 }
 
-func (o *actor) asks(what string, code int) {
+func (o *actor) sendsRequest(what string, code int) {
 	o.h.Requests = append(o.h.Requests, history.Request{
-		What: what, Source: o.source, Order: o.id, Began: o.at, Ended: o.at.Add(7 * time.Millisecond), Known: history.Accepted, HTTPCode: code,
+		Kind: what, Source: o.source, Order: o.id, Began: o.at, Ended: o.at.Add(7 * time.Millisecond), Outcome: history.Accepted, HTTPCode: code,
 	})
 	o.wait(time.Millisecond)
 }
@@ -207,7 +207,7 @@ func (o *actor) intends() *actor {
 }
 
 // calls is a call that the ERP answers with the status, 0: not at all. It books what it answers with success, and what it
-// is told to book.
+// the test lets it book.
 func (o *actor) calls(status int, books bool, took time.Duration) *actor {
 	call := history.Call{
 		Number: len(o.h.Calls), Source: o.source, Order: o.id, Key: o.key, Began: o.at, Ended: o.at.Add(took), Behaviour: "test", Status: status,
@@ -298,7 +298,7 @@ func (o *actor) closes() {
 // settled is a webhook or a hand that settles the current generation.
 func (o *actor) settled(what string) *actor {
 	by := map[string]string{"webhook-accepted": "webhook", "webhook-rejected": "rejected", "cancel": "cancelled", "settle": "hand"}[what]
-	o.asks(what, 200)
+	o.sendsRequest(what, 200)
 	if o.gate == "held" {
 		o.releases()
 	}
@@ -322,7 +322,7 @@ func (o *actor) says(status string, more map[string]any, body string) {
 
 // calledBack is an accepting callback that carries the key and names the reference; empty: it does not.
 func (o *actor) calledBack(key, reference string) *actor {
-	o.asks("webhook-accepted", 200)
+	o.sendsRequest("webhook-accepted", 200)
 	o.callbacks++
 	o.gate, o.closedBy = "closed", "webhook"
 	more := map[string]any{"closed_by": "webhook", "last_attempt_at": nil, "attempts": 0}
@@ -344,7 +344,7 @@ func (o *actor) noted() *actor {
 
 // resyncs makes a new generation; an older record that is still parked ends as superseded by supersedes.
 func (o *actor) resyncs(what string) *actor {
-	o.asks(what, 202)
+	o.sendsRequest(what, 202)
 	if o.answered || what == "resync-new-key" {
 		o.newKey()
 	}
@@ -357,7 +357,7 @@ func (o *actor) resyncs(what string) *actor {
 // killed is the death of a syncer, and the others take over.
 func (o *actor) killed(took time.Duration) *actor {
 	o.h.Disturbances = append(o.h.Disturbances, history.Disturbance{
-		What: "kill", Target: "syncer-1", Service: "syncer", Others: 1, At: o.at, Back: o.at.Add(time.Second), Ready: o.at.Add(2 * time.Second),
+		Kind: "kill", Target: "syncer-1", Service: "syncer", Survivors: 1, At: o.at, Restarted: o.at.Add(time.Second), Ready: o.at.Add(2 * time.Second),
 	})
 	return o.wait(took)
 }

@@ -2,17 +2,16 @@ package checker
 
 import "time"
 
-// checkSerial is promise 6: calls of one order do not overlap in the ERP's book, and no intent of an older generation
-// stands behind one of a newer. A process that was stopped (SIGSTOP) is the exception, see stopped; such overlaps are a
-// figure.
+// checkSerial is promise 6. Calls of one order do not overlap in the ERP's book, and no before_send of an older generation
+// comes after one of a newer. While a process was stopped (SIGSTOP) an overlap is a figure, see stopped.
 func (c *checker) checkSerial(o *order) {
-	var last *doneCall // the one that ended last
+	var last *erpCall // the one that ended last
 	for _, call := range o.calls {
-		if last != nil && call.Began.Before(last.surelyOn()) {
+		if last != nil && call.Began.Before(last.runningUntil()) {
 			if c.stopped(last.Began, call.Began) {
 				c.figures.OverlapsOfStopped++
 			} else {
-				c.blame(6, "calls of one order that overlap", o, "call %d from %s to %s, call %d from %s to %s", last.Number, clock(last.Began),
+				c.violate(6, "calls of one order that overlap", o, "call %d from %s to %s, call %d from %s to %s", last.Number, clock(last.Began),
 					clock(last.Ended), call.Number, clock(call.Began), clock(call.Ended))
 			}
 		}
@@ -21,22 +20,22 @@ func (c *checker) checkSerial(o *order) {
 		}
 	}
 	var newest *fact
-	for _, f := range o.in(topicBefore) {
+	for _, f := range o.recordsOf(topicBefore) {
 		if newest == nil || f.sync.Generation >= newest.sync.Generation {
 			newest = f
 			continue
 		}
 		if !c.stopped(newest.Timestamp, f.Timestamp) {
-			c.blame(6, "an older generation after a newer one", o, "%s of generation %d stands behind %s of generation %d",
+			c.violate(6, "an older generation after a newer one", o, "%s of generation %d is behind %s of generation %d",
 				f.where(), f.sync.Generation, newest.where(), newest.sync.Generation)
 		}
 	}
 }
 
-// surelyOn is the time up to which the call went on for sure.
-func (call *doneCall) surelyOn() time.Time {
+// runningUntil returns the time up to which the call was surely running. The ERP notices the end of a call a little late.
+func (call *erpCall) runningUntil() time.Time {
 	if call.Status == 0 {
-		return call.Ended.Add(-left)
+		return call.Ended.Add(-maxDisconnectLag)
 	}
-	return call.Ended.Add(-noted)
+	return call.Ended.Add(-maxAnswerLag)
 }

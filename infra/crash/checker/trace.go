@@ -15,17 +15,17 @@ type line struct {
 	text string
 }
 
-// story is everything known of the order in time order, one line each, and the disturbances that fell into its time.
+// trace returns everything known of the order in time order, one line each, with the disturbances of that time.
 func (c *checker) trace(o *order) []string {
-	if o.told != nil {
-		return o.told
+	if o.trace != nil {
+		return o.trace
 	}
 	var lines []line
 	for _, p := range o.publications {
-		lines = append(lines, line{p.First, fmt.Sprintf("publication %s %s by %s: %s%s", p.Type, eventID(p), p.Door, p.Known, until(p.First, p.Last))})
+		lines = append(lines, line{p.First, fmt.Sprintf("publication %s %s by %s: %s%s", p.Type, eventID(p), p.Door, p.Outcome, until(p.First, p.Last))})
 	}
 	for _, r := range o.requests {
-		text := fmt.Sprintf("request %s%s%s: %s", r.What, under(r.Key), as(r.Named), r.Known)
+		text := fmt.Sprintf("request %s%s%s: %s", r.Kind, underKey(r.Key), asReference(r.Reference), r.Outcome)
 		if r.HTTPCode != 0 {
 			text += fmt.Sprintf(" %d", r.HTTPCode)
 		}
@@ -40,12 +40,12 @@ func (c *checker) trace(o *order) []string {
 	lines = append(lines, c.disturbancesIn(lines)...)
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	for _, l := range lines {
-		o.told = append(o.told, clock(l.at)+" "+l.text)
+		o.trace = append(o.trace, clock(l.at)+" "+l.text)
 	}
-	return o.told
+	return o.trace
 }
 
-// records are all of the order, retries too.
+// records returns all records of the order, retries too.
 func (o *order) records() []*fact {
 	out := append(slices.Clone(o.events), o.facts...)
 	for _, g := range o.generations() {
@@ -57,13 +57,14 @@ func (o *order) records() []*fact {
 		if a.Topic != b.Topic {
 			return strings.Compare(a.Topic, b.Topic)
 		}
-		return byPlace(a, b)
+		return byOffset(a, b)
 	})
 	return out
 }
 
-func callLine(call *doneCall) string {
-	text := fmt.Sprintf("call %d%s %s", call.Number, under(call.Key), call.Behaviour)
+// callLine describes a call of the ERP.
+func callLine(call *erpCall) string {
+	text := fmt.Sprintf("call %d%s %s", call.Number, underKey(call.Key), call.Behaviour)
 	if call.Status == 0 {
 		text += ": no answer"
 	} else {
@@ -81,11 +82,12 @@ func callLine(call *doneCall) string {
 	return text + until(call.Began, call.Ended)
 }
 
+// recordLine describes a record with what the rules look at.
 func (c *checker) recordLine(f *fact) string {
 	text := fmt.Sprintf("record %s %s", f.where(), f.id)
 	if f.Topic != topicEvent {
 		s := f.sync
-		text += fmt.Sprintf(" %s, attempts %d, generation %d%s", s.Status, s.Attempts, s.Generation, under(s.IdempotencyKey))
+		text += fmt.Sprintf(" %s, attempts %d, generation %d%s", s.Status, s.Attempts, s.Generation, underKey(s.IdempotencyKey))
 		if f.response != nil && f.Topic != topicCallback {
 			text += fmt.Sprintf(", answered %d", f.status())
 		}
@@ -110,7 +112,7 @@ func (c *checker) recordLine(f *fact) string {
 	return text
 }
 
-// disturbancesIn are those that fell into the time of the lines.
+// disturbancesIn returns the disturbances that overlap the time of the lines.
 func (c *checker) disturbancesIn(lines []line) []line {
 	if len(lines) == 0 {
 		return nil
@@ -126,25 +128,26 @@ func (c *checker) disturbancesIn(lines []line) []line {
 	}
 	var out []line
 	for _, d := range c.h.Disturbances {
-		if !d.At.After(last) && !c.over(d).Before(first) {
+		if !d.At.After(last) && !c.endOf(d).Before(first) {
 			out = append(out, line{d.At, disturbanceLine(d)})
 		}
 	}
 	for _, s := range c.h.Switches {
-		if !s.Asked.After(last) && (s.On.IsZero() || !s.On.Before(first)) {
-			out = append(out, line{s.Asked, fmt.Sprintf("--- %s is turned off, answered %s, on again %s", s.Setting, clock(s.Off), clock(s.On))})
+		if !s.OffRequested.After(last) && (s.On.IsZero() || !s.On.Before(first)) {
+			out = append(out, line{s.OffRequested, fmt.Sprintf("--- %s is turned off, answered %s, on again %s", s.Setting, clock(s.Off), clock(s.On))})
 		}
 	}
 	return out
 }
 
+// disturbanceLine describes a disturbance.
 func disturbanceLine(d history.Disturbance) string {
-	text := fmt.Sprintf("--- %s %s", d.What, d.Target)
+	text := fmt.Sprintf("--- %s %s", d.Kind, d.Target)
 	if d.Service != "" {
-		text += fmt.Sprintf(", %d others of %s live", d.Others, d.Service)
+		text += fmt.Sprintf(", %d others of %s live", d.Survivors, d.Service)
 	}
-	if !d.Back.IsZero() {
-		text += ", back " + clock(d.Back)
+	if !d.Restarted.IsZero() {
+		text += ", back " + clock(d.Restarted)
 	}
 	if !d.Ready.IsZero() {
 		text += ", ready " + clock(d.Ready)
@@ -152,20 +155,21 @@ func disturbanceLine(d history.Disturbance) string {
 	return text
 }
 
-func under(key string) string {
+func underKey(key string) string {
 	if key == "" {
 		return ""
 	}
 	return " under " + key
 }
 
-func as(reference string) string {
+func asReference(reference string) string {
 	if reference == "" {
 		return ""
 	}
 	return " as " + reference
 }
 
+// until describes an end that differs from the beginning.
 func until(from, to time.Time) string {
 	if to.IsZero() || to.Equal(from) {
 		return ""
@@ -173,7 +177,7 @@ func until(from, to time.Time) string {
 	return ", until " + clock(to)
 }
 
-// clock is a time of day; a run is shorter than a day.
+// clock returns the time of day. A run is shorter than a day.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000000") }
 
 func clockOr(t *time.Time) string {

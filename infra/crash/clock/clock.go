@@ -1,4 +1,5 @@
-// Package clock gives processes of the product a wall clock that can be put back while they run, as an administrator or NTP does.
+// Package clock gives processes of the product a wall clock that can be set back while they run, as an administrator or NTP
+// does.
 //
 // The product asks time.Now. Overlay makes the compiler read stepclock.Now in its place (go build -overlay): the product's own files
 // stay as they are, and its libraries keep the machine's clock. Only the wall clock moves. The monotonic one goes on, as it does on a
@@ -17,7 +18,7 @@ import (
 	"time"
 )
 
-// Variable names the file that tells a process how far its clock stands from the machine's.
+// Variable is the environment variable with the file that says how far the clock of a process is from the machine's.
 const Variable = "ERPCONNECTOR_STEPCLOCK"
 
 const stepclock = "github.com/erpconnector/erpconnector/shared/stepclock"
@@ -25,10 +26,10 @@ const stepclock = "github.com/erpconnector/erpconnector/shared/stepclock"
 //go:embed stepclock.go.txt
 var source []byte
 
-var now = regexp.MustCompile(`\btime\.Now\b`)
+var timeNow = regexp.MustCompile(`\btime\.Now\b`)
 
-// Overlay writes the product's files that ask for the time into dir, changed, and returns which file each stands for. root is the
-// repository's.
+// Overlay writes changed copies of the product's files that use time.Now into dir. It returns which file each replaces. root
+// is the repository's.
 func Overlay(root, dir string) (replace map[string]string, err error) {
 	if root, err = filepath.Abs(root); err != nil {
 		return nil, err
@@ -48,10 +49,10 @@ func Overlay(root, dir string) (replace map[string]string, err error) {
 				return err
 			}
 			content, err := os.ReadFile(name) //nolint:gosec // a file of this repository
-			if err != nil || !now.Match(content) {
+			if err != nil || !timeNow.Match(content) {
 				return err
 			}
-			return put(name, stepped(content))
+			return put(name, rewrite(content))
 		})
 		if err != nil {
 			return nil, err
@@ -60,19 +61,19 @@ func Overlay(root, dir string) (replace map[string]string, err error) {
 	return replace, nil
 }
 
-var clause = regexp.MustCompile(`(?m)^package \w+$`)
+var packageClause = regexp.MustCompile(`(?m)^package \w+$`)
 
-// stepped is a file with the other clock. Its lines keep their numbers.
-func stepped(content []byte) []byte {
-	content = now.ReplaceAll(content, []byte("stepclock.Now"))
-	content = clause.ReplaceAll(content, []byte(`$0; import "`+stepclock+`"`))
+// rewrite returns a file that uses the other clock. Its lines keep their numbers.
+func rewrite(content []byte) []byte {
+	content = timeNow.ReplaceAll(content, []byte("stepclock.Now"))
+	content = packageClause.ReplaceAll(content, []byte(`$0; import "`+stepclock+`"`))
 	return append(content, "\nvar _ = time.Now\n"...) // time may have no other use left
 }
 
-// Create makes the file of a clock that goes as the machine's does.
+// Create makes the file of a clock that shows the machine's time.
 func Create(name string) error { return os.WriteFile(name, make([]byte, 8), 0o600) }
 
-// Set puts the clock of whoever reads the file that far from the machine's, at once.
+// Set sets the clock of the process that reads the file, at once, to this distance from the machine's.
 func Set(name string, step time.Duration) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0) //nolint:gosec // the caller's own
 	if err != nil {

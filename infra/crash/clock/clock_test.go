@@ -14,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/clock"
 )
 
-// A module as the product is: its clock is put back while it runs, and what it measures goes on.
+// A small module in the place of the product: its clock is set back while it runs, and measured durations go on.
 func TestTheWallClockIsPutBackAndTheMonotonicOneGoesOn(t *testing.T) {
 	t.Parallel()
 	root, dir := t.TempDir(), t.TempDir()

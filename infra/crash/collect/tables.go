@@ -11,6 +11,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
+// readTables reads the tables in one transaction, so that they belong to one moment.
 func readTables(ctx context.Context, databaseURL string, h *history.History) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
@@ -37,6 +38,7 @@ func readTables(ctx context.Context, databaseURL string, h *history.History) err
 	})
 }
 
+// readOutbox reads the outbox with the event ids, which are in the metadata.
 func readOutbox(ctx context.Context, tx pgx.Tx) ([]history.OutboxRow, error) {
 	rows, err := tx.Query(ctx, `SELECT id, topic, key, uuid, metadata FROM erp_outbox ORDER BY id`)
 	if err != nil {
@@ -57,7 +59,7 @@ func readOutbox(ctx context.Context, tx pgx.Tx) ([]history.OutboxRow, error) {
 	return out, err
 }
 
-// readRows reads rows by column name. Times become text, so that a history is the same after it was saved and loaded.
+// readRows reads all columns by name. Times become text, so that a history is the same after it was saved and loaded.
 func readRows[R ~map[string]any](ctx context.Context, tx pgx.Tx, query string) ([]R, error) {
 	rows, err := tx.Query(ctx, query)
 	if err != nil {

@@ -15,21 +15,22 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// positionTopic is left out: it is compacted, and holds no fact of an order.
+// positionTopic is left out: it is compacted, and contains nothing about an order.
 const positionTopic = "vendor_erp_sync_position"
 
-// partitions are offsets by topic, with prefix, and partition.
-type partitions map[string]map[int32]int64
+// offsetsByPartition are offsets by topic, with prefix, and partition.
+type offsetsByPartition map[string]map[int32]int64
 
-// span is what is to be read: from starts up to, and without, ends.
-type span struct{ starts, ends partitions }
+// ranges are the offsets to read: from starts up to ends, without ends.
+type ranges struct{ starts, ends offsetsByPartition }
 
+// readTopics reads the records of every topic, sorted by topic, partition and offset.
 func readTopics(ctx context.Context, brokers []string, prefix string, h *history.History) error {
-	s, err := findSpan(ctx, brokers, prefix)
+	s, err := findRanges(ctx, brokers, prefix)
 	if err != nil {
 		return fmt.Errorf("finding the topics: %w", err)
 	}
-	h.Starts = s.list(prefix)
+	h.Starts = s.startsOf(prefix)
 	records, err := s.read(ctx, brokers)
 	if err != nil {
 		return err
@@ -44,45 +45,48 @@ func readTopics(ctx context.Context, brokers []string, prefix string, h *history
 	return nil
 }
 
-func findSpan(ctx context.Context, brokers []string, prefix string) (span, error) {
+// findRanges lists the topics of the product with their offsets. Committed ends are those that a reader of committed records
+// can reach.
+func findRanges(ctx context.Context, brokers []string, prefix string) (ranges, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	all, err := admin.ListTopics(ctx)
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
 	names := slices.DeleteFunc(all.Names(), func(name string) bool {
 		bare, ours := strings.CutPrefix(name, prefix)
 		return !ours || bare == positionTopic || (!strings.HasPrefix(bare, "vendor_erp_sync_") && bare != "sales_order_event")
 	})
 	if len(names) == 0 {
-		return span{}, fmt.Errorf("none begins with %q", prefix)
+		return ranges{}, fmt.Errorf("none begins with %q", prefix)
 	}
 	starts, err := admin.ListStartOffsets(ctx, names...)
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
 	ends, err := admin.ListCommittedOffsets(ctx, names...)
 	if err != nil {
-		return span{}, err
+		return ranges{}, err
 	}
-	s := span{}
-	if s.starts, err = offsets(starts); err != nil {
-		return span{}, err
+	s := ranges{}
+	if s.starts, err = byPartition(starts); err != nil {
+		return ranges{}, err
 	}
-	s.ends, err = offsets(ends)
+	s.ends, err = byPartition(ends)
 	return s, err
 }
 
-func offsets(listed kadm.ListedOffsets) (partitions, error) {
+// byPartition sorts listed offsets. One partition that could not be listed fails the whole: it would be missing otherwise.
+func byPartition(listed kadm.ListedOffsets) (offsetsByPartition, error) {
 	if err := listed.Error(); err != nil {
 		return nil, err
 	}
-	out := partitions{}
+	out := offsetsByPartition{}
 	listed.Each(func(o kadm.ListedOffset) {
 		if out[o.Topic] == nil {
 			out[o.Topic] = map[int32]int64{}
@@ -92,8 +96,8 @@ func offsets(listed kadm.ListedOffsets) (partitions, error) {
 	return out, nil
 }
 
-// list is the starts as a history has them.
-func (s span) list(prefix string) []history.Start {
+// startsOf returns the starts as a history has them.
+func (s ranges) startsOf(prefix string) []history.Start {
 	var out []history.Start
 	for _, topic := range slices.Sorted(maps.Keys(s.starts)) {
 		for _, p := range slices.Sorted(maps.Keys(s.starts[topic])) {
@@ -103,10 +107,10 @@ func (s span) list(prefix string) []history.Start {
 	return out
 }
 
-// read reads until every partition has come to its end. Markers are kept on the way: the last offset before the end is a
-// record or a marker, and a record that was aborted shows by the marker behind it alone.
-func (s span) read(ctx context.Context, brokers []string) ([]*kgo.Record, error) {
-	left := partitions{}
+// read reads until every partition is at its end. It also asks for the markers of transactions: the last offset before the
+// end may be a marker, or belong to an aborted record, which only the marker behind it shows.
+func (s ranges) read(ctx context.Context, brokers []string) ([]*kgo.Record, error) {
+	left := offsetsByPartition{}
 	from := map[string]map[int32]kgo.Offset{}
 	for topic, ends := range s.ends {
 		for p, end := range ends {
@@ -131,15 +135,15 @@ func (s span) read(ctx context.Context, brokers []string) ([]*kgo.Record, error)
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return nil, fmt.Errorf("reading the topics, of %v the ends are to come: %w", slices.Sorted(maps.Keys(left)), err)
+			return nil, fmt.Errorf("reading the topics; the ends of %v are missing: %w", slices.Sorted(maps.Keys(left)), err)
 		}
 		out = append(out, left.take(fetches)...)
 	}
 	return out, nil
 }
 
-// take is the records before the ends; partitions that came to theirs are struck out.
-func (left partitions) take(fetches kgo.Fetches) (out []*kgo.Record) {
+// take returns the records before the ends, and removes the partitions that are at their end.
+func (left offsetsByPartition) take(fetches kgo.Fetches) (out []*kgo.Record) {
 	fetches.EachRecord(func(r *kgo.Record) {
 		end, open := left[r.Topic][r.Partition]
 		if !open {
@@ -159,7 +163,8 @@ func (left partitions) take(fetches kgo.Fetches) (out []*kgo.Record) {
 	return out
 }
 
-// recordOf is the record as a history has it. A value that is no JSON becomes a JSON string, which no reader takes for one.
+// recordOf returns the record as a history has it. A value that is not JSON becomes a JSON string: the checker then reports a
+// record that cannot be read, and the history can still be saved.
 func recordOf(r *kgo.Record, prefix string) history.Record {
 	out := history.Record{
 		Topic: r.Topic[len(prefix):], Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC(),

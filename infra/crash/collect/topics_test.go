@@ -27,10 +27,10 @@ func fetched(records ...*kgo.Record) kgo.Fetches {
 // A partition is read up to its end; the last offset may be missing, as markers may, and what comes later is not taken.
 func TestPartitionsEndWithTheirLastOffset(t *testing.T) {
 	t.Parallel()
-	left := partitions{"a": {0: 3, 1: 1}, "b": {0: 2}}
+	left := offsetsByPartition{"a": {0: 3, 1: 1}, "b": {0: 2}}
 	got := left.take(fetched(record("a", 0, 0), record("a", 0, 1), record("b", 0, 0), record("a", 1, 0)))
 	require.Len(t, got, 4)
-	require.Equal(t, partitions{"a": {0: 3}, "b": {0: 2}}, left)
+	require.Equal(t, offsetsByPartition{"a": {0: 3}, "b": {0: 2}}, left)
 	got = left.take(fetched(record("a", 0, 2), record("a", 0, 3), record("a", 1, 1), record("b", 0, 5)))
 	require.Len(t, got, 1)
 	require.Empty(t, left)

@@ -13,45 +13,47 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 )
 
-// failures are the statuses of behaviours that book nothing and answer.
-var failures = map[string]int{
+// failureStatus has the behaviours that answer and book nothing.
+var failureStatus = map[string]int{
 	nemesis.Busy: http.StatusServiceUnavailable, nemesis.Broken: http.StatusInternalServerError, nemesis.Limited: http.StatusTooManyRequests,
 	nemesis.LimitedBy: http.StatusTooManyRequests, nemesis.Refuse: http.StatusUnprocessableEntity,
 }
 
-// behave does what is planned; what the ERP has booked it does not refuse any more.
+// behave does what is planned. The ERP does not refuse an order that it has booked: a real one would not.
 func (v *visit) behave() {
 	if v.booked() {
 		if v.plan.Behaviour == nemesis.Refuse {
 			v.plan.Behaviour = nemesis.OK
-			v.erp.change(func() { v.call.Behaviour = nemesis.OK })
+			v.erp.withLock(func() { v.call.Behaviour = nemesis.OK })
 		}
 		if v.plan.Callback == nemesis.Rejected {
 			v.plan.Callback = nemesis.NoCallback
 		}
 	}
-	status, fails := failures[v.plan.Behaviour]
+	status, fails := failureStatus[v.plan.Behaviour]
 	switch {
 	case fails:
 		v.fail(status)
 	case v.plan.Behaviour == nemesis.Hang:
 		v.hang()
 	case v.plan.Behaviour == nemesis.CutBefore:
-		v.cut()
-	case v.plan.Behaviour == nemesis.Slow && !v.present(v.plan.Delay):
-		v.end(0)
+		v.resetConnection()
+	case v.plan.Behaviour == nemesis.Slow && !v.wait(v.plan.Delay):
+		v.finish(0)
 		return
 	default:
-		v.take()
+		v.bookAndAnswer()
 	}
 	v.callBack()
 }
 
+// booked reports whether the key has made a booking.
 func (v *visit) booked() (is bool) {
-	v.erp.change(func() { _, is = v.erp.book[v.call.Key] })
+	v.erp.withLock(func() { _, is = v.erp.book[v.call.Key] })
 	return is
 }
 
+// fail answers without a booking.
 func (v *visit) fail(status int) {
 	switch v.plan.Behaviour {
 	case nemesis.Limited:
@@ -62,8 +64,8 @@ func (v *visit) fail(status int) {
 	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": "PLANNED"}`, v.plan.Behaviour))
 }
 
-// take books the order and answers, or loses the answer.
-func (v *visit) take() {
+// bookAndAnswer books the order and answers, or loses the answer.
+func (v *visit) bookAndAnswer() {
 	if !v.bookOrder() {
 		v.plan.Callback = nemesis.NoCallback
 		v.answer(http.StatusConflict, `{"error": "the idempotency key was used for another body"}`)
@@ -72,7 +74,7 @@ func (v *visit) take() {
 	accepted := fmt.Sprintf(`{"erp_reference": %q, "status": "accepted"}`, v.call.Reference)
 	switch v.plan.Behaviour {
 	case nemesis.CutAfter:
-		v.cut()
+		v.resetConnection()
 	case nemesis.HangAfter:
 		v.hang()
 	case nemesis.NotJSON:
@@ -83,15 +85,15 @@ func (v *visit) take() {
 		v.w.Header().Set("X-Request-Id", strings.Repeat("x", 512<<10))
 		v.answer(http.StatusCreated, accepted)
 	case nemesis.Oversized:
-		v.end(0) // nobody can read it
+		v.finish(0) // nobody can read it
 		v.w.Header().Set("X-Request-Id", strings.Repeat("x", 9<<20))
 		v.w.WriteHeader(http.StatusCreated)
 		_, _ = io.WriteString(v.w, accepted)
 	case nemesis.SlowBody:
 		v.w.WriteHeader(http.StatusCreated)
 		_ = http.NewResponseController(v.w).Flush()
-		if !v.present(v.plan.Delay) {
-			v.end(0)
+		if !v.wait(v.plan.Delay) {
+			v.finish(0)
 			return
 		}
 		v.answer(http.StatusCreated, accepted)
@@ -100,9 +102,10 @@ func (v *visit) take() {
 	}
 }
 
-// answer notes the end first: once the last byte is on its way the caller may call again.
+// answer records the end of the call first: after the last byte the caller may call again, and the two must not seem to
+// overlap.
 func (v *visit) answer(status int, body string) {
-	v.end(status)
+	v.finish(status)
 	v.w.Header().Set("Content-Type", "application/json")
 	if v.plan.Behaviour != nemesis.SlowBody || status != http.StatusCreated {
 		v.w.WriteHeader(status)
@@ -110,18 +113,18 @@ func (v *visit) answer(status int, body string) {
 	_, _ = io.WriteString(v.w, body)
 }
 
-// hang waits until the caller has given up, and breaks the connection when it does not.
+// hang waits until the caller gives up, and resets the connection of a caller that does not.
 func (v *visit) hang() {
-	if v.present(v.erp.cfg.Patience) {
-		v.cut()
+	if v.wait(v.erp.cfg.HangTimeout) {
+		v.resetConnection()
 		return
 	}
-	v.end(0)
+	v.finish(0)
 }
 
-// cut breaks the connection with a TCP reset.
-func (v *visit) cut() {
-	v.end(0)
+// resetConnection breaks the connection by a TCP reset.
+func (v *visit) resetConnection() {
+	v.finish(0)
 	conn, _, err := http.NewResponseController(v.w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -132,14 +135,15 @@ func (v *visit) cut() {
 	_ = conn.Close()
 }
 
-// present lets time pass; false when the caller went away meanwhile.
-func (v *visit) present(d time.Duration) bool {
+// wait waits for that long; it is false when the caller went away.
+func (v *visit) wait(d time.Duration) bool {
 	ctx, cancel := context.WithTimeout(v.r.Context(), d)
 	defer cancel()
 	<-ctx.Done()
 	return v.r.Context().Err() == nil
 }
 
-func (v *visit) end(status int) {
-	v.erp.change(func() { v.call.Status, v.call.Ended = status, time.Now().UTC() })
+// finish records the end of the call. Status 0 means that no answer was sent.
+func (v *visit) finish(status int) {
+	v.erp.withLock(func() { v.call.Status, v.call.Ended = status, time.Now().UTC() })
 }

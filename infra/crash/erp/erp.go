@@ -1,5 +1,5 @@
-// Package erp is the ERP of the crash harness: it behaves by plan, verifies every call with code of its own, and keeps the
-// book that the checker believes. It lives in the harness' process and is never killed.
+// Package erp is the ERP of the crash harness. It behaves as planned, verifies every call with code of its own, and keeps the
+// book that the checker trusts. It runs in the harness's process and is never killed.
 package erp
 
 import (
@@ -20,22 +20,22 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Config is what an ERP is made of.
+// Config says how an ERP behaves.
 type Config struct {
-	Addr     string // host:port; the same after an outage
-	APIKey   string
-	Secret   string
-	Patience time.Duration // how long it leaves a caller without an answer
-	Plan     func(source, order string, n int) nemesis.Call
+	Addr        string // host:port; the same after an outage
+	APIKey      string
+	Secret      string
+	HangTimeout time.Duration // how long it leaves a caller without an answer
+	Plan        func(source, order string, n int) nemesis.Call
 	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
 	// another body than before.
 	Changed func(source, order string) bool
 	// Callback is called in a goroutine of its own, when the webhook is due; ERP.Close waits for it.
-	Callback func(context.Context, Callback)
+	Callback func(context.Context, CallbackRequest)
 }
 
-// Callback is what the ERP wants to tell the webhook.
-type Callback struct {
+// CallbackRequest is what the ERP sends to the webhook.
+type CallbackRequest struct {
 	Source, Order, Status, Reference, Key string
 }
 
@@ -53,19 +53,20 @@ type ERP struct {
 	book     map[string]booking // by idempotency key
 }
 
+// booking is the reference that the ERP gave to a key, and the body that came with it.
 type booking struct{ reference, body string }
 
-// Start lets a new ERP take calls.
+// Start starts a new ERP.
 func Start(cfg Config) (*ERP, error) {
 	e := &ERP{cfg: cfg, arrivals: map[string]int{}, book: map[string]booking{}}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e, e.Up()
 }
 
-// URL is the base URL that the connector is given.
+// URL returns the base URL for the connector.
 func (e *ERP) URL() string { return "http://" + e.cfg.Addr + "/erp" }
 
-// Up takes calls, after a Down again.
+// Up takes calls. It is used again after Down.
 func (e *ERP) Up() error {
 	l, err := new(net.ListenConfig).Listen(e.ctx, "tcp", e.cfg.Addr)
 	if err != nil {
@@ -81,7 +82,7 @@ func (e *ERP) Up() error {
 	return nil
 }
 
-// Down refuses connections and breaks those there are.
+// Down refuses connections and breaks the open ones.
 func (e *ERP) Down() {
 	e.mu.Lock()
 	server := e.server
@@ -89,14 +90,14 @@ func (e *ERP) Down() {
 	_ = server.Close()
 }
 
-// Close ends the ERP, and callbacks that are not made yet.
+// Close ends the ERP and the callbacks that were not made yet.
 func (e *ERP) Close() {
 	e.cancel()
 	e.Down()
 	e.pending.Wait()
 }
 
-// Calls are all calls so far, in the order in which they came.
+// Calls returns all calls so far, by arrival.
 func (e *ERP) Calls() []history.Call {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -107,20 +108,19 @@ func (e *ERP) Calls() []history.Call {
 	return out
 }
 
-// Booked is the callback of the order's first booking whose answer the ERP has given, as an ERP sends it that echoes no key;
-// nil when there is none.
-func (e *ERP) Booked(source, order string) *Callback {
+// Booked returns the callback of the order's first answered booking, from an ERP that sends no key back; nil: there is none.
+func (e *ERP) Booked(source, order string) *CallbackRequest {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, c := range e.calls {
 		if c.Source == source && c.Order == order && c.Reference != "" && c.Status/100 == 2 {
-			return &Callback{Source: source, Order: order, Status: nemesis.Accepted, Reference: c.Reference}
+			return &CallbackRequest{Source: source, Order: order, Status: nemesis.Accepted, Reference: c.Reference}
 		}
 	}
 	return nil
 }
 
-// visit is one call under way.
+// visit is one call in progress.
 type visit struct {
 	erp  *ERP
 	w    http.ResponseWriter
@@ -130,8 +130,10 @@ type visit struct {
 	plan nemesis.Call
 }
 
+// maxBody is far more than an order takes.
 const maxBody = 16 << 20
 
+// sync handles one call.
 func (e *ERP) sync(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -145,10 +147,10 @@ func (e *ERP) sync(w http.ResponseWriter, r *http.Request) {
 		Source: cmp.Or(named.Source, "default"), Order: named.Order, Key: r.Header.Get("X-Idempotency-Key"),
 		Began: began.UTC(), BodyHash: hex.EncodeToString(digest[:8]),
 	}
-	v := &visit{erp: e, w: w, r: r, body: body, call: call, plan: e.arrived(call)}
+	v := &visit{erp: e, w: w, r: r, body: body, call: call, plan: e.addCall(call)}
 	switch {
 	case err != nil && r.Context().Err() != nil:
-		v.end(0) // it was cut off while it told us
+		v.finish(0) // it broke while it sent the body
 	case err != nil:
 		v.refuse(http.StatusBadRequest, "reading the body: "+err.Error())
 	default:
@@ -156,8 +158,8 @@ func (e *ERP) sync(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// arrived notes the call and says what is planned for it.
-func (e *ERP) arrived(c *history.Call) nemesis.Call {
+// addCall records the call and returns what is planned for it.
+func (e *ERP) addCall(c *history.Call) nemesis.Call {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	order := c.Source + "/" + c.Order
@@ -170,7 +172,7 @@ func (e *ERP) arrived(c *history.Call) nemesis.Call {
 	return planned
 }
 
-// verify goes on with a call that is as it must be.
+// verify refuses a call with a wrong header or body, and handles the others.
 func (v *visit) verify() {
 	problem := verify(v.r.Header, v.body, v.erp.cfg, time.Now())
 	if problem != "" {
@@ -180,19 +182,20 @@ func (v *visit) verify() {
 	v.behave()
 }
 
+// refuse records what is wrong with the call, which the checker reports.
 func (v *visit) refuse(status int, problem string) {
-	v.erp.change(func() { v.call.Problem, v.call.Behaviour = problem, nemesis.Unplanned })
+	v.erp.withLock(func() { v.call.Problem, v.call.Behaviour = problem, nemesis.Unplanned })
 	v.answer(status, fmt.Sprintf(`{"error": %q}`, problem))
 }
 
-// change is a change of what calls and the book say.
-func (e *ERP) change(do func()) {
+// withLock changes calls or bookings.
+func (e *ERP) withLock(do func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	do()
 }
 
-// bookOrder writes the order into the book, once for each key. It is false when the key was used for another body.
+// bookOrder books the order, once for each key. It is false when the key was used for another body.
 func (v *visit) bookOrder() bool {
 	e := v.erp
 	e.mu.Lock()
@@ -214,15 +217,15 @@ func (v *visit) bookOrder() bool {
 	return true
 }
 
-// callBack lets the webhook be called when it is due.
+// callBack makes the planned callback when it is due.
 func (v *visit) callBack() {
 	e := v.erp
-	c := Callback{Source: v.call.Source, Order: v.call.Order, Status: v.plan.Callback}
+	c := CallbackRequest{Source: v.call.Source, Order: v.call.Order, Status: v.plan.Callback}
 	e.mu.Lock()
 	if c.Status == nemesis.Accepted {
 		c.Reference = v.call.Reference
 	}
-	if v.plan.Echo {
+	if v.plan.EchoKey {
 		c.Key = v.call.Key
 	}
 	e.mu.Unlock()
@@ -230,7 +233,7 @@ func (v *visit) callBack() {
 		return
 	}
 	e.pending.Go(func() {
-		if run.Sleep(e.ctx, v.plan.After) {
+		if run.Sleep(e.ctx, v.plan.CallbackDelay) {
 			e.cfg.Callback(e.ctx, c)
 		}
 	})

@@ -20,15 +20,15 @@ import (
 
 const order = `{"order_increment_id": "1", "customer_email": "a@example.com", "items": [{"sku": "S", "qty": 2}], "totals": {"grand_total": 1}, "billing_address": {"city": "C"}}`
 
-// open is an ERP that behaves as told, call by call.
+// open starts an ERP with a behaviour for each call.
 func open(t *testing.T, calls ...nemesis.Call) *ERP {
 	t.Helper()
 	addr, err := stage.FreeAddr()
 	require.NoError(t, err)
 	e, err := Start(Config{
-		Addr: addr, APIKey: "key", Secret: "secret", Patience: 100 * time.Millisecond,
+		Addr: addr, APIKey: "key", Secret: "secret", HangTimeout: 100 * time.Millisecond,
 		Plan: func(_, _ string, n int) nemesis.Call { return calls[n] }, Changed: func(string, string) bool { return false },
-		Callback: func(context.Context, Callback) {},
+		Callback: func(context.Context, CallbackRequest) {},
 	})
 	require.NoError(t, err)
 	t.Cleanup(e.Close)

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// Sign is what stands in X-Signature: base64 of HMAC-SHA256 over the body.
+// Sign returns X-Signature: base64 of HMAC-SHA256 over the body.
 func Sign(secret string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	_, _ = mac.Write(body)
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// skew is how far a signed time may be from ours: both clocks are the same machine's, and a stopped process sends late.
-const skew = time.Minute
+// maxClockSkew is how far a signed time may differ. Both clocks are of one machine, but a stopped process sends late.
+const maxClockSkew = time.Minute
 
-// verify is what is wrong with a call; empty when all is well.
+// verify returns what is wrong with a call; empty: nothing.
 func verify(h http.Header, body []byte, cfg Config, now time.Time) string {
 	id, at := h.Get("Webhook-Id"), h.Get("Webhook-Timestamp")
 	seconds, err := strconv.ParseInt(at, 10, 64)
@@ -38,7 +38,7 @@ func verify(h http.Header, body []byte, cfg Config, now time.Time) string {
 		return "X-Signature is missing or wrong"
 	case id == "" || strings.Contains(id, "."):
 		return fmt.Sprintf("Webhook-Id is %q", id)
-	case err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > skew:
+	case err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > maxClockSkew:
 		return fmt.Sprintf("Webhook-Timestamp is %q, it is %d", at, now.Unix())
 	case h.Get("Webhook-Signature") != standard:
 		return "Webhook-Signature is missing or wrong"
@@ -46,7 +46,7 @@ func verify(h http.Header, body []byte, cfg Config, now time.Time) string {
 	return verifyBody(body)
 }
 
-// sent is what an order must say.
+// sent is what an order must contain.
 type sent struct {
 	Order  string           `json:"order_increment_id"`
 	Email  string           `json:"customer_email"`
@@ -55,6 +55,7 @@ type sent struct {
 	Bill   map[string]any   `json:"billing_address"`
 }
 
+// verifyBody returns what is wrong with a body. A body without the amounts and lines is an order that is lost in part.
 func verifyBody(body []byte) string {
 	var s sent
 	if err := json.Unmarshal(body, &s); err != nil {

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// Save writes the history to a file, as JSON, in place of what the file held.
+// Save writes the history to a file as JSON, and replaces what the file contained.
 func (h *History) Save(path string) (err error) {
 	f, err := os.Create(path) //nolint:gosec // the caller names it
 	if err != nil {
@@ -25,7 +25,8 @@ func (h *History) Save(path string) (err error) {
 	return nil
 }
 
-// Load reads a history that Save wrote.
+// Load reads a history that Save wrote. It refuses a file with fields that History does not have: another version of the
+// harness wrote it, and what these fields hold would be lost to the checker.
 func Load(path string) (*History, error) {
 	f, err := os.Open(path) //nolint:gosec // the caller names it
 	if err != nil {
@@ -33,7 +34,9 @@ func Load(path string) (*History, error) {
 	}
 	defer func() { _ = f.Close() }()
 	var h History
-	if err := json.NewDecoder(bufio.NewReader(f)).Decode(&h); err != nil {
+	decoder := json.NewDecoder(bufio.NewReader(f))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&h); err != nil {
 		return nil, fmt.Errorf("loading a history from %s: %w", path, err)
 	}
 	return &h, nil

@@ -1,6 +1,6 @@
-// Package history is what a run of the crash harness leaves behind: what shops and operators asked, what the ERP was
-// sent, what stands in topics and tables, and what was killed. The driver writes it, the checker reads it; it holds facts
-// and no judgement. It shares no code with the product.
+// Package history holds what a run of the crash harness leaves behind: what shops and operators requested, what the ERP
+// received, what the topics and tables contain, and what was killed. The harness writes it and the checker reads it. It
+// holds facts and no judgement. It shares no code with the product.
 package history
 
 import (
@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// History is one run. All times are of one machine's clock, in UTC.
+// History is one run. All times come from the clock of one machine, in UTC. Every field is exported, as a history is saved
+// as JSON: a field that is not saved would hide a violation from the checker.
 type History struct {
-	Seed       uint64
-	Broker     string // "embedded" or "Apache Kafka 4.2.0"
-	Partitions int
-	Thin       int32 // the partition of keyed topics that takes no records while its broker is away (see Disturbance); -1: none
-	Began      time.Time
-	Ended      time.Time
+	Seed          uint64
+	Broker        string // "embedded" or "Apache Kafka 4.2.0"
+	Partitions    int
+	ThinPartition int32 // the partition of keyed topics that takes no records while a broker is starved; -1: none
+	Began         time.Time
+	Ended         time.Time
 
 	Policy Policy
 	Limits Limits
@@ -36,83 +37,85 @@ type History struct {
 	Exits        []Exit
 }
 
-// Policy is the retry policy that the product was started with.
+// Policy is the product's retry policy in this run. The checker computes from it when each retry is due.
 type Policy struct {
 	MaxAttempts int
 	BaseDelay   time.Duration
 	MaxDelay    time.Duration // 0: none
 }
 
-// Limits are what a disturbance may cost; 0 means that the figure is told and never a violation.
+// Limits bound what a disturbance may cost. With 0 the checker reports the figure, and it is never a violation.
 type Limits struct {
-	Stall    time.Duration // promise 12: readers of every topic go on within
-	TakeOver time.Duration // promise 12: work of a killed process is done within
-	Late     time.Duration // promise 5: a retry goes out at most so long after its time
+	Stall    time.Duration // promise 12: the longest time without new records for a reader
+	TakeOver time.Duration // promise 12: the longest time until another process continues the work of a killed one
+	Late     time.Duration // promise 5: the longest delay of a retry after its time
 }
 
-// Known says what a client knows of what it asked.
-type Known string
+// Outcome is what a client knows of its request. Jepsen calls the three ok, fail and info.
+type Outcome string
 
-// What a client may know.
+// The outcomes.
 const (
-	Accepted Known = "accepted" // answered with success, or its transaction's commit was confirmed
-	Refused  Known = "refused"  // answered with a refusal, or rolled back: it must leave no trace
-	Unknown  Known = "unknown"  // the connection broke: either is right, half of it is not
+	Accepted Outcome = "accepted" // answered with success, or its transaction's commit was confirmed
+	Refused  Outcome = "refused"  // answered with a refusal, or rolled back: it must have no effect
+	Unknown  Outcome = "unknown"  // the connection broke: all or nothing may have been done, but not half of it
 )
 
-// Publication is one event that a shop handed over, with every repetition of it.
+// Publication is one event that a shop published, with all its repetitions under the same event id.
 type Publication struct {
-	Door    string // http, sql, pgx, database/sql, watermill
+	Door    string // http, http-batch, sql, pgx, database/sql, watermill
 	EventID string
 	Type    string // order.placed, order.updated, invoice.created
 	Source  string
 	Order   string // increment id
 	First   time.Time
-	Last    time.Time // when its last answer came
-	Known   Known
+	Last    time.Time // when the last answer came
+	Outcome Outcome
 }
 
-// Request is what an operator or the ERP's webhook asked of an order.
+// Request is one request of an operator, or one callback of the ERP, about an order. Its kind is sync, resync, resync-new-key,
+// resync-again, cancel, settle, send-now, webhook-accepted or webhook-rejected. resync-again asks for a new key after the
+// answer that the ERP has the order already.
 type Request struct {
-	What     string // sync, resync, resync-new-key, resync-again (with a new key, after the answer that the ERP has the order), webhook-accepted, webhook-rejected, cancel, settle, send-now
-	Source   string
-	Order    string
-	Key      string // the idempotency key that a webhook echoed
-	Named    string // the reference that a webhook named
-	Began    time.Time
-	Ended    time.Time
-	Known    Known
-	HTTPCode int // 0: no answer
+	Kind      string
+	Source    string
+	Order     string
+	Key       string // the idempotency key in a callback
+	Reference string // the ERP's reference in a callback
+	Began     time.Time
+	Ended     time.Time
+	Outcome   Outcome
+	HTTPCode  int // 0: no answer
 }
 
-// Call is one request in the ERP's own book.
+// Call is one request that the ERP received, as the ERP itself recorded it.
 type Call struct {
 	Number    int // in order of arrival
 	Source    string
 	Order     string // as the payload names it
 	Key       string // X-Idempotency-Key
 	Began     time.Time
-	Ended     time.Time // answered, or the caller was gone
-	Behaviour string    // what the ERP was told to do: ok, busy, refuse, hang, cut-before, cut-after, slow, not-json, …
+	Ended     time.Time // when it was answered, or the caller had gone
+	Behaviour string    // what the plan lets the ERP do: ok, busy, refuse, hang, cut-before, slow, …
 	Status    int       // 0: no answer was sent
 	Booked    bool      // this call made a booking; a repeated key is answered with the booking it made before
 	Reference string
-	Problem   string // signature, header or body that was wrong; empty: none
+	Problem   string // the signature, header or body that was wrong; empty: none
 	BodyHash  string
 }
 
-// Record is one record of a topic.
+// Record is one record of a topic, as a reader of committed records gets it.
 type Record struct {
 	Topic     string // without prefix
 	Partition int32
 	Offset    int64
-	Timestamp time.Time // milliseconds
+	Timestamp time.Time // to the millisecond
 	Key       string
 	Headers   map[string]string
 	Value     json.RawMessage
 }
 
-// Sighting is when the live read_committed reader was given a record.
+// Sighting is the time at which the live reader of committed records got a record. The checker measures stalls by it.
 type Sighting struct {
 	Topic     string
 	Partition int32
@@ -120,7 +123,8 @@ type Sighting struct {
 	At        time.Time
 }
 
-// Start is the first offset that a partition still held when its topic was read: retries are trimmed once consumed.
+// Start is the first offset that a partition still held when its topic was read. The product trims retries that were
+// consumed, so what lies before it is not missing.
 type Start struct {
 	Topic     string // without prefix
 	Partition int32
@@ -143,50 +147,50 @@ type SyncRow map[string]any
 // Gate is one row of erp_sync_gate, by column name.
 type Gate map[string]any
 
-// Disturbance is one thing done to the product.
+// Disturbance is one fault that the nemesis injected.
 type Disturbance struct {
-	What    string // kill, term, stop (SIGSTOP), starve (the broker is killed without which the thin partition takes no records)
-	Target  string // syncer-1, relay-0, broker, postgres, …
-	At      time.Time
-	Back    time.Time // when it, or its successor, was started again
-	Ready   time.Time // when that was ready; zero: never
-	Service string    // syncer; empty for broker and postgres
-	Others  int       // how many processes of the service lived on
+	Kind      string // kill, term, stop (SIGSTOP), down (the ERP), fail-over (Postgres), starve (see nemesis.Starve)
+	Target    string // syncer-1, relay-0, broker, postgres, …
+	At        time.Time
+	Restarted time.Time // when the target, or its successor, was started again
+	Ready     time.Time // when it was ready again; zero: never
+	Service   string    // syncer; empty for broker and postgres
+	Survivors int       // how many other processes of the service were running
 
-	Set   time.Duration // of a stop: so far its clock was put back meanwhile
-	Right time.Time     // when that clock was right again
+	ClockStep     time.Duration // of a stop: how far the clock of the process was set back
+	ClockRestored time.Time     // when the clock was set right again
 }
 
-// Switch is one time in which an operator had a setting off.
+// Switch is one period in which an operator had a setting off. Between a request and its answer either value may apply.
 type Switch struct {
-	Setting string    // enabled, immediate_sync
-	Asked   time.Time // to turn it off
-	Off     time.Time // that was answered with success
-	AskedOn time.Time
-	On      time.Time // that was answered with success
+	Setting      string    // enabled, immediate_sync
+	OffRequested time.Time // the request to turn it off
+	Off          time.Time // its answer, a success
+	OnRequested  time.Time // the last request to turn it on again
+	On           time.Time // its answer, a success; zero: none came
 }
 
-// Failover is a time in which what Postgres confirmed could be lost: its standby was cut off, and took its place. Shops send
-// what they published in it again; what somebody else asked is not asked again.
+// Failover is a period in which Postgres could lose what it confirmed: its standby received nothing, and then took over.
+// Shops publish again what they published in it. Requests of operators are not repeated.
 type Failover struct {
-	From time.Time // the standby is cut off
-	To   time.Time // the database has back what Kafka has
+	From time.Time // the standby stops receiving
+	To   time.Time // the repair has brought back what Kafka has
 }
 
-// Exit is the end of one of the product's processes.
+// Exit is the end of one process of the product.
 type Exit struct {
-	Target  string // syncer-1
-	Service string
-	At      time.Time
-	Code    int    // -1: by a signal
-	Signal  string // that ended it; empty: none
-	Told    string // kill, term; empty: it ended by itself
-	Ready   bool   // it had been ready
-	Away    string // the servers that were away then, or had just come back: it may end by itself for want of them
-	Reason  string // why it could not be started
+	Target      string // syncer-1
+	Service     string
+	At          time.Time
+	Code        int    // -1: a signal ended it
+	Signal      string // the signal that ended it; empty: none
+	Requested   string // kill or term, by the harness; empty: it ended by itself
+	Ready       bool   // whether it had been ready
+	ServersDown string // servers that were down, or had just come back: a process may end by itself without them
+	Reason      string // why it could not be started; empty: it was
 }
 
-// Alarm is a line of a process's log in which it says that an order's gate and its log are at odds.
+// Alarm is a line in which a process logs that the gate and the log of an order are at odds.
 type Alarm struct {
 	At         time.Time
 	Target     string // syncer-1

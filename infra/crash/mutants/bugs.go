@@ -1,8 +1,8 @@
 package mutants
 
-// Bugs are mistakes that somebody could make in this product, or has made in one like it. Some hold a door open for a
-// moment, so that few kills are enough to fall through it.
-var Bugs = []Bug{
+// All are mistakes that somebody could make in this product, or has made in one like it. Some keep the product in the wrong
+// state for a moment, so that few kills are enough to show the bug.
+var All = []Mutant{
 	{
 		Name: "offset committed outside the transaction", Promises: []int{3}, Profile: "syncer=1",
 		Edits: []Edit{

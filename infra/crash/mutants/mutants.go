@@ -1,6 +1,6 @@
-// Package mutants makes the product with a bug in it, so that the checker can be asked whether it sees it. A bug is a
-// small change to the product's source; the product's own files stay as they are, as the compiler is given the changed
-// ones in their place (go build -overlay).
+// Package mutants builds mutants of the product, as in mutation testing: each has one bug, and the checker must find it. A
+// mutant is a small change to the product's source. The product's own files stay as they are, as the compiler reads the
+// changed ones in their place (go build -overlay).
 package mutants
 
 import (
@@ -15,26 +15,25 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/clock"
 )
 
-// Bug is one change that breaks a promise.
-type Bug struct {
+// Mutant is one change that breaks a promise. The zero value is the product as it is.
+type Mutant struct {
 	Name     string
-	Promises []int  // of which the checker must find one broken
-	Profile  string // what a run disturbs so that the bug shows; as -crash.profile
-	Broker   string // that it shows on, as -crash.broker; empty: any
+	Promises []int  // the checker must find a violation of one of these
+	Profile  string // what a run disturbs so that the bug shows, as in -crash.profile
+	Broker   string // the broker that it shows on, as in -crash.broker; empty: any
 	Edits    []Edit
 }
 
-// Edit replaces a text in a file of the repository. The text must stand there exactly once: a bug that no longer fits
-// the product must be seen, not silently left out.
+// Edit replaces a text in a file of the repository. The file must contain the text exactly once: a mutant that no longer fits
+// the product must fail, not run as the product does.
 type Edit struct {
 	File     string // from the root of the repository
 	Old, New string
 }
 
-// Build makes the binary with the bug, and with a clock that can be put back, in dir and returns its path. A Bug without edits
-// makes the product as it is.
-func (b Bug) Build(ctx context.Context, root, dir string) (string, error) {
-	overlay, err := b.Overlay(root, dir)
+// Build builds the mutant in dir, with a clock that can be set back, and returns the path of the binary.
+func (m Mutant) Build(ctx context.Context, root, dir string) (string, error) {
+	overlay, err := m.Overlay(root, dir)
 	if err != nil {
 		return "", err
 	}
@@ -42,14 +41,14 @@ func (b Bug) Build(ctx context.Context, root, dir string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", binary, "./services/erpconnector") //nolint:gosec // our own program
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("bug %q does not compile: %w\n%s", b.Name, err, out)
+		return "", fmt.Errorf("mutant %q does not compile: %w\n%s", m.Name, err, out)
 	}
 	return binary, nil
 }
 
-// Overlay writes the changed files into dir, and the list of them that the compiler takes; it returns the list's path.
-func (b Bug) Overlay(root, dir string) (string, error) {
-	root, err := filepath.Abs(root) // the compiler would pass over names that lead elsewhere
+// Overlay writes the changed files into dir, and the list of them that the compiler reads. It returns the list's path.
+func (m Mutant) Overlay(root, dir string) (string, error) {
+	root, err := filepath.Abs(root) // the compiler ignores relative names
 	if err != nil {
 		return "", err
 	}
@@ -57,10 +56,10 @@ func (b Bug) Overlay(root, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for i, e := range b.Edits {
+	for i, e := range m.Edits {
 		changed, err := e.apply(root, replace)
 		if err != nil {
-			return "", fmt.Errorf("bug %q: %w", b.Name, err)
+			return "", fmt.Errorf("mutant %q: %w", m.Name, err)
 		}
 		to := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(e.File)))
 		if err := os.WriteFile(to, []byte(changed), 0o600); err != nil {
@@ -76,7 +75,7 @@ func (b Bug) Overlay(root, dir string) (string, error) {
 	return file, os.WriteFile(file, list, 0o600)
 }
 
-// apply reads the file, as an earlier edit left it, and makes the change.
+// apply returns the file with the change. It begins with what an earlier edit or the other clock made of the file.
 func (e Edit) apply(root string, replaced map[string]string) (string, error) {
 	path := filepath.Join(root, e.File)
 	if to, ok := replaced[path]; ok {
@@ -87,7 +86,7 @@ func (e Edit) apply(root string, replaced map[string]string) (string, error) {
 		return "", err
 	}
 	if n := strings.Count(string(content), e.Old); n != 1 {
-		return "", fmt.Errorf("%s: the text to be changed stands there %d times, not once; the product has changed, so the bug must:\n%s", e.File, n, e.Old)
+		return "", fmt.Errorf("%s: the file has the text to be changed %d times, not once; the product has changed, so change the mutant:\n%s", e.File, n, e.Old)
 	}
 	return strings.Replace(string(content), e.Old, e.New, 1), nil
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The ways in which the ERP behaves.
+// The behaviours of the ERP, and its callbacks.
 const (
 	OK         = "ok"
 	Slow       = "slow"        // answers well, after a while
@@ -14,32 +14,32 @@ const (
 	Broken     = "broken"      // 500
 	Limited    = "limited"     // 429 with Retry-After in seconds
 	LimitedBy  = "limited-by"  // 429 with Retry-After as a date
-	Hang       = "hang"        // no answer until the caller has given up
-	CutBefore  = "cut-before"  // the connection breaks, nothing was booked
+	Hang       = "hang"        // no answer until the caller gives up
+	CutBefore  = "cut-before"  // a connection reset, nothing was booked
 	CutAfter   = "cut-after"   // booked, and the answer is lost
-	HangAfter  = "hang-after"  // booked, and no answer until the caller has given up
+	HangAfter  = "hang-after"  // booked, and no answer until the caller gives up
 	NotJSON    = "not-json"    // booked, 200 with a body that is no JSON
 	Huge       = "huge"        // booked, an answer of a megabyte
 	LongHeader = "long-header" // booked, an answer with a header of half a megabyte
-	Oversized  = "oversized"   // booked, and the answer has more headers than anybody reads: it is as good as lost
+	Oversized  = "oversized"   // booked, and the answer has more headers than a client reads, so it is lost
 	Refuse     = "refuse"      // 422, which is final
-	Unplanned  = "unplanned"   // what the ERP answers of itself: a wrong signature, a key used for another body
+	Unplanned  = "unplanned"   // an answer that no plan has: to a wrong signature, or a key used for another body
 	NoCallback = ""            // the ERP does not call back
-	Accepted   = "accepted"    // it calls back that it has booked
-	Rejected   = "rejected"    // it calls back that it will not
+	Accepted   = "accepted"    // the callback says that the order is booked
+	Rejected   = "rejected"    // the callback says that it will not be
 )
 
-// Call is what the ERP shows to one call.
+// Call is how the ERP behaves at one call.
 type Call struct {
-	Behaviour  string
-	Delay      time.Duration // of slow answers
-	RetryAfter int           // seconds
-	Callback   string        // what the webhook is told afterwards
-	After      time.Duration // when, after the answer
-	Echo       bool          // the callback names the idempotency key
+	Behaviour     string
+	Delay         time.Duration // of slow answers
+	RetryAfter    int           // seconds
+	Callback      string        // the status that the webhook gets afterwards
+	CallbackDelay time.Duration // after the answer
+	EchoKey       bool          // whether the callback carries the idempotency key
 }
 
-// behaviours by their weight.
+// behaviours have weights: a good answer is the most frequent, so that most orders come to an end within their attempts.
 var behaviours = []struct {
 	name   string
 	weight int
@@ -62,31 +62,33 @@ var behaviours = []struct {
 	{Refuse, 2},
 }
 
-// Call is what the ERP shows to the nth call of an order, counted from 0 as they come in.
+// Call returns how the ERP behaves at the nth call of an order, counted from 0 by arrival.
 func (p Plan) Call(source, order string, n int) Call {
-	r := p.random("call", source, " ", order, n)
+	r := p.rng("call", source, " ", order, n)
 	c := Call{
 		Behaviour: behaviour(r), Delay: between(r, [2]time.Duration{100 * time.Millisecond, 1500 * time.Millisecond}),
-		RetryAfter: 1 + r.IntN(2), After: between(r, [2]time.Duration{0, 2 * time.Second}), Echo: chance(r, 0.7),
+		RetryAfter: 1 + r.IntN(2), CallbackDelay: between(r, [2]time.Duration{0, 2 * time.Second}), EchoKey: chance(r, 0.7),
 	}
 	switch c.Behaviour {
 	case OK, Slow, NotJSON, Huge, LongHeader:
-		c.Callback = some(r, 0.05, Accepted)
+		c.Callback = callbackOrNone(r, 0.05, Accepted)
 	case CutAfter, HangAfter, Oversized:
-		c.Callback = some(r, 0.4, Accepted)
+		c.Callback = callbackOrNone(r, 0.4, Accepted)
 	case Busy, Broken, Hang, CutBefore:
-		c.Callback = some(r, 0.06, Rejected)
+		c.Callback = callbackOrNone(r, 0.06, Rejected)
 	}
 	return c
 }
 
-func some(r *rand.Rand, share float64, what string) string {
+// callbackOrNone draws the callback in that share of cases.
+func callbackOrNone(r *rand.Rand, share float64, what string) string {
 	if chance(r, share) {
 		return what
 	}
 	return NoCallback
 }
 
+// behaviour draws one by its weight.
 func behaviour(r *rand.Rand) string {
 	all := 0
 	for _, b := range behaviours {
@@ -101,15 +103,15 @@ func behaviour(r *rand.Rand) string {
 	return OK
 }
 
-// Outage is a time in which the ERP cannot be reached at all.
-type Outage struct{ Gap, For time.Duration }
+// Outage is a period in which the ERP cannot be reached at all.
+type Outage struct{ Gap, Duration time.Duration }
 
-// Outage is the nth of them; the gap counts from the end of the one before.
+// Outage returns the nth one. Its gap counts from the end of the one before.
 func (p Plan) Outage(n int) Outage {
-	r := p.random("outage", n)
+	r := p.rng("outage", n)
 	return Outage{
-		Gap: between(r, [2]time.Duration{8 * time.Second, 25 * time.Second}),
-		For: between(r, [2]time.Duration{time.Second, 4 * time.Second}),
+		Gap:      between(r, [2]time.Duration{8 * time.Second, 25 * time.Second}),
+		Duration: between(r, [2]time.Duration{time.Second, 4 * time.Second}),
 	}
 }
 
@@ -119,19 +121,19 @@ const (
 	ImmediateSync = "immediate_sync" // off: invoices are held for the cron
 )
 
-// Switch is a time in which one of them is off.
+// Switch is a period in which one of them is off.
 type Switch struct {
-	Setting  string
-	Gap, For time.Duration
+	Setting       string
+	Gap, Duration time.Duration
 }
 
-// Switch is the nth of them; the gap counts from the end of the one before.
+// Switch returns the nth one. Its gap counts from the end of the one before. Of three, two turn the connector off.
 func (p Plan) Switch(n int) Switch {
-	r := p.random("switch", n)
+	r := p.rng("switch", n)
 	s := Switch{
-		Setting: Enabled,
-		Gap:     between(r, [2]time.Duration{6 * time.Second, 20 * time.Second}),
-		For:     between(r, [2]time.Duration{2500 * time.Millisecond, 5 * time.Second}),
+		Setting:  Enabled,
+		Gap:      between(r, [2]time.Duration{6 * time.Second, 20 * time.Second}),
+		Duration: between(r, [2]time.Duration{2500 * time.Millisecond, 5 * time.Second}),
 	}
 	if n%3 == 2 {
 		s.Setting = ImmediateSync

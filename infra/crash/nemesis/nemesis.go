@@ -1,5 +1,6 @@
-// Package nemesis makes the plan of a run from a seed: what is done to the product and when, what the ERP shows to each
-// call, and which shop hands over what through which door. The same seed gives the same plan.
+// Package nemesis makes the plan of a run from a seed: which faults are injected and when, how the ERP behaves at each
+// call, and which shop publishes what through which door. The same seed gives the same plan. So a run that found a
+// violation can be repeated, as far as the machine's timing allows.
 package nemesis
 
 import (
@@ -10,182 +11,192 @@ import (
 	"time"
 )
 
-// The targets that are no service.
+// The targets that are no service of the product.
 const (
 	Broker   = "broker"
 	Postgres = "postgres"
-	Failover = "failover" // of Postgres, to a standby that has lagged for as long as a target stays away
+	Failover = "failover" // of Postgres, to a standby that received nothing for as long as the step's downtime
 )
 
-// What is done to a target.
-type What string
+// Action is done to a target.
+type Action string
 
-// The disturbances.
+// The actions. Jepsen calls Stop "pause".
 const (
-	Kill What = "kill" // SIGKILL
-	Term What = "term" // SIGTERM
-	Stop What = "stop" // SIGSTOP, and SIGCONT some seconds later; each second time with the clock put back meanwhile
+	Kill Action = "kill" // SIGKILL
+	Term Action = "term" // SIGTERM
+	Stop Action = "stop" // SIGSTOP, and SIGCONT some seconds later; every second time with the clock set back
 
-	Starve What = "starve" // of a cluster: the broker is killed without which one partition takes no records
+	Starve Action = "starve" // kills the broker of a cluster without which one partition takes no records
 )
 
-// Step is one disturbance.
+// Step is one disturbance of the plan.
 type Step struct {
-	What     What
-	Target   string        // syncer-1, broker, postgres
-	Gap      time.Duration // after the step before it, once the broker and Postgres are back
-	Together bool          // comes after the gap whatever the step before it has brought down
-	Away     time.Duration // until the target is started again; of a Stop, until SIGCONT
-	Back     time.Duration // of a Stop: so far the process's clock is put back while it is stopped
+	Action    Action
+	Target    string        // syncer-1, broker, postgres
+	Gap       time.Duration // after the step before it; it counts once the broker and Postgres are back
+	Together  bool          // does not wait until the broker and Postgres are back
+	Downtime  time.Duration // until the target is started again, or gets SIGCONT
+	ClockStep time.Duration // of a Stop: how far the clock of the process is set back
 }
 
-// Profile says what is disturbed, and how often.
+// Profile is how often each kind of disturbance comes. Gaps and downtimes are ranges: from, to.
 type Profile struct {
-	Weights  map[string]int   // how often each service, the broker and Postgres are killed, in relation to each other
-	Term     float64          // SIGTERMs per kill
-	Stop     float64          // stops of a syncer per kill
-	Starve   float64          // starvations of a partition per kill
-	Together float64          // the share of steps that come within a second of the one before
-	Gap      [2]time.Duration // between steps, from and to
-	Away     [2]time.Duration // how long a target stays away
-	Rest     float64          // the share of longer gaps after what costs a group its members: else little work is under way
-	Resting  [2]time.Duration // how long those are
+	Weights      map[string]int   // kills of each service, the broker and Postgres, in relation to each other
+	Term         float64          // SIGTERMs per kill
+	Stop         float64          // stops of a syncer per kill
+	Starve       float64          // starvations of a partition per kill
+	Together     float64          // the share of steps that come within a second of the one before
+	Gap          [2]time.Duration // between steps
+	Downtime     [2]time.Duration // how long a target stays down
+	LongGapShare float64          // the share of long gaps after a step that makes a group rebalance; without them little work would be in progress
+	LongGap      [2]time.Duration // how long these gaps are
 }
 
-// Everything disturbs all of it.
+// Everything is the profile that disturbs every target but failovers, which need a standby.
 func Everything() Profile {
 	return Profile{
 		Weights: map[string]int{
 			"ingest": 3, "relay": 3, "syncer": 4, "delayer": 2, "projector": 3, "api": 1, "scheduler": 1, Broker: 1, Postgres: 2, Failover: 0,
 		},
 		Term: 0.25, Stop: 0.05, Together: 0.2,
-		Gap:  [2]time.Duration{400 * time.Millisecond, 1600 * time.Millisecond},
-		Away: [2]time.Duration{200 * time.Millisecond, 2 * time.Second},
-		Rest: 0.4, Resting: [2]time.Duration{5 * time.Second, 8 * time.Second},
+		Gap:          [2]time.Duration{400 * time.Millisecond, 1600 * time.Millisecond},
+		Downtime:     [2]time.Duration{200 * time.Millisecond, 2 * time.Second},
+		LongGapShare: 0.4, LongGap: [2]time.Duration{5 * time.Second, 8 * time.Second},
 	}
 }
 
-// Plan is what a seed comes to.
+// Plan is what a seed comes to. Steps are made at once, and everything else when it is asked for: a run decides how many
+// orders there are.
 type Plan struct {
 	Seed  uint64
 	Steps []Step
 }
 
-// Make plans a number of kills, and what comes between them. processes says how many of each service there are.
+// Make plans a number of kills and the other disturbances between them. processes is the number of each service.
+//
+// The order of the draws is part of what a seed means: another order would make saved seeds give other plans.
 func Make(seed uint64, kills int, p Profile, processes map[string]int) Plan {
 	out := Plan{Seed: seed}
-	m := maker{random: out.random("steps"), profile: p, processes: processes}
+	m := planner{rng: out.rng("steps"), profile: p, processes: processes}
 	terms, stops, starves := 0.0, 0.0, 0.0
 	for range kills {
-		m.add(Kill, m.deal())
+		m.addStep(Kill, m.draw())
 		if terms += p.Term; terms >= 1 {
 			terms--
-			m.add(Term, m.service())
+			m.addStep(Term, m.service())
 		}
 		if stops += p.Stop; stops >= 1 && processes["syncer"] > 0 {
 			stops--
-			m.add(Stop, "syncer")
+			m.addStep(Stop, "syncer")
 		}
 		if starves += p.Starve; starves >= 1 {
 			starves--
-			m.add(Starve, Broker)
+			m.addStep(Starve, Broker)
 		}
 	}
 	out.Steps = m.steps
 	return out
 }
 
+// A starvation needs longer times than a kill. What came before must be over, and the partition must be without records long
+// enough that an order which wrongly waits for it can be seen.
 var (
-	starveGap  = [2]time.Duration{16 * time.Second, 18 * time.Second}
-	starveAway = [2]time.Duration{20 * time.Second, 24 * time.Second}
+	starveGap      = [2]time.Duration{16 * time.Second, 18 * time.Second}
+	starveDowntime = [2]time.Duration{20 * time.Second, 24 * time.Second}
 )
 
-type maker struct {
-	random    *rand.Rand
+// planner makes the steps one after the other.
+type planner struct {
+	rng       *rand.Rand
 	profile   Profile
 	processes map[string]int
 	deck      []string
 	steps     []Step
-	rest      bool // the next gap is a long one
-	alone     bool // the next step waits until this one is over
+	longGap   bool // the next gap is a long one
+	exclusive bool // the next step waits until this one is over
 	stops     int
 }
 
-// deal takes from a shuffled deck, in which each target stands by its weight: a short plan meets all of them too.
-func (m *maker) deal() string {
+// draw takes a target from a shuffled deck, which holds each target as often as its weight says. Independent draws would
+// leave out some targets in a short plan.
+func (m *planner) draw() string {
 	if len(m.deck) == 0 {
 		for _, target := range sortedKeys(m.profile.Weights) {
 			for range m.profile.Weights[target] {
 				m.deck = append(m.deck, target)
 			}
 		}
-		m.random.Shuffle(len(m.deck), func(i, j int) { m.deck[i], m.deck[j] = m.deck[j], m.deck[i] })
+		m.rng.Shuffle(len(m.deck), func(i, j int) { m.deck[i], m.deck[j] = m.deck[j], m.deck[i] })
 	}
 	target := m.deck[0]
 	m.deck = m.deck[1:]
 	return target
 }
 
-func (m *maker) service() string {
+// service draws a service. Each has the same chance: SIGTERM is about how a process ends, not about how much it does.
+func (m *planner) service() string {
 	services := sortedKeys(m.processes)
-	return services[m.random.IntN(len(services))]
+	return services[m.rng.IntN(len(services))]
 }
 
-func (m *maker) add(what What, target string) {
-	s := Step{What: what, Target: target, Gap: between(m.random, m.profile.Gap), Away: between(m.random, m.profile.Away)}
+// addStep adds a step with this action on this target, and decides which of the processes it is.
+func (m *planner) addStep(what Action, target string) {
+	s := Step{Action: what, Target: target, Gap: between(m.rng, m.profile.Gap), Downtime: between(m.rng, m.profile.Downtime)}
 	if n := m.processes[target]; n > 0 {
-		s.Target = fmt.Sprintf("%s-%d", target, m.random.IntN(n))
+		s.Target = fmt.Sprintf("%s-%d", target, m.rng.IntN(n))
 	}
 	switch {
-	case m.rest:
-		s.Gap = between(m.random, m.profile.Resting)
-	case m.alone:
-	case chance(m.random, m.profile.Together):
-		s.Together, s.Gap = true, between(m.random, [2]time.Duration{0, time.Second})
+	case m.longGap:
+		s.Gap = between(m.rng, m.profile.LongGap)
+	case m.exclusive:
+	case chance(m.rng, m.profile.Together):
+		s.Together, s.Gap = true, between(m.rng, [2]time.Duration{0, time.Second})
 	}
-	m.rest = what == Kill && (target == "syncer" || target == "delayer" || target == Broker) && chance(m.random, m.profile.Rest)
-	if m.alone = what == Starve; m.alone { // what came before must be over, and it must last: who waits for it must be seen
-		s.Together, s.Gap, s.Away = false, between(m.random, starveGap), between(m.random, starveAway)
+	m.longGap = what == Kill && (target == "syncer" || target == "delayer" || target == Broker) && chance(m.rng, m.profile.LongGapShare)
+	if m.exclusive = what == Starve; m.exclusive {
+		s.Together, s.Gap, s.Downtime = false, between(m.rng, starveGap), between(m.rng, starveDowntime)
 	}
 	if what == Stop {
-		s.Away = between(m.random, [2]time.Duration{8 * time.Second, 12 * time.Second})
+		s.Downtime = between(m.rng, [2]time.Duration{8 * time.Second, 12 * time.Second})
 		if m.stops++; m.stops%2 == 1 {
-			s.Back = s.Away + between(m.random, [2]time.Duration{5 * time.Second, 15 * time.Second})
+			s.ClockStep = s.Downtime + between(m.rng, [2]time.Duration{5 * time.Second, 15 * time.Second})
 		}
 	}
 	m.steps = append(m.steps, s)
 }
 
-// String is the plan in words, a line for each step.
+// String returns the plan in words, one line for each step.
 func (p Plan) String() string {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "seed %d\n", p.Seed)
 	for i, s := range p.Steps {
 		more := ""
 		if s.Together {
-			more = ", whatever is away"
+			more = ", without waiting"
 		}
-		if s.Back > 0 {
-			more += fmt.Sprintf(", clock put back by %s", ms(s.Back))
+		if s.ClockStep > 0 {
+			more += fmt.Sprintf(", clock set back by %s", roundToMillisecond(s.ClockStep))
 		}
-		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, away %s%s\n", i+1, ms(s.Gap), s.What, s.Target, ms(s.Away), more)
+		_, _ = fmt.Fprintf(&b, "%4d  after %5s  %s %s, down for %s%s\n", i+1, roundToMillisecond(s.Gap), s.Action, s.Target, roundToMillisecond(s.Downtime), more)
 	}
 	return b.String()
 }
 
-func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+func roundToMillisecond(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// random is a source of its own for each name, so that what is planned for one thing does not depend on when others ask.
-func (p Plan) random(names ...any) *rand.Rand {
+// rng returns a random source of its own for each name. So what is planned for one thing does not depend on the order in
+// which the parts of a run ask. A name is part of what a seed means, and stays as it is.
+func (p Plan) rng(names ...any) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, names...)
 	return rand.New(rand.NewPCG(p.Seed, h.Sum64())) //nolint:gosec // a plan, repeatable
 }
 
-// between is a duration from and to.
+// between draws a duration from a range.
 func between(r *rand.Rand, d [2]time.Duration) time.Duration {
 	return d[0] + time.Duration(r.Int64N(int64(max(d[1]-d[0], 1))))
 }
 
-// chance is true in that share of cases.
+// chance draws true in that share of cases.
 func chance(r *rand.Rand, share float64) bool { return r.Float64() < share }

@@ -26,7 +26,7 @@ func TestAShortPlanMeetsAlmostEverything(t *testing.T) {
 	for seed := range uint64(20) {
 		kills, targets := 0, map[string]int{}
 		for _, s := range Make(seed, 20, Everything(), processes).Steps {
-			if s.What == Kill {
+			if s.Action == Kill {
 				kills++
 				service, _, _ := strings.Cut(s.Target, "-")
 				targets[service]++
@@ -38,19 +38,19 @@ func TestAShortPlanMeetsAlmostEverything(t *testing.T) {
 	}
 }
 
-// Each behaviour, door, type and ask comes up among a few hundred orders.
+// Each behaviour, door, type and command comes up among a few hundred orders.
 func TestEverythingComesUp(t *testing.T) {
 	p, seen := Make(3, 1, Everything(), processes), map[string]bool{}
 	for n := range 1500 {
 		s := p.Scenario(n)
 		for _, e := range s.Events {
 			seen[e.Door], seen[e.Type] = true, true
-			seen["again"] = seen["again"] || e.Again != ""
+			seen["again"] = seen["again"] || e.DuplicateDoor != ""
 			seen["rolled back"] = seen["rolled back"] || e.RollBack
-			seen["refused"] = seen["refused"] || e.Bad
+			seen["refused"] = seen["refused"] || e.Invalid
 		}
-		for _, a := range s.Asks {
-			seen[a.What] = true
+		for _, a := range s.Commands {
+			seen[a.Kind] = true
 		}
 		seen["changed"] = seen["changed"] || s.Changed
 		c := p.Call(s.Source, s.Order, 0)
@@ -59,7 +59,7 @@ func TestEverythingComesUp(t *testing.T) {
 	for _, b := range behaviours {
 		require.True(t, seen[b.name], b.name)
 	}
-	for _, a := range asks {
+	for _, a := range commands {
 		require.True(t, seen[a.what], a.what)
 	}
 	for _, door := range doors {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ParseProfile reads "syncer=3,broker=1,term=0,stop=0.1,together=0": weights of what is killed, and the shares. What is
-// not named is not killed; the other shares are those of Everything. Empty is Everything.
+// ParseProfile reads "syncer=3,broker=1,term=0,stop=0.1,together=0": the weights of what is killed, and the shares. A target
+// that is not named is not killed. A share that is not named is that of Everything. Empty is Everything.
 func ParseProfile(text string) (Profile, error) {
 	p := Everything()
 	if text == "" {
@@ -28,7 +28,7 @@ func ParseProfile(text string) (Profile, error) {
 		case share != nil:
 			*share = n
 		case !target:
-			return p, fmt.Errorf("%q: there are term, stop, starve, together and %s", field, strings.Join(sortedKeys(known), ", "))
+			return p, fmt.Errorf("%q is not known: give term, stop, starve, together and %s", field, strings.Join(sortedKeys(known), ", "))
 		default:
 			p.Weights[name] = int(n)
 		}
@@ -36,7 +36,7 @@ func ParseProfile(text string) (Profile, error) {
 	return p, nil
 }
 
-// FailsOver reports whether Postgres fails over, for which it needs a standby.
+// FailsOver reports whether Postgres fails over. Then it needs a standby.
 func (p Profile) FailsOver() bool { return p.Weights[Failover] > 0 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

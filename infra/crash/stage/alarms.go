@@ -12,13 +12,13 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 )
 
-// alarmMessage is the message of the lines in question, as docs/logs.md has it.
+// alarmMessage is the message of the lines to find, as docs/logs.md has it.
 const alarmMessage = "gate and log are at odds"
 
-// longestLine is what one line of a log may have; a dump of goroutines has short ones.
-const longestLine = 1 << 20
+// maxLine is the longest line that a log may have.
+const maxLine = 1 << 20
 
-// Alarms are the lines about gates in the logs of a folder, one file per process.
+// Alarms returns the warnings about gates in the logs of a folder, one file for each process.
 func Alarms(folder string) ([]history.Alarm, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.log"))
 	if err != nil {
@@ -35,6 +35,7 @@ func Alarms(folder string) ([]history.Alarm, error) {
 	return alarms, nil
 }
 
+// alarmsOf reads one log. Lines that are not JSON are skipped: the harness and the runtime write them.
 func alarmsOf(file string) ([]history.Alarm, error) {
 	f, err := os.Open(file) //nolint:gosec // a log of this run
 	if err != nil {
@@ -43,7 +44,7 @@ func alarmsOf(file string) ([]history.Alarm, error) {
 	defer func() { _ = f.Close() }()
 	var alarms []history.Alarm
 	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, longestLine)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		if !strings.Contains(lines.Text(), alarmMessage) {
 			continue

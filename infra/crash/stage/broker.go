@@ -27,22 +27,22 @@ type Broker interface {
 	Restart() error
 }
 
-// What says how a broker's Kill ends it. The embedded broker is asked to end: after kill -9 its open transactions are
-// torn (their records can be read, the offsets that belong to them are lost), which no real broker does.
-func What(b Broker) nemesis.What {
+// KillAction returns how a broker's Kill ends it. The embedded broker gets SIGTERM. After kill -9 its open transactions
+// would be torn: their records could be read, and the offsets that belong to them would be lost. No real broker does that.
+func KillAction(b Broker) nemesis.Action {
 	if _, is := b.(*Embedded); is {
 		return nemesis.Term
 	}
 	return nemesis.Kill
 }
 
-// embeddedEnv tells a copy of this program to be the embedded broker: its port and folder.
+// embeddedEnv makes a copy of this program be the embedded broker. Its value is the port and the folder.
 const embeddedEnv = "ERPCONNECTOR_CRASH_EMBEDDED_BROKER"
 
-// BeEmbedded makes this process the embedded broker, when that is what it was started for; then it does not return.
-func BeEmbedded() {
-	port, dir, asked := cut(os.Getenv(embeddedEnv))
-	if !asked {
+// RunEmbeddedIfAsked makes this process the embedded broker if embeddedEnv is set. Then it does not return.
+func RunEmbeddedIfAsked() {
+	port, dir, ok := parseEmbedded(os.Getenv(embeddedEnv))
+	if !ok {
 		return
 	}
 	ended := make(chan os.Signal, 1)
@@ -57,13 +57,13 @@ func BeEmbedded() {
 	os.Exit(0)
 }
 
-func cut(value string) (port int, dir string, ok bool) {
+func parseEmbedded(value string) (port int, dir string, ok bool) {
 	before, dir, found := strings.Cut(value, "=")
 	port, err := strconv.Atoi(before)
 	return port, dir, found && err == nil
 }
 
-// Embedded is the embedded broker in a process of its own.
+// Embedded is the embedded broker in a process of its own, so that it can be ended.
 type Embedded struct {
 	addr, dir string
 	log       io.Writer
@@ -80,16 +80,16 @@ func StartEmbedded(dir string, log io.Writer) (*Embedded, error) {
 	return b, b.Restart()
 }
 
-// Addrs are its addresses.
+// Addrs returns its addresses.
 func (b *Embedded) Addrs() []string { return []string{b.addr} }
 
-// Kill lets it end, see What.
+// Kill ends it by SIGTERM, see KillAction.
 func (b *Embedded) Kill() {
 	b.process.signal(syscall.SIGTERM)
 	<-b.process.done
 }
 
-// Restart starts it, with the data it had.
+// Restart starts it again at the same address with the data it had.
 func (b *Embedded) Restart() error {
 	self, err := os.Executable()
 	if err != nil {
@@ -105,7 +105,7 @@ func (b *Embedded) Restart() error {
 	return awaitBroker(b.addr)
 }
 
-// awaitBroker returns once a broker answers.
+// awaitBroker waits until a broker answers.
 func awaitBroker(addr string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -21,10 +21,10 @@ type Cluster struct {
 	down    int // the one that Restart starts
 }
 
-// NewCluster is the brokers, which run and know each other.
+// NewCluster returns a cluster of running brokers.
 func NewCluster(brokers []Broker) *Cluster { return &Cluster{brokers: brokers} }
 
-// Addrs are the addresses of all brokers.
+// Addrs returns the addresses of all brokers.
 func (c *Cluster) Addrs() []string { return c.brokers[0].Addrs() }
 
 // Kill ends the next broker as kill -9 does.
@@ -46,7 +46,7 @@ func (c *Cluster) Restart() error {
 	return c.awaitInSync()
 }
 
-// Starve ends the one broker without which the thin partitions take no records (see Thin).
+// Starve kills the one broker without which the thin partitions take no records (see Thin).
 func (c *Cluster) Starve() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +63,8 @@ const (
 // ThinPartition is the partition of each keyed topic that takes no records while its broker is away.
 const ThinPartition = thinPartition
 
-// Thin lets two brokers hold a partition of each topic with the prefix that has several, instead of three.
+// Thin leaves one partition of each topic with two replicas instead of three. With min.insync.replicas=2 that partition takes
+// no records while one of the two brokers is down, and the other partitions do.
 func (c *Cluster) Thin(ctx context.Context, prefix string) error {
 	return c.withAdmin(func(adm *kadm.Client) error {
 		topics, err := adm.ListTopics(ctx)
@@ -84,9 +85,10 @@ func (c *Cluster) Thin(ctx context.Context, prefix string) error {
 	})
 }
 
-// inSyncTimeout is how long a broker may take to catch up on a busy machine.
+// inSyncTimeout is generous, as a broker on a busy machine catches up slowly.
 const inSyncTimeout = 2 * time.Minute
 
+// awaitInSync waits until every replica is in sync. The next kill would leave too few replicas otherwise.
 func (c *Cluster) awaitInSync() error {
 	ctx, cancel := context.WithTimeout(context.Background(), inSyncTimeout)
 	defer cancel()
@@ -103,6 +105,7 @@ func (c *Cluster) awaitInSync() error {
 	})
 }
 
+// outOfSync counts the partitions with a replica that is not in sync, internal topics included.
 func outOfSync(ctx context.Context, adm *kadm.Client) (partitions int, err error) {
 	topics, err := adm.ListTopicsWithInternal(ctx)
 	if err != nil {

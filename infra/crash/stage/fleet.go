@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// FleetConfig is what a fleet is made of.
+// FleetConfig says which program a fleet runs, and how.
 type FleetConfig struct {
 	Binary    string
 	Env       []string
@@ -24,7 +24,7 @@ type FleetConfig struct {
 	Logs      string         // folder of the processes' logs
 }
 
-// Fleet is the product: some processes of each service, each started again some moments after it ended.
+// Fleet is the product: several processes of each service. Each is started again some time after it ended.
 type Fleet struct {
 	cfg         FleetConfig
 	members     []*member
@@ -36,10 +36,10 @@ type Fleet struct {
 	exits        []history.Exit
 }
 
-// The times that a stop may take: of the product's own deadline of 15 s, and what a busy machine adds.
+// stopTimeout is longer than the product's own deadline of 15 s, for a busy machine.
 const stopTimeout = 25 * time.Second
 
-// NewFleet gives each process its address and its log; nothing runs yet.
+// NewFleet gives each process its address and its log. It starts nothing.
 func NewFleet(cfg FleetConfig) (*Fleet, error) {
 	f := &Fleet{cfg: cfg}
 	for _, service := range slices.Sorted(maps.Keys(cfg.Processes)) {
@@ -59,7 +59,7 @@ func NewFleet(cfg FleetConfig) (*Fleet, error) {
 	return f, nil
 }
 
-// Start starts all processes, and each again after it ended, until Close.
+// Start starts all processes, and each again after its end, until Close.
 func (f *Fleet) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.stop = cancel
@@ -68,7 +68,7 @@ func (f *Fleet) Start() {
 	}
 }
 
-// Bases are the base URLs of a service's processes.
+// Bases returns the base URLs of a service's processes.
 func (f *Fleet) Bases(service string) (urls []string) {
 	for _, m := range f.members {
 		if m.service == service {
@@ -78,7 +78,7 @@ func (f *Fleet) Bases(service string) (urls []string) {
 	return urls
 }
 
-// AwaitReady returns once every process is ready, or with who is not when ctx ends.
+// AwaitReady waits until every process is ready. Its error names those that are not when ctx ends.
 func (f *Fleet) AwaitReady(ctx context.Context) error {
 	for {
 		var left []string
@@ -98,38 +98,38 @@ func (f *Fleet) AwaitReady(ctx context.Context) error {
 	}
 }
 
-// AwaitUp returns once the process runs and nothing is being done to it, or ctx ends.
+// AwaitUp waits until the process runs and nothing is being done to it, or until ctx ends.
 func (f *Fleet) AwaitUp(ctx context.Context, name string) {
 	m := f.member(name)
-	for m.up() == nil && run.Sleep(ctx, 20*time.Millisecond) {
+	for m.running() == nil && run.Sleep(ctx, 20*time.Millisecond) {
 	}
 }
 
-// Kill ends a process as kill -9 does.
-func (f *Fleet) Kill(name string, away time.Duration) { f.member(name).tell(nemesis.Kill, away) }
+// Kill ends a process by SIGKILL. It is started again after the downtime.
+func (f *Fleet) Kill(name string, away time.Duration) { f.member(name).disturb(nemesis.Kill, away) }
 
-// Term asks a process to end, and kills it when it has not in time; the return says whether it had to.
+// Term ends a process by SIGTERM. It kills a process that does not end in time, and returns true then.
 func (f *Fleet) Term(ctx context.Context, name string, away time.Duration) (hung bool) {
-	p, _ := f.member(name).tell(nemesis.Term, away)
+	p, _ := f.member(name).disturb(nemesis.Term, away)
 	if p == nil {
 		return false
 	}
-	return !ends(ctx, p)
+	return !awaitEnd(ctx, p)
 }
 
-// wrongFor is how long a process goes on with a clock that was put back.
-const wrongFor = 5 * time.Second
+// clockRestoreDelay is how long a process continues with the clock that was set back.
+const clockRestoreDelay = 5 * time.Second
 
-// Halt stops a process in its tracks for that long. Its clock is put back meanwhile by back, and is set right again some seconds
-// after it goes on.
+// Halt stops a process by SIGSTOP for that long. Its clock may be set back in that time; it is set right some seconds after
+// the process continues.
 func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration) error {
 	m := f.member(name)
-	p, d := m.tell(nemesis.Stop, away)
+	p, d := m.disturb(nemesis.Stop, away)
 	if p == nil {
 		return nil
 	}
 	if back > 0 {
-		if err := m.putBack(d, back); err != nil {
+		if err := m.setClockBack(d, back); err != nil {
 			return err
 		}
 	}
@@ -138,12 +138,13 @@ func (f *Fleet) Halt(ctx context.Context, name string, away, back time.Duration)
 	if back == 0 {
 		return nil
 	}
-	run.Sleep(ctx, wrongFor)
-	return m.setRight(d)
+	run.Sleep(ctx, clockRestoreDelay)
+	return m.restoreClock(d)
 }
 
-// ends waits for the end of a process that was asked to; one that takes too long is killed, and the return is false.
-func ends(ctx context.Context, p *process) bool {
+// awaitEnd waits for the end of a process that got SIGTERM. It kills one that takes too long, and returns false. SIGABRT
+// comes first, as the runtime then logs what every goroutine waits for.
+func awaitEnd(ctx context.Context, p *process) bool {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	select {
@@ -160,7 +161,7 @@ func ends(ctx context.Context, p *process) bool {
 	}
 }
 
-// Close asks every process to end and starts none again. It returns the names of those that had to be killed.
+// Close ends every process by SIGTERM and starts none again. It returns the names of those that had to be killed.
 func (f *Fleet) Close() (hung []string) {
 	f.stop()
 	var mu sync.Mutex
@@ -169,12 +170,12 @@ func (f *Fleet) Close() (hung []string) {
 		closing.Go(func() {
 			m.mu.Lock()
 			p := m.process
-			if p != nil && m.told == "" {
-				m.told = nemesis.Term
+			if p != nil && m.requested == "" {
+				m.requested = nemesis.Term
 				p.signal(syscall.SIGTERM)
 			}
 			m.mu.Unlock()
-			if p != nil && !ends(context.Background(), p) {
+			if p != nil && !awaitEnd(context.Background(), p) {
 				mu.Lock()
 				hung = append(hung, m.name)
 				mu.Unlock()
@@ -189,7 +190,7 @@ func (f *Fleet) Close() (hung []string) {
 	return hung
 }
 
-// Disturbances are those so far.
+// Disturbances returns those so far.
 func (f *Fleet) Disturbances() (out []history.Disturbance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -199,23 +200,25 @@ func (f *Fleet) Disturbances() (out []history.Disturbance) {
 	return out
 }
 
-// Exits are the ends of processes so far.
+// Exits returns the ends of processes so far.
 func (f *Fleet) Exits() []history.Exit {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.exits)
 }
 
+// member returns the member with this name.
 func (f *Fleet) member(name string) *member {
 	return f.members[slices.IndexFunc(f.members, func(m *member) bool { return m.name == name })]
 }
 
-// others counts the other processes of the service that are ready.
-func (f *Fleet) others(of *member) (n int) {
+// survivors counts the other processes of the service that are ready. The checker bounds the take-over only when there are
+// some.
+func (f *Fleet) survivors(of *member) (n int) {
 	for _, m := range f.members {
 		if m != of && m.service == of.service {
 			m.mu.Lock()
-			if m.ready && !m.halted && m.told == "" {
+			if m.ready && !m.halted && m.requested == "" {
 				n++
 			}
 			m.mu.Unlock()
@@ -224,13 +227,13 @@ func (f *Fleet) others(of *member) (n int) {
 	return n
 }
 
-func (f *Fleet) note(d *history.Disturbance) {
+func (f *Fleet) addDisturbance(d *history.Disturbance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.disturbances = append(f.disturbances, d)
 }
 
-func (f *Fleet) exit(e history.Exit) {
+func (f *Fleet) addExit(e history.Exit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.exits = append(f.exits, e)

@@ -10,11 +10,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Hanging are the partitions in which records are hidden behind a transaction that its coordinator holds to have ended:
-// the broker has lost the marker of its end. Apache Kafka 4.3.0 and 4.3.1 do so when a transaction ends while a partition
-// has no leader: after kill -9 of the broker, or when it was silent for longer than broker.session.timeout.ms
-// (KAFKA-20734). Records of an aborted transaction can then be read as soon as the same producer commits there. No client
-// can mend that; the product's promises stand on a broker that keeps its own.
+// Hanging returns the partitions in which records are hidden behind a transaction that has ended for its coordinator: the
+// broker has lost the marker of its end. Apache Kafka 4.3.0 and 4.3.1 do so when a transaction ends while a partition has no
+// leader (KAFKA-20734): after kill -9 of the broker, or when it was silent for longer than broker.session.timeout.ms.
+// Records of an aborted transaction can be read then, as soon as the same producer commits there. No client can mend that.
+// The product's promises need a broker that keeps its own.
 func Hanging(ctx context.Context, brokers []string, prefix string) ([]string, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
@@ -38,7 +38,7 @@ func Hanging(ctx context.Context, brokers []string, prefix string) ([]string, er
 	return hidden, nil
 }
 
-// hiddenPartitions are those whose last stable offset lies before their end.
+// hiddenPartitions returns those whose last stable offset is before their end.
 func hiddenPartitions(ctx context.Context, adm *kadm.Client, prefix string) (hidden []string, err error) {
 	topics, err := adm.ListTopics(ctx)
 	if err != nil {

@@ -16,31 +16,31 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// member is one place in the fleet: a process of a service, and the one that follows it.
+// member is one place in the fleet: a process of a service, and after its end the next one.
 type member struct {
 	fleet         *Fleet
 	name, service string // syncer-1, syncer
 	addr          string
 	log           *os.File
 
-	mu      sync.Mutex // guards what follows
-	process *process   // nil: none runs
-	ready   bool
-	halted  bool // by SIGSTOP
-	told    nemesis.What
-	away    time.Duration        // of the next start
-	last    *history.Disturbance // what Back and Ready are still told of; nil: nothing
+	mu        sync.Mutex // guards what follows
+	process   *process   // nil: none runs
+	ready     bool
+	halted    bool // by SIGSTOP
+	requested nemesis.Action
+	downtime  time.Duration        // until the next start
+	last      *history.Disturbance // waits for its Restarted and Ready; nil: none does
 }
 
-// restartAfter is how soon a process that ended by itself is started again.
+// restartAfter is the downtime of a process that ended by itself.
 const restartAfter = time.Second
 
-// supervise starts the process again and again, until ctx ends.
+// supervise starts the process again and again until ctx ends.
 func (m *member) supervise(ctx context.Context) {
 	for ctx.Err() == nil {
 		p, err := m.start()
 		if err != nil {
-			m.fleet.exit(history.Exit{Target: m.name, Service: m.service, At: time.Now().UTC(), Code: -1, Reason: err.Error()})
+			m.fleet.addExit(history.Exit{Target: m.name, Service: m.service, At: time.Now().UTC(), Code: -1, Reason: err.Error()})
 		} else {
 			watching, stop := context.WithCancel(ctx)
 			go m.awaitReady(watching, p)
@@ -49,13 +49,14 @@ func (m *member) supervise(ctx context.Context) {
 			m.ended(p)
 		}
 		m.mu.Lock()
-		away := m.away
-		m.away = restartAfter
+		away := m.downtime
+		m.downtime = restartAfter
 		m.mu.Unlock()
 		run.Sleep(ctx, away)
 	}
 }
 
+// start starts the process with a clock of its own, which shows the right time at first.
 func (m *member) start() (*process, error) {
 	if err := clock.Create(m.clock()); err != nil {
 		return nil, err
@@ -67,15 +68,15 @@ func (m *member) start() (*process, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.process, m.ready, m.halted, m.told = p, false, false, ""
+	m.process, m.ready, m.halted, m.requested = p, false, false, ""
 	if m.last != nil {
-		m.last.Back = time.Now().UTC()
+		m.last.Restarted = time.Now().UTC()
 	}
 	_, _ = fmt.Fprintf(m.log, "--- %s started as process %d at %s\n", m.name, p.cmd.Process.Pid, time.Now().UTC().Format(time.RFC3339Nano))
 	return p, nil
 }
 
-// awaitReady notes when the process is ready.
+// awaitReady records when the process is ready.
 func (m *member) awaitReady(ctx context.Context, p *process) {
 	for !healthy(ctx, m.addr) {
 		if !run.Sleep(ctx, 50*time.Millisecond) {
@@ -93,79 +94,80 @@ func (m *member) awaitReady(ctx context.Context, p *process) {
 	}
 }
 
-// ended notes how the process ended.
+// ended records how the process ended.
 func (m *member) ended(p *process) {
-	code, signal := p.end()
+	code, signal := p.exit()
 	m.mu.Lock()
 	e := history.Exit{
-		Target: m.name, Service: m.service, At: time.Now().UTC(), Code: code, Signal: signal, Told: string(m.told), Ready: m.ready,
+		Target: m.name, Service: m.service, At: time.Now().UTC(), Code: code, Signal: signal, Requested: string(m.requested), Ready: m.ready,
 	}
 	m.process, m.ready = nil, false
-	_, _ = fmt.Fprintf(m.log, "--- %s ended at %s: code %d %s, told to %q\n", m.name, e.At.Format(time.RFC3339Nano), code, signal, m.told)
+	_, _ = fmt.Fprintf(m.log, "--- %s ended at %s: code %d %s, requested %q\n", m.name, e.At.Format(time.RFC3339Nano), code, signal, m.requested)
 	m.mu.Unlock()
-	m.fleet.exit(e)
+	m.fleet.addExit(e)
 }
 
-// up is the process, when one runs that nobody told to end.
-func (m *member) up() *process {
+// running returns the process if one runs that was not requested to end.
+func (m *member) running() *process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.halted || m.told != "" {
+	if m.halted || m.requested != "" {
 		return nil
 	}
 	return m.process
 }
 
-// tell does something to the running process, and notes it. It returns nil when none runs.
-func (m *member) tell(what nemesis.What, away time.Duration) (*process, *history.Disturbance) {
-	others := m.fleet.others(m)
+// disturb sends the signal of the action and records the disturbance. It returns nil when no process runs.
+func (m *member) disturb(what nemesis.Action, away time.Duration) (*process, *history.Disturbance) {
+	others := m.fleet.survivors(m)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.process
-	if p == nil || m.told != "" {
+	if p == nil || m.requested != "" {
 		return nil, nil
 	}
-	d := &history.Disturbance{What: string(what), Target: m.name, Service: m.service, At: time.Now().UTC(), Others: others}
+	d := &history.Disturbance{Kind: string(what), Target: m.name, Service: m.service, At: time.Now().UTC(), Survivors: others}
 	switch what {
 	case nemesis.Kill:
-		m.told, m.away, m.last = what, away, d
+		m.requested, m.downtime, m.last = what, away, d
 		p.signal(syscall.SIGKILL)
 	case nemesis.Term:
-		m.told, m.away, m.last = what, away, d
+		m.requested, m.downtime, m.last = what, away, d
 		p.signal(syscall.SIGTERM)
 	case nemesis.Stop:
 		m.halted = true
 		p.signal(syscall.SIGSTOP)
 	case nemesis.Starve: // of brokers
 	}
-	m.fleet.note(d)
+	m.fleet.addDisturbance(d)
 	return p, d
 }
 
-// clock is the file of the process's clock.
+// clock returns the file of the process's clock.
 func (m *member) clock() string { return filepath.Join(m.fleet.cfg.Logs, m.name+".clock") }
 
-func (m *member) putBack(d *history.Disturbance, by time.Duration) error {
+// setClockBack sets the clock of the process back.
+func (m *member) setClockBack(d *history.Disturbance, by time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d.Set = by
+	d.ClockStep = by
 	return clock.Set(m.clock(), -by)
 }
 
-// setRight ends what putBack began. The next process may run by then, whose clock is right from the start.
-func (m *member) setRight(d *history.Disturbance) error {
+// restoreClock ends what setClockBack began. The next process may run by then; its clock is right from the start.
+func (m *member) restoreClock(d *history.Disturbance) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d.Right = time.Now().UTC()
+	d.ClockRestored = time.Now().UTC()
 	return clock.Set(m.clock(), 0)
 }
 
-// resume lets a halted process go on.
+// resume continues a stopped process.
 func (m *member) resume(p *process, d *history.Disturbance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p.signal(syscall.SIGCONT)
-	d.Back, d.Ready = time.Now().UTC(), time.Now().UTC()
+	d.Restarted, d.Ready = time.Now().UTC(), time.Now().UTC()
 	if m.process == p {
 		m.halted = false
 	}

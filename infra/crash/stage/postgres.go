@@ -15,26 +15,26 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Postgres is a server of our own. It is durable, as production is: what it has confirmed is there after a kill. It may
-// have a standby, which takes its place.
+// Postgres is a server of the run's own. It is durable, as in production: what it confirmed survives a kill. It may have a
+// standby, which can take over.
 type Postgres struct {
-	primary, other place
+	primary, other site
 	standby        bool // a server runs at the other place
 	number         int  // of folders so far
-	dir, both      string
+	dir, hostsURL  string
 }
 
-// place is where a server runs.
-type place struct {
+// site is a place where a server can run.
+type site struct {
 	port   int
 	dir    string
 	server *devpg.Server
 }
 
-// StartPostgres starts a fresh server with its data in dir.
+// StartPostgres starts a new server with its data in dir.
 func StartPostgres(ctx context.Context, dir string) (*Postgres, error) {
-	p := &Postgres{dir: dir, primary: place{dir: dir}}
-	for _, at := range []*place{&p.primary, &p.other} {
+	p := &Postgres{dir: dir, primary: site{dir: dir}}
+	for _, at := range []*site{&p.primary, &p.other} {
 		addr, err := FreeAddr()
 		if err != nil {
 			return nil, err
@@ -44,7 +44,7 @@ func StartPostgres(ctx context.Context, dir string) (*Postgres, error) {
 			return nil, err
 		}
 	}
-	p.both = urlOf(fmt.Sprintf("%d,127.0.0.1:%d", p.other.port, p.primary.port))
+	p.hostsURL = urlOf(fmt.Sprintf("%d,127.0.0.1:%d", p.other.port, p.primary.port))
 	return p, p.start(ctx)
 }
 
@@ -57,18 +57,19 @@ func (p *Postgres) start(ctx context.Context) error {
 	return nil
 }
 
-// URL is that of the server which takes writes: the same after each start, another one after a failover.
+// URL returns the address of the server that takes writes. It changes with a failover.
 func (p *Postgres) URL() string { return urlOf(strconv.Itoa(p.primary.port)) }
 
-// Both is the URL of the two places, the same all the time. In the beginning the standby is named first.
-func (p *Postgres) Both() string { return p.both }
+// HostsURL returns an address with both sites, which never changes. At first it names the standby before the primary, so
+// that a client which takes the first server is wrong.
+func (p *Postgres) HostsURL() string { return p.hostsURL }
 
 func urlOf(port string) string {
 	return "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
 }
 
-// Follow starts a standby at the other place, with a fresh copy of the data.
-func (p *Postgres) Follow(ctx context.Context) error {
+// StartStandby starts a standby at the other site with a new copy of the data.
+func (p *Postgres) StartStandby(ctx context.Context) error {
 	if p.other.dir != "" {
 		if err := os.RemoveAll(p.other.dir); err != nil {
 			return err
@@ -84,12 +85,12 @@ func (p *Postgres) Follow(ctx context.Context) error {
 	return nil
 }
 
-// CutOff lets the standby lag: it receives nothing any more.
-func (p *Postgres) CutOff(ctx context.Context) error {
+// PauseReplication makes the standby lag: it receives nothing any more.
+func (p *Postgres) PauseReplication(ctx context.Context) error {
 	return p.ofStandby(ctx, `ALTER SYSTEM SET primary_conninfo = ''`, `SELECT pg_reload_conf()`)
 }
 
-// FailOver kills the primary and puts the standby in its place.
+// FailOver kills the primary and promotes the standby.
 func (p *Postgres) FailOver(ctx context.Context) error {
 	p.primary.server.Kill()
 	if err := p.ofStandby(ctx, `SELECT pg_promote(true, 30)`); err != nil {
@@ -99,6 +100,7 @@ func (p *Postgres) FailOver(ctx context.Context) error {
 	return nil
 }
 
+// ofStandby runs statements on the standby.
 func (p *Postgres) ofStandby(ctx context.Context, statements ...string) error {
 	conn, err := pgx.Connect(ctx, urlOf(strconv.Itoa(p.other.port)))
 	if err != nil {
@@ -113,11 +115,11 @@ func (p *Postgres) ofStandby(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// Kill ends the server and all its children as kill -9 does.
+// Kill ends the server and all its children by SIGKILL.
 func (p *Postgres) Kill() { p.primary.server.Kill() }
 
-// Restart starts the server again with the data it had. Its children may take a moment to be gone for good, and hold the
-// shared memory until then.
+// Restart starts the server again with the data it had. It retries, as the killed children hold the shared memory for a
+// moment.
 func (p *Postgres) Restart(ctx context.Context) error {
 	err := p.start(ctx)
 	for tries := 0; err != nil && tries < 20 && run.Sleep(ctx, 200*time.Millisecond); tries++ {

@@ -1,6 +1,5 @@
-// Package stage is what the crash harness plays on: a Postgres and a broker that can be killed and started again with
-// what they had, the product's processes with a supervisor that starts them again, and a reader that notes when each
-// record came.
+// Package stage runs what the nemesis disturbs: a Postgres and a broker that can be killed and started again with their
+// data, and the product's processes with a supervisor. It also has a reader that records when each record came.
 package stage
 
 import (
@@ -23,7 +22,7 @@ type process struct {
 	done chan struct{} // closed once it has ended
 }
 
-// launch starts a program that dies with us and writes into a file.
+// launch starts a program that dies with this process.
 func launch(log io.Writer, env []string, name string, args ...string) (*process, error) {
 	cmd := exec.CommandContext(context.Background(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -42,11 +41,11 @@ func launch(log io.Writer, env []string, name string, args ...string) (*process,
 	return p, <-started
 }
 
-// signal tells a process; one that has ended hears nothing.
+// signal sends a signal. A process that has ended ignores it.
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// end is how the process ended; call it once done is closed.
-func (p *process) end() (code int, signal string) {
+// exit returns how the process ended. Call it after done is closed.
+func (p *process) exit() (code int, signal string) {
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
 		return -1, status.Signal().String()
@@ -54,8 +53,8 @@ func (p *process) end() (code int, signal string) {
 	return p.cmd.ProcessState.ExitCode(), ""
 }
 
-// FreeAddr is an address that nobody listens on. Its port lies below those that systems give to outgoing connections:
-// else one of them could take it while who listens there is away.
+// FreeAddr returns an address that is free. Its port is below the range of outgoing connections: one of those could take it
+// while the server at this address is down.
 func FreeAddr() (string, error) {
 	var err error
 	for range 100 {
@@ -68,7 +67,7 @@ func FreeAddr() (string, error) {
 	return "", fmt.Errorf("looking for a free port: %w", err)
 }
 
-// healthy reports whether a process says that it is ready.
+// healthy reports whether a process answers that it is ready.
 func healthy(ctx context.Context, addr string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()

@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	BeEmbedded()
+	RunEmbeddedIfAsked()
 	os.Exit(m.Run())
 }
 
@@ -92,7 +92,7 @@ func TestTheFleetStartsWhatEnds(t *testing.T) {
 	require.NoError(t, ctx.Err())
 	what := map[string]string{}
 	for _, e := range f.Exits() {
-		what[e.Target+" "+e.Told] = e.Signal
+		what[e.Target+" "+e.Requested] = e.Signal
 	}
 	require.Equal(t, map[string]string{
 		"a-1 kill": syscall.SIGKILL.String(), "a-1 term": syscall.SIGTERM.String(), "a-0 term": syscall.SIGTERM.String(),

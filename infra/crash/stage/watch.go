@@ -15,7 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Watch is a read_committed subscriber of all topics that notes when it was given each record.
+// Watch is a reader of committed records of all topics. It records when it got each one.
 type Watch struct {
 	client  *kgo.Client
 	prefix  string
@@ -24,7 +24,7 @@ type Watch struct {
 
 	mu        sync.Mutex // guards what follows
 	sightings []history.Sighting
-	latest    time.Time // of a record that tells of an order
+	latest    time.Time // of a record about an order
 }
 
 // StartWatch reads every topic with the prefix from its start.
@@ -49,7 +49,7 @@ func StartWatch(ctx context.Context, brokers []string, prefix string) (*Watch, e
 	return w, nil
 }
 
-// read goes on through errors: the client reconnects by itself when the broker is back.
+// read ignores errors: the client reconnects by itself when the broker is back.
 func (w *Watch) read(ctx context.Context) {
 	for ctx.Err() == nil {
 		fetches := w.client.PollFetches(ctx)
@@ -69,15 +69,15 @@ func (w *Watch) read(ctx context.Context) {
 	}
 }
 
-// Sightings are what it was given so far.
+// Sightings returns what it got so far.
 func (w *Watch) Sightings() []history.Sighting {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.sightings)
 }
 
-// Silence is how long no record came.
-func (w *Watch) Silence() time.Duration {
+// SinceLastRecord returns how long no record about an order came.
+func (w *Watch) SinceLastRecord() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Since(w.latest)

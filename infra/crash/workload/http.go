@@ -17,63 +17,64 @@ import (
 
 const (
 	answerTimeout = 5 * time.Second
-	again         = 100 * time.Millisecond
+	retryInterval = 100 * time.Millisecond
 	batchTimeout  = 150 * time.Millisecond
 	maxBatch      = 10
 )
 
-// errNotTaken is an answer after which a shop asks again.
-var errNotTaken = errors.New("not taken")
+// errRetry is an answer after which a shop publishes again.
+var errRetry = errors.New("neither accepted nor refused")
 
-// post publishes one event, at one process after the other until one answers.
-func (s *Shops) post(life context.Context, body []byte) history.Known {
-	known := history.Unknown
-	s.insist(life, body, func(status int, _ []byte) error {
+// post publishes one event. It tries one process after the other until one accepts or refuses it.
+func (s *Shops) post(runCtx context.Context, body []byte) history.Outcome {
+	outcome := history.Unknown
+	s.postUntilAnswered(runCtx, body, func(status int, _ []byte) error {
 		switch status {
 		case http.StatusOK, http.StatusAccepted:
-			known = history.Accepted
+			outcome = history.Accepted
 		case http.StatusUnprocessableEntity, http.StatusConflict:
-			known = history.Refused
+			outcome = history.Refused
 		default:
-			return fmt.Errorf("%w: %d", errNotTaken, status)
+			return fmt.Errorf("%w: %d", errRetry, status)
 		}
 		return nil
 	})
-	return known
+	return outcome
 }
 
-// waiting is an event that goes out with others.
-type waiting struct {
+// batchedEvent is an event that waits for its batch, and for its part of the batch's answer.
+type batchedEvent struct {
 	body   []byte
-	answer chan history.Known
+	answer chan history.Outcome
 }
 
-// postWithOthers lets the event go out in a batch.
-func (s *Shops) postWithOthers(life context.Context, body []byte) history.Known {
-	w := waiting{body: body, answer: make(chan history.Known, 1)}
+// postInBatch publishes the event together with others.
+func (s *Shops) postInBatch(runCtx context.Context, body []byte) history.Outcome {
+	w := batchedEvent{body: body, answer: make(chan history.Outcome, 1)}
 	select {
-	case s.batch <- w:
+	case s.batched <- w:
 		return <-w.answer
-	case <-life.Done():
+	case <-runCtx.Done():
 		return history.Unknown
 	}
 }
 
-// collect makes batches of what waits, until collecting ends.
-func (s *Shops) collect(collecting, life context.Context) {
+// makeBatches makes batches of the events that wait, until collecting ends. A batch goes out when it is full, or after
+// batchTimeout.
+func (s *Shops) makeBatches(collecting, runCtx context.Context) {
 	tick := time.NewTicker(batchTimeout)
 	defer tick.Stop()
-	var batch []waiting
+	var batch []batchedEvent
 	flush := func() {
 		if len(batch) > 0 {
 			full := batch
 			batch = nil
-			go s.postBatch(life, full)
+			go s.postBatch(runCtx, full)
 		}
 	}
 	for {
 		select {
-		case w := <-s.batch:
+		case w := <-s.batched:
 			if batch = append(batch, w); len(batch) == maxBatch {
 				flush()
 			}
@@ -86,51 +87,65 @@ func (s *Shops) collect(collecting, life context.Context) {
 	}
 }
 
-func (s *Shops) postBatch(life context.Context, batch []waiting) {
+// postBatch publishes the batch, and gives each event its own result.
+func (s *Shops) postBatch(runCtx context.Context, batch []batchedEvent) {
 	events := make([]json.RawMessage, 0, len(batch))
 	for _, w := range batch {
 		events = append(events, w.body)
 	}
 	body, err := json.Marshal(events)
 	if err != nil {
-		panic(err) // what was JSON encodes
+		panic(err) // valid JSON always encodes
 	}
 	var answer struct {
 		Results []struct {
 			Result string `json:"result"`
 		} `json:"results"`
 	}
-	s.insist(life, body, func(status int, said []byte) error {
+	s.postUntilAnswered(runCtx, body, func(status int, body []byte) error {
 		switch status {
-		case http.StatusOK, http.StatusMultiStatus, http.StatusUnprocessableEntity: // all, some or none are taken
-			return json.Unmarshal(said, &answer)
+		case http.StatusOK, http.StatusMultiStatus, http.StatusUnprocessableEntity: // all, some or none are accepted
+			return json.Unmarshal(body, &answer)
 		default:
-			return fmt.Errorf("%w: %d", errNotTaken, status)
+			return fmt.Errorf("%w: %d", errRetry, status)
 		}
 	})
 	for i, w := range batch {
-		known := history.Unknown
+		outcome := history.Unknown // also when the answer has no result of it, or one that is not known here
 		if i < len(answer.Results) {
-			known = map[string]history.Known{"accepted": history.Accepted, "duplicate": history.Accepted, "refused": history.Refused, "conflict": history.Refused}[answer.Results[i].Result]
+			outcome = outcomeOf(answer.Results[i].Result)
 		}
-		w.answer <- known
+		w.answer <- outcome
 	}
 }
 
-// insist posts events until an answer is taken, or life ends.
-func (s *Shops) insist(life context.Context, body []byte, take func(status int, said []byte) error) {
-	for try := rand.IntN(len(s.cfg.Ingest)); life.Err() == nil; try++ { //nolint:gosec // any will do
-		status, said, err := s.call(life, http.MethodPost, s.cfg.Ingest[try%len(s.cfg.Ingest)]+"/events", body, nil)
-		if err == nil && take(status, said) == nil {
+// outcomeOf returns what a result in the answer to a batch says.
+func outcomeOf(result string) history.Outcome {
+	switch result {
+	case "accepted", "duplicate":
+		return history.Accepted
+	case "refused", "conflict":
+		return history.Refused
+	default:
+		return history.Unknown
+	}
+}
+
+// postUntilAnswered posts events until read takes an answer, or runCtx ends. It begins with any process, and goes on with
+// the next one: the first may be dead.
+func (s *Shops) postUntilAnswered(runCtx context.Context, body []byte, read func(status int, answer []byte) error) {
+	for try := rand.IntN(len(s.cfg.Ingest)); runCtx.Err() == nil; try++ { //nolint:gosec // any will do
+		status, answer, err := s.call(runCtx, http.MethodPost, s.cfg.Ingest[try%len(s.cfg.Ingest)]+"/events", body, nil)
+		if err == nil && read(status, answer) == nil {
 			return
 		}
-		run.Sleep(life, again)
+		run.Sleep(runCtx, retryInterval)
 	}
 }
 
-// call makes one request; the error is that no whole answer came.
-func (s *Shops) call(life context.Context, method, url string, body []byte, header map[string]string) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(life, method, url, bytes.NewReader(body))
+// call makes one request. An error means that no whole answer came, so the outcome is unknown.
+func (s *Shops) call(runCtx context.Context, method, url string, body []byte, header map[string]string) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(runCtx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -144,6 +159,6 @@ func (s *Shops) call(life context.Context, method, url string, body []byte, head
 		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	said, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, said, err
+	answer, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, err
 }

@@ -8,17 +8,17 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Turn changes a setting, as an operator does who asks again until he is answered. It returns when he asked last and when
-// that was answered; both are zero when ctx ended first.
-func (s *Shops) Turn(ctx context.Context, setting string, on bool) (asked, answered time.Time) {
-	body := encoded(map[string]any{setting: on, "reason": "the crash harness asks"})
+// SetSetting changes a setting, and repeats the request until it is answered with success. It returns the times of the last
+// request and of its answer. Both are zero when ctx ended first.
+func (s *Shops) SetSetting(ctx context.Context, setting string, on bool) (requested, answered time.Time) {
+	body := encode(map[string]any{setting: on, "reason": "the crash harness requests it"})
 	for ctx.Err() == nil {
-		asked = time.Now().UTC()
+		requested = time.Now().UTC()
 		status, _, err := s.call(ctx, http.MethodPut, s.api()+"/settings", body, map[string]string{"If-Match": "*"})
 		if err == nil && status == http.StatusOK {
-			return asked, time.Now().UTC()
+			return requested, time.Now().UTC()
 		}
-		run.Sleep(ctx, again)
+		run.Sleep(ctx, retryInterval)
 	}
 	return time.Time{}, time.Time{}
 }

@@ -17,48 +17,49 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// transaction is a shop's own, whatever carries it.
+// transaction is one of the shop's database. The event is published in it, as the shop's own rows are.
 type transaction interface {
 	publish(ctx context.Context, body []byte) error
 	commit(ctx context.Context) error
 	rollback(ctx context.Context) error
 }
 
-// errConfirmation is a commit of which nobody said whether it happened.
-var errConfirmation = errors.New("the confirmation of the commit was lost")
+// errCommitUnknown is a commit whose answer was lost: it may have happened or not.
+var errCommitUnknown = errors.New("the confirmation of the commit was lost")
 
-// errRolledBack is a transaction that the shop gave up on purpose.
+// errRolledBack is a transaction that the shop rolled back on purpose.
 var errRolledBack = errors.New("rolled back on purpose")
 
 const transactionTimeout = 10 * time.Second
 
-// commit publishes in transactions until one is confirmed.
-func (s *Shops) commit(life context.Context, door string, e nemesis.Event, body []byte) history.Known {
+// publishInTx tries transactions until one is confirmed. The outcome is unknown when the answer to any commit was lost, and
+// no later one was confirmed.
+func (s *Shops) publishInTx(runCtx context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
 	lost := false
-	for life.Err() == nil {
-		err := s.transact(life, door, e, body)
+	for runCtx.Err() == nil {
+		err := s.tryTx(runCtx, door, e, body)
 		switch {
 		case err == nil:
 			return history.Accepted
 		case errors.Is(err, errRolledBack):
 			return history.Refused
-		case errors.Is(err, errConfirmation):
+		case errors.Is(err, errCommitUnknown):
 			lost = true
 			if e.GiveUp {
 				return history.Unknown
 			}
 		}
-		run.Sleep(life, again)
+		run.Sleep(runCtx, retryInterval)
 	}
 	if lost {
 		return history.Unknown
 	}
-	return history.Refused // no transaction was ever asked to commit
+	return history.Refused // no transaction came to its commit
 }
 
-// transact publishes in one transaction.
-func (s *Shops) transact(life context.Context, door string, e nemesis.Event, body []byte) error {
-	ctx, cancel := context.WithTimeout(life, transactionTimeout)
+// tryTx publishes in one transaction. Its error says whether the commit may have happened: only errCommitUnknown does.
+func (s *Shops) tryTx(runCtx context.Context, door string, e nemesis.Event, body []byte) error {
+	ctx, cancel := context.WithTimeout(runCtx, transactionTimeout)
 	defer cancel()
 	tx, err := s.begin(ctx, door)
 	if err != nil {
@@ -73,11 +74,12 @@ func (s *Shops) transact(life context.Context, door string, e nemesis.Event, bod
 		return errRolledBack
 	}
 	if err := tx.commit(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errConfirmation, err)
+		return fmt.Errorf("%w: %w", errCommitUnknown, err)
 	}
 	return nil
 }
 
+// begin starts a transaction with the library that the door stands for.
 func (s *Shops) begin(ctx context.Context, door string) (transaction, error) {
 	switch door {
 	case nemesis.SQL, nemesis.PGX:
@@ -86,10 +88,11 @@ func (s *Shops) begin(ctx context.Context, door string) (transaction, error) {
 	case nemesis.StdSQL, nemesis.Watermill:
 		return s.beginStd(ctx, door)
 	default:
-		panic("there is no door " + door)
+		panic("unknown door " + door)
 	}
 }
 
+// pgxTransaction publishes by the SQL function erp_publish, or by the Go library.
 type pgxTransaction struct {
 	tx         pgx.Tx
 	byFunction bool
@@ -106,7 +109,7 @@ func (t pgxTransaction) publish(ctx context.Context, body []byte) error {
 func (t pgxTransaction) commit(ctx context.Context) error   { return t.tx.Commit(ctx) }
 func (t pgxTransaction) rollback(ctx context.Context) error { return t.tx.Rollback(ctx) }
 
-// publishByWatermill publishes by watermill-sql's own publisher.
+// publishByWatermill publishes with the publisher of watermill-sql.
 func publishByWatermill(tx wsql.ContextExecutor, body []byte) error {
 	publisher, err := wsql.NewPublisher(tx, wsql.PublisherConfig{SchemaAdapter: commerce.Outbox{}.WatermillSchema()}, watermill.NopLogger{})
 	if err != nil {

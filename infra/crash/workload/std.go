@@ -8,11 +8,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/commerce"
 )
 
+// beginStd starts a transaction of database/sql.
 func (s *Shops) beginStd(ctx context.Context, door string) (transaction, error) {
 	tx, err := s.std.BeginTx(ctx, nil)
 	return stdTransaction{tx: tx, byWatermill: door == nemesis.Watermill}, err
 }
 
+// stdTransaction publishes by the publisher of Watermill, or by the Go library.
 type stdTransaction struct {
 	tx          *sql.Tx
 	byWatermill bool

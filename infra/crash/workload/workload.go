@@ -1,6 +1,8 @@
-// Package workload is the load of the crash harness: shops that publish through all doors, operators that ask for orders,
-// and the ERP's callbacks. Each keeps to what it would do in life: it asks again until it is answered, under the same
-// event id, and remembers what it knows of it.
+// Package workload is the load of the crash harness: shops that publish by all doors, operators that send commands, and the
+// callbacks of the ERP. Each does what a real one does: it repeats an event under the same event id until it is answered.
+// It also remembers what it knows of the outcome, as the checker holds the product to exactly that.
+//
+// Two contexts bound the work. publishCtx ends when no new order begins. runCtx ends when nobody waits for answers any more.
 package workload
 
 import (
@@ -23,57 +25,57 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Config is what shops are made of.
+// Config says where the product is, and what the shops and operators do.
 type Config struct {
 	Plan        nemesis.Plan
 	DatabaseURL string
-	Ingest, API []string // base URLs, up to and with the module's path
+	Ingest, API []string // base URLs, including the module's path
 	Token       string
 	Secret      string // signs callbacks
-	// Booked is the callback of the order's first booking that the ERP has answered, without a key; nil when there is none.
-	Booked func(source, order string) *erp.Callback
+	// Booked returns the callback of the order's first booking that the ERP has answered, without a key; nil: there is none.
+	Booked func(source, order string) *erp.CallbackRequest
 	Rate   float64 // orders per second
 }
 
-// Shops publish and ask, and keep the record of it.
+// Shops publish events and send commands, and record the outcomes.
 type Shops struct {
-	cfg    Config
-	client *http.Client
-	pool   *pgxpool.Pool
-	std    *sql.DB
-	batch  chan waiting
+	cfg     Config
+	client  *http.Client
+	pool    *pgxpool.Pool
+	std     *sql.DB
+	batched chan batchedEvent
 
 	mu           sync.Mutex // guards what follows
 	publications []history.Publication
 	requests     []history.Request
-	changed      map[string]bool
-	taken        []taken
+	changed      map[string]bool // by source and order
+	accepted     []acceptedEvent
 }
 
-// taken is an event that was accepted, and when.
-type taken struct {
+// acceptedEvent is an event that was accepted, and the time of its answer.
+type acceptedEvent struct {
 	body []byte
 	at   time.Time
 }
 
-// SendAgain publishes once more what was accepted since then, over HTTP: whoever lost it takes it again. It returns how
-// much that is.
-func (s *Shops) SendAgain(life context.Context, since time.Time) int {
+// Republish publishes over HTTP again what was accepted since then, and returns the number of events. A real shop does so
+// after a failover of Postgres: what was lost is accepted anew, and what was not is a duplicate.
+func (s *Shops) Republish(runCtx context.Context, since time.Time) int {
 	s.mu.Lock()
 	bodies := [][]byte{}
-	for _, t := range s.taken {
+	for _, t := range s.accepted {
 		if t.at.After(since) {
 			bodies = append(bodies, t.body)
 		}
 	}
 	s.mu.Unlock()
 	for _, body := range bodies {
-		s.post(life, body)
+		s.post(runCtx, body)
 	}
 	return len(bodies)
 }
 
-// Open connects to the shops' database.
+// Open connects to the shops' database. Close the result.
 func Open(cfg Config) (*Shops, error) {
 	config, err := pgxpool.ParseConfig(cfg.DatabaseURL)
 	if err != nil {
@@ -81,7 +83,7 @@ func Open(cfg Config) (*Shops, error) {
 	}
 	config.MaxConns = 8
 	s := &Shops{
-		cfg: cfg, batch: make(chan waiting), changed: map[string]bool{},
+		cfg: cfg, batched: make(chan batchedEvent), changed: map[string]bool{},
 		client: &http.Client{Timeout: answerTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
 	}
 	if s.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
@@ -100,14 +102,14 @@ func (s *Shops) Close() {
 	_ = s.std.Close()
 }
 
-// Publications are what shops know.
+// Publications returns what the shops know of their events.
 func (s *Shops) Publications() []history.Publication {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.publications)
 }
 
-// Requests are what operators and the ERP know.
+// Requests returns what operators and the ERP know of their requests.
 func (s *Shops) Requests() []history.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,96 +123,98 @@ func (s *Shops) Changed(source, order string) bool {
 	return s.changed[source+"/"+order]
 }
 
-// Sell begins orders at the rate until open ends. It returns once all that was begun is answered, or life ends.
-func (s *Shops) Sell(open, life context.Context) {
-	var stories, batches sync.WaitGroup
-	collecting, stop := context.WithCancel(life)
-	batches.Go(func() { s.collect(collecting, life) })
+// Run begins orders at the rate until publishCtx ends. It returns once everything that began is answered, or runCtx ends.
+func (s *Shops) Run(publishCtx, runCtx context.Context) {
+	var scenarios, batches sync.WaitGroup
+	collecting, stop := context.WithCancel(runCtx)
+	batches.Go(func() { s.makeBatches(collecting, runCtx) })
 	tick := time.NewTicker(time.Duration(float64(time.Second) / s.cfg.Rate))
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
-		case <-open.Done():
-			stories.Wait()
-			stop()
+		case <-publishCtx.Done():
+			scenarios.Wait()
+			stop() // only now: the last scenarios still publish in batches
 			batches.Wait()
 			return
 		case <-tick.C:
-			stories.Go(func() { s.tell(open, life, s.cfg.Plan.Scenario(n)) })
+			scenarios.Go(func() { s.play(publishCtx, runCtx, s.cfg.Plan.Scenario(n)) })
 		}
 	}
 }
 
-// tell lives through one story.
-func (s *Shops) tell(open, life context.Context, story nemesis.Scenario) {
-	if story.Changed {
+// play goes through one scenario. It ends early when an event is not accepted: no shop goes on with an order like that.
+func (s *Shops) play(publishCtx, runCtx context.Context, scenario nemesis.Scenario) {
+	if scenario.Changed {
 		s.mu.Lock()
-		s.changed[story.Source+"/"+story.Order] = true
+		s.changed[scenario.Source+"/"+scenario.Order] = true
 		s.mu.Unlock()
 	}
-	for _, e := range story.Events {
-		if !run.Sleep(open, e.Pause) || s.publish(life, story, e) != history.Accepted {
+	for _, e := range scenario.Events {
+		if !run.Sleep(publishCtx, e.Pause) || s.publish(runCtx, scenario, e) != history.Accepted {
 			return
 		}
 	}
 	began := time.Now()
-	slices.SortFunc(story.Asks, func(a, b nemesis.Ask) int { return cmp.Compare(a.After, b.After) })
-	for _, a := range story.Asks {
-		if !run.Sleep(open, time.Until(began.Add(a.After))) {
+	slices.SortFunc(scenario.Commands, func(a, b nemesis.Command) int { return cmp.Compare(a.Delay, b.Delay) })
+	for _, a := range scenario.Commands {
+		if !run.Sleep(publishCtx, time.Until(began.Add(a.Delay))) {
 			return
 		}
-		s.ask(life, story, a)
+		s.command(runCtx, scenario, a)
 	}
 }
 
-// publish hands over one event, through one door or two at once, and keeps what the shop knows afterwards.
-func (s *Shops) publish(life context.Context, story nemesis.Scenario, e nemesis.Event) history.Known {
+// publish publishes one event, by one door or by two at once, and records the outcome. One acceptance is enough: then the
+// event must be in the log, whatever the other door answered.
+func (s *Shops) publish(runCtx context.Context, scenario nemesis.Scenario, e nemesis.Event) history.Outcome {
 	p := history.Publication{
-		Door: e.Door, EventID: e.ID, Type: e.Type, Source: story.Source, Order: story.Order, First: time.Now().UTC(),
+		Door: e.Door, EventID: e.ID, Type: e.Type, Source: scenario.Source, Order: scenario.Order, First: time.Now().UTC(),
 	}
-	body := eventJSON(story, e)
-	var again sync.WaitGroup
-	var twice history.Known
-	if e.Again != "" {
-		again.Go(func() { twice = s.through(life, e.Again, e, body) })
+	body := eventJSON(scenario, e)
+	var duplicate sync.WaitGroup
+	var second history.Outcome
+	if e.DuplicateDoor != "" {
+		duplicate.Go(func() { second = s.publishBy(runCtx, e.DuplicateDoor, e, body) })
 	}
-	p.Known = s.through(life, e.Door, e, body)
-	again.Wait()
-	if twice == history.Accepted {
-		p.Known = twice
+	p.Outcome = s.publishBy(runCtx, e.Door, e, body)
+	duplicate.Wait()
+	if second == history.Accepted {
+		p.Outcome = second
 	}
 	p.Last = time.Now().UTC()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.publications = append(s.publications, p)
-	if p.Known == history.Accepted {
-		s.taken = append(s.taken, taken{body, p.Last})
+	if p.Outcome == history.Accepted {
+		s.accepted = append(s.accepted, acceptedEvent{body, p.Last})
 	}
-	return p.Known
+	return p.Outcome
 }
 
-func (s *Shops) through(life context.Context, door string, e nemesis.Event, body []byte) history.Known {
+// publishBy publishes by one door.
+func (s *Shops) publishBy(runCtx context.Context, door string, e nemesis.Event, body []byte) history.Outcome {
 	switch door {
 	case nemesis.HTTP:
-		return s.post(life, body)
+		return s.post(runCtx, body)
 	case nemesis.HTTPBatch:
-		return s.postWithOthers(life, body)
+		return s.postInBatch(runCtx, body)
 	default:
-		return s.commit(life, door, e, body)
+		return s.publishInTx(runCtx, door, e, body)
 	}
 }
 
-// eventJSON is the event in the form that every door takes.
-func eventJSON(story nemesis.Scenario, e nemesis.Event) []byte {
+// eventJSON encodes the event in the form that every door takes.
+func eventJSON(scenario nemesis.Scenario, e nemesis.Event) []byte {
 	sku := "SCOOT-1"
-	if e.Bad {
+	if e.Invalid {
 		sku = ""
 	}
 	address := map[string]any{"firstname": "Ada", "lastname": "Lovelace", "street": []string{"1 Main Street"}, "city": "London", "country_id": "GB"}
 	event := map[string]any{
-		"event_id": e.ID, "type": e.Type, "source": story.Source,
+		"event_id": e.ID, "type": e.Type, "source": scenario.Source,
 		"order": map[string]any{
-			"order_increment_id": story.Order, "currency": "EUR", "customer_email": "ada@example.com",
+			"order_increment_id": scenario.Order, "currency": "EUR", "customer_email": "ada@example.com",
 			"customer_lastname": fmt.Sprint("Lovelace ", e.Revision),
 			"items":             []any{map[string]any{"item_id": 1, "sku": sku, "name": "Scooter & bell", "qty": "2", "price": "99.99", "row_total": "199.98"}},
 			"totals":            map[string]any{"subtotal": "199.98", "tax": "20.00", "shipping": "10.00", "discount": "0.00", "grand_total": "229.98"},

@@ -96,7 +96,7 @@ func TestDeployPageNamesWhatExists(t *testing.T) {
 
 // The event that the page has people post reaches the ERP.
 func TestDeployPagesEventIsAccepted(t *testing.T) {
-	body := regexp.MustCompile(`-d '(\{.*\})'`).FindStringSubmatch(deployPage(t))
+	body := regexp.MustCompile(`(?s)-d '(\{.*?\})'`).FindStringSubmatch(deployPage(t))
 	require.NotNil(t, body)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -56,32 +57,50 @@ func TestLinksLeadSomewhere(t *testing.T) {
 }
 
 func TestConfigurationIsDocumented(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("# Configuration\n\nThe environment is read once, at the start. Durations are `30s`, `5m` or a bare number of seconds. Everything that is\n" +
-		"wrong is reported at once, and the process does not start. A secret NAME may stand in a file that `NAME_FILE` names;\n" +
-		"secrets print as stars. Line ends behind a value are no part of it. A secret is one line of visible characters, without a\n" +
-		"blank at either end; `API_TOKEN` and `ERP_API_KEY`, which are sent in headers, are ASCII.\n\n| variable | default | meaning |\n|---|---|---|\n")
+	page, err := os.ReadFile("testdata/config.md.tmpl")
+	require.NoError(t, err)
+	var variables, settings []string
 	for _, v := range config.Variables() {
-		if v.Setting == nil {
-			fmt.Fprintf(&b, "| %s%s | %s | %s |\n", code(v.Name), map[bool]string{true: " (secret)"}[v.Secret], code(v.Default), v.Meaning)
+		f := v.Setting
+		if f == nil {
+			entry := "**" + code(v.Name) + "**" + map[bool]string{true: ", secret"}[v.Secret] + withDefault(v.Default)
+			variables = append(variables, listEntry(entry, v.Meaning))
+			continue
 		}
+		settings = append(settings, listEntry("**"+code(f.Name)+"**, "+code(v.Name)+withDefault(v.Default), "Takes "+f.Allowed+".", v.Meaning))
 	}
-	b.WriteString("\n## Run-time settings\n\nThe environment gives each its value until somebody changes it: by `erpconnector settings set NAME=VALUE`, or by\n" +
-		"`PUT /rest/V1/erpconnector/settings`. A changed value stands in the database with its history, and is in force in every\n" +
-		"process within a second; `erpconnector settings unset NAME`, or null, returns to the environment's. Secrets are never among them.\n\n" +
-		"| setting | variable | default | takes | meaning |\n|---|---|---|---|---|\n")
-	for _, v := range config.Variables() {
-		if f := v.Setting; f != nil {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(f.Name), code(v.Name), code(v.Default), f.Allowed, v.Meaning)
-		}
-	}
+	want := strings.NewReplacer("{{variables}}", strings.Join(variables, "\n"), "{{settings}}", strings.Join(settings, "\n")).Replace(string(page))
 	file := repository + "/docs/config.md"
 	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o600))
+		require.NoError(t, os.WriteFile(file, []byte(want), 0o600))
 	}
 	got, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, b.String(), string(got), "run `go test ./services/erpconnector -run Configuration -update`")
+	require.Equal(t, want, string(got), "run `go test ./services/erpconnector/e2e -run Configuration -update`")
+}
+
+func withDefault(value string) string {
+	if value == "" {
+		return ""
+	}
+	return ", default " + code(value)
+}
+
+// listEntry is an entry of a list, with each paragraph below it folded to the width of a page.
+func listEntry(entry string, paragraphs ...string) string {
+	const width = 118
+	text := "- " + entry + ":"
+	for _, p := range paragraphs {
+		line := " "
+		for _, word := range strings.Fields(p) {
+			if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+				text, line = text+"\n"+line, " "
+			}
+			line += " " + word
+		}
+		text += "\n" + line
+	}
+	return text
 }
 
 // The limits of texts are those that the doors have, each in one place.
@@ -108,7 +127,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	}
 	got, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, want, string(got), "run `go test ./services/erpconnector -run Documented -update`")
+	require.Equal(t, want, string(got), "run `go test ./services/erpconnector/e2e -run Documented -update`")
 	for _, code := range problem.Codes {
 		require.Contains(t, want, "| `"+code+"` |")
 	}

@@ -28,7 +28,7 @@ func TestLogsPageAndTheCodeAgree(t *testing.T) {
 	page, err := os.ReadFile(repository + "/docs/logs.md")
 	require.NoError(t, err)
 	listed := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (debug|info|warn|error|info, warn) \\| `([^`]+)` \\|([^|]*)\\|").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile("(?m)^- (debug|info|warn|error|info, warn) `([^`]+)`:\n((?:  .*\n)*)").FindAllStringSubmatch(string(page), -1) {
 		line := row[1] + ": " + row[2]
 		require.NotContains(t, listed, line, "listed twice")
 		listed[line] = row[3]

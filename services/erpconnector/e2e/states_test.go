@@ -174,7 +174,7 @@ func (s *stateProduct) cell(t *testing.T, ask func(*stateProduct, string) string
 	if facts == "" {
 		return answer
 	}
-	return answer + "<br>" + facts
+	return answer + factsAfter + facts
 }
 
 // put brings an order to where it shall stand: by its first event, and by what the chain and the projector would write.

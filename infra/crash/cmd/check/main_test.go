@@ -15,7 +15,7 @@ func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	good, bad, broken := filepath.Join(t.TempDir(), "good"), filepath.Join(t.TempDir(), "bad"), filepath.Join(t.TempDir(), "broken")
 	require.NoError(t, (&history.History{Seed: 7}).Save(good))
-	lost := history.Publication{Door: "http", EventID: "evt-1", Type: "order.placed", Source: "default", Order: "1", Known: history.Accepted}
+	lost := history.Publication{Door: "http", EventID: "evt-1", Type: "order.placed", Source: "default", Order: "1", Outcome: history.Accepted}
 	require.NoError(t, (&history.History{Publications: []history.Publication{lost}}).Save(bad))
 	require.NoError(t, os.WriteFile(broken, []byte("{"), 0o600))
 
