@@ -35,7 +35,7 @@ import (
 
 // audited is what the command said as JSON.
 type audited struct {
-	breaks  []audit.Violation
+	violations  []audit.Violation
 	sources map[string]audit.Counts
 	verdict cli.AuditVerdict
 }
@@ -58,7 +58,7 @@ func (p *product) audit(args ...string) audited {
 		case kind.Break != "":
 			var b audit.Violation
 			require.NoError(p.t, json.Unmarshal([]byte(line), &b))
-			a.breaks = append(a.breaks, b)
+			a.violations = append(a.violations, b)
 		case kind.Conserved != nil:
 			require.NoError(p.t, json.Unmarshal([]byte(line), &a.verdict))
 		default:
@@ -68,7 +68,7 @@ func (p *product) audit(args ...string) audited {
 		}
 	}
 	require.Equal(p.t, a.verdict.Conserved, err == nil, out)
-	require.Len(p.t, a.breaks, a.verdict.Listed)
+	require.Len(p.t, a.violations, a.verdict.Listed)
 	return a
 }
 
@@ -87,7 +87,7 @@ func (p *product) conserved() {
 // kinds are the breaks by order.
 func (a audited) kinds() map[string][]audit.Kind {
 	out := map[string][]audit.Kind{}
-	for _, b := range a.breaks {
+	for _, b := range a.violations {
 		out[b.Order] = append(out[b.Order], b.Kind)
 	}
 	return out
@@ -185,7 +185,7 @@ func (p *product) whole() audited {
 	deadline := time.Now().Add(testkit.Patience)
 	for {
 		a := p.audit()
-		require.Empty(p.t, a.breaks)
+		require.Empty(p.t, a.violations)
 		if a.verdict.Total.UnderWay == 0 && a.verdict.Total.Alive.Requested+a.verdict.Total.Alive.Due == 0 {
 			return a
 		}
@@ -253,7 +253,7 @@ func TestAuditWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
 		defer untouched()
 		for range 8 {
 			a := p.audit()
-			require.Empty(t, a.breaks)
+			require.Empty(t, a.violations)
 			require.True(t, a.verdict.Conserved)
 		}
 		untouched()
@@ -516,7 +516,7 @@ func (p *planter) ordered(name string, fits func(partition int) bool) string {
 // named looks whether each break says where it is and what to do.
 func (p *planter) named(a audited) {
 	p.t.Helper()
-	for _, b := range a.breaks {
+	for _, b := range a.violations {
 		if b.Kind == audit.EventNotPublished {
 			require.Equal(p.t, "event_id egone", b.Found)
 		}
@@ -540,7 +540,7 @@ func (p *planter) listed() {
 	}
 	require.Contains(p.t, out, fmt.Sprintf("; %d breaks (%d not listed)\n", total, total-2))
 	require.Len(p.t, regexp.MustCompile(`(?m)^  [A-Z]`).FindAllString(out, -1), 2, out)
-	for _, b := range p.audit("--from", "2100-01-01").breaks {
+	for _, b := range p.audit("--from", "2100-01-01").violations {
 		require.Fail(p.t, "out of the range", "%+v", b)
 	}
 }

@@ -96,7 +96,7 @@ func flow(t *testing.T, p *product) {
 			require.NotEmpty(t, answer["errors"])
 		}
 	})
-	t.Run("an_order_reaches_the_erp_whole_or_its_timeline_says_what_not", func(t *testing.T) { wholeOrTold(t, p) })
+	t.Run("an_order_reaches_the_erp_whole_or_its_timeline_says_what_not", func(t *testing.T) { wholeOrWarned(t, p) })
 	t.Run("an_old_order_without_a_line_to_send_fails_with_words", func(t *testing.T) { noLineToSend(t, p) })
 	t.Run("the_erps_callback_is_believed", func(t *testing.T) {
 		status, answer := p.accepts("2", "ERP-CALLED-BACK")

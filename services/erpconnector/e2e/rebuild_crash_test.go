@@ -163,7 +163,7 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 	refused := make(chan struct{}, 100)
 	rebuilt := make(chan error, 1)
 	go func() {
-		_, err := projector.Rebuild(t.Context(), brokers, pool, slog.New(slog.NewTextHandler(told(refused), nil)), projector.Rebuilding{
+		_, err := projector.Rebuild(t.Context(), brokers, pool, slog.New(slog.NewTextHandler(refusals(refused), nil)), projector.Rebuilding{
 			OnProgress: func(projector.Progress) {}, Found: func(projector.Difference) {},
 		})
 		rebuilt <- err
@@ -192,10 +192,10 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 	require.NoError(t, err, out)
 }
 
-// told passes on that a rebuild has said that its swap did not get through.
-type told chan<- struct{}
+// refusals receives a value each time a rebuild logs that its swap did not get its lock.
+type refusals chan<- struct{}
 
-func (c told) Write(line []byte) (int, error) {
+func (c refusals) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte("not in the live one's place yet")) {
 		c <- struct{}{}
 	}

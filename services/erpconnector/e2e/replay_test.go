@@ -65,8 +65,8 @@ func (p *product) replaying(args ...string) (records []replayed, err error) {
 	return records, err
 }
 
-// told waits until so many facts of the order stand on its timeline.
-func (p *product) told(order string, facts int) (events []any) {
+// timeline waits until so many facts of the order stand on its timeline.
+func (p *product) timeline(order string, facts int) (events []any) {
 	p.t.Helper()
 	testkit.Eventually(p.t, func() bool {
 		_, body := p.do("GET", httpapi.BasePath+"/timeline/"+order, nil)
@@ -85,7 +85,7 @@ func TestReplayOfAnOrder(t *testing.T) {
 		for _, order := range []string{"1", "2", "3"} {
 			p.becomes(order, ended("success"))
 		}
-		events := p.told("1", 6)
+		events := p.timeline("1", 6)
 
 		records, err := p.replaying("--order", "1")
 		require.NoError(t, err)
@@ -115,7 +115,7 @@ func (p *product) namesALostRecord() {
 	conn, err := pgx.Connect(p.t.Context(), p.cfg.DatabaseURL)
 	require.NoError(p.t, err)
 	defer func() { _ = conn.Close(p.t.Context()) }()
-	p.told("2", 4)
+	p.timeline("2", 4)
 	_, err = conn.Exec(p.t.Context(), `UPDATE vendor_erp_sync_event e SET "offset" = 1000000 FROM vendor_erp_sync v
 		WHERE v.sync_id = e.sync_id AND v.order_increment_id = '2' AND topic = $1`, event.TopicSuccess)
 	require.NoError(p.t, err)
@@ -123,7 +123,7 @@ func (p *product) namesALostRecord() {
 	require.ErrorContains(p.t, err, "offset 1000000, where the log does not hold a record of order 2")
 	require.Len(p.t, records, 3, "those before it")
 
-	p.told("3", 4)
+	p.timeline("3", 4)
 	_, err = conn.Exec(p.t.Context(), `WITH other AS (DELETE FROM vendor_erp_sync_event e USING vendor_erp_sync v
 			WHERE v.sync_id = e.sync_id AND v.order_increment_id = '3' AND topic = $1 RETURNING e.partition, e."offset")
 		UPDATE vendor_erp_sync_event e SET partition = other.partition, "offset" = other."offset" FROM vendor_erp_sync v, other
@@ -166,7 +166,7 @@ func TestReplayOfARange(t *testing.T) {
 		p.publish([]any{invoice("e1", "1"), invoice("e2", "2")})
 		for _, order := range []string{"1", "2"} {
 			p.becomes(order, ended("success"))
-			p.told(order, 4)
+			p.timeline(order, 4)
 		}
 		records, err := p.replaying("--from", began)
 		require.NoError(t, err)

@@ -306,7 +306,7 @@ func requestsDuringTheCall(t *testing.T, p *product, erp *heldERP) {
 		p.callback(map[string]any{"orderIncrementId": "23", "status": "rejected"}, byModule)
 		status, resync := p.order("resync-order?wait=0", "23", nil)
 		require.Equal(t, http.StatusAccepted, status, "%v", resync)
-		p.told("23", 4) // the new request is in Kafka, beside the first one, its call and the callback
+		p.timeline("23", 4) // the new request is in Kafka, beside the first one, its call and the callback
 		release()
 		p.becomes("23", func(s map[string]any) bool { return s["status"] == "success" && len(p.calls("23")) == 2 })
 		calls := p.calls("23")

@@ -226,7 +226,7 @@ func TestJudgement(t *testing.T) {
 			require.ElementsMatch(t, c.want, kinds)
 			if c.want == nil {
 				var counts Counts
-				second.stands(&counts)
+				second.countState(&counts)
 				require.Equal(t, c.stands, counts)
 			}
 		})
