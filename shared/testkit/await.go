@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// AwaitTimeout is how long a busy machine may take for what a test waits for.
-const AwaitTimeout = 60 * time.Second
+// AwaitTimeout is Patience, by its older name.
+const AwaitTimeout = Patience
 
 // Await waits for a channel.
 func Await(t testing.TB, what <-chan struct{}) {

@@ -35,9 +35,9 @@ import (
 
 // audited is what the command said as JSON.
 type audited struct {
-	violations  []audit.Violation
-	sources map[string]audit.Counts
-	verdict cli.AuditVerdict
+	violations []audit.Violation
+	sources    map[string]audit.Counts
+	verdict    cli.AuditVerdict
 }
 
 // audit runs the command, whose exit code must fit what it says.

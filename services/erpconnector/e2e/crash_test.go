@@ -92,7 +92,7 @@ func oneOfTwoDies(t *testing.T, c *crashCase, point string) {
 	first := c.run(point)
 	c.p.joined(event.GroupSyncer, 1) // so that it holds the first slot
 	second := *c.p
-	second.cfg.HTTP.Addr = freeAddr(t)
+	second.cfg.HTTP.Addr = testkit.FreeAddr(t)
 	second.base = "http://" + second.cfg.HTTP.Addr
 	survivor := &crashCase{p: &second, binary: c.binary, erp: c.erp}
 	survivor.run("")

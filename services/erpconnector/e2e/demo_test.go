@@ -134,7 +134,7 @@ func TestDemoDoesNotWaitForLateRetries(t *testing.T) {
 }
 
 func TestDemoSaysThatNothingListens(t *testing.T) {
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	t.Setenv("API_TOKEN", "token")
 	_, err := runDemo(t, "--url", addr)
 	require.ErrorContains(t, err, "nothing listens at http://"+addr+": start `")
@@ -164,7 +164,7 @@ func TestDemoPrintsItsEvents(t *testing.T) {
 func TestTheConnectorTakesEveryDemoEvent(t *testing.T) {
 	t.Parallel()
 	cfg := config.Config{
-		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: []string{"127.0.0.1:1"}, HTTP: config.HTTP{Addr: freeAddr(t), Token: "token"}, Settings: setting.Defaults(),
+		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: []string{"127.0.0.1:1"}, HTTP: config.HTTP{Addr: testkit.FreeAddr(t), Token: "token"}, Settings: setting.Defaults(),
 	}
 	cfg.Settings.RefuseBadTotals = true
 	running := fxtest.New(t, app.Options(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)), "ingest"))

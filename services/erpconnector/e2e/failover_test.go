@@ -54,7 +54,7 @@ func newFailover(t *testing.T, binary string, brokers kafka.Config) *failover {
 	f.standby = f.primary.Standby(t)
 	f.p.cfg.DatabaseURL = f.standby.Both(t, f.primary)
 	back := *f.p
-	back.cfg.HTTP.Addr = freeAddr(t)
+	back.cfg.HTTP.Addr = testkit.FreeAddr(t)
 	back.base = "http://" + back.cfg.HTTP.Addr
 	f.back = &crashCase{p: &back, binary: binary, erp: f.erp}
 	return f

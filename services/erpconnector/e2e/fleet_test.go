@@ -59,7 +59,7 @@ func newFleet(t *testing.T, img image, brokers kafka.Config, set map[string]stri
 	}
 	for name, s := range f.project.Services {
 		if ours(s) {
-			f.addr[name] = freeAddr(t)
+			f.addr[name] = testkit.FreeAddr(t)
 		}
 	}
 	return f
@@ -81,7 +81,7 @@ func (f *fleet) up() {
 		if s := f.project.Services[name]; ours(s) && !oneShot(s) {
 			f.start(s, f.addr[name])
 			for range s.GetScale() - 1 {
-				f.start(s, freeAddr(f.t))
+				f.start(s, testkit.FreeAddr(f.t))
 			}
 		}
 	}
@@ -198,7 +198,7 @@ func TestTheComposedSetWithOtherSettings(t *testing.T) {
 	})
 	t.Run("the_erp_cannot_be_reached", func(t *testing.T) {
 		testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
-			addr := freeAddr(t)
+			addr := testkit.FreeAddr(t)
 			f := newFleet(t, img, brokers, map[string]string{"ERP_BASE_URL": "http://" + addr + httpapi.BasePath, "RETRY_MAX_ATTEMPTS": "10"})
 			f.up()
 			erpComesBack(t, f.product(), addr)

@@ -115,7 +115,7 @@ func TestTheErpCannotBeReached(t *testing.T) {
 	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
-		addr := freeAddr(t)
+		addr := testkit.FreeAddr(t)
 		cfg.Settings.ErpBaseURL, cfg.Settings.MaxAttempts = "http://"+addr+httpapi.BasePath, 10
 		erpComesBack(t, start(t, cfg), addr)
 	})

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -69,7 +68,7 @@ func (p *product) url(path string) string {
 // configured is a product on a database of its own with topics of its own, short delays, and the mock ERP beside it.
 func configured(t *testing.T, brokers kafka.Config) config.Config {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	s := setting.Defaults()
 	s.BaseDelay, s.MaxAttempts, s.ErpTimeout = 100*time.Millisecond, 3, time.Second
 	s.ErpBaseURL = "http://" + addr + httpapi.BasePath
@@ -86,15 +85,6 @@ func configured(t *testing.T, brokers kafka.Config) config.Config {
 	require.NoError(t, err)
 	require.Empty(t, problems)
 	return cfg
-}
-
-// freeAddr is an address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
 }
 
 func start(t *testing.T, cfg config.Config) *product {

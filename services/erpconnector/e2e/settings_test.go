@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/user"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -171,21 +170,12 @@ func parsed(t *testing.T, moment any) time.Time {
 type loudProcess struct {
 	*process
 	base string
-	mu   sync.Mutex
-	log  bytes.Buffer
-}
-
-func (p *loudProcess) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
+	log  testkit.Log
 }
 
 // lines are those of the log that satisfy the condition.
 func (p *loudProcess) lines(want func(map[string]any) bool) (found []map[string]any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for line := range strings.Lines(p.log.String()) {
+	for _, line := range p.log.Lines() {
 		fields := map[string]any{}
 		if json.Unmarshal([]byte(line), &fields) == nil && want(fields) {
 			found = append(found, fields)
@@ -196,18 +186,18 @@ func (p *loudProcess) lines(want func(map[string]any) bool) (found []map[string]
 
 func startLoud(t *testing.T, binary string, cfg config.Config) *loudProcess {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	p := &loudProcess{base: "http://" + addr}
 	cmd := exec.Command(binary, "run") //nolint:gosec // built by this test
 	cmd.Env = append(os.Environ(),
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+addr, "API_TOKEN=token",
 	)
-	cmd.Stderr, cmd.SysProcAttr = p, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr, cmd.SysProcAttr = &p.log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.process = launch(t, cmd)
 	testkit.Eventually(t, func() bool {
 		return cli.Health(t.Context(), p.base) == nil
-	}, "%s", &p.log)
+	}, "%s is not ready", p.base)
 	return p
 }
 

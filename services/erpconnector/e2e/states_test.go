@@ -124,7 +124,7 @@ func startStates(t *testing.T, change func(*setting.Settings)) *stateProduct {
 	database := testkit.Postgres(t)
 	s := setting.Defaults()
 	change(&s)
-	cfg := config.Config{DatabaseURL: database.URL, HTTP: config.HTTP{Addr: freeAddr(t), Token: "token"}, ERP: config.ERP{HMAC: "secret"}, Settings: s}
+	cfg := config.Config{DatabaseURL: database.URL, HTTP: config.HTTP{Addr: testkit.FreeAddr(t), Token: "token"}, ERP: config.ERP{HMAC: "secret"}, Settings: s}
 	running := fxtest.New(t, app.Options(cfg, slog.New(slog.DiscardHandler), "ingest", "api"))
 	running.RequireStart()
 	t.Cleanup(running.RequireStop)
