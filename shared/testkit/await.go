@@ -22,7 +22,7 @@ func Await(t testing.TB, what <-chan struct{}) {
 	}
 }
 
-// Said is a log of which the channel tells each time that the message is in it.
+// Said returns a log, and a channel that receives a value each time the message is logged.
 func Said(message string) (*slog.Logger, <-chan struct{}) {
 	said := make(chan struct{}, 100)
 	return slog.New(listener{message, said}), said

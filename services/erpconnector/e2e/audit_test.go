@@ -72,7 +72,7 @@ func (p *product) audit(args ...string) audited {
 	return a
 }
 
-// conserved asks for an audit without a break, of a product that may be at work, from wherever the test runs.
+// conserved requires an audit without a violation. The product may be at work meanwhile.
 func (p *product) conserved() {
 	p.t.Helper()
 	pool, err := pgxpool.New(p.t.Context(), p.cfg.DatabaseURL)
@@ -84,7 +84,7 @@ func (p *product) conserved() {
 	require.NotZero(p.t, r.Total().Accepted)
 }
 
-// kinds are the breaks by order.
+// kinds are the violations by order.
 func (a audited) kinds() map[string][]audit.Kind {
 	out := map[string][]audit.Kind{}
 	for _, b := range a.violations {
@@ -93,7 +93,7 @@ func (a audited) kinds() map[string][]audit.Kind {
 	return out
 }
 
-// only runs some of the product's services until it is told to stop.
+// only runs some of the product's services until stop is called.
 func (p *product) only(names ...string) (stop func()) {
 	p.t.Helper()
 	log := slog.New(slog.NewTextHandler(p.t.Output(), nil))
@@ -226,7 +226,7 @@ func TestAuditCountsEveryOrderOnceWhereItIs(t *testing.T) {
 	})
 }
 
-// underWay: what was accepted and not relayed, or relayed and not consumed, is no break.
+// underWay checks that what was accepted and not relayed, or relayed and not consumed, is no violation.
 func (p *product) underWay() {
 	p.t.Helper()
 	stop := p.only("ingest")
@@ -295,7 +295,7 @@ func (p *product) touches() (stop func()) {
 	})
 }
 
-// planter breaks a product that stands still.
+// planter plants violations in a product of which no service runs.
 type planter struct {
 	*product
 
@@ -365,7 +365,7 @@ func (p *planter) announce(order string, attempts int) {
 
 // What the product has written is broken in each way but one: that a gate stays open after the end, which takes the audit eleven
 // seconds to be sure of, is planted in the audit's own tests.
-func TestAuditFindsEachPlantedBreak(t *testing.T) {
+func TestAuditFindsEachPlantedViolation(t *testing.T) {
 	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(brokers.Options()...)
@@ -513,7 +513,7 @@ func (p *planter) ordered(name string, fits func(partition int) bool) string {
 	}
 }
 
-// named looks whether each break says where it is and what to do.
+// named checks that each violation says where it is and what to do.
 func (p *planter) named(a audited) {
 	p.t.Helper()
 	for _, b := range a.violations {

@@ -90,7 +90,7 @@ func oneOfTwoDies(t *testing.T, c *crashCase, point string) {
 	const orders = 60
 	c.erp.Fail(mockerp.Fault{Delay: 100 * time.Millisecond})
 	first := c.run(point)
-	c.p.joined(event.GroupSyncer, 1) // so that it holds the first slot
+	c.p.joined(event.GroupSyncer, 1) // so that it has the first lease
 	second := *c.p
 	second.cfg.HTTP.Addr = testkit.FreeAddr(t)
 	second.base = "http://" + second.cfg.HTTP.Addr
@@ -175,7 +175,7 @@ type crashCase struct {
 	p      *product
 	binary string
 	erp    *mockerp.ERP
-	with   []string // environment of the next process, beside what all have
+	with   []string // environment of the next process, in addition to what all have
 }
 
 func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase {

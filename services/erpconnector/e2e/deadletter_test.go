@@ -21,7 +21,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// spoiler is a product whose records can be spoiled while some of its services stand still.
+// spoiler is a product whose records can be spoiled while some of its services do not run.
 type spoiler struct{ *planter }
 
 func onSpoilers(t *testing.T, story func(p spoiler)) {
@@ -46,7 +46,7 @@ func (p spoiler) spoilRequests(orders ...string) {
 	stop()
 }
 
-// skip moves a group, which stands still, over a record, as if it had been consumed.
+// skip moves a group, none of which runs, over a record, as if it had been consumed.
 func (p spoiler) skip(group event.Group, r *kgo.Record) {
 	p.t.Helper()
 	over := kadm.Offsets{}
@@ -84,7 +84,7 @@ func (p spoiler) stopped(order string) {
 	p.becomes(order, failedWith("stands among the dead letters: resync-order sends the order again"))
 }
 
-// letters lists the letters of an order, the oldest first.
+// deadLetters lists those of an order, the oldest first.
 func (p spoiler) deadLetters(order, state string) (out []map[string]any) {
 	p.t.Helper()
 	status, page := p.do(http.MethodGet, httpapi.BasePath+"/dead-letters?state="+state+"&order="+order, nil)
@@ -163,7 +163,7 @@ func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 		require.Empty(p.t, p.calls("settle"))
 		require.Empty(p.t, p.calls("webhook"))
 
-		// Two letters of one order: what still cannot be read comes back.
+		// Two dead letters of one order: what still cannot be read comes back.
 		first := p.stopping("again")
 		status, answer = p.decide(first, "redrive")
 		require.Equal(p.t, http.StatusAccepted, status, "%v", answer)
@@ -185,7 +185,7 @@ func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 	})
 }
 
-// stopping is the open letter that has stopped the order.
+// stopping is the open dead letter that has stopped the order.
 func (p spoiler) stopping(order string) map[string]any {
 	p.t.Helper()
 	for _, l := range p.deadLetters(order, "open") {
@@ -252,7 +252,7 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 	})
 }
 
-func TestLettersThatAreNotRedriven(t *testing.T) {
+func TestDeadLettersThatAreNotRedriven(t *testing.T) {
 	t.Parallel()
 	onSpoilers(t, func(p spoiler) {
 		p.everything()

@@ -45,7 +45,7 @@ type failover struct {
 	primary, standby *testkit.Server
 
 	mu       sync.Mutex
-	answered []string // orders whose shop was told that they are accepted
+	answered []string // orders that were accepted
 }
 
 func newFailover(t *testing.T, binary string, brokers kafka.Config) *failover {

@@ -22,7 +22,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// planted stands in everything that must never be in a log: personal data, secrets, and what others say.
+// planted is in everything that must never be in a log: personal data, secrets, and what others say.
 const planted = "planted"
 
 // observed is the product in debug mode, its log, and an ERP that says more than it should.
@@ -32,7 +32,7 @@ type observed struct {
 	out  *testkit.Log
 }
 
-// said waits until a line with this message has been written in which each of the fragments stands.
+// said waits until a line with this message and each of the fragments has been written.
 func (l *observed) said(message string, fragments ...string) {
 	l.t.Helper()
 	testkit.Eventually(l.t, func() bool {
@@ -130,7 +130,7 @@ func (l *observed) send(method, path, body string, header ...string) int {
 	return resp.StatusCode
 }
 
-// Everything that is promised stands in the log, and nothing of a customer or a secret, whatever goes wrong.
+// The log has everything that is promised, and nothing of a customer or a secret, whatever goes wrong.
 func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
 	var out testkit.Log
 	t.Run("a_day", func(t *testing.T) { // at its end the product has stopped

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -168,7 +169,8 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 		})
 		rebuilt <- err
 	}()
-	var slowest time.Duration
+	// With the fault each try made a reader wait for 2 s. A busy machine may be slow at one try, hardly at each.
+	least, slowest := time.Duration(math.MaxInt64), time.Duration(0)
 	for tries := 0; tries < 3; {
 		began := time.Now()
 		_, err := pool.Exec(t.Context(), `SELECT count(*) FROM vendor_erp_sync`)
@@ -177,13 +179,14 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 		select {
 		case <-refused:
 			tries++
+			least, slowest = min(least, slowest), 0
 		case err := <-rebuilt:
 			require.NoError(t, err)
 			require.Fail(t, "it ended while a reader held the table")
 		default:
 		}
 	}
-	require.Less(t, slowest, 1500*time.Millisecond)
+	require.Less(t, least, 1500*time.Millisecond)
 	p.publish(invoice("meanwhile", "meanwhile"))
 	p.becomes("meanwhile", ended("success"))
 	require.NoError(t, reader.Rollback(t.Context()))

@@ -65,7 +65,7 @@ func (p *product) replaying(args ...string) (records []replayed, err error) {
 	return records, err
 }
 
-// timeline waits until so many facts of the order stand on its timeline.
+// timeline waits until the order's timeline has so many facts.
 func (p *product) timeline(order string, facts int) (events []any) {
 	p.t.Helper()
 	testkit.Eventually(p.t, func() bool {

@@ -23,7 +23,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// order asks something of an order over the module's paths, or ours beside them.
+// order makes a request of an order over one of the module's paths, or of ours.
 func (p *product) order(path, order string, more map[string]any) (int, map[string]any) {
 	p.t.Helper()
 	body := map[string]any{"orderIncrementId": order}
@@ -79,7 +79,7 @@ func (p *product) calls(order string) []mockerp.Call {
 	return calls
 }
 
-// waits brings an order to where it waits for a retry, long enough to ask something of it until then.
+// waits brings an order to where it waits for a retry, long enough for a request until then.
 func (p *product) waits(order string) {
 	p.t.Helper()
 	p.fail(mockerp.Fault{Order: order, Status: 503, RetryAfter: "6", Times: 1})
@@ -288,7 +288,7 @@ func callbacks(t *testing.T, p *product) {
 	})
 }
 
-// requestsDuringTheCall asks while a call waits for its answer.
+// requestsDuringTheCall makes requests while a call waits for its answer.
 func requestsDuringTheCall(t *testing.T, p *product, erp *heldERP) {
 	t.Helper()
 	t.Run("a_callback_during_the_call", func(t *testing.T) {

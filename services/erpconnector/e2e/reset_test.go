@@ -20,7 +20,7 @@ import (
 )
 
 // The groups lose their offsets and are set to the start of a log that is still there: all of it is read again, the retries that
-// had hopped on as well. Generations that were superseded, settled or cancelled ended a second time, and a retry that waited was
+// had been forwarded as well. Generations that were superseded, settled or cancelled ended a second time, and a retry that waited was
 // called twice. Half of it happened while no projector ran, so that the projection knows nothing of it when the offsets are reset.
 func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 	t.Parallel()
@@ -39,7 +39,7 @@ func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 		c.p.accepts("parked-settled", "ERP-CB")
 		c.supersede("parked-superseded")
 		c.ended("parked-superseded", 1)
-		c.hopped()
+		c.forwarded()
 		session.terminated(t)
 		calls := c.calls()
 		log := c.log(t)
@@ -66,7 +66,7 @@ func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 
 type rereading struct{ *crashCase }
 
-const parkedFor = 12 * time.Second // some hops, and the time of a restart
+const parkedFor = 12 * time.Second // some forwards, and the time of a restart
 
 // wait brings orders to where each waits for a retry.
 func (c *rereading) wait(orders ...string) {
@@ -170,15 +170,15 @@ func (c *rereading) admin() *kadm.Client {
 	return kadm.NewClient(client)
 }
 
-// hopped waits until the retries that are parked have hopped once: then each has a copy that was consumed.
-func (c *rereading) hopped() {
+// forwarded waits until the parked retries were forwarded once: then each has a copy that was consumed.
+func (c *rereading) forwarded() {
 	c.p.t.Helper()
-	adm, rung := c.admin(), c.p.cfg.TopicPrefix+"vendor_erp_sync_retry_4s"
+	adm, tier := c.admin(), c.p.cfg.TopicPrefix+"vendor_erp_sync_retry_4s"
 	testkit.Eventually(c.p.t, func() bool {
 		offsets, err := adm.FetchOffsets(c.p.t.Context(), c.p.cfg.TopicPrefix+string(event.GroupDelayer))
 		var done int64
 		offsets.Each(func(o kadm.OffsetResponse) {
-			if o.Topic == rung {
+			if o.Topic == tier {
 				done += o.At
 			}
 		})
@@ -225,7 +225,7 @@ func (c *rereading) atRest() {
 	}
 }
 
-// requireEachOutcomeOnce: what stands in the log stands there once, but for intents.
+// requireEachOutcomeOnce checks that each record is in the log once, but for intents.
 func requireEachOutcomeOnce(t *testing.T, order string, facts []logged) {
 	t.Helper()
 	seen := map[string]bool{}

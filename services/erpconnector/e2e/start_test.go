@@ -201,7 +201,7 @@ func TestServersThatCannotBeReached(t *testing.T) {
 	}
 }
 
-// Whoever runs before `migrate` and `topics ensure` is told to run them.
+// A run before `migrate` and `topics ensure` names them.
 func TestRunNeedsSchemaAndTopics(t *testing.T) {
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		database := testkit.Postgres(t)

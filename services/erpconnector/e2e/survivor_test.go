@@ -35,7 +35,7 @@ var deaths = []death{
 // limits are what a death may cost.
 type limits struct{ stall, takeOver time.Duration }
 
-// generous lets a busy machine take its time and still tells a survivor that acts from a transaction that times out
+// generous lets a busy machine take its time and still shows the difference between a survivor that acts and a transaction that times out
 // after 10 s and more.
 var generous = limits{stall: 6 * time.Second, takeOver: 20 * time.Second}
 

@@ -6,7 +6,7 @@
 // not relayed a second time. Each step can be made again, so a repair that is interrupted is simply begun anew: until its end, a
 // row in erp_repair keeps the relay from starting, and remembers from where in the log the comparison must begin.
 //
-// Nobody relays meanwhile: a repair holds the relay's slot. Everything else may go on.
+// No relay works meanwhile: a repair holds the relay's lease. Everything else may go on.
 package repair
 
 import (
@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	leaseTimeout  = 15 * time.Second // a relay that refuses to work holds its slot for a moment, and again when it is restarted
+	leaseTimeout  = 15 * time.Second // a relay that refuses to work holds its lease for a moment, and again when it is restarted
 	leaseInterval = 100 * time.Millisecond
 	openTimeout   = 10 * time.Second
 	commitTimeout = 15 * time.Second
@@ -78,7 +78,7 @@ func (r *Report) Fits() bool { return r.Mismatch == nil && !r.Open && r.Lost+r.A
 // ErrBusy means that a relay works: so position and outbox fit.
 var ErrBusy = errors.New("a relay works on this database, so its position fits: stop the relay to compare all the same")
 
-// ErrOtherServer asks for a word more before another cluster is written to.
+// ErrOtherServer means that the server is another cluster: only Params.ThisServer allows to write to it.
 var ErrOtherServer = errors.New("DATABASE_URL may be the wrong server: look twice, and say --this-server if it is the right one")
 
 // repairer is one run.
@@ -208,7 +208,7 @@ func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, produc
 	return r.end(ctx, producer)
 }
 
-// round mends what a comparison has found. Rows that are in Kafka already go first: they may stand where others belong.
+// round mends what a comparison has found. Rows that are in Kafka already go first: they may have the ids of others.
 func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error {
 	if err := r.dropAgain(ctx, found.Again); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error
 	return r.restore(ctx, found)
 }
 
-// end lets the projection tell the restored gates how their generations ended, and then the relay go on: in this order, as
+// end lets the projection close the restored gates whose generations have ended, and then the relay go on: in this order, as
 // the relay refuses as long as the repair is open.
 func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
 	if err := deadletter.JudgeAgain(ctx, r.Pool, r.open.since); err != nil {

@@ -225,7 +225,7 @@ func TestARepairRestoresWhatRequestsAreAnsweredBy(t *testing.T) {
 	require.Len(t, want, 3)
 	s.stands(s.relay(all))
 	s.exec(`TRUNCATE erp_outbox, erp_sync_gate, sales_order, accepted_event, erp_callback, erp_reference`)
-	s.letterOf(2)
+	s.deadLetterOf(2)
 	stopped, _, err := orders.JudgeDeadLetters(t.Context(), s.pool, time.Now)
 	require.NoError(t, err)
 	require.Empty(t, stopped, "the gate is missing")
@@ -260,8 +260,8 @@ func (s *shop) hears(ask *orders.Orders, body string) {
 	require.NoError(s.t, err)
 }
 
-// letterOf lists a dead letter of the order's request.
-func (s *shop) letterOf(n int) {
+// deadLetterOf lists a dead letter of the order's request.
+func (s *shop) deadLetterOf(n int) {
 	s.t.Helper()
 	_, recs := sold(s.t, n)
 	original := s.cfg.Record(recs[1])

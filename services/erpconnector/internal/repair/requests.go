@@ -16,9 +16,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// requestInvoiced makes the requests of invoices that reached Kafka while their requests did not: the relay may stop between the
-// two rows when the primary dies. The shop that sends the invoice again is told that it is a duplicate, so nobody else would.
-// A request is made as while the connector is off: the scheduler lets it go at once, or the cron does, as the settings say.
+// requestInvoiced requests the orders whose invoice reached Kafka while their request did not: the relay may stop between the two
+// rows when the primary dies. Nothing else would request them, as the invoice sent again is a duplicate. A request is held as while
+// the connector is off: the scheduler releases it at once, or the cron does, as the settings say.
 func (r *repairer) requestInvoiced(ctx context.Context) error {
 	rows, err := r.Pool.Query(ctx, `SELECT g.order_key FROM erp_sync_gate g WHERE g.state = 'none' AND EXISTS
 		(SELECT FROM accepted_event e WHERE e.order_key = g.order_key AND e.type = $1) ORDER BY g.order_key COLLATE "C"`, event.InvoiceCreated)
