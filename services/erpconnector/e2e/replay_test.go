@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/cli"
@@ -195,9 +194,7 @@ func (p *product) republish(began string) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
 	require.NoError(p.t, err)
 	defer client.Close()
-	target := p.cfg.TopicPrefix + "warehouse"
-	_, err = kadm.NewClient(client).CreateTopic(p.t.Context(), 2, 1, nil, target)
-	require.NoError(p.t, err)
+	target := testkit.CreateTopic(p.t, client, 2, nil, p.cfg.TopicPrefix+"warehouse")
 	positions := filepath.Join(p.t.TempDir(), "positions.json")
 	args := []string{"--from", began, "--topics", event.TopicSuccess, "--to", target, "--resume", positions}
 	for _, want := range []string{"2 records published to ", "0 records published to "} {
