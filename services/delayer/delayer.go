@@ -1,8 +1,8 @@
 // Package delayer moves parked retries from tier to tier until they are due, and then into the due topic.
 //
-// A record waits in a tier for the tier's delay, or until it is due when that comes first; then it is forwarded to the longest
-// tier that does not pass its due time. In a tier every record waits equally long, so the order of arrival is the order
-// of departure, and only the head of a partition has to be watched: what is parked costs no memory.
+// Each tier is a topic with a delay. A record waits in its tier for that delay, or until it is due if that is earlier. Then it is forwarded
+// to the longest tier that does not pass its due time. All records of a tier wait equally long, so they leave in the order in which they
+// came. So the delayer needs to look only at the first record of each partition, and parked records take no memory.
 package delayer
 
 import (
@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -27,24 +26,24 @@ const (
 	pollRecords = 2_000
 	batchTasks  = 2_000
 	batchBytes  = 8 << 20
-	maxWaiting  = 500 // records that a partition holds in memory before it is paused
+	maxWaiting  = 500 // records of a partition in memory, before it is paused
 	idleCommit  = time.Second
 )
 
-// Params are what a Delayer is made of.
+// Params describes a Delayer.
 type Params struct {
 	Kafka   kafka.Config
-	LeaseID string // its transactional ids begin with it; held by this process alone
+	LeaseID string // its transactional id; only this process holds the lease
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
 }
 
-// Delayer is one instance; it is used for one Run.
+// Delayer is one instance. It is used for one Run.
 type Delayer struct {
 	cfg     kafka.Config
 	log     *slog.Logger
 	now     func() time.Time
-	delays  map[string]time.Duration // by topic, with prefix
+	delays  map[string]time.Duration // of the tiers, by topic (with the prefix)
 	session *txn.Session
 }
 
@@ -54,11 +53,12 @@ func New(p Params) *Delayer {
 	if d.now == nil {
 		d.now = time.Now
 	}
-	for _, r := range event.RetryTiers {
-		d.delays[d.cfg.Topic(r.Topic)] = r.Delay
+	for _, tier := range event.RetryTiers {
+		d.delays[d.cfg.Topic(tier.Topic)] = tier.Delay
 	}
 	d.session = txn.New(txn.Config{
-		Kafka: p.Kafka, Name: "delayer", Slot: p.LeaseID, Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer), Markers: event.TopicPosition,
+		Kafka: p.Kafka, Name: "delayer", TransactionalID: p.LeaseID, MarkerTopic: event.TopicPosition,
+		Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer),
 		PollRecords: pollRecords, Backlog: maxWaiting, BatchTasks: batchTasks, BatchBytes: batchBytes, IdleCommit: idleCommit,
 		Log: p.Log, Outage: &run.Outage{Began: "retries cannot be forwarded; trying until Kafka answers", Ended: "retries are forwarded again"},
 	}, d)
@@ -74,20 +74,20 @@ func (d *Delayer) Run(ctx context.Context) error {
 	return err
 }
 
-// Take forwards a record whose wait is over; one whose wait is not is offered again when it is.
-func (d *Delayer) Take(t *txn.Task) (taken bool, again time.Duration) {
+// Take forwards a record whose wait is over. Another one is offered again when its wait is over.
+func (d *Delayer) Take(t *txn.Task) (taken bool, retryIn time.Duration) {
 	now := d.now()
-	if wait := readyAt(t.Record, d.delays[t.Record.Topic]).Sub(now); wait > 0 {
+	if wait := readyAt(d.cfg.Event(t.Record), d.delays[t.Record.Topic]).Sub(now); wait > 0 {
 		return false, wait
 	}
-	t.Finish(d.onward(t.Record, now))
+	t.Finish(d.forward(t.Record, now))
 	return true, 0
 }
 
-// onward is the same record, bytes and due time unchanged, in its next topic; one without a readable due time goes to
+// forward returns the same record, bytes and due time unchanged, for its next topic. A record without a readable due time goes to
 // the dead letters.
-func (d *Delayer) onward(r *kgo.Record, now time.Time) *kgo.Record {
-	due, err := due(r)
+func (d *Delayer) forward(r *kgo.Record, now time.Time) *kgo.Record {
+	due, err := d.cfg.Event(r).Due()
 	if err != nil {
 		d.log.Error("retry without a due time; it goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
 			"offset", r.Offset)
@@ -103,14 +103,14 @@ func (d *Delayer) Committed(tasks []*txn.Task) {
 	for _, t := range tasks {
 		for _, r := range t.Records() {
 			forwarded.WithLabelValues(r.Topic[len(d.cfg.Prefix):]).Inc()
-			if due, err := due(r); err == nil && r.Topic == d.cfg.Topic(event.TopicDue) {
+			if due, err := d.cfg.Event(r).Due(); err == nil && r.Topic == d.cfg.Topic(event.TopicDue) {
 				lateSeconds.Observe(now.Sub(due).Seconds())
 			}
 		}
 	}
 }
 
-// Refused keeps what the brokers take nowhere as a dead letter; if not even that, as one that says where it stands.
+// Refused makes a dead letter of a record that the brokers refuse. When they refuse that too, the dead letter only names the record.
 func (d *Delayer) Refused(t *txn.Task, err error, times int) {
 	d.log.Error("retry cannot be forwarded; it goes to the dead letters", "topic", t.Record.Topic, "partition", t.Record.Partition,
 		"offset", t.Record.Offset)
@@ -122,7 +122,7 @@ func (d *Delayer) Refused(t *txn.Task, err error, times int) {
 	t.Replace(deadletter.Record(d.cfg, t.Record, cause))
 }
 
-// Prepare has nothing to do, as Dropped, Revoked and Resumed have not: a task ends when it is taken, and its records are final.
+// Prepare does nothing, as Dropped, Revoked and Resumed: a task is finished when it is taken, and its records are final.
 func (d *Delayer) Prepare(context.Context, []*txn.Task) {}
 
 // Dropped does nothing.
@@ -134,10 +134,11 @@ func (d *Delayer) Revoked() {}
 // Resumed does nothing.
 func (d *Delayer) Resumed([]int32) {}
 
-// readyAt is when a record may go on: after the tier's delay, or when due if that is earlier; at once if unreadable.
-func readyAt(r *kgo.Record, delay time.Duration) time.Time {
+// readyAt returns when a record may go on: after the tier's delay, or when it is due if that is earlier. A record without a readable
+// due time may go on at once.
+func readyAt(r event.View, delay time.Duration) time.Time {
 	at := r.Timestamp.Add(delay)
-	due, err := due(r)
+	due, err := r.Due()
 	if err != nil {
 		return r.Timestamp
 	}
@@ -145,17 +146,4 @@ func readyAt(r *kgo.Record, delay time.Duration) time.Time {
 		return due
 	}
 	return at
-}
-
-// due is the record's due header, unix milliseconds.
-func due(r *kgo.Record) (time.Time, error) {
-	value := kafka.Header(r, event.HeaderDue)
-	if value == nil {
-		return time.Time{}, fmt.Errorf("header %s is missing", event.HeaderDue)
-	}
-	ms, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("header %s: %w", event.HeaderDue, err)
-	}
-	return time.UnixMilli(ms), nil
 }

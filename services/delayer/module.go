@@ -15,8 +15,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
-// slots bounds how many delayers can work at once; each holds one transactional id.
-const slots = 16
+// maxDelayers is how many delayers can work at once. Each holds a lease, whose id is its transactional id.
+const maxDelayers = 16
 
 // Module runs one delayer in the process.
 var Module = fx.Module("delayer", fx.Provide(wiring.AsWorker(newWorker)))
@@ -31,11 +31,11 @@ func newWorker(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *worker {
 	return &worker{pool: pool, cfg: cfg, log: log.With("service", "delayer")}
 }
 
-// Name is the service's name.
+// Name returns the service's name.
 func (l *worker) Name() string { return "delayer" }
 
-// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew. Beside that it ends
-// what others left open when they died, and deletes what the retry topics no longer need.
+// Run runs a Delayer while the process holds a lease. At the same time it ends transactions that other processes left open when they died,
+// and deletes consumed records of the retry topics.
 func (l *worker) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
@@ -43,8 +43,8 @@ func (l *worker) Run(ctx context.Context) error {
 	defer cancel()
 	sweeping.Go(func() { topics.Trim(ctx, l.cfg, l.log) })
 	sweeping.Go(func() { txn.EndAbandoned(ctx, l.cfg, "delayer", l.lease, l.log) })
-	return postgres.WithLease(ctx, l.pool, "delayer", slots, l.log, func(ctx context.Context, slotID string) error {
-		return New(Params{Kafka: l.cfg, LeaseID: slotID, Log: l.log}).Run(ctx)
+	return postgres.WithLease(ctx, l.pool, "delayer", maxDelayers, l.log, func(ctx context.Context, leaseID string) error {
+		return New(Params{Kafka: l.cfg, LeaseID: leaseID, Log: l.log}).Run(ctx)
 	})
 }
 

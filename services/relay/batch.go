@@ -26,22 +26,22 @@ const (
 )
 
 var (
-	// errLearned ends a session that has learned how to go on: the next one begins at once. Its position is read anew, after the
-	// producer was fenced anew.
-	errLearned = errors.New("the relay begins anew")
+	// errRestart ends a session after a failure that the next session will not meet again. The next one begins at once, with a new
+	// producer and the position from Kafka.
+	errRestart = errors.New("the relay begins anew")
 
-	errTopicMissing = errors.New("a topic is missing: run `erpconnector topics ensure`; what is to be relayed waits in the outbox")
+	errTopicMissing = errors.New("a topic is missing: run `erpconnector topics ensure`; the rows wait in the outbox")
 )
 
-// openProducer returns when the producers before it are fenced and their transactions decided.
+// openProducer returns when all former producers are fenced and their transactions decided.
 func openProducer(ctx context.Context, p *txn.Producer) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	return p.Open(ctx)
 }
 
-// commit starts the transaction of one batch. It outlives the end of ctx by stopTimeout, so that a process that stops
-// finishes what it has begun.
+// commit starts the transaction of one batch. After the end of ctx the transaction gets stopTimeout, so that a process that stops can finish
+// it.
 func (s *session) commit(ctx context.Context, rows []outbox.Row, at checkpoint.Position) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -54,6 +54,7 @@ func (s *session) commit(ctx context.Context, rows []outbox.Row, at checkpoint.P
 	return done
 }
 
+// commitRows writes the rows and the position in one transaction.
 func (s *session) commitRows(ctx context.Context, rows []outbox.Row, at checkpoint.Position) error {
 	records := make([]*kgo.Record, 0, len(rows)+1)
 	for _, row := range rows {
@@ -67,17 +68,18 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row, at checkpoi
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	if err := s.r.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
-		return s.learn(ctx, rows, err)
+		return s.adapt(ctx, rows, err)
 	}
 	failpoint.Hit("relay.committed")
 	batches.Observe(time.Since(at.At).Seconds())
 	relayed.Add(float64(len(rows)))
 	s.noteWritten(rows)
+	s.r.outage.Report(s.r.p.Log, nil)
 	s.r.p.Log.Debug("rows relayed", "rows", len(rows), "last_id", at.LastID, "took_ms", time.Since(at.At).Milliseconds())
 	return nil
 }
 
-// record is the row as it goes to Kafka.
+// record returns the row's record for Kafka: a dead letter when the brokers have refused the row.
 func (s *session) record(row outbox.Row) *kgo.Record {
 	if why, refused := s.r.refused[row.ID]; refused {
 		return deadletter.Unrelayed(s.r.p.Kafka, row.Topic, row.Message.Metadata.Get(outbox.MetadataPartitionKey), row.ID, why)
@@ -85,6 +87,7 @@ func (s *session) record(row outbox.Row) *kgo.Record {
 	return s.r.p.Kafka.Record(outbox.FromMessage(row.Topic, row.Message))
 }
 
+// noteWritten lets the batch grow again after a refusal, and resumes the lanes of the rows.
 func (s *session) noteWritten(rows []outbox.Row) {
 	s.r.rows = min(2*s.r.rows, max(outbox.DefaultRows, s.r.p.Limits.Rows))
 	for _, row := range rows {
@@ -104,52 +107,52 @@ func (s *session) laneOf(row outbox.Row) string {
 	return checkpoint.Lane(s.r.p.Kafka, row.Topic, row.Message.Metadata.Get(outbox.MetadataPartitionKey), s.partitions)
 }
 
-// learn takes from a failed transaction what lets the next session go on: nothing of it is in Kafka.
-func (s *session) learn(ctx context.Context, rows []outbox.Row, failed error) error {
+// adapt finds out from a failed transaction how the next session can avoid the failure. Nothing of the transaction is in Kafka.
+func (s *session) adapt(ctx context.Context, rows []outbox.Row, failed error) error {
 	var unavailable *txn.UnavailableError
 	var refused *txn.RefusedError
 	switch {
 	case errors.Is(failed, kerr.UnknownTopicOrPartition):
-		return s.learnTopics(ctx, rows, failed)
+		return s.holdMissingTopics(ctx, rows, failed)
 	case errors.As(failed, &refused) && len(rows) > 1:
 		s.r.rows = max(1, len(rows)/2)
-		return errLearned
+		return errRestart
 	case errors.As(failed, &refused):
 		s.refuse(rows[0], refused.Err)
-		return errLearned
+		return errRestart
 	case errors.As(failed, &unavailable):
-		return s.learnLanes(rows, unavailable, failed)
+		return s.holdLanes(rows, unavailable, failed)
 	}
 	return failed
 }
 
-// learnLanes holds the lanes of the rows that were not written.
-func (s *session) learnLanes(rows []outbox.Row, unavailable *txn.UnavailableError, failed error) error {
+// holdLanes holds the lanes of the rows that were not written.
+func (s *session) holdLanes(rows []outbox.Row, unavailable *txn.UnavailableError, failed error) error {
 	held := false
-	for _, place := range unavailable.Records {
-		if place < len(rows) { // the last record is the position
-			s.r.lanes.Hold(s.laneOf(rows[place]), s.r.p.Kafka.Topic(rows[place].Topic), unavailable.Err)
+	for _, index := range unavailable.Records {
+		if index < len(rows) { // the last record is the position
+			s.r.lanes.Hold(s.laneOf(rows[index]), s.r.p.Kafka.Topic(rows[index].Topic), unavailable.Err)
 			held = true
 		}
 	}
 	if !held {
 		return failed
 	}
-	return errLearned
+	return errRestart
 }
 
-// learnTopics finds out which topics are missing. One of the connector's stops the relay; rows for one that nobody has made yet
-// wait until somebody does.
-func (s *session) learnTopics(ctx context.Context, rows []outbox.Row, failed error) error {
+// holdMissingTopics finds out which topics are missing. A missing topic of the connector stops the relay. Rows for another missing topic wait
+// until somebody creates it.
+func (s *session) holdMissingTopics(ctx context.Context, rows []outbox.Row, failed error) error {
 	names := map[string]bool{}
 	for _, row := range rows {
 		names[s.r.p.Kafka.Topic(row.Topic)] = true
 	}
-	details, err := kadm.NewClient(s.asking).ListTopics(ctx, slices.Sorted(maps.Keys(names))...)
+	details, err := kadm.NewClient(s.client).ListTopics(ctx, slices.Sorted(maps.Keys(names))...)
 	if err != nil {
 		return failed
 	}
-	learned := false
+	held := false
 	for _, row := range rows {
 		topic := s.r.p.Kafka.Topic(row.Topic)
 		switch {
@@ -158,16 +161,16 @@ func (s *session) learnTopics(ctx context.Context, rows []outbox.Row, failed err
 			return fmt.Errorf("%w (%s)", errTopicMissing, topic)
 		default:
 			s.r.lanes.Hold(s.laneOf(row), topic, errors.New("the topic does not exist"))
-			learned = true
+			held = true
 		}
 	}
-	if !learned {
+	if !held {
 		return failed
 	}
-	return errLearned
+	return errRestart
 }
 
-// refuse makes a dead letter of the row, the next time.
+// refuse lets the next session write a dead letter in place of the row.
 func (s *session) refuse(row outbox.Row, why error) {
 	s.r.refused[row.ID] = why.Error()
 	s.r.p.Log.Error("row cannot be relayed; a dead letter names it", "id", row.ID, "topic", s.r.p.Kafka.Topic(row.Topic), "error", why)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,13 +20,17 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// pair is a primary and a standby that follows it, and a relay's bundle on the two; the standby is named first.
+// pair is a primary with a standby that follows it, a relay on the two, and a reader of what it relays. The URL names the standby first.
 type pair struct {
 	*bundle
 	primary, standby *testkit.Server
+	relay            *running
+	consumer         *kgo.Client
+	seen             map[string]int
 }
 
-func setupPair(t *testing.T) *pair {
+// setupPair starts a relay and lets it relay n rows.
+func setupPair(t *testing.T, n int) *pair {
 	t.Helper()
 	p := &pair{bundle: setup(t, testkit.EmbeddedBroker(t)), primary: testkit.OwnPostgres(t)}
 	p.standby = p.primary.Standby(t)
@@ -38,19 +41,34 @@ func setupPair(t *testing.T) *pair {
 	_, err = kadm.NewClient(client).CreateTopics(p.ctx, 8, 1, nil, p.prefix+event.TopicSalesOrder, p.prefix+event.TopicCallback)
 	require.NoError(t, err)
 	p.make(t, event.TopicDeadLetter, nil)
+	p.consumer, p.seen = p.bundle.consumer(t), map[string]int{}
+	p.relay = p.run(t)
+	p.write(t, n)
+	p.reads(t, n)
 	return p
+}
+
+// reads waits until n rows were relayed in all, each once.
+func (p *pair) reads(t *testing.T, n int) {
+	t.Helper()
+	p.read(t, p.consumer, p.seen, n)
+}
+
+// row returns a record for the outbox.
+func row(key, id string) []event.Record {
+	return []event.Record{{Topic: event.TopicRequested, Key: key, UUID: id, Value: []byte("0"), Headers: map[string]string{event.HeaderID: id}}}
 }
 
 // running is a relay with its log.
 type running struct {
 	ended chan error
-	lines *lines
+	lines *testkit.Log
 }
 
 func (p *pair) run(t *testing.T) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(p.ctx)
-	r := &running{ended: make(chan error, 1), lines: &lines{}}
+	r := &running{ended: make(chan error, 1), lines: &testkit.Log{}}
 	made := relay.New(relay.Params{
 		Pool: p.pool, Kafka: kafka.Config{Brokers: p.brokers, Prefix: p.prefix, ClientID: "test"}, Log: slog.New(slog.NewTextHandler(r.lines, nil)),
 	})
@@ -69,74 +87,50 @@ func (r *running) stops(t *testing.T) error {
 	select {
 	case err := <-r.ended:
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(testkit.Patience):
 		require.Fail(t, "the relay goes on", "%s", r.lines)
 		return nil
 	}
 }
 
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// failOver kills the primary and puts the standby in its place.
+// failOver kills the primary and promotes the standby.
 func (p *pair) failOver(t *testing.T) {
 	t.Helper()
 	p.primary.Kill(t)
 	p.standby.Promote(t)
-	require.Eventually(t, func() bool { return p.pool.Ping(p.ctx) == nil }, 30*time.Second, 10*time.Millisecond)
+	testkit.Eventually(t, func() bool { return p.pool.Ping(p.ctx) == nil }, "the pool finds the new primary")
 }
 
-// Symptom: named first, the standby was what the relay took its lock on: it led beside the real leader, saw no writers, and
-// skipped a row for ever.
-func TestTheRelayLeadsOnThePrimaryThoughAStandbyAnswersFirst(t *testing.T) {
+// Symptom: the relay took its lease on the standby, which DATABASE_URL named first. It led at the same time as the real leader, saw no
+// writers, and skipped a row for ever.
+func TestTheRelayLeadsOnThePrimaryWhenAStandbyAnswersFirst(t *testing.T) {
 	t.Parallel()
-	p := setupPair(t)
-	consumer, seen := p.consumer(t), map[string]int{}
-	p.run(t)
-	p.write(t, 10)
-	tx, err := p.pool.Begin(p.ctx) // a standby does not show who writes
+	p := setupPair(t, 10)
+	tx, err := p.pool.Begin(p.ctx) // a standby does not show this writer
 	require.NoError(t, err)
-	require.NoError(t, outbox.Publish(p.ctx, tx, []event.Record{{Topic: event.TopicRequested, Key: "k", UUID: "0", Value: []byte("0"), Headers: map[string]string{event.HeaderID: "1000"}}}))
+	require.NoError(t, outbox.Publish(p.ctx, tx, row("k", "1000")))
 	p.write(t, 10)
-	p.read(t, consumer, seen, 10)
 	p.standby.Follows(t, p.primary)
 	require.NoError(t, tx.Commit(p.ctx))
-	p.read(t, consumer, seen, 21)
+	p.reads(t, 21)
 }
 
-// A failover to a standby that had everything is noted once, and the relay goes on: each row once, and the new server's too.
+// After a failover to a standby that had everything the relay goes on: each row goes out once, and the new server's rows too. The log says
+// so once.
 func TestTheRelayGoesOnWithAStandbyThatHadEverything(t *testing.T) {
 	t.Parallel()
-	p := setupPair(t)
-	consumer, seen := p.consumer(t), map[string]int{}
-	r := p.run(t)
-	p.write(t, 2500)
-	p.read(t, consumer, seen, 2500)
+	p := setupPair(t, 2500)
 	p.standby.Follows(t, p.primary)
 	p.failOver(t)
 	p.write(t, 2500)
-	p.read(t, consumer, seen, 5000)
-	require.Equal(t, 1, strings.Count(r.lines.String(), "another Postgres server has taken over"), "%s", r.lines)
+	p.reads(t, 5000)
+	require.Equal(t, 1, strings.Count(p.relay.lines.String(), "another Postgres server has taken over"), "%s", p.relay.lines)
 	at, err := checkpoint.Read(p.ctx, kafka.Config{Brokers: p.brokers, Prefix: p.prefix})
 	require.NoError(t, err)
 	require.Equal(t, 2, at.Timeline)
 	require.Equal(t, int64(1), at.LastID>>40)
 
-	// The primary of before comes back, and somebody's DATABASE_URL still names it.
+	// The former primary comes back, and a process's DATABASE_URL still names it.
 	p.primary.Restart(t)
 	p.pool = p.primary.Pool(t)
 	old := p.run(t)
@@ -145,56 +139,47 @@ func TestTheRelayGoesOnWithAStandbyThatHadEverything(t *testing.T) {
 	require.ErrorContains(t, old.stops(t), "another server has taken this one's place")
 }
 
-// Symptom: 50 rows were accepted by a standby that lagged before the relay looked, and 16 of them relayed: the others had ids
-// that Kafka had seen.
+// Symptom: a promoted standby that lagged accepted 50 rows before the relay connected, and only 16 of them were relayed. The others had
+// ids that were relayed before.
 func TestTheRelayStopsAtAStandbyThatLagged(t *testing.T) {
 	t.Parallel()
-	p := setupPair(t)
-	consumer, seen := p.consumer(t), map[string]int{}
-	r := p.run(t)
-	p.write(t, 10)
-	p.read(t, consumer, seen, 10)
+	p := setupPair(t, 10)
 	p.standby.Follows(t, p.primary)
 	p.standby.StopReceiving(t)
 	p.write(t, 34)
-	p.read(t, consumer, seen, 44)
+	p.reads(t, 44)
 	p.primary.Kill(t)
 	p.standby.Promote(t)
 	direct := p.standby.Pool(t)
 	require.NoError(t, pgx.BeginFunc(p.ctx, direct, func(tx pgx.Tx) error {
 		for range 50 {
-			rec := event.Record{Topic: event.TopicRequested, Key: "k", UUID: "new", Value: []byte("0"), Headers: map[string]string{event.HeaderID: "new"}}
-			if err := outbox.Publish(p.ctx, tx, []event.Record{rec}); err != nil {
+			if err := outbox.Publish(p.ctx, tx, row("k", "new")); err != nil {
 				return err
 			}
 		}
 		return nil
 	}))
-	err := r.stops(t)
+	err := p.relay.stops(t)
 	require.ErrorIs(t, err, checkpoint.ErrMismatch)
 	require.ErrorContains(t, err, "row 44 is not here")
 	require.ErrorContains(t, err, "`erpconnector repair`")
-	require.NotContains(t, r.lines.String(), "taken over")
+	require.NotContains(t, p.relay.lines.String(), "taken over")
 }
 
-// Symptom: a row that was committed after one with a higher id is lost, the row of the position is there, and all seems well.
+// Symptom: a row was committed after one with a higher id. The standby lacked it but had the position's row, and nobody noticed the loss.
 func TestTheRelayStopsAtAStandbyThatLacksAnOvertakenRow(t *testing.T) {
 	t.Parallel()
-	p := setupPair(t)
-	consumer, seen := p.consumer(t), map[string]int{}
-	r := p.run(t)
-	p.write(t, 10)
-	p.read(t, consumer, seen, 10)
+	p := setupPair(t, 10)
 	tx, err := p.pool.Begin(p.ctx)
 	require.NoError(t, err)
-	require.NoError(t, outbox.Publish(p.ctx, tx, []event.Record{{Topic: event.TopicRequested, Key: "late", UUID: "late", Value: []byte("0"), Headers: map[string]string{event.HeaderID: "1000"}}}))
+	require.NoError(t, outbox.Publish(p.ctx, tx, row("late", "1000")))
 	p.write(t, 10)
 	p.standby.Follows(t, p.primary)
 	p.standby.StopReceiving(t)
 	require.NoError(t, tx.Commit(p.ctx))
-	p.read(t, consumer, seen, 21)
+	p.reads(t, 21)
 	p.failOver(t)
-	err = r.stops(t)
+	err = p.relay.stops(t)
 	require.ErrorIs(t, err, checkpoint.ErrMismatch)
 	require.ErrorContains(t, err, "1 message of those that Kafka has is not here")
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
-// keysLimit is how many rows are looked at, without their contents, for those of a lane that is behind.
-const keysLimit = 20_000
+// maxKeys is how many rows are read at once, without their contents, to find those of a lane that is behind.
+const maxKeys = 20_000
 
-// pass takes the rows out of a batch that go to Kafka now. The others are of lanes that are held, or behind: they are passed
-// over, and the position tells.
-func (s *session) pass(rows []outbox.Row, read checkpoint.Position) (now []outbox.Row, at checkpoint.Position) {
+// split returns the rows of a batch that go to Kafka now, and the position after that. The other rows are of lanes that are held or behind.
+// They are passed over, and the position says so.
+func (s *session) split(rows []outbox.Row, read checkpoint.Position) (now []outbox.Row, at checkpoint.Position) {
 	behind := read.Behind
 	if len(behind) == 0 && !s.r.lanes.Any() {
 		return rows, s.positionAt(rows[len(rows)-1], nil)
@@ -24,7 +24,7 @@ func (s *session) pass(rows []outbox.Row, read checkpoint.Position) (now []outbo
 	for _, row := range rows {
 		lane := s.laneOf(row)
 		if _, is := behind[lane]; !is && s.r.lanes.IsHeld(lane) {
-			behind = maps.Clone(behind) // the one before may be on its way to Kafka
+			behind = maps.Clone(behind) // read.Behind may be in the transaction that is under way
 			if behind == nil {
 				behind = map[string]int64{}
 			}
@@ -37,8 +37,8 @@ func (s *session) pass(rows []outbox.Row, read checkpoint.Position) (now []outbo
 	return now, s.positionAt(rows[len(rows)-1], behind)
 }
 
-// catchUp brings lanes that are behind on, each by one transaction, if their partitions take records again. Nothing else is
-// under way meanwhile.
+// catchUp relays rows of lanes that are behind and whose partitions take records again, in one transaction for each lane. No other
+// transaction may be under way.
 func (s *session) catchUp(ctx context.Context, read checkpoint.Position) (checkpoint.Position, error) {
 	if s.r.lanes.Any() {
 		s.r.lanes.Recheck(ctx, s.health, func(lane string, tp kafka.TopicPartition) bool { return s.isOf(lane, tp) })
@@ -55,7 +55,7 @@ func (s *session) catchUp(ctx context.Context, read checkpoint.Position) (checkp
 	return read, nil
 }
 
-// isOf reports whether the partition is of the lane: of keyed topics that of its number, of another topic any.
+// isOf reports whether a partition belongs to the lane: in keyed topics the partition of that number, in another topic every partition.
 func (s *session) isOf(lane string, tp kafka.TopicPartition) bool {
 	name := tp.Topic[len(s.r.p.Kafka.Prefix):]
 	if kafka.IsKeyed(name) {
@@ -64,14 +64,14 @@ func (s *session) isOf(lane string, tp kafka.TopicPartition) bool {
 	return lane == name
 }
 
-// catchUpOne relays the lane's next rows that were passed over, and moves the lane on.
+// catchUpOne relays the next rows of the lane that were passed over, and returns the position after that.
 func (s *session) catchUpOne(ctx context.Context, read checkpoint.Position, lane string) (checkpoint.Position, error) {
-	keys, err := s.reader.Keys(ctx, read.Behind[lane], read.LastID, keysLimit)
+	keys, err := s.reader.Keys(ctx, read.Behind[lane], read.LastID, maxKeys)
 	if err != nil {
 		return read, err
 	}
 	upTo := read.LastID
-	if len(keys) == keysLimit {
+	if len(keys) == maxKeys {
 		upTo = keys[len(keys)-1].ID
 	}
 	var ids []int64

@@ -16,15 +16,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// One partition without enough replicas stopped the whole relay: the same batch was tried again until that one was back. Its
-// rows wait now, others go on, also over a change of the leader; and each row goes out once, in the order of its key.
+// Symptom: a partition without enough replicas stopped the whole relay, which retried the same batch. Now only its rows wait, also over a
+// change of the leader. Each row goes out once, in the order of its key.
 func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	cluster := testkit.OwnCluster(t)
 	cfg := kafka.Config{Brokers: cluster.Addrs(), Prefix: "u.", Partitions: 3}
 	client, err := kgo.NewClient(cfg.Options()...)
 	require.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*testkit.AwaitTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*testkit.Patience)
 	defer cancel()
 	b := &bundle{ctx: ctx, pool: testkit.Postgres(t).Pool, brokers: cfg.Brokers, prefix: cfg.Prefix}
 	topic := func(name string, replicas ...[]int32) {
@@ -91,10 +91,10 @@ func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	}
 }
 
-// received is what a read_committed consumer was given, by partition.
+// received is what a read_committed consumer has read, by partition.
 type received struct {
 	t           *testing.T
-	ctx         context.Context //nolint:containedctx // the test's own
+	ctx         context.Context //nolint:containedctx // the test's
 	client      *kgo.Client
 	byPartition map[int32][]string
 }

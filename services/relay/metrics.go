@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// A process has one relay at most, so its metrics stand in the default registry.
+// A process has one relay at most, so its metrics are in the default registry.
 var (
 	leader      = gauge("erpconnector_relay_leader", "1 while this process relays.")
 	lagRows     = gauge("erpconnector_relay_lag_rows", "Outbox ids allotted and not yet relayed; only the leader's counts.")

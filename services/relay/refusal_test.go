@@ -37,21 +37,21 @@ func noise(n int) []byte {
 	return out
 }
 
-// deadLetters reads n of them, as "key reason row".
-func (b *bundle) deadLetters(t *testing.T, n int) (letters []string) {
+// deadLetters reads n dead letters, each as "key row reason".
+func (b *bundle) deadLetters(t *testing.T, n int) (found []string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics(b.prefix+event.TopicDeadLetter), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	require.NoError(t, err)
 	defer client.Close()
-	for len(letters) < n {
+	for len(found) < n {
 		fetches := client.PollFetches(b.ctx)
-		require.NoError(t, fetches.Err(), "%d of %d letters", len(letters), n)
+		require.NoError(t, fetches.Err(), "%d of %d dead letters", len(found), n)
 		fetches.EachRecord(func(r *kgo.Record) {
-			letters = append(letters, fmt.Sprintf("%s %s %.60s", r.Key, kafka.Header(r, event.HeaderOriginRow), kafka.Header(r, event.HeaderReason)))
+			found = append(found, fmt.Sprintf("%s %s %.60s", r.Key, kafka.Header(r, event.HeaderOriginRow), kafka.Header(r, event.HeaderReason)))
 			require.Empty(t, r.Value)
 		})
 	}
-	return letters
+	return found
 }
 
 func (b *bundle) make(t *testing.T, topic string, config map[string]*string) {
@@ -63,7 +63,7 @@ func (b *bundle) make(t *testing.T, topic string, config map[string]*string) {
 	require.NoError(t, err)
 }
 
-// A row that no broker takes stopped all rows behind it, for ever: the same batch was tried again and again.
+// Symptom: a row that no broker takes stopped all rows after it for ever, as the relay retried the same batch.
 func TestARowThatIsRefusedBecomesADeadLetterAndDelaysNoOther(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -106,7 +106,7 @@ func TestABatchIsMadeSmallerForATopicThatTakesLittle(t *testing.T) {
 	})
 }
 
-// One alarm and an end, not an error a second for ever.
+// The relay stops with one error, and does not log an error each second.
 func TestAMissingTopicOfOursStopsTheRelay(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)

@@ -1,12 +1,12 @@
 // Package relay moves the rows of erp_outbox to Kafka, each exactly once, in the order of their ids.
 //
-// One relay leads at a time. It reads a batch, writes it and its own position with one Kafka transaction, and reads on.
-// The position lives in Kafka only (topic vendor_erp_sync_position, key "relay"), so it commits with the records or not
-// at all, and nothing is written to Postgres. A new leader first opens its producer, whose fixed transactional ids
-// fence the one before and decide its open transaction, and only then reads the position.
+// One relay leads at a time. It reads a batch, writes the records and its own position in one Kafka transaction, and reads on. The position
+// is only in Kafka (topic vendor_erp_sync_position, key "relay"). So it commits with the records or not at all, and the relay writes
+// nothing to Postgres. A new leader first opens its producer. The transactional ids are always the same, so this fences the former leader
+// and decides its open transaction. Only then does it read the position.
 //
-// A partition that takes no records holds up its own rows only: they are passed over, and the position says up to which row
-// their lane has come. Once it takes records again, they are read anew, in their order, before the lane goes on with the others.
+// A partition that takes no records holds up only its own rows. They are passed over, and the position says up to which row their lane has
+// come. Once the partition takes records again, these rows are read again, in their order. Then the lane goes on with the others.
 package relay
 
 import (
@@ -29,39 +29,40 @@ import (
 )
 
 const (
-	pollBusy = 10 * time.Millisecond // while rows come, or wait behind a hole
-	pollIdle = 50 * time.Millisecond // what others than our services wrote without a wake-up waits no longer
+	busyPollInterval = 10 * time.Millisecond // while rows wait behind a gap
+	idlePollInterval = 50 * time.Millisecond // for rows of writers that do not wake the relay
 
-	retryMin = 100 * time.Millisecond
-	retryMax = 5 * time.Second
+	minRetryWait = 100 * time.Millisecond
+	maxRetryWait = 5 * time.Second
 
-	// stopTimeout bounds the transaction in flight when the process stops; it is aborted after that.
+	// stopTimeout is how long a transaction in flight may take when the process stops. Then it is aborted.
 	stopTimeout = 4 * time.Second
 )
 
-// Params is what a relay is made of.
+// Params describes a Relay.
 type Params struct {
 	Pool   *pgxpool.Pool
-	Kafka  kafka.Config // its prefix is on topics and the transactional id
+	Kafka  kafka.Config
 	Log    *slog.Logger
-	Limits outbox.Limits
+	Limits outbox.Limits // of one batch
 }
 
-// Relay is the worker. Any number may run; one works.
+// Relay is the worker. Any number of processes may run one; one of them works.
 type Relay struct {
-	p Params
+	p      Params
+	outage run.Outage
 
-	failure atomic.Pointer[error] // why it does not work now; nil while it leads or waits to
+	failure atomic.Pointer[error] // why it does not work now; nil while it leads or stands by
 
-	// What a leader learns, and takes from one session to the next.
-	producer *txn.Producer
-	lanes    *txn.Lanes[string] // those of which partitions take no records at the moment
-	awaited  bool               // a former leader that could not be fenced has had its time
-	rows     int                // of a batch; fewer once the brokers have refused one
-	refused  map[int64]string   // rows that the brokers take nowhere, by id, and why
+	// What a leader keeps from one session to the next.
+	producer        *txn.Producer
+	lanes           *txn.Lanes[string] // knows which partitions take no records at the moment
+	waitedForFormer bool               // a former leader that could not be fenced has had its time
+	rows            int                // maximum of a batch; smaller after the brokers have refused one
+	refused         map[int64]string   // the reasons of rows that the brokers refuse, by id
 }
 
-// check is nil while the relay leads or stands by.
+// check is the health check. It returns nil while the relay leads or stands by.
 func (r *Relay) check(context.Context) error {
 	if err := r.failure.Load(); err != nil {
 		return *err
@@ -69,53 +70,53 @@ func (r *Relay) check(context.Context) error {
 	return nil
 }
 
-// New makes a relay that does nothing before Run.
+// New prepares a relay. It does nothing before Run.
 func New(p Params) *Relay {
-	return &Relay{p: p, rows: cmp.Or(p.Limits.Rows, outbox.DefaultRows), refused: map[int64]string{}}
+	return &Relay{
+		p: p, rows: cmp.Or(p.Limits.Rows, outbox.DefaultRows), refused: map[int64]string{},
+		outage: run.Outage{Began: "relay interrupted; it keeps trying", Ended: "relay works again"},
+	}
 }
 
-// Name is the service's name.
+// Name returns the service's name.
 func (r *Relay) Name() string { return "relay" }
 
-// Run leads whenever it can until ctx ends. It returns an error only for what no retry mends: the position in Kafka does not fit
-// the outbox, or a topic is missing.
+// Run leads whenever it can, until ctx ends. It returns an error only when no retry helps: the position in Kafka does not fit the outbox,
+// or a topic is missing.
 func (r *Relay) Run(ctx context.Context) error {
-	return postgres.WithLease(ctx, r.p.Pool, checkpoint.Lease(r.p.Kafka), 1, r.p.Log, func(ctx context.Context, _ string) error { return r.keepLeading(ctx) })
+	lead := func(ctx context.Context, _ string) error { return r.keepLeading(ctx) }
+	return postgres.WithLease(ctx, r.p.Pool, checkpoint.Lease(r.p.Kafka), 1, r.p.Log, lead)
 }
 
-// keepLeading works until leadership is lost, session after session. A leader that has not noticed the loss yet does no
-// harm: its successor's producer fences it.
+// keepLeading runs session after session, until the lease is lost. A leader that has not noticed the loss yet does no harm: the next
+// leader's producer fences it.
 func (r *Relay) keepLeading(ctx context.Context) error {
 	r.producer = txn.NewProducer(r.p.Kafka, checkpoint.TransactionalID)
-	r.lanes, r.awaited = txn.NewLanes[string](r.p.Log), false
-	wait, failing := run.Backoff{Min: retryMin, Max: retryMax}, false
+	r.lanes, r.waitedForFormer = txn.NewLanes[string](r.p.Log), false
+	wait := run.Backoff{Min: minRetryWait, Max: maxRetryWait}
 	for ctx.Err() == nil {
 		progress, err := r.lead(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errLearned):
+		case errors.Is(err, errRestart):
 			continue
 		}
 		failures.Inc()
 		r.failure.Store(&err)
 		if errors.Is(err, checkpoint.ErrMismatch) || errors.Is(err, errTopicMissing) {
-			return err // the process stops, and says why
+			return err // the process stops with this error
 		}
 		if progress {
 			wait.Reset()
-			failing = false
 		}
-		if !failing {
-			r.p.Log.Warn("relay interrupted; it keeps trying", "error", err)
-		}
-		failing = true
+		r.outage.Report(r.p.Log, err)
 		wait.Sleep(ctx)
 	}
 	return nil
 }
 
-// lead works until leadership is lost or something fails. It reports whether a batch was committed.
+// lead runs one session, until the lease is lost or something fails. It reports whether a batch was committed.
 func (r *Relay) lead(ctx context.Context) (progress bool, err error) {
 	s, err := openSession(ctx, r)
 	if err != nil {

@@ -18,14 +18,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// session is one leadership, up to the first error: what it knows of the position came from Kafka after fencing, and it
-// forgets it with the error. So an unknown outcome of a commit needs no handling of its own. It reads on one connection:
-// whatever it sees is of one server, which was compared with the position, and that server's locks tell of its own writers.
+// session is one leadership, up to the first error. It reads the position from Kafka after fencing, and forgets it after the error. So a
+// commit with an unknown result needs no special care: the next session reads the position again. A session reads the outbox on one
+// connection. So all that it reads is from one server, which was compared with the position, and that server's locks are those of its
+// own writers.
 type session struct {
 	r          *Relay
 	source     *source
 	reader     *outbox.Reader
-	asking     *kgo.Client // of topics and partitions
+	client     *kgo.Client // of topics and partitions
 	health     *kafka.Health
 	partitions int // of each keyed topic
 	server     outbox.Server
@@ -51,44 +52,44 @@ func (s *session) close(ctx context.Context) {
 	if s.source != nil {
 		s.source.close(ctx)
 	}
-	if s.asking != nil {
-		s.asking.Close()
+	if s.client != nil {
+		s.client.Close()
 	}
 }
 
-// begin reads the position, and makes sure that the outbox is the one it speaks of.
+// begin reads the position, and checks that it belongs to this outbox.
 func (s *session) begin(ctx context.Context) (err error) {
-	if s.r.producer.IsStuck() && !s.r.awaited && !run.Sleep(ctx, checkpoint.FormerHolderTimeout) {
+	if s.r.producer.IsStuck() && !s.r.waitedForFormer && !run.Sleep(ctx, checkpoint.FormerHolderTimeout) {
 		return ctx.Err()
 	}
-	s.r.awaited = true
+	s.r.waitedForFormer = true
 	if s.last, err = checkpoint.Read(ctx, s.r.p.Kafka); err != nil {
 		return err
 	}
-	if s.asking, err = kgo.NewClient(s.r.p.Kafka.Options()...); err != nil {
+	if s.client, err = kgo.NewClient(s.r.p.Kafka.Options()...); err != nil {
 		return fmt.Errorf("connecting to Kafka: %w", err)
 	}
-	s.health = kafka.NewHealth(s.asking)
+	s.health = kafka.NewHealth(s.client)
 	if s.partitions, err = s.countPartitions(ctx); err != nil {
 		return err
 	}
 	if s.source, err = openSource(ctx, s.r.p.Pool); err != nil {
 		return err
 	}
-	if s.server, err = s.fits(ctx); err != nil {
+	if s.server, err = s.checkServer(ctx); err != nil {
 		return err
 	}
 	s.reader = outbox.NewReader(s.source.conn, outbox.Limits{Rows: s.r.rows, Bytes: s.r.p.Limits.Bytes})
 	return nil
 }
 
-// countPartitions is how many partitions keyed topics have.
+// countPartitions returns how many partitions the keyed topics have.
 func (s *session) countPartitions(ctx context.Context) (int, error) {
 	if n := s.r.p.Kafka.Partitions; n > 0 {
 		return n, nil
 	}
 	topic := s.r.p.Kafka.Topic(event.TopicRequested)
-	details, err := kadm.NewClient(s.asking).ListTopics(ctx, topic)
+	details, err := kadm.NewClient(s.client).ListTopics(ctx, topic)
 	if err == nil {
 		err = details.Error()
 	}
@@ -98,7 +99,7 @@ func (s *session) countPartitions(ctx context.Context) (int, error) {
 	return len(details[topic].Partitions), nil
 }
 
-// run relays batch after batch; the next one is read while the one before commits.
+// run relays batch after batch. It reads the next one while the one before commits.
 func (s *session) run(ctx context.Context) error {
 	read := s.last
 	var pending <-chan error
@@ -112,7 +113,7 @@ func (s *session) run(ctx context.Context) error {
 			pending, s.last, s.committed = nil, read, true
 		}
 		if err == nil {
-			err = s.goesOn(ctx, read, batch)
+			err = s.checkLastRow(ctx, read, batch)
 		}
 		if err == nil {
 			read, err = s.catchUp(ctx, read)
@@ -124,14 +125,14 @@ func (s *session) run(ctx context.Context) error {
 		if len(batch.Rows) > 0 {
 			failpoint.Hit("relay.read")
 			var rows []outbox.Row
-			if rows, read = s.pass(batch.Rows, read); len(rows) > 0 {
+			if rows, read = s.split(batch.Rows, read); len(rows) > 0 {
 				pending = s.commit(ctx, rows, read)
 			}
 			continue
 		}
-		wait := pollIdle
+		wait := idlePollInterval
 		if batch.Blocked {
-			wait = pollBusy
+			wait = busyPollInterval
 		}
 		if err := s.source.wait(ctx, wait); err != nil {
 			return err
@@ -139,14 +140,14 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// positionAt is the position once the row is in Kafka, or passed over.
+// positionAt returns the position after the row is in Kafka, or is passed over.
 func (s *session) positionAt(row outbox.Row, behind map[string]int64) checkpoint.Position {
 	return checkpoint.Position{
 		LastID: row.ID, At: time.Now(), Behind: behind, UUID: row.Message.UUID, System: s.server.System, Timeline: s.server.Timeline,
 	}
 }
 
-// measure keeps the lag, read from the sequence at most once a second.
+// measure sets the metrics of the lag. It reads the sequence once a second at most.
 func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 	switch {
 	case len(batch.Rows) > 0:
@@ -164,23 +165,24 @@ func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 	}
 }
 
-// fits compares the position with the server that answers. A server that took the place of the one that was relayed from
-// may lack more than the last row tells of: then all that was relayed of late is looked for, once.
-func (s *session) fits(ctx context.Context) (outbox.Server, error) {
+// checkServer compares the position with the server. After a failover the server may lack more rows than the last one. Then it compares all
+// that was relayed lately, once.
+func (s *session) checkServer(ctx context.Context) (outbox.Server, error) {
 	server, err := s.last.CheckAt(ctx, s.source.conn)
 	if err != nil {
 		return server, err
 	}
-	if err := noRepairIsOpen(ctx, s.source.conn); err != nil {
+	if err := checkNoOpenRepair(ctx, s.source.conn); err != nil {
 		return server, err
 	}
 	if s.last.Moved(server) {
-		return server, s.nothingIsLost(ctx, server)
+		return server, s.checkNothingIsLost(ctx, server)
 	}
 	return server, nil
 }
 
-func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error {
+// checkNothingIsLost compares the outbox of a promoted standby with the records in Kafka.
+func (s *session) checkNothingIsLost(ctx context.Context, server outbox.Server) error {
 	found, err := reconcile.Compare(ctx, reconcile.Params{Kafka: s.r.p.Kafka, On: s.source.conn, Position: s.last})
 	if err != nil {
 		return fmt.Errorf("comparing the outbox with Kafka after a failover: %w", err)
@@ -193,17 +195,18 @@ func (s *session) nothingIsLost(ctx context.Context, server outbox.Server) error
 	return nil
 }
 
-// goesOn makes sure that the row which was relayed last is still the one that the batch was read after. Retention may have
-// dropped it: then the server is asked once more.
-func (s *session) goesOn(ctx context.Context, read checkpoint.Position, batch outbox.Batch) error {
-	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+// checkLastRow checks that the batch was read after the row that was relayed last. If that row is not there, retention may have dropped it;
+// the server's answer decides.
+func (s *session) checkLastRow(ctx context.Context, read checkpoint.Position, batch outbox.Batch) error {
+	if !batch.Scanned || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
 		return nil
 	}
 	_, err := read.CheckAt(ctx, s.source.conn)
 	return err
 }
 
-func noRepairIsOpen(ctx context.Context, conn *pgx.Conn) error {
+// checkNoOpenRepair refuses to relay while a repair of the outbox is not finished.
+func checkNoOpenRepair(ctx context.Context, conn *pgx.Conn) error {
 	var open bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM erp_repair)`).Scan(&open); err != nil {
 		return fmt.Errorf("looking for a repair that was interrupted: %w", err)

@@ -12,10 +12,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
-// source is the connection that a session reads the outbox on, and is woken on.
+// source is the connection on which a session reads the outbox and gets its wake-ups.
 type source struct {
 	conn  *pgx.Conn
-	woken bool // a notification came since this was set to false; it may have come with the answer to a query
+	woken bool // a notification has come, perhaps with the answer to a query; the session resets it
 }
 
 func openSource(ctx context.Context, pool *pgxpool.Pool) (*source, error) {
@@ -33,18 +33,18 @@ func openSource(ctx context.Context, pool *pgxpool.Pool) (*source, error) {
 	return s, nil
 }
 
-// wait waits for the time or a wake-up. An error says that the connection, or ctx, has ended.
+// wait waits for a wake-up, for at most d. An error means that the connection or ctx has ended.
 func (s *source) wait(ctx context.Context, d time.Duration) error {
 	if s.woken {
 		return ctx.Err()
 	}
-	within, cancel := context.WithTimeout(ctx, d)
+	timeout, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	err := s.conn.PgConn().WaitForNotification(within)
+	err := s.conn.PgConn().WaitForNotification(timeout)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil && within.Err() == nil:
+	case err != nil && timeout.Err() == nil:
 		return fmt.Errorf("waiting for new rows: %w", err)
 	}
 	return nil

@@ -20,13 +20,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// lanes tell which partitions take no records at the moment.
+// lanes knows which partitions take no records at the moment; it is the session.
 type lanes interface {
 	IsHeld(lane int32) bool
 	Hold(ctx context.Context, lane int32, topic string, why error) bool
 }
 
-// caller brings tasks to their outcomes. Its run is started as often as calls may be in flight: each is a slot of promise 6.
+// caller brings tasks to their outcomes. Its run is started as often as calls may be in flight.
 type caller struct {
 	cfg         kafka.Config
 	queue       *queue
@@ -40,7 +40,7 @@ type caller struct {
 	now         func() time.Time
 
 	intents         *kgo.Client  // plain idempotent producer of before_send
-	batching        sync.RWMutex // held for writing by an intent that must not share a batch
+	batching        sync.RWMutex // locked for writing by an intent that must not share a batch
 	postgres, kafka *run.Outage
 }
 
@@ -49,11 +49,12 @@ type progress int
 
 const (
 	ended     progress = iota // the task has an outcome, or ends without a call
-	laneHeld                  // its partitions take no records: it waits, and others go on
-	turnedOff                 // the connector was turned off before the call: begin again once it is on
-	revoked                   // its assignment ends: the record belongs to the partition's next owner
+	laneHeld                  // its lane takes no records: it waits, and others go on
+	turnedOff                 // the connector was turned off before the call: it begins again once it is on
+	revoked                   // its partition is taken away: it is left to the next owner
 )
 
+// run takes tasks from the queue until it is closed.
 func (c *caller) run() {
 	for {
 		t, ok := c.queue.next()
@@ -69,19 +70,19 @@ func (c *caller) run() {
 			}
 			continue
 		case laneHeld:
-			if c.queue.setAside(t, c.lanes.IsHeld) {
+			if c.queue.holdBack(t, c.lanes.IsHeld) {
 				continue
 			}
-		case turnedOff, revoked: // it goes back
+		case turnedOff, revoked: // the next owner works on it
 		}
 		c.queue.release(t.key)
 		t.Abandon()
 	}
 }
 
-// bringToOutcome takes the steps in the order of promise 6: slot (this caller), gate, before_send, call. While the connector
-// is off it waits before the first and before the last two; then the gate is asked anew, as much may have happened
-// meanwhile.
+// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), gate, before_send, call. While the connector is off
+// it waits before the gate. When the connector is turned off later, before the call, it starts again with the gate, as the order may have
+// changed meanwhile.
 func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 	for {
 		if c.lanes.IsHeld(t.Lane()) {
@@ -90,21 +91,21 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 		if !c.await(ctx, t, c.isEnabled) {
 			return revoked
 		}
-		advice, ok := c.askGate(ctx, t)
+		advice, ok := c.readGate(ctx, t)
 		if !ok {
 			return revoked
 		}
 		if c.endByGate(t, advice) {
 			return ended
 		}
-		if how := c.sendOrder(ctx, t); how != turnedOff {
-			return how
+		if p := c.sendOrder(ctx, t); p != turnedOff {
+			return p
 		}
 	}
 }
 
-// endByGate ends what the gate stops. A process that may have lost the partition raises no alarm: another one may have ended
-// the order meanwhile.
+// endByGate ends a task that the gate stops. It logs no alarm when this process may have lost the partition: another one may have ended the
+// generation meanwhile.
 func (c *caller) endByGate(t *task, advice domain.Advice) bool {
 	if advice.Alarm != "" && c.owns() {
 		c.log.Warn("gate and log are at odds", "alarm", advice.Alarm, "order_increment_id", t.value.Sync.OrderIncrementID,
@@ -113,19 +114,20 @@ func (c *caller) endByGate(t *task, advice domain.Advice) bool {
 	now := c.now()
 	switch {
 	case advice.Ended:
-		return true // its terminal event stands in the log: consume the record, write nothing
+		return true // its terminal event is in the log already: consume the record, and write nothing
 	case advice.Stop:
-		c.deadLetters.unless(t, t.close(domain.Closed(t.value.Sync, advice.ClosedBy, now), "", now))
+		c.deadLetters.refuseOn(t, t.close(domain.Closed(t.value.Sync, advice.ClosedBy, now), "", now))
 		return true
 	}
 	return false
 }
 
+// sendOrder builds the payload, makes the intent durable, and calls. What cannot be built or encoded ends the task.
 func (c *caller) sendOrder(ctx context.Context, t *task) progress {
 	payload, err := t.payload()
 	if err != nil {
 		now := c.now()
-		c.deadLetters.unless(t, t.close(domain.Unsendable(t.value.Sync, now), "building the payload: "+err.Error(), now))
+		c.deadLetters.refuseOn(t, t.close(domain.Unsendable(t.value.Sync, now), "building the payload: "+err.Error(), now))
 		return ended
 	}
 	now := c.now()
@@ -133,18 +135,19 @@ func (c *caller) sendOrder(ctx context.Context, t *task) progress {
 		Sync: domain.Sending(t.value.Sync, now), Order: t.value.Order, Payload: text(string(payload)),
 	}, t.context(now))
 	if err != nil {
-		c.deadLetters.unless(t, err)
+		c.deadLetters.refuseOn(t, err)
 		return ended
 	}
-	how, ok := c.publishIntent(ctx, t, intent)
+	p, ok := c.publishIntent(ctx, t, intent)
 	if !ok {
-		return how
+		return p
 	}
 	failpoint.Hit("syncer.before_send")
 	return c.callERP(ctx, t, payload)
 }
 
-// callERP calls once the intent is durable. An intent may repeat: the connector may be off by now, or the assignment end.
+// callERP calls the ERP. The intent is durable by now, but the call may still not happen: the connector may be off, or the partition lost.
+// Then the intent will repeat.
 func (c *caller) callERP(ctx context.Context, t *task, payload []byte) progress {
 	if !c.await(ctx, t, c.owns) {
 		return revoked
@@ -164,16 +167,16 @@ func (c *caller) callERP(ctx context.Context, t *task, payload []byte) progress 
 	if reply.Cancelled {
 		return revoked
 	}
-	t.decide(reply, c.settings.Current().RetryPolicy(), c.now(), rand.Float64()) //nolint:gosec // jitter needs no secrecy
+	t.decide(reply, c.settings.Current().RetryPolicy(), c.now(), rand.Float64()) //nolint:gosec // jitter need not be secret
 	t.outcome.took = took
 	callSeconds.WithLabelValues(t.outcome.name()).Observe(took.Seconds())
 	c.logAnswer(ctx, t, reply)
 	return ended
 }
 
-// publishIntent makes the intent durable. It is not ok when something else comes first, and when the brokers will never take
-// this record: then the task has ended.
-func (c *caller) publishIntent(ctx context.Context, t *task, intent event.Record) (how progress, ok bool) {
+// publishIntent makes the intent durable. When it is not ok, the progress says why: the brokers will never take this record, and the task
+// has ended; or its lane is held; or the connector is off; or the partition is taken away.
+func (c *caller) publishIntent(ctx context.Context, t *task, intent event.Record) (p progress, ok bool) {
 	wait, alone := run.Backoff{Min: 20 * time.Millisecond, Max: time.Second}, false
 	for c.await(ctx, t, c.owns) {
 		if !c.isEnabled() {
@@ -202,8 +205,8 @@ func (c *caller) publishIntent(ctx context.Context, t *task, intent event.Record
 	return revoked, false
 }
 
-// produce writes an intent and awaits it, for a limited time. Intents written at the same time may share a batch, which is
-// refused as a whole: alone makes sure that a refusal is this record's own.
+// produce writes an intent and waits for the answer, up to intentTimeout. Intents that are written at the same time may share a batch, and
+// brokers refuse a batch as a whole. With alone the intent has a batch of its own, so that a refusal is about this record.
 func (c *caller) produce(ctx context.Context, intent event.Record, alone bool) error {
 	if alone {
 		c.batching.Lock()
@@ -219,8 +222,7 @@ func (c *caller) produce(ctx context.Context, intent event.Record, alone bool) e
 
 func (c *caller) isEnabled() bool { return c.settings.Current().Enabled }
 
-// await waits until a condition holds. It is false once the task's assignment ends. While no heartbeat is answered, for one,
-// the partitions may be somebody else's soon.
+// await waits until a condition holds. It is false when the task's partition is taken away first.
 func (c *caller) await(ctx context.Context, t *task, holds func() bool) bool {
 	wait := run.Backoff{Min: 10 * time.Millisecond, Max: 100 * time.Millisecond}
 	for !t.Stopping() && ctx.Err() == nil {
@@ -234,9 +236,9 @@ func (c *caller) await(ctx context.Context, t *task, holds func() bool) bool {
 	return false
 }
 
-// askGate reads the gate; without an answer from Postgres no call is made, and the caller waits. It is not ok when the
-// assignment ended first.
-func (c *caller) askGate(ctx context.Context, t *task) (advice domain.Advice, ok bool) {
+// readGate reads the gate. Without an answer from Postgres no call is made, and the caller waits. It is not ok when the partition is taken
+// away first.
+func (c *caller) readGate(ctx context.Context, t *task) (advice domain.Advice, ok bool) {
 	wait := run.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for {
 		advice, err := c.gates.Advise(ctx, []domain.Sync{t.value.Sync})

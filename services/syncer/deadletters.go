@@ -10,32 +10,31 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// deadLetters end tasks that no retry mends. A letter says what is wrong with the record; the log does not, as the words may
-// quote it.
+// deadLetters ends tasks that no retry can help. A dead letter says what is wrong with its record. The log does not, as the text may quote
+// customers' data.
 type deadLetters struct {
 	cfg kafka.Config
 	log *slog.Logger
 	now func() time.Time
 }
 
-// unreadable ends a record that cannot be decoded: which order it is of is not known for sure, so its letter is all there is.
+// unreadable ends a record that cannot be decoded. Its order is not known for sure, so it writes only the dead letter.
 func (d *deadLetters) unreadable(t *task, err error) {
 	t.outcome, t.records, t.ends = nil, nil, nil
 	t.deadLetter = deadletter.Record(d.cfg, t.Record, deadletter.Cause{By: deadletter.BySyncer, Reason: err.Error()})
-	d.tell(t)
+	d.logRefused(t)
 }
 
-// unless refuses the task if there is an error.
-func (d *deadLetters) unless(t *task, err error) {
+// refuseOn refuses the task if there is an error.
+func (d *deadLetters) refuseOn(t *task, err error) {
 	if err != nil {
 		d.refuse(t, err, 1)
 	}
 }
 
-// refuse ends a task of which the records cannot be written as they should be, for what they are: too large, as a rule. Its
-// generation ends all the same, with the little that is sure to be taken: the facts without the order and the answer's body,
-// and, where the ERP has not had the last word, as failed, so that the order can be sent again. The second time the letter
-// only names the record that it is about.
+// refuse ends a task whose records cannot be written, as a rule because they are too large. The generation still ends, with records that are
+// small enough: they lack the order and the answer's body. It ends as failed, so that the order can be sent again, unless the ERP's answer
+// or the gate has decided already. After a second refusal the dead letter only names the record.
 func (d *deadLetters) refuse(t *task, err error, times int) {
 	now := d.now()
 	o := t.outcome
@@ -44,7 +43,7 @@ func (d *deadLetters) refuse(t *task, err error, times int) {
 	answered := false
 	if o != nil {
 		after := o.After
-		after.Status, after.NextAttemptAt = domain.InProgress, nil // no retry follows, whatever was decided
+		after.Status, after.NextAttemptAt = domain.InProgress, nil // no retry follows, even if one was decided
 		t.records = append(t.records, d.fact(t, event.TopicAfterSend, after, o.response, o.error)...)
 		terminal, answered = domain.Refused(o.After, now), o.answered
 		if o.Terminal != nil {
@@ -64,10 +63,10 @@ func (d *deadLetters) refuse(t *task, err error, times int) {
 			t.deadLetter = deadletter.Reference(d.cfg, t.Record, cause)
 		}
 	}
-	d.tell(t)
+	d.logRefused(t)
 }
 
-// fact is a record with the sync alone. One that cannot even be encoded is left out.
+// fact returns a record with the sync alone. It returns none when even that cannot be encoded.
 func (d *deadLetters) fact(t *task, topic string, s domain.Sync, response *event.Response, errorText string) []event.Record {
 	v := event.Sync{Sync: s, Error: text(errorText)}
 	if response != nil {
@@ -80,7 +79,8 @@ func (d *deadLetters) fact(t *task, topic string, s domain.Sync, response *event
 	return []event.Record{r}
 }
 
-func (d *deadLetters) tell(t *task) {
+// logRefused logs where the record is.
+func (d *deadLetters) logRefused(t *task) {
 	d.log.Error("record cannot be handled; it goes to the dead letters", "topic", t.Record.Topic,
 		"partition", t.Record.Partition, "offset", t.Record.Offset)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 )
 
-// dispatcher turns records into tasks in the queue, as long as there is room. Each class has its own room, so that a backlog
-// of requests keeps no due retry out. What is not to be sent ends at once: a held request, a record nobody can read.
+// dispatcher makes tasks of records and puts them into the queue, while there is room. Each class has its own room, so that many requests
+// do not keep due retries out. A held request and an unreadable record end at once, without a call.
 type dispatcher struct {
 	queue       *queue
 	room        int    // tasks of one class
@@ -15,8 +15,8 @@ type dispatcher struct {
 	deadLetters *deadLetters
 }
 
-// Take is offered the next record of a partition.
-func (d *dispatcher) Take(record *txn.Task) (taken bool, again time.Duration) {
+// Take makes a task of the next record of a partition.
+func (d *dispatcher) Take(record *txn.Task) (taken bool, retryIn time.Duration) {
 	c := classRequested
 	if record.Record.Topic == d.due {
 		c = classDue
@@ -24,7 +24,7 @@ func (d *dispatcher) Take(record *txn.Task) (taken bool, again time.Duration) {
 	if d.queue.length(c) >= d.room {
 		return false, 0
 	}
-	t, err := newTask(record, c)
+	t, err := newTask(record, c, d.deadLetters.cfg.Event(record.Record))
 	switch {
 	case err != nil:
 		d.deadLetters.unreadable(t, err)
@@ -39,12 +39,12 @@ func (d *dispatcher) Take(record *txn.Task) (taken bool, again time.Duration) {
 	return true, 0
 }
 
-// Revoked abandons every task that no caller has begun.
+// Revoked abandons every task that no caller has taken.
 func (d *dispatcher) Revoked() {
 	for _, t := range d.queue.drain() {
 		t.Abandon()
 	}
 }
 
-// Resumed hands the tasks of lanes that were held to the callers again.
+// Resumed lets callers take the tasks of lanes that were held.
 func (d *dispatcher) Resumed(lanes []int32) { d.queue.resume(lanes) }

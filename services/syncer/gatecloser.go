@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	maxUntoldEnds    = 10_000 // beyond this, ends are left to the projector
+	maxWaitingEnds   = 10_000 // further ends are left to the projector
 	closeGateTimeout = time.Second
 )
 
-// gateCloser tells gates which generations have ended. That is advice that spares others a wait for the projection; the
-// projector makes sure that gates are closed.
+// gateCloser closes the gates of generations that ended, soon after their commit. It saves others the wait for the projection. It may fail:
+// the projector makes sure that gates are closed.
 type gateCloser struct {
-	tell     func(ctx context.Context, ends []GenerationEnd) error
-	log      *slog.Logger
-	postgres *run.Outage
+	closeGates func(ctx context.Context, ends []GenerationEnd) error
+	log        *slog.Logger
+	postgres   *run.Outage
 
 	mu     sync.Mutex
 	ends   []GenerationEnd
@@ -27,7 +27,7 @@ type gateCloser struct {
 }
 
 func newGateCloser(tell func(ctx context.Context, ends []GenerationEnd) error, log *slog.Logger, postgres *run.Outage) *gateCloser {
-	return &gateCloser{tell: tell, log: log, postgres: postgres, signal: make(chan struct{}, 1)}
+	return &gateCloser{closeGates: tell, log: log, postgres: postgres, signal: make(chan struct{}, 1)}
 }
 
 func (g *gateCloser) put(ends []GenerationEnd) {
@@ -35,7 +35,7 @@ func (g *gateCloser) put(ends []GenerationEnd) {
 		return
 	}
 	g.mu.Lock()
-	if len(g.ends) < maxUntoldEnds {
+	if len(g.ends) < maxWaitingEnds {
 		g.ends = append(g.ends, ends...)
 	}
 	g.mu.Unlock()
@@ -61,7 +61,7 @@ func (g *gateCloser) run(done <-chan struct{}) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), closeGateTimeout)
-		g.postgres.Report(g.log, g.tell(ctx, g.take()))
+		g.postgres.Report(g.log, g.closeGates(ctx, g.take()))
 		cancel()
 	}
 }

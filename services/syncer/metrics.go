@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// A process has one syncer at most, so its metrics stand in the default registry.
+// A process has one syncer at most, so its metrics are in the default registry.
 var (
 	callsInFlight = promauto.NewGauge(prometheus.GaugeOpts{Name: "erpconnector_erp_calls_in_flight", Help: "ERP calls under way."})
 	callSeconds   = promauto.NewHistogramVec(prometheus.HistogramOpts{
@@ -24,6 +24,7 @@ var (
 	})
 )
 
+// name returns the outcome's name, for metrics and the log.
 func (o *outcome) name() string {
 	switch {
 	case o.answered:
@@ -35,8 +36,8 @@ func (o *outcome) name() string {
 	}
 }
 
-// result names what a committed task came to.
-func (t *task) result() string {
+// outcomeName returns how a committed task ended, for metrics and the log.
+func (t *task) outcomeName() string {
 	switch {
 	case t.deadLetter != nil:
 		return "dead_letter"

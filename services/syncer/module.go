@@ -19,8 +19,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
-// slots bounds how many syncers can work at once; each holds one transactional id.
-const slots = 64
+// maxSyncers is how many syncers can work at once. Each holds a lease, whose id is its transactional id.
+const maxSyncers = 64
 
 // Module runs one syncer in the process.
 var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newWorker)))
@@ -44,28 +44,27 @@ func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, setting
 	}}
 }
 
-// Name is the service's name.
+// Name returns the service's name.
 func (l *worker) Name() string { return "syncer" }
 
-// Run works while the process holds a slot; a slot lost with its Postgres session is acquired anew. Beside that it ends
-// what others left open when they died.
+// Run runs a Syncer while the process holds a lease. At the same time it ends transactions that other processes left open when they died.
 func (l *worker) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sweeping.Go(func() { txn.EndAbandoned(ctx, l.params.Kafka, "syncer", l.lease, l.params.Log) })
-	return postgres.WithLease(ctx, l.pool, "syncer", slots, l.params.Log, func(ctx context.Context, slotID string) error {
+	return postgres.WithLease(ctx, l.pool, "syncer", maxSyncers, l.params.Log, func(ctx context.Context, leaseID string) error {
 		p := l.params
-		p.LeaseID = slotID
+		p.LeaseID = leaseID
 		return New(p).Run(ctx)
 	})
 }
 
 func closeGates(ctx context.Context, pool *pgxpool.Pool, ends []GenerationEnd) error {
-	ended := make([]gate.Ending, 0, len(ends))
+	ended := make([]gate.GenerationEnd, 0, len(ends))
 	for _, e := range ends {
-		ended = append(ended, gate.Ending{
+		ended = append(ended, gate.GenerationEnd{
 			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By,
 			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered, Reference: e.Sync.ErpReference,
 		})

@@ -8,20 +8,20 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// outcome is what a call came to, decided once, so that writing it again after a lost transaction says the same.
+// outcome is the result of a call. It is decided once, so that its records are the same when a failed transaction is repeated.
 type outcome struct {
 	domain.Decision
 
 	at       time.Time
 	took     time.Duration
 	error    string
-	warning  string // of a success: why the ERP's number is not known
-	answered bool   // with success: the current key is used up
+	warning  string // after a success: why the ERP's number of the order is not known
+	answered bool   // the ERP has answered with success, so the next generation needs a new key
 	response *event.Response
 }
 
-// decide reads the answer and decides what comes next. A former owner of the partition may have called already: then the key
-// counts as one that was sent before.
+// decide reads the answer and decides what follows. A former owner of the partition may have called already; then the key counts as sent
+// before.
 func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time, random float64) {
 	o := domain.Classify(r.Answer, policy.AnswerPolicy, t.value.Sync.KeySentBefore() || t.MayBeRepeated(), now)
 	t.outcome = &outcome{
@@ -36,9 +36,9 @@ func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time,
 	}
 }
 
-// render makes the records of the outcome under the gate's advice at the time of the commit: after_send, and the retry or
-// the terminal event. A task that the gate stops ends here, whatever the answer was; unless it was a dead letter that closed the
-// gate: nobody has decided about the order, and what the ERP answered is what came of it.
+// render makes the records of the outcome: after_send, and the retry or the terminal event. It follows the gate's advice at the time of the
+// commit. When the gate stops the generation, the gate decides how it ends, and not the answer. A gate that was closed by a dead letter is
+// the exception: nobody has decided about the order, so the ERP's answer counts.
 func (t *task) render(advice domain.Advice) error {
 	o := t.outcome
 	terminal := o.Terminal
@@ -67,6 +67,7 @@ func (t *task) render(advice domain.Advice) error {
 	return t.write(topicOf(terminal.Status), *terminal, o)
 }
 
+// write adds a record of the outcome.
 func (t *task) write(topic string, s domain.Sync, o *outcome) error {
 	r, err := event.NewSync(topic, event.Sync{Sync: s, Order: t.value.Order, Response: o.response, Error: text(o.error)}, t.context(o.at))
 	t.records = append(t.records, r)

@@ -2,7 +2,7 @@ package syncer
 
 import "sync"
 
-// class is a task's place in the queue: what is due goes before what was just requested.
+// class is a task's priority in the queue: due retries go before new requests.
 type class int
 
 const (
@@ -13,23 +13,24 @@ const (
 
 func (c class) String() string { return [classes]string{"due", "requested"}[c] }
 
-// queue hands tasks to the callers: of one order one at a time, due ones first, in order of arrival otherwise. An order is
-// busy from next until release, so that a second record of it waits for the first one's commit.
+// queue gives tasks to the callers: due ones first, each class in its order of arrival, and one task of an order at a time. An order is busy
+// from its first task's push until release, so a second record of it waits until the first one is committed.
 type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	ready   [classes][]*task
-	waiting map[string][]*task // tasks of busy orders, by key; present (perhaps empty) while the order is busy
-	aside   map[int32][]*task  // handed out and given back, by lane: they wait until it takes records
+	waiting map[string][]*task // tasks of busy orders, by key; the key exists, perhaps with no tasks, while the order is busy
+	held    map[int32][]*task  // tasks that callers gave back, by lane, until the lane resumes
 	closed  bool
 }
 
 func newQueue() *queue {
-	q := &queue{waiting: map[string][]*task{}, aside: map[int32][]*task{}}
+	q := &queue{waiting: map[string][]*task{}, held: map[int32][]*task{}}
 	q.changed = sync.NewCond(&q.mu)
 	return q
 }
 
+// push adds a task. It waits while its order is busy.
 func (q *queue) push(t *task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -46,7 +47,7 @@ func (q *queue) makeReady(t *task) {
 	q.changed.Signal()
 }
 
-// next blocks until a task is ready; ok is false once the queue is closed.
+// next waits until a task is ready. It is not ok once the queue is closed.
 func (q *queue) next() (t *task, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,47 +65,43 @@ func (q *queue) next() (t *task, ok bool) {
 	}
 }
 
-// setAside keeps a task that was handed out until its lane resumes; its order stays busy. When the lane is not held any more
-// it is ready again at once, and it is refused when its assignment ends.
-func (q *queue) setAside(t *task, isHeld func(lane int32) bool) (kept bool) {
+// holdBack keeps a task of a held lane until the lane resumes. Its order stays busy. When the lane is not held any more, the task is ready at
+// once. When its partition is taken away, holdBack is false.
+func (q *queue) holdBack(t *task, isHeld func(lane int32) bool) (kept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case t.Stopping():
 		return false
 	case isHeld(t.Lane()):
-		q.aside[t.Lane()] = append(q.aside[t.Lane()], t)
+		q.held[t.Lane()] = append(q.held[t.Lane()], t)
 	default:
 		q.makeReady(t)
 	}
 	return true
 }
 
-// resume makes the tasks ready that wait for the lanes, before all others of their class.
+// resume makes the tasks of the lanes ready, before all others of their class.
 func (q *queue) resume(lanes []int32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, lane := range lanes {
-		var again [classes][]*task
-		for _, t := range q.aside[lane] {
-			again[t.class] = append(again[t.class], t)
+		var resumed [classes][]*task
+		for _, t := range q.held[lane] {
+			resumed[t.class] = append(resumed[t.class], t)
 		}
-		for c := range again {
-			q.ready[c] = append(again[c], q.ready[c]...)
+		for c := range resumed {
+			q.ready[c] = append(resumed[c], q.ready[c]...)
 		}
-		delete(q.aside, lane)
+		delete(q.held, lane)
 	}
 	q.changed.Broadcast()
 }
 
-// release ends the order's turn and makes its next task ready.
+// release makes the order's next task ready. Without one the order is no longer busy.
 func (q *queue) release(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.end(key)
-}
-
-func (q *queue) end(key string) {
 	waiting := q.waiting[key]
 	if len(waiting) == 0 {
 		delete(q.waiting, key)
@@ -114,27 +111,27 @@ func (q *queue) end(key string) {
 	q.makeReady(waiting[0])
 }
 
-// drain forgets every task that no caller has, and returns them. Orders stay busy of which a caller has one.
+// drain removes and returns every task that no caller has. An order stays busy while a caller has a task of it.
 func (q *queue) drain() (all []*task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var free []*task // whose order nobody else has
+	var first []*task // the tasks that make their orders busy
 	for c := range q.ready {
-		free = append(free, q.ready[c]...)
+		first = append(first, q.ready[c]...)
 		q.ready[c] = nil
 	}
-	for _, aside := range q.aside {
-		free = append(free, aside...)
+	for _, held := range q.held {
+		first = append(first, held...)
 	}
-	q.aside = map[int32][]*task{}
+	q.held = map[int32][]*task{}
 	for key, waiting := range q.waiting {
 		all = append(all, waiting...)
 		q.waiting[key] = nil
 	}
-	for _, t := range free {
+	for _, t := range first {
 		delete(q.waiting, t.key)
 	}
-	return append(all, free...)
+	return append(all, first...)
 }
 
 func (q *queue) close() {
@@ -144,7 +141,7 @@ func (q *queue) close() {
 	q.changed.Broadcast()
 }
 
-// length is how many tasks of a class are ready.
+// length returns how many tasks of a class are ready.
 func (q *queue) length(c class) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

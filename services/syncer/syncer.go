@@ -1,9 +1,13 @@
-// Package syncer brings requested and due orders to the ERP: it calls, decides, and publishes the lifecycle.
+// Package syncer brings requested and due orders to the ERP. It calls the ERP, decides what follows, and publishes the lifecycle.
 //
-// It reads in one direction. A txn.Session polls and offers each record to the dispatcher, which puts it as a task into a queue.
-// Callers, as many as ERP calls may be in flight, bring each task to its outcome. The session commits outcomes and consumed
-// offsets together; the committer gives it the records, and hears when they are committed. Read on in dispatcher.go,
-// caller.go and committer.go.
+// A record goes in one direction:
+//
+//	txn.Session → dispatcher → queue → caller → txn.Session, with the committer
+//
+// The session polls and offers each record to the dispatcher. The dispatcher makes it a task and puts it into the queue. A caller takes the
+// task and brings it to its outcome; there are as many callers as ERP calls in flight. Then the session commits the outcome's records and
+// the consumed offset in one transaction. The committer gives it the records, and is told when they are committed. Read on in
+// dispatcher.go, caller.go and committer.go.
 package syncer
 
 import (
@@ -27,45 +31,47 @@ import (
 
 // The session's limits.
 const (
-	revokeGrace   = 5 * time.Second // a call may finish for so long after its partition is revoked; then it is cut off
+	revokeGrace   = 5 * time.Second // for calls in flight when their partition is revoked; then they are cancelled
 	pollRecords   = 500
 	commitTasks   = 500
 	commitBytes   = 8 << 20
 	idleCommit    = time.Second
-	queuePerCall  = 8 // tasks of each class that may wait, as a multiple of the calls in flight
+	queuePerCall  = 8 // how many tasks of each class may wait for each caller
 	intentTimeout = 2 * time.Second
 )
 
+// gates reads gates, and sees the last committed state of a sync, so that it can tell a gate that is older than the log.
 type gates interface {
 	Advise(ctx context.Context, records []domain.Sync) ([]domain.Advice, error)
 	Committed(s domain.Sync)
 }
 
+// erp sends one order to the ERP.
 type erp interface {
 	Send(ctx context.Context, r erphttp.Request) erphttp.Reply
 }
 
-// Params are what a Syncer is made of.
+// Params describes a Syncer.
 type Params struct {
 	Kafka      kafka.Config
-	LeaseID    string // its transactional ids begin with it; held by this process alone
+	LeaseID    string // its transactional id; only this process holds the lease
 	InFlight   int    // ERP calls at once, at least 1
 	Gates      gates
-	CloseGates func(ctx context.Context, ends []GenerationEnd) error // tells gates what ended; may fail, the projector repeats it
+	CloseGates func(ctx context.Context, ends []GenerationEnd) error // may fail: the projector closes gates too
 	ERP        erp
 	Settings   setting.Reader
 	Log        *slog.Logger
 	Now        func() time.Time // nil: time.Now
 }
 
-// GenerationEnd is what a gate is told once an outcome is committed.
+// GenerationEnd is the end of a generation, for its gate.
 type GenerationEnd struct {
 	Sync     domain.Sync
 	By       domain.ClosedBy
-	Answered bool // the ERP answered with success: the key is used up
+	Answered bool // the ERP has answered with success, so the next generation needs a new key
 }
 
-// Syncer is one instance; it is used for one Run.
+// Syncer is one instance. It is used for one Run.
 type Syncer struct {
 	inFlight   int
 	queue      *queue
@@ -84,33 +90,35 @@ func New(p Params) *Syncer {
 	postgresOutage := dependency("postgres")
 	s := &Syncer{inFlight: p.InFlight, queue: newQueue()}
 	s.gateCloser = newGateCloser(p.CloseGates, p.Log, postgresOutage)
-	dead := &deadLetters{cfg: p.Kafka, log: p.Log, now: p.Now}
+	letters := &deadLetters{cfg: p.Kafka, log: p.Log, now: p.Now}
 	handler := struct {
 		*dispatcher
 		*committer
 	}{
-		&dispatcher{queue: s.queue, room: queuePerCall * p.InFlight, due: p.Kafka.Topic(event.TopicDue), deadLetters: dead},
-		&committer{queue: s.queue, cfg: p.Kafka, gates: p.Gates, gateCloser: s.gateCloser, deadLetters: dead, log: p.Log, postgres: postgresOutage},
+		&dispatcher{queue: s.queue, room: queuePerCall * p.InFlight, due: p.Kafka.Topic(event.TopicDue), deadLetters: letters},
+		&committer{queue: s.queue, cfg: p.Kafka, gates: p.Gates, gateCloser: s.gateCloser, deadLetters: letters, log: p.Log, postgres: postgresOutage},
 	}
 	s.session = txn.New(txn.Config{
-		Kafka: p.Kafka, Name: "syncer", Slot: p.LeaseID, Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer), Markers: event.TopicPosition,
+		Kafka: p.Kafka, Name: "syncer", TransactionalID: p.LeaseID, MarkerTopic: event.TopicPosition,
+		Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer),
 		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
-		Log: p.Log, Outage: kafkaOutage, Took: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
+		Log: p.Log, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
 	s.caller = &caller{
-		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, erp: p.ERP, settings: p.Settings, deadLetters: dead,
+		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, erp: p.ERP, settings: p.Settings, deadLetters: letters,
 		log: p.Log, now: p.Now, postgres: postgresOutage, kafka: kafkaOutage,
 	}
 	return s
 }
 
+// dependency returns the Outage of a service that the syncer needs.
 func dependency(name string) *run.Outage {
 	return &run.Outage{
 		Began: "dependency failing; retrying until it answers", Ended: "dependency answers again", Fields: []any{"dependency", name},
 	}
 }
 
-// Run works until ctx ends; then it hands over what is in flight, within revokeGrace and a transaction.
+// Run works until ctx ends. Then it hands over what is in flight: this takes revokeGrace and one transaction at most.
 func (s *Syncer) Run(ctx context.Context) error {
 	intents, err := kgo.NewClient(append(s.caller.cfg.Options(), kgo.AllowIdempotentProduceCancellation())...)
 	if err != nil {

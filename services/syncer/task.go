@@ -23,37 +23,37 @@ type task struct {
 	trace string
 	value event.Sync
 
-	outcome    *outcome        // of a call; nil when the task ends without one
-	records    []event.Record  // what the end writes; empty for a record that is passed over
-	deadLetter *kgo.Record     // beside them: the dead letter of a record that no retry mends
-	ends       []GenerationEnd // what gates are told then
+	outcome    *outcome        // of the call; nil without a call
+	records    []event.Record  // to write; none for a record that is passed over
+	deadLetter *kgo.Record     // to write too; nil for most
+	ends       []GenerationEnd // generations to close the gates of
 	queued     bool            // its order is busy until the task has ended
 }
 
-func newTask(t *txn.Task, c class) (*task, error) {
-	value, err := decode(t.Record)
-	w := &task{
-		Task: t, class: c, key: string(t.Record.Key), trace: string(kafka.Header(t.Record, event.HeaderTraceparent)), value: value,
-	}
-	t.Work = w
-	return w, err
+// newTask makes a task of a record. With an error the record cannot be decoded.
+func newTask(t *txn.Task, c class, record event.View) (*task, error) {
+	value, err := decode(record)
+	own := &task{Task: t, class: c, key: string(record.Key), trace: record.Traceparent(), value: value}
+	t.Work = own
+	return own, err
 }
 
-func decode(r *kgo.Record) (event.Sync, error) {
-	v, err := event.DecodeSync(r.Value)
+// decode decodes a record and checks that its key is that of its order.
+func decode(record event.View) (event.Sync, error) {
+	v, err := record.Sync()
 	if err != nil {
 		return event.Sync{}, err
 	}
-	if key := v.Sync.Ref().Key(); key != string(r.Key) {
-		return event.Sync{}, fmt.Errorf("the record's key %s is not that of its order, %s", strconv.Quote(string(r.Key)), key)
+	if key := v.Sync.Ref().Key(); key != string(record.Key) {
+		return event.Sync{}, fmt.Errorf("the record's key %s is not that of its order, %s", strconv.Quote(string(record.Key)), key)
 	}
 	return v, nil
 }
 
-// isHeld reports a request that waits for the cron, or for the connector to be on.
+// isHeld reports whether this is a request that waits for the cron, or for the connector to be turned on.
 func (t *task) isHeld() bool { return t.value.Sync.Released != nil && !*t.value.Sync.Released }
 
-// kafkaRecords are what the end writes, as they go to the cluster.
+// kafkaRecords returns the records to write.
 func (t *task) kafkaRecords(cfg kafka.Config) (out []*kgo.Record) {
 	for _, r := range t.records {
 		out = append(out, cfg.Record(r))
@@ -64,7 +64,7 @@ func (t *task) kafkaRecords(cfg kafka.Config) (out []*kgo.Record) {
 	return out
 }
 
-// payload builds the bytes for the ERP from the snapshot of the generation.
+// payload builds the bytes for the ERP from the generation's snapshot.
 func (t *task) payload() ([]byte, error) {
 	var order domain.Order
 	if err := json.Unmarshal(t.value.Order, &order); err != nil {
@@ -73,7 +73,7 @@ func (t *task) payload() ([]byte, error) {
 	return domain.BuildPayload(t.value.Sync.Ref(), order)
 }
 
-// close ends the task without a call, by the terminal event alone.
+// close ends the task without a call, with the terminal event alone.
 func (t *task) close(terminal domain.Sync, errorText string, now time.Time) error {
 	v := event.Sync{Sync: terminal, Order: t.value.Order, Error: text(errorText)}
 	r, err := event.NewSync(topicOf(terminal.Status), v, t.context(now))
@@ -82,11 +82,12 @@ func (t *task) close(terminal domain.Sync, errorText string, now time.Time) erro
 	return err
 }
 
+// end notes that the generation ends with the task.
 func (t *task) end(terminal domain.Sync, answered bool) {
 	t.ends = []GenerationEnd{{Sync: terminal, By: terminal.EndedBy(), Answered: answered}}
 }
 
-// last is the sync as the task's end leaves it: of the terminal event, else of after_send; nil when nothing was written.
+// last returns the sync after the task: that of the terminal event, or that of after_send. It is nil when neither is written.
 func (t *task) last() *domain.Sync {
 	switch {
 	case len(t.ends) > 0:

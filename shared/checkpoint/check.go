@@ -8,14 +8,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
-// ErrMismatch marks what no retry can mend: the outbox and Kafka do not belong together.
+// ErrMismatch means that the outbox and Kafka do not belong together. No retry helps.
 var ErrMismatch = errors.New("the relay's position does not fit the outbox")
 
-// repair is what mends it, in each message.
-const repair = "`erpconnector repair` shows what differs and mends it; docs/deploy.md tells more"
+// remedy is in each message.
+const remedy = "`erpconnector repair` shows what differs and mends it; docs/deploy.md tells more"
 
-// Check compares the position with the server that answers and its row of that id. It is nil when this outbox is the one
-// that was relayed, as far as the row tells: of another timeline more must be asked (see Moved).
+// Check compares the position with a server and its row LastID. It returns nil when this outbox is the one that was relayed, as far as the
+// row shows. After a failover the caller must check more (see Moved).
 func (p Position) Check(server outbox.Server, row outbox.Trace) error {
 	switch {
 	case p.LastID == 0:
@@ -24,7 +24,7 @@ func (p Position) Check(server outbox.Server, row outbox.Trace) error {
 		return p.mismatch(server, "this is another Postgres cluster: was the database moved, or is DATABASE_URL another installation's?")
 	case p.Timeline > server.Timeline:
 		return p.mismatch(server, "another server has taken this one's place and was relayed from: stop this one, and let DATABASE_URL name the other;")
-	case row.Dropped && !p.Moved(server): // nothing else can be asked
+	case row.Dropped && !p.Moved(server): // there is nothing to compare
 		return nil
 	case row.UUID == "":
 		return p.mismatch(server, fmt.Sprintf("row %d is not here: was a standby promoted that lagged, or the database restored from a backup?", p.LastID))
@@ -40,16 +40,16 @@ func (p Position) mismatch(server outbox.Server, what string) error {
 	if p.System != "" {
 		from = fmt.Sprintf(" of Postgres %s", outbox.Server{System: p.System, Timeline: p.Timeline})
 	}
-	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s %s", ErrMismatch, p.LastID, from, server, what, repair)
+	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s %s", ErrMismatch, p.LastID, from, server, what, remedy)
 }
 
-// Moved reports whether the server's history goes on in a newer timeline than the one that was relayed last. The row being
-// there tells that the standby had it; rows with lower ids may have been committed after it, and be lost.
+// Moved reports whether the server has a newer timeline than the one that was relayed last: a standby was promoted. It has the row LastID,
+// but rows with lower ids may have been committed after that row, and may be lost.
 func (p Position) Moved(server outbox.Server) bool {
 	return p.Timeline != 0 && p.Timeline < server.Timeline
 }
 
-// Lost is the mismatch of a server that has the last row, but lacks others that were relayed.
+// Lost returns the error for a server that has the row LastID, but lacks other rows that were relayed.
 func (p Position) Lost(server outbox.Server, records int) error {
 	return p.mismatch(server, fmt.Sprintf("%s not here: a standby was promoted that lagged;", counted(records)))
 }
@@ -61,7 +61,7 @@ func counted(records int) string {
 	return fmt.Sprintf("%d messages of those that Kafka has are", records)
 }
 
-// CheckAt asks the server, and checks.
+// CheckAt reads the server and its row LastID, and calls Check.
 func (p Position) CheckAt(ctx context.Context, on outbox.Querier) (outbox.Server, error) {
 	server, err := outbox.ServerOf(ctx, on)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package checkpoint is where the relay stands: how far it has brought the outbox to Kafka, and of which server's outbox
-// that was told. Its position lives in the position topic alone, so that it commits with the records it speaks of.
+// Package checkpoint keeps the relay's position: how far it has brought the outbox to Kafka, and on which server that outbox is. The
+// position is only in the position topic, so that it commits in one transaction with the records it counts.
 package checkpoint
 
 import (
@@ -20,41 +20,38 @@ import (
 // key is the key of the relay's records in the position topic.
 const key = "relay"
 
-// TransactionalID is the one under which positions are written, without the prefix: who opens it ends what its former user
-// has begun. Whoever does holds Lease's slot, in the database that is relayed from.
+// TransactionalID is the id under which positions are written, without the prefix. Opening it ends a former user's transaction. Only a
+// holder of Lease may open it, in the database that is relayed.
 const TransactionalID = "erpconnector-relay"
 
-// FormerHolderTimeout is how long who has lost the slot may need to notice that, and to end its transaction. It counts where it
-// cannot be fenced (see txn.Producer.IsStuck).
+// FormerHolderTimeout is how long a relay that has lost its lease may need to notice that and to end its transaction. A new relay waits for
+// it when the former one cannot be fenced (see txn.Producer.IsStuck).
 const FormerHolderTimeout = 10 * time.Second
 
-// Lease is the name of the slot of who relays.
+// Lease returns the name of the relay's lease.
 func Lease(cfg kafka.Config) string { return cfg.Prefix + "relay" }
 
-// readTimeout covers the transaction timeout of others who write to the position topic (10 s), whose open
-// transactions hide what comes after them, and the broker's search for expired ones.
+// readTimeout is longer than an open transaction of another service can hide the end of the position topic: its time-out of 10 s, and the
+// broker's search for expired transactions.
 const readTimeout = 30 * time.Second
 
-// tail is how many records are read first, from the end; ten times as many when the position is not among them.
-const tail = 2000
-
-// Position says that every row up to LastID is in Kafka, each once, but for those of lanes that are behind. The zero value:
+// Position says that every row up to LastID is in Kafka, each once, except for rows of lanes that are behind. The zero value means that
 // nothing was ever relayed.
 type Position struct {
 	LastID int64     `json:"last_id"`
 	At     time.Time `json:"at"`
 
-	// Behind are the lanes of which not all up to LastID is in Kafka, as their partitions took no records: up to which id all of
-	// theirs is. A lane is the number of a partition, or the name of a topic without keys (see Lane).
+	// Behind holds, for each lane whose partition took no records, the id up to which all of its rows are in Kafka. A lane is the number
+	// of a partition, or the name of a topic without keys (see Lane).
 	Behind map[string]int64 `json:"behind,omitempty"`
 
-	// Of which history that is. Records of earlier versions have none of the three.
+	// The history that LastID belongs to. Records of earlier versions lack these three.
 	UUID     string `json:"uuid,omitempty"`   // of the row LastID
 	System   string `json:"system,omitempty"` // see outbox.Server
 	Timeline int    `json:"timeline,omitempty"`
 }
 
-// UpTo is the id up to which every row of the lane is in Kafka.
+// UpTo returns the id up to which every row of the lane is in Kafka.
 func (p Position) UpTo(lane string) int64 {
 	if id, behind := p.Behind[lane]; behind {
 		return id
@@ -62,13 +59,13 @@ func (p Position) UpTo(lane string) int64 {
 	return p.LastID
 }
 
-// Waits reports whether a row was passed over: it is of a lane that is behind, and not in Kafka.
+// Waits reports whether a row was passed over: its lane is behind, and it is not in Kafka yet.
 func (p Position) Waits(cfg kafka.Config, topic, key string, id int64, partitions int) bool {
 	return len(p.Behind) > 0 && id <= p.LastID && id > p.UpTo(Lane(cfg, topic, key, partitions))
 }
 
-// Lane is the way that a row takes to Kafka, by its topic (without the prefix) and key: for the connector's keyed topics, each
-// of so many partitions, the number of the partition, which is the same in all of them.
+// Lane returns the lane of a row, by its topic (without the prefix) and key. For a keyed topic of the connector it is the number of the
+// partition, which is the same in all of these topics. For another topic it is the topic's name.
 func Lane(cfg kafka.Config, topic, key string, partitions int) string {
 	if !kafka.IsKeyed(topic) {
 		return topic
@@ -76,10 +73,10 @@ func Lane(cfg kafka.Config, topic, key string, partitions int) string {
 	return LaneOfPartition(cfg.PartitionOf(cfg.Topic(topic), []byte(key), partitions))
 }
 
-// LaneOfPartition is the lane of a partition of the keyed topics.
+// LaneOfPartition returns the lane of a partition of the keyed topics.
 func LaneOfPartition(partition int32) string { return strconv.Itoa(int(partition)) }
 
-// Record is the record, without its topic, that says so.
+// Record makes the record of the position, without its topic.
 func (p Position) Record() (*kgo.Record, error) {
 	p.At = p.At.UTC()
 	value, err := domain.EncodeJSON(p)
@@ -89,14 +86,14 @@ func (p Position) Record() (*kgo.Record, error) {
 	return &kgo.Record{Key: []byte(key), Value: value}, nil
 }
 
-// Read is the last position. The relay calls it after fencing. Without any committed record in the topic nothing was ever
-// relayed, and it is zero. A topic in which others have written but the relay has not has lost the position.
+// Read returns the last position. The relay calls it after fencing. When the topic is empty, nothing was ever relayed, and the position is
+// zero. When other services have written there but the relay has not, the position is lost, and Read fails.
 //
-// It reads to the high watermark, not to the last stable offset: an open transaction of another service holds the
-// latter below a position that has committed, and starting from the one before would relay rows twice.
+// It reads to the high watermark. The last stable offset would not do: an open transaction of another service may keep it below a position
+// that is committed, and the relay would start from an older one and relay rows twice.
 func Read(ctx context.Context, cfg kafka.Config) (Position, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout,
-		fmt.Errorf("no end within %s: is a transaction open on %s?", readTimeout, cfg.Topic(event.TopicPosition)))
+		fmt.Errorf("the end was not reached within %s: is a transaction open on %s?", readTimeout, cfg.Topic(event.TopicPosition)))
 	defer cancel()
 	found, others, err := scanAll(ctx, cfg)
 	switch {
@@ -113,6 +110,7 @@ func Read(ctx context.Context, cfg kafka.Config) (Position, error) {
 	return *found, nil
 }
 
+// scanAll finds the latest position in all partitions. others reports whether there are records with other keys.
 func scanAll(ctx context.Context, cfg kafka.Config) (found *Position, others bool, err error) {
 	topic := cfg.Topic(event.TopicPosition)
 	client, err := kgo.NewClient(cfg.Options()...)
@@ -132,7 +130,7 @@ func scanAll(ctx context.Context, cfg kafka.Config) (found *Position, others boo
 			return nil, false, err
 		}
 		others = others || more
-		// The key belongs to one partition; should the count have changed, the time tells. (A repair may set the id back.)
+		// The key belongs to one partition. If the count of partitions was changed, the latest time decides: a repair may set the id back.
 		if latest != nil && (found == nil || latest.At.After(found.At)) {
 			found = latest
 		}
@@ -140,16 +138,20 @@ func scanAll(ctx context.Context, cfg kafka.Config) (found *Position, others boo
 	return found, others, nil
 }
 
-// window is a part of a partition, end exclusive.
+// window is a part of a partition; its end is exclusive.
 type window struct {
 	topic      string
 	partition  int32
 	start, end int64
 }
 
-// latestOf looks for the relay's last record from the end backwards: the topic is compacted late, the position is near.
+// minWindow is how many records are read first, from the end.
+const minWindow = 2000
+
+// latestOf looks for the relay's last record from the end backwards, in windows that grow tenfold: the topic is compacted late, but the last
+// position is near its end.
 func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *Position, others bool, err error) {
-	for size := int64(tail); ; size *= 10 {
+	for size := int64(minWindow); ; size *= 10 {
 		w := all
 		w.start = max(all.start, all.end-size)
 		if w.start >= w.end {
@@ -162,7 +164,7 @@ func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *Positio
 	}
 }
 
-// scan reads the window to its end. Control records are kept, as the last offset usually is a commit marker.
+// scan reads the window to its end. It also reads transaction markers, as the last offset usually is one.
 func scan(ctx context.Context, cfg kafka.Config, w window) (found *Position, others bool, err error) {
 	client, err := kgo.NewClient(append(cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topic: {w.partition: kgo.NewOffset().At(w.start)}}))...)

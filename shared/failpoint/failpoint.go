@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 )
 
 var (
@@ -27,17 +26,20 @@ func parse(at string) (string, int64) {
 	return name, n
 }
 
-// Hit kills the process with SIGKILL when ERPCONNECTOR_FAILPOINT names it: "name", or "name:3" for the third time it
-// is passed. It also does when a pattern in the file that ERPCONNECTOR_FAILPOINT_FILE names matches it; of several processes
-// that share the file the first to pass removes it and dies.
+// Hit kills the process with SIGKILL when ERPCONNECTOR_FAILPOINT names this point: "name", or "name:3" for the third time. It also kills
+// when the pattern in the file ERPCONNECTOR_FAILPOINT_FILE matches the name. Several processes may share the file: the first one removes it
+// and dies.
 func Hit(name string) {
-	if (name == target && passed.Add(1) == nth) || (armed != "" && drawn(name)) {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal may arrive after Kill returns: nothing past the point may run
+	if (name == target && passed.Add(1) == nth) || (armed != "" && takeArmed(name)) {
+		if self, err := os.FindProcess(os.Getpid()); err == nil {
+			_ = self.Kill()
+		}
+		select {} // Kill may return before the signal arrives, and nothing after the point may run
 	}
 }
 
-func drawn(name string) bool {
+// takeArmed reports whether the file arms this point. Only the process that removes the file gets true.
+func takeArmed(name string) bool {
 	pattern, err := os.ReadFile(armed)
 	if err != nil {
 		return false

@@ -1,5 +1,6 @@
-// Package kafka is the connector's Kafka plumbing on franz-go: how to reach a cluster, one partitioner for all writers, records,
-// and the administration of topics. Transactions stand in txn, Watermill's interfaces in pubsub.
+// Package kafka has what every Kafka client of the connector needs, on franz-go: how to reach a cluster, one partitioner for all
+// writers, records and offsets. Transactions are in txn, Watermill's interfaces in pubsub, the administration of topics in topics, and
+// reading parts of the log in logreader.
 package kafka
 
 import (
@@ -10,43 +11,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Config names the cluster. The prefix is on topics, groups and transactional ids, so that several installations share it.
+// Config describes the cluster. The prefix goes before topics, groups and transactional ids, so that several installations can share a
+// cluster.
 type Config struct {
 	Brokers    []string
 	Prefix     string
 	ClientID   string
-	Partitions int // of each of the connector's keyed topics; 0: as many as a topic has
+	Partitions int // of each keyed topic of the connector; 0: as many as the topic has
 	Security   Security
-	Dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP, with TLS where Security says so; never with TLS
+	Dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP, or TLS by Security; not together with TLS
 }
 
-// As is the same cluster for a client that brokers know by another name.
+// As returns the configuration with another client id.
 func (c Config) As(clientID string) Config {
 	c.ClientID = clientID
 	return c
 }
 
-// fetchMaxWait is how long a broker holds an idle fetch. A resumed partition waits for the fetch in flight, so it stays
-// short; a new record ends the wait at once.
+// fetchMaxWait is how long a broker may hold a fetch without records. It is short, as a resumed partition waits for the fetch in flight.
+// A new record ends the wait at once.
 const fetchMaxWait = 100 * time.Millisecond
 
-// maxRecordBytes is what a client sends and fetches at most in one batch; topics are created with the same limit.
+// maxRecordBytes is the largest batch that a client sends. Topics are created with the same limit.
 const maxRecordBytes = 8 << 20
 
-// fetchMaxBytes of a bounded fetch are some thousand records of the log.
+// fetchMaxBytes limits a bounded fetch. It is enough for some thousand records of the log.
 const fetchMaxBytes = 1 << 20
 
 // Group timing (promise 12): a killed member is noticed after the session time-out.
 const (
 	SessionTimeout    = 6 * time.Second
 	HeartbeatInterval = time.Second
-	RebalanceTimeout  = 20 * time.Second // a revocation may let calls finish for 5 s and a transaction for 9 s
+	RebalanceTimeout  = 20 * time.Second // during a revocation calls may finish for 5 s and a transaction for 9 s
 )
 
-// Topic is a topic's name on the cluster.
+// Topic returns a topic's name on the cluster.
 func (c Config) Topic(name string) string { return c.Prefix + name }
 
-// Topics are the names of several topics on the cluster.
+// Topics returns the names of several topics on the cluster.
 func (c Config) Topics(names []string) []string {
 	out := make([]string, 0, len(names))
 	for _, name := range names {
@@ -55,10 +57,10 @@ func (c Config) Topics(names []string) []string {
 	return out
 }
 
-// Group is a group's name on the cluster.
+// Group returns a group's name on the cluster.
 func (c Config) Group(name string) string { return c.Prefix + name }
 
-// Options are what every client is made with.
+// Options returns the options of every client.
 func (c Config) Options() []kgo.Opt {
 	clientID := c.ClientID
 	if clientID == "" {
@@ -88,14 +90,14 @@ func (c Config) Options() []kgo.Opt {
 	return options
 }
 
-// BoundedFetch is for clients that read long logs. What they fetch ahead is compressed: 50 MiB, the default, become many times
-// that in memory. A batch that is larger comes whole.
+// BoundedFetch returns options for clients that read long logs. Fetched batches are compressed, so the default of 50 MiB becomes many
+// times that in memory. A single batch above the limit is still fetched whole.
 func BoundedFetch() []kgo.Opt {
 	return []kgo.Opt{kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes / 4)}
 }
 
-// retryBackoff begins short, as the brokers' common refusal (a transaction whose markers are not written yet) passes in
-// milliseconds, and doubles, so that a broker that is away is not hammered.
+// retryBackoff starts small, as the most common refusal (the markers of a transaction are not written yet) passes in milliseconds. It
+// doubles, to spare a broker that is down.
 func retryBackoff(tries int) time.Duration {
 	return min(4*time.Millisecond<<min(tries, 10), time.Second)
 }

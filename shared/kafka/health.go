@@ -21,7 +21,7 @@ type TopicPartition struct {
 // AllPartitions stands for the partitions of a topic that does not exist.
 const AllPartitions int32 = -1
 
-// Health tells which partitions take no records at the moment, as the brokers see it.
+// Health asks the brokers which partitions take no records at the moment.
 type Health struct {
 	adm *kadm.Client
 
@@ -29,20 +29,20 @@ type Health struct {
 	minISR map[string]int // by topic
 }
 
-// NewHealth asks through the client.
+// NewHealth returns a Health that asks through the client.
 func NewHealth(client *kgo.Client) *Health {
 	return &Health{adm: kadm.NewClient(client), minISR: map[string]int{}}
 }
 
-// Sickness is what Sick finds.
-type Sickness struct {
-	Why        map[TopicPartition]string // of the partitions that take no records
+// Unavailability is the result of Health.Unavailable.
+type Unavailability struct {
+	Reasons    map[TopicPartition]string // why a partition takes no records; one that takes them is missing here
 	Partitions map[string]int            // how many each topic has
 }
 
-// Sick finds the partitions of the topics without a leader, or with fewer in-sync replicas than the topic's
-// min.insync.replicas: a write that waits for all of these is refused until one is back.
-func (h *Health) Sick(ctx context.Context, topics []string) (*Sickness, error) {
+// Unavailable finds the partitions of the topics that have no leader, or fewer in-sync replicas than min.insync.replicas. They refuse
+// records until a replica is back.
+func (h *Health) Unavailable(ctx context.Context, topics []string) (*Unavailability, error) {
 	details, err := h.adm.ListTopics(ctx, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("reading topics: %w", err)
@@ -51,18 +51,18 @@ func (h *Health) Sick(ctx context.Context, topics []string) (*Sickness, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &Sickness{Why: map[TopicPartition]string{}, Partitions: map[string]int{}}
+	found := &Unavailability{Reasons: map[TopicPartition]string{}, Partitions: map[string]int{}}
 	for _, topic := range details {
 		if errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
-			found.Why[TopicPartition{topic.Topic, AllPartitions}] = "the topic does not exist"
+			found.Reasons[TopicPartition{topic.Topic, AllPartitions}] = "the topic does not exist"
 		}
 		found.Partitions[topic.Topic] = len(topic.Partitions)
 		for _, p := range topic.Partitions {
 			switch {
 			case p.Leader < 0:
-				found.Why[TopicPartition{topic.Topic, p.Partition}] = "it has no leader"
+				found.Reasons[TopicPartition{topic.Topic, p.Partition}] = "it has no leader"
 			case len(p.ISR) < required[topic.Topic]:
-				found.Why[TopicPartition{topic.Topic, p.Partition}] = fmt.Sprintf("%d of %d replicas are in sync, and min.insync.replicas is %d",
+				found.Reasons[TopicPartition{topic.Topic, p.Partition}] = fmt.Sprintf("%d of %d replicas are in sync, and min.insync.replicas is %d",
 					len(p.ISR), len(p.Replicas), required[topic.Topic])
 			}
 		}
@@ -70,7 +70,7 @@ func (h *Health) Sick(ctx context.Context, topics []string) (*Sickness, error) {
 	return found, nil
 }
 
-// required is min.insync.replicas of each topic. Who may not read configurations takes it for 1.
+// required returns min.insync.replicas of each topic. Without the right to read configurations it is taken for 1.
 func (h *Health) required(ctx context.Context, topics []string) (map[string]int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,17 +9,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// LostOffset is a partition of which a group has no usable position.
+// LostOffset is a partition for which a group has no usable position.
 type LostOffset struct {
 	Topic      string // with the prefix
 	Partition  int32
-	Missing    bool  // else Committed lies outside of the log
+	Missing    bool  // otherwise Committed lies outside the log
 	Committed  int64 // when not Missing
 	Start, End int64 // what the log holds
 }
 
-// LostOffsets are the partitions of which the group has no usable position. While others work, positions and both ends of the
-// log only grow: read in this order, none seems to lie outside that does not.
+// LostOffsets returns the partitions for which the group has no usable position. Positions and both ends of the log may grow meanwhile.
+// Because of the order of reading, no position seems to be outside the log by that.
 func LostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []string) ([]LostOffset, error) {
 	starts, err := Listed(adm.ListStartOffsets(ctx, topics...))
 	if err != nil {
@@ -48,16 +48,16 @@ func LostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []s
 	return lost, nil
 }
 
-// Listed joins all that went wrong in asking for offsets, and says where to look when a topic is unknown.
+// Listed joins the errors of a list of offsets. When a topic is unknown, the error says what to check.
 func Listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
 	err = errors.Join(err, offsets.Error())
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		err = fmt.Errorf("%w: are KAFKA_BROKERS and KAFKA_TOPIC_PREFIX those of the connector? `erpconnector topics check` looks", err)
+		err = fmt.Errorf("%w: are KAFKA_BROKERS and KAFKA_TOPIC_PREFIX those of the connector? `erpconnector topics check` tells", err)
 	}
 	return offsets, err
 }
 
-// Bounds are the first and the next offset of each partition.
+// Bounds reads the first and the next offset of each partition.
 func Bounds(ctx context.Context, adm *kadm.Client, topics []string) (starts, ends kadm.ListedOffsets, err error) {
 	if starts, err = Listed(adm.ListStartOffsets(ctx, topics...)); err != nil {
 		return nil, nil, fmt.Errorf("reading the starts of topics: %w", err)

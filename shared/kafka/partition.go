@@ -8,7 +8,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// keyedTopics are the connector's topics whose records are spread by their order's key.
+// keyedTopics are the connector's topics whose records go to partitions by their order's key.
 var keyedTopics = func() map[string]bool {
 	keyed := map[string]bool{}
 	for _, t := range event.Topics() {
@@ -17,12 +17,12 @@ var keyedTopics = func() map[string]bool {
 	return keyed
 }()
 
-// IsKeyed reports whether a topic of the connector's, named without the prefix, is spread by its orders' keys.
+// IsKeyed reports whether records of a topic (without the prefix) go to partitions by their order's key.
 func IsKeyed(topic string) bool { return keyedTopics[topic] }
 
-// partitioner is that of the Java client (murmur2 of the key): all writers of a keyed topic must agree, as the order of an
-// order's records rests on it. The connector's own topics are spread over the configured count of partitions, also when
-// somebody adds some while it runs: an order's next record must go where its last one went.
+// partitioner returns the partitioner of the Java client (murmur2 of the key). All writers of a keyed topic must use the same, so that
+// the records of an order keep their sequence. In the connector's own topics it uses the configured count of partitions only, even when
+// somebody adds some: the next record of an order must go where its last one went.
 func (c Config) partitioner() kgo.Partitioner {
 	return pinned{Partitioner: kgo.StickyKeyPartitioner(nil), prefix: c.Prefix, partitions: c.Partitions}
 }
@@ -54,7 +54,7 @@ func (p pinnedTopic) Partition(r *kgo.Record, n int) int {
 	return p.spread.Partition(r, min(n, p.partitions))
 }
 
-// PartitionOf is the partition that a record of the key goes to, in a topic of n partitions. The topic carries the prefix.
+// PartitionOf returns the partition of a record with the key, in a topic of n partitions. The topic carries the prefix.
 func (c Config) PartitionOf(topic string, key []byte, n int) int32 {
 	if n <= 1 {
 		return 0

@@ -12,20 +12,20 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// Security is how connections to the brokers are encrypted, and who connects. The zero value is plain TCP and nobody.
+// Security is how connections to the brokers are encrypted and authenticated. The zero value is plain TCP without authentication.
 type Security struct {
 	TLS  *tls.Config
 	SASL sasl.Mechanism
 }
 
-// The SASL mechanisms (RFC 4616, RFC 5802, RFC 7677), by the names that brokers know them by.
+// The SASL mechanisms (RFC 4616, RFC 5802, RFC 7677), by the brokers' names for them.
 const (
 	Plain       = "PLAIN"
 	ScramSHA256 = "SCRAM-SHA-256"
 	ScramSHA512 = "SCRAM-SHA-512"
 )
 
-// SASL is how a client says who it is.
+// SASL returns how a client authenticates.
 func SASL(mechanism, username, password string) (sasl.Mechanism, error) {
 	if username == "" || password == "" {
 		return nil, errors.New("a username and a password are needed")
@@ -42,8 +42,9 @@ func SASL(mechanism, username, password string) (sasl.Mechanism, error) {
 	}
 }
 
-// TLS encrypts connections and checks the brokers' certificates, by the roots in the file or, without one, those of the
-// system. With a certificate and its key the client shows who it is (mTLS). All files are PEM; they are read once.
+// TLS returns a configuration that encrypts connections and checks the brokers' certificates: by the roots in caFile, or by those of
+// the system when it is empty. With a certificate and its key the client authenticates itself (mTLS). All files are PEM and are read
+// once.
 func TLS(caFile, certFile, keyFile string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {

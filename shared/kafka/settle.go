@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// TopicsKnown is nil once the brokers answer for topics: that a topic was created comes to them a moment later.
+// TopicsKnown returns nil once the brokers know the topics. A new topic becomes known to them a moment after it is created.
 func TopicsKnown(ctx context.Context, adm *kadm.Client, topics []string) error {
 	if len(topics) == 0 {
 		return nil
@@ -34,10 +34,10 @@ func TopicsKnown(ctx context.Context, adm *kadm.Client, topics []string) error {
 	return nil
 }
 
-// SettleTimeout is how long a fresh cluster may take to know its new topics and to elect the groups' coordinators.
+// SettleTimeout is how long a new cluster may take to know its topics and to elect the groups' coordinators.
 const SettleTimeout = 30 * time.Second
 
-// Settle repeats what fails only because the cluster is not ready yet.
+// Settle retries do while its error is one that passes by itself, as in a cluster that is not ready yet.
 func Settle(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, SettleTimeout)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// epochOf is the epoch of an id; see migrations/0006.
+// epochOf returns the epoch of an id; see migrations/0006.
 func epochOf(id int64) int64 { return id >> 40 }
 
 // beginner is a pool or a connection.
@@ -44,9 +44,8 @@ func allot(t *testing.T, on beginner, n int) (rows, syncs []int64) {
 	return rows, syncs
 }
 
-// Symptom: a standby that lagged took the place of its primary, and gave the ids of rows and syncs that the primary had
-// given a second time.
-func TestIdsDoNotMeetAfterAFailover(t *testing.T) {
+// Symptom: a standby that lagged was promoted, and allotted ids of rows and syncs that the primary had allotted before.
+func TestIdsAreUniqueAfterAFailover(t *testing.T) {
 	t.Parallel()
 	primary := testkit.OwnPostgres(t)
 	old := primary.Pool(t)
@@ -76,7 +75,7 @@ func TestIdsDoNotMeetAfterAFailover(t *testing.T) {
 	keep(allot(t, waiting, 5))
 	keep(allot(t, first.Pool(t), 50))
 	first.Kill(t)
-	second.Promote(t) // it has never heard of the first one
+	second.Promote(t) // it knows nothing of the first one
 	keep(allot(t, second.Pool(t), 50))
 	for what, ids := range given {
 		slices.Sort(ids)
@@ -86,7 +85,7 @@ func TestIdsDoNotMeetAfterAFailover(t *testing.T) {
 	}
 }
 
-// All who come first after a failover come at the same time; the ids move once, whether or not the first one commits.
+// The first writers after a failover come at the same time. The ids move once, whether or not the first one commits.
 func TestAMoveOfTheIdsIsMadeOnceAndForGood(t *testing.T) {
 	t.Parallel()
 	primary := testkit.OwnPostgres(t)
@@ -117,7 +116,7 @@ func TestAMoveOfTheIdsIsMadeOnceAndForGood(t *testing.T) {
 	}
 }
 
-// A copy of the database gives ids of its own; the same server after a crash goes on with the ones it has.
+// A copy of the database allots ids of its own. The same server after a crash goes on with its ids.
 func TestTheIdsMoveWithTheDatabase(t *testing.T) {
 	t.Parallel()
 	server := testkit.OwnPostgres(t)
@@ -137,7 +136,7 @@ func TestTheIdsMoveWithTheDatabase(t *testing.T) {
 	require.Equal(t, "1 1", fmt.Sprint(epochOf(rows[0]), epochOf(syncs[0])))
 }
 
-// Who only may insert, and names the table as everybody does, moves the ids too.
+// A role that may only insert moves the ids too.
 func TestAnyoneWhoInsertsMovesTheIds(t *testing.T) {
 	t.Parallel()
 	pool := database(t)

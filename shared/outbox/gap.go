@@ -4,29 +4,34 @@ import "strings"
 
 // gap decides when a missing id is dead: its transaction has ended and left no row.
 //
-// Why it is right. The sequence has CACHE 1 and only moves on, so when row 8 is visible, 7 has been allotted, or is passed
-// over for ever: on a new server the first writer lets the sequence jump before its own nextval (see migrations/0006).
-// Our writers call nextval only as the column's default: the INSERT locks erp_outbox (RowExclusiveLock) when it is
-// planned, before the executor calls nextval, and keeps the lock until its transaction ends. So at any moment after 8 was
-// seen, or after the sequence was read at 8 or above, the owner of 7, if there is one, either holds the lock, or has
-// ended. Postgres makes a commit visible before it releases its locks. So once every transaction that held the lock at
-// such a moment has ended, a snapshot taken later shows 7, or 7 will never come. (Whoever calls nextval apart from the
-// INSERT breaks this; a subtransaction that rolls back releases its lock, and its ids are dead by then. And all looks must
-// be at one server: another one's locks say nothing of this one's writers. So a Reader keeps to one connection.)
+// The proof, by the example that row 8 is visible and row 7 is not.
 //
-// Transaction ids would not do: an id is allotted before its row is given an xid, so a younger xid may own the smaller
-// id, and the oldest open xid belongs to anybody, in any database of the server.
+//   - The sequence has CACHE 1 and only grows. So when row 8 is visible, 7 has been allotted, or is skipped for ever: on a new server
+//     the first writer lets the sequence jump before its own nextval (see migrations/0006).
+//   - Our writers call nextval only as the column's default. The INSERT locks erp_outbox (RowExclusiveLock) when it is planned. That is
+//     before the executor calls nextval. It keeps the lock until its transaction ends.
+//   - So at any moment after 8 was seen, or after the sequence was read at 8 or above, the owner of 7 holds the lock or has ended, if
+//     there is an owner.
+//   - Postgres makes a commit visible before it releases the locks. So once every transaction that held the lock at such a moment has
+//     ended, a later snapshot shows 7, or 7 will never come.
 //
-// One look at the locks settles every hole up to the sequence's value at that time, so a burst of rollbacks costs one.
+// Three conditions belong to it. Nobody may call nextval apart from the INSERT. A subtransaction that rolls back releases its lock, but
+// its ids are dead by then. All reads must go to one server, as another server's locks say nothing about this one's writers. So a
+// Reader keeps to one connection.
+//
+// Transaction ids would not do. An id is allotted before its transaction gets an xid, so a younger xid may own the smaller id. And the
+// oldest open xid may belong to any transaction in any database of the server.
+//
+// One read of the locks decides every gap up to the sequence's value at that time. So a burst of rollbacks costs one read.
 type gap struct {
 	settled  int64           // every missing id up to here is dead, for snapshots taken from now on
-	at       int64           // the id before the hole that is waited for
-	upTo     int64           // ids that the watch covers; nothing is watched when not above settled
-	watching map[string]bool // virtual transactions that must end, as pg_locks names them
+	at       int64           // the id before the gap that the reader waits for
+	upTo     int64           // the ids that the watch decides; when it is not above settled, there is no watch
+	watching map[string]bool // virtual transactions that must end, by their names in pg_locks
 }
 
-// passable counts the rows before the first hole that is not known to be dead. Rows must come from a snapshot taken
-// after the last watch or update.
+// passable counts the rows before the first gap that is not known to be dead. The rows must come from a snapshot taken after the last
+// watch or update.
 func (h *gap) passable(after int64, rows []Row) int {
 	for i, row := range rows {
 		if row.ID != after+1 && row.ID-1 > h.settled {
@@ -37,13 +42,13 @@ func (h *gap) passable(after int64, rows []Row) int {
 	return len(rows)
 }
 
-// isOpenAt reports whether the hole right after the given id is being waited for.
+// isOpenAt reports whether the reader waits for the gap right after the given id.
 func (h *gap) isOpenAt(after int64) bool { return h.upTo > h.settled && h.at == after }
 
-// covers reports whether the watch under way decides about the given id.
+// covers reports whether the current watch decides the given id.
 func (h *gap) covers(id int64) bool { return h.upTo > h.settled && id <= h.upTo }
 
-// watch starts anew: lastID was read after the hole was seen, and before the holders of the lock.
+// watch starts a new watch. lastID must be read after the gap was seen, and before the holders of the lock.
 func (h *gap) watch(at, lastID int64, holders []string) {
 	h.at, h.upTo = at, lastID
 	h.watching = make(map[string]bool, len(holders))
@@ -53,23 +58,23 @@ func (h *gap) watch(at, lastID int64, holders []string) {
 	h.settle()
 }
 
-// update strikes off the transactions that have ended. One that was prepared may go on under another name, -1/xid: in
-// older Postgres since PREPARE TRANSACTION, in newer ones since a restart. So when a name of the other kind is gone, the
-// prepared ones of now are waited for as well; theirs is their last name.
+// update removes the transactions that have ended. A prepared transaction may get another name, -1/xid: older versions of Postgres give
+// it at PREPARE TRANSACTION, newer ones at a restart. So when a transaction with another kind of name is gone, update also waits for all
+// that are prepared now. Their names do not change any more.
 func (h *gap) update(holders []string) {
-	lives := make(map[string]bool, len(holders))
+	isOpen := make(map[string]bool, len(holders))
 	for _, transaction := range holders {
-		lives[transaction] = true
+		isOpen[transaction] = true
 	}
-	renamed := false
+	mayBeRenamed := false
 	for transaction := range h.watching {
-		if !lives[transaction] {
+		if !isOpen[transaction] {
 			delete(h.watching, transaction)
-			renamed = renamed || !isLastName(transaction)
+			mayBeRenamed = mayBeRenamed || !isFinalName(transaction)
 		}
 	}
 	for _, transaction := range holders {
-		if renamed && isLastName(transaction) {
+		if mayBeRenamed && isFinalName(transaction) {
 			h.watching[transaction] = true
 		}
 	}
@@ -82,4 +87,4 @@ func (h *gap) settle() {
 	}
 }
 
-func isLastName(transaction string) bool { return strings.HasPrefix(transaction, "-1/") }
+func isFinalName(transaction string) bool { return strings.HasPrefix(transaction, "-1/") }

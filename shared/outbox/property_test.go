@@ -33,7 +33,7 @@ func TestReaderGivesExactlyTheCommittedRowsInOrder(t *testing.T) {
 	})
 }
 
-// world is the outbox with its writers, each under its own name, and what the reader has given.
+// world is the outbox with its writers, each with its own name, and the rows that the reader has returned.
 type world struct {
 	ctx    context.Context //nolint:containedctx // rapid's actions take none
 	pool   *pgxpool.Pool
@@ -92,7 +92,7 @@ func (w *world) write(t *rapid.T) {
 	o.ids = append(o.ids, w.insert(t, o.tx))
 }
 
-// savepoint writes a row and takes it back, which also gives back a lock that was taken for it.
+// savepoint writes a row and rolls it back, which also releases a lock that was taken for it.
 func (w *world) savepoint(t *rapid.T) {
 	o := w.pick(t, false)
 	if o == nil {
@@ -113,11 +113,11 @@ func (w *world) prepare(t *rapid.T) {
 	w.names++
 	_, err := o.tx.Exec(w.ctx, "PREPARE TRANSACTION '"+name+"'")
 	require.NoError(t, err)
-	_ = o.tx.Rollback(w.ctx) // gives the connection back
+	_ = o.tx.Rollback(w.ctx) // releases the connection
 	o.name = name
 }
 
-// jump leaves a hole of ids that nobody was ever given, while others of before may be open.
+// jump skips ids that are never allotted, while transactions with earlier ids may be open.
 func (w *world) jump(t *rapid.T) {
 	_, err := w.pool.Exec(w.ctx, `SELECT erp_new_epoch(0, 0)`)
 	require.NoError(t, err)
@@ -148,7 +148,7 @@ func (w *world) conclude(t require.TestingT, o *writer, commit bool) {
 	w.open = slices.DeleteFunc(w.open, func(other *writer) bool { return other == o })
 }
 
-// read takes one step. The reader may only be blocked while somebody who wrote is open.
+// read takes one step. The reader may be blocked only while a writer is open.
 func (w *world) read(t *rapid.T) {
 	batch, err := w.reader.Next(w.ctx, w.after)
 	require.NoError(t, err)

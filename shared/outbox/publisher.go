@@ -1,5 +1,5 @@
-// Package outbox is the table erp_outbox: written in the caller's transaction through Watermill's SQL publisher, read
-// in the order of its ids by Reader, which loses no row however the writers' commits interleave.
+// Package outbox writes and reads the table erp_outbox. Rows are written in the caller's transaction, through Watermill's SQL publisher.
+// Reader reads them in the order of their ids, and loses no row, in whichever order the writers commit.
 package outbox
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// NewTxPublisher is Watermill's SQL publisher on erp_outbox inside the caller's transaction: what it publishes commits
-// and rolls back with tx. It is good for as long as tx and ctx are.
+// NewTxPublisher returns Watermill's SQL publisher on erp_outbox in the caller's transaction: its messages commit and roll back with tx.
+// It can be used while tx and ctx can.
 func NewTxPublisher(ctx context.Context, tx pgx.Tx) (message.Publisher, error) {
 	p, err := wsql.NewPublisher(executor{ctx: ctx, tx: tx}, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermill.NopLogger{})
 	if err != nil {
@@ -27,7 +27,7 @@ func NewTxPublisher(ctx context.Context, tx pgx.Tx) (message.Publisher, error) {
 	return p, nil
 }
 
-// Publish writes the records to the outbox within tx, one statement per topic. Records of one topic keep their order.
+// Publish writes the records to the outbox in tx, with one statement per topic. Records of one topic keep their order.
 func Publish(ctx context.Context, tx pgx.Tx, recs []event.Record) error {
 	if len(recs) == 0 {
 		return nil
@@ -52,7 +52,7 @@ func Publish(ctx context.Context, tx pgx.Tx, recs []event.Record) error {
 	return nil
 }
 
-// Message is the record as a Watermill message; its topic is the caller's to keep.
+// Message makes a Watermill message of a record. The message does not hold the topic.
 func Message(rec event.Record) *message.Message {
 	msg := message.NewMessage(rec.UUID, rec.Value)
 	for name, value := range rec.Headers {

@@ -12,12 +12,11 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// NewPublisher is Watermill's SQL publisher on erp_outbox: db is a *sql.DB of pgx's driver, which commits each call of
-// Publish by itself, or a *sql.Tx, whose commit decides. The publisher runs its statements without a context; where
-// that matters, NewTxPublisher takes one.
+// NewPublisher returns Watermill's SQL publisher on erp_outbox. db is a *sql.DB of pgx's driver, which commits each call of Publish, or a
+// *sql.Tx, which commits all calls together. The publisher runs its statements without a context; NewTxPublisher takes one.
 //
-// A message reaches Kafka by the relay, on the topic it is published to, with its metadata as headers; its key is the
-// metadata MetadataPartitionKey. The relay finds it within 50 ms, and at once after Wake.
+// The relay brings each message to Kafka, to the topic of Publish. Its metadata become headers, and the metadata MetadataPartitionKey
+// becomes the key. The relay finds it within 50 ms, and at once after Wake.
 func NewPublisher(db wsql.ContextExecutor, log *slog.Logger) (*wsql.Publisher, error) {
 	p, err := wsql.NewPublisher(db, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermillLogger(log))
 	if err != nil {
@@ -26,22 +25,22 @@ func NewPublisher(db wsql.ContextExecutor, log *slog.Logger) (*wsql.Publisher, e
 	return p, nil
 }
 
-// SubscriberConfig is what a subscriber of the outbox may be told; zero values mean the defaults.
+// SubscriberConfig describes a subscriber of the outbox. Zero values mean the defaults.
 type SubscriberConfig struct {
-	Group string // keeps its position in watermill_offsets_<topic>; all subscribers of a group take turns
+	Group string // its position is in watermill_offsets_<topic>; all subscribers of a group take turns
 
 	BatchSize    int           // rows per transaction; default 100
-	AckDeadline  time.Duration // a message that is not acked comes again; default 30 s. There is no "never"
-	NackPause    time.Duration // before a message that was nacked comes again; default 1 s, and Close waits for it
-	PollInterval time.Duration // between two looks when there is nothing new, and after an error; default 1 s
+	AckDeadline  time.Duration // after it a message without ack comes again; default 30 s; it cannot be switched off
+	NackPause    time.Duration // until a nacked message comes again; default 1 s; Close waits for it
+	PollInterval time.Duration // when there is nothing new, and after an error; default 1 s
 }
 
-// NewSubscriber is Watermill's SQL subscriber on erp_outbox: db is a *sql.DB of pgx's driver. It reads beside the relay
-// and takes nothing away from it. Each subscription makes its topic's offsets table when it is missing.
+// NewSubscriber returns Watermill's SQL subscriber on erp_outbox. db is a *sql.DB of pgx's driver. It does not disturb the relay, which
+// reads the same rows. Each subscription creates its topic's offsets table when that is missing.
 //
-// It holds a transaction open while its batch is worked off, one message after the other, and a handler can write in it
-// (wsql.TxFromContext). That alone is not exactly once: what a handler wrote before a nack, or before Close without an
-// ack, commits too, and the message comes again. So handlers must bear repetition.
+// It keeps a transaction open while it delivers its batch, one message after the other. A handler can write in this transaction
+// (wsql.TxFromContext). That does not make it exactly once: writes before a nack, or before Close without an ack, commit too, and the
+// message comes again. So a handler's effects must allow for repetition.
 func NewSubscriber(db wsql.Beginner, cfg SubscriberConfig, log *slog.Logger) (*Subscriber, error) {
 	config := wsql.SubscriberConfig{
 		ConsumerGroup: cfg.Group, ResendInterval: cfg.NackPause, PollInterval: cfg.PollInterval, RetryInterval: cfg.PollInterval,
@@ -58,8 +57,8 @@ func NewSubscriber(db wsql.Beginner, cfg SubscriberConfig, log *slog.Logger) (*S
 	return &Subscriber{Subscriber: s, closing: make(chan struct{})}, nil
 }
 
-// Subscriber is Watermill's, whose Close may return a moment before the channels of its messages are closed
-// (watermill-sql v3, subscribeWg). This one's returns afterwards.
+// Subscriber is Watermill's SQL subscriber, with one change: Close returns after the channels of messages are closed. Watermill's may
+// return a moment before (watermill-sql v3, subscribeWg).
 type Subscriber struct {
 	*wsql.Subscriber
 
@@ -68,7 +67,7 @@ type Subscriber struct {
 	closing chan struct{}
 }
 
-// Subscribe gives the messages of the topic until ctx ends or the subscriber is closed.
+// Subscribe returns the messages of the topic, until ctx ends or the subscriber is closed.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	in, err := s.Subscriber.Subscribe(ctx, topic)
 	if err != nil {
@@ -80,7 +79,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		for msg := range in {
 			select {
 			case out <- msg:
-			case <-msg.Context().Done(): // nobody took it: it was neither acked nor nacked, and comes again
+			case <-msg.Context().Done(): // nobody has received it, so it has no ack and comes again
 			case <-s.closing:
 			}
 		}

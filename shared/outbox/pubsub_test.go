@@ -12,7 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
-// What a Watermill user publishes in a transaction of database/sql is an outbox row like ours, once it commits.
+// A message that a Watermill user publishes in a transaction of database/sql is an outbox row like ours, once it commits.
 func TestAPublisherOnATransactionWritesOurRowsWhenItCommits(t *testing.T) {
 	s := newStock(t)
 	publish := func(id string) *sql.Tx {
@@ -31,8 +31,8 @@ func TestAPublisherOnATransactionWritesOurRowsWhenItCommits(t *testing.T) {
 	require.Equal(t, record("a", "k", "u2"), outbox.FromMessage(batch.Rows[0].Topic, batch.Rows[0].Message))
 }
 
-// What the doc comment of NewSubscriber warns of: Close before the ack commits the handler's effect, not the position.
-func TestAHandlerMustBearRepetitionEvenInTheSubscribersTransaction(t *testing.T) {
+// NewSubscriber's comment warns of it: Close before the ack commits the handler's effect, but not the position.
+func TestAHandlersEffectMayRepeatEvenInTheSubscribersTransaction(t *testing.T) {
 	s := newStock(t)
 	s.commit("u1", "u2")
 	_, err := s.pool.Exec(s.ctx, "CREATE TABLE effect (uuid text)")

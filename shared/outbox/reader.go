@@ -17,10 +17,10 @@ type Row struct {
 	Message   *message.Message
 }
 
-// DefaultRows is how many rows a read returns at most, unless it is told otherwise.
+// DefaultRows is the default of Limits.Rows.
 const DefaultRows = 1000
 
-// Limits bound what one read returns. A single row may be larger than Bytes.
+// Limits are the maximum of one read. A single row may be larger than Bytes.
 type Limits struct {
 	Rows  int // default DefaultRows
 	Bytes int // of payload, default 4 MiB
@@ -32,19 +32,18 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Reader reads erp_outbox in the order of ids, each statement on its own: it never keeps a transaction open and writes
-// nothing. It is for one goroutine.
+// Reader reads erp_outbox in the order of ids. Each statement is a transaction of its own, and writes nothing. It is for one goroutine.
 //
-// Ids come from a sequence, so their order is not the order of commits: row 8 may be visible while the transaction that
-// was given 7 is open. Reading past 7 would lose it. Reader stops at such a hole until it is dead (see hole).
+// Ids come from a sequence, so their order is not the order of commits: row 8 may be visible while the transaction that got 7 is open.
+// Reading past 7 would lose it. Reader stops at such a gap until it is dead (see gap).
 type Reader struct {
 	on     Querier
 	limits Limits
 	gap    gap
 }
 
-// NewReader makes a reader; zero limits mean their defaults. What it reads on must be one server all the time, as a
-// connection is: a pool may come to another one between two statements.
+// NewReader returns a reader; zero limits mean their defaults. It must read from one server all the time, so on must be a connection: a
+// pool may connect to another server between two statements.
 func NewReader(on Querier, limits Limits) *Reader {
 	if limits.Rows <= 0 {
 		limits.Rows = DefaultRows
@@ -55,22 +54,21 @@ func NewReader(on Querier, limits Limits) *Reader {
 	return &Reader{on: on, limits: limits}
 }
 
-// Batch is what one read found.
+// Batch is the result of one read.
 type Batch struct {
 	Rows    []Row
-	Blocked bool // rows exist behind a hole that is still alive
+	Blocked bool // there are rows after a gap that is not dead yet
 
-	Looked bool   // whether rows were read at all: not while a hole is waited for
-	After  string // then: the uuid of the row with the id that was read after; empty when there is none
+	Scanned bool   // the table was read; it is not while the reader waits for a gap
+	After   string // if scanned: the uuid of the row with the id given to Next; empty when there is no such row
 }
 
-// Next returns the rows after the given id that may be relayed now. After an empty batch call it again later; after an
-// error too.
+// Next returns the rows after the given id that may be relayed now. After an empty batch, and after an error, call it again later.
 func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	if r.gap.isOpenAt(after) {
-		alive, err := r.stillBlocked(ctx, after)
-		if err != nil || alive {
-			return Batch{Blocked: alive}, err
+		blocked, err := r.isStillBlocked(ctx, after)
+		if err != nil || blocked {
+			return Batch{Blocked: blocked}, err
 		}
 	}
 	b, err := r.read(ctx, after)
@@ -86,18 +84,18 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	if n > 0 {
 		last = rows[n-1].ID
 	}
-	if err := r.look(ctx, last); err != nil {
+	if err := r.watchGap(ctx, last); err != nil {
 		return Batch{}, err
 	}
 	if n == 0 && !r.gap.isOpenAt(after) {
-		return r.Next(ctx, after) // nobody holds the table: the hole is dead, and the next snapshot is late enough
+		return r.Next(ctx, after) // nobody holds the lock: the gap is dead for the next snapshot
 	}
 	b.Rows, b.Blocked = rows[:n], r.gap.isOpenAt(last)
 	return b, nil
 }
 
-// The row that is read after comes first, without its payload: whoever has relayed it may see that it is still there. The
-// bytes are summed before any payload is fetched: octet_length of a toasted value reads only its header.
+// The row with the given id comes first, without its payload: it shows the relay that the last row it relayed is still there. The bytes
+// are summed before any payload is fetched; octet_length of a toasted value reads only its header.
 const readQuery = `
 SELECT id, topic, key, uuid, metadata, CASE WHEN id > $1 THEN payload END, created_at
 FROM (
@@ -117,11 +115,11 @@ func (r *Reader) read(ctx context.Context, after int64) (Batch, error) {
 	if err != nil {
 		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", after, err)
 	}
-	b := Batch{Rows: rows, Looked: true}
+	b := Batch{Rows: rows, Scanned: true}
 	if len(rows) > 0 && rows[0].ID == after {
 		b.Rows, b.After = rows[1:], rows[0].Message.UUID
 	}
-	b.Rows = b.Rows[:min(len(b.Rows), r.limits.Rows)] // one more was asked for, in the place of the one that is not there
+	b.Rows = b.Rows[:min(len(b.Rows), r.limits.Rows)] // one too many came if there is no row with the given id
 	return b, nil
 }
 
@@ -131,7 +129,8 @@ type Key struct {
 	Topic, Key string
 }
 
-// Keys are the rows after one id up to another, at most so many, without their contents. Every id up to there must be settled.
+// Keys reads the rows after one id up to another, limit at most, without their contents. Next must have returned the rows up to there
+// already, so that no gap among them is open.
 func (r *Reader) Keys(ctx context.Context, after, upTo int64, limit int) ([]Key, error) {
 	found, err := r.on.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3`, after, upTo, limit)
 	if err != nil {
@@ -153,7 +152,7 @@ FROM (
 WHERE bytes_before < $2
 ORDER BY id`
 
-// Rows are those of the ids, the first ones as far as the limits go, and at least one.
+// Rows reads the rows with the ids: the first of them up to the limits, but at least one.
 func (r *Reader) Rows(ctx context.Context, ids []int64) ([]Row, error) {
 	ids = ids[:min(len(ids), r.limits.Rows)]
 	found, err := r.on.Query(ctx, rowsQuery, ids, r.limits.Bytes)
@@ -184,8 +183,8 @@ func scanRow(found pgx.CollectableRow) (Row, error) {
 	return row, nil
 }
 
-// The sequence is read first, by a statement of its own: every id up to it was allotted before the locks are listed.
-// erp_outbox has partitions, and a writer may name one: parent and partitions count. Prepared transactions are listed too.
+// The sequence is read first, by a statement of its own. So every id up to its value was allotted before the locks are listed. A writer
+// may name a partition of erp_outbox, so locks on partitions count too. Prepared transactions are among the holders.
 const (
 	lastIDQuery  = `SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS id FROM erp_outbox_id_seq`
 	holdersQuery = `
@@ -197,8 +196,8 @@ WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted
 	nextIDQuery = `SELECT min(id) FROM erp_outbox WHERE id > $1`
 )
 
-// look starts watching the hole after the given id, or goes on with the watch that covers it.
-func (r *Reader) look(ctx context.Context, after int64) error {
+// watchGap starts watching the gap after the given id, or updates the watch that covers it.
+func (r *Reader) watchGap(ctx context.Context, after int64) error {
 	if r.gap.covers(after + 1) {
 		r.gap.at = after
 		holders, err := r.holders(ctx)
@@ -219,8 +218,8 @@ func (r *Reader) look(ctx context.Context, after int64) error {
 	return nil
 }
 
-// stillBlocked looks at the locks again, without fetching the rows that wait.
-func (r *Reader) stillBlocked(ctx context.Context, after int64) (bool, error) {
+// isStillBlocked reads the locks again. It does not fetch the waiting rows.
+func (r *Reader) isStillBlocked(ctx context.Context, after int64) (bool, error) {
 	holders, err := r.holders(ctx)
 	if err != nil {
 		return false, err
@@ -236,6 +235,7 @@ func (r *Reader) stillBlocked(ctx context.Context, after int64) (bool, error) {
 	return next != nil && *next > after+1, nil
 }
 
+// holders lists the transactions that hold the writers' lock.
 func (r *Reader) holders(ctx context.Context) ([]string, error) {
 	found, err := r.on.Query(ctx, holdersQuery)
 	if err != nil {
@@ -248,7 +248,7 @@ func (r *Reader) holders(ctx context.Context) ([]string, error) {
 	return holders, nil
 }
 
-// LastID is the highest id ever allotted, 0 when none was.
+// LastID returns the highest id that was ever allotted, or 0.
 func LastID(ctx context.Context, on Querier) (int64, error) {
 	var id int64
 	if err := on.QueryRow(ctx, lastIDQuery).Scan(&id); err != nil {

@@ -14,10 +14,10 @@ import (
 // MetadataPartitionKey is the metadata key that holds the record's key. It has a column of its own in erp_outbox.
 const MetadataPartitionKey = event.MetadataPartitionKey
 
-// Schema lets watermill-sql's stock publisher and subscriber work on erp_outbox, one table for all topics. The table
-// itself is made by our migrations. The zero value is ready.
+// Schema lets the publisher and subscriber of watermill-sql work on erp_outbox, one table for all topics. Our migrations create the
+// table. The zero value is ready to use.
 type Schema struct {
-	BatchSize int // rows a stock subscriber reads at once, 100 when zero
+	BatchSize int // rows that a subscriber reads at once; 100 when zero
 }
 
 var _ wsql.SchemaAdapter = Schema{}
@@ -52,19 +52,19 @@ func (Schema) InsertQuery(topic string, msgs message.Messages) (wsql.Query, erro
 	return wsql.Query{Query: insertQuery, Args: []any{topic, keys, uuids, metadata, payloads}}, nil
 }
 
-// selectQuery stops at a hole in the ids as long as the transaction that owns the missing id may still commit. A stock
-// subscriber has no memory between queries, so it cannot wait for the holders of the lock as Reader does. Instead:
+// selectQuery stops at a gap in the ids while the transaction that owns the missing id may still commit. watermill-sql's subscriber
+// remembers nothing between queries, so it cannot wait for the holders of the lock as Reader does. It does this instead:
 //
-// A hole is dead when the row behind it was written 5 s before the statement began, and no suspect may own the missing
-// id. The owner was given the id before that row was written and an xid well within those 5 s, so it is in the snapshot's
-// list of transactions in progress (xip), or has ended before the snapshot. Of that list, a transaction is cleared when
-// it is still in progress after the locks were listed, and holds none on the outbox: the owner keeps its lock to the end
-// (see hole). CASE makes sure that the locks come first. One that began after the row was written, by more than a clock
-// is likely to be set back, is cleared too. What ended meanwhile is left to the next query.
+// A gap is dead when the row after it was written 5 s before the statement began, and no suspect may own the missing id. The owner got
+// the id before that row was written, and its xid well within those 5 s. So it is in the snapshot's list of transactions in progress
+// (xip), or it ended before the snapshot. A transaction of that list is no suspect in two cases. It is still in progress after the locks
+// were listed and holds none on the outbox: an owner keeps its lock to the end (see gap). CASE makes sure that the locks are read first.
+// Or it began 10 s or more after the row was written; the margin is for clocks that are set back. A transaction that ended meanwhile is
+// left to the next query.
 //
-// statement_timestamp, not the clock: the statement may have waited for the offset's row lock with an old snapshot.
-// Only the ids up to the page's last row are looked at, so a backlog costs nothing.
-// The topic's offsets hold an id; last_processed_transaction_id stays 0.
+// The query uses statement_timestamp, not the clock: the statement may have waited for the offset's row lock with an old snapshot. It
+// reads only the ids up to the page's last row, so a backlog costs nothing. The topic's offsets hold an id;
+// last_processed_transaction_id stays 0.
 const selectQuery = `
 WITH last_processed AS MATERIALIZED (%s),
 page AS MATERIALIZED (
@@ -87,7 +87,7 @@ suspect AS MATERIALIZED (
     FROM pg_snapshot_xip(pg_current_snapshot()) AS x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid
     WHERE CASE WHEN x::xid IN (SELECT xid FROM writer) THEN true ELSE pg_xact_status(x) IS DISTINCT FROM 'in progress' END
 ),
-hole AS (
+gap AS (
     SELECT min(id) AS id
     FROM (
         SELECT id, created_at, lag(id) OVER (ORDER BY id) AS before FROM erp_outbox
@@ -98,10 +98,10 @@ hole AS (
         OR EXISTS (SELECT FROM suspect WHERE xact_start IS NULL OR xact_start < ahead.created_at + interval '10 s'))
 )
 SELECT id AS "offset", key, uuid, payload, metadata FROM page
-WHERE id < coalesce((SELECT id FROM hole), 9223372036854775807)
+WHERE id < coalesce((SELECT id FROM gap), 9223372036854775807)
 ORDER BY id`
 
-// SelectQuery reads the topic's next rows for the stock subscriber.
+// SelectQuery reads the topic's next rows for watermill-sql's subscriber.
 func (s Schema) SelectQuery(topic, group string, offsets wsql.OffsetsAdapter) wsql.Query {
 	next := offsets.NextOffsetQuery(topic, group)
 	limit := s.BatchSize
@@ -112,7 +112,7 @@ func (s Schema) SelectQuery(topic, group string, offsets wsql.OffsetsAdapter) ws
 	return wsql.Query{Query: fmt.Sprintf(selectQuery, next.Query, len(args), limit), Args: args}
 }
 
-// UnmarshalMessage gives the message back as it was published, the partition key in its metadata.
+// UnmarshalMessage returns the message as it was published, with the partition key in its metadata.
 func (Schema) UnmarshalMessage(row wsql.Scanner) (wsql.Row, error) {
 	var (
 		r   wsql.Row
@@ -126,11 +126,11 @@ func (Schema) UnmarshalMessage(row wsql.Scanner) (wsql.Row, error) {
 		return wsql.Row{}, fmt.Errorf("outbox row %d: %w", r.Offset, err)
 	}
 	r.Msg = msg
-	r.ExtraData = map[string]any{"transaction_id": int64(0)} // Watermill's offsets table wants one
+	r.ExtraData = map[string]any{"transaction_id": int64(0)} // required by Watermill's offsets table
 	return r, nil
 }
 
-// SchemaInitializingQueries is empty: migrations make the table.
+// SchemaInitializingQueries returns none: migrations create the table.
 func (Schema) SchemaInitializingQueries(string) []wsql.Query { return nil }
 
 // SubscribeIsolationLevel is read committed: the subscriber's transaction takes a new snapshot for each statement.

@@ -19,7 +19,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// stock is watermill-sql's own subscriber over our schema.
+// stock is watermill-sql's subscriber on our schema.
 type stock struct {
 	t    *testing.T
 	ctx  context.Context //nolint:containedctx // the test's deadline
@@ -60,14 +60,14 @@ func (s *stock) commit(ids ...string) {
 	require.NoError(s.t, tx.Commit(s.ctx))
 }
 
-// age makes all rows older; from 5 s on the question is who may own a missing id.
+// age makes all rows older. From 5 s on it matters who may own a missing id.
 func (s *stock) age(by time.Duration) {
 	s.t.Helper()
 	_, err := s.pool.Exec(s.ctx, `UPDATE erp_outbox SET created_at = created_at - $1::interval`, by)
 	require.NoError(s.t, err)
 }
 
-// take acknowledges the next n messages.
+// take acks the next n messages.
 func (s *stock) take(messages <-chan *message.Message, n int) []event.Record {
 	s.t.Helper()
 	records := []event.Record{}
@@ -83,7 +83,7 @@ func (s *stock) take(messages <-chan *message.Message, n int) []event.Record {
 	return records
 }
 
-// awaitOffset waits until the subscriber has stored what was acknowledged.
+// awaitOffset waits until the subscriber has stored its offset.
 func (s *stock) awaitOffset(id int64) {
 	s.t.Helper()
 	for acked := int64(0); acked != id; {
@@ -100,7 +100,7 @@ func (s *stock) takeIDs(messages <-chan *message.Message, n int) []string {
 	return ids
 }
 
-// selected is what a subscriber without an offset would be given now.
+// selected returns what a subscriber without an offset would get now.
 func (s *stock) selected() []string {
 	s.t.Helper()
 	adapter := wsql.DefaultPostgreSQLOffsetsAdapter{}
@@ -131,7 +131,7 @@ func TestTheStockSubscriberReadsItsTopicInOrderAndGoesOnWhereItStopped(t *testin
 		require.NoError(t, outbox.Publish(s.ctx, tx, []event.Record{want[i], record("b", "k", fmt.Sprintf("b%d", i))}))
 	}
 	require.NoError(t, tx.Commit(s.ctx))
-	s.age(time.Minute) // the other topic's rows are no holes
+	s.age(time.Minute) // the other topic's rows are no gaps
 	messages, stop := s.subscribe("a")
 	require.Equal(t, want[:9], s.take(messages, 9))
 	s.awaitOffset(17) // the ninth of every second row
@@ -151,7 +151,7 @@ func TestTheStockSubscriberWaitsForAnOpenWriter(t *testing.T) {
 	messages, _ := s.subscribe("a")
 	require.Equal(t, []string{"u1"}, s.takeIDs(messages, 1))
 	s.age(6 * time.Second)
-	require.Equal(t, []string{"u1"}, s.selected(), "however old the row behind the hole is")
+	require.Equal(t, []string{"u1"}, s.selected(), "however old the row after the gap is")
 	require.NoError(t, slow.Commit(s.ctx))
 	require.Equal(t, []string{"u2", "u3"}, s.takeIDs(messages, 2))
 }
@@ -181,7 +181,7 @@ func TestTheStockSubscriberPassesARolledBackWriterAfterAWhile(t *testing.T) {
 	require.Equal(t, []string{"u2"}, s.takeIDs(messages, 1))
 }
 
-// Any transaction that had an xid used to hold the subscriber up: a report, another subscriber at work, a prepared one.
+// Symptom: any transaction with an xid held the subscriber up: a report, another subscriber, a prepared one.
 func TestTheStockSubscriberIsNotStalledByTransactionsElsewhere(t *testing.T) {
 	s := newStock(t)
 	for range 3 {
@@ -197,7 +197,7 @@ func TestTheStockSubscriberIsNotStalledByTransactionsElsewhere(t *testing.T) {
 	s.age(time.Minute)
 	later := begin(t, s.pool)
 	write(t, later, "u3")                             // began long after u2 was written: it cannot own the missing id
-	for !slices.Equal([]string{"u2"}, s.selected()) { // what ends just then, in any database, costs another try
+	for !slices.Equal([]string{"u2"}, s.selected()) { // a transaction that ends just then, in any database, costs another try
 		require.NoError(t, s.ctx.Err(), "stalled")
 	}
 }

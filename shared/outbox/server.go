@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// Server is the Postgres server that answers: what of it stays the same for as long as it writes one history. A standby
-// that takes the place of its primary, and a server that was recovered to an earlier time, go on in a timeline of their
-// own; a cluster that was made anew (initdb, pg_upgrade) has another system identifier.
+// Server identifies a Postgres server and its history. A standby that was promoted has a timeline of its own, and so has a server that was
+// recovered to an earlier time. A new cluster (initdb, pg_upgrade) has another system identifier.
 type Server struct {
 	System   string // the system identifier, which is too large for a JSON number
 	Timeline int
@@ -15,7 +14,7 @@ type Server struct {
 
 func (s Server) String() string { return fmt.Sprintf("system %s, timeline %d", s.System, s.Timeline) }
 
-// ServerOf asks who answers. It fails on a standby.
+// ServerOf reads which server answers. It fails on a standby.
 func ServerOf(ctx context.Context, on Querier) (s Server, err error) {
 	if err := on.QueryRow(ctx, `SELECT system, timeline FROM erp_server()`).Scan(&s.System, &s.Timeline); err != nil {
 		return s, fmt.Errorf("asking Postgres which server it is: %w", err)
@@ -23,10 +22,10 @@ func ServerOf(ctx context.Context, on Querier) (s Server, err error) {
 	return s, nil
 }
 
-// Trace is what the table has of an id that was relayed.
+// Trace is what the table has for an id that was relayed.
 type Trace struct {
-	UUID    string // the message's; empty when there is no such row
-	Dropped bool   // there is none, and retention has dropped all rows up to there: partitions of the table go from the first on
+	UUID    string // of the message; empty when there is no such row
+	Dropped bool   // there is no row, as retention has dropped all up to there: it drops partitions of the table from the first on
 }
 
 const traceQuery = `
@@ -43,8 +42,8 @@ func TraceOf(ctx context.Context, on Querier, id int64) (t Trace, err error) {
 	return t, nil
 }
 
-// Ids are epoch << 40 | number, see migrations/0006. Between two epochs lie ids that nobody was ever given: only those from
-// the first row of the newest epoch on are counted, and what is left of the epoch of the id.
+// Ids are epoch << 40 | number, see migrations/0006. Ids between two epochs were never allotted. So the query counts the rest of the
+// epoch of the id, and the ids from the first row of the newest epoch on.
 const lagQuery = `
 WITH last AS (` + lastIDQuery + `)
 SELECT CASE WHEN last.id >> 40 = $1::bigint >> 40 THEN last.id - $1
@@ -53,7 +52,7 @@ SELECT CASE WHEN last.id >> 40 = $1::bigint >> 40 THEN last.id - $1
     END
 FROM last`
 
-// Lag is how many ids were allotted after the given one.
+// Lag returns how many ids were allotted after the given one.
 func Lag(ctx context.Context, on Querier, after int64) (ids int64, err error) {
 	if err := on.QueryRow(ctx, lagQuery, after).Scan(&ids); err != nil {
 		return 0, fmt.Errorf("counting outbox ids after %d: %w", after, err)

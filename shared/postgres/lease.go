@@ -1,4 +1,5 @@
-// Package postgres is the connector's Postgres plumbing.
+// Package postgres has what every use of Postgres in the connector needs: the pool's configuration, transactions that retry, and leases,
+// which let one process of many do a piece of work.
 package postgres
 
 import (
@@ -15,44 +16,44 @@ import (
 )
 
 const (
-	leasePoll  = 200 * time.Millisecond // a freed lease is taken within this
-	leaseCheck = time.Second
-	leaseWait  = 3 * time.Second // an unanswered check after this means that the session, and so the lease, is gone
+	leasePollInterval  = 200 * time.Millisecond // a freed lease is taken within this
+	leaseCheckInterval = time.Second
+	leaseTimeout       = 3 * time.Second // an unanswered check after this means that the session, and so the lease, is gone
 )
 
-// WithLease runs work while this process holds one of the n leases of the name: a session advisory lock on a connection
-// of its own, which a killed process frees at once. The lease's id ("name-3") is a transactional id that nobody else
-// uses meanwhile; whoever takes a freed lease fences what its former holder left open. The context of work ends when
-// the lease is lost; then another is acquired and work begins anew. WithLease returns when ctx ends or work fails.
+// WithLease runs work while this process holds one of the n leases of the name. A lease is a session advisory lock on a connection of its
+// own; a killed process frees it at once. The lease's id ("name-3") can be used as a transactional id, as no other process uses it
+// meanwhile. The next holder must fence it, to end what the former holder left open. The context of work ends when the lease is lost;
+// then WithLease takes another one and runs work again. WithLease returns when ctx ends or work fails.
 func WithLease(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *slog.Logger, work func(ctx context.Context, leaseID string) error) error {
-	waiting := false
+	outage := run.Outage{
+		Began: "waiting for a lease: Postgres gives none", Ended: "Postgres gives leases again", Fields: []any{"lease", name, "leases", n},
+	}
+	standingBy := false
 	for ctx.Err() == nil {
-		s, err := acquire(ctx, pool, name, n)
+		l, err := acquire(ctx, pool, name, n)
+		held := errors.Is(err, errHeld)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case held && !standingBy:
+			log.Info("standing by; another process holds the lease", "lease", name, "leases", n)
+		case !held:
+			outage.Report(log, err)
+		}
+		standingBy = held
 		if err != nil {
-			switch {
-			case waiting || ctx.Err() != nil:
-			case errors.Is(err, errHeld):
-				log.Info("standing by; another process holds the lease", "lease", name, "leases", n)
-			case errors.Is(err, ErrStandby):
-				log.Warn("waiting for a lease: only a primary gives one, and none answers at DATABASE_URL; its advisory locks are the ones that all share",
-					"lease", name, "leases", n, "error", err)
-			default:
-				log.Warn("waiting for a lease", "lease", name, "leases", n, "error", err)
-			}
-			waiting = true
-			run.Sleep(ctx, leasePoll)
+			run.Sleep(ctx, leasePollInterval)
 			continue
 		}
-		waiting = false
-		err = s.hold(ctx, work)
-		if err != nil {
+		if err := l.hold(ctx, work); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// LeaseID is the id of a lease of WithLease, for TryLease.
+// LeaseID returns the id of a lease of WithLease, for TryLease.
 func LeaseID(name string, number int) string { return fmt.Sprintf("%s-%d", name, number) }
 
 type lease struct {
@@ -62,9 +63,9 @@ type lease struct {
 
 var errHeld = errors.New("all leases are held")
 
-// acquire takes the first free lease, or says that none is.
+// acquire takes the first free lease. It returns errHeld when there is none.
 func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*lease, error) {
-	dial, cancel := context.WithTimeout(ctx, leaseWait)
+	dial, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(dial, pool.Config().ConnConfig.Copy())
 	if err != nil {
@@ -73,7 +74,7 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*leas
 	for i := range n {
 		id := LeaseID(name, i)
 		var got bool
-		got, err = try(dial, conn, id)
+		got, err = tryLock(dial, conn, id)
 		if err != nil {
 			break
 		}
@@ -88,6 +89,7 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*leas
 	return nil, errHeld
 }
 
+// hold runs work until it returns, or until the lease is lost; then the context of work ends.
 func (l *lease) hold(ctx context.Context, work func(ctx context.Context, leaseID string) error) error {
 	held, lose := context.WithCancel(ctx)
 	watched := make(chan struct{})
@@ -99,24 +101,24 @@ func (l *lease) hold(ctx context.Context, work func(ctx context.Context, leaseID
 	err := work(held, l.id)
 	lose()
 	<-watched
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseWait)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
 	defer cancel()
 	_ = l.conn.Close(closing)
 	return err
 }
 
-// watch returns when the session has ended. Waiting for a message notices that at once, the ping notices a network
-// that is gone.
+// watch returns when the session has ended. Waiting for a message notices a closed connection at once. The ping notices a network that
+// does not answer.
 func (l *lease) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		wait, cancel := context.WithTimeout(ctx, leaseCheck)
+		wait, cancel := context.WithTimeout(ctx, leaseCheckInterval)
 		err := l.conn.PgConn().WaitForNotification(wait)
 		quiet := wait.Err() != nil
 		cancel()
 		if err != nil && !quiet {
 			return
 		}
-		ping, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseWait)
+		ping, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
 		err = l.conn.Ping(ping)
 		cancel()
 		if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ParseConfig reads a URL for a pool of the connector: with what every connection of ours needs, on a server that takes writes.
+// ParseConfig makes the configuration of a pool from a URL. The pool's connections have what the connector needs, and connect only to a
+// server that takes writes.
 func ParseConfig(url string) (*pgxpool.Config, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -24,37 +25,37 @@ func ParseConfig(url string) (*pgxpool.Config, error) {
 
 // configure sets what every connection of the connector needs.
 //
-// Its tables are read by key, and they grow from nothing to millions of rows between two looks of the statistics
-// collector. A plan that was made while a table was small, and is kept by a prepared statement, may scan all of it: locking
-// 100 gates among 20,000 took 20 ms that way. So scans and hash joins of whole tables are made the last choice.
+// The connector reads its tables by key. They may grow from nothing to millions of rows before the statistics are collected again. A
+// prepared statement keeps its plan, and a plan from when a table was small may scan all of it: locking 100 gates among 20,000 took
+// 20 ms that way. So scans and hash joins of whole tables are made the last choice.
 func configure(c *pgxpool.Config) {
 	params := c.ConnConfig.RuntimeParams
 	if params["application_name"] == "" {
 		params["application_name"] = "erpconnector"
 	}
-	// A process that hangs inside a transaction must not hold the relay at a hole for ever.
+	// A process that hangs inside a transaction must not hold up the relay at a gap for ever.
 	params["idle_in_transaction_session_timeout"] = "30s"
 	params["enable_seqscan"], params["enable_hashjoin"], params["enable_mergejoin"] = "off", "off", "off"
-	// A last choice costs 10,000,000,000 on paper, and what is dear is compiled first: a scan of an empty table, or the look at a
+	// Postgres estimates a last choice at 10,000,000,000, and compiles expensive plans first. So a scan of an empty table, or reading a
 	// sequence, took 30 to 900 ms.
 	params["jit"] = "off"
 	c.ConnConfig.ConnectTimeout = 5 * time.Second
 }
 
-// errReadOnlyWanted says why a URL that asks for a standby is of no use.
-var errReadOnlyWanted = errors.New("DATABASE_URL asks for a standby (target_session_attrs): the connector writes, and what it " +
-	"judges must be the primary's word; leave target_session_attrs out, and name all servers: the one that takes writes is found")
+// errReadOnlyWanted refuses a URL that asks for a standby.
+var errReadOnlyWanted = errors.New("DATABASE_URL asks for a standby (target_session_attrs), but the connector writes, and must read " +
+	"from the primary; leave target_session_attrs out, and name all servers: the one that takes writes is found")
 
-// RequireWritable lets the configuration connect to servers that take writes, and to no other. With several hosts the
-// first such one is taken. A standby would do harm: its advisory locks are its own, so that a second leader beside the
-// primary's would work, and it neither shows who writes nor what was written last.
+// RequireWritable lets the configuration connect only to servers that take writes. With several hosts it takes the first such one. A
+// standby would do harm: its advisory locks are its own, so a second leader could work at the same time as the primary's. And it shows
+// neither the open writers nor the latest rows.
 //
-// A session cannot come to be one of a standby: a server enters recovery by a restart only.
+// A session cannot turn into one on a standby: a server enters recovery only by a restart.
 func RequireWritable(c *pgx.ConnConfig) error {
-	switch asked := c.ValidateConnect; {
-	case asked == nil: // target_session_attrs is not given, or any
-	case same(asked, pgconn.ValidateConnectTargetSessionAttrsReadWrite):
-	case same(asked, pgconn.ValidateConnectTargetSessionAttrsPrimary):
+	switch wanted := c.ValidateConnect; {
+	case wanted == nil: // target_session_attrs is not given, or is "any"
+	case sameFunction(wanted, pgconn.ValidateConnectTargetSessionAttrsReadWrite):
+	case sameFunction(wanted, pgconn.ValidateConnectTargetSessionAttrsPrimary):
 	default:
 		return errReadOnlyWanted
 	}
@@ -62,7 +63,7 @@ func RequireWritable(c *pgx.ConnConfig) error {
 	return nil
 }
 
-// isWritable asks once for both: a primary may be read-only by its configuration.
+// isWritable refuses a server that takes no writes. One query asks for both reasons: a primary may be read-only by its configuration.
 func isWritable(ctx context.Context, conn *pgconn.PgConn) error {
 	answers, err := conn.Exec(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')`).ReadAll()
 	if err != nil {
@@ -77,12 +78,12 @@ func isWritable(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// same compares functions by where they stand: pgx tells in no other way what a URL has asked for.
-func same(a, b pgconn.ValidateConnectFunc) bool {
+// sameFunction compares functions by their address: pgx does not show in another way what a URL asks for.
+func sameFunction(a, b pgconn.ValidateConnectFunc) bool {
 	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 
-// ErrStandby means that a server is in recovery: it repeats what another one writes, and takes no writes itself.
+// ErrStandby means that a server is in recovery: it replays what another one writes, and takes no writes itself.
 var ErrStandby = errors.New("this Postgres server is a standby")
 
 var errReadOnly = errors.New("this Postgres server takes no writes: is default_transaction_read_only on?")

@@ -14,29 +14,29 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-const txTries = 8
+const maxTxTries = 8
 
-// InTx runs work in a transaction and again, from the start, when Postgres reports a serialization failure or a
-// deadlock (40001, 40P01), or that somebody else was first with a unique key (23505).
+// InTx runs work in a transaction. It runs it again, from the start, after a serialization failure or a deadlock (40001, 40P01), and when
+// another transaction was first with a unique key (23505).
 func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, pool, work)
 		var pgErr *pgconn.PgError
-		if err == nil || try == txTries || !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01" && pgErr.Code != "23505") {
+		if err == nil || try == maxTxTries || !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01" && pgErr.Code != "23505") {
 			return err
 		}
 		run.Sleep(ctx, time.Duration(rand.Int64N(int64(try)*int64(10*time.Millisecond)))) //nolint:gosec // jitter needs no secrecy
 	}
 }
 
-// IsAboutData reports an error that the same statement with the same values will bring again: SQLSTATE classes 22
-// (data), 23 (constraints) and 54 (limits).
+// IsAboutData reports whether the same statement with the same values will fail again: SQLSTATE classes 22 (data), 23 (constraints) and
+// 54 (limits).
 func IsAboutData(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && slices.Contains([]string{"22", "23", "54"}, pgErr.Code[:2])
 }
 
-// LogFields are the code and the constraint of Postgres' error, for the log: its words may quote what it refuses.
+// LogFields returns the code and the constraint of a Postgres error, for the log. Its text is left out, as it may quote customers' data.
 func LogFields(err error) []any {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {

@@ -1,5 +1,5 @@
-// Package run is what every worker needs: to sleep until it is told to stop, to wait longer after each failure, and to tell
-// the log of an outage once.
+// Package run has what every worker needs: a sleep that a context ends, waits that grow after each failure, and log lines about an
+// outage once when it begins and once when it ends.
 package run
 
 import (
@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Worker is work that runs as long as its process: a service's consumer, the relay. Run blocks until ctx ends, finishes
-// or hands over what is in flight, and then returns nil. Any error means the service cannot go on: the process stops
-// with a non-zero code and is started again by whoever supervises it.
+// Worker is work that runs as long as its process, such as a service's consumer. Run blocks until ctx ends, finishes or hands over what is
+// in flight, and returns nil. An error means that the service cannot go on: the process stops with a non-zero code, and its supervisor
+// starts it again.
 type Worker interface {
 	Name() string
 	Run(ctx context.Context) error
 }
 
-// Sleep waits until d has passed or ctx ends, whichever comes first; it is false when ctx ended.
+// Sleep waits until d has passed or ctx ends. It is false when ctx ended first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -35,35 +35,34 @@ type Backoff struct {
 	last     time.Duration
 }
 
-// Next is the next wait.
+// Next returns the next wait.
 func (b *Backoff) Next() time.Duration {
 	b.last = min(max(b.Min, 2*b.last), b.Max)
 	return b.last
 }
 
-// Sleep waits for the next wait; it is false when ctx ended first.
+// Sleep sleeps for the next wait. It is false when ctx ended first.
 func (b *Backoff) Sleep(ctx context.Context) bool { return Sleep(ctx, b.Next()) }
 
-// Reset begins again with Min.
+// Reset starts again with Min.
 func (b *Backoff) Reset() { b.last = 0 }
 
-// Outage tells the log when something begins to fail and when it works again, not at each failure between. It may be used
-// by several goroutines.
+// Outage logs when something begins to fail and when it works again, but not each failure in between. It is safe for concurrent use.
 type Outage struct {
 	Began, Ended string // the two messages
-	Fields       []any  // of both
+	Fields       []any  // of both messages
 
 	mu      sync.Mutex
 	failing bool
 }
 
-// Report takes the result of the latest try.
+// Report gives the result of the latest try; nil means that it works.
 func (o *Outage) Report(log *slog.Logger, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case err != nil && !o.failing:
-		log.Warn(o.Began, append([]any{"error", err}, o.Fields...)...) //nolint:sloglint // of its maker: two constants
+		log.Warn(o.Began, append([]any{"error", err}, o.Fields...)...) //nolint:sloglint // the message is a constant where the Outage is made
 	case err == nil && o.failing:
 		log.Info(o.Ended, o.Fields...) //nolint:sloglint // as above
 	}

@@ -45,9 +45,9 @@ func TestBackoffDoublesUpToItsMaximum(t *testing.T) {
 	require.Equal(t, time.Second, b.Next())
 }
 
-func TestAnOutageIsToldOnceWhenItBeginsAndOnceWhenItEnds(t *testing.T) {
-	var said bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+func TestAnOutageIsLoggedOnceWhenItBeginsAndOnceWhenItEnds(t *testing.T) {
+	var lines bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
@@ -57,5 +57,5 @@ func TestAnOutageIsToldOnceWhenItBeginsAndOnceWhenItEnds(t *testing.T) {
 	for _, err := range []error{nil, errors.New("no"), errors.New("no again"), nil, nil} {
 		o.Report(log, err)
 	}
-	require.Equal(t, "level=WARN msg=away error=no dependency=kafka\nlevel=INFO msg=back dependency=kafka\n", said.String())
+	require.Equal(t, "level=WARN msg=away error=no dependency=kafka\nlevel=INFO msg=back dependency=kafka\n", lines.String())
 }

@@ -27,7 +27,7 @@ func putGate(t *testing.T, pool *pgxpool.Pool, ref domain.OrderRef, syncID int64
 	t.Helper()
 	_, err := pool.Exec(t.Context(), `
 		INSERT INTO erp_sync_gate (order_key, source, increment_id, sync_id, generation, state, idempotency_key, updated_at)
-		VALUES ($1, $2, $3, nullif($4, 0), least($4, 1), CASE WHEN $4 = 0 THEN 'none' ELSE 'open' END, nullif('ERP', ''), now())`,
+		VALUES ($1, $2, $3, nullif($4, 0), least($4, 1), CASE WHEN $4 = 0 THEN 'none' ELSE 'open' END, 'ERP', now())`,
 		ref.Key(), ref.Source, ref.IncrementID, syncID)
 	require.NoError(t, err)
 }

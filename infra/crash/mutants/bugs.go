@@ -47,15 +47,20 @@ var All = []Mutant{
 	{
 		Name: "retry 1 s early", Promises: []int{5}, Profile: "delayer=1",
 		Edits: []Edit{
-			{"services/delayer/delayer.go", `	return time.UnixMilli(ms), nil
-`, `	return time.UnixMilli(ms).Add(-time.Second), nil
+			{"services/delayer/delayer.go", `	due, err := d.cfg.Event(r).Due()
+`, `	due, err := d.cfg.Event(r).Due()
+	due = due.Add(-time.Second)
+`},
+			{"services/delayer/delayer.go", `	due, err := r.Due()
+`, `	due, err := r.Due()
+	due = due.Add(-time.Second)
 `},
 		},
 	},
 	{
 		Name: "revoke ignored", Promises: []int{3, 6}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"shared/kafka/txn/session.go", `	if a := s.current.Swap(nil); a != nil {
+			{"shared/kafka/txn/handover.go", `	if a := s.current.Swap(nil); a != nil {
 		s.handOver(a)
 	}
 `, `	s.current.Store(nil)
@@ -66,10 +71,10 @@ var All = []Mutant{
 		Name: "relay position outside its transaction", Promises: []int{2}, Profile: "relay=1",
 		Edits: []Edit{
 			{"services/relay/batch.go", `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: append(records, position)}); err != nil {
-		return s.learn(ctx, rows, err)
+		return s.adapt(ctx, rows, err)
 	}
 `, `	if err := s.r.producer.Commit(ctx, txn.Batch{Records: records}); err != nil {
-		return s.learn(ctx, rows, err)
+		return s.adapt(ctx, rows, err)
 	}
 	<-time.After(500 * time.Millisecond)
 	if err := s.r.producer.Commit(ctx, txn.Batch{Records: []*kgo.Record{position}}); err != nil {
@@ -143,10 +148,10 @@ var All = []Mutant{
 		return server, err
 	}
 `},
-			{"services/relay/session.go", `	if !batch.Looked || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+			{"services/relay/session.go", `	if !batch.Scanned || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
 		return nil
 	}
-`, `	if batch.Looked {
+`, `	if batch.Scanned {
 		return nil
 	}
 `},

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/user"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -193,7 +192,7 @@ func startLoud(t *testing.T, binary string, cfg config.Config) *loudProcess {
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+addr, "API_TOKEN=token",
 	)
-	cmd.Stderr, cmd.SysProcAttr = &p.log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = &p.log
 	p.process = launch(t, cmd)
 	testkit.Eventually(t, func() bool {
 		return cli.Health(t.Context(), p.base) == nil

@@ -1,5 +1,5 @@
-// Package logreader reads parts of topics once: spans of offsets, or single records. It reads what was committed only, scans
-// nothing that was not asked for, and gives records to a Sink.
+// Package logreader reads parts of topics once: spans of offsets, or single records. It reads committed records only, and reads nothing
+// outside the given offsets.
 package logreader
 
 import (
@@ -16,11 +16,11 @@ import (
 
 const (
 	answerTimeout  = 30 * time.Second // for the next records of a partition that holds some
-	maxPollRecords = 1000             // records of one batch
+	maxPollRecords = 1000
 )
 
-// open is a client that reads committed records of partitions from their offsets. Markers are kept: the last offset of a
-// span may be one, or a record that was aborted, of which nothing but the marker behind it tells.
+// open returns a client that reads committed records of partitions, each from an offset. It also gives the transaction markers. The last
+// offset of a span may be a marker or an aborted record; then only a marker shows that the span is read.
 func open(cfg kafka.Config, from map[kafka.TopicPartition]int64, more ...kgo.Opt) (*kgo.Client, error) {
 	start := map[string]map[int32]kgo.Offset{}
 	for p, offset := range from {
@@ -38,21 +38,21 @@ func open(cfg kafka.Config, from map[kafka.TopicPartition]int64, more ...kgo.Opt
 	return client, nil
 }
 
-// poll is the next records, markers among them.
+// poll returns the next records, with markers among them.
 func poll(ctx context.Context, client *kgo.Client) ([]*kgo.Record, error) {
-	within, cancel := context.WithTimeout(ctx, answerTimeout)
+	timeout, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	fetches := client.PollRecords(within, maxPollRecords)
+	fetches := client.PollRecords(timeout, maxPollRecords)
 	var failed error
 	fetches.EachError(func(topic string, number int32, err error) {
 		switch {
 		case ctx.Err() != nil:
 			failed = ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded):
-			failed = fmt.Errorf("no records came from Kafka within %s: look whether the brokers are well and no transaction is left open, and begin again", answerTimeout)
+			failed = fmt.Errorf("no records came from Kafka within %s: check that the brokers work and no transaction is left open, and start again", answerTimeout)
 		case errors.Is(err, kerr.OffsetOutOfRange):
-			failed = fmt.Errorf("%s partition %d does not hold what is to be read (any more): was the topic trimmed or made anew? "+
-				"`erpconnector topics check` looks at it: %w", topic, number, err)
+			failed = fmt.Errorf("%s partition %d does not hold the records to read: was the topic trimmed, or deleted and created again? "+
+				"Run `erpconnector topics check`: %w", topic, number, err)
 		default:
 			failed = fmt.Errorf("reading %s partition %d: %w", topic, number, err)
 		}

@@ -9,10 +9,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-const soughtBytes = 64 << 10 // that are asked for to find one record; a larger one comes whole
+const seekBytes = 64 << 10 // fetched to find one record; a larger record comes whole
 
-// Fetch is the records at these offsets, each sought: what lies between them is not asked for, beyond what a broker sends
-// along with the one before. A record that is not there is left out.
+// Fetch returns the records at the wanted offsets. It seeks to each, so it does not read all that lies between them. A record that is not
+// in the log is left out.
 func Fetch(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64, more ...kgo.Opt) (map[kafka.TopicPartition]map[int64]*kgo.Record, error) {
 	found := map[kafka.TopicPartition]map[int64]*kgo.Record{}
 	for p := range wanted {
@@ -27,13 +27,13 @@ func Fetch(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartitio
 	return found, nil
 }
 
-// seek reads from the first wanted offset of each partition, and strikes out what came or was passed.
+// seek reads each partition once, from its first wanted offset. It removes from wanted the offsets that it has found or passed.
 func seek(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64, found map[kafka.TopicPartition]map[int64]*kgo.Record, more ...kgo.Opt) error {
 	from := map[kafka.TopicPartition]int64{}
 	for p, offsets := range wanted {
 		from[p] = offsets[0]
 	}
-	client, err := open(cfg, from, append([]kgo.Opt{kgo.FetchMaxPartitionBytes(soughtBytes)}, more...)...)
+	client, err := open(cfg, from, append([]kgo.Opt{kgo.FetchMaxPartitionBytes(seekBytes)}, more...)...)
 	if err != nil {
 		return err
 	}

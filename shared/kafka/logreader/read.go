@@ -8,7 +8,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// Span is what is read of one partition: from Next, which was First in the beginning, to End, which is not read any more.
+// Span is a part of one partition: from First to End, which is exclusive. Next is the offset to read next.
 type Span struct {
 	Topic     string `json:"topic"` // without the prefix
 	Partition int32  `json:"partition"`
@@ -17,7 +17,7 @@ type Span struct {
 	End       int64  `json:"end"`
 }
 
-// Done is how many offsets were read, of how many. Markers and aborted records have offsets too.
+// Done returns how many offsets were read, and of how many. Markers and aborted records have offsets too.
 func Done(spans []*Span) (read, all int64) {
 	for _, s := range spans {
 		read += s.Next - s.First
@@ -26,14 +26,14 @@ func Done(spans []*Span) (read, all int64) {
 	return read, all
 }
 
-// Sink takes records in the order in which they are to be seen.
+// Sink takes the records that Read reads, in their order.
 type Sink interface {
 	Take(ctx context.Context, records []*kgo.Record) error
 }
 
-// Read gives what is left of the spans to the sink: of each partition in the order of its offsets; partitions and topics
-// come side by side. So records with one key that stand in one topic keep their order. After each batch that the sink took,
-// the spans' Next have moved, and moved is called: where they stand a later Read goes on.
+// Read gives the rest of the spans to the sink. The records of a partition come in their order; partitions are mixed. So records of one
+// topic with one key keep their order. After each batch that the sink took, Read sets Next of the spans and calls moved. A later Read
+// goes on from there.
 func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved func() error) error {
 	left := map[kafka.TopicPartition]*Span{}
 	from := map[kafka.TopicPartition]int64{}
@@ -56,7 +56,7 @@ func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved
 		if err != nil {
 			return err
 		}
-		wanted, next := within(left, records)
+		wanted, next := inSpans(left, records)
 		if err := sink.Take(ctx, wanted); err != nil {
 			return err
 		}
@@ -75,8 +75,8 @@ func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved
 	return nil
 }
 
-// within are the records of the spans, without markers, and up to where the spans were read.
-func within(left map[kafka.TopicPartition]*Span, records []*kgo.Record) (wanted []*kgo.Record, next map[kafka.TopicPartition]int64) {
+// inSpans returns the records of the spans, without markers, and the offset after the last one read of each partition.
+func inSpans(left map[kafka.TopicPartition]*Span, records []*kgo.Record) (wanted []*kgo.Record, next map[kafka.TopicPartition]int64) {
 	next = map[kafka.TopicPartition]int64{}
 	for _, r := range records {
 		at := kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}

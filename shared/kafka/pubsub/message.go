@@ -1,4 +1,4 @@
-// Package pubsub is Watermill's publisher and subscriber on franz-go, for the connector's topics and for others.
+// Package pubsub implements Watermill's publisher and subscriber on franz-go, for the connector's topics and for others.
 package pubsub
 
 import (
@@ -12,12 +12,11 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// Marshal is the message as it goes to the cluster: metadata are headers, the uuid is one too, and the metadata
-// event.MetadataPartitionKey is the record's key. Without it, or when it is empty, the record has no key and may go to
-// any partition. The topic carries no prefix.
+// Marshal makes a record of a message. The metadata and the uuid become headers, and the metadata event.MetadataPartitionKey becomes the
+// record's key. Without it, or when it is empty, the record has no key and may go to any partition. The topic carries no prefix.
 func Marshal(c kafka.Config, topic string, msg *message.Message) (*kgo.Record, error) {
 	if _, taken := msg.Metadata[event.HeaderUUID]; taken {
-		return nil, fmt.Errorf("message %s: metadata %s is where its uuid goes", msg.UUID, event.HeaderUUID)
+		return nil, fmt.Errorf("message %s: metadata %s is reserved for its uuid", msg.UUID, event.HeaderUUID)
 	}
 	headers := make(map[string]string, len(msg.Metadata))
 	for name, value := range msg.Metadata {
@@ -33,8 +32,8 @@ func Marshal(c kafka.Config, topic string, msg *message.Message) (*kgo.Record, e
 	return record, nil
 }
 
-// Unmarshal is the reverse of Marshal; it takes any record. Of headers with the same name the last one counts, and a
-// record of somebody who writes no uuid gives a message without one.
+// Unmarshal is the reverse of Marshal. It takes any record. Of headers with the same name the last one counts. A record without a uuid
+// gives a message without one.
 func Unmarshal(r *kgo.Record) (*message.Message, error) {
 	msg := message.NewMessage("", r.Value)
 	for _, h := range r.Headers {
@@ -52,8 +51,8 @@ func Unmarshal(r *kgo.Record) (*message.Message, error) {
 
 type recordKey struct{}
 
-// RecordFrom is the Kafka record behind a message of Subscriber, by the message's context: its partition, offset and
-// time. It must not be changed.
+// RecordFrom returns the Kafka record of a message of Subscriber, by the message's context. It has the partition, offset and time. It
+// must not be changed.
 func RecordFrom(ctx context.Context) (*kgo.Record, bool) {
 	r, ok := ctx.Value(recordKey{}).(*kgo.Record)
 	return r, ok

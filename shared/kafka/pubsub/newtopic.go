@@ -11,15 +11,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// NewTopic says how a Publisher or Subscriber makes a topic that is missing. The connector's own topics are made by
-// `erpconnector topics ensure`, with what they need, and never like this.
+// NewTopic says how a Publisher or Subscriber creates a missing topic. Do not use it for the connector's own topics: only
+// `erpconnector topics ensure` creates them with the settings they need.
 type NewTopic struct {
 	Partitions  int32 // the broker's default when 0
 	Replication int16 // the broker's default when 0
 	Config      map[string]string
 }
 
-// ensureTopic makes the topic when it is missing and how is given; else a missing topic is an error.
+// ensureTopic creates the topic when it is missing and how is not nil. Without how a missing topic is an error.
 func ensureTopic(ctx context.Context, adm *kadm.Client, topic string, how *NewTopic) error {
 	if how == nil {
 		err := kafka.TopicsKnown(ctx, adm, []string{topic})

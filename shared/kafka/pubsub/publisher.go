@@ -17,20 +17,20 @@ import (
 
 const (
 	publishTxnTimeout = 15 * time.Second // a transaction that takes longer has timed out on the broker
-	publisherFlush    = 5 * time.Second  // how long Close waits for calls of Publish
+	closeTimeout      = 5 * time.Second  // how long Close waits for calls of Publish
 )
 
-// ErrPublisherClosed is what Publish returns after Close, and what it may return when Close found it waiting for a broker.
+// ErrPublisherClosed is returned by Publish after Close, and by a Publish that still waited for a broker when Close gave up.
 var ErrPublisherClosed = errors.New("the publisher is closed")
 
-// PublisherConfig is what a Publisher is made of.
+// PublisherConfig describes a Publisher.
 type PublisherConfig struct {
 	kafka.Config
 
-	// TransactionalID, without the prefix, makes each call of Publish one Kafka transaction. Whoever uses it must hold it
-	// exclusively (a slot): a second user fences the first. Empty: no transactions.
+	// TransactionalID, without the prefix, makes each call of Publish one Kafka transaction. Only one process may use it at a time, as a
+	// second user fences the first. Empty: no transactions.
 	TransactionalID string
-	// Create makes topics that are missing, at their first use. Nil: publishing to a missing topic is an error.
+	// Create says how to create a missing topic, at its first use. When it is nil, publishing to a missing topic is an error.
 	Create *NewTopic
 }
 
@@ -39,9 +39,9 @@ type Publisher struct {
 	cfg    PublisherConfig
 	client *kgo.Client
 	txn    *txn.Producer
-	known  sync.Map // topics that Create has made sure of
+	known  sync.Map // topics that exist
 
-	ctx    context.Context //nolint:containedctx // Watermill's Publish has none; it ends when Close gives up waiting
+	ctx    context.Context //nolint:containedctx // Watermill's Publish has none; this one ends when Close gives up waiting
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
@@ -51,7 +51,7 @@ type Publisher struct {
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher makes a publisher; it connects at the first use. Close gives it up.
+// NewPublisher returns a publisher, which connects at its first use. Call Close in the end.
 func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 	client, err := kgo.NewClient(append(cfg.Options(), kgo.DisableClientMetrics())...)
 	if err != nil {
@@ -65,15 +65,15 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish returns when every message is on all in-sync replicas, or with what went wrong, message by message. Messages
-// with one partition key keep their order.
+// Publish returns when every message is on all in-sync replicas, or with the errors of the messages. Messages with one partition key
+// keep their order.
 //
-// With a transactional id all messages of the call become visible together or not at all; txn.ErrCommitUnknown says that
-// nobody knows which. Without one, some may have been written when others failed. A publisher is idempotent, so a retry
-// inside the client writes nothing twice; a second call of Publish does.
+// With a transactional id all messages of the call become visible together or not at all; after txn.ErrCommitUnknown nobody knows
+// which. Without one, some messages may be written when others fail. The producer is idempotent, so retries inside the client write
+// nothing twice. A second call of Publish does.
 //
-// While no broker answers, Publish waits. It gives up when the context of a message ends; what was on its way by then may
-// still be written.
+// While no broker answers, Publish waits. It gives up when the context of a message ends. Messages that were sent by then may still be
+// written.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if !p.begin() {
 		return ErrPublisherClosed
@@ -102,6 +102,7 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
+// begin counts a call of Publish, for Close to wait for. It is false after Close.
 func (p *Publisher) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +113,7 @@ func (p *Publisher) begin() bool {
 	return true
 }
 
-// untilAnyEnds is a context that ends with the first of the messages', or when Close gives up waiting.
+// untilAnyEnds returns a context that ends with the first of the messages' contexts, or when Close gives up waiting.
 func (p *Publisher) untilAnyEnds(messages []*message.Message) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(p.ctx)
 	stops := make([]func() bool, 0, len(messages))
@@ -160,7 +161,7 @@ func (p *Publisher) commit(ctx context.Context, records []*kgo.Record) error {
 	return p.txn.Commit(ctx, txn.Batch{Records: records})
 }
 
-// produce hands all records to the client at once and waits for all of them.
+// produce gives all records to the client at once, and waits for all of them.
 func (p *Publisher) produce(ctx context.Context, messages []*message.Message, records []*kgo.Record) error {
 	type result struct {
 		uuid string
@@ -185,7 +186,7 @@ func (p *Publisher) produce(ctx context.Context, messages []*message.Message, re
 	return errors.Join(failed...)
 }
 
-// Close waits for the calls of Publish under way, up to 5 s, and ends those that still wait for a broker.
+// Close waits up to 5 s for calls of Publish, and ends those that still wait for a broker.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
 	first := !p.closed
@@ -193,7 +194,7 @@ func (p *Publisher) Close() error {
 	p.mu.Unlock()
 	idle := make(chan struct{})
 	go func() { p.inFlight.Wait(); close(idle) }()
-	timer := time.NewTimer(publisherFlush)
+	timer := time.NewTimer(closeTimeout)
 	defer timer.Stop()
 	select {
 	case <-idle:

@@ -31,7 +31,7 @@ func keyedMessage(uuid, key, payload string) *message.Message {
 	return msg
 }
 
-// first is the first record of a topic of one partition.
+// first returns the first record of a topic with one partition.
 func first(b *testkit.Bench, topic string) *kgo.Record {
 	b.Helper()
 	reader, err := kgo.NewClient(append(b.Cfg.Options(), kgo.ConsumeTopics(b.Cfg.Topic(topic)))...)
@@ -79,7 +79,7 @@ func TestMetadataCannotTakeTheUUIDsPlace(t *testing.T) {
 	require.ErrorContains(t, err, event.HeaderUUID)
 }
 
-// The last of three messages is too large: with a transaction none is there, without one the others are.
+// The last of three messages is too large. With a transaction none is written, without one the others are.
 func TestATransactionalPublishIsAllOrNothing(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		b.Topic("out", 1)

@@ -64,8 +64,8 @@ func (r *restartable) start(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// This is the story of the suite's TestReconnect, with its numbers (see features): the broker restarts while 100 publish
-// and one reads. What was published is counted only once Publish has returned nil, and every such message must come.
+// This does the same as the suite's TestReconnect, with its numbers (see features): the broker restarts while 100 goroutines publish
+// and one reads. A message counts as published once Publish has returned nil, and every such message must come.
 func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
 	t.Run("embedded_broker", func(t *testing.T) {
 		t.Parallel()
@@ -109,7 +109,7 @@ func loseNothing(t *testing.T, b broker) {
 
 	missing := map[string]bool{}
 	received := map[string]bool{}
-	deadline := time.After(90 * time.Second)
+	deadline := time.After(2 * testkit.Patience)
 	for len(missing) > 0 || len(received) < count {
 		select {
 		case <-restart:
@@ -132,7 +132,7 @@ func loseNothing(t *testing.T, b broker) {
 	require.NoError(t, sub.Close())
 }
 
-// A process that stops while Kafka is away must not hang: nothing can be committed, so what was acked comes again.
+// A process that stops while Kafka is down must not hang. Nothing can be committed, so acked messages come again.
 func TestCloseReturnsWhileNoBrokerAnswers(t *testing.T) {
 	t.Parallel()
 	broker := startRestartable(t)
@@ -151,7 +151,7 @@ func TestCloseReturnsWhileNoBrokerAnswers(t *testing.T) {
 		select {
 		case err := <-closed:
 			require.NoError(t, err)
-		case <-time.After(30 * time.Second):
+		case <-time.After(testkit.Patience):
 			require.Fail(t, "Close hangs")
 		}
 	}

@@ -18,38 +18,39 @@ import (
 const (
 	defaultNackPause = 100 * time.Millisecond
 	defaultStopWait  = 5 * time.Second
-	maxStopWait      = 15 * time.Second // leaves the group's rebalance time-out enough for the commit
+	maxStopWait      = 15 * time.Second // the rest of the rebalance time-out is for the commit
 )
 
 // ErrSubscriberClosed is what Subscribe returns after Close.
 var ErrSubscriberClosed = errors.New("the subscriber is closed")
 
-// SubscriberConfig is what a Subscriber is made of.
+// SubscriberConfig describes a Subscriber.
 type SubscriberConfig struct {
 	kafka.Config
 
-	// Group, without the prefix, is the consumer group that shares the partitions and keeps the positions. A group that has
-	// none begins with the first record there is. Empty: each subscription reads all partitions, and nothing is kept.
+	// Group, without the prefix, is the consumer group that shares the partitions and keeps the positions. A new group begins at the
+	// start of the log. Without a group each subscription reads all partitions, and no position is kept.
 	Group string
-	// Start is where a subscription without a group begins: with the first record of that time or later. Zero: with the
-	// first record there is.
+	// Start is where a subscription without a group begins: at the first record of that time or later. Zero means the start of the
+	// log.
 	Start time.Time
 
-	NackPause time.Duration // before a message that was nacked comes again; default 100 ms
-	StopWait  time.Duration // what a message in hand gets when its partition is taken away, or on Close; default 5 s, at most 15 s
+	NackPause time.Duration // until a nacked message is delivered again; default 100 ms
+	StopWait  time.Duration // for the ack of a delivered message when its partition is taken away, or on Close; default 5 s, at most 15 s
 
-	// Create makes topics that are missing. Nil: subscribing to a missing topic is an error.
+	// Create says how to create a missing topic. When it is nil, subscribing to a missing topic is an error.
 	Create *NewTopic
 
-	// Unmarshal makes a message of a record; Unmarshal of this package by default, which takes any. What it refuses goes to
-	// Refused (see deadletter.Hook), with its error. Once that returns nil the record is done; on an error both are called
-	// again after NackPause. The two are set together.
+	// Unmarshal makes a message of a record. The default is Unmarshal of this package, which takes every record. A record that it
+	// refuses goes to Refused (see deadletter.Hook), with the error. When Refused returns nil the record is done; otherwise both are
+	// called again after NackPause. Set both or none.
 	Unmarshal func(*kgo.Record) (*message.Message, error)
 	Refused   func(context.Context, *kgo.Record, error) error
 
 	Log *slog.Logger // slog.Default() when nil
 }
 
+// complete sets the defaults and checks the limits.
 func (c *SubscriberConfig) complete() error {
 	if (c.Unmarshal == nil) != (c.Refused == nil) {
 		return errors.New("a subscriber's Unmarshal and Refused are set together: what cannot be read must not be dropped")
@@ -72,15 +73,14 @@ func (c *SubscriberConfig) complete() error {
 	return nil
 }
 
-// Subscriber is Watermill's message.Subscriber on franz-go, for committed records only. It is safe for concurrent use.
+// Subscriber is Watermill's message.Subscriber on franz-go. It reads committed records only, and is safe for concurrent use.
 //
-// Each partition has one message in hand: the next one comes after its ack, and a partition whose message is not acked
-// holds up no other. A nack brings the same message again after NackPause, as often as it takes. An ack moves the
-// partition's position, which is committed within a second, on revocation and on Close. So messages are delivered at
-// least once, in the order of their partition.
+// It delivers one message of a partition at a time. The next one comes after the ack; other partitions do not wait for it. After a nack
+// the same message comes again after NackPause, as often as it is nacked. An ack moves the partition's position. Positions are committed
+// once a second, on revocation and on Close. So messages are delivered at least once, in the order of their partition.
 //
-// When a partition goes to another member, the message in hand gets StopWait for its ack; what was acked is committed
-// before the other member begins. An ack that comes later counts for nothing: the message comes again there.
+// When a partition goes to another member, a delivered message gets StopWait for its ack. The position is committed before the other
+// member begins. A later ack has no effect: the message is delivered again there.
 type Subscriber struct {
 	cfg    SubscriberConfig
 	client *kgo.Client // for topics; each subscription has a client of its own
@@ -96,7 +96,7 @@ var (
 	_ message.SubscribeInitializer = (*Subscriber)(nil)
 )
 
-// NewSubscriber makes a subscriber; it connects at the first use. Close gives it up.
+// NewSubscriber returns a subscriber, which connects at its first use. Call Close in the end.
 func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -108,7 +108,8 @@ func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
 	return &Subscriber{cfg: cfg, client: client, stops: map[*subscription]context.CancelFunc{}}, nil
 }
 
-// SubscribeInitialize makes the topic when it is missing and Create says how; else it is an error. Subscribe does so too.
+// SubscribeInitialize creates the topic when it is missing and Create is set; without Create a missing topic is an error. Subscribe does
+// the same.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
 	return s.initialize(context.Background(), topic)
 }
@@ -122,9 +123,8 @@ func (s *Subscriber) initialize(ctx context.Context, topic string) error {
 	return nil
 }
 
-// Subscribe reads the topic (without the prefix) until ctx ends or Close; then the channel is closed. The end of ctx ends
-// it at once, whatever is in hand; Close waits for that. The messages' contexts come from ctx, and each ends with its
-// message's ack or nack.
+// Subscribe reads the topic (without the prefix) until ctx ends or Close is called; then the channel is closed. The end of ctx does not
+// wait for acks, Close does. The messages' contexts are made from ctx. Each ends with its message's ack or nack.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := s.initialize(ctx, topic); err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// Close ends all subscriptions. Messages in hand get StopWait for their ack; what was acked is committed when it returns.
+// Close ends all subscriptions. Delivered messages get StopWait for their ack. When it returns, the positions are committed.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	first := !s.closed

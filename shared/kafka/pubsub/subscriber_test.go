@@ -22,7 +22,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// subscriber is of the group "g" unless change says otherwise.
+// subscriber returns a subscriber of the group "g". change may set other fields.
 func subscriber(b *testkit.Bench, change func(*pubsub.SubscriberConfig)) *pubsub.Subscriber {
 	b.Helper()
 	cfg := pubsub.SubscriberConfig{Config: b.Cfg, Group: "g", NackPause: time.Millisecond, Log: slog.New(slog.DiscardHandler)}
@@ -42,7 +42,7 @@ func subscribe(b *testkit.Bench, s *pubsub.Subscriber) <-chan *message.Message {
 	return messages
 }
 
-// partitionOf is where a message came from.
+// partitionOf returns the partition that a message came from.
 func partitionOf(b *testkit.Bench, msg *message.Message) int32 {
 	b.Helper()
 	r, ok := pubsub.RecordFrom(msg.Context())
@@ -50,7 +50,7 @@ func partitionOf(b *testkit.Bench, msg *message.Message) int32 {
 	return r.Partition
 }
 
-// positions are the group's committed ones in "in".
+// positions returns the group's committed positions in "in".
 func positions(b *testkit.Bench) map[int32]int64 {
 	b.Helper()
 	offsets, err := b.Adm.FetchOffsets(b.Ctx, b.Cfg.Group("g"))
@@ -80,7 +80,7 @@ func numbers(from, to int) []string {
 	return out
 }
 
-func TestAMessageInHandHoldsUpItsPartitionAlone(t *testing.T) {
+func TestAMessageWithoutAckHoldsUpOnlyItsPartition(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		b.Topic("in", 3)
 		b.Feed("in", 3, 5)
@@ -111,8 +111,8 @@ func TestANackBringsTheSameMessageAgainAsItWas(t *testing.T) {
 	})
 }
 
-// While one message is in hand, more of its partition is fetched than a worker queues. So the partition is paused, which
-// holds up no other; later it goes on, and nothing is lost or repeated on the way.
+// While a delivered message has no ack, more of its partition is fetched than a worker queues. So the partition is paused, and others
+// go on. Later it is resumed, and nothing is lost or repeated.
 func TestMoreThanAWorkerQueuesComesWholeAndInOrder(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		const n = 20_000 // 20 MiB in each partition
@@ -142,7 +142,7 @@ func TestMoreThanAWorkerQueuesComesWholeAndInOrder(t *testing.T) {
 	})
 }
 
-// A second member takes over half in the middle of the work: every message comes once.
+// A second member takes over half of the partitions in the middle of the work. Every message comes once.
 func TestARebalanceRepeatsNothing(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		const partitions, each = 4, 300
@@ -174,7 +174,7 @@ func TestARebalanceRepeatsNothing(t *testing.T) {
 	})
 }
 
-// awaitWhile keeps the others at work, a little at a time, until a message comes.
+// awaitWhile calls work until a message comes.
 func awaitWhile(b *testkit.Bench, messages <-chan *message.Message, work func()) *message.Message {
 	b.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -191,9 +191,9 @@ func awaitWhile(b *testkit.Bench, messages <-chan *message.Message, work func())
 	}
 }
 
-// A message in hand is not acked in time when its partition is taken away: it comes again at the new owner, and the late
-// ack moves nothing.
-func TestAnAckThatComesTooLateCountsForNothing(t *testing.T) {
+// A delivered message is not acked in time when its partition is taken away. It comes again at the new owner, and the late ack does
+// not move the position.
+func TestALateAckHasNoEffect(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		b.Topic("in", 2)
 		b.Feed("in", 2, 1)
@@ -230,7 +230,7 @@ func TestTheEndOfTheContextEndsTheSubscriptionAtOnce(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForWhatIsInHandAndCommitsIt(t *testing.T) {
+func TestCloseWaitsForAcksAndCommits(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		b.Topic("in", 1)
 		b.Feed("in", 1, 3)
@@ -254,8 +254,8 @@ func TestCloseWaitsForWhatIsInHandAndCommitsIt(t *testing.T) {
 	})
 }
 
-// What cannot be read goes elsewhere, again and again until that succeeds; the partition goes on after it.
-func TestWhatCannotBeReadIsSetAside(t *testing.T) {
+// A record that cannot be read goes to Refused until that succeeds. Then the partition goes on.
+func TestAnUnreadableRecordGoesToRefused(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		b.Topic("in", 1)
 		b.Topic(event.TopicDeadLetter, 1)
@@ -290,7 +290,7 @@ func TestWhatCannotBeReadIsSetAside(t *testing.T) {
 	})
 }
 
-func TestRefusingWithoutAPlaceForItIsAnError(t *testing.T) {
+func TestUnmarshalWithoutRefusedIsAnError(t *testing.T) {
 	_, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Unmarshal: pubsub.Unmarshal})
 	require.ErrorContains(t, err, "Refused")
 	_, err = pubsub.NewSubscriber(pubsub.SubscriberConfig{StopWait: time.Minute})
@@ -334,7 +334,7 @@ func TestOnlyCommittedRecordsAreDelivered(t *testing.T) {
 	})
 }
 
-func TestAMissingTopicIsAnErrorUnlessItIsToBeMade(t *testing.T) {
+func TestAMissingTopicIsAnErrorWithoutCreate(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		_, err := subscriber(b, nil).Subscribe(b.Ctx, "in")
 		require.ErrorContains(b, err, b.Cfg.Topic("in")+" is missing")

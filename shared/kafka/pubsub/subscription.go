@@ -11,12 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
 	maxPollRecords = 1000
-	// A partition of which so much waits for its worker is paused; it goes on when a quarter is left. A pause drops what the
-	// client has fetched ahead, so it should be rare.
+	// A partition with so many waiting records is paused, and resumed when a quarter is left. A pause should be rare, as the client drops
+	// what it has fetched ahead.
 	queueRecords = 10_000
 	queueBytes   = 8 << 20
 
@@ -24,22 +25,26 @@ const (
 	commitTimeout  = 5 * time.Second
 )
 
-// subscription is one Subscribe: a client, and a worker for each partition that has had records.
+// subscription is one call of Subscribe: a client, and a worker for each partition that has had records.
 type subscription struct {
 	cfg    SubscriberConfig
 	topic  string // with the prefix
 	client *kgo.Client
-	ctx    context.Context //nolint:containedctx // Subscribe's; the messages' contexts come from it
+	ctx    context.Context //nolint:containedctx // of Subscribe; the messages' contexts are made from it
 	out    chan *message.Message
+	outage run.Outage
 
 	mu      sync.Mutex
 	workers map[int32]*worker
-	failing bool
 }
 
 func newSubscription(ctx context.Context, cfg SubscriberConfig, topic string) (*subscription, error) {
 	s := &subscription{
 		cfg: cfg, topic: cfg.Topic(topic), ctx: ctx, out: make(chan *message.Message), workers: map[int32]*worker{},
+		outage: run.Outage{
+			Began: "subscription cannot read; it keeps trying", Ended: "subscription reads again",
+			Fields: []any{"topic", cfg.Topic(topic), "group", cfg.Group},
+		},
 	}
 	start := kgo.NewOffset().AtStart()
 	if cfg.Group == "" && !cfg.Start.IsZero() {
@@ -62,8 +67,8 @@ func newSubscription(ctx context.Context, cfg SubscriberConfig, topic string) (*
 	return s, nil
 }
 
-// groupOptions: the classic protocol, whose session is the client's to choose. Partitions move one by one (cooperative),
-// so that those that stay go on.
+// groupOptions returns the options of a group member. It uses the classic protocol, in which the client sets the session time-out.
+// Partitions move one by one (cooperative), so that the others go on.
 func (s *subscription) groupOptions() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ConsumerGroup(s.cfg.Config.Group(s.cfg.Group)),
@@ -96,11 +101,12 @@ func (s *subscription) run(polling context.Context) {
 	if s.cfg.Group == "" {
 		stopWorkers(s.takeAll(), s.cfg.StopWait)
 	}
-	s.client.CloseAllowingRebalance() // of a group: calls revoked for all that was assigned
+	s.client.CloseAllowingRebalance() // with a group this calls revoked for all partitions
 	stopWorkers(s.takeAll(), 0)
 	close(s.out)
 }
 
+// worker returns the worker of a partition, and starts it if there is none.
 func (s *subscription) worker(partition int32) *worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +118,7 @@ func (s *subscription) worker(partition int32) *worker {
 	return w
 }
 
-// revoked lets the messages in hand finish and commits, before the partitions' next owner reads their positions.
+// revoked waits for the acks of delivered messages and commits, before the partitions' next owner reads the positions.
 func (s *subscription) revoked(partitions []int32) {
 	stopWorkers(s.take(partitions), s.cfg.StopWait)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), commitTimeout)
@@ -123,6 +129,7 @@ func (s *subscription) revoked(partitions []int32) {
 	}
 }
 
+// take removes and returns the workers of the partitions.
 func (s *subscription) take(partitions []int32) []*worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +154,8 @@ func (s *subscription) takeAll() []*worker {
 	return taken
 }
 
-// report logs when reading begins to fail and when it goes on. The client keeps trying by itself.
+// report logs when reading begins to fail and when it works again. The client retries by itself. A poll without records and errors may
+// still be part of an outage, so only records end it.
 func (s *subscription) report(fetches kgo.Fetches) {
 	var failed error
 	fetches.EachError(func(_ string, partition int32, err error) {
@@ -155,12 +163,7 @@ func (s *subscription) report(fetches kgo.Fetches) {
 			failed = fmt.Errorf("partition %d: %w", partition, err)
 		}
 	})
-	switch {
-	case failed != nil && !s.failing:
-		s.failing = true
-		s.cfg.Log.Warn("subscription cannot read; it keeps trying", "topic", s.topic, "group", s.cfg.Group, "error", failed)
-	case failed == nil && s.failing && fetches.NumRecords() > 0:
-		s.failing = false
-		s.cfg.Log.Info("subscription reads again", "topic", s.topic, "group", s.cfg.Group)
+	if failed != nil || fetches.NumRecords() > 0 {
+		s.outage.Report(s.cfg.Log, failed)
 	}
 }

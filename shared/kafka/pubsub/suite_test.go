@@ -19,19 +19,19 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const suitePartitions = 4
 
-// features are what is true of Publisher and Subscriber. Order is guaranteed per key only, so it is tested with keys
+// features describes Publisher and Subscriber to the suite. Order is guaranteed per key only, so it is tested with keys
 // (TestWatermillsSuiteInOrder). Delivery is at least once: an ack that comes too late is repeated.
 //
 // The suite's TestReconnect is left out (no RestartServiceCommand): it compares what was published with what was received
-// while a goroutine of its own still notes the last publications, without any lock. So it fails now and then with
-// "missing: []" and some ids "extra", and the race detector is right to fail it. To forgive that text could also forgive a
-// loss. TestNothingIsLostWhenTheBrokerRestarts does the same (10,000 messages, two restarts) with the notes in order, and
-// allows no message to be missing.
+// while another goroutine still adds the last publications, without any lock. So it fails now and then with
+// "missing: []" and some ids "extra", and the race detector is right to fail it. To ignore that failure could also
+// hide a loss. TestNothingIsLostWhenTheBrokerRestarts does the same (10,000 messages, two restarts) with a lock, and allows no message
+// to be missing.
 func features() tests.Features {
 	return tests.Features{ConsumerGroups: true, Persistent: true, ForceShort: testing.Short()}
 }
 
-// pubSub makes pairs on one cluster.
+// pubSub makes publishers and subscribers on one cluster.
 type pubSub struct {
 	cfg  kafka.Config
 	wrap func(message.Publisher) message.Publisher
@@ -67,7 +67,7 @@ func TestWatermillsSuite(t *testing.T) {
 	})
 }
 
-// keyed gives each message its payload as key: in the suite's tests of order the payload says what belongs together.
+// keyed uses the payload as key: in the suite's tests of order, messages that belong together have one payload.
 type keyed struct{ message.Publisher }
 
 func (k keyed) Publish(topic string, messages ...*message.Message) error {

@@ -12,9 +12,9 @@ import (
 type worker struct {
 	s         *subscription
 	partition int32
-	ctx       context.Context //nolint:containedctx // of its messages; it ends when the worker's time is over
+	ctx       context.Context //nolint:containedctx // of its messages; its end stops the worker at once
 	cancel    context.CancelFunc
-	stopping  chan struct{} // closed: take up nothing more
+	stopping  chan struct{} // closed when no further message may be delivered
 	done      chan struct{}
 	arrived   chan struct{}
 
@@ -34,12 +34,12 @@ func startWorker(s *subscription, partition int32) *worker {
 	return w
 }
 
-// stopWorkers lets the messages in hand finish within the time, and returns when no worker marks anything any more.
-func stopWorkers(workers []*worker, within time.Duration) {
+// stopWorkers waits for the acks of delivered messages, up to a time-out. When it returns, no worker marks an offset any more.
+func stopWorkers(workers []*worker, timeout time.Duration) {
 	for _, w := range workers {
 		close(w.stopping)
 	}
-	late, cancel := context.WithTimeout(context.Background(), within)
+	late, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	for _, w := range workers {
 		select {
@@ -50,7 +50,7 @@ func stopWorkers(workers []*worker, within time.Duration) {
 	for _, w := range workers {
 		w.cancel()
 		<-w.done
-		w.resume() // the client would keep the pause for when the partition comes back
+		w.resume() // otherwise the partition would still be paused when it is assigned again
 	}
 }
 
@@ -65,7 +65,7 @@ func (w *worker) run() {
 	}
 }
 
-// push never waits: when much is queued, the partition is paused.
+// push queues records without waiting. When many are queued, it pauses the partition.
 func (w *worker) push(records []*kgo.Record) {
 	w.mu.Lock()
 	w.queue = append(w.queue, records...)
@@ -74,7 +74,7 @@ func (w *worker) push(records []*kgo.Record) {
 	}
 	if !w.paused && (len(w.queue) >= queueRecords || w.bytes >= queueBytes) {
 		w.paused = true
-		w.s.client.PauseFetchPartitions(w.itself())
+		w.s.client.PauseFetchPartitions(w.partitions())
 	}
 	w.mu.Unlock()
 	select {
@@ -83,7 +83,7 @@ func (w *worker) push(records []*kgo.Record) {
 	}
 }
 
-// next waits for a record; nil when the worker stops.
+// next waits for a record. It returns nil when the worker stops.
 func (w *worker) next() *kgo.Record {
 	for {
 		select {
@@ -126,27 +126,31 @@ func (w *worker) resume() {
 	defer w.mu.Unlock()
 	if w.paused {
 		w.paused = false
-		w.s.client.ResumeFetchPartitions(w.itself())
+		w.s.client.ResumeFetchPartitions(w.partitions())
 	}
 }
 
-func (w *worker) itself() map[string][]int32 { return map[string][]int32{w.s.topic: {w.partition}} }
+// partitions returns the worker's partition in the form that the client wants.
+func (w *worker) partitions() map[string][]int32 {
+	return map[string][]int32{w.s.topic: {w.partition}}
+}
 
-type verdict int
+// result is how a delivery ended.
+type result int
 
 const (
-	finished verdict = iota
-	again
-	ended // the worker's time is over
+	done    result = iota
+	retry          // deliver the message again
+	stopped        // the worker must stop
 )
 
-// handle reports whether the record is done; else the worker ends.
+// handle delivers a record until it is done. It is false when the worker must stop.
 func (w *worker) handle(r *kgo.Record) bool {
 	for {
 		switch w.attempt(r) {
-		case finished:
+		case done:
 			return true
-		case ended:
+		case stopped:
 			return false
 		default:
 			if !w.pause(w.s.cfg.NackPause) {
@@ -156,8 +160,8 @@ func (w *worker) handle(r *kgo.Record) bool {
 	}
 }
 
-// attempt delivers the record as a new message, so that what a handler did to the one before does not matter.
-func (w *worker) attempt(r *kgo.Record) verdict {
+// attempt delivers the record once. It makes a new message each time, as a handler may have changed the one before.
+func (w *worker) attempt(r *kgo.Record) result {
 	msg, err := w.s.cfg.Unmarshal(r)
 	if err != nil {
 		return w.refuse(r, err)
@@ -168,40 +172,41 @@ func (w *worker) attempt(r *kgo.Record) verdict {
 	select {
 	case w.s.out <- msg:
 	case <-w.stopping:
-		return ended
+		return stopped
 	case <-w.ctx.Done():
-		return ended
+		return stopped
 	}
 	select {
 	case <-msg.Acked():
-		return finished
+		return done
 	case <-msg.Nacked():
-		return again
+		return retry
 	case <-w.ctx.Done():
 	}
-	select {
+	select { // the ack may have come at the same time
 	case <-msg.Acked():
-		return finished
+		return done
 	default:
-		return ended
+		return stopped
 	}
 }
 
-func (w *worker) refuse(r *kgo.Record, why error) verdict {
+// refuse gives a record that is no message to Refused.
+func (w *worker) refuse(r *kgo.Record, why error) result {
 	log := w.s.cfg.Log.With("topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "reason", why)
 	err := w.s.cfg.Refused(w.ctx, r, why)
 	switch {
 	case err != nil && w.ctx.Err() != nil:
-		return ended
+		return stopped
 	case err != nil:
 		log.Warn("record cannot be read and is not kept elsewhere yet; trying again", "error", err)
-		return again
+		return retry
 	}
 	log.Error("record cannot be read; it was set aside")
-	return finished
+	return done
 }
 
-// pause reports whether to go on.
+// pause waits. It is false when the worker must stop.
 func (w *worker) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// Check lists what is wrong with brokers, topics and positions, each with what mends it; none means that services may start.
+// Check returns the problems of brokers, topics and positions, each with its remedy. Without problems services may start.
 func (a *Admin) Check(ctx context.Context) ([]string, error) {
 	problems, err := a.checkBrokers(ctx)
 	if err != nil || len(problems) > 0 {
@@ -38,7 +38,7 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		for _, l := range lost {
-			if l.Partition < a.partitions { // nobody uses those that were added
+			if l.Partition < a.partitions { // partitions that were added stay unused
 				problems = append(problems, problemOf(l, g))
 			}
 		}
@@ -58,19 +58,20 @@ func (a *Admin) topics(ctx context.Context) (kadm.TopicDetails, error) {
 	return details, nil
 }
 
-// needs are the requests without which orders would be called and their outcomes never be committed, with the least version.
+// needs are the requests that the connector depends on, with their minimum versions. Without them the ERP would be called, and the
+// outcomes never committed.
 var needs = []struct {
 	key     kmsg.Key
 	version int16
 	what    string
 }{
-	{kmsg.TxnOffsetCommit, 3, "offsets in a transaction that name their member"},
-	{kmsg.DescribeTransactions, 0, "a look at transactions"},
-	{kmsg.ListTransactions, 0, "a list of transactions"},
+	{kmsg.TxnOffsetCommit, 3, "offsets in a transaction with their member"},
+	{kmsg.DescribeTransactions, 0, "the description of transactions"},
+	{kmsg.ListTransactions, 0, "the list of transactions"},
 	{kmsg.DeleteRecords, 0, "the trimming of topics"},
 }
 
-// checkBrokers refuses brokers that cannot do what the connector rests on. 3.0 is the first release that can.
+// checkBrokers finds brokers that cannot do what the connector needs. Apache Kafka 3.0 is the first release that can.
 func (a *Admin) checkBrokers(ctx context.Context) (problems []string, err error) {
 	versions, err := a.adm.ApiVersions(ctx)
 	if err != nil {
@@ -78,23 +79,23 @@ func (a *Admin) checkBrokers(ctx context.Context) (problems []string, err error)
 	}
 	for _, b := range versions.Sorted() {
 		if b.Err != nil {
-			continue // it is away; what it can do is asked when it is back
+			continue // it is down; a later check asks it
 		}
-		var lacks []string
+		var missing []string
 		for _, n := range needs {
-			if version, knows := b.KeyMaxVersion(int16(n.key)); !knows || version < n.version {
-				lacks = append(lacks, n.what)
+			if version, known := b.KeyMaxVersion(int16(n.key)); !known || version < n.version {
+				missing = append(missing, n.what)
 			}
 		}
-		if len(lacks) > 0 {
+		if len(missing) > 0 {
 			problems = append(problems, fmt.Sprintf("broker %d (%s) does not know %s: use Apache Kafka 3.0 or later, or what is compatible with it",
-				b.NodeID, b.VersionGuess(), strings.Join(lacks, ", ")))
+				b.NodeID, b.VersionGuess(), strings.Join(missing, ", ")))
 		}
 	}
 	return problems, nil
 }
 
-// checkCounts refuses topics that are missing, and a setting that is not the count the topics were made with.
+// checkCounts finds topics that are missing, and topics that were created with another count than the setting.
 func (a *Admin) checkCounts(ctx context.Context, details kadm.TopicDetails) (problems []string, err error) {
 	for _, t := range event.Topics() {
 		name := a.cfg.Topic(t.Name)
@@ -116,7 +117,7 @@ func (a *Admin) checkCounts(ctx context.Context, details kadm.TopicDetails) (pro
 	return problems, nil
 }
 
-// usedPartitions is up to which partition a topic has ever held records.
+// usedPartitions returns how many partitions of a topic are in use: up to the last one that ever had a record.
 func (a *Admin) usedPartitions(ctx context.Context, topic string) (used int, err error) {
 	ends, err := kafka.Listed(a.adm.ListEndOffsets(ctx, topic))
 	if err != nil {
@@ -130,8 +131,8 @@ func (a *Admin) usedPartitions(ctx context.Context, topic string) (used int, err
 	return used, nil
 }
 
-// checkConfigs refuses what would delete what is not consumed or what the log must keep, what would lose records with a broker,
-// and what does not take the largest records.
+// checkConfigs finds settings that would delete records which are not consumed or which the log must keep, that would lose records with
+// a broker, or that refuse the largest records.
 func (a *Admin) checkConfigs(ctx context.Context, details kadm.TopicDetails) (problems []string, err error) {
 	configs, err := a.configs(ctx)
 	if err != nil {
@@ -153,7 +154,7 @@ func (a *Admin) checkConfigs(ctx context.Context, details kadm.TopicDetails) (pr
 	return problems, nil
 }
 
-// configs are those of the topics that exist.
+// configs returns the configurations of the topics that exist.
 func (a *Admin) configs(ctx context.Context) (map[string]topicConfigs, error) {
 	var names []string
 	for _, t := range event.Topics() {
@@ -180,15 +181,16 @@ func (a *Admin) configs(ctx context.Context) (map[string]topicConfigs, error) {
 	return out, nil
 }
 
-// topicConfigs are a topic's, by name. What the broker does not say is missing.
+// topicConfigs is a topic's configuration, by name. What the broker does not report is missing.
 type topicConfigs map[string]string
 
-// number is nought where the broker does not say.
+// number returns a numeric setting, or 0 when the broker does not report it.
 func (c topicConfigs) number(name string) int64 {
 	n, _ := strconv.ParseInt(c[name], 10, 64)
 	return n
 }
 
+// retention returns the problem with how long records are kept, or "".
 func (c topicConfigs) retention(t event.Topic) string {
 	policy := c["cleanup.policy"]
 	if policy == "" {
@@ -205,15 +207,17 @@ func (c topicConfigs) retention(t event.Topic) string {
 	}
 }
 
+// largest returns the problem with the largest record that the topic takes, or "".
 func (c topicConfigs) largest() string {
 	limit := c.number("max.message.bytes")
 	if limit == 0 || limit >= event.MaxRecordBytes {
 		return ""
 	}
-	return fmt.Sprintf("takes records of at most %d bytes, and an order may need %[2]d: set its max.message.bytes to %[2]d; larger orders would fail with record_refused",
-		limit, event.MaxRecordBytes)
+	return fmt.Sprintf("takes records of at most %d bytes, and an order may need %[2]d: set its max.message.bytes to %[2]d; "+
+		"larger orders would fail with record_refused", limit, event.MaxRecordBytes)
 }
 
+// replicas returns the problem with the topic's replicas, or "".
 func (c topicConfigs) replicas(d kadm.TopicDetail) string {
 	required := int(c.number("min.insync.replicas"))
 	for _, p := range d.Partitions.Sorted() {
@@ -232,11 +236,11 @@ func missingTopic(name string) string {
 	return fmt.Sprintf("topic %s is missing: run `erpconnector topics ensure`", name)
 }
 
-// problemOf tells an operator what is wrong and what mends it.
+// problemOf describes a lost offset and its remedy.
 func problemOf(l kafka.LostOffset, g event.Group) string {
 	what := fmt.Sprintf("group %s has no offset for %s partition %d", g, l.Topic, l.Partition)
 	if !l.Missing {
-		what = fmt.Sprintf("group %s stands at offset %d of %s partition %d, which holds %d to %d", g, l.Committed, l.Topic, l.Partition, l.Start, l.End)
+		what = fmt.Sprintf("group %s is at offset %d of %s partition %d, which holds %d to %d", g, l.Committed, l.Topic, l.Partition, l.Start, l.End)
 	}
 	return what + ": run `erpconnector topics ensure`; if the topic has or had records, they are repeated or lost: " +
 		"find out who deleted them or the offset, then add --reset-missing-offsets"

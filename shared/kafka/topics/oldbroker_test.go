@@ -12,12 +12,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// Brokers that cannot commit an offset for a member in a transaction: the ERP would be called, and no outcome ever committed.
+// Brokers that cannot commit a member's offsets in a transaction: the ERP would be called, and no outcome ever committed.
 func TestCheckRefusesBrokersThatAreTooOld(t *testing.T) {
 	for _, c := range []struct {
 		version *kversion.Versions
-		lacks   string
-	}{{kversion.V2_4_0(), "offsets in a transaction that name their member, a look at transactions, a list of transactions"}, {kversion.V2_8_0(), "a look at transactions, a list of transactions"}} {
+		missing string
+	}{
+		{kversion.V2_4_0(), "offsets in a transaction with their member, the description of transactions, the list of transactions"},
+		{kversion.V2_8_0(), "the description of transactions, the list of transactions"},
+	} {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.MaxVersions(c.version))
 		require.NoError(t, err)
 		defer cluster.Close()
@@ -27,11 +30,11 @@ func TestCheckRefusesBrokersThatAreTooOld(t *testing.T) {
 		problems, err := admin.Check(t.Context())
 		require.NoError(t, err)
 		require.Len(t, problems, 1)
-		require.Contains(t, problems[0], "does not know "+c.lacks+": use Apache Kafka 3.0 or later")
+		require.Contains(t, problems[0], "does not know "+c.missing+": use Apache Kafka 3.0 or later")
 	}
 }
 
-// What most managed clusters run is right.
+// Most managed clusters run this version.
 func TestCheckTakesAnOlderBroker(t *testing.T) {
 	broker := testkit.OwnOldApache(t)
 	admin, err := topics.NewAdmin(kafka.Config{Brokers: broker.Addrs()}, 2)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -17,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// administered is a cluster with our topics of one partition, and a client of it.
+// administered creates our topics with one partition each, and a client.
 func administered(t *testing.T, cfg kafka.Config) (*topics.Admin, *kgo.Client, *kadm.Client) {
 	t.Helper()
 	admin, err := topics.NewAdmin(cfg, 1)
@@ -31,7 +30,7 @@ func administered(t *testing.T, cfg kafka.Config) (*topics.Admin, *kgo.Client, *
 	return admin, client, kadm.NewClient(client)
 }
 
-// A trimmed partition kept its last file of up to 1 GiB: what was consumed was deleted, and no disk was freed.
+// Symptom: consumed records were deleted, but no disk was freed, as a partition kept its last file of up to 1 GiB.
 func TestTrimmingFreesTheDisk(t *testing.T) {
 	t.Parallel()
 	broker := testkit.OwnApache(t)
@@ -55,10 +54,10 @@ func TestTrimmingFreesTheDisk(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); topics.Trim(ctx, cfg, slog.New(slog.DiscardHandler)) }()
 	defer func() { stop(); <-ended }()
-	require.Eventually(t, func() bool { return onDisk(t, adm, topic) <= segment }, time.Minute, 100*time.Millisecond)
+	testkit.Eventually(t, func() bool { return onDisk(t, adm, topic) <= segment }, "the disk is freed")
 }
 
-// onDisk is the size of a topic's files.
+// onDisk returns the size of a topic's files.
 func onDisk(t *testing.T, adm *kadm.Client, topic string) int64 {
 	t.Helper()
 	of := kadm.TopicsSet{}
@@ -70,8 +69,8 @@ func onDisk(t *testing.T, adm *kadm.Client, topic string) int64 {
 	return size
 }
 
-// Topics of before keep the broker's default, 1 GiB on Apache Kafka: services start all the same.
-func TestLargeSegmentsOfTrimmedTopicsAreWarnedOf(t *testing.T) {
+// Topics of an earlier version have the broker's default, 1 GiB on Apache Kafka. Services start all the same.
+func TestLargeSegmentsOfTrimmedTopicsAreAWarning(t *testing.T) {
 	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		admin, _, adm := administered(t, cfg)
@@ -81,10 +80,10 @@ func TestLargeSegmentsOfTrimmedTopicsAreWarnedOf(t *testing.T) {
 		due, kept := cfg.Topic(event.TopicDue), cfg.Topic(event.TopicRequested)
 		_, err = adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.DeleteConfig, Name: "segment.bytes"}}, due, kept)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool {
+		testkit.Eventually(t, func() bool {
 			warnings, err = admin.Warnings(t.Context())
 			return err == nil && len(warnings) == 1
-		}, 20*time.Second, 10*time.Millisecond)
+		}, "one warning")
 		require.Contains(t, warnings[0], "each partition of "+due+" keeps a file")
 		require.Contains(t, warnings[0], "--bootstrap-server "+cfg.Brokers[0]+" --alter --entity-type topics --entity-name "+due+" --add-config segment.bytes=33554432")
 		problems, err := admin.Check(t.Context())
@@ -93,9 +92,9 @@ func TestLargeSegmentsOfTrimmedTopicsAreWarnedOf(t *testing.T) {
 
 		_, err = adm.DeleteTopic(t.Context(), due)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool {
+		testkit.Eventually(t, func() bool {
 			warnings, err = admin.Warnings(t.Context())
 			return err == nil && len(warnings) == 0
-		}, 20*time.Second, 10*time.Millisecond, "a missing topic is named by Check")
+		}, "no warning: Check names a missing topic")
 	})
 }

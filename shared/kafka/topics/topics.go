@@ -17,7 +17,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// Admin creates and checks topics and the positions of groups.
+// Admin creates and checks topics, and the positions of groups.
 type Admin struct {
 	cfg        kafka.Config
 	partitions int32
@@ -25,7 +25,7 @@ type Admin struct {
 	adm        *kadm.Client
 }
 
-// NewAdmin connects. partitions is the common count of the keyed topics.
+// NewAdmin returns an Admin. partitions is the common count of the keyed topics.
 func NewAdmin(cfg kafka.Config, partitions int) (*Admin, error) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
@@ -37,11 +37,11 @@ func NewAdmin(cfg kafka.Config, partitions int) (*Admin, error) {
 // Close ends the connection.
 func (a *Admin) Close() { a.client.Close() }
 
-// groups are those whose positions live in Kafka; the projector's stand in Postgres.
+// groups are the groups whose positions are in Kafka. The projector's are in Postgres.
 var groups = []event.Group{event.GroupSyncer, event.GroupDelayer}
 
-// Ensure creates the topics that are missing and commits offset 0 for our groups on topics it created. It never touches
-// a topic or an offset that exists. resetMissing commits the start of the log for groups that lost their offset.
+// Ensure creates the missing topics, and commits offset 0 for our groups in topics that it created. It changes no topic and no offset that
+// exists. With resetMissing it commits the start of the log for groups that have lost their offset.
 func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string, err error) {
 	for _, t := range event.Topics() {
 		name := a.cfg.Topic(t.Name)
@@ -66,8 +66,8 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 	return created, nil
 }
 
-// registerTimeout is how long brokers that have just started may take to register with their controller. Until then it
-// refuses every topic, as no broker could hold a replica.
+// registerTimeout is how long new brokers may take to register with their controller. Until then the controller refuses every topic, as no
+// broker could hold a replica.
 const registerTimeout = 10 * time.Second
 
 func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
@@ -78,14 +78,14 @@ func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 		case !errors.Is(err, kerr.InvalidReplicationFactor):
 			return err
 		case time.Since(began) < registerTimeout:
-			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // which kafka.Settle tries again
+			return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err) // kafka.Settle retries this error
 		}
 		return fmt.Errorf("%w: are as many brokers up as the brokers' default.replication.factor says?", err)
 	})
 }
 
-// ensureOffsets commits the log's start where a group has no offset: on new topics, on empty ones (a run that was
-// killed between the two steps), and on all when asked.
+// ensureOffsets commits the log's start where a group has no offset: in new topics, in empty ones (an earlier Ensure may have been killed
+// after creating them), and in all topics when all is true.
 func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []string, all bool) error {
 	lost, err := kafka.LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 	if err != nil {

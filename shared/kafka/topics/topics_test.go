@@ -19,9 +19,9 @@ import (
 
 const partitions = 2
 
-// ensured is an admin whose topics are made and in order.
 func TestMain(m *testing.M) { testkit.Main(m) }
 
+// ensured returns an admin that has created the topics.
 func ensured(b *testkit.Bench) *topics.Admin {
 	b.Helper()
 	admin, err := topics.NewAdmin(b.Cfg, partitions)
@@ -41,7 +41,7 @@ func check(b *testkit.Bench, admin *topics.Admin) []string {
 	return problems
 }
 
-// ensureAgain must find nothing to create.
+// ensureAgain calls Ensure, which must find nothing to create.
 func ensureAgain(b *testkit.Bench, admin *topics.Admin, resetMissing bool) {
 	b.Helper()
 	created, err := admin.Ensure(b.Ctx, resetMissing)
@@ -71,18 +71,19 @@ func TestCheckNamesATopicThatIsMissing(t *testing.T) {
 		created, err := admin.Ensure(b.Ctx, false)
 		require.NoError(b, err)
 		require.Equal(b, []string{b.Cfg.Topic(event.TopicSuccess)}, created)
-		b.Within("all is well again", func() bool { return len(check(b, admin)) == 0 })
+		b.Within("no problems", func() bool { return len(check(b, admin)) == 0 })
 	})
 }
 
-// Somebody adds partitions. Whoever then started with the new count, as the advice was, broke the order of every order's records.
+// Somebody adds partitions. Symptom: Check advised to set the new count, and records of an order then went to another partition than
+// before.
 func TestAddedPartitionsAreNoProblemUntilTheyHoldRecords(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
 		changed, err := b.Adm.CreatePartitions(b.Ctx, 1, b.Cfg.Topic(event.TopicRequested))
 		require.NoError(b, err)
 		require.NoError(b, changed.Error())
-		b.Within("it is told", func() bool {
+		b.Within("a warning", func() bool {
 			warnings, err := admin.Warnings(b.Ctx)
 			require.NoError(b, err)
 			return slices.ContainsFunc(warnings, func(w string) bool {
@@ -90,7 +91,7 @@ func TestAddedPartitionsAreNoProblemUntilTheyHoldRecords(t *testing.T) {
 			})
 		})
 		require.Empty(b, check(b, admin))
-		b.Feed(event.TopicRequested, 3, 1) // by somebody who counts three
+		b.Feed(event.TopicRequested, 3, 1) // a writer uses the new partition
 		problems := check(b, admin)
 		require.Len(b, problems, 1)
 		require.Contains(b, problems[0], "topic "+b.Cfg.Topic(event.TopicRequested)+" has 3 partitions, not 2: set KAFKA_PARTITIONS=3")
@@ -112,7 +113,7 @@ func TestCheckNamesFewerPartitionsThanTheSettingSays(t *testing.T) {
 func TestCheckNamesWhatWouldLoseOrRefuseRecords(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
-		for _, c := range []struct{ story, topic, name, wrong, right, says string }{
+		for _, c := range []struct{ name, topic, key, wrong, right, problem string }{
 			{"deleted by time", event.TopicDue, "retention.ms", "86400000", "-1", "deletes by time or size"},
 			{"deleted by size", event.RetryTiers[0].Topic, "retention.bytes", "1000000", "-1", "deletes by time or size"},
 			{"a compacted log", event.TopicAfterSend, "cleanup.policy", "compact", "delete", "is compacted"},
@@ -120,13 +121,13 @@ func TestCheckNamesWhatWouldLoseOrRefuseRecords(t *testing.T) {
 			{"more replicas required than there are", event.TopicSuccess, "min.insync.replicas", "2", "1", "takes no record in partition 0: it has 1 replicas"},
 			{"leaders that lack records", event.TopicPosition, "unclean.leader.election.enable", "true", "false", "can lose records with a broker"},
 		} {
-			configure(b, c.topic, c.name, c.wrong)
-			b.Within(c.story, func() bool { return len(check(b, admin)) > 0 })
+			configure(b, c.topic, c.key, c.wrong)
+			b.Within(c.name, func() bool { return len(check(b, admin)) > 0 })
 			problems := check(b, admin)
-			require.Len(b, problems, 1, c.story)
-			require.Contains(b, problems[0], "topic "+b.Cfg.Topic(c.topic)+" "+c.says)
-			configure(b, c.topic, c.name, c.right)
-			b.Within("mended: "+c.story, func() bool { return len(check(b, admin)) == 0 })
+			require.Len(b, problems, 1, c.name)
+			require.Contains(b, problems[0], "topic "+b.Cfg.Topic(c.topic)+" "+c.problem)
+			configure(b, c.topic, c.key, c.right)
+			b.Within("mended: "+c.name, func() bool { return len(check(b, admin)) == 0 })
 		}
 		configure(b, event.TopicDue, "retention.ms", "86400000")
 		configure(b, event.TopicDue, "cleanup.policy", "compact,delete")
@@ -173,7 +174,7 @@ func TestAnOffsetOutsideTheLogIsNamedAndOnlyMendedWhenAskedTo(t *testing.T) {
 		ensureAgain(b, admin, false)
 		problems := check(b, admin)
 		require.Len(b, problems, 1)
-		require.Contains(b, problems[0], "group "+group+" stands at offset 100 of "+b.Cfg.Topic(event.RetryTiers[0].Topic)+" partition 0, which holds 0 to 0")
+		require.Contains(b, problems[0], "group "+group+" is at offset 100 of "+b.Cfg.Topic(event.RetryTiers[0].Topic)+" partition 0, which holds 0 to 0")
 		ensureAgain(b, admin, true)
 		require.Empty(b, check(b, admin))
 	})
@@ -188,7 +189,7 @@ func forget(b *testkit.Bench, group, topic string, partition int32) {
 	require.NoError(b, resp.Error())
 }
 
-// A controller that knows no broker yet, as in the seconds after a start, refuses every topic.
+// In the seconds after its start a controller knows no broker, and refuses every topic.
 func TestEnsureWaitsForBrokersThatHaveNotRegisteredYet(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))

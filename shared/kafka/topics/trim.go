@@ -11,6 +11,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
@@ -18,9 +19,8 @@ const (
 	trimTimeout  = 30 * time.Second
 )
 
-// Trim deletes, once a minute until ctx ends, what the ladder and the due topic hold below the positions of the groups
-// that read them. The last offset always stays: a position in an emptied log would have nothing to be compared with.
-// Any number of processes may trim.
+// Trim deletes consumed records of the retry tiers and the due topic, once a minute until ctx ends. The last record always stays: in an
+// empty log a group's position could not be checked. Any number of processes may trim.
 func Trim(ctx context.Context, cfg kafka.Config, log *slog.Logger) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
@@ -30,13 +30,12 @@ func Trim(ctx context.Context, cfg kafka.Config, log *slog.Logger) {
 	defer client.Close()
 	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
-	failing := false
+	outage := run.Outage{Began: "retry topics are not trimmed; trying on", Ended: "retry topics are trimmed again"}
 	for {
 		err := trim(ctx, cfg, kadm.NewClient(client))
-		if err != nil && !failing && ctx.Err() == nil {
-			log.Warn("retry topics are not trimmed; trying on", "error", err)
+		if ctx.Err() == nil {
+			outage.Report(log, err)
 		}
-		failing = err != nil
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -67,7 +66,7 @@ func trim(ctx context.Context, cfg kafka.Config, adm *kadm.Client) error {
 	return nil
 }
 
-// consumedBy adds, for each partition that a group reads and nobody keeps, the offset below which all is consumed.
+// consumedBy adds the position of the group for each partition whose consumed records are not kept.
 func consumedBy(ctx context.Context, cfg kafka.Config, adm *kadm.Client, g event.Group, into kadm.Offsets) error {
 	positions, err := adm.FetchOffsets(ctx, cfg.Group(string(g)))
 	if err == nil {

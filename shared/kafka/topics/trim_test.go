@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// starts are the first offsets of a topic's partitions.
+// starts returns the first offsets of a topic's partitions.
 func starts(b *testkit.Bench, topic string) (out []int64) {
 	b.Helper()
 	listed, err := b.Adm.ListStartOffsets(b.Ctx, b.Cfg.Topic(topic))
@@ -30,20 +30,20 @@ func starts(b *testkit.Bench, topic string) (out []int64) {
 func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)
-		rung := event.RetryTiers[0].Topic
-		for _, topic := range []string{rung, event.TopicDue, event.TopicRequested} {
+		tier := event.RetryTiers[0].Topic
+		for _, topic := range []string{tier, event.TopicDue, event.TopicRequested} {
 			b.Feed(topic, partitions, 5)
 		}
-		b.StartAt(string(event.GroupDelayer), rung, partitions, 3)
+		b.StartAt(string(event.GroupDelayer), tier, partitions, 3)
 		b.StartAt(string(event.GroupSyncer), event.TopicDue, partitions, 5)
 		b.StartAt(string(event.GroupSyncer), event.TopicRequested, partitions, 5)
 		ctx, stop := context.WithCancel(b.Ctx)
 		ended := make(chan struct{})
 		go func() { defer close(ended); topics.Trim(ctx, b.Cfg, slog.New(slog.DiscardHandler)) }()
-		b.Within("both are trimmed", func() bool { return starts(b, rung)[1] == 3 && starts(b, event.TopicDue)[1] == 4 })
+		b.Within("both are trimmed", func() bool { return starts(b, tier)[1] == 3 && starts(b, event.TopicDue)[1] == 4 })
 		stop()
 		<-ended
-		require.Equal(b, []int64{3, 3}, starts(b, rung), "up to the position")
+		require.Equal(b, []int64{3, 3}, starts(b, tier), "up to the position")
 		require.Equal(b, []int64{4, 4}, starts(b, event.TopicDue), "the last record stays")
 		require.Equal(b, []int64{0, 0}, starts(b, event.TopicRequested), "the log is kept")
 		require.Equal(b, []int64{0, 0}, starts(b, event.RetryTiers[1].Topic))
@@ -51,11 +51,11 @@ func TestTrimDeletesWhatIsConsumedAndNothingElse(t *testing.T) {
 	})
 }
 
-// A log that was emptied begins at offset 0 again when the embedded broker restarts, and the positions lie outside it.
+// An empty log begins at offset 0 again when the embedded broker restarts. The positions would lie outside it.
 func TestTrimmedTopicsSurviveARestartOfTheEmbeddedBroker(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	onDir := func(story func(b *testkit.Bench)) {
+	onDir := func(test func(b *testkit.Bench)) {
 		broker, err := devkafka.Start(dir, 0)
 		require.NoError(t, err)
 		defer broker.Close()
@@ -63,7 +63,7 @@ func TestTrimmedTopicsSurviveARestartOfTheEmbeddedBroker(t *testing.T) {
 		client, err := kgo.NewClient(cfg.Options()...)
 		require.NoError(t, err)
 		defer client.Close()
-		story(&testkit.Bench{T: t, Ctx: t.Context(), Cfg: cfg, Client: client, Adm: kadm.NewClient(client)})
+		test(&testkit.Bench{T: t, Ctx: t.Context(), Cfg: cfg, Client: client, Adm: kadm.NewClient(client)})
 	}
 	onDir(func(b *testkit.Bench) {
 		ensured(b)

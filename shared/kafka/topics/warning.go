@@ -11,14 +11,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// segmentBytes bounds the files of the topics that are trimmed. A broker frees whole files, and never the one it writes to, so
-// each partition keeps up to this much of what is consumed: by default 1 GiB. It holds a few batches of the largest size. Less
-// would be many files when a million retries are parked, three open ones each. Their age (segment.ms) need not be bounded: what
-// stays is small.
+// segmentBytes limits the files of trimmed topics. A broker deletes whole files, and never the one it writes to. So each partition keeps
+// up to this much of consumed records; the default would be 1 GiB. A file has room for a few batches of the largest size. Smaller files
+// would be too many when a million retries are parked, as each is open three times. The age of a file (segment.ms) needs no limit, as
+// little stays in it.
 const segmentBytes = 4 * event.MaxRecordBytes
 
-// Warnings lists what services can work with and should be mended all the same, each with what mends it. Topics that are missing
-// are no matter of it.
+// Warnings returns problems that services can work with, but that should be solved, each with its remedy. It ignores missing topics, which
+// Check reports.
 func (a *Admin) Warnings(ctx context.Context) (warnings []string, err error) {
 	configs, err := a.configs(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func (a *Admin) Warnings(ctx context.Context) (warnings []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing brokers: %w", err)
 	}
-	var large, added, thin, trusting []string
+	var largeSegments, addedPartitions, fewReplicas, lowMinISR []string
 	for _, t := range event.Topics() {
 		name := a.cfg.Topic(t.Name)
 		config, known := configs[name]
@@ -41,39 +41,41 @@ func (a *Admin) Warnings(ctx context.Context) (warnings []string, err error) {
 		}
 		d := details[name]
 		if t.Retention == event.KeepConsumed && config.number("segment.bytes") > segmentBytes {
-			large = append(large, name)
+			largeSegments = append(largeSegments, name)
 		}
 		if len(d.Partitions) > int(a.count(t)) {
-			added = append(added, name)
+			addedPartitions = append(addedPartitions, name)
 		}
 		switch fewest := fewestReplicas(d); {
 		case fewest < 3 && len(brokers) >= 3:
-			thin = append(thin, name)
+			fewReplicas = append(fewReplicas, name)
 		case fewest >= 3 && config.number("min.insync.replicas") < 2:
-			trusting = append(trusting, name)
+			lowMinISR = append(lowMinISR, name)
 		}
 	}
 	for _, w := range []struct {
 		topics []string
-		says   func(topics string) string
+		text   func(topics string) string
 	}{
-		{large, func(topics string) string {
-			return fmt.Sprintf("segment.bytes is above %[1]d: each partition of %[2]s keeps a file of that size of what is consumed. "+
-				"Lower it, at any time, for each: `kafka-configs.sh --bootstrap-server %[3]s --alter --entity-type topics --entity-name %[4]s --add-config segment.bytes=%[1]d`",
-				segmentBytes, topics, a.cfg.Brokers[0], large[0])
+		{largeSegments, func(topics string) string {
+			return fmt.Sprintf("segment.bytes is above %[1]d: each partition of %[2]s keeps a file of that size of consumed records. "+
+				"Lower it, at any time, for each: `kafka-configs.sh --bootstrap-server %[3]s --alter --entity-type topics --entity-name %[4]s "+
+				"--add-config segment.bytes=%[1]d`", segmentBytes, topics, a.cfg.Brokers[0], largeSegments[0])
 		}},
-		{added, func(topics string) string {
-			return fmt.Sprintf("%s: partitions were added beyond KAFKA_PARTITIONS=%d. They stay unused, as an order's records must stay where they are; leave the setting as it is", topics, a.partitions)
+		{addedPartitions, func(topics string) string {
+			return fmt.Sprintf("%s: partitions were added beyond KAFKA_PARTITIONS=%d. They stay unused, as an order's records must stay where they are; "+
+				"leave the setting as it is", topics, a.partitions)
 		}},
-		{thin, func(topics string) string {
-			return fmt.Sprintf("%s: fewer than three replicas, though there are %d brokers. What was confirmed can vanish with a broker: give them three, with min.insync.replicas=2", topics, len(brokers))
+		{fewReplicas, func(topics string) string {
+			return fmt.Sprintf("%s: fewer than three replicas, though there are %d brokers. Confirmed records can vanish with a broker: "+
+				"give them three, with min.insync.replicas=2", topics, len(brokers))
 		}},
-		{trusting, func(topics string) string {
-			return fmt.Sprintf("%s: min.insync.replicas is below 2. What was confirmed can vanish with a broker: set it to 2", topics)
+		{lowMinISR, func(topics string) string {
+			return fmt.Sprintf("%s: min.insync.replicas is below 2. Confirmed records can vanish with a broker: set it to 2", topics)
 		}},
 	} {
 		if len(w.topics) > 0 {
-			warnings = append(warnings, w.says(strings.Join(w.topics, ", ")))
+			warnings = append(warnings, w.text(strings.Join(w.topics, ", ")))
 		}
 	}
 	return warnings, nil

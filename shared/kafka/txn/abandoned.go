@@ -17,15 +17,15 @@ import (
 
 const (
 	abandonedInterval = 500 * time.Millisecond
-	abandonedTimeout  = 5 * time.Second // for one look and what it finds
+	abandonedTimeout  = 5 * time.Second // for one round
 )
 
-// Lease takes a slot (without the prefix) when nobody holds it; release gives it back.
-type Lease func(ctx context.Context, slot string) (release func(), ok bool, err error)
+// Lease takes the lease on a transactional id (without the prefix), when it is free. release gives it back.
+type Lease func(ctx context.Context, id string) (release func(), ok bool, err error)
 
-// EndAbandoned ends, until ctx does, transactions that a killed process left open under a slot "name-…" that nobody holds any
-// more. An open transaction hides all later records of its partitions from readers, for as long as the transaction's
-// time-out; a slot may stay free for longer.
+// EndAbandoned ends transactions that killed processes left open, under ids "name-…" whose lease is free. It runs until ctx ends. An
+// open transaction hides all later records of its partitions from readers until it times out, and it may take longer until another
+// process uses the id.
 func EndAbandoned(ctx context.Context, cfg kafka.Config, name string, lease Lease, log *slog.Logger) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
@@ -53,22 +53,23 @@ func endAbandoned(ctx context.Context, cfg kafka.Config, adm *kadm.Client, name 
 	}
 	var failed error
 	for _, id := range open {
-		slot, ours := strings.CutPrefix(slotOf(id), cfg.Prefix)
-		if !ours || !strings.HasPrefix(slot, name+"-") {
+		base, ours := strings.CutPrefix(baseOf(id), cfg.Prefix)
+		if !ours || !strings.HasPrefix(base, name+"-") {
 			continue
 		}
-		failed = errors.Join(failed, endOne(ctx, cfg, id, slot, lease, log))
+		failed = errors.Join(failed, endOne(ctx, cfg, id, base, lease, log))
 	}
 	return failed
 }
 
-func endOne(ctx context.Context, cfg kafka.Config, id, slot string, lease Lease, log *slog.Logger) error {
-	release, ok, err := lease(ctx, slot)
+// endOne fences the id while it holds the lease on its base. errStuck is fine: the transaction is decided, and ends with its partitions.
+func endOne(ctx context.Context, cfg kafka.Config, id, base string, lease Lease, log *slog.Logger) error {
+	release, ok, err := lease(ctx, base)
 	if err != nil || !ok {
 		return err
 	}
 	defer release()
-	client, err := connect(ctx, id, NewProducer(cfg, slot).options)
+	client, err := connect(ctx, id, NewProducer(cfg, base).options)
 	if err == nil {
 		client.Close()
 	}

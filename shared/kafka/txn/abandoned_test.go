@@ -15,9 +15,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-func TestAnAbandonedTransactionIsEndedOnceItsSlotIsFree(t *testing.T) {
+func TestAnAbandonedTransactionIsEndedOnceItsLeaseIsFree(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		defer cancel()
 		dead, err := kgo.NewClient(append(cfg.Options(), kgo.TransactionalID(cfg.Prefix+"worker-3"), kgo.TransactionTimeout(time.Minute))...)
 		require.NoError(t, err)
@@ -35,14 +35,14 @@ func TestAnAbandonedTransactionIsEndedOnceItsSlotIsFree(t *testing.T) {
 
 		var held atomic.Bool
 		held.Store(true)
-		asked, released := make(chan struct{}, 100), make(chan struct{}, 100)
-		claim := func(_ context.Context, id string) (func(), bool, error) {
-			asked <- struct{}{}
+		tried, released := make(chan struct{}, 100), make(chan struct{}, 100)
+		lease := func(_ context.Context, id string) (func(), bool, error) {
+			tried <- struct{}{}
 			return func() { released <- struct{}{} }, id == "worker-3" && !held.Load(), nil
 		}
-		go EndAbandoned(ctx, cfg, "worker", claim, slog.New(slog.DiscardHandler))
-		<-asked
-		<-asked // whoever holds the slot keeps its transaction
+		go EndAbandoned(ctx, cfg, "worker", lease, slog.New(slog.DiscardHandler))
+		<-tried
+		<-tried // while the lease is held the transaction stays open
 		open, err := kadm.NewClient(plain).ListTransactions(ctx, nil, []string{"Ongoing"})
 		require.NoError(t, err)
 		require.Contains(t, open, cfg.Prefix+"worker-3")

@@ -15,10 +15,18 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 // bench is a cluster with producers and members.
 type bench struct{ *testkit.Bench }
 
-// onBrokers runs a story on each broker, with a bench of its own.
-func onBrokers(t *testing.T, story func(b *bench)) {
+// onBrokers runs a test on each broker, with a bench of its own.
+func onBrokers(t *testing.T, test func(b *bench)) {
 	t.Helper()
-	testkit.OnBenches(t, func(b *testkit.Bench) { story(&bench{b}) })
+	testkit.OnBenches(t, func(b *testkit.Bench) { test(&bench{b}) })
+}
+
+// input makes the topic "in" with n records in each partition, and puts the group "g" at its start.
+func (b *bench) input(partitions int32, n int) {
+	b.Helper()
+	b.Topic("in", partitions)
+	b.Feed("in", partitions, n)
+	b.StartAt("g", "in", partitions, 0)
 }
 
 func (b *bench) producer() *Producer {
@@ -36,7 +44,7 @@ func (b *bench) batch(values ...string) Batch {
 	return batch
 }
 
-// testMember is a member of a group and what its callbacks were told.
+// testMember is a member of a group, with the calls of its callbacks.
 type testMember struct {
 	*member
 
@@ -47,11 +55,11 @@ type testMember struct {
 // join makes a member of the group "g", which reads the topic "in".
 func (b *bench) join() *testMember {
 	b.Helper()
-	return b.joinOnce(func() {})
+	return b.joinThen(func() {})
 }
 
-// joinOnce makes a member that does something between being assigned its partitions and its first fetch from them.
-func (b *bench) joinOnce(then func()) *testMember {
+// joinThen makes a member that calls then after each assignment, before the first fetch.
+func (b *bench) joinThen(then func()) *testMember {
 	b.Helper()
 	m := &testMember{assigned: make(chan []assigned, 10), revoked: make(chan struct{}, 10)}
 	joined, err := join(b.Cfg, "g", []string{"in"}, slog.New(slog.DiscardHandler), callbacks{
@@ -68,7 +76,7 @@ func (b *bench) joinOnce(then func()) *testMember {
 	return m
 }
 
-// read polls until n records are there.
+// read polls until it has n records.
 func (b *bench) read(m *testMember, n int) []*kgo.Record {
 	b.Helper()
 	var records []*kgo.Record
@@ -82,7 +90,7 @@ func (b *bench) read(m *testMember, n int) []*kgo.Record {
 	return records
 }
 
-// offsets are positions of partition 0 of "in" in the member's name.
+// offsets returns the member's position in partition 0 of "in".
 func (b *bench) offsets(m *testMember, offset int64, metadata string) *Offsets {
 	b.Helper()
 	o, err := m.offsets(b.Ctx)

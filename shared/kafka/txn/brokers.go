@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// mustDeclareOffsets is true where brokers must be told of a group before they take its offsets into a transaction. Since
-// transactions version 2 (KIP-890; a feature of the cluster, on in new clusters from 4.0 on) they see it by themselves.
+// mustDeclareOffsets reports whether a group must be added to a transaction before its offsets. Brokers with transactions version 2
+// do that themselves (KIP-890; a feature of the cluster, on in new clusters since Kafka 4.0).
 func mustDeclareOffsets(ctx context.Context, client *kgo.Client) (bool, error) {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.ClientSoftwareName, req.ClientSoftwareVersion = "erpconnector", "1"
@@ -27,7 +27,7 @@ func mustDeclareOffsets(ctx context.Context, client *kgo.Client) (bool, error) {
 	return true, nil
 }
 
-// smallestLimit is the smallest max.message.bytes of the records' topics; 0 when it cannot be read.
+// smallestLimit returns the smallest max.message.bytes of the records' topics, or 0 when it cannot be read.
 func smallestLimit(ctx context.Context, client *kgo.Client, records []*kgo.Record) (smallest int32) {
 	ctx, cancel := context.WithTimeout(ctx, abortTimeout)
 	defer cancel()

@@ -16,27 +16,27 @@ import (
 // maxRefused is how often a task may be given other records before its lane is held instead.
 const maxRefused = 2
 
-// commitFinished writes what tasks came to: of each batch all records and the consumed offsets, in one Kafka transaction.
-// While one commits, the next batch collects.
+// commitFinished commits finished tasks, batch after batch: the records and the consumed offsets of a batch are one Kafka
+// transaction. While one batch commits, the next one collects.
 func (s *Session) commitFinished(done <-chan struct{}) {
-	var silent []*Task // consumed without a record to write
+	var offsetsOnly []*Task // they have no records to write, so they wait for others that have
 	idle := time.NewTimer(s.cfg.IdleCommit)
 	defer idle.Stop()
 	for {
-		alone := false
+		flush := false
 		select {
 		case <-s.finished.signal:
 		case <-idle.C:
-			alone = true
+			flush = true
 		case <-s.flush:
-			alone = true
+			flush = true
 		case <-done:
 			return
 		}
-		batch := append(silent, s.finished.take(s.cfg.BatchTasks, s.cfg.BatchBytes, s.waits)...)
-		silent = nil
-		if !alone && !writes(batch) {
-			silent = batch
+		batch := append(offsetsOnly, s.finished.take(s.cfg.BatchTasks, s.cfg.BatchBytes, s.waits)...)
+		offsetsOnly = nil
+		if !flush && !writes(batch) {
+			offsetsOnly = batch
 			continue
 		}
 		idle.Reset(s.cfg.IdleCommit)
@@ -44,9 +44,10 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 	}
 }
 
-// waits holds back the tasks of a held lane; at a hand-over each gets one more try.
+// waits reports whether a task must wait for its lane. At a hand-over nothing waits: each task gets one last try.
 func (s *Session) waits(t *Task) bool { return s.lanes.IsHeld(t.Lane()) && !t.Stopping() }
 
+// writes reports whether a batch is worth a transaction: a task has records to write, or its partition is taken away.
 func writes(batch []*Task) bool {
 	for _, t := range batch {
 		if t.writes || t.Stopping() {
@@ -56,8 +57,8 @@ func writes(batch []*Task) bool {
 	return false
 }
 
-// commit repeats until each task of the batch is committed, is left to its held lane, or is lost. Nothing is worked again for
-// it.
+// commit retries until each task of the batch is committed, waits for its held lane, or is dropped. The handler does not work on
+// any of them again.
 func (s *Session) commit(batch []*Task) {
 	wait := run.Backoff{Min: 20 * time.Millisecond, Max: time.Second}
 	undecided := false
@@ -66,7 +67,7 @@ func (s *Session) commit(batch []*Task) {
 		if len(batch) == 0 {
 			return
 		}
-		err := s.try(batch, undecided)
+		err := s.tryCommit(batch, undecided)
 		var refused *RefusedError
 		var unavailable *UnavailableError
 		switch {
@@ -91,11 +92,11 @@ func (s *Session) commit(batch []*Task) {
 	}
 }
 
-// try commits the batch, once it is known that an earlier try did not: else its outcomes would stand in the log twice.
-// While nobody knows, the error is ErrCommitUnknown.
-func (s *Session) try(batch []*Task, undecided bool) error {
+// tryCommit commits the batch. When the result of an earlier try is unknown, it first finds out: otherwise the records might be
+// written twice. While that cannot be found out, the error is ErrCommitUnknown.
+func (s *Session) tryCommit(batch []*Task, undecided bool) error {
 	if undecided {
-		committed, err := s.committed(batch)
+		committed, err := s.wasCommitted(batch)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 		}
@@ -107,7 +108,7 @@ func (s *Session) try(batch []*Task, undecided bool) error {
 	if !errors.Is(err, ErrCommitUnknown) {
 		return err
 	}
-	committed, unknown := s.committed(batch)
+	committed, unknown := s.wasCommitted(batch)
 	switch {
 	case unknown != nil:
 		return fmt.Errorf("%w: %w", err, unknown)
@@ -117,6 +118,7 @@ func (s *Session) try(batch []*Task, undecided bool) error {
 	return s.commitOnce(batch)
 }
 
+// commitOnce writes one transaction. The context is not the session's: a transaction that has begun is brought to its end.
 func (s *Session) commitOnce(batch []*Task) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
@@ -126,7 +128,7 @@ func (s *Session) commitOnce(batch []*Task) error {
 		records = append(records, t.records...)
 	}
 	if len(records) == 0 {
-		records = []*kgo.Record{s.marker(len(batch))}
+		records = []*kgo.Record{s.offsetMarker(len(batch))}
 	}
 	offsets, err := s.offsets(ctx, batch)
 	if err != nil {
@@ -137,20 +139,20 @@ func (s *Session) commitOnce(batch []*Task) error {
 	if err := s.producer.Commit(ctx, Batch{Records: records, Offsets: offsets}); err != nil {
 		return err
 	}
-	if s.cfg.Took != nil {
-		s.cfg.Took(time.Since(began))
+	if s.cfg.OnCommit != nil {
+		s.cfg.OnCommit(time.Since(began))
 	}
 	failpoint.Hit(s.cfg.Name + ".committed")
 	return nil
 }
 
-// marker is the record that carries offsets when nothing else does: a transaction needs one.
-func (s *Session) marker(tasks int) *kgo.Record {
+// offsetMarker returns the record for a transaction that has only offsets to commit: without any record the client would not end it.
+func (s *Session) offsetMarker(tasks int) *kgo.Record {
 	value, _ := json.Marshal(map[string]int{"passed_over": tasks}) // a map of ints always encodes
-	return &kgo.Record{Topic: s.cfg.Kafka.Topic(s.cfg.Markers), Key: []byte(s.cfg.Name + "/" + s.cfg.Slot), Value: value}
+	return &kgo.Record{Topic: s.cfg.Kafka.Topic(s.cfg.MarkerTopic), Key: []byte(s.cfg.Name + "/" + s.cfg.TransactionalID), Value: value}
 }
 
-// offsets is the positions of all partitions the batch touches, as if the batch were done.
+// offsets returns the positions of all partitions of the batch, as they are once the batch is done.
 func (s *Session) offsets(ctx context.Context, batch []*Task) (*Offsets, error) {
 	byPartition := map[*partition][]int64{}
 	for _, t := range batch {
@@ -173,7 +175,7 @@ func (s *Session) offsets(ctx context.Context, batch []*Task) (*Offsets, error) 
 	return o, nil
 }
 
-// confirm ends the tasks of a committed batch: the trackers move, and there is room for others.
+// confirm ends the tasks of a committed batch. The trackers move on, and there is room for other tasks.
 func (s *Session) confirm(batch []*Task) {
 	s.cfg.Outage.Report(s.cfg.Log, nil)
 	a := batch[0].part.assignment
@@ -188,7 +190,7 @@ func (s *Session) confirm(batch []*Task) {
 	s.offer(a)
 }
 
-// noteWritten lets lanes go whose partitions have taken records.
+// noteWritten resumes lanes whose partitions have taken records.
 func (s *Session) noteWritten(batch []*Task) {
 	if !s.lanes.Any() {
 		return
@@ -202,7 +204,8 @@ func (s *Session) noteWritten(batch []*Task) {
 	s.lanes.Written(lanes)
 }
 
-// split finds the task that the brokers refuse for what it writes, by halves. That one writes something else.
+// split commits a refused batch in halves, until the task that the brokers refuse is alone. That task gets other records from the
+// handler.
 func (s *Session) split(batch []*Task, refused *RefusedError) {
 	if len(batch) > 1 {
 		middle := len(batch) / 2
@@ -220,65 +223,7 @@ func (s *Session) split(batch []*Task, refused *RefusedError) {
 	s.commit(batch)
 }
 
-// holdUnwritten takes the tasks out of the batch whose records were not written, and holds their lanes; the others go on at
-// once.
-func (s *Session) holdUnwritten(batch []*Task, unavailable *UnavailableError) (others []*Task) {
-	unwritten := map[int]bool{}
-	for _, place := range unavailable.Records {
-		unwritten[place] = true
-	}
-	var held []*Task
-	place, topic := 0, ""
-	for _, t := range batch {
-		is := false
-		for _, r := range t.records {
-			if unwritten[place] {
-				is, topic = true, r.Topic
-			}
-			place++
-		}
-		if is {
-			held = append(held, t)
-			s.lanes.Hold(t.Lane(), topic, unavailable.Err)
-		} else {
-			others = append(others, t)
-		}
-	}
-	// What else is in a held lane waits with it, so that a key's records keep their order.
-	kept := others[:0]
-	for _, t := range others {
-		if s.lanes.IsHeld(t.Lane()) {
-			held = append(held, t)
-		} else {
-			kept = append(kept, t)
-		}
-	}
-	s.putBack(held)
-	return kept
-}
-
-func (s *Session) holdTasks(batch []*Task, topic string, why error) {
-	for _, t := range batch {
-		s.lanes.Hold(t.Lane(), topic, why)
-	}
-	s.putBack(batch)
-}
-
-// putBack lets tasks wait for their lane; at a hand-over they are left to the next owner instead.
-func (s *Session) putBack(tasks []*Task) {
-	var wait, leave []*Task
-	for _, t := range tasks {
-		if t.Stopping() {
-			leave = append(leave, t)
-		} else {
-			wait = append(wait, t)
-		}
-	}
-	s.finished.putFirst(wait)
-	s.drop(leave)
-}
-
-// drop forgets tasks whose outcome was not committed: the record is still there, and its next reader works it again.
+// drop forgets tasks that were not committed. Their records are still in the log, and the next owner works on them again.
 func (s *Session) drop(batch []*Task) {
 	if len(batch) == 0 {
 		return
@@ -293,6 +238,7 @@ func (s *Session) end(batch []*Task) {
 	}
 }
 
+// dropLost drops the tasks of lost assignments and returns the others.
 func (s *Session) dropLost(batch []*Task) []*Task {
 	var kept, lost []*Task
 	for _, t := range batch {
@@ -306,9 +252,9 @@ func (s *Session) dropLost(batch []*Task) []*Task {
 	return kept
 }
 
-// committed finds out whether a transaction whose end nobody confirmed did commit: once the slot is fenced anew the
-// transaction is decided, and the group's offsets say how.
-func (s *Session) committed(batch []*Task) (bool, error) {
+// wasCommitted finds out whether a transaction was committed whose end no broker has confirmed. Opening the producer anew decides
+// the transaction, and then the group's offsets say how.
+func (s *Session) wasCommitted(batch []*Task) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	if err := s.producer.Open(ctx); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// greeter answers each name in "names" with a greeting in "greetings".
+// greeter writes a greeting to "greetings" for each name in "names".
 type greeter struct{ greeted chan string }
 
 func (g *greeter) Take(t *txn.Task) (bool, time.Duration) {
@@ -33,7 +33,7 @@ func (g *greeter) Committed(tasks []*txn.Task) {
 }
 
 func (g *greeter) Prepare(context.Context, []*txn.Task) {}
-func (g *greeter) Refused(t *txn.Task, _ error, _ int)  { t.Replace() } // write nothing; a real one keeps a dead letter
+func (g *greeter) Refused(t *txn.Task, _ error, _ int)  { t.Replace() } // writes nothing; a real handler would write a dead letter
 func (g *greeter) Dropped([]*txn.Task)                  {}
 func (g *greeter) Revoked()                             {}
 func (g *greeter) Resumed([]int32)                      {}
@@ -52,14 +52,14 @@ func ExampleSession() {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	_, _ = admin.CreateTopics(context.Background(), 1, 1, nil, "names", "greetings", "markers")
-	start := kadm.Offsets{} // a group without an offset is a loss, so it is given one when its topic is made
+	start := kadm.Offsets{} // a group without an offset is a loss, so it gets one when its topic is made
 	start.AddOffset("names", 0, 0, -1)
 	_ = admin.CommitAllOffsets(context.Background(), "greeter", start)
 
 	log := slog.New(slog.DiscardHandler)
 	g := &greeter{greeted: make(chan string)}
 	session := txn.New(txn.Config{
-		Kafka: cfg, Name: "greeter", Slot: "greeter-0", Group: "greeter", Topics: []string{"names"}, Markers: "markers",
+		Kafka: cfg, Name: "greeter", TransactionalID: "greeter-0", Group: "greeter", Topics: []string{"names"}, MarkerTopic: "markers",
 		PollRecords: 100, BatchTasks: 100, BatchBytes: 1 << 20, Grace: time.Second, IdleCommit: time.Second,
 		Log: log, Outage: &run.Outage{Began: "kafka fails", Ended: "kafka works again"},
 	}, g)

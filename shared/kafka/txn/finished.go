@@ -2,8 +2,8 @@ package txn
 
 import "sync"
 
-// finished collects the tasks that have come to their end, until they are committed. Putting never blocks; what is in hand
-// bounds it.
+// finished collects finished tasks until they are committed. Putting never blocks. It needs no limit: the handler limits how many
+// tasks it takes.
 type finished struct {
 	mu     sync.Mutex
 	tasks  []*Task
@@ -19,7 +19,7 @@ func (f *finished) put(tasks ...*Task) {
 	f.wake()
 }
 
-// putFirst lets tasks stand before all others again; they wait for something else than this.
+// putFirst puts tasks back before all others. It gives no signal: they wait for their lane.
 func (f *finished) putFirst(tasks []*Task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -33,7 +33,7 @@ func (f *finished) wake() {
 	}
 }
 
-// take is the oldest tasks, up to the limits and at least one, without those that must wait.
+// take removes and returns the oldest tasks, up to the limits but at least one. Tasks that must wait stay.
 func (f *finished) take(maxTasks, maxBytes int, waits func(*Task) bool) (taken []*Task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

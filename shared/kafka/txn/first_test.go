@@ -8,9 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The client stores the partitions of a topic that is new to it only after it has let the first records go. A
-// transaction that ended in between was aborted, and the client said that it was committed: on the embedded broker,
-// which answers at once, one in some dozens.
+// Symptom: a transaction was aborted, and the client said that it was committed. The client stores the partitions of a new topic only
+// after it has sent the first records, and the transaction ended in between. On the embedded broker, which answers at once, that
+// happened to one of some dozens.
 func TestTheFirstTransactionOfATopicIsCommittedWhenItSaysSo(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)

@@ -13,75 +13,75 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A slot has several transactional ids: "syncer-0", "syncer-0.1", … Mostly the first is in use. A transaction that has ended
-// is over for its id only once each partition it wrote to has its marker; while one of them takes no records (it has no
-// leader, or too few replicas in sync), the id takes no further transaction, whichever partitions that is for. Then the slot
-// goes on with its next id. What the transaction came to is decided by then, and cannot change any more.
+// A producer has one base id, and further transactional ids made from it: "copier-0", "copier-0.1", … It uses the first as a rule.
+// A transaction that is decided is over only once each partition it wrote to has a marker. While one of these partitions takes no
+// records (it has no leader, or too few in-sync replicas), the id takes no further transaction, not even for other partitions.
+// Then the producer goes on with the next id. The transaction's result is decided by then and cannot change.
 const (
-	ids       = 8
-	stuckLook = 250 * time.Millisecond
-	stuckFor  = 3 // looks in a row
+	maxIDs              = 8
+	endingCheckInterval = 250 * time.Millisecond
+	stuckAfterChecks    = 3 // in a row
 )
 
 // errStuck means that an id's last transaction is decided and has not ended everywhere.
 var errStuck = errors.New("the id's last transaction has not ended in all of its partitions")
 
-// identity is the ids of one slot.
+// identity is the transactional ids of one producer.
 type identity struct {
-	slot  string // with the prefix
-	n     int    // the id in use
-	looks int    // in a row that found its transaction decided and not ended
-	swept bool
-	stuck bool // an id could not be fenced when the slot was opened
+	base         string // with the prefix
+	n            int    // the id in use
+	endingChecks int    // how many in a row found the id's transaction decided and not ended
+	othersFenced bool
+	stuck        bool // an id could not be fenced at the first opening
 }
 
 func (i identity) current() string {
 	if i.n == 0 {
-		return i.slot
+		return i.base
 	}
-	return i.slot + "." + strconv.Itoa(i.n)
+	return i.base + "." + strconv.Itoa(i.n)
 }
 
-func (i *identity) next() { i.n, i.looks = (i.n+1)%ids, 0 }
+func (i *identity) next() { i.n, i.endingChecks = (i.n+1)%maxIDs, 0 }
 
-// slotOf is the slot that an id belongs to.
-func slotOf(id string) string {
+// baseOf returns the base id that an id was made from.
+func baseOf(id string) string {
 	at := strings.LastIndexByte(id, '.')
 	if at < 0 {
 		return id
 	}
-	if n, err := strconv.Atoi(id[at+1:]); err != nil || n < 1 || n >= ids {
+	if n, err := strconv.Atoi(id[at+1:]); err != nil || n < 1 || n >= maxIDs {
 		return id
 	}
 	return id[:at]
 }
 
-// open is a client of the first id that takes transactions. Before it returns, whatever former holders of the slot left open
-// is decided, under whichever id.
+// open returns a client with the first id that takes transactions. By then all transactions that former users left open are decided,
+// those of the other ids too.
 func (i *identity) open(ctx context.Context, options func(id string) []kgo.Opt) (*kgo.Client, error) {
-	for range ids {
+	for range maxIDs {
 		client, err := connect(ctx, i.current(), options)
 		if errors.Is(err, errStuck) {
-			i.stuck = i.stuck || !i.swept
+			i.stuck = i.stuck || !i.othersFenced
 			i.next()
 			continue
 		}
-		if err == nil && !i.swept {
-			if err = i.sweep(ctx, client, options); err != nil {
+		if err == nil && !i.othersFenced {
+			if err = i.fenceOthers(ctx, client, options); err != nil {
 				client.Close()
 			}
 		}
-		i.looks = 0
+		i.endingChecks = 0
 		return client, err
 	}
-	return nil, fmt.Errorf("transactional ids of %s: all %d are taken: %w", i.slot, ids, errStuck)
+	return nil, fmt.Errorf("transactional ids of %s: all %d are taken: %w", i.base, maxIDs, errStuck)
 }
 
-// sweep fences the slot's other ids, so that no former holder commits under one of them. Those that nobody has used need none.
-func (i *identity) sweep(ctx context.Context, client *kgo.Client, options func(id string) []kgo.Opt) error {
+// fenceOthers fences the other ids, so that no former user commits under one of them. Ids that were never used need no fencing.
+func (i *identity) fenceOthers(ctx context.Context, client *kgo.Client, options func(id string) []kgo.Opt) error {
 	used, err := kadm.NewClient(client).ListTransactions(ctx, nil, nil)
-	for n := range ids {
-		other := identity{slot: i.slot, n: n}.current()
+	for n := range maxIDs {
+		other := identity{base: i.base, n: n}.current()
 		if _, is := used[other]; n == i.n || (err == nil && !is) {
 			continue
 		}
@@ -95,22 +95,22 @@ func (i *identity) sweep(ctx context.Context, client *kgo.Client, options func(i
 			return err
 		}
 	}
-	i.swept = true
+	i.othersFenced = true
 	return nil
 }
 
-// look is true when the id's last transaction is decided, and has not ended everywhere for a while.
-func (i *identity) look(ctx context.Context, client *kgo.Client) (stuck bool, err error) {
+// checkEnding is true when several checks in a row found the id's last transaction decided and not ended everywhere.
+func (i *identity) checkEnding(ctx context.Context, client *kgo.Client) (stuck bool, err error) {
 	ending, err := isEnding(ctx, kadm.NewClient(client), i.current())
 	if err != nil || !ending {
-		i.looks = 0
+		i.endingChecks = 0
 		return false, err
 	}
-	i.looks++
-	return i.looks >= stuckFor, nil
+	i.endingChecks++
+	return i.endingChecks >= stuckAfterChecks, nil
 }
 
-// connect fences an id: when it returns without an error, or with errStuck, the last transaction under it is decided.
+// connect fences an id. When it returns no error, or errStuck, the last transaction under the id is decided.
 func connect(ctx context.Context, id string, options func(id string) []kgo.Opt) (*kgo.Client, error) {
 	client, err := kgo.NewClient(options(id)...)
 	if err != nil {
@@ -123,6 +123,8 @@ func connect(ctx context.Context, id string, options func(id string) []kgo.Opt) 
 	return client, nil
 }
 
+// fence asks for a producer id, which fences former users. The client retries while the last transaction has not ended everywhere, so
+// fence checks for that itself and gives up with errStuck.
 func fence(ctx context.Context, client *kgo.Client, id string) error {
 	fencing, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -131,27 +133,27 @@ func fence(ctx context.Context, client *kgo.Client, id string) error {
 		_, _, err := client.ProducerID(fencing)
 		fenced <- err
 	}()
-	look := time.NewTicker(stuckLook)
-	defer look.Stop()
-	for looks := 0; ; {
+	tick := time.NewTicker(endingCheckInterval)
+	defer tick.Stop()
+	for checks := 0; ; {
 		select {
 		case err := <-fenced:
 			return err
-		case <-look.C:
+		case <-tick.C:
 		}
-		looks++
+		checks++
 		if ending, err := isEnding(ctx, kadm.NewClient(client), id); err != nil || !ending {
-			looks = 0
+			checks = 0
 		}
-		if looks == stuckFor {
+		if checks == stuckAfterChecks {
 			cancel()
-			<-fenced //nolint:errcheck // cut off: it says nothing more
+			<-fenced //nolint:errcheck // it was cancelled
 			return errStuck
 		}
 	}
 }
 
-// isEnding is true when the id's last transaction is decided, and its markers are not written yet.
+// isEnding is true when the id's last transaction is decided and its markers are not all written.
 func isEnding(ctx context.Context, adm *kadm.Client, id string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, abortTimeout)
 	defer cancel()
@@ -162,8 +164,8 @@ func isEnding(ctx context.Context, adm *kadm.Client, id string) (bool, error) {
 	return slices.Contains([]string{"PrepareCommit", "PrepareAbort"}, described[id].State), nil
 }
 
-// openTransactions are the ids of the cluster's transactions that are not decided. Those that a broker coordinates which does
-// not answer are missing, until it or its successor does.
+// openTransactions returns the ids of the cluster's transactions that are not decided. The transactions that a broker coordinates are
+// missing while it does not answer.
 func openTransactions(ctx context.Context, adm *kadm.Client) ([]string, error) {
 	listed, err := adm.ListTransactions(ctx, nil, []string{"Ongoing"})
 	var some *kadm.ShardErrors

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A clock that was set back made an old heartbeat look fresh for as long as it was set back: calls could begin without a
-// group. By the monotonic clock alone the same would come of a machine that slept.
-func TestAnAgeIsThatOfTheClockThatSaysMore(t *testing.T) {
+// Symptom: after the wall clock was set back, an old heartbeat looked fresh, and work could begin without the group. With the monotonic
+// clock alone, the same would happen after the machine slept.
+func TestAnAgeIsByTheClockThatCountsMore(t *testing.T) {
 	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	sent := instant{monotonic: time.Minute, wall: at}
 	for name, c := range map[string]struct {

@@ -13,8 +13,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// How long a lane is left alone whose partitions take no records. A look at the brokers costs others nothing; a try that
-// fails does.
+// How long a lane waits whose partitions take no records. Asking the brokers costs other lanes nothing, but a failed try does. So
+// the wait grows.
 const (
 	laneInterval = 250 * time.Millisecond
 	laneMinWait  = 250 * time.Millisecond
@@ -23,31 +23,31 @@ const (
 	healthTimeout = 2 * time.Second
 )
 
-// Lanes are ways that records take, of which some may be held: their partitions take no records at the moment, and everybody
-// else goes on. A Session's lanes are partition numbers. It may be used by several goroutines.
+// Lanes knows which lanes are held: their partitions take no records at the moment, and all other lanes go on. A Session's lanes are
+// partition numbers. It is safe for concurrent use.
 type Lanes[K comparable] struct {
 	log *slog.Logger
 
-	mu   sync.Mutex
-	held map[K]*heldLane
-	some atomic.Bool
+	mu      sync.Mutex
+	held    map[K]*heldLane
+	anyHeld atomic.Bool
 }
 
 type heldLane struct {
 	since, until time.Time
 	wait         run.Backoff
-	topics       map[string]bool // that did not take a record
-	trial        bool            // let go again, and nothing has been written yet
+	topics       map[string]bool // that took no record
+	trial        bool            // the lane goes on, but no record has been written yet
 }
 
-// NewLanes makes lanes of which none is held.
+// NewLanes returns lanes of which none is held.
 func NewLanes[K comparable](log *slog.Logger) *Lanes[K] {
 	return &Lanes[K]{log: log, held: map[K]*heldLane{}}
 }
 
 // IsHeld reports whether the lane must wait.
 func (l *Lanes[K]) IsHeld(lane K) bool {
-	if !l.some.Load() {
+	if !l.anyHeld.Load() {
 		return false
 	}
 	l.mu.Lock()
@@ -57,9 +57,9 @@ func (l *Lanes[K]) IsHeld(lane K) bool {
 }
 
 // Any reports whether a lane is held, or on trial.
-func (l *Lanes[K]) Any() bool { return l.some.Load() }
+func (l *Lanes[K]) Any() bool { return l.anyHeld.Load() }
 
-// Hold leaves the lane alone for a while, each time for longer. The topic (with the prefix) is the one that took no record.
+// Hold makes the lane wait, each time for longer. topic (with the prefix) is the one that took no record.
 func (l *Lanes[K]) Hold(lane K, topic string, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +68,7 @@ func (l *Lanes[K]) Hold(lane K, topic string, why error) {
 	if h == nil {
 		h = &heldLane{since: now, wait: run.Backoff{Min: laneMinWait, Max: laneMaxWait}, topics: map[string]bool{}}
 		l.held[lane] = h
-		l.some.Store(true)
+		l.anyHeld.Store(true)
 		l.log.Warn("a partition takes no records; what is in it waits, others go on", "topic", topic, "lane", lane, "error", why)
 	}
 	if h.trial || h.until.IsZero() {
@@ -77,7 +77,7 @@ func (l *Lanes[K]) Hold(lane K, topic string, why error) {
 	h.topics[topic], h.trial = true, false
 }
 
-// Written tells that the lanes take records.
+// Written ends the waits of lanes whose partitions have taken a record.
 func (l *Lanes[K]) Written(lanes []K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,12 +87,12 @@ func (l *Lanes[K]) Written(lanes []K) {
 			delete(l.held, lane)
 		}
 	}
-	l.some.Store(len(l.held) > 0)
+	l.anyHeld.Store(len(l.held) > 0)
 }
 
-// Due are the held lanes that may be looked at, with the topics that took no record.
+// Due returns the held lanes whose wait is over, each with the topics that took no record.
 func (l *Lanes[K]) Due() map[K][]string {
-	if !l.some.Load() {
+	if !l.anyHeld.Load() {
 		return nil
 	}
 	l.mu.Lock()
@@ -106,7 +106,7 @@ func (l *Lanes[K]) Due() map[K][]string {
 	return due
 }
 
-// Try lets lanes go, on trial: the next record that is written or not tells.
+// Try lets lanes go on, on trial: the next record decides, by being written or not.
 func (l *Lanes[K]) Try(lanes []K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,31 +117,31 @@ func (l *Lanes[K]) Try(lanes []K) {
 	}
 }
 
-// Recheck lets those lanes go, on trial, of which it is time and the brokers say no ill: of the topics that took no record, no
-// partition of the lane is sick. It returns them.
-func (l *Lanes[K]) Recheck(ctx context.Context, health *kafka.Health, isOf func(lane K, tp kafka.TopicPartition) bool) (well []K) {
+// Recheck asks the brokers about the lanes whose wait is over. It lets those go on, on trial, whose partitions are available in all
+// topics that took no record, and returns them.
+func (l *Lanes[K]) Recheck(ctx context.Context, health *kafka.Health, isOf func(lane K, tp kafka.TopicPartition) bool) (resumed []K) {
 	for lane, topics := range l.Due() {
-		asking, cancel := context.WithTimeout(ctx, healthTimeout)
-		sick, err := health.Sick(asking, topics)
+		timeout, cancel := context.WithTimeout(ctx, healthTimeout)
+		found, err := health.Unavailable(timeout, topics)
 		cancel()
-		ill := err != nil
+		unavailable := err != nil
 		if err == nil {
-			for tp := range sick.Why {
-				ill = ill || (slices.Contains(topics, tp.Topic) && isOf(lane, tp))
+			for tp := range found.Reasons {
+				unavailable = unavailable || (slices.Contains(topics, tp.Topic) && isOf(lane, tp))
 			}
 		}
-		if !ill {
-			well = append(well, lane)
+		if !unavailable {
+			resumed = append(resumed, lane)
 		}
 	}
-	l.Try(well)
-	return well
+	l.Try(resumed)
+	return resumed
 }
 
-// Forget drops what is known: another process has the partitions from now on.
+// Forget forgets all held lanes: the partitions have another owner from now on.
 func (l *Lanes[K]) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held = map[K]*heldLane{}
-	l.some.Store(false)
+	l.anyHeld.Store(false)
 }

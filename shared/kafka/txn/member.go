@@ -21,49 +21,49 @@ import (
 
 const endsTimeout = 2 * time.Second
 
-// ErrOffsetMissing means that a group has no committed offset for a partition it reads, or one outside of what the log
-// holds. `topics ensure` commits one for every group when it creates a topic, so this is always a loss, and reading from
-// either end would hide it.
+// ErrOffsetMissing means that a group has no committed offset for a partition it reads, or one outside the log. `topics ensure`
+// commits one for every group when it creates a topic. So this is always a loss, and reading from either end would hide it.
 var ErrOffsetMissing = errors.New("committed offset missing or outside the log: records would be skipped or repeated; " +
 	"find out who deleted it, or the records, then run `erpconnector topics ensure --reset-missing-offsets`")
 
-// assigned is one partition with the position its group committed.
+// assigned is one partition with the position that its group committed.
 type assigned struct {
 	kafka.TopicPartition
-	tracker *tracker // at that position, with what its metadata says is done beyond
+	tracker *tracker // starts at that position
 	end     int64    // of the log
 }
 
-// callbacks tell of assignments. They run between polls or while one waits; the group goes on only when they return. An
-// assignment is always whole: the one before was revoked or lost entirely.
+// callbacks are called when an assignment begins or ends. They run between polls or during one; the group goes on only when they
+// return. The range assignor revokes all partitions before it assigns others, so an assignment replaces the whole one before.
 type callbacks struct {
 	assigned func([]assigned)
 	revoked  func()
 	lost     func()
 }
 
-// member reads committed records as a member of a classic group with the range assignor, so that the same partition of all
-// its topics, which is all work of a key, comes to one member. It commits nothing itself: offsets go into transactions.
+// member reads committed records as a member of a consumer group. The group has the classic protocol and the range assignor, which
+// gives one member the same partition of all topics, and so all work of a key. A member commits nothing itself: offsets go into
+// transactions.
 type member struct {
-	cfg     kafka.Config
-	group   string   // without the prefix
-	topics  []string // without the prefix
-	log     *slog.Logger
-	tell    callbacks
-	client  *kgo.Client
-	admin   *kadm.Client
-	giveUp  context.CancelFunc // ends what the client still waits for
-	beating sync.WaitGroup
+	cfg          kafka.Config
+	group        string   // without the prefix
+	topics       []string // without the prefix
+	log          *slog.Logger
+	on           callbacks
+	client       *kgo.Client
+	admin        *kadm.Client
+	giveUp       context.CancelFunc // ends the client's requests
+	heartbeating sync.WaitGroup
 
-	mu       sync.Mutex
-	heard    instant // when the last request was sent that the coordinator took as a member's
-	missing  error
-	topicIDs map[string][16]byte
+	mu        sync.Mutex
+	lastHeard instant // when the last request was sent that the coordinator answered as a member's
+	missing   error
+	topicIDs  map[string][16]byte
 }
 
 // join makes a member of the group.
-func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, tell callbacks) (*member, error) {
-	m := &member{cfg: cfg, group: group, topics: topics, log: log, tell: tell, topicIDs: map[string][16]byte{}}
+func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, on callbacks) (*member, error) {
+	m := &member{cfg: cfg, group: group, topics: topics, log: log, on: on, topicIDs: map[string][16]byte{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	client, err := kgo.NewClient(append(cfg.Options(),
 		kgo.WithContext(ctx),
@@ -79,15 +79,15 @@ func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, tel
 		kgo.RebalanceTimeout(kafka.RebalanceTimeout),
 		kgo.WithHooks(m),
 		kgo.OnOffsetsFetched(m.fetched),
-		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { tell.revoked() }),
-		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { tell.lost() }),
+		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { on.revoked() }),
+		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { on.lost() }),
 	)...)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("group %s: %w", group, err)
 	}
 	m.client, m.admin, m.giveUp = client, kadm.NewClient(client), cancel
-	m.beating.Go(func() { m.beat(ctx) })
+	m.heartbeating.Go(func() { m.heartbeat(ctx) })
 	return m, nil
 }
 
@@ -100,7 +100,7 @@ func (m *member) fetched(ctx context.Context, client *kgo.Client, resp *kmsg.Off
 			for i := range t.Partitions {
 				p := &t.Partitions[i]
 				if p.ErrorCode != 0 {
-					continue // the client gives the error to poll and leaves the partition out
+					continue // the client leaves the partition out, and poll returns the error
 				}
 				a, err := m.assign(t.Topic, p)
 				if err != nil {
@@ -114,13 +114,14 @@ func (m *member) fetched(ctx context.Context, client *kgo.Client, resp *kmsg.Off
 			}
 		}
 	}
-	// The client remembers what was paused over any rebalance; nobody who is assigned a partition knows of that.
+	// The client keeps paused partitions over a rebalance, but a new assignment begins with nothing paused.
 	client.ResumeFetchPartitions(client.PauseFetchPartitions(nil))
-	m.tell.assigned(all)
+	m.on.assigned(all)
 	return nil
 }
 
-// ends are where the logs end. What stands before may have been begun by a former owner; when they cannot be read, all of it.
+// ends reads where the logs end. A former owner may have begun records before that (Task.MayBeRepeated). A partition whose end cannot be
+// read counts as if all its records were before it.
 func (m *member) ends(ctx context.Context, client *kgo.Client) kadm.ListedOffsets {
 	ctx, cancel := context.WithTimeout(ctx, endsTimeout)
 	defer cancel()
@@ -128,8 +129,8 @@ func (m *member) ends(ctx context.Context, client *kgo.Client) kadm.ListedOffset
 	return ends
 }
 
-// assign reads the position of one partition. One that was added to the topic beyond the configured count has none: it
-// begins at its start, and stays empty, as no writer of ours uses it.
+// assign reads the position of one partition. A partition that was added to the topic above the configured count has none. It begins at
+// its start, and stays empty, as no writer of ours uses it.
 func (m *member) assign(topic string, p *kmsg.OffsetFetchResponseGroupTopicPartition) (assigned, error) {
 	at := assigned{TopicPartition: kafka.TopicPartition{Topic: topic, Partition: p.Partition}}
 	if m.cfg.Partitions > 0 && int(p.Partition) >= m.cfg.Partitions {
@@ -154,6 +155,7 @@ func (m *member) assign(topic string, p *kmsg.OffsetFetchResponseGroupTopicParti
 	return at, nil
 }
 
+// fail makes err final: every later poll returns it.
 func (m *member) fail(err error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -161,7 +163,7 @@ func (m *member) fail(err error) error {
 	return err
 }
 
-// poll waits for records until ctx ends. An error may come beside records; ErrOffsetMissing is final.
+// poll waits for records until ctx ends. It may return records and an error. ErrOffsetMissing is final.
 func (m *member) poll(ctx context.Context, max int) (kgo.Fetches, error) {
 	fetches := m.client.PollRecords(ctx, max)
 	var failed error
@@ -182,11 +184,12 @@ func (m *member) poll(ctx context.Context, max int) (kgo.Fetches, error) {
 	return fetches, failed
 }
 
-// outOfRangeTimeout bounds the look at a position that a broker has refused.
+// outOfRangeTimeout limits the requests about a position that a broker has refused.
 const outOfRangeTimeout = 5 * time.Second
 
-// outOfRange tells a loss from a member that was out for so long (halted, cut off) that others have read on meanwhile, and
-// what it was about to read was deleted as consumed. That one only joins anew.
+// outOfRange handles a position outside the log. There are two causes. Either the group's position is lost; that is final. Or this
+// member was halted or cut off for long: others have read on, and the records at its position were deleted as consumed. Then it
+// only joins the group again.
 func (m *member) outOfRange(ctx context.Context, topic string, partition int32, refused error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outOfRangeTimeout)
 	defer cancel()
@@ -199,14 +202,15 @@ func (m *member) outOfRange(ctx context.Context, topic string, partition int32, 
 	return errors.Join(refused, err)
 }
 
-// offsets is an empty set of positions in the name of this member and its generation.
+// offsets returns an empty set of positions for this member and its generation.
 func (m *member) offsets(ctx context.Context) (*Offsets, error) {
 	id, generation := m.client.GroupMetadata()
 	ids, err := m.ids(ctx)
 	return &Offsets{Group: m.cfg.Group(m.group), Member: id, Generation: generation, topicIDs: ids}, err
 }
 
-// ids are the topics' ids, read once: a topic that is deleted and made anew is a loss that no commit must paper over.
+// ids returns the topics' ids. They are read once: when a topic is deleted and made again, commits with the old id must fail, as its
+// records are lost.
 func (m *member) ids(ctx context.Context) (map[string][16]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -228,18 +232,18 @@ func (m *member) ids(ctx context.Context) (map[string][16]byte, error) {
 	return ids, nil
 }
 
-// OnBrokerE2E notes when the group was joined; it makes the member a kgo hook. The client's own heartbeats do not count:
-// nothing tells here whether one was answered with a refusal.
+// OnBrokerE2E notes when the group was joined. It makes the member a kgo hook. The client's own heartbeats do not count here: the hook
+// does not see whether the answer was a refusal.
 func (m *member) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	const joinGroup, syncGroup = 11, 14
 	if e2e.Err() == nil && (key == joinGroup || key == syncGroup) {
-		m.heardAt(time.Now().Add(-e2e.DurationE2E()))
+		m.noteHeard(time.Now().Add(-e2e.DurationE2E()))
 	}
 }
 
-// beat asks the coordinator each interval whether this is still a member of the generation, beside the client's own
-// heartbeats, which tell nobody what they were answered.
-func (m *member) beat(ctx context.Context) {
+// heartbeat asks the coordinator at each interval whether this is still a member of the generation. The client sends heartbeats too, but
+// does not show their answers.
+func (m *member) heartbeat(ctx context.Context) {
 	for run.Sleep(ctx, kafka.HeartbeatInterval) {
 		id, generation := m.client.GroupMetadata()
 		if id == "" || generation < 0 {
@@ -255,37 +259,37 @@ func (m *member) beat(ctx context.Context) {
 			continue
 		}
 		if refusal := kerr.ErrorForCode(resp.ErrorCode); refusal == nil || errors.Is(refusal, kerr.RebalanceInProgress) {
-			m.heardAt(sent)
+			m.noteHeard(sent)
 		}
 	}
 }
 
-// heardAt never goes back.
-func (m *member) heardAt(at time.Time) {
+// noteHeard sets lastHeard, unless it is later already: answers may come out of order.
+func (m *member) noteHeard(at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := instantOf(at); i.monotonic > m.heard.monotonic {
-		m.heard = i
+	if i := instantOf(at); i.monotonic > m.lastHeard.monotonic {
+		m.lastHeard = i
 	}
 }
 
-// heartbeatAge is how long ago this sent what the coordinator has taken as a member's. An answer that lay unread while the
-// process was halted is as old as its question. Past the session time-out the partitions may be somebody else's.
+// heartbeatAge returns the time since the last request was sent that the coordinator answered as a member's. It counts from the sending:
+// an answer may lie unread while the process is halted. After the session time-out the partitions may have another owner.
 func (m *member) heartbeatAge() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return instantOf(time.Now()).since(m.heard)
+	return instantOf(time.Now()).since(m.lastHeard)
 }
 
-// leaveTimeout bounds leaving. The client cannot leave while it joins, which takes as long as the slowest member needs to
-// hand over, or a dead one to be noticed; without brokers it cannot leave at all. Then the coordinator finds out by itself.
+// leaveTimeout limits how long leaving may take. The client cannot leave while it joins, and joining takes until the slowest member has
+// handed over, or a dead one is noticed. Without brokers it cannot leave at all. Then the coordinator removes the member by itself.
 const leaveTimeout = 3 * time.Second
 
-// close leaves the group; callbacks.revoked is called for what was assigned.
+// close leaves the group. It calls callbacks.revoked for the current assignment.
 func (m *member) close() {
 	timer := time.AfterFunc(leaveTimeout, m.giveUp)
 	m.client.CloseAllowingRebalance()
 	timer.Stop()
 	m.giveUp()
-	m.beating.Wait()
+	m.heartbeating.Wait()
 }

@@ -29,10 +29,8 @@ func keepPolling(b *bench, m *testMember) (stop func()) {
 
 func TestARebalanceRevokesAndTheOldGenerationsCommitIsRefused(t *testing.T) {
 	onBrokers(t, func(b *bench) {
-		b.Topic("in", 2)
+		b.input(2, 3)
 		b.Topic("out", 1)
-		b.Feed("in", 2, 3)
-		b.StartAt("g", "in", 2, 0)
 		first := b.join()
 		require.Len(b, testkit.Receive(b.Bench, first.assigned, "all partitions for the first"), 2)
 		late := b.batch("late")
@@ -65,7 +63,7 @@ func TestAGroupWithoutItsOffsetStops(t *testing.T) {
 	})
 }
 
-// The client would go back to the start of the log by itself, and every record be handled again.
+// The client would go back to the start of the log by itself, and every record would be handled again.
 func TestAGroupWhoseOffsetLiesOutsideTheLogStops(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		b.Topic("in", 1)
@@ -78,12 +76,10 @@ func TestAGroupWhoseOffsetLiesOutsideTheLogStops(t *testing.T) {
 	})
 }
 
-// What was paused in one assignment is read in the next: its owner knows nothing of the pause.
+// Symptom: a partition that was paused in one assignment was not read in the next one.
 func TestAnAssignmentBeginsWithNothingPaused(t *testing.T) {
 	onBrokers(t, func(b *bench) {
-		b.Topic("in", 2)
-		b.Feed("in", 2, 3)
-		b.StartAt("g", "in", 2, 0)
+		b.input(2, 3)
 		first := b.join()
 		require.Len(b, testkit.Receive(b.Bench, first.assigned, "all partitions for the first"), 2)
 		first.client.PauseFetchPartitions(map[string][]int32{b.Cfg.Topic("in"): {0, 1}})
@@ -97,16 +93,14 @@ func TestAnAssignmentBeginsWithNothingPaused(t *testing.T) {
 	})
 }
 
-// A member that was halted for long comes back with a position that others have left behind, and that was trimmed: nothing
-// is lost, so it joins anew and reads on from where the group is.
+// A member that was halted for long comes back with an old position. Others have read on, and the records there were trimmed.
+// Nothing is lost, so it joins again and reads on from the group's position.
 func TestAMemberWhosePositionWasTrimmedAsConsumedJoinsAnew(t *testing.T) {
 	onBrokers(t, func(b *bench) {
-		b.Topic("in", 1)
+		b.input(1, 5)
 		b.Topic("out", 1)
-		b.Feed("in", 1, 5)
-		b.StartAt("g", "in", 1, 0)
 		trimmed := make(chan struct{})
-		m := b.joinOnce(func() { <-trimmed })
+		m := b.joinThen(func() { <-trimmed })
 		testkit.Receive(b.Bench, m.assigned, "an assignment")
 		batch := b.batch("of the first three")
 		batch.Offsets = b.offsets(m, 3, "")
@@ -132,16 +126,14 @@ func TestAMemberWhosePositionWasTrimmedAsConsumedJoinsAnew(t *testing.T) {
 	})
 }
 
-// The client's own heartbeat is answered after the removal too, with a refusal that the client alone sees.
-func TestARemovedMemberWasHeardBeforeItsRemoval(t *testing.T) {
+// The client's own heartbeats are answered after the removal too, with a refusal that only the client sees.
+func TestARemovedMemberHasNoFreshHeartbeat(t *testing.T) {
 	onBrokers(t, func(b *bench) {
-		b.Topic("in", 1)
-		b.Feed("in", 1, 3)
-		b.StartAt("g", "in", 1, 0)
+		b.input(1, 3)
 		m := b.join()
-		_, err := m.poll(b.Ctx, 10) // and no rebalance until it is allowed
+		_, err := m.poll(b.Ctx, 10) // no rebalance until AllowRebalance
 		require.NoError(b, err)
-		require.Eventually(b, func() bool { return m.heartbeatAge() < 100*time.Millisecond }, 20*time.Second, time.Millisecond)
+		testkit.Eventually(b, func() bool { return m.heartbeatAge() < 100*time.Millisecond }, "a fresh heartbeat")
 		leave := kmsg.NewPtrLeaveGroupRequest()
 		leave.Group = b.Cfg.Group("g")
 		leave.Members = append(leave.Members, kmsg.LeaveGroupRequestMember{MemberID: b.offsets(m, 0, "").Member})
@@ -160,21 +152,19 @@ func TestARemovedMemberWasHeardBeforeItsRemoval(t *testing.T) {
 	})
 }
 
-// While one member keeps its partitions nobody else can join; whoever is to stop meanwhile stops.
+// While one member keeps its partitions no other one can join. A member that must stop meanwhile does.
 func TestAMemberStopsWhileItsGroupIsStuck(t *testing.T) {
 	onBrokers(t, func(b *bench) {
-		b.Topic("in", 2)
-		b.Feed("in", 2, 3)
-		b.StartAt("g", "in", 2, 0)
+		b.input(2, 3)
 		stuck := b.join()
-		_, err := stuck.poll(b.Ctx, 10) // and no rebalance until it is allowed
+		_, err := stuck.poll(b.Ctx, 10) // no rebalance until AllowRebalance
 		require.NoError(b, err)
 		joining := b.join()
 		group := b.Cfg.Group("g")
-		require.Eventually(b, func() bool {
+		testkit.Eventually(b, func() bool {
 			groups, err := b.Adm.DescribeGroups(b.Ctx, group)
 			return err == nil && groups[group].State == "PreparingRebalance"
-		}, 20*time.Second, 10*time.Millisecond)
+		}, "the group waits for its stuck member")
 		began := time.Now()
 		joining.close()
 		require.Less(b, time.Since(began), 10*time.Second, "a rebalance may take 20 s")

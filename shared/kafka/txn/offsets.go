@@ -13,13 +13,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Offset is the position of one partition: the first offset not done, and what is done beyond it.
+// Offset is the position of one partition: the first offset that is not done, and metadata about what is done after it.
 type Offset struct {
 	At       int64
 	Metadata string
 }
 
-// Offsets are positions to commit as a member of a group.
+// Offsets are positions that a member of a group commits.
 type Offsets struct {
 	Group      string
 	Member     string
@@ -29,7 +29,7 @@ type Offsets struct {
 	topicIDs map[string][16]byte
 }
 
-// Add sets the position of a partition; the topic carries the prefix.
+// Add sets the position of a partition. The topic carries the prefix.
 func (o *Offsets) Add(topic string, partition int32, at Offset) {
 	if o.topics == nil {
 		o.topics = map[string]map[int32]Offset{}
@@ -40,9 +40,9 @@ func (o *Offsets) Add(topic string, partition int32, at Offset) {
 	o.topics[topic][partition] = at
 }
 
-// request is the offsets as a part of a transaction. The real member and generation are what fences a process that lost its
-// partitions: an empty member is accepted on a live group. Topics are named by name and by id, as brokers differ in which
-// they read.
+// request makes the request that adds the offsets to a transaction. The member and generation fence a process that has lost its
+// partitions; without a member the broker would take the offsets from anybody. Topics carry their name and their id, as versions of
+// the protocol differ in which they use.
 func (o *Offsets) request(transactionalID string, producerID int64, epoch int16) *kmsg.TxnOffsetCommitRequest {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.Group = transactionalID, o.Group
@@ -62,8 +62,8 @@ func (o *Offsets) request(transactionalID string, producerID int64, epoch int16)
 	return req
 }
 
-// write adds the offsets, if there are any, to the client's open transaction. declare tells the coordinator of the group first, which brokers
-// without transactions version 2 (before 4.0, or upgraded without it) need: else they would never end the offsets' part.
+// write adds the offsets, if there are any, to the client's open transaction. declare adds the group first. Brokers without
+// transactions version 2 need that (before 4.0, or upgraded without it): otherwise the offsets would stay pending for ever.
 func (o *Offsets) write(ctx context.Context, client *kgo.Client, transactionalID string, declare bool) error {
 	switch {
 	case o == nil:
@@ -107,8 +107,8 @@ func (o *Offsets) declare(ctx context.Context, client *kgo.Client, transactional
 	})
 }
 
-// retryWhileBusy repeats what is refused because the markers of this id's last transaction are still being written, or its
-// coordinator is starting: both pass in milliseconds.
+// retryWhileBusy retries while the markers of the id's last transaction are still being written, or its coordinator is starting. Both
+// take milliseconds.
 func retryWhileBusy(ctx context.Context, do func() error) error {
 	wait := run.Backoff{Min: time.Millisecond, Max: 50 * time.Millisecond}
 	for {
@@ -122,6 +122,7 @@ func retryWhileBusy(ctx context.Context, do func() error) error {
 	}
 }
 
+// refusal returns the first error of a response. It is ErrNotOwner when the group does not know this member in this generation.
 func (o *Offsets) refusal(resp *kmsg.TxnOffsetCommitResponse) error {
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {

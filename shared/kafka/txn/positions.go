@@ -13,7 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Positions are a group's committed positions, with what is done beyond them.
+// Positions are a group's committed positions, by topic (with the prefix) and partition, with what is done after them.
 type Positions map[string]map[int32]position
 
 type position struct {
@@ -21,20 +21,20 @@ type position struct {
 	done   map[int64]bool
 }
 
-// Done reports whether a record is covered by the positions.
+// Done reports whether a record is done.
 func (p Positions) Done(topic string, partition int32, offset int64) bool {
 	at, ok := p[topic][partition]
 	return ok && (offset < at.offset || at.done[offset])
 }
 
-// At is the first offset of a partition that is not done; known is false when the group never committed one.
+// At returns the first offset of a partition that is not done. known is false when the group never committed one.
 func (p Positions) At(topic string, partition int32) (offset int64, known bool) {
 	at, ok := p[topic][partition]
 	return at.offset, ok && at.offset >= 0
 }
 
-// ReadPositions reads the positions of a group, named without the prefix, once no transaction has any pending. Its caller
-// need not be a member.
+// ReadPositions reads the positions of a group (without the prefix). It waits until no open transaction has offsets of the group. The
+// caller need not be a member.
 func ReadPositions(ctx context.Context, cfg kafka.Config, admin *kadm.Client, group string) (Positions, error) {
 	for {
 		offsets, err := admin.FetchOffsets(kadm.RequireStable(ctx), cfg.Group(group))

@@ -17,50 +17,50 @@ import (
 
 // Times of a transaction.
 const (
-	// transactionTimeout is when the broker aborts an open transaction: well above the slowest commit, and the fallback
-	// when a slot's holder dies and nobody takes the slot over.
+	// transactionTimeout is when the broker aborts an open transaction. It is well above the slowest commit. It is the fallback
+	// when a process dies and no other one takes over its transactional id.
 	transactionTimeout = 10 * time.Second
 	produceTimeout     = 5 * time.Second        // for the records of a transaction
-	abortTimeout       = time.Second            // for ending what failed
-	diagnoseInterval   = 500 * time.Millisecond // between two looks for why records are not written yet
+	abortTimeout       = time.Second            // for aborting a failed transaction
+	diagnoseInterval   = 500 * time.Millisecond // how often to find out why records are not written yet
 )
 
-// Batch is what one transaction commits.
+// Batch is the content of one transaction.
 type Batch struct {
 	Records []*kgo.Record
 	Offsets *Offsets // nil: none
 }
 
-// Producer writes transactions under the ids of one slot. A client that failed is closed, and a new one, fenced anew, takes
-// its place at the next use: no error of a transaction is worth telling apart by its code, as time-out and fencing look
-// alike. Its methods may be called from several goroutines; they take turns.
+// Producer writes transactions under one transactional id and those made from it. After a failure it closes its client; the next
+// use makes a new one, which fences the old one. It does so after any error of a transaction, as a time-out and a fencing have the
+// same code. It is safe for concurrent use; calls take turns.
 type Producer struct {
-	cfg  kafka.Config
-	slot string
+	cfg    kafka.Config
+	baseID string
 
 	mu         sync.Mutex
 	identity   identity
 	client     *kgo.Client
 	health     *kafka.Health
-	declare    bool  // the brokers must be told of the group before they take its offsets
-	batchBytes int32 // of one partition; 0: what the configuration says
+	declare    bool  // the group must be added to the transaction before its offsets
+	batchBytes int32 // maximum of one partition's batch; 0: the configured one
 }
 
-// NewProducer prepares a producer; it connects at the first use. The slot carries no prefix. Whoever uses it must hold it
-// exclusively, as a second user fences the first.
-func NewProducer(cfg kafka.Config, slot string) *Producer {
-	return &Producer{cfg: cfg, slot: slot, identity: identity{slot: cfg.Prefix + slot}}
+// NewProducer prepares a producer; it connects at the first use. The id carries no prefix. Only one process may use it at a time, as
+// a second user fences the first.
+func NewProducer(cfg kafka.Config, transactionalID string) *Producer {
+	return &Producer{cfg: cfg, baseID: transactionalID, identity: identity{base: cfg.Prefix + transactionalID}}
 }
 
-// Open connects and fences: when it returns nil, every transaction of former holders of the slot is decided.
+// Open connects and fences. When it returns nil, every transaction of former users of the id is decided.
 func (p *Producer) Open(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.open(ctx)
 }
 
-// IsStuck reports, once the producer was opened, that an id of the slot could not be fenced: its last transaction is decided, and
-// has not ended in each of its partitions. A former holder that is still alive can use that id until it has.
+// IsStuck reports whether Open could not fence one of the ids, because its last transaction is decided but has not ended in each of
+// its partitions. A former user that is still alive can write under that id until the transaction has ended.
 func (p *Producer) IsStuck() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,8 +95,8 @@ func (p *Producer) options(id string) []kgo.Opt {
 	return options
 }
 
-// Commit writes all records and offsets in one transaction, or nothing. It returns when ctx ends, or up to abortTimeout
-// later, when a transaction is under way. The records are left as they are and may be given again.
+// Commit writes all records and offsets in one transaction, or nothing. When ctx ends it returns, at most abortTimeout later. It
+// does not change the records, so they can be committed again.
 func (p *Producer) Commit(ctx context.Context, b Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,7 +108,7 @@ func (p *Producer) Commit(ctx context.Context, b Batch) error {
 	}
 	err := p.commit(ctx, b)
 	if err != nil {
-		p.learn(ctx, b, err)
+		p.noteFailure(ctx, b, err)
 		p.discard()
 	}
 	return err
@@ -127,7 +127,7 @@ func (p *Producer) commit(ctx context.Context, b Batch) error {
 		p.abort()
 		return fmt.Errorf("transaction of %s: %w", id, err)
 	}
-	failpoint.Hit(p.slot + ".produced")
+	failpoint.Hit(p.baseID + ".produced")
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return fmt.Errorf("committing a transaction of %s: %w: %w", id, ErrCommitUnknown, err)
 	}
@@ -136,22 +136,22 @@ func (p *Producer) commit(ctx context.Context, b Batch) error {
 
 // produced is the result of one record.
 type produced struct {
-	place int
+	index int
 	to    kafka.TopicPartition
 	err   error
 }
 
-// write produces the records and, while they are under way, the offsets. Any failure means that all must be aborted:
-// the client would commit the rest.
+// write produces the records and, at the same time, the offsets. After any failure the transaction must be aborted: the client would
+// commit the rest of it.
 func (p *Producer) write(ctx context.Context, b Batch) (map[kafka.TopicPartition]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
 	defer cancel()
 	results := make(chan produced, len(b.Records))
-	for place, r := range b.Records {
-		own := *r // the client keeps its context and coordinates in the record, and may still hold it when Commit returns
+	for index, r := range b.Records {
+		own := *r // the client writes to the record, and may still hold it when Commit returns
 		own.Context = ctx
 		p.client.Produce(ctx, &own, func(r *kgo.Record, err error) {
-			results <- produced{place, kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}, err}
+			results <- produced{index, kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}, err}
 		})
 	}
 	offsets := make(chan error, 1)
@@ -165,15 +165,15 @@ func (p *Producer) write(ctx context.Context, b Batch) (map[kafka.TopicPartition
 	return p.await(ctx, b, results, offsets)
 }
 
-// await collects the results. When they do not come for a while it asks the brokers why: a partition that takes no records is
-// named, so that others need not wait for it.
+// await collects the results. When some are missing for a while, it asks the brokers why. The error names the partitions that take no
+// records, so that others need not wait for them.
 func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced, offsets <-chan error) (map[kafka.TopicPartition]bool, error) {
 	written, waiting := map[kafka.TopicPartition]bool{}, map[int]bool{}
-	for place := range b.Records {
-		waiting[place] = true
+	for index := range b.Records {
+		waiting[index] = true
 	}
-	look := time.NewTicker(diagnoseInterval)
-	defer look.Stop()
+	tick := time.NewTicker(diagnoseInterval)
+	defer tick.Stop()
 	for len(waiting) > 0 || offsets != nil {
 		select {
 		case err := <-offsets:
@@ -184,14 +184,14 @@ func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced, 
 		case r := <-results:
 			switch {
 			case r.err == nil:
-				delete(waiting, r.place)
+				delete(waiting, r.index)
 				written[r.to] = true
 			case IsRefusal(r.err):
 				return nil, &RefusedError{r.err}
 			default:
 				return nil, unfinished(waiting, written, r.err)
 			}
-		case <-look.C:
+		case <-tick.C:
 			if err := p.diagnose(ctx, b, waiting); err != nil {
 				return nil, err
 			}
@@ -202,55 +202,10 @@ func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced, 
 	return written, nil
 }
 
-// unfinished blames the partitions that are missing when others have taken their records; else it may be anything.
-func unfinished(waiting map[int]bool, written map[kafka.TopicPartition]bool, err error) error {
-	if len(written) == 0 {
-		return err
-	}
-	u := &UnavailableError{Err: err}
-	for place := range waiting {
-		u.Records = append(u.Records, place)
-	}
-	return u
-}
-
-// diagnose looks why records are not written: because their partitions take none, or because this id's last transaction has
-// not ended everywhere. Nil means that it does not know.
-func (p *Producer) diagnose(ctx context.Context, b Batch, waiting map[int]bool) error {
-	if stuck, err := p.identity.look(ctx, p.client); err == nil && stuck {
-		return errStuck
-	}
-	var topics []string
-	seen := map[string]bool{}
-	for place := range waiting {
-		if topic := b.Records[place].Topic; !seen[topic] {
-			seen[topic] = true
-			topics = append(topics, topic)
-		}
-	}
-	sick, err := p.health.Sick(ctx, topics)
-	if err != nil {
-		return nil //nolint:nilerr // whoever waits finds out by its deadline
-	}
-	u := &UnavailableError{}
-	for place := range waiting {
-		r := b.Records[place]
-		to := kafka.TopicPartition{Topic: r.Topic, Partition: p.cfg.PartitionOf(r.Topic, r.Key, sick.Partitions[r.Topic])}
-		if why, is := sick.Why[to]; is {
-			u.Records = append(u.Records, place)
-			u.Err = fmt.Errorf("%s partition %d: %s", to.Topic, to.Partition, why)
-		}
-	}
-	if len(u.Records) == 0 {
-		return nil
-	}
-	return u
-}
-
-// awaitKnown waits until the client knows the partitions it has written to. Of a topic it writes to for the first time
-// it stores the partitions only after it has let the records go, and the answer can be faster than that; a transaction
-// ended in between looks empty to it, is aborted, and EndTransaction says that all is well (franz-go v1.22.3,
-// storePartitionsUpdate and EndTransaction).
+// awaitKnown waits until the client knows the partitions it has written to. When a topic is new to the client, it sends the records
+// first and stores the topic's partitions afterwards. The broker's answer can come in between. A transaction that ends then looks
+// empty to the client: it aborts it, and EndTransaction returns no error (franz-go v1.22.3, storePartitionsUpdate and
+// EndTransaction).
 func (p *Producer) awaitKnown(ctx context.Context, written map[kafka.TopicPartition]bool) error {
 	for to := range written {
 		for {
@@ -265,8 +220,8 @@ func (p *Producer) awaitKnown(ctx context.Context, written map[kafka.TopicPartit
 	return nil
 }
 
-// learn takes what the failure tells for the next client.
-func (p *Producer) learn(ctx context.Context, b Batch, failed error) {
+// noteFailure keeps what the failure says for the next client: to use the next id, or smaller batches.
+func (p *Producer) noteFailure(ctx context.Context, b Batch, failed error) {
 	switch {
 	case errors.Is(failed, errStuck):
 		p.identity.next()
@@ -277,8 +232,8 @@ func (p *Producer) learn(ctx context.Context, b Batch, failed error) {
 	}
 }
 
-// abort tries for a moment to end the transaction, so that readers need not wait for its time-out; the next client
-// fences it in any case.
+// abort tries to end the transaction, so that readers need not wait for its time-out. A failure does no harm: the next client fences
+// the transaction.
 func (p *Producer) abort() {
 	ctx, cancel := context.WithTimeout(context.Background(), abortTimeout)
 	defer cancel()
@@ -291,7 +246,7 @@ func (p *Producer) discard() {
 	p.client = nil
 }
 
-// Close gives up the client. An open transaction was ended by Commit.
+// Close closes the client. Commit has ended its transaction already.
 func (p *Producer) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

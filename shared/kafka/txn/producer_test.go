@@ -20,10 +20,8 @@ import (
 // consuming is a bench where a member of group "g" has read five records of "in" and may write to "out".
 func consuming(b *bench) (*testMember, *tracker) {
 	b.Helper()
-	b.Topic("in", 1)
+	b.input(1, 5)
 	b.Topic("out", 1)
-	b.Feed("in", 1, 5)
-	b.StartAt("g", "in", 1, 0)
 	m := b.join()
 	assigned := testkit.Receive(b.Bench, m.assigned, "an assignment")
 	require.Len(b, assigned, 1)
@@ -69,18 +67,18 @@ func TestWhatIsDoneBeyondAGapIsSkippedByTheNextMember(t *testing.T) {
 		next := b.join()
 		assigned := testkit.Receive(b.Bench, next.assigned, "the successor's assignment")
 		require.Equal(b, int64(1), assigned[0].tracker.position)
-		again := []int64{}
+		fresh := []int64{}
 		for _, r := range b.read(next, 4) {
 			if assigned[0].tracker.begin(r.Offset) {
-				again = append(again, r.Offset)
+				fresh = append(fresh, r.Offset)
 			}
 		}
-		require.Equal(b, []int64{1, 3}, again)
+		require.Equal(b, []int64{1, 3}, fresh)
 	})
 }
 
-// A retry hands over the very records of the failed commit. They kept its context, which had ended, so that the new
-// client refused them at once and for ever.
+// A retry passes the same records as the failed commit. Symptom: they kept its context, which had ended, so that the new client
+// refused them at once and for ever.
 func TestABatchWithARecordTooLargeCommitsNothingAndTheRestCanBeCommittedAfterwards(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)
@@ -110,7 +108,7 @@ func incompressible(n int) string {
 	return string(noise)
 }
 
-// Two users of one id fence each other in turn, which is why a slot guards each id; but neither writes half a batch.
+// Two users of one id fence each other in turn, which is why a lease guards each id. But neither writes half a batch.
 func TestASecondUserOfATransactionalIDFencesTheFirst(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		b.Topic("out", 1)
@@ -125,7 +123,7 @@ func TestASecondUserOfATransactionalIDFencesTheFirst(t *testing.T) {
 	})
 }
 
-func TestOpeningEndsTheTransactionOfAHolderThatDied(t *testing.T) {
+func TestOpeningEndsTheTransactionOfAUserThatDied(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		b.Topic("out", 1)
 		dead, err := kgo.NewClient(append(b.Cfg.Options(), kgo.TransactionalID(b.Cfg.Prefix+"p"))...)
@@ -143,12 +141,12 @@ func TestOpeningEndsTheTransactionOfAHolderThatDied(t *testing.T) {
 	})
 }
 
-func TestOffsetsOfSomebodyWhoIsNotAMemberAreRefusedWithTheirRecords(t *testing.T) {
+func TestOffsetsOfANonMemberAreRefusedWithTheirRecords(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)
 		p := b.producer()
 		for name, falsify := range map[string]func(*Offsets){
-			"a stranger":         func(g *Offsets) { g.Member = "stranger" },
+			"an unknown member":  func(g *Offsets) { g.Member = "unknown" },
 			"an old generation":  func(g *Offsets) { g.Generation-- },
 			"before it is known": func(g *Offsets) { g.Member = "" },
 		} {
@@ -181,12 +179,12 @@ func TestOffsetsAloneAreRefused(t *testing.T) {
 	})
 }
 
-// slack is what a call may take beyond its deadline on a busy machine.
+// slack is how much longer than its deadline a call may take on a busy machine.
 const slack = 2 * time.Second
 
 func TestNoCallOutlivesItsDeadlineWhenNoBrokerAnswers(t *testing.T) {
 	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and answers nothing
 	require.NoError(t, err)
 	defer func() { _ = silent.Close() }()
 	gone, err := net.Listen("tcp", "127.0.0.1:0")

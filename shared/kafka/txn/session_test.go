@@ -21,12 +21,12 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// copier is a handler that copies each record from "in" to "out". Values tell what is special about one.
+// copier is a handler that copies each record from "in" to "out". It writes nothing for a value "pass…", and keeps "wait…" until finish.
 type copier struct {
 	cfg kafka.Config
 
 	mu       sync.Mutex
-	held     map[string]*Task // by value: "wait…", until release
+	held     map[string]*Task // by value
 	taken    []string
 	dropped  int
 	refused  int
@@ -87,7 +87,7 @@ func (c *copier) Resumed([]int32) {
 	c.resumed++
 }
 
-// finish lets a record go that waits.
+// finish finishes the task of a value "wait…".
 func (c *copier) finish(value string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func (c *copier) has(value string) bool {
 	return c.held[value] != nil
 }
 
-// copying is a session that copies, in a group "g".
+// copying starts a session of a copier in the group "g".
 func copying(b *testkit.Bench, log *slog.Logger) (c *copier, stop func()) {
 	b.Helper()
 	c, _, stop = copySession(b, log)
@@ -113,7 +113,7 @@ func copySession(b *testkit.Bench, log *slog.Logger) (c *copier, s *Session, sto
 	b.Helper()
 	c = &copier{cfg: b.Cfg, held: map[string]*Task{}, repeated: map[string]bool{}}
 	s = New(Config{
-		Kafka: b.Cfg, Name: "copier", Slot: "s-0", Group: "g", Topics: []string{"in"}, Markers: "markers",
+		Kafka: b.Cfg, Name: "copier", TransactionalID: "s-0", Group: "g", Topics: []string{"in"}, MarkerTopic: "markers",
 		PollRecords: 100, BatchTasks: 100, BatchBytes: 1 << 20, Grace: time.Second, IdleCommit: time.Second,
 		Log: log, Outage: &run.Outage{Began: "failing", Ended: "working"},
 	}, c)
@@ -141,7 +141,7 @@ func (b *bench) send(values ...string) {
 	}
 }
 
-// copied waits until "out" has so many records, and returns all of them.
+// copied waits until "out" has n records, and returns all of them.
 func (b *bench) copied(n int) (values []string) {
 	b.Helper()
 	b.Within(fmt.Sprint(n, " records copied"), func() bool {
@@ -151,9 +151,9 @@ func (b *bench) copied(n int) (values []string) {
 	return values
 }
 
-// What is passed over has nothing to write, so its offset waits for company. A session that left its group with such an
-// offset in hand tried for ever to commit it, and did not end.
-func TestAStopCommitsWhatWasPassedOver(t *testing.T) {
+// A record without a result has nothing to write, so its offset waits for other tasks. Symptom: a session that left its group with such
+// an offset tried for ever to commit it, and did not end.
+func TestAStopCommitsOffsetsThatWait(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
 		c, stop := copying(b.Bench, quiet)
@@ -169,8 +169,8 @@ func TestAStopCommitsWhatWasPassedOver(t *testing.T) {
 	})
 }
 
-// Tasks that finish out of order are committed in the order of their ends, and are not worked again after a restart.
-func TestWhatFinishesOutOfOrderIsWorkedOnce(t *testing.T) {
+// Tasks that finish out of order are committed in that order, and do not begin again after a restart.
+func TestTasksThatFinishOutOfOrderBeginOnce(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
 		c, stop := copying(b.Bench, quiet)
@@ -180,19 +180,19 @@ func TestWhatFinishesOutOfOrderIsWorkedOnce(t *testing.T) {
 		c.finish("wait 3")
 		require.Len(b, b.copied(3), 3)
 		stop()
-		again, stopAgain := copying(b.Bench, quiet)
-		b.Within("the first comes again", func() bool { return again.has("wait 1") })
+		second, stopSecond := copying(b.Bench, quiet)
+		b.Within("the first begins again", func() bool { return second.has("wait 1") })
 		b.send("5")
 		require.Len(b, b.copied(4), 4)
-		again.finish("wait 1")
+		second.finish("wait 1")
 		require.ElementsMatch(b, []string{"2", "4", "wait 3", "5", "wait 1"}, b.copied(5))
-		require.Equal(b, []string{"wait 1", "5"}, again.taken)
-		require.Equal(b, map[string]bool{"wait 1": true, "5": false}, again.repeated, "a former owner may have begun the first")
-		stopAgain()
+		require.Equal(b, []string{"wait 1", "5"}, second.taken)
+		require.Equal(b, map[string]bool{"wait 1": true, "5": false}, second.repeated, "a former owner may have begun the first")
+		stopSecond()
 	})
 }
 
-// One outcome that no broker takes stopped the whole process, and its successor: each commit of the batch it was in ended in
+// Symptom: one record that no broker takes stopped the whole process, and its successor. Each commit of its batch ended in
 // MESSAGE_TOO_LARGE, for ever.
 func TestARecordThatIsRefusedDelaysNoOther(t *testing.T) {
 	onBrokers(t, func(b *bench) {
@@ -206,7 +206,7 @@ func TestARecordThatIsRefusedDelaysNoOther(t *testing.T) {
 	})
 }
 
-// Many small records make a batch that the topic does not take, though it takes each of them: the producer learns its limit.
+// Many small records can make a batch that is too large for the topic, though it takes each of them. The producer then makes smaller ones.
 func TestATopicThatTakesSmallBatchesGetsSmallBatches(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
@@ -223,7 +223,7 @@ func TestATopicThatTakesSmallBatchesGetsSmallBatches(t *testing.T) {
 
 const probe = "probe "
 
-// limit sets what a topic takes in one batch.
+// limit sets the largest batch that a topic takes.
 func (b *bench) limit(topic string, bytes int) {
 	b.Helper()
 	value := fmt.Sprint(bytes)
@@ -238,13 +238,13 @@ func (b *bench) limit(topic string, bytes int) {
 	})
 }
 
-// Somebody adds partitions to a topic while the session runs. The group had no offset for them, so its members stopped, and
-// named a loss and a command that had nothing to do with it.
+// Somebody adds partitions to a topic while the session runs. Symptom: the group had no offset for them, so its members stopped with
+// ErrOffsetMissing.
 func TestAddedPartitionsAreNoLoss(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
 		b.Cfg.Partitions = 1
-		log, told := testkit.Said("the topic has more partitions than KAFKA_PARTITIONS; the others stay unused, so leave the setting as it is")
+		log, warned := testkit.Said("the topic has more partitions than KAFKA_PARTITIONS; the others stay unused, so leave the setting as it is")
 		_, session, stop := copySession(b.Bench, log)
 		defer stop()
 		b.send("1")
@@ -252,9 +252,9 @@ func TestAddedPartitionsAreNoLoss(t *testing.T) {
 		responses, err := b.Adm.UpdatePartitions(b.Ctx, 3, b.Cfg.Topic("in"))
 		require.NoError(b, err)
 		require.NoError(b, responses.Error())
-		b.Within("the group has noticed", func() bool {
+		b.Within("the group knows the new partitions", func() bool {
 			session.member.client.ForceMetadataRefresh()
-			return len(told) > 0
+			return len(warned) > 0
 		})
 		b.send("2", "3")
 		require.Len(b, b.copied(3), 3)

@@ -10,58 +10,58 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
+// preparedRecords is how many records a task is expected to write that Handler.Prepare will give it.
 const preparedRecords = 3
 
-// Task is one consumed record on its way to its end. A handler takes it, does what there is to do, and calls Finish or
-// Abandon, once.
+// Task is one consumed record. A handler takes it, does its work, and calls Finish or Abandon once.
 type Task struct {
 	Record *kgo.Record
-	Work   any // the handler's own
+	Work   any // for the handler's use
 
 	session *Session
 	part    *partition
-	records []*kgo.Record // what the end writes
-	writes  bool          // the end writes something, perhaps given by Prepare only
-	refused int           // times that the brokers refused what it writes
+	records []*kgo.Record // to write
+	writes  bool          // it will have records to write; Prepare may give them
+	refused int           // how often the brokers refused its records
 }
 
-// Context ends when the task must come to its end now: its assignment is taken away, and the time for that is over.
+// Context ends when the task must end at once: its assignment is taken away, and Config.Grace is over.
 func (t *Task) Context() context.Context { return t.part.assignment.ctx }
 
-// Stopping reports that the task's assignment ends: nothing new should begin for it.
+// Stopping reports whether the task's assignment is taken away. Nothing new should begin then.
 func (t *Task) Stopping() bool { return t.part.assignment.stopping.Load() }
 
-// Lane is the partition that the record is of, by its number. A key has the same number in every topic with as many
-// partitions, so what follows from the record is in the same lane.
+// Lane returns the number of the record's partition. A key has the same number in every topic with as many partitions, so the
+// records that the task writes are in the same lane.
 func (t *Task) Lane() int32 { return t.part.Partition }
 
-// MayBeRepeated reports that the record stood in the log before this process was assigned its partition: a former owner may
-// have begun it, and not have come to the end.
+// MayBeRepeated reports whether a former owner of the partition may have begun work on this record without finishing it: the record
+// was in the log before this process got the partition.
 func (t *Task) MayBeRepeated() bool { return t.Record.Offset < t.part.end }
 
-// Finish ends the task: the records are written, in their order, in the transaction that commits its offset. Without records
-// the offset rides with another transaction, or goes alone within a second.
+// Finish ends the task. The records are written, in their order, in the transaction that commits the task's offset. A task without
+// records waits for the transaction of others, for Config.IdleCommit at most.
 func (t *Task) Finish(records ...*kgo.Record) {
 	t.records, t.writes = records, len(records) > 0
 	t.session.finished.put(t)
 }
 
-// FinishPrepared ends the task like Finish; Handler.Prepare gives it the records to write.
+// FinishPrepared ends the task like Finish. Handler.Prepare gives it the records to write.
 func (t *Task) FinishPrepared() {
 	t.writes = true
 	t.session.finished.put(t)
 }
 
-// Records are what the end writes.
+// Records returns the records that a finished task writes.
 func (t *Task) Records() []*kgo.Record { return t.records }
 
-// Replace changes what a finished task writes. Only Prepare and Refused may call it.
+// Replace changes the records that a finished task writes. Only Prepare and Refused may call it.
 func (t *Task) Replace(records ...*kgo.Record) { t.records = records }
 
 // Abandon leaves the record to the partition's next owner.
 func (t *Task) Abandon() { t.part.assignment.inHand.Done() }
 
-// size is the bytes that the end writes, about: of what Prepare will give it as many as of some records like the one consumed.
+// size returns roughly how many bytes the task writes. When Prepare will give the records, it is estimated by the consumed one.
 func (t *Task) size() (n int) {
 	if t.writes && len(t.records) == 0 {
 		return preparedRecords * len(t.Record.Value)
@@ -72,20 +72,20 @@ func (t *Task) size() (n int) {
 	return n
 }
 
-// assignment is what the group gave this process at one time. Its tasks end with it: none starts after it stops, and what is
-// not committed when it is lost is dropped, as the next owner of the partition begins it anew.
+// assignment is the partitions that the group gave this process at one time. Its tasks end with it. When it stops, no task begins.
+// When it is lost, what is not committed is dropped, as the next owner of the partition works on it again.
 type assignment struct {
-	ctx      context.Context //nolint:containedctx // ends when what is under way must be cut off
+	ctx      context.Context //nolint:containedctx // ends when tasks under way must end at once
 	cancel   context.CancelFunc
 	stopping atomic.Bool    // nothing new begins
 	lost     atomic.Bool    // nothing may be committed any more
-	inHand   sync.WaitGroup // tasks taken, and neither committed nor dropped
+	inHand   sync.WaitGroup // tasks that were taken, and are neither committed nor dropped
 
-	mu         sync.Mutex // of all partitions' trackers and backlogs
+	mu         sync.Mutex // guards the partitions' trackers and backlogs
 	partitions map[kafka.TopicPartition]*partition
 }
 
-// partition is one assigned partition: which of its offsets are done, and the records that wait to be taken.
+// partition is one assigned partition: its offsets that are done, and its records that wait to be taken.
 type partition struct {
 	kafka.TopicPartition
 
@@ -93,7 +93,7 @@ type partition struct {
 	tracker    *tracker
 	backlog    []*kgo.Record
 	paused     bool
-	end        int64 // of the log when it was assigned
+	end        int64 // of the log, at the time of the assignment
 }
 
 func newAssignment(ctx context.Context, all []assigned) *assignment {
@@ -105,14 +105,14 @@ func newAssignment(ctx context.Context, all []assigned) *assignment {
 	return a
 }
 
-// stop keeps new tasks from being taken.
+// stop lets no further task be taken.
 func (a *assignment) stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stopping.Store(true)
 }
 
-// drained is closed when every task has been committed or dropped.
+// drained returns a channel that is closed once every task is committed or dropped.
 func (a *assignment) drained() <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -122,7 +122,7 @@ func (a *assignment) drained() <-chan struct{} {
 	return done
 }
 
-// receive keeps what was polled. Records of partitions that are no longer ours are left alone: their next owner reads them.
+// receive adds polled records to the backlogs. It leaves out records of partitions that were taken away: their next owner reads them.
 func (a *assignment) receive(fetches kgo.Fetches) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -7,31 +7,32 @@ import (
 	"fmt"
 )
 
-// MaxMetadataBytes is what a broker takes as an offset's metadata by default (offset.metadata.max.bytes). The embedded
-// broker takes more, so we hold to it ourselves.
+// MaxMetadataBytes is the default limit of a broker for an offset's metadata (offset.metadata.max.bytes). The embedded broker has no
+// such limit, so tracker enforces it.
 const MaxMetadataBytes = 4096
 
 // tracker follows one partition whose records finish out of order. Offsets that were never begun (transaction markers,
 // compacted records) count as done once a later one has begun. It is not safe for concurrent use.
 //
-// The position is the first begun offset that is not done; what is done beyond it travels in the commit's metadata, as
-// base64 of a version byte and varints: lengths of alternating runs of not done and done, from the position on.
+// The position is the first offset that is not done. What is done after it is kept in the commit's metadata: the base64 of a version
+// byte and varints, which are the lengths of alternating runs of not done and done offsets, from the position on. Example: the
+// position is 5, and 6, 7 and 9 are done. The runs are 1 (5), 2 (6, 7), 1 (8) and 1 (9); their base64 is "AQECAQE".
 type tracker struct {
 	position int64          // the first offset not done
 	next     int64          // the first offset not begun
 	open     map[int64]bool // begun, not done
-	done     map[int64]bool // restored: done before a crash or a rebalance, at or beyond the position
+	done     map[int64]bool // read from the metadata: a former owner has finished these, at or after the position
 }
 
 const metadataVersion = 1
 
-// window bounds how far a partition is read ahead of the position. At worst every offset of it is a run of its own, a byte
-// each (longer runs are fewer): (1 + 3000) bytes are 4,004 in base64.
+// window is how far records may begin ahead of the position, so that the metadata stays below its limit. At worst each offset is a
+// run of its own and takes a byte. Then 1 + 3000 bytes are 4,004 in base64.
 const window = 3000
 
 var errMetadata = errors.New("offset metadata cannot be read")
 
-// newTracker starts at a committed position with its metadata.
+// newTracker returns a tracker that starts at a committed position with its metadata.
 func newTracker(position int64, metadata string) (*tracker, error) {
 	done, err := parseMetadata(position, metadata)
 	if err != nil {
@@ -40,13 +41,13 @@ func newTracker(position int64, metadata string) (*tracker, error) {
 	return &tracker{position: position, next: position, open: map[int64]bool{}, done: done}, nil
 }
 
-// isDone reports whether the record was finished before this tracker began, and so is to be passed over.
+// isDone reports whether a former owner has finished the record, so that it must be skipped.
 func (t *tracker) isDone(offset int64) bool { return offset < t.position || t.done[offset] }
 
-// canBegin reports whether the offset lies inside the window that the metadata can describe.
+// canBegin reports whether the offset lies inside the window.
 func (t *tracker) canBegin(offset int64) bool { return offset < t.position+window || len(t.open) == 0 }
 
-// begin notes that a record is taken up; false when it was already done and must be skipped.
+// begin notes that work on a record begins. It is false when the record is done already and must be skipped.
 func (t *tracker) begin(offset int64) bool {
 	fresh := offset >= t.position && !t.done[offset]
 	t.next = max(t.next, offset+1)
@@ -57,8 +58,8 @@ func (t *tracker) begin(offset int64) bool {
 	return fresh
 }
 
-// snapshot is the position and metadata as if the given offsets were done too; the tracker does not change, as the
-// transaction may fail.
+// snapshot returns the position and metadata as if the given offsets were done too. The tracker does not change, as the transaction
+// may fail.
 func (t *tracker) snapshot(done []int64) (int64, string, error) {
 	extra := make(map[int64]bool, len(done))
 	for _, o := range done {
@@ -71,12 +72,12 @@ func (t *tracker) snapshot(done []int64) (int64, string, error) {
 	}
 	metadata := encodeMetadata(position, horizon, finished)
 	if len(metadata) > MaxMetadataBytes {
-		return 0, "", fmt.Errorf("offset metadata has %d bytes, more than %d: more was begun than its window holds", len(metadata), MaxMetadataBytes)
+		return 0, "", fmt.Errorf("offset metadata has %d bytes, more than %d: more records were begun than the window allows", len(metadata), MaxMetadataBytes)
 	}
 	return position, metadata, nil
 }
 
-// confirm marks offsets done, after the transaction that says so has committed.
+// confirm marks offsets as done, once their transaction is committed.
 func (t *tracker) confirm(done []int64) {
 	for _, o := range done {
 		delete(t.open, o)
@@ -84,10 +85,10 @@ func (t *tracker) confirm(done []int64) {
 	t.advance()
 }
 
-// finished: begun and not open, or known done from the restored metadata.
+// finished reports whether an offset was begun and is not open any more, or is done by the metadata.
 func (t *tracker) finished(o int64) bool { return (o < t.next && !t.open[o]) || t.done[o] }
 
-// horizon is the offset after the last one of which anything is known.
+// horizon returns the offset after the last one that was begun or is done.
 func (t *tracker) horizon() int64 {
 	horizon := t.next
 	for o := range t.done {
@@ -108,24 +109,25 @@ func (t *tracker) advance() {
 	}
 }
 
-// encodeMetadata describes [position, horizon) by alternating runs, the first not finished; empty when there is none.
+// encodeMetadata describes [position, horizon) by alternating runs, of which the first is not finished. It returns "" when nothing is
+// done there.
 func encodeMetadata(position, horizon int64, finished func(int64) bool) string {
 	if position >= horizon {
 		return ""
 	}
 	out := []byte{metadataVersion}
-	run, state := uint64(0), false
+	length, runIsDone := uint64(0), false
 	anyDone := false
 	for o := position; o < horizon; o++ {
-		if f := finished(o); f != state {
-			out = binary.AppendUvarint(out, run)
-			run, state = 0, f
+		if f := finished(o); f != runIsDone {
+			out = binary.AppendUvarint(out, length)
+			length, runIsDone = 0, f
 			anyDone = anyDone || f
 		}
-		run++
+		length++
 	}
-	if state { // a last run of unfinished offsets says nothing
-		out = binary.AppendUvarint(out, run)
+	if runIsDone { // a last run of offsets that are not done is left out
+		out = binary.AppendUvarint(out, length)
 	}
 	if !anyDone {
 		return ""
@@ -133,7 +135,7 @@ func encodeMetadata(position, horizon int64, finished func(int64) bool) string {
 	return base64.RawStdEncoding.EncodeToString(out)
 }
 
-// parseMetadata is the set of offsets done beyond the position. Empty metadata is an empty set.
+// parseMetadata returns the offsets that are done after the position. Empty metadata means none.
 func parseMetadata(position int64, metadata string) (map[int64]bool, error) {
 	done := map[int64]bool{}
 	if metadata == "" {
@@ -144,20 +146,20 @@ func parseMetadata(position int64, metadata string) (map[int64]bool, error) {
 		return nil, errMetadata
 	}
 	raw = raw[1:]
-	o, state := position, false
+	o, runIsDone := position, false
 	for len(raw) > 0 {
-		run, n := binary.Uvarint(raw)
-		if n <= 0 || run > uint64(window) || o-position+int64(run) > 2*window {
+		length, n := binary.Uvarint(raw)
+		if n <= 0 || length > uint64(window) || o-position+int64(length) > 2*window {
 			return nil, errMetadata
 		}
 		raw = raw[n:]
-		for range run {
-			if state {
+		for range length {
+			if runIsDone {
 				done[o] = true
 			}
 			o++
 		}
-		state = !state
+		runIsDone = !runIsDone
 	}
 	return done, nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// replicated makes a topic of which each partition has the brokers named, and needs two of them to take a record.
+// replicated makes a topic. Each of its partitions has replicas on the given brokers, and takes records while two are in sync.
 func replicated(b *testkit.Bench, topic string, replicas ...[]int32) {
 	b.Helper()
 	t := kmsg.NewCreateTopicsRequestTopic()
@@ -34,7 +34,7 @@ func replicated(b *testkit.Bench, topic string, replicas ...[]int32) {
 	require.NoError(b, kerr.ErrorForCode(resp.Topics[0].ErrorCode))
 }
 
-// lanesOf sends a record to each of the lanes, by keys that fall there.
+// toLanes sends a record to each lane.
 func toLanes(b *testkit.Bench, value string, lanes int) {
 	b.Helper()
 	var records []*kgo.Record
@@ -49,15 +49,15 @@ func toLanes(b *testkit.Bench, value string, lanes int) {
 	require.NoError(b, b.Client.ProduceSync(b.Ctx, records...).FirstErr())
 }
 
-// One partition without enough replicas: it takes no records, and the transaction that has touched it holds its id. Everything
-// stopped, in all partitions, until that one was back.
+// A partition without enough replicas takes no records, and the transaction that has written to it blocks its id. Symptom: all partitions
+// stopped until that one was back.
 func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	cluster := testkit.OwnCluster(t)
 	cfg := kafka.Config{Brokers: cluster.Addrs(), Prefix: "u."}
 	client, err := kgo.NewClient(cfg.Options()...)
 	require.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*testkit.AwaitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*testkit.Patience)
 	defer cancel()
 	b := &testkit.Bench{T: t, Ctx: ctx, Cfg: cfg, Client: client, Adm: kadm.NewClient(client)}
 	const lanes = 3
@@ -72,7 +72,7 @@ func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	toLanes(b, "before", lanes)
 	copied.await("before 0", "before 1", "before 2")
 	cluster[1].Kill()
-	for round := range 20 { // long enough for the first lane to be found out in the middle
+	for round := range 20 { // long enough that the first lane is held in the middle
 		toLanes(b, fmt.Sprint("during ", round), lanes)
 		began := time.Now()
 		copied.await(fmt.Sprintf("during %d 1", round), fmt.Sprintf("during %d 2", round))
@@ -97,23 +97,23 @@ func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	require.NotZero(t, c.resumed)
 }
 
-// watch notes what a read_committed reader of "out" is given.
-type watch struct {
+// watcher is a read_committed reader of "out" that counts what it reads.
+type watcher struct {
 	b      *testkit.Bench
 	client *kgo.Client
 	order  []string
 	seen   map[string]int
 }
 
-func watching(b *testkit.Bench) *watch {
+func watching(b *testkit.Bench) *watcher {
 	b.Helper()
 	client, err := kgo.NewClient(append(b.Cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(b.Cfg.Topic("out")))...)
 	require.NoError(b, err)
 	b.Cleanup(client.Close)
-	return &watch{b: b, client: client, seen: map[string]int{}}
+	return &watcher{b: b, client: client, seen: map[string]int{}}
 }
 
-func (w *watch) await(values ...string) {
+func (w *watcher) await(values ...string) {
 	w.b.Helper()
 	for {
 		missing := ""
@@ -134,9 +134,9 @@ func (w *watch) await(values ...string) {
 	}
 }
 
-func (w *watch) has(value string) bool { return w.seen[value] > 0 }
+func (w *watcher) has(value string) bool { return w.seen[value] > 0 }
 
-func (w *watch) once() bool {
+func (w *watcher) once() bool {
 	for _, n := range w.seen {
 		if n != 1 {
 			return false

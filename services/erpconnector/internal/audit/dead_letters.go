@@ -3,12 +3,10 @@ package audit
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
@@ -66,12 +64,8 @@ func (s deadLetterSink) Take(_ context.Context, records []*kgo.Record) error {
 		if _, chain := chains[origin]; !chain {
 			continue
 		}
-		parts := strings.Split(string(kafka.Header(r, event.HeaderID)), "/")
-		if len(parts) < 2 {
-			continue
-		}
-		if v, err := strconv.ParseInt(parts[len(parts)-2], 10, 64); err == nil {
-			s.found[deadLetter{string(r.Key), domain.Version(v).Generation()}] = true
+		if v, ok := s.cfg.Event(r).Version(); ok {
+			s.found[deadLetter{string(r.Key), v.Generation()}] = true
 		}
 	}
 	return nil

@@ -13,51 +13,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-func TestTheSyncIsDecodedWithoutWhatFollowsIt(t *testing.T) {
-	t.Parallel()
-	const sync = `"sync": {"sync_id": 7, "order_increment_id": "1", "source": "default", "status": "queued", "generation": 1, "version": 268435456, "max_attempts": 5, "idempotency_key": "k"}`
-	for name, c := range map[string]struct {
-		value string
-		wrong string // empty: decoded
-	}{
-		"the_sync_comes_first":    {`{` + sync + `, "order": {}}`, ""},
-		"what_follows_is_no_json": {`{` + sync + `, "payload": `, ""},
-		"the_order_comes_first":   {`{"order": {}, ` + sync + `}`, ""},
-		"no_json":                 {`{`, "decoding the record's value"},
-		"nothing":                 {``, "decoding the record's value"},
-		"the_sync_is_no_object":   {`{"sync": 7}`, "decoding the record's value"},
-		"no_sync_id":              {`{"sync": {"generation": 1, "version": 268435456}}`, "is not of generation 1"},
-		"another_generation":      {`{"sync": {"sync_id": 7, "generation": 2, "version": 268435456}}`, "is not of generation 2"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, err := decode([]byte(c.value))
-			if c.wrong != "" {
-				require.ErrorContains(t, err, c.wrong)
-				return
-			}
-			require.NoError(t, err)
-			require.EqualValues(t, 7, s.SyncID)
-			require.Equal(t, "1", s.OrderIncrementID)
-		})
-	}
-}
-
-func TestAFactsTimeIsThatOfItsHeader(t *testing.T) {
-	t.Parallel()
-	published := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	occurred := func(header string) time.Time {
-		r := &kgo.Record{Timestamp: published}
-		if header != "" {
-			r.Headers = []kgo.RecordHeader{{Key: event.HeaderTime, Value: []byte(header)}}
-		}
-		return timeOf(r)
-	}
-	require.Equal(t, published.Add(-time.Hour), occurred("2026-01-02T02:04:05Z"))
-	require.Equal(t, published, occurred(""))
-	require.Equal(t, published, occurred("yesterday"))
-}
-
 // taken is a partition that knows the order 1, after it took the records.
 func taken(t *testing.T, keptSince time.Time, records ...*kgo.Record) *partition {
 	t.Helper()

@@ -33,7 +33,9 @@ func running(t *testing.T, probes ...httpapi.Probe) (addr string) {
 	t.Helper()
 	addr = testkit.FreeAddr(t)
 	server := httpapi.NewServer(config.HTTP{Addr: addr}, nil, probes, slog.New(slog.DiscardHandler))
-	require.NoError(t, server.Start(t.Context()))
+	listener, err := server.Listen(t.Context())
+	require.NoError(t, err)
+	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
 	return addr
 }
