@@ -107,18 +107,18 @@ func TestOrdersThatTheSnapshotDoesNotKnow(t *testing.T) {
 func TestDeadLettersOfChainRecordsAreKept(t *testing.T) {
 	t.Parallel()
 	found := deadLetters{}
-	letter := func(key, origin, id string) *kgo.Record {
+	deadLetterOf := func(key, origin, id string) *kgo.Record {
 		return &kgo.Record{Key: []byte(key), Headers: []kgo.RecordHeader{
-			{Key: event.HeaderOriginTopic, Value: []byte(origin)}, {Key: event.HeaderID, Value: []byte(id)},
+			{Key: event.HeaderOriginTopic, Value: []byte("p." + origin)}, {Key: event.HeaderID, Value: []byte(id)}, {Key: event.HeaderType, Value: []byte(origin)},
 		}}
 	}
 	sink := deadLetterSink{found, kafka.Config{Prefix: "p."}}
 	require.NoError(t, sink.Take(context.Background(), []*kgo.Record{
-		letter("1", "p."+event.TopicRequested, "1/268435456/"+event.TopicRequested),
-		letter("shop/2", "p."+event.TopicDue, "shop/2/536870912/"+event.TopicDue),
-		letter("3", "p."+event.TopicSuccess, "3/268435456/"+event.TopicSuccess),
-		letter("4", "p."+event.TopicDue, "4"),
-		letter("5", "p."+event.TopicDue, "5/version/"+event.TopicDue),
+		deadLetterOf("1", event.TopicRequested, event.ID("1", domain.RequestVersion(1, 0), event.TopicRequested)),
+		deadLetterOf("shop/2", event.TopicDue, event.ID("shop/2", domain.AttemptVersion(2, 1, domain.PhaseAfter), event.TopicDue)),
+		deadLetterOf("3", event.TopicSuccess, event.ID("3", domain.AttemptVersion(1, 1, domain.PhaseTerminal), event.TopicSuccess)),
+		deadLetterOf("4", event.TopicDue, "4"),
+		deadLetterOf("5", event.TopicDue, "5/version/"+event.TopicDue),
 	}))
 	require.Equal(t, deadLetters{{"1", 1}: true, {"shop/2", 2}: true}, found)
 }
