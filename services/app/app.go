@@ -1,4 +1,4 @@
-// Package app knows which services there are, and runs those that it is told to run in one process.
+// Package app lists the services, and runs any set of them in one process.
 package app
 
 import (

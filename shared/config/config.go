@@ -28,7 +28,7 @@ type HTTP struct {
 	Token Secret // API_TOKEN (or API_TOKEN_FILE): the first admin token
 }
 
-// ERP is what calls to the ERP, and its callbacks, need beside the run-time settings.
+// ERP is what calls to the ERP and its callbacks need, apart from the run-time settings.
 type ERP struct {
 	APIKey   Secret // ERP_API_KEY (or _FILE)
 	HMAC     Secret // ERP_HMAC_SECRET (or _FILE)

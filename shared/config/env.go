@@ -17,7 +17,7 @@ import (
 type Lookup func(name string) (string, bool)
 
 // FromEnv reads the configuration and reports everything that is wrong with it at once. Durations are given as 30s, or
-// as a bare number of seconds. A secret NAME may stand in the file that NAME_FILE names. The run-time settings are those
+// as a bare number of seconds. A secret NAME may be in the file that NAME_FILE names. The run-time settings are those
 // of setting.Fields.
 func FromEnv(lookup Lookup) (Config, error) {
 	e := env{lookup: lookup}
@@ -35,7 +35,7 @@ func Variables() []Variable {
 // Variable is one environment variable.
 type Variable struct {
 	Name, Default, Meaning string
-	Secret                 bool           // may stand in the file that NAME_FILE names
+	Secret                 bool           // may be in the file that NAME_FILE names
 	Setting                *setting.Field // what it gives the value of until somebody changes it at run time; nil: nothing
 }
 
@@ -118,7 +118,7 @@ func (e *env) egress() egress.Policy {
 	return egress.Policy{Allowed: allowed}
 }
 
-// settings are the run-time settings until somebody changes them. What is wrong with one is told by its variable.
+// settings are the run-time settings until somebody changes them. Problems are reported by variable.
 func (e *env) settings(policy egress.Policy) setting.Settings {
 	s, before := setting.Defaults(), len(e.problems)
 	s.Egress = policy

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// SecretUse says where a secret goes, and so what may stand in it.
+// SecretUse says where a secret goes, and so which characters it may have.
 type SecretUse int
 
 // The uses.

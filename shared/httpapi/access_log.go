@@ -53,5 +53,5 @@ func (n *statusRecorder) WriteHeader(status int) {
 	n.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach what stands beneath.
+// Unwrap lets http.ResponseController reach the wrapped writer.
 func (n *statusRecorder) Unwrap() http.ResponseWriter { return n.ResponseWriter }

@@ -37,5 +37,5 @@ func (w *timedWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap lets http.ResponseController reach what stands beneath.
+// Unwrap lets http.ResponseController reach the wrapped writer.
 func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -8,7 +8,7 @@ import (
 // Resource is an ACL resource of the module that a token must hold to use a route.
 type Resource string
 
-// The ACL resources: the module's, one for publishers, and one for whoever may say where orders go.
+// The ACL resources: the module's, one for publishers, and one for changing where orders go.
 const (
 	ResourceConfig     Resource = "Escooter_ErpConnector::config"
 	ResourceManage     Resource = "Escooter_ErpConnector::manage"
@@ -16,7 +16,7 @@ const (
 	ResourceResync     Resource = "Escooter_ErpConnector::resync"
 	ResourceViewStatus Resource = "Escooter_ErpConnector::view_status"
 	ResourcePublish    Resource = "Escooter_ErpConnector::publish"
-	// ResourceErpAddress goes beside ResourceConfig: with it the setting erp_base_url may be changed too.
+	// ResourceErpAddress adds to ResourceConfig: with it the setting erp_base_url may be changed too.
 	ResourceErpAddress Resource = "Escooter_ErpConnector::erp_address"
 	// ResourceNone marks a route without a token: the mock ERP, the webhook (its signature is checked), probes.
 	ResourceNone Resource = ""
@@ -35,7 +35,7 @@ type Route struct {
 	Handler  http.Handler
 }
 
-// Probe tells readiness: Check returns nil when the service can do its work now. It is called every few seconds.
+// Probe checks readiness: Check returns nil when the service can do its work now. It is called every few seconds.
 type Probe struct {
 	Name  string
 	Check func(ctx context.Context) error

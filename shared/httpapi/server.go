@@ -41,7 +41,7 @@ type limits struct {
 
 var defaultLimits = limits{header: 5 * time.Second, request: time.Minute, answer: time.Minute, idle: 2 * time.Minute, headerBytes: 64 << 10}
 
-// NewServer builds the router: every route behind its ACL resource, and /livez, /readyz and /metrics beside them.
+// NewServer builds the router: every route behind its ACL resource, and /livez, /readyz and /metrics.
 func NewServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger) *Server {
 	return newServer(cfg, routes, probes, log, defaultLimits)
 }

@@ -147,7 +147,7 @@ func OwnUpgradedApache(t testing.TB) *Apache {
 	return ownApache(t, ApacheVersion, apacheExtras{format: []string{"--feature", "transaction.version=1"}})
 }
 
-// apacheExtras is what a broker has beside apacheConfig.
+// apacheExtras is what a broker has in addition to apacheConfig.
 type apacheExtras struct {
 	listeners string   // each after a comma
 	config    string   // lines

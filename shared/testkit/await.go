@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// AwaitTimeout is how long a busy machine may take for what a test waits for.
-const AwaitTimeout = 60 * time.Second
+// AwaitTimeout is Patience, by its older name.
+const AwaitTimeout = Patience
 
 // Await waits for a channel.
 func Await(t testing.TB, what <-chan struct{}) {
@@ -22,7 +22,7 @@ func Await(t testing.TB, what <-chan struct{}) {
 	}
 }
 
-// Said is a log of which the channel tells each time that the message is in it.
+// Said returns a log, and a channel that receives a value each time the message is logged.
 func Said(message string) (*slog.Logger, <-chan struct{}) {
 	said := make(chan struct{}, 100)
 	return slog.New(listener{message, said}), said

@@ -13,8 +13,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// OnBenches runs a story on each broker, with a bench of its own.
-func OnBenches(t *testing.T, story func(b *Bench)) {
+// OnBenches runs a test on each broker, with a bench of its own.
+func OnBenches(t *testing.T, test func(b *Bench)) {
 	t.Helper()
 	t.Parallel()
 	OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
@@ -24,7 +24,7 @@ func OnBenches(t *testing.T, story func(b *Bench)) {
 		client, err := kgo.NewClient(cfg.Options()...)
 		require.NoError(t, err)
 		t.Cleanup(client.Close)
-		story(&Bench{T: t, Ctx: ctx, Cfg: cfg, Client: client, Adm: kadm.NewClient(client)})
+		test(&Bench{T: t, Ctx: ctx, Cfg: cfg, Client: client, Adm: kadm.NewClient(client)})
 	})
 }
 

@@ -30,6 +30,27 @@ func OnBrokers(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 	OnApache(t, test)
 }
 
+// OnEmbeddedFirst is for a test whose outcome does not depend on the broker: the ordinary run takes the embedded one, the full
+// one (Full) repeats it on Apache Kafka.
+func OnEmbeddedFirst(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
+	t.Helper()
+	OnEmbedded(t, test)
+	if Full() {
+		OnApache(t, test)
+	}
+}
+
+// OnApacheFirst is for a test of what only a real broker proves, like transactions, fencing and groups that lose a member: the
+// ordinary run takes Apache Kafka, the full one (Full) repeats it on the embedded broker. Where there is no Apache Kafka the
+// embedded one takes its place.
+func OnApacheFirst(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
+	t.Helper()
+	if Full() || !HasApache() {
+		OnEmbedded(t, test)
+	}
+	OnApache(t, test)
+}
+
 // OnBrokersAtOnce is OnBrokers for a test that mostly waits: both runs go on side by side.
 func OnBrokersAtOnce(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 	t.Helper()

@@ -3,7 +3,6 @@ package testkit
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,19 +18,20 @@ func Topic(t *testing.T, cfg kafka.Config, name string) string {
 	require.NoError(t, err)
 	defer client.Close()
 	forever := map[string]*string{"retention.ms": kadm.StringPtr("-1"), "retention.bytes": kadm.StringPtr("-1")}
-	CreateTopic(t, kadm.NewClient(client), 1, forever, cfg.Topic(name))
-	return cfg.Topic(name)
+	return CreateTopic(t, client, 1, forever, cfg.Topic(name))
 }
 
-// CreateTopic makes a topic and waits until the broker knows it: Apache Kafka's controller answers a moment before.
-func CreateTopic(t testing.TB, adm *kadm.Client, partitions int32, configs map[string]*string, name string) {
+// CreateTopic makes a topic and returns its name once the brokers know it: Apache Kafka confirms it a moment before.
+func CreateTopic(t testing.TB, client *kgo.Client, partitions int32, configs map[string]*string, name string) string {
 	t.Helper()
+	adm := kadm.NewClient(client)
 	_, err := adm.CreateTopic(t.Context(), partitions, 1, configs, name)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		topics, err := adm.ListTopics(t.Context(), name)
-		return err == nil && topics[name].Err == nil && len(topics[name].Partitions) == int(partitions)
-	}, AwaitTimeout, 10*time.Millisecond, "topic %s does not appear", name)
+	Eventually(t, func() bool {
+		ends, err := adm.ListEndOffsets(t.Context(), name)
+		return err == nil && ends.Error() == nil && len(ends[name]) == int(partitions)
+	}, "the brokers do not know topic %s", name)
+	return name
 }
 
 // FillWithTransactions writes records of 1 KiB in transactions of ten, of which each third is aborted: of eleven offsets,

@@ -15,7 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// Platform provides what every service stands on, runs the workers and serves the routes.
+// Platform provides what every service needs, runs the workers and serves the routes.
 func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 	return fx.Options(
 		fx.Supply(log, cfg.HTTP, cfg.ERP),
@@ -52,7 +52,7 @@ func newPool(lc fx.Lifecycle, database string) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// newWatcher loads the settings before any worker starts: the workers' hooks stand behind this one.
+// newWatcher loads the settings before any worker starts: the workers' hooks come after this one.
 func newWatcher(lc fx.Lifecycle, store *setting.Store, log *slog.Logger) *setting.Watcher {
 	w := setting.NewWatcher(store, log)
 	lc.Append(fx.StartHook(w.Load))

@@ -35,9 +35,9 @@ import (
 
 // audited is what the command said as JSON.
 type audited struct {
-	breaks  []audit.Violation
-	sources map[string]audit.Counts
-	verdict cli.AuditVerdict
+	violations []audit.Violation
+	sources    map[string]audit.Counts
+	verdict    cli.AuditVerdict
 }
 
 // audit runs the command, whose exit code must fit what it says.
@@ -58,7 +58,7 @@ func (p *product) audit(args ...string) audited {
 		case kind.Break != "":
 			var b audit.Violation
 			require.NoError(p.t, json.Unmarshal([]byte(line), &b))
-			a.breaks = append(a.breaks, b)
+			a.violations = append(a.violations, b)
 		case kind.Conserved != nil:
 			require.NoError(p.t, json.Unmarshal([]byte(line), &a.verdict))
 		default:
@@ -68,11 +68,11 @@ func (p *product) audit(args ...string) audited {
 		}
 	}
 	require.Equal(p.t, a.verdict.Conserved, err == nil, out)
-	require.Len(p.t, a.breaks, a.verdict.Listed)
+	require.Len(p.t, a.violations, a.verdict.Listed)
 	return a
 }
 
-// conserved asks for an audit without a break, of a product that may be at work, from wherever the test runs.
+// conserved requires an audit without a violation. The product may be at work meanwhile.
 func (p *product) conserved() {
 	p.t.Helper()
 	pool, err := pgxpool.New(p.t.Context(), p.cfg.DatabaseURL)
@@ -84,16 +84,16 @@ func (p *product) conserved() {
 	require.NotZero(p.t, r.Total().Accepted)
 }
 
-// kinds are the breaks by order.
+// kinds are the violations by order.
 func (a audited) kinds() map[string][]audit.Kind {
 	out := map[string][]audit.Kind{}
-	for _, b := range a.breaks {
+	for _, b := range a.violations {
 		out[b.Order] = append(out[b.Order], b.Kind)
 	}
 	return out
 }
 
-// only runs some of the product's services until it is told to stop.
+// only runs some of the product's services until stop is called.
 func (p *product) only(names ...string) (stop func()) {
 	p.t.Helper()
 	log := slog.New(slog.NewTextHandler(p.t.Output(), nil))
@@ -171,21 +171,21 @@ func (p *product) everyEnd() {
 func (p *product) sendsAtOnce(on bool) {
 	p.t.Helper()
 	p.set(fmt.Sprintf(`{"immediate_sync": %t}`, on))
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		probe := invoice(fmt.Sprint("probe-", time.Now().UnixNano()), fmt.Sprint("probe-", time.Now().UnixNano()))
 		probe["source"] = "probe"
 		_, answer := p.publish(probe)
 		return (answer["status"] == "queued") == on
-	}, 10*time.Second, 10*time.Millisecond)
+	}, "immediate_sync is not %t yet", on)
 }
 
 // whole waits until the audit counts everything where it comes to rest.
 func (p *product) whole() audited {
 	p.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testkit.Patience)
 	for {
 		a := p.audit()
-		require.Empty(p.t, a.breaks)
+		require.Empty(p.t, a.violations)
 		if a.verdict.Total.UnderWay == 0 && a.verdict.Total.Alive.Requested+a.verdict.Total.Alive.Due == 0 {
 			return a
 		}
@@ -195,7 +195,7 @@ func (p *product) whole() audited {
 
 func TestAuditCountsEveryOrderOnceWhereItIs(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		stop := p.everything()
 		began := time.Now().UTC()
@@ -226,7 +226,7 @@ func TestAuditCountsEveryOrderOnceWhereItIs(t *testing.T) {
 	})
 }
 
-// underWay: what was accepted and not relayed, or relayed and not consumed, is no break.
+// underWay checks that what was accepted and not relayed, or relayed and not consumed, is no violation.
 func (p *product) underWay() {
 	p.t.Helper()
 	stop := p.only("ingest")
@@ -239,7 +239,7 @@ func (p *product) underWay() {
 
 func TestAuditWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		p.everything()
 		var busy []mockerp.Fault // every third of the first orders is retried
@@ -253,7 +253,7 @@ func TestAuditWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
 		defer untouched()
 		for range 8 {
 			a := p.audit()
-			require.Empty(t, a.breaks)
+			require.Empty(t, a.violations)
 			require.True(t, a.verdict.Conserved)
 		}
 		untouched()
@@ -295,7 +295,7 @@ func (p *product) touches() (stop func()) {
 	})
 }
 
-// planter breaks a product that stands still.
+// planter plants violations in a product of which no service runs.
 type planter struct {
 	*product
 
@@ -310,7 +310,7 @@ func (p *planter) expect(order string, kinds ...audit.Kind) { p.want[order] = ki
 // last is the last record of an order in a topic.
 func (p *planter) last(topic, order string) *kgo.Record {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), testkit.Patience)
 	defer cancel()
 	name := p.cfg.TopicPrefix + topic
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...), kgo.ConsumeTopics(name), kgo.KeepControlRecords(),
@@ -363,9 +363,11 @@ func (p *planter) announce(order string, attempts int) {
 	require.NoError(p.t, p.client.ProduceSync(p.t.Context(), (kafka.Config{Prefix: p.cfg.TopicPrefix}).Record(r)).FirstErr())
 }
 
-func TestAuditFindsEachPlantedBreak(t *testing.T) {
+// What the product has written is broken in each way but one: that a gate stays open after the end, which takes the audit eleven
+// seconds to be sure of, is planted in the audit's own tests.
+func TestAuditFindsEachPlantedViolation(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(brokers.Options()...)
 		require.NoError(t, err)
 		defer client.Close()
@@ -374,7 +376,7 @@ func TestAuditFindsEachPlantedBreak(t *testing.T) {
 		p.everyEnd()
 		p.sendsAtOnce(true)
 		p.succeeds("twice", "unknown", "row-gone", "ended-twice", "after-twice", "before-alone", "alive-after", "unreadable",
-			"gate-gone", "gate-open", "gate-ahead", "gate-key", "gate-sync-id")
+			"gate-gone", "gate-ahead", "gate-key", "gate-sync-id")
 		for _, order := range []string{"two-alive", "gate-closed", "gate-closed-by-hand", "gate-held"} {
 			p.parks(order)
 		}
@@ -420,7 +422,6 @@ func (p *planter) plantInTheGates() {
 		set  string
 		kind audit.Kind
 	}{
-		"gate-open":           {`state = 'open', closed_by = NULL`, audit.GateOpenAfterEnd},
 		"gate-closed":         {`state = 'closed', closed_by = 'answer'`, audit.GateClosedWithoutEnd},
 		"gate-closed-by-hand": {`state = 'closed', closed_by = 'hand'`, audit.GateClosedWithoutEnd},
 		"gate-held":           {`state = 'held', held_by = 'cron'`, audit.GateHeldButReleased},
@@ -456,7 +457,7 @@ func (p *planter) plantInThePositions() {
 	lost, announced, aside := p.here("lost"), p.here("announced"), p.here("aside")
 	stop := p.only("ingest", "relay")
 	p.publish([]any{invoice("elost", lost), invoice("eannounced", announced), invoice("easide", aside)})
-	require.Eventually(p.t, func() bool { return p.audit().verdict.Total.UnderWay == 0 }, 20*time.Second, time.Millisecond)
+	testkit.Eventually(p.t, func() bool { return p.audit().verdict.Total.UnderWay == 0 }, "what was published is under way still")
 	stop()
 	p.announce(announced, 0)
 	letter := deadletter.Record(kafka.Config{Prefix: p.cfg.TopicPrefix}, p.last(event.TopicRequested, aside),
@@ -512,10 +513,10 @@ func (p *planter) ordered(name string, fits func(partition int) bool) string {
 	}
 }
 
-// named looks whether each break says where it is and what to do.
+// named checks that each violation says where it is and what to do.
 func (p *planter) named(a audited) {
 	p.t.Helper()
-	for _, b := range a.breaks {
+	for _, b := range a.violations {
 		if b.Kind == audit.EventNotPublished {
 			require.Equal(p.t, "event_id egone", b.Found)
 		}
@@ -539,7 +540,7 @@ func (p *planter) listed() {
 	}
 	require.Contains(p.t, out, fmt.Sprintf("; %d breaks (%d not listed)\n", total, total-2))
 	require.Len(p.t, regexp.MustCompile(`(?m)^  [A-Z]`).FindAllString(out, -1), 2, out)
-	for _, b := range p.audit("--from", "2100-01-01").breaks {
+	for _, b := range p.audit("--from", "2100-01-01").violations {
 		require.Fail(p.t, "out of the range", "%+v", b)
 	}
 }

@@ -20,7 +20,7 @@ func (p *product) resentAndParked(order string) {
 	updated["type"] = "order.updated"
 	updated["order"].(map[string]any)["customer_email"] = "corrected@example.com" //nolint:forcetypeassert // a test
 	p.publish(updated)
-	p.fail(mockerp.Fault{Order: order, Status: 503, RetryAfter: "3", Times: 1})
+	p.fail(mockerp.Fault{Order: order, Status: 503, RetryAfter: "6", Times: 1})
 	status, answer := p.order("resync-order?wait=0", order, map[string]any{"newKey": true, "reason": "a correction"})
 	require.Equal(p.t, http.StatusAccepted, status, "%v", answer)
 	p.becomes(order, func(s map[string]any) bool {
@@ -32,7 +32,7 @@ func (p *product) resentAndParked(order string) {
 // correction never went out, and as its key then counted as answered, the next resync took a new key and booked twice.
 func TestACallbackOfAnEarlierGenerationSettlesNothing(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		callback := func(order, reference string) string {
 			return `{"orderIncrementId": "` + order + `", "erpReference": "` + reference + `", "status": "accepted"}`
@@ -50,7 +50,8 @@ func TestACallbackOfAnEarlierGenerationSettlesNothing(t *testing.T) {
 			},
 		} {
 			t.Run(order, func(t *testing.T) {
-				p.t = t
+				t.Parallel() // each waits for its retry
+				p := &product{t: t, cfg: p.cfg, base: p.base}
 				p.publish(invoice("e"+order, order))
 				first, _ := p.becomes(order, ended("success"))["erp_reference"].(string)
 				if order != "named_by_the_answer_alone" {

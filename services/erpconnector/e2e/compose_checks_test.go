@@ -23,7 +23,7 @@ import (
 
 const entrypoint = "/erpconnector" // of infra/Dockerfile
 
-// connectionsOf is what one process opens at Postgres: its pool, a slot's session and the relay's listening one.
+// connectionsOf is what one process opens at Postgres: its pool, a lease's session and the relay's listening one.
 const connectionsOf = 16 + 2
 
 // composeProblems is everything in which a Compose project does not fit the program; none means that it does.

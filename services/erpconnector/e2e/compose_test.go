@@ -135,6 +135,6 @@ func TestComposeFitsTheBroker(t *testing.T) {
 			return exec.CommandContext(t.Context(), test[0], append(test[1:len(test)-1:len(test)-1], last)...).Run() //nolint:gosec // the Compose file's
 		}
 		require.NoError(t, health(brokers.Brokers[0]))
-		require.Error(t, health(freeAddr(t)))
+		require.Error(t, health(testkit.FreeAddr(t)))
 	})
 }

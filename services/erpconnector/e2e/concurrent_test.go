@@ -23,15 +23,16 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// TestRequestsAtOnce asks everything of the same orders at once, while the ERP answers in every way, and then checks
-// promises 3, 6 and 7 by what the ERP was sent and what stands in the log. The seed prints.
+// TestRequestsAtOnce makes all requests of the same orders at once, while the ERP answers in every way, and then checks
+// promises 3, 6 and 7 by what the ERP was sent and what is in the log. The seed prints.
 func TestRequestsAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, immediate := range map[string]bool{"sent_at_once": true, "held_for_the_cron": false} {
-		t.Run(name, func(t *testing.T) {
-			testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, immediate) })
-		})
-	}
+	t.Run("sent_at_once", func(t *testing.T) {
+		testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, true) })
+	})
+	t.Run("held_for_the_cron", func(t *testing.T) {
+		testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) { requestsAtOnce(t, brokers, false) })
+	})
 }
 
 func requestsAtOnce(t *testing.T, brokers kafka.Config, immediate bool) {
@@ -80,7 +81,7 @@ func requestsAtOnce(t *testing.T, brokers kafka.Config, immediate bool) {
 	p.conserved()
 }
 
-// atOnce asks everything of orders.
+// atOnce makes requests of orders at random.
 type atOnce struct {
 	t      *testing.T
 	p      *product

@@ -17,7 +17,7 @@ import (
 // new key booked it twice.
 func TestAConflictEndsNoOrderThatMayBeBooked(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
 		cfg.Settings.AlreadyBooked = []domain.BookedAnswer{{Status: http.StatusConflict, Code: "ALREADY_BOOKED"}}
 		p := start(t, cfg)

@@ -19,7 +19,7 @@ import (
 func TestCrashWhileDraining(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range []string{"accept.before_commit", "drain.after_commit"} {
 			t.Run(point, func(t *testing.T) {
 				t.Parallel()

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,46 +28,52 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// crashPoints are the places between an effect and its commit, in the order of the flow; the count says which passing.
-var crashPoints = []string{
-	"accept.before_commit", "accept.after_commit",
-	"relay.read", "erpconnector-relay.produced", "relay.committed",
-	"syncer.before_send:4", "syncer.called:4", "syncer.before_commit", "syncer-0.produced", "syncer.committed",
-	"delayer.before_commit", "delayer-0.produced", "delayer.committed",
-	"projector.before_commit", "projector.after_commit",
-}
+// The places between an effect and its commit, in the order of the flow; the count says which passing. A death at the first ones
+// leaves Postgres in between, at the others a transaction or a group of Kafka.
+var (
+	crashPointsOfPostgres = []string{"accept.before_commit", "accept.after_commit", "relay.read", "projector.before_commit", "projector.after_commit"}
+	crashPointsOfKafka    = []string{
+		"erpconnector-relay.produced", "relay.committed",
+		"syncer.before_send:4", "syncer.called:4", "syncer.before_commit", "syncer-0.produced", "syncer.committed",
+		"delayer.before_commit", "delayer-0.produced", "delayer.committed",
+	}
+)
 
 // TestCrash kills the whole product at each point, starts it again, and asks: is anything lost, booked twice, ended
-// twice, or told differently by the table than by the log?
+// twice, or different in the table and in the log? In full each point is tried on each broker.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
-		for _, point := range crashPoints {
-			t.Run(point, func(t *testing.T) {
-				t.Parallel()
-				brokers := brokers
-				brokers.Prefix += strings.NewReplacer(":", "-").Replace(point) + "."
-				crashAt(t, newCrashCase(t, binary, brokers), point)
-			})
+	at := func(points []string) func(t *testing.T, brokers kafka.Config) {
+		return func(t *testing.T, brokers kafka.Config) {
+			t.Helper()
+			t.Parallel()
+			for _, point := range points {
+				t.Run(point, func(t *testing.T) {
+					t.Parallel()
+					brokers := brokers
+					brokers.Prefix += strings.NewReplacer(":", "-").Replace(point) + "."
+					crashAt(t, newCrashCase(t, binary, brokers), point)
+				})
+			}
 		}
-	})
+	}
+	testkit.OnEmbeddedFirst(t, at(crashPointsOfPostgres))
+	testkit.OnApacheFirst(t, at(crashPointsOfKafka))
 }
 
-// build makes the binary with its crash points.
+// build makes the program with its failpoints, once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "erpconnector")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "failpoints", "-o", binary, ".").CombinedOutput() //nolint:gosec // ourselves
-	require.NoError(t, err, "%s", out)
-	return binary
+	return testkit.Program(t, "..", "failpoints")
 }
 
-// Two processes share the work; one is killed while calls are under way, and the other finishes all of it.
+// Two processes share the work; one is killed while calls are under way, and the other finishes all of it. The broker ends the
+// dead one's transaction and its part in the group, so this is Apache Kafka's to show.
 func TestOneOfTwoProcessesDies(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		for _, point := range []string{"syncer.called:10", "syncer-0.produced"} {
 			t.Run(point, func(t *testing.T) {
 				t.Parallel()
@@ -85,9 +90,9 @@ func oneOfTwoDies(t *testing.T, c *crashCase, point string) {
 	const orders = 60
 	c.erp.Fail(mockerp.Fault{Delay: 100 * time.Millisecond})
 	first := c.run(point)
-	c.p.joined(event.GroupSyncer, 1) // so that it holds the first slot
+	c.p.joined(event.GroupSyncer, 1) // so that it has the first lease
 	second := *c.p
-	second.cfg.HTTP.Addr = freeAddr(t)
+	second.cfg.HTTP.Addr = testkit.FreeAddr(t)
 	second.base = "http://" + second.cfg.HTTP.Addr
 	survivor := &crashCase{p: &second, binary: c.binary, erp: c.erp}
 	survivor.run("")
@@ -170,7 +175,7 @@ type crashCase struct {
 	p      *product
 	binary string
 	erp    *mockerp.ERP
-	with   []string // environment of the next process, beside what all have
+	with   []string // environment of the next process, in addition to what all have
 }
 
 func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase {
@@ -188,13 +193,13 @@ func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase 
 // listening waits until the product takes requests.
 func (c *crashCase) listening() {
 	c.p.t.Helper()
-	require.Eventually(c.p.t, func() bool {
+	testkit.Eventually(c.p.t, func() bool {
 		conn, err := net.Dial("tcp", c.p.cfg.HTTP.Addr)
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err == nil
-	}, 20*time.Second, 20*time.Millisecond)
+	}, "nothing listens")
 }
 
 // run starts the product, or some of its services.
@@ -220,7 +225,7 @@ func (c *crashCase) environment() []string {
 // publish sends the batch as a shop does: again, until an answer says that it was taken.
 func (c *crashCase) publish(batch []any) {
 	body, _ := json.Marshal(batch) // maps of strings always encode
-	ctx, cancel := context.WithTimeout(c.p.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(c.p.t.Context(), testkit.Patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -256,7 +261,7 @@ func (c *crashCase) log(t *testing.T) map[string][]logged {
 			prefix+event.TopicAfterSend, prefix+event.TopicSuccess, prefix+event.TopicFailed))
 	require.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, client.GetConsumeTopics()...)
 	require.NoError(t, err)
@@ -336,7 +341,7 @@ func (c *crashCase) requireTableIsLog(t *testing.T, log map[string][]logged) {
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	var got map[string]tableRow
 	caughtUp := func() bool { got = table(t, conn); return fmt.Sprint(got) == fmt.Sprint(want) }
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(testkit.Patience)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !caughtUp() && time.Now().Before(deadline) {

@@ -44,7 +44,7 @@ func (p *product) bookings() any {
 // Orders wait for the cron, and one run by hand brings a batch of them to the ERP, those that came first before others.
 func TestCronRunByHand(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
 		cfg.Settings.ImmediateSync, cfg.Settings.CronSchedule = false, "0 0 29 2 *"
 		must(t)(settingsCLI(t, cfg.DatabaseURL, "set", "cron_batch=2"))
@@ -72,12 +72,12 @@ func TestCronRunByHand(t *testing.T) {
 func (p *product) turnedOff() (orders []string) {
 	p.t.Helper()
 	p.set(`{"enabled": false}`)
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		order := fmt.Sprint("probe-", len(orders))
 		orders = append(orders, order)
 		_, answer := p.publish(invoice(order, order))
 		return answer["status"] == "pending"
-	}, 20*time.Second, 5*time.Millisecond)
+	}, "the connector is not off")
 	return orders
 }
 
@@ -87,20 +87,20 @@ func (p *product) written(topic string) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
 	require.NoError(p.t, err)
 	defer client.Close()
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		ends, err := kadm.NewClient(client).ListCommittedOffsets(p.t.Context(), p.cfg.TopicPrefix+topic)
 		some := false
 		ends.Each(func(o kadm.ListedOffset) { some = some || o.Offset > 0 })
 		return err == nil && some
-	}, 20*time.Second, 20*time.Millisecond)
+	}, "no record is in %s", topic)
 }
 
 // Off: invoices are held, and so is a retry that comes due. On: all of them go out, each once.
 func TestConnectorOffAndOnAgain(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		cfg := configured(t, brokers)
-		cfg.Settings.BaseDelay = 1500 * time.Millisecond
+		cfg.Settings.BaseDelay = 3 * time.Second // the retry comes due after the connector is off
 		p := start(t, cfg)
 		p.fail(mockerp.Fault{Order: "parked", Status: http.StatusServiceUnavailable, Times: 1})
 		p.publish(invoice("parked", "parked"))
@@ -129,7 +129,7 @@ func TestConnectorOffAndOnAgain(t *testing.T) {
 func TestCrashAfterARelease(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)
 		batch, names := invoices(12)
 		c.with = []string{"CONNECTOR_ENABLED=false"}

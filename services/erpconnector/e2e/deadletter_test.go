@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,21 +21,21 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// letterbox is a product whose records can be spoiled while some of its services stand still.
-type letterbox struct{ *planter }
+// spoiler is a product whose records can be spoiled while some of its services do not run.
+type spoiler struct{ *planter }
 
-func onLetterboxes(t *testing.T, story func(p letterbox)) {
+func onSpoilers(t *testing.T, story func(p spoiler)) {
 	t.Helper()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		client, err := kgo.NewClient(brokers.Options()...)
 		require.NoError(t, err)
 		t.Cleanup(client.Close)
-		story(letterbox{&planter{newProduct(t, brokers), client, kadm.NewClient(client), map[string][]audit.Kind{}}})
+		story(spoiler{&planter{newProduct(t, brokers), client, kadm.NewClient(client), map[string][]audit.Kind{}}})
 	})
 }
 
 // spoilRequests publishes invoices whose requests go to Kafka with a value that nobody can read.
-func (p letterbox) spoilRequests(orders ...string) {
+func (p spoiler) spoilRequests(orders ...string) {
 	p.t.Helper()
 	stop := p.only("ingest")
 	for _, order := range orders {
@@ -47,8 +46,8 @@ func (p letterbox) spoilRequests(orders ...string) {
 	stop()
 }
 
-// skip moves a group, which stands still, over a record, as if it had been consumed.
-func (p letterbox) skip(group event.Group, r *kgo.Record) {
+// skip moves a group, none of which runs, over a record, as if it had been consumed.
+func (p spoiler) skip(group event.Group, r *kgo.Record) {
 	p.t.Helper()
 	over := kadm.Offsets{}
 	over.AddOffset(r.Topic, r.Partition, r.Offset+1, -1)
@@ -56,7 +55,7 @@ func (p letterbox) skip(group event.Group, r *kgo.Record) {
 }
 
 // spoilRetry parks an order's retry for so long, and puts a spoiled one in its place.
-func (p letterbox) spoilRetry(order, topic, retryAfter string, spoil func(r *kgo.Record)) {
+func (p spoiler) spoilRetry(order, topic, retryAfter string, spoil func(r *kgo.Record)) {
 	p.t.Helper()
 	stop := p.only("ingest", "relay", "syncer", "projector", "api", "mockerp")
 	p.fail(mockerp.Fault{Order: order, Status: http.StatusServiceUnavailable, RetryAfter: retryAfter, Times: 1})
@@ -68,7 +67,7 @@ func (p letterbox) spoilRetry(order, topic, retryAfter string, spoil func(r *kgo
 }
 
 // setAside makes a dead letter of an order's request, which a mended program could read.
-func (p letterbox) setAside(order string) {
+func (p spoiler) setAside(order string) {
 	p.t.Helper()
 	stop := p.only("ingest", "relay")
 	p.publish(invoice("e"+order, order))
@@ -80,13 +79,13 @@ func (p letterbox) setAside(order string) {
 }
 
 // stopped waits until the order's status says what became of it.
-func (p letterbox) stopped(order string) {
+func (p spoiler) stopped(order string) {
 	p.t.Helper()
 	p.becomes(order, failedWith("stands among the dead letters: resync-order sends the order again"))
 }
 
-// letters lists the letters of an order, the oldest first.
-func (p letterbox) letters(order, state string) (out []map[string]any) {
+// deadLetters lists those of an order, the oldest first.
+func (p spoiler) deadLetters(order, state string) (out []map[string]any) {
 	p.t.Helper()
 	status, page := p.do(http.MethodGet, httpapi.BasePath+"/dead-letters?state="+state+"&order="+order, nil)
 	require.Equal(p.t, http.StatusOK, status, "%v", page)
@@ -96,13 +95,13 @@ func (p letterbox) letters(order, state string) (out []map[string]any) {
 	return out
 }
 
-func (p letterbox) decide(letter map[string]any, what string) (int, map[string]any) {
+func (p spoiler) decide(letter map[string]any, what string) (int, map[string]any) {
 	p.t.Helper()
 	return p.do(http.MethodPost, fmt.Sprintf("%s/dead-letters/%v/%s", httpapi.BasePath, letter["id"], what), map[string]any{"reason": "a test"})
 }
 
 // tableIsLog folds the log anew and compares.
-func (p letterbox) tableIsLog() {
+func (p spoiler) tableIsLog() {
 	p.t.Helper()
 	out, err := p.command("verify")
 	require.NoError(p.t, err, out)
@@ -111,7 +110,7 @@ func (p letterbox) tableIsLog() {
 // A dead-lettered order used to stay queued for ever: a resync answered "under way", a cancel 409 order_queued.
 func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 	t.Parallel()
-	onLetterboxes(t, func(p letterbox) {
+	onSpoilers(t, func(p spoiler) {
 		why := map[string]any{"reason": "why"}
 		p.spoilRequests("resync", "new-key", "settle", "webhook", "again")
 		p.spoilRetry("parked", "vendor_erp_sync_retry_1024s", "3600", func(r *kgo.Record) {
@@ -128,7 +127,7 @@ func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 		}
 		for order, from := range map[string]string{"resync": "syncer vendor_erp_sync_requested", "parked": "delayer vendor_erp_sync_retry_1024s", "due": "syncer vendor_erp_sync_due"} {
 			var stopping []map[string]any
-			for _, l := range p.letters(order, "open") {
+			for _, l := range p.deadLetters(order, "open") {
 				if l["stopped_generation"] != nil {
 					stopping = append(stopping, l)
 				}
@@ -136,7 +135,7 @@ func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 			require.Len(p.t, stopping, 1, order)
 			require.Equal(p.t, from, fmt.Sprint(stopping[0]["written_by"], " ", stopping[0]["topic"]))
 		}
-		require.Len(p.t, p.letters("resync", "open"), 2, "the projector could not read the request either")
+		require.Len(p.t, p.deadLetters("resync", "open"), 2, "the projector could not read the request either")
 		p.tableIsLog()
 		p.conserved()
 
@@ -164,20 +163,20 @@ func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 		require.Empty(p.t, p.calls("settle"))
 		require.Empty(p.t, p.calls("webhook"))
 
-		// Two letters of one order: what still cannot be read comes back.
+		// Two dead letters of one order: what still cannot be read comes back.
 		first := p.stopping("again")
 		status, answer = p.decide(first, "redrive")
 		require.Equal(p.t, http.StatusAccepted, status, "%v", answer)
-		require.Eventually(p.t, func() bool { return p.stopping("again")["id"] != first["id"] }, 20*time.Second, 20*time.Millisecond)
+		testkit.Eventually(p.t, func() bool { return p.stopping("again")["id"] != first["id"] }, "the record sent back is not a dead letter again")
 		p.stopped("again")
-		require.Equal(p.t, "redriven", p.letters("again", "redriven")[0]["state"])
+		require.Equal(p.t, "redriven", p.deadLetters("again", "redriven")[0]["state"])
 		status, answer = p.decide(first, "redrive")
 		require.Equal(p.t, "409 dead_letter_refused", fmt.Sprint(status, " ", answer["code"]))
 		require.Contains(p.t, answer["detail"], "was redriven by api")
 		_, answer = p.order("resync-order", "again", nil)
 		require.Equal(p.t, "success", answer["status"], "%v", answer)
 		for _, order := range []string{"resync", "new-key", "settle", "webhook", "again", "parked", "due"} {
-			for _, l := range p.letters(order, "open") {
+			for _, l := range p.deadLetters(order, "open") {
 				require.Equal(p.t, "projector", l["written_by"], "what was asked of the order has settled its letter: %v", l)
 			}
 		}
@@ -186,10 +185,10 @@ func TestADeadLetteredOrderHasFailedAndEveryRequestWorks(t *testing.T) {
 	})
 }
 
-// stopping is the open letter that has stopped the order.
-func (p letterbox) stopping(order string) map[string]any {
+// stopping is the open dead letter that has stopped the order.
+func (p spoiler) stopping(order string) map[string]any {
 	p.t.Helper()
-	for _, l := range p.letters(order, "open") {
+	for _, l := range p.deadLetters(order, "open") {
 		if l["stopped_generation"] != nil {
 			return l
 		}
@@ -199,7 +198,7 @@ func (p letterbox) stopping(order string) map[string]any {
 
 func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 	t.Parallel()
-	onLetterboxes(t, func(p letterbox) {
+	onSpoilers(t, func(p spoiler) {
 		p.setAside("mended")
 		p.setAside("resynced")
 		p.setAside("gone")
@@ -253,9 +252,9 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 	})
 }
 
-func TestLettersThatAreNotRedriven(t *testing.T) {
+func TestDeadLettersThatAreNotRedriven(t *testing.T) {
 	t.Parallel()
-	onLetterboxes(t, func(p letterbox) {
+	onSpoilers(t, func(p spoiler) {
 		p.everything()
 		p.succeeds("1")
 		r := p.last(event.TopicSuccess, "1")
@@ -263,8 +262,8 @@ func TestLettersThatAreNotRedriven(t *testing.T) {
 		require.NoError(p.t, p.client.ProduceSync(p.t.Context(), spoiled).FirstErr())
 		garbage := &kgo.Record{Topic: p.cfg.TopicPrefix + event.TopicRequested, Key: []byte("1"), Value: []byte("garbage")}
 		require.NoError(p.t, p.client.ProduceSync(p.t.Context(), garbage).FirstErr())
-		require.Eventually(p.t, func() bool { return len(p.letters("1", "open")) == 3 }, 20*time.Second, 20*time.Millisecond)
-		for _, l := range p.letters("1", "open") {
+		testkit.Eventually(p.t, func() bool { return len(p.deadLetters("1", "open")) == 3 }, "the letters of the order are not three")
+		for _, l := range p.deadLetters("1", "open") {
 			require.Nil(p.t, l["stopped_generation"])
 			status, answer := p.decide(l, "redrive")
 			require.Equal(p.t, "409 dead_letter_refused", fmt.Sprint(status, " ", answer["code"]))
@@ -298,7 +297,7 @@ func TestLettersThatAreNotRedriven(t *testing.T) {
 		out, err = p.command("rebuild")
 		require.NoError(p.t, err, out)
 		require.Contains(p.t, out, "the table of dead letters, likewise: 1 were corrected, 1 added; 0 that the topic does not hold stay\n")
-		require.Len(p.t, p.letters("1", "discarded"), 1, "what was decided stays")
+		require.Len(p.t, p.deadLetters("1", "discarded"), 1, "what was decided stays")
 		p.tableIsLog()
 	})
 }

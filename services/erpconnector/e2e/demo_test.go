@@ -38,7 +38,7 @@ func runDemo(t *testing.T, args ...string) (string, error) {
 	cmd := cli.Root()
 	cmd.SetArgs(append([]string{"demo"}, args...))
 	cmd.SetOut(&out)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	err := cmd.ExecuteContext(ctx)
 	t.Log(out.String())
@@ -56,7 +56,7 @@ func startForDemo(t *testing.T) (*product, demo.Options) {
 	p := start(t, cfg)
 	return p, demo.Options{
 		URL: p.base, Token: cfg.HTTP.Token, TokenShell: "$API_TOKEN", Self: "erpconnector",
-		Seed: 11, Orders: 40, Rate: 200, Misbehave: 1, Wait: 20 * time.Second, Out: t.Output(),
+		Seed: 11, Orders: 40, Rate: 200, Misbehave: 1, Wait: testkit.Patience, Out: t.Output(),
 	}
 }
 
@@ -123,7 +123,7 @@ func TestDemoDoesNotWaitForLateRetries(t *testing.T) {
 	p := start(t, cfg)
 	var out bytes.Buffer
 	report, err := demo.Run(t.Context(), demo.Options{
-		URL: p.base, Token: cfg.HTTP.Token, Seed: 11, Orders: 10, Rate: 200, Misbehave: 1, Wait: 20 * time.Second, Out: io.MultiWriter(&out, t.Output()),
+		URL: p.base, Token: cfg.HTTP.Token, Seed: 11, Orders: 10, Rate: 200, Misbehave: 1, Wait: testkit.Patience, Out: io.MultiWriter(&out, t.Output()),
 	})
 	require.NoError(t, err)
 	require.Positive(t, report.Waiting)
@@ -134,7 +134,7 @@ func TestDemoDoesNotWaitForLateRetries(t *testing.T) {
 }
 
 func TestDemoSaysThatNothingListens(t *testing.T) {
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	t.Setenv("API_TOKEN", "token")
 	_, err := runDemo(t, "--url", addr)
 	require.ErrorContains(t, err, "nothing listens at http://"+addr+": start `")
@@ -164,7 +164,7 @@ func TestDemoPrintsItsEvents(t *testing.T) {
 func TestTheConnectorTakesEveryDemoEvent(t *testing.T) {
 	t.Parallel()
 	cfg := config.Config{
-		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: []string{"127.0.0.1:1"}, HTTP: config.HTTP{Addr: freeAddr(t), Token: "token"}, Settings: setting.Defaults(),
+		DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: []string{"127.0.0.1:1"}, HTTP: config.HTTP{Addr: testkit.FreeAddr(t), Token: "token"}, Settings: setting.Defaults(),
 	}
 	cfg.Settings.RefuseBadTotals = true
 	running := fxtest.New(t, app.Options(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)), "ingest"))

@@ -81,7 +81,7 @@ func (p *product) pour(t *testing.T, round, batch, perSecond, orders int) {
 // booked waits until the ERP has that many orders.
 func (p *product) booked(t *testing.T, orders int) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	testkit.Eventually(t, func() bool {
 		resp, err := http.Get(p.url("/mockerp/stats"))
 		if err != nil {
 			return false
@@ -89,7 +89,7 @@ func (p *product) booked(t *testing.T, orders int) {
 		defer func() { _ = resp.Body.Close() }()
 		var stats mockerp.Stats
 		return json.NewDecoder(resp.Body).Decode(&stats) == nil && stats.Bookings >= orders
-	}, 5*time.Minute, 50*time.Millisecond)
+	}, "not all orders are booked")
 }
 
 // usage is what a process takes, read from /proc.

@@ -59,7 +59,7 @@ func newFleet(t *testing.T, img image, brokers kafka.Config, set map[string]stri
 	}
 	for name, s := range f.project.Services {
 		if ours(s) {
-			f.addr[name] = freeAddr(t)
+			f.addr[name] = testkit.FreeAddr(t)
 		}
 	}
 	return f
@@ -81,7 +81,7 @@ func (f *fleet) up() {
 		if s := f.project.Services[name]; ours(s) && !oneShot(s) {
 			f.start(s, f.addr[name])
 			for range s.GetScale() - 1 {
-				f.start(s, freeAddr(f.t))
+				f.start(s, testkit.FreeAddr(f.t))
 			}
 		}
 	}
@@ -126,13 +126,13 @@ func (f *fleet) environment(s types.ServiceConfig, addr string) (env []string) {
 func (f *fleet) awaitHealth(m *member) {
 	f.t.Helper()
 	var said []byte
-	require.Eventually(f.t, func() bool {
+	testkit.Eventually(f.t, func() bool {
 		check := f.img.command(m.service.HealthCheck.Test[2:]...)
 		check.Env = m.env
 		var err error
 		said, err = check.CombinedOutput()
 		return err == nil
-	}, 30*time.Second, 50*time.Millisecond, "%s is not healthy: %s", m.service.Name, said)
+	}, "%s is not healthy: %s", m.service.Name, said)
 }
 
 // stop ends every process as `docker compose stop` does; each must end well before it would be killed.
@@ -175,7 +175,7 @@ func TestTheComposedSet(t *testing.T) {
 	t.Parallel()
 	img := buildImage(t)
 	files := img.files(t)
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		f := newFleet(t, img, brokers, nil)
 		f.up()
 		require.Len(t, f.members, len(app.Names())+1, "one process of each service, two syncers")
@@ -198,7 +198,7 @@ func TestTheComposedSetWithOtherSettings(t *testing.T) {
 	})
 	t.Run("the_erp_cannot_be_reached", func(t *testing.T) {
 		testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
-			addr := freeAddr(t)
+			addr := testkit.FreeAddr(t)
 			f := newFleet(t, img, brokers, map[string]string{"ERP_BASE_URL": "http://" + addr + httpapi.BasePath, "RETRY_MAX_ATTEMPTS": "10"})
 			f.up()
 			erpComesBack(t, f.product(), addr)

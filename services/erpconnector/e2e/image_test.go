@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/moby/patternmatcher"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/cli"
 	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 const dockerfilePath = repository + "/infra/Dockerfile"
@@ -66,9 +68,20 @@ type image struct {
 	bare       bool // run as it is, without the image's confinement
 }
 
-// buildImage runs the Dockerfile's build command on the files it copies.
+var built struct {
+	sync.Mutex
+
+	image image
+}
+
+// buildImage runs the Dockerfile's build command on the files it copies, once for all tests: nobody may write into the image.
 func buildImage(t *testing.T) image {
 	t.Helper()
+	built.Lock()
+	defer built.Unlock()
+	if built.image.root != "" {
+		return built.image
+	}
 	build, final := dockerfile(t)
 	context := t.TempDir()
 	for _, args := range argsOf(build, "COPY") {
@@ -82,7 +95,8 @@ func buildImage(t *testing.T) image {
 	cmd.Dir, cmd.Env = context, append(os.Environ(), argsOf(build, "ENV")...)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	return assemble(t, final, binary)
+	built.image = assemble(t, final, binary)
+	return built.image
 }
 
 // copyContext is COPY from the build context, without what .dockerignore leaves out.
@@ -129,7 +143,10 @@ func copyFile(to, from string, mode fs.FileMode) error {
 // assemble lays out the final stage's files.
 func assemble(t *testing.T, final []instruction, binary string) image {
 	t.Helper()
-	img := image{root: t.TempDir(), entrypoint: strings.Trim(argsOf(final, "ENTRYPOINT")[0], `[]"`)}
+	root, err := testkit.Folder("erpconnector-image-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(root, 0o755)) //nolint:gosec // the image's user walks through
+	img := image{root: root, entrypoint: strings.Trim(argsOf(final, "ENTRYPOINT")[0], `[]"`)}
 	for _, args := range argsOf(final, "COPY") {
 		from, to, _ := strings.Cut(strings.TrimPrefix(args, "--from=build "), " ")
 		switch from {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/cli"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // waitingCommands are all that may take a while, each with arguments that let it try to reach a server.
@@ -58,7 +59,7 @@ func TestCtrlCStopsEveryCommand(t *testing.T) {
 			t.Run(strings.ReplaceAll(args, " ", "_")+"/"+sig.String(), func(t *testing.T) {
 				t.Parallel()
 				addr, reached := silent(t)
-				listen := freeAddr(t)
+				listen := testkit.FreeAddr(t)
 				environment := map[string]string{
 					"DATABASE_URL": "postgres://me:secret@" + addr + "/db", "KAFKA_BROKERS": addr, "HTTP_ADDR": listen, "API_TOKEN": "token",
 				}

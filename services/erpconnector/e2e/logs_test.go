@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -23,38 +22,21 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// planted stands in everything that must never be in a log: personal data, secrets, and what others say.
+// planted is in everything that must never be in a log: personal data, secrets, and what others say.
 const planted = "planted"
 
 // observed is the product in debug mode, its log, and an ERP that says more than it should.
 type observed struct {
 	*product
 	conn *pgx.Conn
-	out  *lockedText
+	out  *testkit.Log
 }
 
-type lockedText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedText) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Split(strings.TrimSpace(l.text.String()), "\n")
-}
-
-// said waits until a line with this message has been written in which each of the fragments stands.
+// said waits until a line with this message and each of the fragments has been written.
 func (l *observed) said(message string, fragments ...string) {
 	l.t.Helper()
-	require.Eventually(l.t, func() bool {
-		for _, line := range l.out.lines() {
+	testkit.Eventually(l.t, func() bool {
+		for _, line := range l.out.Lines() {
 			all := strings.Contains(line, `"msg":"`+message+`"`)
 			for _, f := range fragments {
 				all = all && strings.Contains(line, f)
@@ -64,7 +46,7 @@ func (l *observed) said(message string, fragments ...string) {
 			}
 		}
 		return false
-	}, 20*time.Second, 10*time.Millisecond, "no line %q with %q", message, fragments)
+	}, "no line %q with %q", message, fragments)
 }
 
 // talkativeERP echoes what it was sent in its errors.
@@ -100,7 +82,7 @@ func talkativeERP(t *testing.T) string {
 	return strings.Replace(server.URL, "//", "//planted-user:planted-password@", 1)
 }
 
-func startObserved(t *testing.T, out *lockedText) *observed {
+func startObserved(t *testing.T, out *testkit.Log) *observed {
 	t.Helper()
 	cfg := configured(t, testkit.EmbeddedBroker(t))
 	cfg.HTTP.Token, cfg.ERP.APIKey, cfg.ERP.HMAC = "planted-token", "planted-key", "planted-secret"
@@ -148,9 +130,9 @@ func (l *observed) send(method, path, body string, header ...string) int {
 	return resp.StatusCode
 }
 
-// Everything that is promised stands in the log, and nothing of a customer or a secret, whatever goes wrong.
+// The log has everything that is promised, and nothing of a customer or a secret, whatever goes wrong.
 func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
-	var out lockedText
+	var out testkit.Log
 	t.Run("a_day", func(t *testing.T) { // at its end the product has stopped
 		l := startObserved(t, &out)
 		l.ordersAreSent()
@@ -166,7 +148,7 @@ func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
 		_, message, _ := strings.Cut(line, ": ")
 		messages[message] = true
 	}
-	for _, line := range out.lines() {
+	for _, line := range out.Lines() {
 		require.NotContains(t, strings.ToLower(line), planted)
 		var fields map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &fields), line)

@@ -29,7 +29,7 @@ func fillLog(t *testing.T, brokers kafka.Config, first, orders int) {
 	for ; orders > 0; first, orders = first+atOnce, orders-atOnce {
 		var records []*kgo.Record
 		for order := range min(atOnce, orders) {
-			for _, r := range storyOf(t, first+order) {
+			for _, r := range recordsOfAnOrder(t, first+order) {
 				records = append(records, brokers.Record(r))
 			}
 		}
@@ -37,7 +37,7 @@ func fillLog(t *testing.T, brokers kafka.Config, first, orders int) {
 	}
 }
 
-func storyOf(t *testing.T, order int) (records []event.Record) {
+func recordsOfAnOrder(t *testing.T, order int) (records []event.Record) {
 	t.Helper()
 	ref := domain.OrderRef{Source: domain.DefaultSource, IncrementID: fmt.Sprintf("%09d", order)}
 	began := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC).Add(time.Duration(order) * time.Second)

@@ -90,7 +90,7 @@ func (m *longLog) project(binary string) {
 func (m *longLog) measure(binary string, args []string, done func(p *process)) {
 	m.t.Helper()
 	cmd := m.program(binary, args...)
-	cmd.Env = append(cmd.Env, "HTTP_ADDR="+freeAddr(m.t), "API_TOKEN=t", "ERP_API_KEY=k", "ERP_HMAC_SECRET=s", "LOG_LEVEL=warn", "GODEBUG=gctrace=1")
+	cmd.Env = append(cmd.Env, "HTTP_ADDR="+testkit.FreeAddr(m.t), "API_TOKEN=t", "ERP_API_KEY=k", "ERP_HMAC_SECRET=s", "LOG_LEVEL=warn", "GODEBUG=gctrace=1")
 	var out volume
 	var told bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &told

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/subprocess"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // process is one that a test started.
@@ -41,7 +42,7 @@ func (p *process) ended(t *testing.T) syscall.Signal {
 	t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(testkit.Patience):
 		require.Fail(t, "the process did not die")
 	}
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)

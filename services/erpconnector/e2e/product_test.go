@@ -7,7 +7,6 @@ import (
 	"flag"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -69,7 +68,7 @@ func (p *product) url(path string) string {
 // configured is a product on a database of its own with topics of its own, short delays, and the mock ERP beside it.
 func configured(t *testing.T, brokers kafka.Config) config.Config {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	s := setting.Defaults()
 	s.BaseDelay, s.MaxAttempts, s.ErpTimeout = 100*time.Millisecond, 3, time.Second
 	s.ErpBaseURL = "http://" + addr + httpapi.BasePath
@@ -86,15 +85,6 @@ func configured(t *testing.T, brokers kafka.Config) config.Config {
 	require.NoError(t, err)
 	require.Empty(t, problems)
 	return cfg
-}
-
-// freeAddr is an address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
 }
 
 func start(t *testing.T, cfg config.Config) *product {
@@ -155,7 +145,7 @@ func invoice(eventID, order string) map[string]any {
 // becomes waits until the order's status satisfies the condition.
 func (p *product) becomes(order string, want func(status map[string]any) bool) map[string]any {
 	p.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testkit.Patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -187,11 +177,11 @@ func (p *product) joined(group event.Group, members int) {
 	defer client.Close()
 	name := p.cfg.TopicPrefix + string(group)
 	var got kadm.DescribedGroup
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		groups, err := kadm.NewClient(client).DescribeGroups(p.t.Context(), name)
 		got = groups[name]
 		return err == nil && got.State == "Stable" && len(got.Members) == members
-	}, 20*time.Second, 20*time.Millisecond, "%s: %s with %d members", group, got.State, len(got.Members))
+	}, "%s: %s with %d members", group, got.State, len(got.Members))
 }
 
 // consumed waits until a group has committed that it is through with this many records of a topic. (Lag would not do:
@@ -202,7 +192,7 @@ func (p *product) consumed(group event.Group, topic string, records int64) {
 	require.NoError(p.t, err)
 	defer client.Close()
 	var committed int64
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		offsets, err := kadm.NewClient(client).FetchOffsets(p.t.Context(), p.cfg.TopicPrefix+string(group))
 		committed = 0
 		offsets.Each(func(o kadm.OffsetResponse) {
@@ -211,5 +201,5 @@ func (p *product) consumed(group event.Group, topic string, records int64) {
 			}
 		})
 		return err == nil && committed >= records
-	}, 20*time.Second, 20*time.Millisecond, "%s is at %d of %d records of %s", group, committed, records, topic)
+	}, "%s is at %d of %d records of %s", group, committed, records, topic)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -24,13 +25,13 @@ import (
 func TestRebuildIsKilled(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := startWithOrders(t, brokers)
 		const logged = 2000 // several batches
 		fillLog(t, brokers, 0, logged)
-		require.Eventually(t, func() bool {
+		testkit.Eventually(t, func() bool {
 			return p.count(fmt.Sprintf(`SELECT count(*) FROM vendor_erp_sync WHERE sync_id >= %d AND status = 'success'`, firstLogged)) == logged
-		}, 30*time.Second, 50*time.Millisecond)
+		}, "the log is not in the table")
 		shape := p.shape()
 		stop := p.load()
 		defer stop()
@@ -163,12 +164,13 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 	refused := make(chan struct{}, 100)
 	rebuilt := make(chan error, 1)
 	go func() {
-		_, err := projector.Rebuild(t.Context(), brokers, pool, slog.New(slog.NewTextHandler(told(refused), nil)), projector.Rebuilding{
+		_, err := projector.Rebuild(t.Context(), brokers, pool, slog.New(slog.NewTextHandler(refusals(refused), nil)), projector.Rebuilding{
 			OnProgress: func(projector.Progress) {}, Found: func(projector.Difference) {},
 		})
 		rebuilt <- err
 	}()
-	var slowest time.Duration
+	// With the fault each try made a reader wait for 2 s. A busy machine may be slow at one try, hardly at each.
+	least, slowest := time.Duration(math.MaxInt64), time.Duration(0)
 	for tries := 0; tries < 3; {
 		began := time.Now()
 		_, err := pool.Exec(t.Context(), `SELECT count(*) FROM vendor_erp_sync`)
@@ -177,13 +179,14 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 		select {
 		case <-refused:
 			tries++
+			least, slowest = min(least, slowest), 0
 		case err := <-rebuilt:
 			require.NoError(t, err)
 			require.Fail(t, "it ended while a reader held the table")
 		default:
 		}
 	}
-	require.Less(t, slowest, 1500*time.Millisecond)
+	require.Less(t, least, 1500*time.Millisecond)
 	p.publish(invoice("meanwhile", "meanwhile"))
 	p.becomes("meanwhile", ended("success"))
 	require.NoError(t, reader.Rollback(t.Context()))
@@ -192,10 +195,10 @@ func TestASwapThatDoesNotGetItsLockMakesNobodyWaitForLong(t *testing.T) {
 	require.NoError(t, err, out)
 }
 
-// told passes on that a rebuild has said that its swap did not get through.
-type told chan<- struct{}
+// refusals receives a value each time a rebuild logs that its swap did not get its lock.
+type refusals chan<- struct{}
 
-func (c told) Write(line []byte) (int, error) {
+func (c refusals) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte("not in the live one's place yet")) {
 		c <- struct{}{}
 	}

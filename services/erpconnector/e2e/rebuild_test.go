@@ -36,7 +36,7 @@ func (p *product) shape() []string {
 
 func TestRebuildUnderLoadAfterAnInterruption(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
 		p := startWithOrders(t, brokers)
 		p.sql(`GRANT SELECT ON vendor_erp_sync TO PUBLIC`)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/cli"
@@ -65,27 +64,27 @@ func (p *product) replaying(args ...string) (records []replayed, err error) {
 	return records, err
 }
 
-// told waits until so many facts of the order stand on its timeline.
-func (p *product) told(order string, facts int) (events []any) {
+// timeline waits until the order's timeline has so many facts.
+func (p *product) timeline(order string, facts int) (events []any) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool {
+	testkit.Eventually(p.t, func() bool {
 		_, body := p.do("GET", httpapi.BasePath+"/timeline/"+order, nil)
 		events, _ = body["events"].([]any)
 		return len(events) >= facts
-	}, 20*time.Second, 20*time.Millisecond, "the timeline of order %s has %d facts", order, len(events))
+	}, "the timeline of order %s has %d facts", order, len(events))
 	return events
 }
 
 func TestReplayOfAnOrder(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		p.fail(mockerp.Fault{Order: "1", Status: 503, Times: 1})
 		p.publish([]any{invoice("e1", "1"), invoice("e2", "2"), invoice("e3", "3")})
 		for _, order := range []string{"1", "2", "3"} {
 			p.becomes(order, ended("success"))
 		}
-		events := p.told("1", 6)
+		events := p.timeline("1", 6)
 
 		records, err := p.replaying("--order", "1")
 		require.NoError(t, err)
@@ -115,7 +114,7 @@ func (p *product) namesALostRecord() {
 	conn, err := pgx.Connect(p.t.Context(), p.cfg.DatabaseURL)
 	require.NoError(p.t, err)
 	defer func() { _ = conn.Close(p.t.Context()) }()
-	p.told("2", 4)
+	p.timeline("2", 4)
 	_, err = conn.Exec(p.t.Context(), `UPDATE vendor_erp_sync_event e SET "offset" = 1000000 FROM vendor_erp_sync v
 		WHERE v.sync_id = e.sync_id AND v.order_increment_id = '2' AND topic = $1`, event.TopicSuccess)
 	require.NoError(p.t, err)
@@ -123,7 +122,7 @@ func (p *product) namesALostRecord() {
 	require.ErrorContains(p.t, err, "offset 1000000, where the log does not hold a record of order 2")
 	require.Len(p.t, records, 3, "those before it")
 
-	p.told("3", 4)
+	p.timeline("3", 4)
 	_, err = conn.Exec(p.t.Context(), `WITH other AS (DELETE FROM vendor_erp_sync_event e USING vendor_erp_sync v
 			WHERE v.sync_id = e.sync_id AND v.order_increment_id = '3' AND topic = $1 RETURNING e.partition, e."offset")
 		UPDATE vendor_erp_sync_event e SET partition = other.partition, "offset" = other."offset" FROM vendor_erp_sync v, other
@@ -160,13 +159,13 @@ func TestReplayReadsForAPerson(t *testing.T) {
 // A range is printed, and published for a subscriber.
 func TestReplayOfARange(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		p := start(t, configured(t, brokers))
 		began := time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)
 		p.publish([]any{invoice("e1", "1"), invoice("e2", "2")})
 		for _, order := range []string{"1", "2"} {
 			p.becomes(order, ended("success"))
-			p.told(order, 4)
+			p.timeline(order, 4)
 		}
 		records, err := p.replaying("--from", began)
 		require.NoError(t, err)
@@ -195,8 +194,7 @@ func (p *product) republish(began string) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
 	require.NoError(p.t, err)
 	defer client.Close()
-	target := p.cfg.TopicPrefix + "warehouse"
-	testkit.CreateTopic(p.t, kadm.NewClient(client), 2, nil, target)
+	target := testkit.CreateTopic(p.t, client, 2, nil, p.cfg.TopicPrefix+"warehouse")
 	positions := filepath.Join(p.t.TempDir(), "positions.json")
 	args := []string{"--from", began, "--topics", event.TopicSuccess, "--to", target, "--resume", positions}
 	for _, want := range []string{"2 records published to ", "0 records published to "} {

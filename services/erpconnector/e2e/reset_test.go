@@ -20,12 +20,12 @@ import (
 )
 
 // The groups lose their offsets and are set to the start of a log that is still there: all of it is read again, the retries that
-// had hopped on as well. Generations that were superseded, settled or cancelled ended a second time, and a retry that waited was
+// had been forwarded as well. Generations that were superseded, settled or cancelled ended a second time, and a retry that waited was
 // called twice. Half of it happened while no projector ran, so that the projection knows nothing of it when the offsets are reset.
 func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	testkit.OnBrokersAtOnce(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		c := &rereading{newCrashCase(t, binary, brokers)}
 		session := c.run("")
 		c.listening()
@@ -39,7 +39,7 @@ func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 		c.p.accepts("parked-settled", "ERP-CB")
 		c.supersede("parked-superseded")
 		c.ended("parked-superseded", 1)
-		c.hopped()
+		c.forwarded()
 		session.terminated(t)
 		calls := c.calls()
 		log := c.log(t)
@@ -51,7 +51,7 @@ func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 		c.run("")
 		c.listening()
 		c.atRest()
-		calls["parked"]++
+		calls["parked"] = 2 // its first call, and the one that it was parked for
 		require.Equal(t, calls, c.calls())
 		require.Equal(t, doubles, c.erp.Stats().Doubles)
 		again := c.log(t)
@@ -66,7 +66,7 @@ func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 
 type rereading struct{ *crashCase }
 
-const parkedFor = 12 * time.Second // some hops, and the time of a restart
+const parkedFor = 12 * time.Second // some forwards, and the time of a restart
 
 // wait brings orders to where each waits for a retry.
 func (c *rereading) wait(orders ...string) {
@@ -88,7 +88,7 @@ func (c *rereading) endsOfAllKinds(prefix string) {
 		"failed": {Status: http.StatusUnprocessableEntity, Times: 1},
 		"busy":   {Status: http.StatusServiceUnavailable, Times: 1},
 		"used":   {Status: http.StatusServiceUnavailable},
-		"again":  {Status: http.StatusUnprocessableEntity, Times: 1}, "settled": wait2, "cancelled": wait2, "superseded": wait2,
+		"again":  {Status: http.StatusUnprocessableEntity, Times: 1}, "settled": parkedShortly, "cancelled": parkedShortly, "superseded": parkedShortly,
 	} {
 		fault.Order = order(name)
 		c.erp.Fail(fault)
@@ -124,13 +124,13 @@ func (c *rereading) supersede(order string) {
 
 func (c *rereading) resync(order string) {
 	c.p.t.Helper()
-	require.Eventually(c.p.t, func() bool { // once the gate knows of the end
+	testkit.Eventually(c.p.t, func() bool { // once the gate knows of the end
 		_, answer := c.p.order("resync-order?wait=0", order, nil)
 		return answer["generation"] == 2.0
-	}, 10*time.Second, 50*time.Millisecond)
+	}, "generation 2 of order %s is not made", order)
 }
 
-var wait2 = mockerp.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "2", Times: 1}
+var parkedShortly = mockerp.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "4", Times: 1}
 
 func (c *rereading) ended(order string, ends int) {
 	c.p.t.Helper()
@@ -151,7 +151,7 @@ func count(facts []logged, topic string) (n int) {
 // until waits for what the log says.
 func (c *rereading) until(what string, holds func(log map[string][]logged) bool) {
 	c.p.t.Helper()
-	require.Eventually(c.p.t, func() bool { return holds(c.log(c.p.t)) }, 30*time.Second, 100*time.Millisecond, what)
+	testkit.Eventually(c.p.t, func() bool { return holds(c.log(c.p.t)) }, "%s", what)
 }
 
 // calls are how often the ERP was called for each order.
@@ -170,30 +170,30 @@ func (c *rereading) admin() *kadm.Client {
 	return kadm.NewClient(client)
 }
 
-// hopped waits until the retries that are parked have hopped once: then each has a copy that was consumed.
-func (c *rereading) hopped() {
+// forwarded waits until the parked retries were forwarded once: then each has a copy that was consumed.
+func (c *rereading) forwarded() {
 	c.p.t.Helper()
-	adm, rung := c.admin(), c.p.cfg.TopicPrefix+"vendor_erp_sync_retry_4s"
-	require.Eventually(c.p.t, func() bool {
+	adm, tier := c.admin(), c.p.cfg.TopicPrefix+"vendor_erp_sync_retry_4s"
+	testkit.Eventually(c.p.t, func() bool {
 		offsets, err := adm.FetchOffsets(c.p.t.Context(), c.p.cfg.TopicPrefix+string(event.GroupDelayer))
 		var done int64
 		offsets.Each(func(o kadm.OffsetResponse) {
-			if o.Topic == rung {
+			if o.Topic == tier {
 				done += o.At
 			}
 		})
 		return err == nil && done >= 3
-	}, 20*time.Second, 50*time.Millisecond)
+	}, "no retry was forwarded")
 }
 
 func (c *rereading) forgetOffsets() {
 	c.p.t.Helper()
 	prefix := c.p.cfg.TopicPrefix
 	groups := []string{prefix + string(event.GroupSyncer), prefix + string(event.GroupDelayer)}
-	require.Eventually(c.p.t, func() bool { // once their members have left
+	testkit.Eventually(c.p.t, func() bool { // once their members have left
 		deleted, err := c.admin().DeleteGroups(c.p.t.Context(), groups...)
 		return err == nil && deleted.Error() == nil
-	}, 20*time.Second, 100*time.Millisecond)
+	}, "the groups have members still")
 	said, err := c.topics("check")
 	require.Error(c.p.t, err)
 	require.Contains(c.p.t, said, "--reset-missing-offsets")
@@ -213,7 +213,7 @@ func (c *rereading) atRest() {
 	pool, err := pgxpool.New(c.p.t.Context(), c.p.cfg.DatabaseURL)
 	require.NoError(c.p.t, err)
 	defer pool.Close()
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(testkit.Patience)
 	for {
 		r, err := audit.Run(c.p.t.Context(), audit.Params{Kafka: kafka.Config{Brokers: c.p.cfg.KafkaBrokers, Prefix: c.p.cfg.TopicPrefix}, Pool: pool})
 		require.NoError(c.p.t, err)
@@ -225,7 +225,7 @@ func (c *rereading) atRest() {
 	}
 }
 
-// requireEachOutcomeOnce: what stands in the log stands there once, but for intents.
+// requireEachOutcomeOnce checks that each record is in the log once, but for intents.
 func requireEachOutcomeOnce(t *testing.T, order string, facts []logged) {
 	t.Helper()
 	seen := map[string]bool{}

@@ -61,7 +61,7 @@ func (p *process) refuses(t *testing.T) {
 	t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(testkit.Patience):
 		require.Fail(t, "it went on")
 	}
 	require.Equal(t, 1, p.cmd.ProcessState.ExitCode())
@@ -224,9 +224,10 @@ func TestKafkaWasLost(t *testing.T) {
 		session := c.run("")
 		c.listening()
 		c.sell(t, "1")
-		c.erp.Fail(mockerp.Fault{Order: "2", Status: http.StatusServiceUnavailable, Times: 3})
+		c.erp.Fail(mockerp.Fault{Order: "2", Status: http.StatusServiceUnavailable, Times: 2},
+			mockerp.Fault{Order: "2", Status: http.StatusServiceUnavailable, RetryAfter: "3600", Times: 1})
 		c.publish([]any{invoice("e2", "2")})
-		c.p.becomes("2", func(s map[string]any) bool { return s["attempts"] == 3.0 && s["status"] == "queued" })
+		c.p.becomes("2", func(s map[string]any) bool { return s["attempts"] == 3.0 && s["next_attempt_at"] != nil })
 		c.erp.Fail(mockerp.Fault{Order: "4", Status: http.StatusServiceUnavailable, RetryAfter: "3600", Times: 1})
 		c.publish([]any{invoice("e4", "4")})
 		c.p.becomes("4", func(s map[string]any) bool { return s["attempts"] == 1.0 && s["next_attempt_at"] != nil })

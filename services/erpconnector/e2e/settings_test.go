@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/user"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -131,7 +130,7 @@ func TestSettingsInForceWithoutRestart(t *testing.T) {
 				t.Logf("%s in force after %s", change, time.Since(began))
 				return
 			}
-			require.Less(t, time.Since(began), 10*time.Second, "%s is not in force", change)
+			require.Less(t, time.Since(began), testkit.Patience, "%s is not in force", change)
 		}
 	}
 	ends := func(order, status string) map[string]any { return p.becomes(order, ended(status)) }
@@ -170,21 +169,12 @@ func parsed(t *testing.T, moment any) time.Time {
 type loudProcess struct {
 	*process
 	base string
-	mu   sync.Mutex
-	log  bytes.Buffer
-}
-
-func (p *loudProcess) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
+	log  testkit.Log
 }
 
 // lines are those of the log that satisfy the condition.
 func (p *loudProcess) lines(want func(map[string]any) bool) (found []map[string]any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for line := range strings.Lines(p.log.String()) {
+	for _, line := range p.log.Lines() {
 		fields := map[string]any{}
 		if json.Unmarshal([]byte(line), &fields) == nil && want(fields) {
 			found = append(found, fields)
@@ -195,18 +185,18 @@ func (p *loudProcess) lines(want func(map[string]any) bool) (found []map[string]
 
 func startLoud(t *testing.T, binary string, cfg config.Config) *loudProcess {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	p := &loudProcess{base: "http://" + addr}
 	cmd := exec.Command(binary, "run") //nolint:gosec // built by this test
 	cmd.Env = append(os.Environ(),
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+addr, "API_TOKEN=token",
 	)
-	cmd.Stderr = p
+	cmd.Stderr = &p.log
 	p.process = launch(t, cmd)
-	require.Eventually(t, func() bool {
+	testkit.Eventually(t, func() bool {
 		return cli.Health(t.Context(), p.base) == nil
-	}, 30*time.Second, 20*time.Millisecond, "%s", &p.log)
+	}, "%s is not ready", p.base)
 	return p
 }
 
@@ -221,12 +211,12 @@ func TestSettingsReachEveryProcess(t *testing.T) {
 			t.Helper()
 			for i, p := range processes {
 				var found []map[string]any
-				require.Eventually(t, func() bool {
+				testkit.Eventually(t, func() bool {
 					found = p.lines(func(l map[string]any) bool {
 						return l["msg"] == "setting in force" && l["setting"] == name && l["value"] == value
 					})
 					return len(found) > 0
-				}, 10*time.Second, 5*time.Millisecond, "%s=%s in process %d:\n%s", name, value, i, &p.log)
+				}, "%s=%s in process %d:\n%s", name, value, i, &p.log)
 				at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(found[0]["time"]))
 				require.NoError(t, err)
 				t.Logf("%s=%s in force in process %d %s after it was sent", name, value, i, at.Sub(changed))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // shop posts an invoice at each tick and asks for its status, at whichever process answers. As a shop does, it repeats
@@ -26,8 +27,6 @@ type shop struct {
 	taken   map[string]time.Time     // when each order was accepted
 	slowest map[string]time.Duration // one request with its repetitions, by method
 }
-
-const shopPatience = 30 * time.Second
 
 func openShop(t *testing.T, f *fleet, every time.Duration) *shop {
 	t.Helper()
@@ -68,7 +67,7 @@ func (s *shop) sell(n int) {
 
 // insist asks one process after the other until one says 2xx.
 func (s *shop) insist(first int, bases []string, method, path string, body []byte) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), shopPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	began := time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -83,7 +82,7 @@ func (s *shop) insist(first int, bases []string, method, path string, body []byt
 		}
 		<-tick.C
 	}
-	s.t.Errorf("%s %s: no process took it within %s: %s", method, path, shopPatience, said)
+	s.t.Errorf("%s %s: no process took it within %s: %s", method, path, testkit.Patience, said)
 	return false
 }
 

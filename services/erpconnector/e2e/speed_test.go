@@ -80,10 +80,10 @@ func throughput(t *testing.T, p *product, cfg config.Config) string {
 	posting.Wait()
 	posted := time.Since(began)
 	done := 0
-	require.Eventually(t, func() bool {
+	testkit.Eventually(t, func() bool {
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM vendor_erp_sync WHERE status = 'success'`).Scan(&done))
 		return done == batches*size
-	}, 5*time.Minute, 100*time.Millisecond)
+	}, "not all is done")
 	took := time.Since(began)
 	return fmt.Sprintf("%d orders posted in %s, all success after %s: %.0f orders/s", batches*size, posted.Round(time.Millisecond),
 		took.Round(time.Millisecond), float64(batches*size)/took.Seconds())

@@ -101,7 +101,7 @@ func TestUpThatCannotStart(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(temporary) })
 			require.NoError(t, os.Chmod(temporary, 0o755)) //nolint:gosec // see above
-			environment := map[string]string{"HTTP_ADDR": freeAddr(t), "TMPDIR": temporary}
+			environment := map[string]string{"HTTP_ADDR": testkit.FreeAddr(t), "TMPDIR": temporary}
 			for name, value := range c.environment {
 				environment[name] = value
 			}
@@ -140,7 +140,7 @@ func TestUpTakesAnotherKafkaPort(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the database's user walks through
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	said := filepath.Join(t.TempDir(), "said")
 	out, err := os.Create(said) //nolint:gosec // a test
 	require.NoError(t, err)
@@ -152,11 +152,11 @@ func TestUpTakesAnotherKafkaPort(t *testing.T) {
 		require.NoError(t, err)
 		return string(text)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(content(), "Ctrl-C stops.") }, time.Minute, 20*time.Millisecond, "%s", content())
+	testkit.Eventually(t, func() bool { return strings.Contains(content(), "Ctrl-C stops.") }, "%s", content())
 	port := regexp.MustCompile(`port 9092 is taken, so the embedded broker listens at (127\.0\.0\.1:\d+)\n`).FindStringSubmatch(content())
 	require.NotNil(t, port, content())
 	require.Contains(t, content(), "Kafka     "+port[1])
-	require.Contains(t, failsToStart(t, map[string]string{"HTTP_ADDR": freeAddr(t), "DATA_DIR": dir}, "up"), "another `erpconnector up` uses "+dir+": stop it")
+	require.Contains(t, failsToStart(t, map[string]string{"HTTP_ADDR": testkit.FreeAddr(t), "DATA_DIR": dir}, "up"), "another `erpconnector up` uses "+dir+": stop it")
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	<-p.done
 	require.Zero(t, p.cmd.ProcessState.ExitCode(), content())
@@ -201,7 +201,7 @@ func TestServersThatCannotBeReached(t *testing.T) {
 	}
 }
 
-// Whoever runs before `migrate` and `topics ensure` is told to run them.
+// A run before `migrate` and `topics ensure` names them.
 func TestRunNeedsSchemaAndTopics(t *testing.T) {
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		database := testkit.Postgres(t)
@@ -213,7 +213,7 @@ func TestRunNeedsSchemaAndTopics(t *testing.T) {
 		require.NoError(t, err)
 		environment := map[string]string{
 			"DATABASE_URL": strings.Replace(database.URL, "/"+cfg.Database, "/"+empty, 1), "KAFKA_BROKERS": strings.Join(brokers.Brokers, ","),
-			"KAFKA_TOPIC_PREFIX": "not_there_" + brokers.Prefix, "HTTP_ADDR": freeAddr(t),
+			"KAFKA_TOPIC_PREFIX": "not_there_" + brokers.Prefix, "HTTP_ADDR": testkit.FreeAddr(t),
 		}
 		said := failsToStart(t, environment, "run", "api")
 		require.Contains(t, said, "the database's schema is behind this program: run `erpconnector migrate`")

@@ -108,7 +108,7 @@ var stateRequests = []struct {
 	}},
 }
 
-// stateColumns are the columns: where the order stands.
+// stateColumns are the columns: the order's state.
 var stateColumns = append(append([]domain.OrderState{}, domain.OrderStates...), "connector_off")
 
 // stateProduct is ingest and the API on a database, without anything that takes what they write: so an order stays
@@ -124,7 +124,7 @@ func startStates(t *testing.T, change func(*setting.Settings)) *stateProduct {
 	database := testkit.Postgres(t)
 	s := setting.Defaults()
 	change(&s)
-	cfg := config.Config{DatabaseURL: database.URL, HTTP: config.HTTP{Addr: freeAddr(t), Token: "token"}, ERP: config.ERP{HMAC: "secret"}, Settings: s}
+	cfg := config.Config{DatabaseURL: database.URL, HTTP: config.HTTP{Addr: testkit.FreeAddr(t), Token: "token"}, ERP: config.ERP{HMAC: "secret"}, Settings: s}
 	running := fxtest.New(t, app.Options(cfg, slog.New(slog.DiscardHandler), "ingest", "api"))
 	running.RequireStart()
 	t.Cleanup(running.RequireStop)
@@ -133,7 +133,7 @@ func startStates(t *testing.T, change func(*setting.Settings)) *stateProduct {
 	}
 }
 
-// TestStates asks everything of an order in each state and compares the answer, what is written and which events
+// TestStates makes each request of an order in each state and compares the answer, what is written and which events
 // follow with docs/states.md, cell by cell. -update rewrites the page: read what changed in it.
 func TestStates(t *testing.T) {
 	t.Parallel()
@@ -177,7 +177,7 @@ func (s *stateProduct) cell(t *testing.T, ask func(*stateProduct, string) string
 	return answer + factsAfter + facts
 }
 
-// put brings an order to where it shall stand: by its first event, and by what the chain and the projector would write.
+// put brings an order into a state: by its first event, and by what the chain and the projector would write.
 func (s *stateProduct) put(t *testing.T, order string, at domain.OrderState) {
 	t.Helper()
 	if at == domain.StateUnknown {
@@ -220,7 +220,7 @@ type stateRow struct {
 	version   domain.Version
 }
 
-// rowAt is the projection's row of an order that stands there, and changes the gate to it.
+// rowAt is the projection's row of an order in that state, and changes the gate to it.
 func rowAt(g *domain.Gate, at domain.OrderState) stateRow {
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Second)
 	switch at {
@@ -259,7 +259,7 @@ func (s *stateProduct) event(e map[string]any) string {
 	return fmt.Sprintf("%s, %s", told, answer["status"])
 }
 
-// first is the event that put the order where it stands: an invoice, or order.placed of one that was never invoiced.
+// first is the event that brought the order into its state: an invoice, or order.placed of one that was never invoiced.
 func (s *stateProduct) first(order string) map[string]any {
 	e := invoice("first-"+order, order)
 	if s.count(`SELECT count(*) FROM accepted_event WHERE type = 'order.placed'`) > 0 {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -35,7 +36,7 @@ func (p *product) command(args ...string) (out string, err error) {
 
 func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
 		p := startWithOrders(t, brokers)
 		out, err := p.command("verify")
@@ -71,7 +72,7 @@ func TestVerifyAfterARealRunAndWithPlantedDifferences(t *testing.T) {
 // The timeline is checked line by line, and rebuild mends what the log knows better.
 func TestTheTimelineAgainstTheLog(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, brokers kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		t.Helper()
 		p := startWithOrders(t, brokers)
 		line := `FROM vendor_erp_sync v WHERE v.sync_id = e.sync_id AND v.order_increment_id = `
@@ -148,21 +149,27 @@ func (p *product) sql(statement string) {
 	require.NoError(p.t, err)
 }
 
-// load publishes orders until it is stopped; then it waits for the last.
+// load publishes fifty orders a second until it is stopped; then it waits for the last. It returns once some are published.
 func (p *product) load() (stop func() int) {
 	p.t.Helper()
-	last, stopped := make(chan int, 1), make(chan struct{})
+	last, stopped, underWay := make(chan int, 1), make(chan struct{}), make(chan struct{})
 	go func() {
+		pace := time.NewTicker(20 * time.Millisecond)
+		defer pace.Stop()
 		for o := 0; ; o++ {
 			select {
 			case <-stopped:
 				last <- o
 				return
-			default:
+			case <-pace.C:
 				p.publish(invoice(fmt.Sprint("load", o), fmt.Sprint("load", o)))
+			}
+			if o == 10 {
+				close(underWay)
 			}
 		}
 	}()
+	testkit.Await(p.t, underWay)
 	return sync.OnceValue(func() int {
 		close(stopped)
 		n := <-last

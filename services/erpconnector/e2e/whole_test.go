@@ -11,8 +11,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 )
 
-// wholeOrTold publishes an order of a shop that writes 0 for no parent and leaves out amounts.
-func wholeOrTold(t *testing.T, p *product) {
+// wholeOrWarned publishes an order of a shop that writes 0 for no parent and leaves out amounts.
+func wholeOrWarned(t *testing.T, p *product) {
 	t.Helper()
 	e := invoice("e10", "10")
 	order := e["order"].(map[string]any) //nolint:forcetypeassert // a test
@@ -32,7 +32,7 @@ func wholeOrTold(t *testing.T, p *product) {
 	notSent := []any{"/order/items/1 is part of /order/items/0, which is sent for both"}
 	require.Equal(t, []any{warnings, notSent}, []any{answer["warnings"], answer["not_sent"]})
 	p.becomes("10", ended("success"))
-	fact := p.told("10", 4)[0].(map[string]any) //nolint:forcetypeassert // a test
+	fact := p.timeline("10", 4)[0].(map[string]any) //nolint:forcetypeassert // a test
 	require.Equal(t, []any{event.TopicRequested, warnings, notSent}, []any{fact["type"], fact["warnings"], fact["not_sent"]})
 	conn, err := pgx.Connect(t.Context(), p.cfg.DatabaseURL)
 	require.NoError(t, err)

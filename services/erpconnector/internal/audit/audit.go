@@ -1,15 +1,15 @@
-// Package audit asks whether everything that was accepted is still there: counted by order, what was accepted is what was
-// relayed to Kafka, and that is what has ended and what is alive. It names each order of which this is not so.
+// Package audit checks that nothing accepted has been lost. It counts orders: what was accepted is what was relayed to Kafka,
+// and that is what has ended and what is alive. It names each order of which this is not so, a violation.
 //
-// The readings come in an order that lets it work while the product runs (docs/audit.md says why it is right):
+// It works while the product runs, because it reads in this order (docs/audit.md says why that is right):
 //
 //  1. the relay's position, R;
 //  2. gates, accepted events and outbox rows, in one snapshot of Postgres, S;
 //  3. of one Kafka partition after the other: the groups' positions, P, and then the topics' ends, E; then all up to E;
-//  4. what looks broken once more: the groups' positions, gates and rows of now.
+//  4. once more for orders that look broken: the groups' positions, gates and rows as they are now.
 //
-// Whatever R says was relayed, and whatever P says was consumed, has left its trace before E. What came later is not told
-// yet, and is no break.
+// Whatever R says was relayed, and whatever P says was consumed, has left its trace before E. What came later is not in the
+// snapshot yet, and is no violation.
 package audit
 
 import (
@@ -32,25 +32,27 @@ const (
 	answerTimeout = 30 * time.Second
 	readTries     = 5 // of one partition: retry topics are trimmed under the reader
 
-	// gateTimeout is how long a gate may stay open after the projection has applied the end of its generation: one that was
-	// locked then is closed at the projector's next look, five seconds later, or at the one after that.
+	// gateTimeout is how long a gate may stay open after the projection has applied the end of its generation. The projector
+	// tries again every five seconds to close a gate that was locked.
 	gateTimeout = 11 * time.Second
 )
 
-// Params say what is asked, and of whom.
+// Params say what is audited.
 type Params struct {
 	Kafka      kafka.Config
 	Pool       *pgxpool.Pool
 	From       time.Time // orders whose first event was accepted at this time or later; zero: all
 	To         time.Time // and before this one; zero: all up to now
 	Source     string    // of this shop only; empty: all
-	Limit      int       // breaks that are kept to be listed; 0: all
+	Limit      int       // violations in the report; 0: all. All are counted
 	OnProgress func(done, of int64)
 }
 
 // auditor is one run.
 type auditor struct {
 	Params
+
+	gateTimeout time.Duration
 
 	client     *kgo.Client
 	admin      *kadm.Client
@@ -61,9 +63,11 @@ type auditor struct {
 	all, done  int64 // offsets
 }
 
-// Run audits. A break is not an error: an error says that it could not be told.
-func Run(ctx context.Context, p Params) (*Report, error) {
-	a := &auditor{Params: p, report: newReport(p)}
+// Run audits. A violation is not an error: an error says that it could not be told.
+func Run(ctx context.Context, p Params) (*Report, error) { return audit(ctx, p, gateTimeout) }
+
+func audit(ctx context.Context, p Params, gateTimeout time.Duration) (*Report, error) {
+	a := &auditor{Params: p, gateTimeout: gateTimeout, report: newReport(p)}
 	var err error
 	if a.client, err = kgo.NewClient(p.Kafka.Options()...); err != nil {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
@@ -76,7 +80,7 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	if a.relayed, err = a.position(ctx); err != nil {
 		return nil, err
 	}
-	if a.snapshot, err = readCut(ctx, p, a.partitions); err != nil {
+	if a.snapshot, err = readSnapshot(ctx, p, a.partitions); err != nil {
 		return nil, err
 	}
 	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed.LastID, a.snapshot.at, a.snapshot.keptFrom
@@ -89,7 +93,7 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	return a.report, nil
 }
 
-// size is how many partitions there are, of how many offsets; the latter for who watches.
+// size counts the partitions, and the offsets to read, for OnProgress.
 func (a *auditor) size(ctx context.Context) error {
 	spans, err := a.spans(ctx, nil, func(int32) bool { return true })
 	if err != nil {
@@ -113,7 +117,7 @@ func (a *auditor) size(ctx context.Context) error {
 	return nil
 }
 
-// position is the relay's, which must be one of this outbox.
+// position reads the relay's position and checks that it is one of this outbox.
 func (a *auditor) position(ctx context.Context) (checkpoint.Position, error) {
 	at, err := checkpoint.Read(ctx, a.Kafka)
 	if err != nil {
@@ -123,12 +127,12 @@ func (a *auditor) position(ctx context.Context) (checkpoint.Position, error) {
 	return at, err
 }
 
-// relayedIn is up to which row the relay has come in a partition.
+// relayedIn is the last row that the relay has passed in a partition.
 func (a *auditor) relayedIn(partition int32) int64 {
 	return a.relayed.UpTo(checkpoint.LaneOfPartition(partition))
 }
 
-// partition audits the orders of one Kafka partition: all records of an order are in the partition of one number.
+// partition audits the orders of one Kafka partition. An order's records are in the partition of the same number in all topics.
 func (a *auditor) partition(ctx context.Context, number int32) error {
 	for try := 1; ; try++ {
 		b, err := a.read(ctx, number)

@@ -2,24 +2,23 @@ package audit
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// judgement is one look at one order. The first takes everything as the cut and the topics have it; what it finds is a
-// suspicion. The second has read once more what may have moved on since, and its word is final.
+// judgement judges one order, twice if need be. The first takes everything as the snapshot and the topics have it: what it finds
+// is a suspicion. The second has read again what may have moved on since, and is final.
 type judgement struct {
 	o           *order
 	partition   int32
 	relayed     int64                     // R
 	before      func(place) bool          // consumed by P
-	gate        *gateRow                  // as it is at this look
-	after       func(place) bool          // consumed by positions read after the topics; nil at the first look
-	applied     func(place) bool          // by the projection; nil at the first look
-	deadLetters func(generation int) bool // a chain record of it is among the dead letters; nil at the first look
+	gate        *gateRow                  // as it is at this judgement
+	after       func(place) bool          // consumed by positions read after the topics; nil at the first judgement
+	applied     func(place) bool          // by the projection; nil at the first judgement
+	deadLetters func(generation int) bool // a chain record of it is among the dead letters; nil at the first judgement
 
 	violations []Violation
 	underWay   int // rows on their way to Kafka
@@ -49,7 +48,7 @@ func (j *judgement) run() {
 	}
 }
 
-// withoutGate names the order by what knows it best: its newest generation, a record, a row.
+// withoutGate reports an order that has no gate, by what says most of it: its newest generation, a record, or a row.
 func (j *judgement) withoutGate() {
 	g := j.o.newest()
 	switch {
@@ -84,7 +83,7 @@ func (j *judgement) found(kind Kind, g *generation, at *place) *Violation {
 	return &j.violations[len(j.violations)-1]
 }
 
-// rowsAndRecords compares the outbox with its topics. What is said twice has two rows and two records.
+// rowsAndRecords compares the outbox with its topics. A fact that was written twice has two rows and two records.
 func (j *judgement) rowsAndRecords() {
 	rows := map[fact][]int64{}
 	for _, r := range j.o.rows {
@@ -113,7 +112,7 @@ func (j *judgement) rowsAndRecords() {
 	}
 }
 
-// surplus are records of a fact beyond its rows.
+// surplus reports records of a fact for which there are no rows.
 func (j *judgement) surplus(f fact, rows int, seen []record) {
 	slices.SortFunc(seen, func(a, b record) int { return int(a.place.offset - b.place.offset) })
 	extra := seen[min(rows, len(seen)):]
@@ -134,7 +133,7 @@ func (j *judgement) surplus(f fact, rows int, seen []record) {
 	}
 }
 
-// events compares what was accepted with what was published.
+// events reports accepted events that were not published.
 func (j *judgement) events() {
 	for _, uuid := range j.o.events {
 		if !j.known[fact{relayed[event.TopicSalesOrder], uuid}] {
@@ -145,7 +144,7 @@ func (j *judgement) events() {
 	}
 }
 
-// alive are the chain records that were not consumed.
+// alive returns the chain records that were not consumed.
 func (g *generation) alive(consumed func(place) bool) (out []link) {
 	for _, l := range g.links {
 		if !consumed(l.place) {
@@ -155,7 +154,7 @@ func (g *generation) alive(consumed func(place) bool) (out []link) {
 	return out
 }
 
-// chain: of each generation exactly one record is alive until it has exactly one end.
+// chain checks that exactly one record of the generation is alive until it has exactly one end.
 func (j *judgement) chain(g *generation) {
 	now := j.before
 	if j.after != nil {
@@ -175,17 +174,18 @@ func (j *judgement) chain(g *generation) {
 	}
 }
 
-// second is the later of two ends; they may stand in two topics.
+// second returns the later of two ends, which may be in two topics.
 func second(ends []end) end {
 	return slices.MaxFunc(ends, func(a, b end) int { return cmp.Or(a.written.Compare(b.written), cmp.Compare(a.offset, b.offset)) })
 }
 
-// lost: sent on its way, and neither alive at the cut nor ended. Whatever P says was consumed has left its trace before E.
+// lost reports whether a generation was requested, and is neither alive at the snapshot nor ended. Whatever P says was consumed
+// has left its trace before E.
 func (j *judgement) lost(g *generation) bool {
 	return len(g.links) > 0 && len(g.ends) == 0 && len(g.alive(j.before)) == 0 && !j.isDeadLetter(g)
 }
 
-// lostInCall: the announcement that nothing followed tells more.
+// lostInCall reports whether a call was announced and nothing followed. BeforeSendAlone says more then.
 func (j *judgement) lostInCall(g *generation) bool {
 	for _, m := range g.before {
 		if !marked(g.after, m.attempt) {
@@ -199,8 +199,8 @@ func (j *judgement) isDeadLetter(g *generation) bool {
 	return j.deadLetters != nil && j.deadLetters(g.number)
 }
 
-// attempts: each has one outcome, unless its record is alive, is a dead letter, or was stopped by the gate before or after
-// a call that nobody knows the outcome of.
+// attempts checks that each attempt has one outcome. It may have none while its record is alive, when that is a dead letter, or
+// when the gate stopped it before or after a call whose outcome nobody knows.
 func (j *judgement) attempts(g *generation) {
 	for i, m := range g.after {
 		if marked(g.after[:i], m.attempt) {
@@ -213,92 +213,5 @@ func (j *judgement) attempts(g *generation) {
 		if !marked(g.after, m.attempt) && !pending && !stopped && !j.isDeadLetter(g) {
 			j.found(BeforeSendAlone, g, &m.place).Attempt = m.attempt
 		}
-	}
-}
-
-// gateAhead: what the gate of the cut says must stand in the log, as the gate is changed with the fact's row, or after
-// the record that ended the generation.
-func (j *judgement) gateAhead() {
-	gate := j.o.gate
-	j.gateFacts()
-	if g := j.logged(gate.generation); g != nil && j.closedWithoutEnd(g) {
-		j.found(GateClosedWithoutEnd, g, nil).Found = "closed by " + string(gate.closedBy)
-	}
-}
-
-// closedWithoutEnd: the gate of the cut has closed the generation, and neither an end nor a settlement nor a dead letter stands
-// behind that.
-func (j *judgement) closedWithoutEnd(g *generation) bool {
-	gate := j.o.gate
-	if gate == nil || gate.generation != g.number || gate.state != domain.GateClosed || len(g.ends) > 0 {
-		return false
-	}
-	if gate.closedBy == domain.ClosedByDeadLetter {
-		return !j.isDeadLetter(g)
-	}
-	byChain := gate.closedBy == domain.ClosedByAnswer || gate.closedBy == domain.ClosedByFailure
-	return byChain || gate.settling == 0
-}
-
-// gateFacts: the requests and settlements that the gate has numbered.
-func (j *judgement) gateFacts() {
-	gate := j.o.gate
-	for n := 1; n < gate.generation; n++ {
-		j.expect(event.TopicRequested, domain.RequestVersion(n, 0))
-	}
-	if gate.generation == 0 {
-		return
-	}
-	for n := range gate.requests + 1 {
-		j.expect(event.TopicRequested, domain.RequestVersion(gate.generation, n))
-	}
-	for n := range gate.settling {
-		j.expect(event.TopicCallback, domain.CallbackVersion(gate.generation, n+1))
-	}
-}
-
-func (j *judgement) expect(topic string, v domain.Version) {
-	if !j.known[fact{relayed[topic], hash(event.MessageUUID(event.ID(j.o.key, v, topic)))}] {
-		b := j.found(GateWithoutLog, nil, nil)
-		b.Generation, b.Topic, b.Found = v.Generation(), topic, fmt.Sprintf("version %d is nowhere", v)
-	}
-}
-
-func (j *judgement) logged(generation int) *generation {
-	for _, g := range j.o.generations {
-		if g.number == generation {
-			return g
-		}
-	}
-	return nil
-}
-
-// gateBehind: what the log says must have reached the gate, as it is now.
-func (j *judgement) gateBehind() {
-	newest := j.o.newest()
-	if newest == nil {
-		return
-	}
-	if newest.number > j.gate.generation {
-		j.found(GateGeneration, newest, nil).Found = fmt.Sprintf("the gate has generation %d", j.gate.generation)
-		return
-	}
-	if newest.syncID != j.gate.syncID {
-		j.found(GateSyncID, newest, nil).Found = fmt.Sprintf("the gate has sync id %d", j.gate.syncID)
-	}
-	g := j.logged(j.gate.generation)
-	if g == nil {
-		return
-	}
-	if g.key != j.gate.key {
-		j.found(GateKey, g, nil)
-	}
-	switch {
-	case j.gate.state == domain.GateHeld && len(g.links) > 0:
-		j.found(GateHeldButReleased, g, &g.links[0].place)
-	case j.gate.state == domain.GateOpen && g.held && len(g.links) == 0 && j.underWay+j.missing == 0:
-		j.found(GateOpenButHeld, g, nil)
-	case j.gate.state == domain.GateOpen && len(g.ends) > 0 && (j.applied == nil || j.applied(g.ends[0].place)):
-		j.found(GateOpenAfterEnd, g, &g.ends[0].place)
 	}
 }

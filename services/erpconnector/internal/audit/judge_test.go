@@ -58,7 +58,7 @@ func waits(topic string, offset int64, attempts int) func(*order) {
 	}
 }
 
-func gate(change func(*gateRow)) func(*order) { return func(o *order) { change(o.gate) } }
+func withGate(change func(*gateRow)) func(*order) { return func(o *order) { change(o.gate) } }
 
 // heldAndReleased: the request was held; its release is row 12, which Kafka does not have yet.
 func heldAndReleased(o *order) {
@@ -127,7 +127,7 @@ func TestJudgement(t *testing.T) {
 			consumed: []place{requested}, stands: Counts{Alive: Alive{Parked: 1}},
 		},
 		"the_gate_stopped_it_after_a_crash_in_the_call": {
-			order: log(announced(1), ends(event.TopicFailed, 0, true), gate(func(g *gateRow) {
+			order: log(announced(1), ends(event.TopicFailed, 0, true), withGate(func(g *gateRow) {
 				g.closedBy, g.settling = domain.ClosedByCancelled, 0
 			})),
 			consumed: []place{requested}, stands: Counts{Failed: 1},
@@ -144,16 +144,16 @@ func TestJudgement(t *testing.T) {
 			order: log(), consumed: []place{requested}, letter: true, suspect: true, stands: Counts{Alive: Alive{SetAside: 1}},
 		},
 		"its_record_is_a_dead_letter_and_the_gate_knows": {
-			order:    log(gate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByDeadLetter })),
+			order:    log(withGate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByDeadLetter })),
 			consumed: []place{requested}, letter: true, suspect: true, stands: Counts{Alive: Alive{SetAside: 1}},
 		},
 		"the_gate_knows_of_a_dead_letter_that_is_nowhere": {
-			order:    log(gate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByDeadLetter })),
+			order:    log(withGate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByDeadLetter })),
 			consumed: []place{requested}, suspect: true, want: []Kind{GateClosedWithoutEnd},
 		},
 		"its_record_is_gone": {order: log(), consumed: []place{requested}, suspect: true, want: []Kind{NeitherAliveNorEnded}},
 		"the_log_has_lost_its_end": {
-			order:    log(gate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByAnswer })),
+			order:    log(withGate(func(g *gateRow) { g.state, g.closedBy = domain.GateClosed, domain.ClosedByAnswer })),
 			consumed: []place{requested}, suspect: true, want: []Kind{GateClosedWithoutEnd},
 		},
 		"it_was_settled_and_waits": {
@@ -173,11 +173,11 @@ func TestJudgement(t *testing.T) {
 			consumed: []place{requested}, suspect: true, want: []Kind{NeitherAliveNorEnded},
 		},
 		"its_gate_is_not_told_yet": {
-			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 1, false), gate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
+			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 1, false), withGate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
 			consumed: []place{requested}, notApplied: true, suspect: true, stands: Counts{Success: 1},
 		},
 		"its_gate_was_opened": {
-			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 1, false), gate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
+			order:    log(announced(1), answered(1), ends(event.TopicSuccess, 1, false), withGate(func(g *gateRow) { g.state, g.closedBy = domain.GateOpen, "" })),
 			consumed: []place{requested}, suspect: true, want: []Kind{GateOpenAfterEnd},
 		},
 		"its_release_is_on_its_way": {order: log(heldAndReleased), relayed: 11, stands: Counts{Alive: Alive{Outbox: 1}}},
@@ -226,7 +226,7 @@ func TestJudgement(t *testing.T) {
 			require.ElementsMatch(t, c.want, kinds)
 			if c.want == nil {
 				var counts Counts
-				second.stands(&counts)
+				second.countState(&counts)
 				require.Equal(t, c.stands, counts)
 			}
 		})

@@ -7,25 +7,25 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// partition is what is known of the orders of one Kafka partition: by the cut, and by the topics.
+// partition is what is known of the orders of one Kafka partition: by the snapshot, and by the topics.
 type partition struct {
 	a             *auditor
 	number        int32
 	orders        map[string]*order
-	unknownOrders map[string]stranger // keys that the cut does not know
-	before        consumed            // P
+	unknownOrders map[string]unknownOrder // keys that the snapshot does not know
+	before        consumed                // P
 }
 
-// stranger is the first record of an order that the cut does not know: it was accepted later, was not asked for, or is
+// unknownOrder is the first record of an order that the snapshot does not know: it was accepted later, was not asked for, or is
 // nobody's.
-type stranger struct {
+type unknownOrder struct {
 	place
 	at time.Time
 }
 
-func (b *partition) meet(key string, at place, when time.Time) {
+func (b *partition) noteUnknown(key string, at place, when time.Time) {
 	if first, met := b.unknownOrders[key]; !met || at.topic < first.topic {
-		b.unknownOrders[key] = stranger{at, when}
+		b.unknownOrders[key] = unknownOrder{at, when}
 	}
 }
 

@@ -77,7 +77,7 @@ func (c consumed) done(partition int32, at place) bool {
 	return c.groups[chains[topic]].Done(c.cfg.Topic(topic), partition, at.offset)
 }
 
-// read is what the topics say of one partition's orders: P, then E, then all records up to E.
+// read reads what the topics say of one partition's orders: P, then E, then all records up to E.
 func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 	before, err := a.consumed(ctx)
 	if err != nil {
@@ -87,10 +87,10 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &partition{number: number, orders: a.snapshot.orders(number), unknownOrders: map[string]stranger{}, a: a, before: before}
+	b := &partition{number: number, orders: a.snapshot.orders(number), unknownOrders: map[string]unknownOrder{}, a: a, before: before}
 	err = logreader.Read(ctx, a.Kafka, spans, b, func() error {
 		read, _ := logreader.Done(spans)
-		a.tell(a.done + read)
+		a.reportProgress(a.done + read)
 		return nil
 	})
 	if err != nil {
@@ -98,19 +98,19 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 	}
 	read, _ := logreader.Done(spans)
 	a.done += read
-	a.tell(a.done)
+	a.reportProgress(a.done)
 	return b, nil
 }
 
-func (a *auditor) tell(done int64) {
+func (a *auditor) reportProgress(done int64) {
 	if a.OnProgress != nil {
 		a.OnProgress(min(done, a.all), a.all)
 	}
 }
 
-// spans are what is to be read of the partitions. Records of open transactions are in it: their ends are waited for, as
-// positions may be seen to move a moment before the records that moved them. Retries are read from where their group
-// stands: those below it are consumed, and may be trimmed.
+// spans returns what is to be read of the partitions. Records of open transactions are in it, and the reader waits for their
+// ends: positions may be seen to move a moment before the records that moved them. Retries are read from their group's position:
+// those below it are consumed, and may be trimmed.
 func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bool) ([]*logreader.Span, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -160,7 +160,7 @@ func (a *auditor) ends(ctx context.Context, topics []string) (kadm.ListedOffsets
 	return ends, nil
 }
 
-// Take notes records; it makes the partition a logreader.Sink.
+// Take adds records to their orders. It implements logreader.Sink.
 func (b *partition) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		b.take(r)
@@ -174,7 +174,7 @@ func (b *partition) take(r *kgo.Record) {
 	at := place{indexes[topic], r.Offset}
 	o := b.orders[string(r.Key)]
 	if o == nil {
-		b.meet(string(r.Key), at, e.OccurredAt())
+		b.noteUnknown(string(r.Key), at, e.OccurredAt())
 		return
 	}
 	_, byOutbox := relayed[topic]

@@ -6,36 +6,32 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 const (
-	suspectsAtOnce = 1000
-	lookInterval   = 250 * time.Millisecond
+	recheckBatch    = 1000
+	recheckInterval = 250 * time.Millisecond
 )
 
-// judge looks at each order of the partition, and once more at those that look broken.
+// judge judges each order of the partition, and those that look broken a second time.
 func (a *auditor) judge(ctx context.Context, b *partition) error {
 	var suspects []*order
 	for _, key := range slices.Sorted(maps.Keys(b.orders)) {
-		j := b.look(b.orders[key])
+		j := b.firstJudgement(b.orders[key])
 		if len(j.violations) > 0 {
 			suspects = append(suspects, j.o)
 			continue
 		}
 		a.report.count(j)
 	}
-	for batch := range slices.Chunk(suspects, suspectsAtOnce) {
+	for batch := range slices.Chunk(suspects, recheckBatch) {
 		if err := a.recheck(ctx, b, batch); err != nil {
 			return err
 		}
@@ -44,8 +40,8 @@ func (a *auditor) judge(ctx context.Context, b *partition) error {
 	return a.judgeUnknownOrders(ctx, b)
 }
 
-// look is the first look at an order.
-func (b *partition) look(o *order) *judgement {
+// firstJudgement judges an order by the snapshot and the topics alone.
+func (b *partition) firstJudgement(o *order) *judgement {
 	j := &judgement{
 		o: o, partition: b.number, relayed: b.a.relayedIn(b.number), gate: o.gate,
 		before: func(at place) bool { return b.before.done(b.number, at) },
@@ -54,26 +50,26 @@ func (b *partition) look(o *order) *judgement {
 	return j
 }
 
-// recheck reads once more what may have moved on since the cut. A gate that is still open though its generation has
-// ended is looked at until the projector has had the time to close it.
+// recheck reads again what may have moved on since the snapshot. It waits for a gate that is still open though its generation has
+// ended, until the projector has had the time to close it.
 func (a *auditor) recheck(ctx context.Context, b *partition, suspects []*order) error {
 	after, err := a.consumed(ctx)
 	if err != nil {
 		return err
 	}
-	letters := deadLettersOnce(a)
+	deadLetters := deadLettersOnce(a)
 	var final []*judgement
 	for began := time.Now(); len(suspects) > 0; {
 		now, err := a.readNow(ctx, suspects, a.relayedIn(b.number))
 		if err != nil {
 			return err
 		}
-		late := time.Since(began) >= gateTimeout
+		late := time.Since(began) >= a.gateTimeout
 		var waiting []*order
 		for _, o := range suspects {
-			j := b.look(o)
+			j := b.firstJudgement(o)
 			if len(j.violations) > 0 {
-				j, err = b.recheck(ctx, j, now, after, letters)
+				j, err = b.recheck(ctx, j, now, after, deadLetters)
 			}
 			if err != nil {
 				return err
@@ -86,7 +82,7 @@ func (a *auditor) recheck(ctx context.Context, b *partition, suspects []*order) 
 		}
 		suspects = waiting
 		if len(suspects) > 0 {
-			if !run.Sleep(ctx, lookInterval) {
+			if !run.Sleep(ctx, recheckInterval) {
 				return ctx.Err()
 			}
 		}
@@ -158,10 +154,10 @@ func (b *partition) recheck(ctx context.Context, first *judgement, now *now, aft
 	return j, nil
 }
 
-// now is what Postgres says when suspects are looked at again.
+// now is what Postgres says when suspects are judged again.
 type now struct {
 	gates   map[string]*gateRow
-	rows    map[string][]row // beyond R: those before it stood in the cut
+	rows    map[string][]row // beyond R: those before it were in the snapshot
 	applied map[place]int64  // the projector's next offset by topic and partition
 }
 
@@ -210,9 +206,9 @@ func (a *auditor) readNow(ctx context.Context, suspects []*order, upTo int64) (*
 	return n, nil
 }
 
-// judgeUnknownOrders names the orders that the log knows and no table does. Most strangers were accepted after the cut.
+// judgeUnknownOrders reports the orders that the log knows and no table does. Most unknown orders were accepted after the snapshot.
 func (a *auditor) judgeUnknownOrders(ctx context.Context, b *partition) error {
-	asked := map[string]stranger{}
+	asked := map[string]unknownOrder{}
 	for key, s := range b.unknownOrders {
 		ref, err := domain.ParseKey(key)
 		if err == nil && a.Source != "" && ref.Source != a.Source {
@@ -222,7 +218,7 @@ func (a *auditor) judgeUnknownOrders(ctx context.Context, b *partition) error {
 			asked[key] = s
 		}
 	}
-	for keys := range slices.Chunk(slices.Sorted(maps.Keys(asked)), suspectsAtOnce) {
+	for keys := range slices.Chunk(slices.Sorted(maps.Keys(asked)), recheckBatch) {
 		rows, err := a.Pool.Query(ctx, `
 			SELECT k FROM unnest($1::text[]) AS k WHERE NOT EXISTS (SELECT FROM erp_sync_gate g WHERE g.order_key = k)`, keys)
 		if err != nil {
@@ -243,65 +239,6 @@ func (a *auditor) judgeUnknownOrders(ctx context.Context, b *partition) error {
 			if len(j.violations) > 0 {
 				a.report.count(j)
 			}
-		}
-	}
-	return nil
-}
-
-// deadLetter names a chain record among the dead letters.
-type deadLetter struct {
-	key        string
-	generation int
-}
-
-type deadLetters map[deadLetter]bool
-
-// deadLettersOnce reads the dead letters when they are asked for first: all up to then, which holds whatever took the place of
-// a record that was consumed before.
-func deadLettersOnce(a *auditor) func(context.Context) (deadLetters, error) {
-	var found deadLetters
-	return func(ctx context.Context) (_ deadLetters, err error) {
-		if found == nil {
-			found, err = a.deadLetters(ctx)
-		}
-		return found, err
-	}
-}
-
-func (a *auditor) deadLetters(ctx context.Context) (deadLetters, error) {
-	topic := a.Kafka.Topic(event.TopicDeadLetter)
-	ends, err := a.ends(ctx, []string{topic})
-	if err != nil {
-		return nil, err
-	}
-	starts, err := kafka.Listed(a.admin.ListStartOffsets(ctx, topic))
-	if err != nil {
-		return nil, fmt.Errorf("reading the start of %s: %w", topic, err)
-	}
-	var spans []*logreader.Span
-	for _, end := range ends.Offsets().Sorted() {
-		start, _ := starts.Lookup(topic, end.Partition)
-		spans = append(spans, &logreader.Span{Topic: event.TopicDeadLetter, Partition: end.Partition, First: start.Offset, Next: start.Offset, End: end.At})
-	}
-	found := deadLetters{}
-	err = logreader.Read(ctx, a.Kafka, spans, deadLetterSink{found, a.Kafka}, func() error { return nil })
-	return found, err
-}
-
-type deadLetterSink struct {
-	found deadLetters
-	cfg   kafka.Config
-}
-
-// Take notes the letters of chain records by what their ce_id says, as their value may be what nobody can read.
-func (s deadLetterSink) Take(_ context.Context, records []*kgo.Record) error {
-	for _, r := range records {
-		origin := strings.TrimPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), s.cfg.Prefix)
-		if _, chain := chains[origin]; !chain {
-			continue
-		}
-		if v, ok := s.cfg.Event(r).Version(); ok {
-			s.found[deadLetter{string(r.Key), v.Generation()}] = true
 		}
 	}
 	return nil

@@ -12,11 +12,11 @@ import (
 
 // Report is what an audit found.
 type Report struct {
-	At            time.Time // of the cut
+	At            time.Time // of the snapshot
 	Relayed       int64     // the relay's position
 	KeptFrom      int64     // the outbox' first id that retention has left; 1: all
 	Sources       []*Counts
-	Broken        map[Kind]int // breaks by kind; an order may have several
+	Broken        map[Kind]int // violations by kind; an order may have several
 	Violations    []Violation  // as many as were to be listed, by source and order
 	ViolationsAll int
 
@@ -46,12 +46,12 @@ type Alive struct {
 	Outbox    int `json:"outbox"`    // the request is on its way to Kafka
 	Held      int `json:"held"`      // the gate holds the request
 	Requested int `json:"requested"` // waits for its first call, or is called
-	Parked    int `json:"parked"`    // a retry waits in the ladder
+	Parked    int `json:"parked"`    // a retry waits in its tier
 	Due       int `json:"due"`       // a retry's time has come
 	SetAside  int `json:"set_aside"` // its record is among the dead letters
 }
 
-// Sum is all of them.
+// Sum adds them up.
 func (a Alive) Sum() int {
 	return a.Outbox + a.Held + a.Requested + a.Parked + a.Due + a.SetAside
 }
@@ -60,10 +60,10 @@ func newReport(p Params) *Report {
 	return &Report{Broken: map[Kind]int{}, limit: p.Limit, bySource: map[string]*Counts{}}
 }
 
-// Conserved says that nothing is broken.
+// Conserved reports whether nothing is broken.
 func (r *Report) Conserved() bool { return r.ViolationsAll == 0 }
 
-// Total is all sources together.
+// Total adds up all sources.
 func (r *Report) Total() Counts {
 	var t Counts
 	for _, c := range r.Sources {
@@ -105,21 +105,21 @@ func (r *Report) count(j *judgement) {
 		r.keep(j.violations)
 		return
 	}
-	j.stands(c)
+	j.countState(c)
 }
 
-func (r *Report) keep(breaks []Violation) {
-	for _, b := range breaks {
+func (r *Report) keep(violations []Violation) {
+	for _, v := range violations {
 		r.ViolationsAll++
-		r.Broken[b.Kind]++
+		r.Broken[v.Kind]++
 		if r.limit == 0 || len(r.Violations) < r.limit {
-			r.Violations = append(r.Violations, b)
+			r.Violations = append(r.Violations, v)
 		}
 	}
 }
 
 // stands counts an order that is not broken by its newest generation.
-func (j *judgement) stands(c *Counts) {
+func (j *judgement) countState(c *Counts) {
 	g := j.o.newest()
 	requested := j.o.gate != nil && j.o.gate.generation > 0
 	switch {
@@ -138,12 +138,12 @@ func (j *judgement) stands(c *Counts) {
 	case len(g.links) == 0:
 		c.Alive.Held++
 	default:
-		j.waits(g, &c.Alive)
+		j.countAlive(g, &c.Alive)
 	}
 }
 
 // waits counts where the living record of a generation is.
-func (j *judgement) waits(g *generation, a *Alive) {
+func (j *judgement) countAlive(g *generation, a *Alive) {
 	alive := g.alive(j.before)
 	if len(alive) == 0 {
 		a.SetAside++

@@ -17,7 +17,7 @@ import (
 )
 
 // snapshot is what one snapshot of Postgres says, by Kafka partition, packed: some 90 bytes an order, whatever the size of its
-// payloads. What a partition's orders need beyond that lives as long as their partition is looked at.
+// payloads. What a partition's orders need beyond that lives as long as their partition is audited.
 type snapshot struct {
 	at         time.Time // of the snapshot, by the clock of Postgres
 	partitions int32
@@ -26,7 +26,7 @@ type snapshot struct {
 	keptSince  time.Time // facts of this time or later have rows at keptFrom or above; zero: no row was dropped
 }
 
-// What an entry of the cut tells.
+// The kinds of packed entries.
 const (
 	entryEvent byte = iota // an accepted event: its message uuid
 	entryRow               // a row of the outbox: id, topic and message uuid
@@ -59,7 +59,7 @@ WITH first AS (
 const gateColumns = `g.order_key, coalesce(g.sync_id, 0), g.generation, g.state, coalesce(g.closed_by, ''), coalesce(g.idempotency_key, ''),
 	g.request_number, g.callback_number`
 
-func readCut(ctx context.Context, p Params, partitions int32) (*snapshot, error) {
+func readSnapshot(ctx context.Context, p Params, partitions int32) (*snapshot, error) {
 	c := &snapshot{partitions: partitions, packed: make([][]byte, partitions)}
 	err := pgx.BeginTxFunc(ctx, p.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		// The plans of our services find single rows; here whole tables are read.
@@ -84,7 +84,7 @@ func readCut(ctx context.Context, p Params, partitions int32) (*snapshot, error)
 
 var partitionBounds = regexp.MustCompile(`FROM \('?(\d+)'?\)`)
 
-// readKept finds out what retention has left of the outbox: whole partitions of the table go, from the first.
+// readKept finds the first row that retention has left in the outbox. Retention drops whole partitions of the table, from the first.
 func (c *snapshot) readKept(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'erp_outbox'::regclass`)
@@ -213,7 +213,7 @@ func (c *snapshot) orders(number int32) map[string]*order {
 
 var (
 	gateStates = []domain.GateState{domain.GateNone, domain.GateHeld, domain.GateOpen, domain.GateClosed}
-	closers    = []domain.ClosedBy{
+	closedBys  = []domain.ClosedBy{
 		"", domain.ClosedByAnswer, domain.ClosedByFailure, domain.ClosedByWebhook, domain.ClosedByHand, domain.ClosedByRejected,
 		domain.ClosedByCancelled, domain.ClosedBySuperseded, domain.ClosedByDeadLetter,
 	}
@@ -223,12 +223,12 @@ func (g gateRow) append(b []byte) []byte {
 	for _, n := range []int64{g.syncID, int64(g.generation), int64(g.requests), int64(g.settling)} {
 		b = binary.AppendUvarint(b, uint64(n)) //nolint:gosec // none is negative
 	}
-	return binary.LittleEndian.AppendUint64(append(b, indexOf(gateStates, g.state), indexOf(closers, g.closedBy)), g.key)
+	return binary.LittleEndian.AppendUint64(append(b, indexOf(gateStates, g.state), indexOf(closedBys, g.closedBy)), g.key)
 }
 
 func (u *unpacker) gate() gateRow {
 	g := gateRow{syncID: u.number(), generation: int(u.number()), requests: int(u.number()), settling: int(u.number())}
-	g.state, g.closedBy, g.key = gateStates[u.byte()], closers[u.byte()], u.hash()
+	g.state, g.closedBy, g.key = gateStates[u.byte()], closedBys[u.byte()], u.hash()
 	return g
 }
 

@@ -43,7 +43,7 @@ func TestSpeedOfAudit(t *testing.T) {
 		pool := testkit.Postgres(t).Pool
 		filled(t, cfg, pool)
 
-		cut, err := readCut(t.Context(), Params{Pool: pool}, 8)
+		cut, err := readSnapshot(t.Context(), Params{Pool: pool}, 8)
 		require.NoError(t, err)
 		bytes := 0
 		for _, p := range cut.packed {

@@ -3,7 +3,7 @@ package audit
 // Kind names what is broken.
 type Kind string
 
-// The kinds of breaks.
+// The kinds of violations.
 const (
 	RowNotInKafka        Kind = "row_not_in_kafka"
 	TwiceInKafka         Kind = "twice_in_kafka"
@@ -34,7 +34,7 @@ var Kinds = []Kind{
 	GateOpenButHeld, GateHeldButReleased, GateGeneration, GateKey, GateSyncID,
 }
 
-// means says what each means and what to do.
+// means says what each kind means and what to do.
 var means = map[Kind]string{
 	EventNotPublished: "The event was accepted, and neither the outbox nor Kafka has it: somebody deleted its row. " +
 		"Let the shop publish it again under a new event id.",

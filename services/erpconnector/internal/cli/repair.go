@@ -15,6 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/logging"
+	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 // repairFlags are what the command is asked.
@@ -55,9 +56,14 @@ func repairCommand() *cobra.Command {
 }
 
 func runRepair(cmd *cobra.Command, f repairFlags) (report *repair.Report, err error) {
-	err = withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
+	err = withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
+		inForce, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
+		if err != nil {
+			return err
+		}
 		report, err = repair.Run(cmd.Context(), repair.Params{
 			Kafka: brokers, Pool: pool, Log: logging.Stderr(cfg.LogLevel), Mend: f.yes, ThisServer: f.thisServer, Limit: f.limit,
+			MaxAttempts: inForce.Settings.MaxAttempts,
 		})
 		return err
 	})
@@ -78,6 +84,9 @@ func printRepair(w io.Writer, r *repair.Report, f repairFlags) error {
 			p.LastID, r.Server, counted(r.Records, "record"), since(r.Since))
 	default:
 		describeRepair(&b, r)
+	}
+	if r.Requested > 0 {
+		fmt.Fprintf(&b, "\n%s had an invoice in Kafka and no request, which was lost: requested again.\n", counted(r.Requested, "order"))
 	}
 	if r.Mended {
 		b.WriteString("\nDatabase and Kafka fit again: the relay goes on where it stopped, once it is started.\n")
@@ -144,6 +153,7 @@ type repairSum struct {
 	Again     int       `json:"rows_in_kafka_already"`
 	Reused    int       `json:"rows_with_ids_of_others"`
 	Renamed   int       `json:"orders_with_another_sync_id"`
+	Requested int       `json:"orders_requested_again"`
 	OrdersIn  int       `json:"orders"`
 	OrdersOut int       `json:"orders_listed"`
 }
@@ -158,7 +168,7 @@ func printRepairJSON(w io.Writer, r *repair.Report) error {
 	}
 	sum := repairSum{
 		Fits: r.Fits(), Mended: r.Mended, Relayed: r.Position.LastID, System: r.Server.System, Timeline: r.Server.Timeline, Since: r.Since,
-		Records: r.Records, Lost: r.Lost, Again: r.Again, Reused: r.Reused, Renamed: r.Renamed, OrdersIn: r.OrdersIn, OrdersOut: len(r.Orders),
+		Records: r.Records, Lost: r.Lost, Again: r.Again, Reused: r.Reused, Renamed: r.Renamed, Requested: r.Requested, OrdersIn: r.OrdersIn, OrdersOut: len(r.Orders),
 	}
 	if r.Mismatch != nil {
 		sum.Mismatch = r.Mismatch.Error()

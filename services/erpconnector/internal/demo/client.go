@@ -112,7 +112,7 @@ func (p problem) reasons() string {
 	return strings.Join(out, "; ")
 }
 
-// hello finds out whether a connector listens and takes the token.
+// hello checks that a connector listens and takes the token.
 func (c *client) hello(ctx context.Context) error {
 	r, err := c.do(ctx, http.MethodGet, httpapi.BasePath+"/sync-status/hello", nil)
 	if err == nil && r.status == http.StatusNotFound && !strings.Contains(string(r.body), string(domain.NotSynced)) {
@@ -128,7 +128,7 @@ type verdict struct {
 	reasons string // of a refusal
 }
 
-// publish sends one event. A laterError asks for the same event again.
+// publish sends one event. A laterError means that the event is to be sent again.
 func (c *client) publish(ctx context.Context, body []byte) (verdict, error) {
 	r, err := c.do(ctx, http.MethodPost, httpapi.BasePath+"/events", body)
 	var denied *deniedError
@@ -193,7 +193,7 @@ func (c *client) stats(ctx context.Context) (mockerp.Stats, error) {
 	return s, err
 }
 
-// arm tells the mock ERP what goes wrong.
+// arm adds a fault to the mock ERP.
 func (c *client) arm(ctx context.Context, f mockerp.Fault) error {
 	body, err := json.Marshal([]mockerp.Fault{f})
 	if err != nil {

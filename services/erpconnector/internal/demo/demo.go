@@ -18,7 +18,7 @@ import (
 // MaxOrders bounds a run.
 const MaxOrders = shop.MaxOrders
 
-// Options are what a run is told. Out and URL are required.
+// Options configure a run. Out and URL are required.
 type Options struct {
 	URL        string // of the connector, without a path
 	Token      config.Secret
@@ -119,7 +119,7 @@ func (r *run) greet() {
 	r.screen.print("Seed %d: --seed %d repeats these events. Ctrl-C ends early.\n", r.Seed, r.Seed)
 }
 
-// watch asks about the orders until all have come as far as they will, or Wait is over, or ctx ends.
+// watch queries the orders until all have come as far as they will, or Wait is over, or ctx ends.
 func (r *run) watch(ctx context.Context, published <-chan error) error {
 	ask, draw := time.NewTicker(time.Second/pollsPerSecond), time.NewTicker(250*time.Millisecond)
 	defer ask.Stop()
@@ -140,7 +140,7 @@ func (r *run) watch(ctx context.Context, published <-chan error) error {
 		case <-draw.C:
 			r.screen.status(r.statusLine())
 		case <-ask.C:
-			r.ask(ctx)
+			r.query(ctx)
 		}
 		if !end.IsZero() && (time.Now().After(end) || r.tracker.settled(end)) {
 			return nil
@@ -148,8 +148,8 @@ func (r *run) watch(ctx context.Context, published <-chan error) error {
 	}
 }
 
-// ask asks about one order, the one whose turn it is.
-func (r *run) ask(ctx context.Context) {
+// query queries the status of the order whose turn it is.
+func (r *run) query(ctx context.Context) {
 	ref, ok := r.tracker.due(time.Now())
 	if !ok {
 		return

@@ -85,7 +85,7 @@ func (r *run) took(e shop.Event, v verdict) {
 // label marks our faults, so that we take back no others.
 func (r *run) label() string { return fmt.Sprintf("demo-%d", r.Seed) }
 
-// arm tells the mock ERP what to do to an order before its first invoice is published.
+// arm adds the order's fault to the mock ERP before its first invoice is published.
 func (r *run) arm(ctx context.Context, e shop.Event) {
 	if !r.mock || e.Fault.Kind == 0 || e.Fault.Luck >= r.Misbehave || r.tracker.knownBefore(e.Ref) {
 		return
@@ -99,7 +99,7 @@ func (r *run) arm(ctx context.Context, e shop.Event) {
 	r.tracker.arm(e.Ref, orderFault{e.Fault.Kind, words, f.Times})
 }
 
-// fault is an order's trouble in the mock ERP's terms, and in words.
+// fault is an order's fault in the mock ERP's terms, and in words.
 func fault(t shop.Fault) (f mockerp.Fault, words string) {
 	f.Times = 1
 	switch t.Kind {

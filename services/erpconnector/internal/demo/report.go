@@ -26,7 +26,7 @@ type Report struct {
 	ERP       mockerp.Stats // what the mock ERP counted during the run
 	Restarted bool          // it counts since it was restarted during the run
 	Mock      bool          // there is one
-	Armed     int           // orders it was told to treat badly
+	Armed     int           // orders with a fault
 	TakenBack int           // faults that had not happened by the end
 
 	Median, Slowest time.Duration // from an invoice's acceptance to success, as seen by asking
@@ -107,7 +107,7 @@ func (b *tracker) sumUp(out *Report) {
 	out.look = worthALook(all)
 }
 
-// worthALook chooses up to three orders that tell most, and of those the later ones.
+// worthALook chooses up to three orders that show most, and of those the later ones.
 func worthALook(all []*tracked) []look {
 	var lost, mended, waiting, failed, plain *tracked
 	for _, s := range all {
@@ -262,7 +262,7 @@ func some(n int, format string) string {
 	return format
 }
 
-// parts says what the counts n and m, which together are all there are, stand for.
+// parts says what the counts n and m, which are all together, mean.
 func parts(n int, first string, m int, second string) string {
 	switch {
 	case n > 0 && m > 0:

@@ -11,7 +11,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// tracker keeps what became of the events and where each invoiced order stands. It is safe for concurrent use.
+// tracker keeps what became of the events, and the state of each invoiced order. It is safe for concurrent use.
 type tracker struct {
 	mu       sync.Mutex
 	events   counts
@@ -36,7 +36,7 @@ type refusal struct {
 	onPurpose      bool
 }
 
-// tracked is where one order stands.
+// tracked is the state of one order.
 type tracked struct {
 	ref      domain.OrderRef
 	accepted time.Time // of its invoice
@@ -49,7 +49,7 @@ type tracked struct {
 	took     time.Duration // from accepted until seen to have succeeded
 }
 
-// orderFault is what the mock ERP was told to do to an order.
+// orderFault is the mock ERP's fault for an order.
 type orderFault struct {
 	kind  shop.FaultKind
 	words string
@@ -158,7 +158,7 @@ func (s status) ahead() bool {
 	return (s.Status == domain.Success && s.ErpReference == "") || (s.Status == domain.Failed && s.LastError == "")
 }
 
-// news is what is worth showing of where the order stands: that something went wrong, and that it was mended.
+// news is what is worth showing of an order's state: that something went wrong, or that it is well again.
 func (s *tracked) news(now time.Time) (kind, text string) {
 	at := s.status
 	switch {
@@ -202,7 +202,7 @@ func (b *tracker) counts() counts {
 	return b.events
 }
 
-// Tally counts the invoiced orders by where they stand.
+// Tally counts the invoiced orders by state.
 type Tally struct {
 	Success, Failed int
 	Retried         int // of the successes, those that took more than one attempt
@@ -237,7 +237,7 @@ func (b *tracker) tally() Tally {
 	return t
 }
 
-// name is an order as people read it: the shop beside the number, unless it is the default one.
+// name is an order as people read it: number and shop, or the number alone in the default shop.
 func name(ref domain.OrderRef) string {
 	if ref.Source == domain.DefaultSource {
 		return ref.IncrementID

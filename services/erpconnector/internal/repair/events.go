@@ -14,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// restoreAccepted lets a shop that sends the event again hear that it is a duplicate, and another of its id a conflict.
+// restoreAccepted restores the accepted events: sent again, an event is a duplicate, and another one under its id a conflict.
 func (b *batch) restoreAccepted(ctx context.Context, all []accepted) error {
 	var sources, ids, keys, types []string
 	var digests [][]byte
@@ -100,7 +100,7 @@ func (b *batch) restoreSnapshots(ctx context.Context, all []accepted) error {
 	return nil
 }
 
-// newestOf goes through an order's states as they were accepted, and tells when the first of them was.
+// newestOf goes through an order's states as they were accepted. It returns when the first was accepted, and the newest.
 func newestOf(states []*state) (first time.Time, newest state) {
 	states = slices.Clone(states)
 	slices.SortStableFunc(states, func(a, b *state) int { return a.accepted.Compare(b.accepted) })

@@ -250,8 +250,8 @@ func (r *repairer) newPosition(ctx context.Context) (checkpoint.Position, error)
 	return p, nil
 }
 
-// rewindProjector lets the projection read again from where the repair began: what it has told gates and orders that were
-// not there, it tells them anew. Rows and timeline stay as they are, since each fact counts once.
+// rewindProjector lets the projection read again from where the repair began: gates and orders that were missing when it read
+// these facts are changed by them now. Rows and timeline stay as they are, since each fact counts once.
 func (r *repairer) rewindProjector(ctx context.Context) error {
 	client, err := kgo.NewClient(r.Kafka.Options()...)
 	if err != nil {

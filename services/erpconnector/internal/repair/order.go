@@ -14,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/reconcile"
 )
 
-// Order is one that is concerned.
+// Order is an order of which something differs.
 type Order struct {
 	Key        string   `json:"order"`
 	Events     []string `json:"events,omitempty"` // that the shop published, by their ids
@@ -34,7 +34,7 @@ func (r *repairer) order(key string) *Order {
 	return o
 }
 
-// note keeps what a lost record says, for who reads the report.
+// note keeps what a lost record says, for the report.
 func (r *repairer) note(record lostRecord) {
 	o := r.order(string(record.Key))
 	if record.topic == event.TopicSalesOrder {
@@ -117,7 +117,7 @@ type lostSink struct {
 	use    func(ctx context.Context, records []lostRecord) error
 }
 
-// Take makes it a logreader.Sink.
+// Take passes on the lost ones among the records. It implements logreader.Sink.
 func (s *lostSink) Take(ctx context.Context, all []*kgo.Record) error {
 	byTopic := map[string][]lostRecord{}
 	for _, r := range all {

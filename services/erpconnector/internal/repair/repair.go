@@ -6,7 +6,7 @@
 // not relayed a second time. Each step can be made again, so a repair that is interrupted is simply begun anew: until its end, a
 // row in erp_repair keeps the relay from starting, and remembers from where in the log the comparison must begin.
 //
-// Nobody relays meanwhile: a repair holds the relay's slot. Everything else may go on.
+// No relay works meanwhile: a repair holds the relay's lease. Everything else may go on.
 package repair
 
 import (
@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	leaseTimeout  = 15 * time.Second // a relay that refuses to work holds its slot for a moment, and again when it is restarted
+	leaseTimeout  = 15 * time.Second // a relay that refuses to work holds its lease for a moment, and again when it is restarted
 	leaseInterval = 100 * time.Millisecond
 	openTimeout   = 10 * time.Second
 	commitTimeout = 15 * time.Second
@@ -48,6 +48,8 @@ type Params struct {
 	Mend       bool // false: only look
 	ThisServer bool // mend though the server is another cluster, or was replaced by another one
 	Limit      int  // orders that are listed; 0: all
+
+	MaxAttempts int // of requests that the repair makes
 }
 
 // Report is what is at odds, or was.
@@ -56,15 +58,16 @@ type Report struct {
 	Server   outbox.Server
 	Mismatch error // why the relay does not start; nil: it does
 
-	Since    time.Time // of the log; zero: from its start
-	Records  int       // of the log, that were compared
-	Lost     int       // records that the database had lost
-	Again    int       // rows of what Kafka had already
-	Reused   int       // rows under ids that were given before
-	Renamed  int       // orders that take their sync id from the log
-	Open     bool      // an earlier repair was interrupted
-	Orders   []*Order  // those concerned, in the order of their keys
-	OrdersIn int       // how many there are, listed or not
+	Since     time.Time // of the log; zero: from its start
+	Records   int       // of the log, that were compared
+	Lost      int       // records that the database had lost
+	Again     int       // rows of what Kafka had already
+	Reused    int       // rows under ids that were given before
+	Renamed   int       // orders that take their sync id from the log
+	Requested int       // orders whose invoice was in Kafka and whose request was lost, requested by the repair
+	Open      bool      // an earlier repair was interrupted
+	Orders    []*Order  // those concerned, in the order of their keys
+	OrdersIn  int       // how many there are, listed or not
 
 	Mended bool
 }
@@ -75,7 +78,7 @@ func (r *Report) Fits() bool { return r.Mismatch == nil && !r.Open && r.Lost+r.A
 // ErrBusy means that a relay works: so position and outbox fit.
 var ErrBusy = errors.New("a relay works on this database, so its position fits: stop the relay to compare all the same")
 
-// ErrOtherServer asks for a word more before another cluster is written to.
+// ErrOtherServer means that the server is another cluster: only Params.ThisServer allows to write to it.
 var ErrOtherServer = errors.New("DATABASE_URL may be the wrong server: look twice, and say --this-server if it is the right one")
 
 // repairer is one run.
@@ -198,11 +201,14 @@ func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, produc
 			return err
 		}
 	}
+	if err := r.requestInvoiced(ctx); err != nil {
+		return err
+	}
 	failpoint.Hit("repair.restored")
 	return r.end(ctx, producer)
 }
 
-// round mends what a comparison has found. Rows that are in Kafka already go first: they may stand where others belong.
+// round mends what a comparison has found. Rows that are in Kafka already go first: they may have the ids of others.
 func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error {
 	if err := r.dropAgain(ctx, found.Repeated); err != nil {
 		return err
@@ -213,7 +219,7 @@ func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error
 	return r.restore(ctx, found)
 }
 
-// end lets the projection tell the restored gates how their generations ended, and then the relay go on: in this order, as
+// end lets the projection close the restored gates whose generations have ended, and then the relay go on: in this order, as
 // the relay refuses as long as the repair is open.
 func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
 	if err := deadletter.Recheck(ctx, r.Pool, r.open.since); err != nil {

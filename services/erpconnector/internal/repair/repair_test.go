@@ -184,6 +184,30 @@ func TestWhatWaitsForItsPartitionIsRelayedAfterARepair(t *testing.T) {
 	require.Equal(t, want, s.column(`SELECT key || ' ' || topic FROM erp_outbox ORDER BY id`))
 }
 
+// Seen: the primary died when the relay had brought an invoice's event to Kafka and not its request yet. After the repair the
+// event was a duplicate for the shop, and nobody ever requested the order.
+func TestAnInvoiceWhoseRequestIsLostIsRequested(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.sell(1, 2)
+	torn := refOf(2).Key() + " " + event.TopicRequested
+	rows := s.column(`SELECT key || ' ' || topic FROM erp_outbox ORDER BY id`)
+	require.Equal(t, torn, rows[len(rows)-1])
+	s.exec(`DELETE FROM erp_outbox WHERE id = (SELECT max(id) FROM erp_outbox)`)
+	s.stands(s.relay(all))
+	s.exec(`TRUNCATE erp_outbox, erp_sync_gate, sales_order, accepted_event, erp_callback, erp_reference`)
+
+	report := s.run(true)
+	require.True(t, report.Mended)
+	require.Equal(t, 1, report.Requested)
+	require.Equal(t, []string{"1 open ", "1 held disabled"}, s.column(`SELECT generation || ' ' || state || ' ' || coalesce(held_by, '') FROM erp_sync_gate ORDER BY order_key`))
+	now, err := checkpoint.Read(t.Context(), s.cfg)
+	require.NoError(t, err)
+	require.Equal(t, []string{torn}, s.column(`SELECT key || ' ' || topic FROM erp_outbox WHERE id > $1`, now.LastID), "the relay brings it to Kafka")
+	require.Zero(t, s.run(true).Requested)
+	require.True(t, s.run(false).Fits())
+}
+
 // What a database has lost beside gates and rows: which callbacks came, what events were, how old snapshots are. And a dead
 // letter that was judged while its order's gate was missing stops the order once the gate is there again.
 func TestARepairRestoresWhatRequestsAreAnsweredBy(t *testing.T) {
@@ -201,7 +225,7 @@ func TestARepairRestoresWhatRequestsAreAnsweredBy(t *testing.T) {
 	require.Len(t, want, 3)
 	s.stands(s.relay(all))
 	s.exec(`TRUNCATE erp_outbox, erp_sync_gate, sales_order, accepted_event, erp_callback, erp_reference`)
-	s.letterOf(2)
+	s.deadLetterOf(2)
 	stopped, _, err := orders.JudgeDeadLetters(t.Context(), s.pool, time.Now)
 	require.NoError(t, err)
 	require.Empty(t, stopped, "the gate is missing")
@@ -236,8 +260,8 @@ func (s *shop) hears(ask *orders.Orders, body string) {
 	require.NoError(s.t, err)
 }
 
-// letterOf lists a dead letter of the order's request.
-func (s *shop) letterOf(n int) {
+// deadLetterOf lists a dead letter of the order's request.
+func (s *shop) deadLetterOf(n int) {
 	s.t.Helper()
 	_, recs := sold(s.t, n)
 	original := s.cfg.Record(recs[1])

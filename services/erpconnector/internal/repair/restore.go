@@ -69,8 +69,8 @@ func (b *batch) run(ctx context.Context, free places) error {
 	return b.restoreRows(ctx, free)
 }
 
-// lock takes the gates as whoever accepts does; orders that have none get one. A record that nobody can read gives a row
-// back and nothing else: so it was relayed, and its consumers have it among the dead letters.
+// lock locks the gates as accepting an event does; orders that have none get one. Of a record that cannot be read only the row is
+// restored: it was relayed like that, and its consumers have put it among the dead letters.
 func (b *batch) lock(ctx context.Context) (readable []*kgo.Record, err error) {
 	var refs []domain.OrderRef
 	for _, record := range b.records {
@@ -231,7 +231,7 @@ func (b *batch) restoreRows(ctx context.Context, free places) error {
 	return nil
 }
 
-// accepted is an event as the record tells it.
+// accepted is an event, read from its record.
 type accepted struct {
 	event.Commerce
 

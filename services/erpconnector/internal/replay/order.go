@@ -38,7 +38,7 @@ func Order(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, ref domain
 }
 
 // recordsOf are the records of an order's facts, up to the first that is missing, or is another order's: in a topic that was
-// made anew other records stand at the same coordinates.
+// made anew other records are at the same coordinates.
 func recordsOf(ctx context.Context, cfg kafka.Config, key string, facts []timeline.Fact) ([]*kgo.Record, error) {
 	wanted := map[kafka.TopicPartition][]int64{}
 	for _, f := range facts {
@@ -64,7 +64,7 @@ func recordsOf(ctx context.Context, cfg kafka.Config, key string, facts []timeli
 	return records, nil
 }
 
-// strikeBeyondEnds takes out what lies outside of the log, where waiting for it would have no end.
+// strikeBeyondEnds removes offsets outside of the log: the reader would wait for them without end.
 func strikeBeyondEnds(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64) error {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {

@@ -52,7 +52,7 @@ func (p *printer) Take(_ context.Context, records []*kgo.Record) error {
 		if err != nil {
 			return fmt.Errorf("writing %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 		}
-		_, _ = out.Write(append(text, '\n')) // Flush tells
+		_, _ = out.Write(append(text, '\n')) // Flush returns the error
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("writing the records: %w", err)
@@ -75,7 +75,7 @@ func line(record event.View, r *kgo.Record) ([]byte, error) {
 
 const longText = 120 // of an error on a readable line
 
-// readable is when, what, of which order, and where the sync stands then.
+// readable says when it was, what it was, of which order, and how the sync was then.
 func readable(record event.View, r *kgo.Record) ([]byte, error) {
 	topic := record.Topic
 	text := fmt.Sprintf("%s  %-27s  %s", record.OccurredAt().Format(milliseconds), cmp.Or(record.Type(), topic), r.Key)

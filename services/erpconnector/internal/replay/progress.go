@@ -12,14 +12,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
-// Progress is how far a range was read.
+// Progress says how far a range was read.
 type Progress struct {
 	Range  Range             `json:"range"`
 	Target string            `json:"target,omitempty"` // the topic it goes to, if any
 	Spans  []*logreader.Span `json:"spans"`
 }
 
-// Done is how many offsets were read, of how many.
+// Done returns how many offsets were read, of how many.
 func (p *Progress) Done() (read, all int64) { return logreader.Done(p.Spans) }
 
 // Load reads a progress that Save kept; without a file it is nil.
@@ -38,7 +38,7 @@ func Load(file string) (*Progress, error) {
 	return &p, nil
 }
 
-// Continues tells whether the progress is of this range and target: an error says what differs.
+// Continues returns an error when the progress is of another range or target.
 func (p *Progress) Continues(r Range, target string) error {
 	if !p.Range.From.Equal(r.From) || !p.Range.To.Equal(r.To) || !slices.Equal(p.Range.Topics, r.Topics) || p.Target != target {
 		return errors.New("it holds the positions of another replay (its range, topics and target stand in it): ask as then, or name another file")

@@ -15,7 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// Headers that a record published once more has beside its own.
+// Headers that replay adds to a record.
 const (
 	HeaderReplay    = "replay" // "true"
 	HeaderTopic     = "replay_topic"
@@ -23,7 +23,7 @@ const (
 	HeaderOffset    = "replay_offset"
 )
 
-// Publisher publishes records once more, for a subscriber that lost what it had. It is a topiclog.Sink, and its owner's to close.
+// Publisher publishes records once more, for a subscriber that lost what it had. It implements logreader.Sink. Close it at the end.
 type Publisher struct {
 	client *kgo.Client
 	topic  string

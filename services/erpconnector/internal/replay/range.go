@@ -18,16 +18,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
-// Range says what is to be read: of each partition, what stands from the first record that is not older than From to the
-// first that is not older than To. So ranges that follow on each other hold each record once, also where the clocks of
-// those who wrote them differ.
+// Range says what is to be read: of each partition, from the first record that is not older than From up to the first that is not
+// older than To. So ranges that follow on each other hold each record once, also where the clocks of the writers differ.
 type Range struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"` // zero: what is there when the replay begins
 	Topics []string  `json:"topics"`
 }
 
-// Validate tells of all that is wrong.
+// Validate reports all that is wrong.
 func (r Range) Validate() error {
 	var problems []error
 	if !r.To.IsZero() && !r.From.Before(r.To) {
@@ -53,9 +52,9 @@ func LogTopics() []string {
 	return topics
 }
 
-const answerTimeout = 30 * time.Second // of the brokers, for where records stand
+const answerTimeout = 30 * time.Second // of the brokers, for offsets
 
-// Locate asks the brokers where the range stands. Records of transactions that are still open are in it: Read waits for
+// Locate asks the brokers for the range's offsets. Records of transactions that are still open are in it: Read waits for
 // the transactions' ends.
 func Locate(ctx context.Context, cfg kafka.Config, r Range) (*Progress, error) {
 	client, err := kgo.NewClient(cfg.Options()...)
@@ -93,5 +92,5 @@ func Locate(ctx context.Context, cfg kafka.Config, r Range) (*Progress, error) {
 	return p, nil
 }
 
-// sinceEpoch is the time as the brokers take it, to whom negative numbers mean something else.
+// sinceEpoch returns the time in milliseconds. Negative numbers have other meanings for the brokers.
 func sinceEpoch(t time.Time) int64 { return max(0, t.UnixMilli()) }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -174,8 +173,7 @@ func TestTheLargestRecordIsPublishedAgain(t *testing.T) {
 		defer client.Close()
 		create := func(name string, limit int) string {
 			bytes := strconv.Itoa(limit)
-			testkit.CreateTopic(t, kadm.NewClient(client), 1, map[string]*string{"max.message.bytes": &bytes}, cfg.Topic(name))
-			return cfg.Topic(name)
+			return testkit.CreateTopic(t, client, 1, map[string]*string{"max.message.bytes": &bytes}, cfg.Topic(name))
 		}
 		value := make([]byte, event.MaxRecordBytes-100)
 		_, _ = rand.Read(value) // nothing to compress

@@ -1,10 +1,8 @@
-package e2e
+package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,16 +13,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/services/erpconnector/internal/cli"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// ask runs the command as a user does and returns what it printed.
-func ask(ctx context.Context, args ...string) (string, error) {
+// health runs the command as a user does and returns what it printed.
+func health(ctx context.Context, args ...string) (string, error) {
 	var out strings.Builder
-	cmd := cli.Root()
+	cmd := Root()
 	cmd.SetArgs(append([]string{"health"}, args...))
 	cmd.SetOut(&out)
 	err := cmd.ExecuteContext(ctx)
@@ -34,7 +31,7 @@ func ask(ctx context.Context, args ...string) (string, error) {
 // running is the server of every service, with these probes.
 func running(t *testing.T, probes ...httpapi.Probe) (addr string) {
 	t.Helper()
-	addr = freeAddr(t)
+	addr = testkit.FreeAddr(t)
 	server := httpapi.NewServer(config.HTTP{Addr: addr}, nil, probes, slog.New(slog.DiscardHandler))
 	listener, err := server.Listen(t.Context())
 	require.NoError(t, err)
@@ -48,62 +45,47 @@ func TestHealth(t *testing.T) {
 	broken := httpapi.Probe{Name: "relay", Check: func(context.Context) error { return errors.New("no broker answers") }}
 
 	t.Run("ready", func(t *testing.T) {
-		said, err := ask(t.Context(), "http://"+running(t, fine)+"/")
+		said, err := health(t.Context(), "http://"+running(t, fine)+"/")
 		require.NoError(t, err)
 		require.Equal(t, "ok postgres\n", said)
 	})
 	t.Run("what_is_not_ready_is_named", func(t *testing.T) {
-		_, err := ask(t.Context(), "http://"+running(t, fine, broken))
+		_, err := health(t.Context(), "http://"+running(t, fine, broken))
 		require.ErrorContains(t, err, "relay: no broker answers")
 		require.NotContains(t, err.Error(), "postgres")
 	})
 	t.Run("it_may_live_and_not_be_ready", func(t *testing.T) {
-		_, err := ask(t.Context(), "--live", "http://"+running(t, broken))
+		_, err := health(t.Context(), "--live", "http://"+running(t, broken))
 		require.NoError(t, err)
 	})
 	t.Run("by_default_the_port_of_http_addr_is_asked", func(t *testing.T) {
 		_, port, err := net.SplitHostPort(running(t, fine))
 		require.NoError(t, err)
 		t.Setenv("HTTP_ADDR", ":"+port)
-		_, err = ask(t.Context())
+		_, err = health(t.Context())
 		require.NoError(t, err)
 	})
 	t.Run("nobody_listens", func(t *testing.T) {
-		_, err := ask(t.Context(), "http://"+freeAddr(t))
+		_, err := health(t.Context(), "http://"+testkit.FreeAddr(t))
 		require.ErrorContains(t, err, "nothing listens at")
 	})
 	t.Run("somebody_else_listens_and_keeps_the_connection", func(t *testing.T) { // which nothing ended, not even a signal
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = listener.Close() })
+		base, said := testkit.SwitchingServer(t), make(chan error, 1)
 		go func() {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			defer func() { _ = conn.Close() }()
-			if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil { // what comes before it is asked for is no answer
-				return
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-			_, _ = io.Copy(io.Discard, conn)
-		}()
-		said := make(chan error, 1)
-		go func() {
-			_, err := ask(t.Context(), "http://"+listener.Addr().String())
+			_, err := health(t.Context(), base)
 			said <- err
 		}()
 		select {
 		case err := <-said:
 			require.ErrorContains(t, err, "answered 101 Switching Protocols and no JSON; does erpconnector listen there?")
-		case <-time.After(testkit.AwaitTimeout):
-			require.Fail(t, "the question goes on")
+		case <-time.After(testkit.Patience):
+			require.Fail(t, "the command goes on")
 		}
 	})
 	t.Run("somebody_else_listens", func(t *testing.T) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }))
 		t.Cleanup(server.Close)
-		_, err := ask(t.Context(), server.URL)
+		_, err := health(t.Context(), server.URL)
 		require.ErrorContains(t, err, "does erpconnector listen there?")
 	})
 	t.Run("no_answer_is_no_health", func(t *testing.T) {
@@ -113,7 +95,7 @@ func TestHealth(t *testing.T) {
 			<-r.Context().Done()
 		}))
 		t.Cleanup(server.Close)
-		_, err := ask(ctx, server.URL)
+		_, err := health(ctx, server.URL)
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }
