@@ -29,38 +29,54 @@ func TestTheAnswerToACommand(t *testing.T) {
 		want   result
 	}{
 		"it has reached the ERP": {
-			syncCommand, domain.ActCreate, generation{status: domain.Success, attempts: 1, reference: new("R")}, http.StatusOK,
+			syncCommand, domain.ActCreate,
+			generation{status: domain.Success, attempts: 1, reference: new("R")},
+			http.StatusOK,
 			result{Success: true, Status: domain.Success, Message: "Order synced successfully", Attempts: 1, ErpReference: new("R")},
 		},
 		"a resync has its own words": {
-			resyncCommand, domain.ActResync, generation{status: domain.Success, attempts: 1}, http.StatusOK,
+			resyncCommand, domain.ActResync,
+			generation{status: domain.Success, attempts: 1},
+			http.StatusOK,
 			result{Success: true, Status: domain.Success, Message: "Order resynced successfully", Attempts: 1},
 		},
 		"it failed": {
-			syncCommand, domain.ActNothing, generation{status: domain.Failed, attempts: 5, lastError: new("no")}, http.StatusOK,
+			syncCommand, domain.ActNothing,
+			generation{status: domain.Failed, attempts: 5, lastError: new("no")},
+			http.StatusOK,
 			result{Status: domain.Failed, Message: "Order sync failed", Attempts: 5, LastError: new("no"), Detail: "resync-order sends it again"},
 		},
 		"a cancelled order has failed, and that is a success": {
-			cancelCommand, domain.ActSettle, generation{status: domain.Failed}, http.StatusOK,
+			cancelCommand, domain.ActSettle,
+			generation{status: domain.Failed},
+			http.StatusOK,
 			result{Success: true, Status: domain.Failed, Message: "Order cancelled"},
 		},
 		"an order that is settled": {
-			settleCommand, domain.ActSettle, generation{status: domain.Success}, http.StatusOK,
+			settleCommand, domain.ActSettle,
+			generation{status: domain.Success},
+			http.StatusOK,
 			result{Success: true, Status: domain.Success, Message: "Order settled"},
 		},
 		"it waits for a retry": {
-			sendNowCommand, domain.ActNothing, generation{status: domain.Queued, attempts: 1, next: &noon}, http.StatusAccepted,
+			sendNowCommand, domain.ActNothing,
+			generation{status: domain.Queued, attempts: 1, next: &noon},
+			http.StatusAccepted,
 			result{
 				Status: domain.Queued, Message: "Order sync is under way", Attempts: 1, NextAttemptAt: new("2026-01-01 12:00:00"),
 				Detail: "sync-status shows where it stands",
 			},
 		},
 		"it is being called": {
-			syncCommand, domain.ActNothing, generation{status: domain.InProgress}, http.StatusAccepted,
+			syncCommand, domain.ActNothing,
+			generation{status: domain.InProgress},
+			http.StatusAccepted,
 			result{Status: domain.InProgress, Message: "Order sync is under way", Detail: "sync-status shows where it stands"},
 		},
 		"somebody was faster": {
-			resyncCommand, domain.ActResync, generation{status: domain.Success, newer: true}, http.StatusOK,
+			resyncCommand, domain.ActResync,
+			generation{status: domain.Success, newer: true},
+			http.StatusOK,
 			result{
 				Status: domain.Failed, Message: "Order resync failed",
 				Detail: "somebody asked for a newer resync before this one had ended; sync-status shows where that one stands",
