@@ -85,7 +85,7 @@ func (d *Delayer) Take(t *txn.Task) (taken bool, retryIn time.Duration) {
 	return true, 0
 }
 
-// onward is the same record, bytes and due time unchanged, in its next topic; one without a readable due time goes to
+// forward returns the same record for its next topic: its bytes and due time do not change. A record without a readable due time goes to
 // the dead letters.
 func (d *Delayer) forward(r *kgo.Record, now time.Time) *kgo.Record {
 	due, err := due(r)

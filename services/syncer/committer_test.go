@@ -239,9 +239,10 @@ func TestCommittedClosesGatesLogsAndReleasesTheOrders(t *testing.T) {
 	require.Equal(t, domain.ClosedByAnswer, ends[0].By)
 	require.True(t, ends[0].Answered)
 	require.Equal(t, []domain.Sync{ends[0].Sync, busy.outcome.After}, c.gates.committed, "what the log has now, of tasks that wrote something")
+	require.Equal(t, 1, c.queue.length(classDue), "the order's next task is ready")
 	next, ok := c.queue.next()
 	require.True(t, ok)
-	require.Same(t, second, next, "the order's next task")
+	require.Same(t, second, next)
 	require.NotContains(t, c.queue.waiting, "2")
 	require.NotContains(t, c.queue.waiting, "3")
 

@@ -8,7 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// nextOf takes the next task, which must be ready.
 func nextOf(t require.TestingT, q *queue) *task {
+	require.NotZero(t, q.length(classDue)+q.length(classRequested), "no task is ready")
 	own, ok := q.next()
 	require.True(t, ok)
 	return own
