@@ -31,8 +31,16 @@ var (
 	profileFlag   = flag.String("crash.profile", "", "what is disturbed: syncer=3,broker=1,term=0,stop=0,starve=0,together=0; empty: everything")
 )
 
+// folders is where the runs' folders are made: they stay after a violation, other temporary files go with the process.
+var folders string
+
 func TestMain(m *testing.M) {
 	stage.RunEmbeddedIfAsked()
+	folders = os.TempDir()
+	if err := testkit.SweepTempDir(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -89,6 +89,9 @@ type harness struct {
 // run plays a plan on the product and judges what is left. It fails the test only when the plan cannot be played.
 func run(t *testing.T, o options) outcome {
 	t.Helper()
+	if !stage.Supported {
+		t.Skip("the crash harness needs Unix: it halts processes with SIGSTOP and ends them with signals")
+	}
 	if o.broker == cluster && o.profile.Starve == 0 {
 		o.profile.Starve = starveShare(o.kills)
 	}
@@ -112,8 +115,9 @@ func (p *harness) logPhase(name string) {
 func (p *harness) prepare() {
 	t := p.t
 	var err error
-	p.folder, err = os.MkdirTemp("", "erpconnector-crash-")
+	p.folder, err = os.MkdirTemp(folders, "erpconnector-crash-")
 	require.NoError(t, err)
+	testkit.SweepIfStopped(p.folder)
 	require.NoError(t, os.Chmod(p.folder, 0o711)) // the database's user walks through
 	p.outcome.folder = p.folder
 	p.history = &history.History{

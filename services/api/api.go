@@ -1,5 +1,5 @@
-// Package api answers what support and operators ask: where an order stands, and to send it, once more or not at all. It
-// takes the ERP's callbacks.
+// Package api serves support and operators: it shows the state of an order, and sends it, sends it again, or cancels it. It takes the
+// callbacks of the ERP too.
 package api
 
 import (
@@ -19,7 +19,7 @@ type handler struct {
 	orders  *orders.Orders
 	waiting *waiters
 	kafka   kafka.Config
-	secret  config.Secret // of the ERP's callbacks
+	secret  config.Secret // for the signatures of callbacks
 	log     *slog.Logger
 }
 
@@ -28,9 +28,9 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
 	}
 	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: brokers, secret: erp.HMAC, log: log.With("service", "api")}
-	command := func(path string, resource httpapi.Resource, what asked) httpapi.Route {
+	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {
 		return httpapi.Route{
-			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.ask(what),
+			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.command(kind),
 		}
 	}
 	return append(h.deadLetterRoutes(), []httpapi.Route{
@@ -42,12 +42,12 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 			Method: http.MethodGet, Path: httpapi.BasePath + "/timeline/{id}", Query: []string{"cursor", "limit", sourceParameter}, Resource: httpapi.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.timeline),
 		},
-		command("/sync-order", httpapi.ResourceSync, askSync),
-		command("/resync-order", httpapi.ResourceResync, askResync),
-		command("/send-order-now", httpapi.ResourceManage, askSendNow),
-		command("/cancel-order", httpapi.ResourceManage, askCancel),
-		command("/settle-order", httpapi.ResourceManage, askSettle),
-		{ // its signature is over the body alone, so that no parameter can be believed
+		command("/sync-order", httpapi.ResourceSync, syncCommand),
+		command("/resync-order", httpapi.ResourceResync, resyncCommand),
+		command("/send-order-now", httpapi.ResourceManage, sendNowCommand),
+		command("/cancel-order", httpapi.ResourceManage, cancelCommand),
+		command("/settle-order", httpapi.ResourceManage, settleCommand),
+		{ // the signature covers only the body, so no parameter could be trusted
 			Method: http.MethodPost, Path: httpapi.BasePath + "/webhook", Resource: httpapi.ResourceNone, Handler: http.HandlerFunc(h.webhook),
 		},
 	}...)

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	awaitInterval = 25 * time.Millisecond // between two looks of those who wait
-	readTimeout   = 5 * time.Second
+	pollInterval = 25 * time.Millisecond // of requests that wait
+	readTimeout  = 5 * time.Second
 )
 
-// generation is a generation as the projection has it.
+// generation is a generation in the projection.
 type generation struct {
 	status    domain.Status
 	attempts  int
@@ -28,14 +28,14 @@ type generation struct {
 	newer     bool // the order has a newer one
 }
 
-// projected is an order's row: which generation it shows, and how far it has caught up.
+// projected is the row of an order: the generation that it shows, and how far it has caught up.
 type projected struct {
 	number int
 	stamp  domain.Stamp
 	row    generation
 }
 
-// of is what the row tells of the generation that the gate has allotted; ended tells that it will not change by itself.
+// of is the generation that the gate has allotted, as far as the row shows it; ended reports whether it has ended.
 func (p projected) of(g domain.Gate) (out generation, ended bool) {
 	switch {
 	case p.number > g.Generation:
@@ -47,9 +47,10 @@ func (p projected) of(g domain.Gate) (out generation, ended bool) {
 	return p.row, p.row.status == domain.Success || p.row.status == domain.Failed
 }
 
-// reader reads the rows of orders, by their keys.
+// reader reads the rows of orders by their keys.
 type reader func(ctx context.Context, keys []string) (map[string]projected, error)
 
+// rowsOf reads them from the database.
 func rowsOf(pool *pgxpool.Pool) reader {
 	return func(ctx context.Context, keys []string) (map[string]projected, error) {
 		ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -76,38 +77,39 @@ func rowsOf(pool *pgxpool.Pool) reader {
 	}
 }
 
-// waiters are requests that wait for the end of a generation. They look together, with one query a tick, however many they are.
+// waiters are the requests that wait for the end of a generation. One query a tick reads the rows for all of them.
 type waiters struct {
 	read reader
 
 	mu      sync.Mutex
 	waiting map[*waiter]bool
-	looking *looking // nil while nobody waits
+	poller  *poller // nil while nobody waits
 }
 
-// waiter is one request.
+// waiter is one request that waits.
 type waiter struct {
 	key  string
-	seen chan look // the last look; an older one that was not taken is thrown away
+	seen chan reading // the latest reading; it replaces an older one that was not taken
 }
 
-type look struct {
+// reading is an order's row at one tick, or why it was not read.
+type reading struct {
 	projected
 
 	err error
 }
 
-// looking is the goroutine that looks for all.
-type looking struct {
+// poller is the goroutine that reads for all.
+type poller struct {
 	stop context.CancelFunc
 	done chan struct{}
 }
 
 func newWaiters(read reader) *waiters { return &waiters{read: read, waiting: map[*waiter]bool{}} }
 
-// await looks until the generation has ended, or the time is over: then it tells what is known.
+// await waits until the generation has ended, or the time is over, and returns what is known then.
 func (w *waiters) await(ctx context.Context, g domain.Gate, wait time.Duration) (generation, error) {
-	first, err := w.lookAt(ctx, g.Ref.Key())
+	first, err := w.readOne(ctx, g.Ref.Key())
 	if err != nil {
 		return generation{}, err
 	}
@@ -121,11 +123,11 @@ func (w *waiters) await(ctx context.Context, g domain.Gate, wait time.Duration) 
 	defer deadline.Stop()
 	for {
 		select {
-		case l := <-one.seen:
-			if l.err != nil {
-				return known, l.err
+		case latest := <-one.seen:
+			if latest.err != nil {
+				return known, latest.err
 			}
-			if known, ended = l.of(g); ended {
+			if known, ended = latest.of(g); ended {
 				return known, nil
 			}
 		case <-deadline.C:
@@ -136,46 +138,48 @@ func (w *waiters) await(ctx context.Context, g domain.Gate, wait time.Duration) 
 	}
 }
 
-// lookAt is a look at one order.
-func (w *waiters) lookAt(ctx context.Context, key string) (projected, error) {
+// readOne reads one order.
+func (w *waiters) readOne(ctx context.Context, key string) (projected, error) {
 	found, err := w.read(ctx, []string{key})
 	if err != nil {
 		return projected{}, err
 	}
-	l := lookOf(found, key)
+	l := readingOf(found, key)
 	return l.projected, l.err
 }
 
-func lookOf(found map[string]projected, key string) look {
+// readingOf is the reading of one order.
+func readingOf(found map[string]projected, key string) reading {
 	p, known := found[key]
 	if !known {
-		return look{err: fmt.Errorf("order %s has no gate any more", key)}
+		return reading{err: fmt.Errorf("order %s has no gate any more", key)}
 	}
-	return look{projected: p}
+	return reading{projected: p}
 }
 
+// join adds a request. The first one starts the poller.
 func (w *waiters) join(key string) *waiter {
-	one := &waiter{key: key, seen: make(chan look, 1)}
+	one := &waiter{key: key, seen: make(chan reading, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting[one] = true
-	if w.looking == nil {
+	if w.poller == nil {
 		ctx, stop := context.WithCancel(context.Background())
-		w.looking = &looking{stop: stop, done: make(chan struct{})}
-		go w.look(ctx, w.looking.done)
+		w.poller = &poller{stop: stop, done: make(chan struct{})}
+		go w.poll(ctx, w.poller.done)
 	}
 	return one
 }
 
-// leave ends the looking with the last who waits.
+// leave takes a request off. The last one stops the poller.
 func (w *waiters) leave(one *waiter) {
 	w.mu.Lock()
 	delete(w.waiting, one)
-	ended := w.looking
+	ended := w.poller
 	if len(w.waiting) > 0 {
 		ended = nil
 	} else {
-		w.looking = nil
+		w.poller = nil
 	}
 	w.mu.Unlock()
 	if ended != nil {
@@ -184,22 +188,23 @@ func (w *waiters) leave(one *waiter) {
 	}
 }
 
-// look looks for all who wait, tick by tick.
-func (w *waiters) look(ctx context.Context, done chan<- struct{}) {
+// reading looks for all who wait, tick by tick.
+func (w *waiters) poll(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
-	tick := time.NewTicker(awaitInterval)
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			w.lookOnce(ctx)
+			w.pollOnce(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (w *waiters) lookOnce(ctx context.Context) {
+// pollOnce reads the rows and gives each request its own.
+func (w *waiters) pollOnce(ctx context.Context) {
 	keys := w.keys()
 	found, err := w.read(ctx, keys)
 	if ctx.Err() != nil {
@@ -208,12 +213,12 @@ func (w *waiters) lookOnce(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for one := range w.waiting {
-		l := look{err: err}
+		l := reading{err: err}
 		if err == nil {
-			if _, asked := slices.BinarySearch(keys, one.key); !asked {
-				continue // came meanwhile
+			if _, read := slices.BinarySearch(keys, one.key); !read {
+				continue // it joined after the query
 			}
-			l = lookOf(found, one.key)
+			l = readingOf(found, one.key)
 		}
 		select {
 		case <-one.seen:
@@ -223,7 +228,7 @@ func (w *waiters) lookOnce(ctx context.Context) {
 	}
 }
 
-// keys are those of the orders that are waited for, each once.
+// keys are the keys of the orders that somebody waits for, each once.
 func (w *waiters) keys() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

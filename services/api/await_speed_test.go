@@ -80,10 +80,10 @@ func TestSpeedOfWaiting(t *testing.T) {
 		return float64(asked.n.Load()) / took
 	}
 	alone := measure("each by itself", func(w *waiters, g domain.Gate) error {
-		tick := time.NewTicker(awaitInterval)
+		tick := time.NewTicker(pollInterval)
 		defer tick.Stop()
 		for began := time.Now(); time.Since(began) < wait; <-tick.C {
-			if _, err := w.lookAt(t.Context(), g.Ref.Key()); err != nil {
+			if _, err := w.readOne(t.Context(), g.Ref.Key()); err != nil {
 				return err
 			}
 		}

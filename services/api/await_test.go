@@ -61,7 +61,7 @@ func (w *waiters) gone(t *testing.T) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	require.Nil(t, w.looking)
+	require.Nil(t, w.poller)
 	require.Empty(t, w.waiting)
 }
 
@@ -115,7 +115,7 @@ func TestAwait(t *testing.T) {
 	}{
 		"it_has_ended":                        {wait: time.Minute, before: ended, want: generation{status: domain.Failed, attempts: 1}},
 		"it_ends":                             {wait: time.Minute, after: ended, want: generation{status: domain.Failed, attempts: 1}},
-		"the_time_is_over":                    {wait: 3 * awaitInterval, want: generation{status: domain.Queued}},
+		"the_time_is_over":                    {wait: 3 * pollInterval, want: generation{status: domain.Queued}},
 		"nobody_waits":                        {want: generation{status: domain.Queued}},
 		"the_projection_knows_nothing":        {before: func(p *projection) { p.rows["0"] = projected{stamp: domain.Stamp{Version: -1}} }, want: generation{status: domain.Queued}},
 		"a_newer_one_came":                    {wait: time.Minute, after: func(p *projection) { p.rows["0"] = projected{number: 2} }, want: generation{newer: true}},
@@ -156,9 +156,9 @@ func TestCallersComeAndLeave(t *testing.T) {
 	var waiting sync.WaitGroup
 	for n := range 64 {
 		waiting.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%5)*awaitInterval)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%5)*pollInterval)
 			defer cancel()
-			_, err := w.await(ctx, gateOf(n%8), time.Duration(n%3)*awaitInterval)
+			_, err := w.await(ctx, gateOf(n%8), time.Duration(n%3)*pollInterval)
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("caller %d: %v", n, err)
 			}

@@ -10,14 +10,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
-// readBody reads a body of at most so many bytes; ok is false when the answer has been given.
-func readBody(w http.ResponseWriter, r *http.Request, most int64) (raw []byte, ok bool) {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+// readBody reads a body of at most so many bytes; ok is false when it has answered with a problem.
+func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) (raw []byte, ok bool) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		problem.Write(w, problem.Problem{
-			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("nothing was done: the body is larger than %d bytes", most),
+			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("nothing was done: the body is larger than %d bytes", maxBytes),
 		})
 	case err != nil:
 		problem.Write(w, problem.Problem{
@@ -29,33 +29,33 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) (raw []byte, o
 	return nil, false
 }
 
-// door is what a body is read by.
-type door struct {
+// bodyFormat is what a body must look like.
+type bodyFormat struct {
 	shape   *strictjson.Shape
-	example string // of a body that is taken
-	refused string // the code of a body in which something is wrong
+	example string // a body that is taken, for the error message
+	refused string // the problem's code for a body with errors
 }
 
-// decode reads a body strictly; ok is false when the answer has been given.
-func (d door) decode(w http.ResponseWriter, raw []byte, v any) (ok bool) {
-	wrong := strictjson.Read(raw, v, d.shape)
+// decode reads a body strictly; ok is false when it has answered with a problem.
+func (f bodyFormat) decode(w http.ResponseWriter, raw []byte, v any) (ok bool) {
+	wrong := strictjson.Read(raw, v, f.shape)
 	switch {
 	case len(wrong) == 0:
 		return true
 	case wrong[0].Pointer == "": // the body as a whole
 		problem.Write(w, problem.Problem{
 			Status: http.StatusBadRequest, Code: "not_json", Errors: wrong,
-			Detail: fmt.Sprintf("nothing was done: the body %s. Send JSON like %s", wrong[0].Detail, d.example),
+			Detail: fmt.Sprintf("nothing was done: the body %s. Send JSON like %s", wrong[0].Detail, f.example),
 		})
 	default:
-		d.refuse(w, wrong)
+		f.refuse(w, wrong)
 	}
 	return false
 }
 
-// refuse tells of everything that is wrong with a body.
-func (d door) refuse(w http.ResponseWriter, wrong []problem.FieldError) {
+// refuse answers with everything that is wrong with a body.
+func (f bodyFormat) refuse(w http.ResponseWriter, wrong []problem.FieldError) {
 	problem.Write(w, problem.Problem{
-		Status: http.StatusUnprocessableEntity, Code: d.refused, Errors: wrong, Detail: "nothing was done; correct what errors lists",
+		Status: http.StatusUnprocessableEntity, Code: f.refused, Errors: wrong, Detail: "nothing was done; correct what errors lists",
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
@@ -38,23 +39,23 @@ func (h *handler) deadLetterRoutes() []httpapi.Route {
 	}
 }
 
-// deadLetters is one page, the oldest letter first.
+// deadLetters is one page, the oldest dead letter first.
 type deadLetters struct {
 	DeadLetters []deadLetter `json:"dead_letters"`
 	Next        *string      `json:"next"` // the cursor of the next page; null: this is the last
 }
 
-// deadLetter is a letter without its record's content.
+// deadLetter is a dead letter without the content of its record.
 type deadLetter struct {
 	ID               int64             `json:"id"`
 	State            deadletter.State  `json:"state"`
 	WrittenAt        string            `json:"written_at"`
 	WrittenBy        deadletter.Writer `json:"written_by"`
 	Reason           string            `json:"reason"`
-	Source           *string           `json:"source"` // null when the key is none of an order
+	Source           *string           `json:"source"` // null when the key is not that of an order
 	OrderIncrementID *string           `json:"order_increment_id"`
-	Generation       *int              `json:"stopped_generation"` // null: the letter has stopped no order
-	Topic            string            `json:"topic"`              // where the record stood, without the prefix
+	Generation       *int              `json:"stopped_generation"` // null: it has stopped no order
+	Topic            string            `json:"topic"`              // where the record is, without the prefix
 	Partition        int32             `json:"partition"`
 	Offset           int64             `json:"offset"`
 	Key              string            `json:"key"`
@@ -80,7 +81,7 @@ func deadLetterOf(e deadletter.Entry) deadLetter {
 	return out
 }
 
-// deadLetterRecord is a letter with its record as the dead-letter topic has it. It may hold a customer's data.
+// deadLetterRecord is a dead letter with the content of its record. It may hold the data of a customer.
 type deadLetterRecord struct {
 	deadLetter
 
@@ -141,7 +142,7 @@ func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.Fie
 	return f, append(p.Wrong, wrong...)
 }
 
-// readDeadLetter is the letter that the path names; ok is false when that was answered.
+// readDeadLetter reads the dead letter that the path names; ok is false when it has answered with a problem.
 func (h *handler) readDeadLetter(w http.ResponseWriter, r *http.Request) (e deadletter.Entry, ok bool) {
 	id, err := strconv.ParseInt(mux.Vars(r)["id"], 10, 64)
 	if err != nil {
@@ -165,16 +166,13 @@ func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
 		h.topicFailed(w, err)
 		return
 	}
-	out := deadLetterRecord{deadLetter: deadLetterOf(e), Headers: map[string]string{}}
-	for _, header := range record.Headers {
-		out.Headers[header.Key] = string(header.Value)
-	}
+	out := deadLetterRecord{deadLetter: deadLetterOf(e), Headers: kafka.Headers(record)}
 	if json.Valid(record.Value) {
 		out.Value = record.Value
 	} else {
 		out.Bytes = record.Value
 	}
-	h.log.Info("dead letter shown", "dead_letter", e.ID, "by", asker(r))
+	h.log.Info("dead letter shown", "dead_letter", e.ID, "by", requester(r))
 	w.Header().Set("Cache-Control", "no-store")
 	problem.JSON(w, http.StatusOK, out)
 }
@@ -207,16 +205,16 @@ func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e dea
 		h.deadLetterFailed(w, err)
 		return
 	}
-	h.log.Info("dead letter decided", "dead_letter", e.ID, "state", e.State, "by", asker(r))
+	h.log.Info("dead letter decided", "dead_letter", e.ID, "state", e.State, "by", requester(r))
 	problem.JSON(w, status, deadLetterOf(e))
 }
 
-// decisions know their one member.
-var decisions = door{
+// decisions takes no unknown members.
+var decisions = bodyFormat{
 	shape: strictjson.Members("reason").Closed(), example: `{"reason": "the cause is gone"}`, refused: "request_refused",
 }
 
-// readDecision is what somebody asks about a letter; ok is false when the answer has been given.
+// readDecision reads a decision about a dead letter; ok is false when it has answered with a problem.
 func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.DeadLetterRequest, ok bool) {
 	var body struct {
 		Reason string `json:"reason"`
@@ -225,7 +223,7 @@ func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.De
 	if !ok || !decisions.decode(w, raw, &body) {
 		return a, false
 	}
-	a = orders.DeadLetterRequest{ID: id, Who: asker(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
+	a = orders.DeadLetterRequest{ID: id, Who: requester(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
 	if wrong := a.Check(); len(wrong) > 0 {
 		decisions.refuse(w, wrong)
 		return a, false
@@ -253,7 +251,7 @@ func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
 	}
 }
 
-// topicFailed tells that the letter's record could not be read from Kafka; nothing was done then.
+// topicFailed answers that the record could not be read from Kafka, and that nothing was done.
 func (h *handler) topicFailed(w http.ResponseWriter, err error) {
 	h.log.Error("dead letter not read from Kafka", "error", err)
 	w.Header().Set("Retry-After", "5")

@@ -36,7 +36,7 @@ func FuzzCommand(f *testing.F) {
 		f.Add([]byte(seed.body), seed.source)
 	}
 	f.Fuzz(func(t *testing.T, body []byte, source string) {
-		for _, what := range []asked{askSync, askResync, askSettle, askCancel} {
+		for _, what := range []commandKind{syncCommand, resyncCommand, settleCommand, cancelCommand} {
 			target := "/"
 			if source != "" {
 				target = "/?source=" + url.QueryEscape(source)

@@ -20,17 +20,17 @@ const (
 	maxWait         = 60 * time.Second
 )
 
-// orderRequest is the module's body, and ours beside it.
+// orderRequest is the module's body, with members of our own.
 type orderRequest struct {
 	OrderIncrementID string           `json:"orderIncrementId"`
 	Source           *string          `json:"source"`
 	NewKey           bool             `json:"newKey"`       // resync: under a new idempotency key
-	Reason           string           `json:"reason"`       // by hand, and of newKey: required
-	ErpReference     domain.Reference `json:"erpReference"` // settle: the ERP's reference, when there is one
+	Reason           string           `json:"reason"`       // required for commands of operators, and with newKey
+	ErpReference     domain.Reference `json:"erpReference"` // settle: what the ERP calls the order, when it has a name for it
 }
 
-// commands know all their members: one that is misspelt may have named another order.
-var commands = door{
+// commands takes no unknown members: a misspelt one may have named another order.
+var commands = bodyFormat{
 	shape: strictjson.ShapeOf[orderRequest]().Closed(), example: `{"orderIncrementId": "000000123"}`, refused: "request_refused",
 }
 
@@ -50,23 +50,23 @@ type result struct {
 	Detail           string        `json:"detail,omitempty"`
 }
 
-// asked is a request that may be asked, by its path.
-type asked struct {
+// commandKind is a command by its path.
+type commandKind struct {
 	request domain.Request
 	done    string // the module's message of success
 	failed  string
 }
 
 var (
-	askSync    = asked{request: domain.RequestSync, done: "Order synced successfully", failed: "Order sync failed"}
-	askResync  = asked{request: domain.RequestResync, done: "Order resynced successfully", failed: "Order resync failed"}
-	askSendNow = asked{request: domain.RequestSendNow, done: "Order synced successfully", failed: "Order sync failed"}
-	askCancel  = asked{request: domain.RequestCancel, done: "Order cancelled", failed: "Order cancelled"}
-	askSettle  = asked{request: domain.RequestSettle, done: "Order settled", failed: "Order not settled"}
+	syncCommand    = commandKind{request: domain.RequestSync, done: "Order synced successfully", failed: "Order sync failed"}
+	resyncCommand  = commandKind{request: domain.RequestResync, done: "Order resynced successfully", failed: "Order resync failed"}
+	sendNowCommand = commandKind{request: domain.RequestSendNow, done: "Order synced successfully", failed: "Order sync failed"}
+	cancelCommand  = commandKind{request: domain.RequestCancel, done: "Order cancelled", failed: "Order cancelled"}
+	settleCommand  = commandKind{request: domain.RequestSettle, done: "Order settled", failed: "Order not settled"}
 )
 
-// ask answers one of the requests.
-func (h *handler) ask(what asked) http.HandlerFunc {
+// command carries out one kind of command.
+func (h *handler) command(kind commandKind) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		parameters := httpapi.ParametersOf(r)
 		wait := parameters.Seconds("wait", waitDefault, maxWait)
@@ -74,44 +74,44 @@ func (h *handler) ask(what asked) http.HandlerFunc {
 			httpapi.RefuseQuery(w, parameters.Wrong)
 			return
 		}
-		a, ok := readCommand(w, r, what)
+		cmd, ok := readCommand(w, r, kind)
 		if !ok {
 			return
 		}
-		answer, err := h.orders.Do(r.Context(), a)
+		done, err := h.orders.Do(r.Context(), cmd)
 		if err != nil {
-			h.failed(w, a.Ref, err)
+			h.failed(w, cmd.Ref, err)
 			return
 		}
-		h.log.Info("order request", "request", a.Request, "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source,
-			"standing", answer.State, "action", answer.Action, "generation", answer.Gate.Generation)
-		h.answer(w, r, what, answer, wait)
+		h.log.Info("order request", "request", cmd.Request, "order_increment_id", cmd.Ref.IncrementID, "source", cmd.Ref.Source,
+			"state", done.State, "action", done.Action, "generation", done.Gate.Generation)
+		h.respond(w, r, kind, done, wait)
 	}
 }
 
-// asker is who asks, for the log and the history. There is one token; once tokens have names, it is the token's.
-func asker(*http.Request) string { return "api" }
+// requester is who gives the command, for the log and the history. There is only one token, which has no name.
+func requester(*http.Request) string { return "api" }
 
-// readCommand reads what is asked; ok is false when the answer has been given.
-func readCommand(w http.ResponseWriter, r *http.Request, what asked) (a orders.Command, ok bool) {
+// readCommand reads a command; ok is false when it has answered with a problem.
+func readCommand(w http.ResponseWriter, r *http.Request, kind commandKind) (cmd orders.Command, ok bool) {
 	raw, ok := readBody(w, r, maxRequestBytes)
 	if !ok {
-		return a, false
+		return cmd, false
 	}
 	var body orderRequest
 	if !commands.decode(w, raw, &body) {
-		return a, false
+		return cmd, false
 	}
-	a, wrong := commandOf(r, what, body)
+	cmd, wrong := commandOf(r, kind, body)
 	if len(wrong) > 0 {
 		commands.refuse(w, wrong)
-		return a, false
+		return cmd, false
 	}
-	return a, true
+	return cmd, true
 }
 
-// commandOf is what a body asks, and everything that is wrong with it.
-func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Command, wrong []problem.FieldError) {
+// commandOf makes the command of a body, and lists everything that is wrong with it.
+func commandOf(r *http.Request, kind commandKind, body orderRequest) (cmd orders.Command, wrong []problem.FieldError) {
 	add := func(pointer, code, detail string) {
 		wrong = append(wrong, problem.FieldError{Pointer: pointer, Code: code, Detail: detail})
 	}
@@ -122,35 +122,35 @@ func commandOf(r *http.Request, what asked, body orderRequest) (a orders.Command
 	}
 	source, wrongSource := sourceOf(r, body.Source)
 	wrong = append(wrong, wrongSource...)
-	a = orders.Command{
-		Ref: domain.OrderRef{Source: source, IncrementID: body.OrderIncrementID}, Request: what.request, Who: asker(r), Reason: body.Reason,
+	cmd = orders.Command{
+		Ref: domain.OrderRef{Source: source, IncrementID: body.OrderIncrementID}, Request: kind.request, Who: requester(r), Reason: body.Reason,
 		Traceparent: r.Header.Get(event.HeaderTraceparent),
 	}
 	switch {
-	case body.NewKey && what.request == domain.RequestResync:
-		a.Request = domain.RequestAnew
+	case body.NewKey && kind.request == domain.RequestResync:
+		cmd.Request = domain.RequestAnew
 	case body.NewKey:
 		add("/newKey", problem.CodeMisplaced, "goes with resync-order only")
 	}
 	if body.ErpReference != "" {
-		a.Reference = body.ErpReference.Text()
-		if what.request != domain.RequestSettle {
+		cmd.Reference = body.ErpReference.Text()
+		if kind.request != domain.RequestSettle {
 			add("/erpReference", problem.CodeMisplaced, "goes with settle-order only")
 		}
 	}
-	return a, append(wrong, a.Check()...)
+	return cmd, append(wrong, cmd.Check()...)
 }
 
-// disabled is what a request comes to that would send an order while the connector is off.
+// disabled is the answer to a command that would send an order while the connector is off.
 var disabled = problem.Problem{
 	Status: http.StatusServiceUnavailable, Code: "connector_disabled", Message: "ERP Connector is not enabled",
 	Detail: "the connector is off: switch it on in the settings and ask again; nothing was done",
 }
 
-// disabledRetryAfter is in seconds: an operator turns the connector on, which takes longer than a failing database.
+// disabledRetryAfter is in seconds. It is long, as only an operator turns the connector on again.
 const disabledRetryAfter = "60"
 
-// writeDisabled tells it, and of which order; ref is empty when it is about none.
+// writeDisabled answers with disabled; ref is empty when the request is about no order.
 func writeDisabled(w http.ResponseWriter, ref domain.OrderRef) {
 	w.Header().Set("Retry-After", disabledRetryAfter)
 	p := disabled
@@ -158,7 +158,7 @@ func writeDisabled(w http.ResponseWriter, ref domain.OrderRef) {
 	problem.Write(w, p)
 }
 
-// failed tells of a request that could not be taken.
+// failed answers a command that could not be carried out.
 func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
 		writeDisabled(w, ref)
@@ -172,67 +172,68 @@ func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) 
 	})
 }
 
-// refusal is why a request is not possible where the order stands, and what is.
-func refusal(what asked, a orders.Result) problem.Problem {
-	id := a.Gate.Ref.IncrementID
-	p := problem.Problem{OrderIncrementID: id, Source: a.Gate.Ref.Source}
+// refusal says why a command is not possible in the order's state, and what is possible.
+func refusal(kind commandKind, done orders.Result) problem.Problem {
+	id := done.Gate.Ref.IncrementID
+	p := problem.Problem{OrderIncrementID: id, Source: done.Gate.Ref.Source}
 	switch {
-	case a.Action == domain.RefuseNotFound && a.State == domain.Known:
+	case done.Action == domain.RefuseNotFound && done.State == domain.StateKnown:
 		p.Status, p.Code = http.StatusNotFound, "order_not_found"
-		p.Detail = unknownOrder(fmt.Sprintf("order %s is known, but nothing was ever to be sent: sync-order sends it", id), a.Gate.Ref)
-	case a.Action == domain.RefuseNotFound:
+		p.Detail = unknownOrder(fmt.Sprintf("order %s is known, but nothing was ever to be sent: sync-order sends it", id), done.Gate.Ref)
+	case done.Action == domain.RefuseNotFound:
 		p.Status, p.Code = http.StatusNotFound, "order_not_found"
 		p.Detail = unknownOrder(fmt.Sprintf("order %s of the shop %s is not known: publish it first, with an order.placed or invoice.created event, or name its shop (source)",
-			id, a.Gate.Ref.Source), a.Gate.Ref)
-	case what.request == domain.RequestResync:
-		p.Status, p.Code = http.StatusConflict, "order_"+string(a.State)
+			id, done.Gate.Ref.Source), done.Gate.Ref)
+	case kind.request == domain.RequestResync:
+		p.Status, p.Code = http.StatusConflict, "order_"+string(done.State)
 		p.Detail = fmt.Sprintf("order %s has reached the ERP already; nothing was done. Sent once more it goes out under a new idempotency key, and the ERP books it "+
 			`a second time. If that is meant, ask again with "newKey": true and a "reason", which stays in the order's log`, id)
 	default:
-		p.Status, p.Code = http.StatusConflict, "order_"+string(a.State)
-		p.Detail = fmt.Sprintf("order %s %s; nothing was done (%s)", id, possible[a.State], what.request)
+		p.Status, p.Code = http.StatusConflict, "order_"+string(done.State)
+		p.Detail = fmt.Sprintf("order %s %s; nothing was done (%s)", id, possible[done.State], kind.request)
 	}
 	return p
 }
 
-// possible is what can be asked of an order where it stands.
+// possible says what can be done with an order in a state.
 var possible = map[domain.OrderState]string{
-	domain.StandsQueued:   "is on its way to the ERP: wait for its end, or settle it",
-	domain.StandsInFlight: "is being sent to the ERP: wait for its end, or settle it",
-	domain.StandsSuccess:  "has reached the ERP already",
-	domain.StandsFailed:   "has failed: resync-order sends it again",
+	domain.StateQueued:   "is on its way to the ERP: wait for its end, or settle it",
+	domain.StateInFlight: "is being sent to the ERP: wait for its end, or settle it",
+	domain.StateSuccess:  "has reached the ERP already",
+	domain.StateFailed:   "has failed: resync-order sends it again",
 }
 
-func (h *handler) answer(w http.ResponseWriter, r *http.Request, what asked, a orders.Result, wait time.Duration) {
-	if a.Action == domain.RefuseNotFound || a.Action == domain.RefuseConflict {
-		problem.Write(w, refusal(what, a))
+// respond waits for the end of the generation, and answers.
+func (h *handler) respond(w http.ResponseWriter, r *http.Request, kind commandKind, done orders.Result, wait time.Duration) {
+	if done.Action == domain.RefuseNotFound || done.Action == domain.RefuseConflict {
+		problem.Write(w, refusal(kind, done))
 		return
 	}
-	row, err := h.waiting.await(r.Context(), a.Gate, wait)
+	row, err := h.waiting.await(r.Context(), done.Gate, wait)
 	if err != nil {
-		h.failed(w, a.Gate.Ref, err)
+		h.failed(w, done.Gate.Ref, err)
 		return
 	}
-	status, res := resultOf(what, a, row)
+	status, res := resultOf(kind, done, row)
 	problem.JSON(w, status, res)
 }
 
-// resultOf is what the caller is told: 200 once the generation it asked for has ended, 202 before.
-func resultOf(what asked, a orders.Result, row generation) (int, result) {
+// resultOf is the answer: 200 once the generation has ended, 202 before.
+func resultOf(kind commandKind, done orders.Result, row generation) (int, result) {
 	res := result{
-		SyncID: a.Gate.SyncID, OrderIncrementID: a.Gate.Ref.IncrementID, Source: a.Gate.Ref.Source, Status: row.status, ErpReference: row.reference,
-		Attempts: row.attempts, LastError: row.lastError, Generation: a.Gate.Generation, NextAttemptAt: moduleTime(row.next),
+		SyncID: done.Gate.SyncID, OrderIncrementID: done.Gate.Ref.IncrementID, Source: done.Gate.Ref.Source, Status: row.status, ErpReference: row.reference,
+		Attempts: row.attempts, LastError: row.lastError, Generation: done.Gate.Generation, NextAttemptAt: moduleTime(row.next),
 	}
 	switch {
 	case row.newer:
-		res.Status, res.Message = domain.Failed, what.failed
+		res.Status, res.Message = domain.Failed, kind.failed
 		res.Detail = "somebody asked for a newer resync before this one had ended; sync-status shows where that one stands"
 	case row.status == domain.Success:
-		res.Success, res.Message = true, what.done
-	case row.status == domain.Failed && what.request == domain.RequestCancel && a.Action == domain.ActSettle:
-		res.Success, res.Message = true, what.done
+		res.Success, res.Message = true, kind.done
+	case row.status == domain.Failed && kind.request == domain.RequestCancel && done.Action == domain.ActSettle:
+		res.Success, res.Message = true, kind.done
 	case row.status == domain.Failed:
-		res.Message, res.Detail = what.failed, "resync-order sends it again"
+		res.Message, res.Detail = kind.failed, "resync-order sends it again"
 	default:
 		res.Message, res.Detail = "Order sync is under way", "sync-status shows where it stands"
 		return http.StatusAccepted, res

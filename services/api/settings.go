@@ -30,7 +30,7 @@ type settingsHandler struct {
 	log   *slog.Logger
 }
 
-// settingsRoutes show and change what an operator can change about the connector.
+// settingsRoutes show and change the settings that operators can change.
 func settingsRoutes(store *setting.Store, log *slog.Logger) []httpapi.Route {
 	h := &settingsHandler{store: store, log: log.With("service", "api")}
 	route := func(method, path string, f http.HandlerFunc) httpapi.Route {
@@ -54,7 +54,7 @@ type settings struct {
 type settingEntry struct {
 	Name      string          `json:"name"`
 	Value     json.RawMessage `json:"value"`
-	Default   json.RawMessage `json:"default"` // the environment's
+	Default   json.RawMessage `json:"default"` // from the environment
 	Source    string          `json:"source"`  // environment, or changed
 	ChangedBy *string         `json:"changed_by"`
 	ChangedAt *time.Time      `json:"changed_at"`
@@ -62,7 +62,7 @@ type settingEntry struct {
 	Allowed   string          `json:"allowed"`
 	Meaning   string          `json:"meaning"`
 	Variable  string          `json:"variable"`
-	Unused    string          `json:"unused,omitempty"` // why what somebody changed is not in force
+	Unused    string          `json:"unused,omitempty"` // why a changed value is not in force
 }
 
 func settingsOf(v setting.View) settings {
@@ -83,7 +83,7 @@ func settingsOf(v setting.View) settings {
 	return out
 }
 
-// settingsTag changes with each change, whichever process answers.
+// settingsTag is the ETag of the settings. It is the same in all processes.
 func settingsTag(version int64) string { return fmt.Sprintf(`"%d"`, version) }
 
 func (h *settingsHandler) get(w http.ResponseWriter, r *http.Request) {
@@ -120,7 +120,7 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	change.By, change.On = asker(r), on
+	change.By, change.On = requester(r), on
 	v, err := h.store.Change(r.Context(), change)
 	var wrong setting.Problems
 	var stale *setting.StaleError
@@ -140,8 +140,8 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ifMatch is the version that the caller has read; nil for *, which is any. A weak tag counts as the strong one that a
-// compressing proxy made it of.
+// ifMatch is the version that the caller has read; nil for *, which means any. A weak tag counts as a strong one, as compressing
+// proxies make weak tags of strong ones.
 func ifMatch(headers []string) (*int64, *problem.Problem) {
 	tag := strings.TrimSpace(strings.Join(headers, ","))
 	switch tag {
@@ -162,12 +162,13 @@ func ifMatch(headers []string) (*int64, *problem.Problem) {
 	return &version, nil
 }
 
-// changes are read without the settings' names being known: the store names the nearest one beside all else that is wrong.
-var changes = door{
+// changes takes any member: the store checks the names, and suggests the nearest one.
+var changes = bodyFormat{
 	shape: strictjson.Members(append(setting.Names(), "reason")...), example: `{"erp_timeout": "10s"}`, refused: "settings_refused",
 }
 
-// readChange reads the body: {"setting": value, …, "reason": "…"}. ok is false when the answer has been given.
+// readChange reads the body: {"setting": value, …, "reason": "…"}. ok is false when it has answered with a
+// problem.
 func readChange(w http.ResponseWriter, r *http.Request) (c setting.Change, ok bool) {
 	raw, ok := readBody(w, r, maxSettingsBody)
 	if !ok || !changes.decode(w, raw, &c.Values) {

@@ -17,7 +17,7 @@ type settingsHistory struct {
 	Next    *string         `json:"next"` // the cursor of the next page; null: this is the last
 }
 
-// settingChange is one value that was changed; null before or after is the environment's.
+// settingChange is one change; null before or after stands for the value of the environment.
 type settingChange struct {
 	Version   int64           `json:"version"`
 	Name      string          `json:"name"`

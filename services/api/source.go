@@ -13,11 +13,11 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
-// sourceParameter names the shop in a query.
+// sourceParameter is the name of the shop in a query.
 const sourceParameter = "source"
 
-// sourceOf is the shop that a request names, in its query, in its body, or alike in both; the default one when it names none.
-// body is nil when the body names none.
+// sourceOf is the shop that a request names in its query or its body, and the default shop when it names none. When both name one, they
+// must agree. body is nil when the body names none.
 func sourceOf(r *http.Request, body *string) (source string, wrong []problem.FieldError) {
 	source = domain.DefaultSource
 	inQuery, named := r.URL.Query()[sourceParameter]
@@ -42,7 +42,7 @@ func sourceOf(r *http.Request, body *string) (source string, wrong []problem.Fie
 	return *body, wrong
 }
 
-// checkSource is stricter than the empty text's meaning in an event: a template that was filled with nothing means another shop.
+// checkSource refuses an empty text, unlike in an event: it is more likely an unfilled template than the default shop.
 func checkSource(source string) error {
 	if source == "" {
 		return errors.New("is empty; leave it out for the shop " + domain.DefaultSource)
@@ -50,14 +50,14 @@ func checkSource(source string) error {
 	return domain.ValidateKnownSource(source)
 }
 
-// orderOf is the order that a path and its query name; ok is false when the answer has been given.
+// orderOf is the order that the path and the query name; ok is false when it has answered with a problem.
 func orderOf(w http.ResponseWriter, r *http.Request) (ref domain.OrderRef, ok bool) {
 	source, wrong := sourceOf(r, nil)
 	if len(wrong) > 0 {
 		httpapi.RefuseQuery(w, wrong)
 		return ref, false
 	}
-	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may hold a slash
+	id, err := url.PathUnescape(mux.Vars(r)["id"]) // the router matches the encoded path, so that an id may have a slash
 	ref = domain.OrderRef{Source: source, IncrementID: id}
 	if err = errors.Join(err, ref.Validate()); err != nil {
 		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})

@@ -12,7 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
-// status is the module's answer to a status query, its fields and their order.
+// status is the module's answer to a status query, with its fields in its order.
 type status struct {
 	SyncID           int64         `json:"sync_id"`
 	OrderID          *int64        `json:"order_id"`
@@ -26,7 +26,7 @@ type status struct {
 	LastError        *string       `json:"last_error"`
 	CreatedAt        string        `json:"created_at"`
 	UpdatedAt        string        `json:"updated_at"`
-	Source           string        `json:"source"` // ours, behind the module's
+	Source           string        `json:"source"` // our own field, after those of the module
 }
 
 func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +50,7 @@ func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notSynced is the module's answer about an order of which no sync was requested.
+// notSynced answers as the module does about an order without a sync.
 func notSynced(w http.ResponseWriter, ref domain.OrderRef) {
 	answer := map[string]string{
 		"order_increment_id": ref.IncrementID, "source": ref.Source, "status": string(domain.NotSynced), "message": "No sync record found for this order",
@@ -61,8 +61,8 @@ func notSynced(w http.ResponseWriter, ref domain.OrderRef) {
 	problem.JSON(w, http.StatusNotFound, answer)
 }
 
-// unknownOrder adds what the number of an unknown order holds that nobody sees. Known orders of such numbers were accepted
-// before these were refused, and are found like others.
+// unknownOrder adds to the detail what is wrong with the number, like a character that nobody sees. It does so only for unknown
+// orders: some known ones have such numbers, from before they were refused.
 func unknownOrder(detail string, ref domain.OrderRef) string {
 	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
 		return detail + "; " + err.Error()
@@ -70,10 +70,10 @@ func unknownOrder(detail string, ref domain.OrderRef) string {
 	return detail
 }
 
-// read takes the projection's row, or what the gate knows while its version is newer: right after an event was accepted
-// there is no row yet.
+// read reads the status from the projection's row, or from the gate while the gate is newer. Right after an event was accepted there
+// is no row yet.
 func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var s status
 	var g domain.Gate
@@ -101,7 +101,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 		if reference := g.CallbackReference(); reference != nil {
 			s.ErpReference = reference
 		}
-		if g.Version.Class() == domain.ClassRequest { // a request starts its generation from nought
+		if g.Version.Class() == domain.ClassRequest { // a request starts a new generation
 			s.Attempts, last = 0, nil
 		}
 	}
@@ -110,7 +110,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 	return s, nil
 }
 
-// lastErrorOf is what is known of why the gate is closed, until the projection tells.
+// lastErrorOf is the error that the gate alone knows, until the projection has it.
 func lastErrorOf(g domain.Gate, ref domain.OrderRef) *string {
 	if g.ClosedBy != domain.ClosedByDeadLetter {
 		return nil
@@ -118,6 +118,7 @@ func lastErrorOf(g domain.Gate, ref domain.OrderRef) *string {
 	return new(domain.DeadLetterText(ref))
 }
 
+// moduleTime is a time in the format of the module.
 func moduleTime(t *time.Time) *string {
 	if t == nil {
 		return nil

@@ -18,7 +18,7 @@ const (
 	timelineTime    = "2006-01-02T15:04:05.000Z07:00"
 )
 
-// timelinePart is one page of an order's timeline, the oldest fact first.
+// timelinePart is one page of the timeline of an order, the oldest fact first.
 type timelinePart struct {
 	SyncID           int64          `json:"sync_id"`
 	OrderIncrementID string         `json:"order_increment_id"`
@@ -27,7 +27,7 @@ type timelinePart struct {
 	Next             *string        `json:"next"` // the cursor of the next page; null: this is the last
 }
 
-// timelineFact is one fact, and the record of the log that states it.
+// timelineFact is one fact, and its place in the log.
 type timelineFact struct {
 	OccurredAt string         `json:"occurred_at"`
 	Type       string         `json:"type"`

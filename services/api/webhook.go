@@ -16,16 +16,16 @@ import (
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
-// callback is the ERP's body, the module's fields and two of ours.
+// callback is the body of a callback: the fields of the module and two of our own.
 type callback struct {
 	OrderIncrementID string           `json:"orderIncrementId"`
 	ErpReference     domain.Reference `json:"erpReference"`
 	Status           string           `json:"status"`
 	Source           string           `json:"source"`
-	IdempotencyKey   string           `json:"idempotencyKey"` // an echo of the key that the order was sent under
+	IdempotencyKey   string           `json:"idempotencyKey"` // the key that the order was sent with
 }
 
-// callbackAnswer is the module's, whether anything changed, and why not.
+// callbackAnswer is the answer of the module, with whether anything changed, and why not.
 type callbackAnswer struct {
 	Success bool   `json:"success"`
 	Message string `json:"message"`
@@ -37,7 +37,7 @@ type callbackAnswer struct {
 	Reason domain.Settled `json:"reason,omitempty"` // a stable code
 }
 
-// messages are what the ERP is told of its callback.
+// messages are the answers to the ERP, by what came of the callback.
 var messages = map[domain.Settled]string{
 	domain.SettledNow:      "Webhook processed successfully",
 	domain.SettledBefore:   "The order stands as this callback says already; nothing was changed",
@@ -47,7 +47,7 @@ var messages = map[domain.Settled]string{
 	domain.SettledUnnamed:  "The order was sent again; a callback settles it only with its idempotencyKey, or a new erpReference. Nothing was changed",
 }
 
-// webhook takes the ERP's callback. Its signature over the raw body stands for a token.
+// webhook takes a callback of the ERP. The signature over the raw body takes the place of a token.
 func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 	body, ok := readBody(w, r, maxRequestBytes)
 	if !ok {
@@ -62,66 +62,67 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	a := orders.Command{
+	cmd := orders.Command{
 		Ref: ref, Who: "webhook", Reference: c.ErpReference.Text(), IdempotencyKey: c.IdempotencyKey,
 		Body: domain.KeepableText(string(body[:min(len(body), domain.MaxResponseBytes)])), Truncated: len(body) > domain.MaxResponseBytes,
 		Digest: sha256.Sum256(body), Traceparent: r.Header.Get(event.HeaderTraceparent),
 	}
 	switch strings.ToLower(c.Status) {
 	case "accepted", "success":
-		a.Request = domain.RequestAccepted
+		cmd.Request = domain.RequestAccepted
 	case "rejected", "failed":
-		a.Request = domain.RequestRejected
+		cmd.Request = domain.RequestRejected
 	default:
-		h.note(w, r, a, c.Status)
+		h.annotate(w, r, cmd, c.Status)
 		return
 	}
-	answer, err := h.orders.Do(r.Context(), a)
+	done, err := h.orders.Do(r.Context(), cmd)
 	if err != nil {
 		h.failed(w, ref, err)
 		return
 	}
-	h.log.Info("webhook handled", "order_increment_id", ref.IncrementID, "source", ref.Source, "request", a.Request,
-		"standing", answer.State, "settled", answer.Settled == domain.SettledNow, "reason", answer.Settled, "generation", answer.Gate.Generation)
-	answerCallback(w, answer)
+	h.log.Info("webhook handled", "order_increment_id", ref.IncrementID, "source", ref.Source, "request", cmd.Request,
+		"state", done.State, "settled", done.Settled == domain.SettledNow, "reason", done.Settled, "generation", done.Gate.Generation)
+	respondToCallback(w, done)
 }
 
-func answerCallback(w http.ResponseWriter, a orders.Result) {
-	switch a.Action {
+// respondToCallback answers the ERP.
+func respondToCallback(w http.ResponseWriter, done orders.Result) {
+	switch done.Action {
 	case domain.RefuseNotFound:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusNotFound, Code: "order_not_found",
-			Detail:           unknownOrder(fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", a.Gate.Ref.IncrementID), a.Gate.Ref),
-			OrderIncrementID: a.Gate.Ref.IncrementID, Source: a.Gate.Ref.Source,
+			Detail:           unknownOrder(fmt.Sprintf("no sync of order %s is known: is source missing or wrong?", done.Gate.Ref.IncrementID), done.Gate.Ref),
+			OrderIncrementID: done.Gate.Ref.IncrementID, Source: done.Gate.Ref.Source,
 		})
 	default:
-		said := callbackAnswer{Success: true, Message: messages[a.Settled], OrderIncrementID: a.Gate.Ref.IncrementID, Source: a.Gate.Ref.Source}
-		if said.Changed = a.Settled == domain.SettledNow; !said.Changed {
-			said.Reason = a.Settled
+		said := callbackAnswer{Success: true, Message: messages[done.Settled], OrderIncrementID: done.Gate.Ref.IncrementID, Source: done.Gate.Ref.Source}
+		if said.Changed = done.Settled == domain.SettledNow; !said.Changed {
+			said.Reason = done.Settled
 		}
 		problem.JSON(w, http.StatusOK, said)
 	}
 }
 
-// note keeps a callback that settles nothing on the order's timeline.
-func (h *handler) note(w http.ResponseWriter, r *http.Request, a orders.Command, status string) {
-	known, err := h.orders.Annotate(r.Context(), a, status)
+// annotate adds a callback that settles nothing to the order's timeline.
+func (h *handler) annotate(w http.ResponseWriter, r *http.Request, cmd orders.Command, status string) {
+	known, err := h.orders.Annotate(r.Context(), cmd, status)
 	switch {
 	case err != nil:
-		h.failed(w, a.Ref, err)
+		h.failed(w, cmd.Ref, err)
 	case !known:
-		answerCallback(w, orders.Result{Action: domain.RefuseNotFound, Gate: domain.Gate{Ref: a.Ref}})
+		respondToCallback(w, orders.Result{Action: domain.RefuseNotFound, Gate: domain.Gate{Ref: cmd.Ref}})
 	default:
-		h.log.Info("webhook recorded: its status changes nothing", "order_increment_id", a.Ref.IncrementID, "source", a.Ref.Source)
+		h.log.Info("webhook recorded: its status changes nothing", "order_increment_id", cmd.Ref.IncrementID, "source", cmd.Ref.Source)
 		problem.JSON(w, http.StatusOK, callbackAnswer{
-			Success: true, OrderIncrementID: a.Ref.IncrementID, Source: a.Ref.Source,
+			Success: true, OrderIncrementID: cmd.Ref.IncrementID, Source: cmd.Ref.Source,
 			Message: fmt.Sprintf("Webhook recorded; the status %q changes nothing: accepted and rejected do", status),
 			Reason:  domain.SettledNotByStatus,
 		})
 	}
 }
 
-// unsigned is why the signature does not hold; empty when it does.
+// unsigned says why the signature is not valid; empty when it is.
 func (h *handler) unsigned(r *http.Request, body []byte) string {
 	secret := h.secret.Reveal()
 	module, standard := r.Header.Values(signature.HeaderModule), strings.TrimSpace(strings.Join(r.Header.Values(signature.HeaderSignature), " "))
@@ -140,13 +141,13 @@ func (h *handler) unsigned(r *http.Request, body []byte) string {
 	return ""
 }
 
-// callbacks may have members that are not ours: the ERP says what it likes beside them.
-var callbacks = door{
+// callbacks may have unknown members, as every ERP sends members of its own.
+var callbacks = bodyFormat{
 	shape: strictjson.ShapeOf[callback](), refused: "callback_refused",
 	example: `{"orderIncrementId": "000000123", "erpReference": "ERP-123", "status": "accepted"}`,
 }
 
-// readCallback reads what the ERP says; ok is false when the answer has been given.
+// readCallback reads a callback; ok is false when it has answered with a problem.
 func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.OrderRef, ok bool) {
 	if !callbacks.decode(w, body, &c) {
 		return c, ref, false

@@ -56,21 +56,28 @@ func Options(cfg config.Config, log *slog.Logger, names ...string) fx.Option {
 	return fx.Options(options...)
 }
 
-// Run runs the services until a signal, or until one of them ends by itself; then the error is not nil. It calls started once all
-// have started. A second signal ends the process at once.
-func Run(cfg config.Config, names []string, started func()) error {
+// ErrEndedByItself says that a service, or the HTTP server, ended without being told to.
+var ErrEndedByItself = errors.New("a service ended by itself; the log says why")
+
+// Run runs the services until ctx ends or a signal comes, which are no errors, or until one of them ends by itself. It calls
+// started once all have started. A second signal ends the process at once, with code 130.
+func Run(ctx context.Context, cfg config.Config, names []string, started func()) error {
 	app := fx.New(Options(cfg, logging.Stderr(cfg.LogLevel), names...))
 	if err := app.Err(); err != nil {
 		return dig.RootCause(err) // what a constructor said, without the way to it
 	}
-	ended := app.Wait() // before the start: a signal that comes meanwhile stops the process in the ordinary way
+	ended := app.Wait() // before the start: a signal that comes meanwhile is not lost
 	start, cancel := context.WithTimeout(context.Background(), StopTimeout)
 	defer cancel()
 	if err := app.Start(start); err != nil {
 		return err
 	}
 	started()
-	end := <-ended
+	var end fx.ShutdownSignal
+	select {
+	case end = <-ended:
+	case <-ctx.Done(): // by a signal, maybe before the wait began
+	}
 	second := make(chan os.Signal, 1)
 	signal.Notify(second, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
@@ -81,7 +88,7 @@ func Run(cfg config.Config, names []string, started func()) error {
 	defer cancel()
 	err := app.Stop(stop)
 	if end.ExitCode != 0 {
-		err = errors.Join(errors.New("a service ended by itself; the log says why"), err)
+		err = errors.Join(ErrEndedByItself, err)
 	}
 	return err
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -78,7 +77,7 @@ func (d *Delayer) Run(ctx context.Context) error {
 // Take forwards a record whose wait is over. Another one is offered again when its wait is over.
 func (d *Delayer) Take(t *txn.Task) (taken bool, retryIn time.Duration) {
 	now := d.now()
-	if wait := readyAt(t.Record, d.delays[t.Record.Topic]).Sub(now); wait > 0 {
+	if wait := readyAt(d.cfg.Event(t.Record), d.delays[t.Record.Topic]).Sub(now); wait > 0 {
 		return false, wait
 	}
 	t.Finish(d.forward(t.Record, now))
@@ -88,7 +87,7 @@ func (d *Delayer) Take(t *txn.Task) (taken bool, retryIn time.Duration) {
 // forward returns the same record for its next topic: its bytes and due time do not change. A record without a readable due time goes to
 // the dead letters.
 func (d *Delayer) forward(r *kgo.Record, now time.Time) *kgo.Record {
-	due, err := due(r)
+	due, err := d.cfg.Event(r).Due()
 	if err != nil {
 		d.log.Error("retry without a due time; it goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
 			"offset", r.Offset)
@@ -104,7 +103,7 @@ func (d *Delayer) Committed(tasks []*txn.Task) {
 	for _, t := range tasks {
 		for _, r := range t.Records() {
 			forwarded.WithLabelValues(r.Topic[len(d.cfg.Prefix):]).Inc()
-			if due, err := due(r); err == nil && r.Topic == d.cfg.Topic(event.TopicDue) {
+			if due, err := d.cfg.Event(r).Due(); err == nil && r.Topic == d.cfg.Topic(event.TopicDue) {
 				lateSeconds.Observe(now.Sub(due).Seconds())
 			}
 		}
@@ -135,11 +134,11 @@ func (d *Delayer) Revoked() {}
 // Resumed does nothing.
 func (d *Delayer) Resumed([]int32) {}
 
-// readyAt returns when a record may go on: after the tier's delay, or when it is due if that is earlier. A record without a readable due
-// time may go on at once.
-func readyAt(r *kgo.Record, delay time.Duration) time.Time {
+// readyAt returns when a record may go on: after the tier's delay, or when it is due if that is earlier. A record without a readable
+// due time may go on at once.
+func readyAt(r event.View, delay time.Duration) time.Time {
 	at := r.Timestamp.Add(delay)
-	due, err := due(r)
+	due, err := r.Due()
 	if err != nil {
 		return r.Timestamp
 	}
@@ -147,17 +146,4 @@ func readyAt(r *kgo.Record, delay time.Duration) time.Time {
 		return due
 	}
 	return at
-}
-
-// due reads the record's due header, which holds unix milliseconds.
-func due(r *kgo.Record) (time.Time, error) {
-	value := kafka.Header(r, event.HeaderDue)
-	if value == nil {
-		return time.Time{}, fmt.Errorf("header %s is missing", event.HeaderDue)
-	}
-	ms, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("header %s: %w", event.HeaderDue, err)
-	}
-	return time.UnixMilli(ms), nil
 }

@@ -39,17 +39,6 @@ func newDelayer(now time.Time) (*Delayer, *testkit.Log) {
 	}), lines
 }
 
-func TestDueReadsTheHeader(t *testing.T) {
-	t.Parallel()
-	at, err := due(parked(0, millis(noon)))
-	require.NoError(t, err)
-	require.True(t, at.Equal(noon))
-	_, err = due(parked(0, ""))
-	require.ErrorContains(t, err, "header "+event.HeaderDue+" is missing")
-	_, err = due(parked(0, "noon"))
-	require.ErrorContains(t, err, "header "+event.HeaderDue+": ")
-}
-
 func TestARecordIsReadyAfterItsTiersDelayOrWhenItIsDue(t *testing.T) {
 	t.Parallel()
 	const delay = 16 * time.Second
@@ -64,7 +53,7 @@ func TestARecordIsReadyAfterItsTiersDelayOrWhenItIsDue(t *testing.T) {
 		"without a due time":              {"", 0},
 		"with an unreadable one":          {"noon", 0},
 	} {
-		require.Equal(t, c.want, readyAt(parked(2, c.due), delay).Sub(noon), name)
+		require.Equal(t, c.want, readyAt(kafka.Config{Prefix: "p."}.Event(parked(2, c.due)), delay).Sub(noon), name)
 	}
 }
 
@@ -99,7 +88,7 @@ func TestARecordWithoutADueTimeBecomesADeadLetter(t *testing.T) {
 	to := d.forward(from, noon)
 	require.Equal(t, "p."+event.TopicDeadLetter, to.Topic)
 	require.Equal(t, from.Value, to.Value)
-	require.Contains(t, string(kafka.Header(to, event.HeaderReason)), event.HeaderDue+" is missing")
+	require.Contains(t, string(kafka.Header(to, event.HeaderReason)), event.HeaderDue)
 	require.Len(t, lines.Lines(), 1)
 	require.Contains(t, lines.Lines()[0], "retry without a due time; it goes to the dead letters")
 }

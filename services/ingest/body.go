@@ -91,14 +91,14 @@ var utf8Mark = []byte("\xEF\xBB\xBF")
 
 // decoded is the body without what may stand before its JSON. What is no JSON at its first byte is told by what it looks like.
 func decoded(body []byte) ([]byte, *problem.Problem) {
-	if looks := lookOf(body); looks != "" {
+	if looks := contentOf(body); looks != "" {
 		return nil, &problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: "the body " + looks}
 	}
 	return bytes.TrimLeft(bytes.TrimPrefix(body, utf8Mark), " \t\r\n"), nil
 }
 
-// lookOf knows the first bytes of what senders and proxies are known to make of JSON.
-func lookOf(body []byte) string {
+// contentOf knows the first bytes of what senders and proxies are known to make of JSON.
+func contentOf(body []byte) string {
 	const inUTF8 = "; JSON is sent in UTF-8"
 	for _, form := range []struct{ start, looks string }{
 		{"\x1F\x8B", "is gzip: send Content-Encoding: gzip with it"},

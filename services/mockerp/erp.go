@@ -4,14 +4,11 @@ package mockerp
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,7 +17,6 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
-	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/signature"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
@@ -31,50 +27,6 @@ type Options struct {
 	Secret string           // empty: not checked
 	Log    *slog.Logger     // nil: none
 	Now    func() time.Time // nil: time.Now
-}
-
-// Fault is what goes wrong with a call. The zero value is none.
-type Fault struct {
-	Label       string        `json:"label,omitempty"`        // whose fault it is, for Forgive
-	Source      string        `json:"source,omitempty"`       // the order's shop; empty: any
-	Order       string        `json:"order,omitempty"`        // order increment id; empty or *: any
-	Times       int           `json:"times,omitempty"`        // calls it hits; 0: all
-	Rate        float64       `json:"rate,omitempty"`         // share of the calls it hits; 0: all
-	Status      int           `json:"status,omitempty"`       // answered in place of booking
-	RetryAfter  string        `json:"retry_after,omitempty"`  // header beside Status
-	Delay       time.Duration `json:"delay,omitempty"`        // before anything else, in nanoseconds
-	Hang        bool          `json:"hang,omitempty"`         // no answer until the caller leaves
-	ResetBefore bool          `json:"reset_before,omitempty"` // the connection breaks, nothing is booked
-	ResetAfter  bool          `json:"reset_after,omitempty"`  // booked, then the connection breaks
-	BadJSON     bool          `json:"bad_json,omitempty"`     // booked, answered 200 with a body that is not JSON
-	Huge        bool          `json:"huge,omitempty"`         // booked, answered 200 with a body of 10 MB
-	// A key that is in the book already is answered 409 with the code ALREADY_BOOKED and the reference, in place of 200.
-	AlreadyBooked bool `json:"already_booked,omitempty"`
-}
-
-// check says what could not be played, below the place of the fault.
-func (f Fault) check(place string) (wrong []problem.FieldError) {
-	add := func(member, code, format string, args ...any) {
-		wrong = append(wrong, problem.FieldError{Pointer: place + "/" + member, Code: code, Detail: fmt.Sprintf(format, args...)})
-	}
-	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
-		add("status", problem.CodeRange, "is %d, which no ERP answers: give 200 to 599", f.Status)
-	}
-	if f.Rate < 0 || f.Rate > 1 {
-		add("rate", problem.CodeRange, "is %v; it must be from 0 to 1", f.Rate)
-	}
-	if f.Times < 0 {
-		add("times", problem.CodeRange, "is %d; it must not be negative", f.Times)
-	}
-	if f.Delay < 0 {
-		add("delay", problem.CodeRange, "is %d; it must not be negative", f.Delay)
-	}
-	for _, t := range []struct{ member, text string }{{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"retry_after", f.RetryAfter}} {
-		if err := domain.MockText.Check(t.text); err != nil {
-			add(t.member, problem.TextCode(err), "%v", err)
-		}
-	}
-	return wrong
 }
 
 // Stats are the ERP's counters.
@@ -99,7 +51,7 @@ type Call struct {
 
 const keepCalls = 10_000 // older calls are forgotten; the book is not
 
-// ERP is a mock ERP. It is safe for concurrent use.
+// ERP is a mock ERP. It is safe for concurrent use. Its book lives as long as the process.
 type ERP struct {
 	opts Options
 
@@ -173,15 +125,15 @@ func (e *ERP) Calls(order string) []Call {
 	return out
 }
 
-// names is what of a payload books are kept by.
+// names are the parts of a payload that name the order. The book is kept by them.
 type names struct {
 	Source           string `json:"source"`
 	OrderIncrementID string `json:"order_increment_id"`
 }
 
-const maxBody = 8 << 20
+const maxBody = 8 << 20 // bytes; the connector sends less than 2 MiB
 
-// ServeHTTP is POST orders/sync.
+// ServeHTTP answers POST orders/sync. A fault comes first, as a broken ERP checks nothing; then the checks, then the book.
 func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -199,103 +151,20 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if status, why := e.check(r, body); why != "" {
-		e.note(call, status, true)
+		e.record(call, status, true)
 		answer(w, status, errorBody("REFUSED", why))
 		return
 	}
 	status, reference := e.bookOrder(n, call.Key, body)
 	if status == http.StatusConflict {
-		e.note(call, status, false)
+		e.record(call, status, false)
 		answer(w, status, errorBody("KEY_REUSED", "the idempotency key was used for another body"))
 		return
 	}
 	e.answerBooked(w, call, fault, status, reference)
 }
 
-// failsBefore plays the faults that keep the order from the book, and reports whether one did.
-func (e *ERP) failsBefore(w http.ResponseWriter, r *http.Request, call Call, fault Fault) bool {
-	arrived := run.Sleep(r.Context(), fault.Delay)
-	switch {
-	case fault.Hang:
-		<-r.Context().Done()
-		e.note(call, 0, false)
-	case !arrived:
-		e.note(call, 0, false)
-	case fault.ResetBefore:
-		e.note(call, 0, false)
-		reset(w)
-	case fault.Status != 0:
-		if fault.RetryAfter != "" {
-			w.Header().Set("Retry-After", fault.RetryAfter)
-		}
-		e.note(call, fault.Status, false)
-		answer(w, fault.Status, errorBody("FAULT", fmt.Sprintf("the mock ERP was told to answer %d", fault.Status)))
-	default:
-		return false
-	}
-	return true
-}
-
-// answerBooked answers for an order in the book, or plays the faults that lose the answer.
-func (e *ERP) answerBooked(w http.ResponseWriter, call Call, fault Fault, status int, reference string) {
-	switch {
-	case fault.ResetAfter:
-		e.note(call, 0, false)
-		reset(w)
-	case fault.BadJSON:
-		e.note(call, http.StatusOK, false)
-		w.WriteHeader(http.StatusOK)
-		_, _ = io.WriteString(w, `{"erp_reference": `)
-	case fault.Huge:
-		e.note(call, http.StatusOK, false)
-		writeHuge(w, reference)
-	case fault.AlreadyBooked && status == http.StatusOK:
-		e.note(call, http.StatusConflict, false)
-		body := errorBody("ALREADY_BOOKED", "the order was booked under this key before")
-		body["erp_reference"] = reference
-		answer(w, http.StatusConflict, body)
-	default:
-		e.note(call, status, false)
-		answer(w, status, map[string]string{"erp_reference": reference, "status": "accepted"})
-	}
-}
-
-// writeHuge answers with 10 MB, or as much of it as the caller reads.
-func writeHuge(w http.ResponseWriter, reference string) {
-	w.WriteHeader(http.StatusOK)
-	_, err := io.WriteString(w, `{"erp_reference":"`+reference+`","padding":"`)
-	chunk := strings.Repeat("x", 64<<10)
-	for written := 0; err == nil && written < 10<<20; written += len(chunk) {
-		_, err = io.WriteString(w, chunk)
-	}
-	_, _ = io.WriteString(w, `"}`)
-}
-
-// concerns reports whether the fault is meant for the order.
-func (f Fault) concerns(n names) bool {
-	return (f.Source == "" || f.Source == cmp.Or(n.Source, domain.DefaultSource)) &&
-		(f.Order == "" || f.Order == "*" || f.Order == n.OrderIncrementID)
-}
-
-func (e *ERP) fault(n names) (_ Fault, hit bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for i, f := range e.faults {
-		if !f.concerns(n) || (f.Rate > 0 && rand.Float64() >= f.Rate) { //nolint:gosec // a mock
-			continue
-		}
-		played := *f
-		if f.Times > 0 {
-			if f.Times--; f.Times == 0 {
-				e.faults = append(e.faults[:i:i], e.faults[i+1:]...)
-			}
-		}
-		return played, true
-	}
-	return Fault{}, false
-}
-
-// check is the status and the reason of a refusal; an empty reason means that the call is in order.
+// check returns the status and the reason of a refusal. An empty reason means that the call is in order.
 func (e *ERP) check(r *http.Request, body []byte) (int, string) {
 	switch {
 	case e.opts.APIKey != "" && r.Header.Get("X-Api-Key") != e.opts.APIKey:
@@ -320,10 +189,10 @@ func (e *ERP) check(r *http.Request, body []byte) (int, string) {
 	return 0, ""
 }
 
-// unreadable says why a body is none that means one thing; the contract looks at what it means.
+// unreadable says why a body is not JSON that every reader understands in the same way. The contract looks at what it says.
 func unreadable(body []byte) string { return inWords("the body ", new(strictjson.Shape).Check(body)) }
 
-// inWords is what is wrong in one line; subject stands for the body as a whole.
+// inWords joins what is wrong into one line. The subject stands for the body as a whole.
 func inWords(subject string, wrong []problem.FieldError) string {
 	texts := make([]string, len(wrong))
 	for i, w := range wrong {
@@ -334,11 +203,12 @@ func inWords(subject string, wrong []problem.FieldError) string {
 	return strings.Join(texts, "; ")
 }
 
+// bookOrder books a key once. The same key with the same body gets its booking again, with another body a conflict.
 func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	digest := sha256.Sum256(body)
-	if b, again := e.book[key]; again {
+	if b, known := e.book[key]; known {
 		if b.digest != digest {
 			return http.StatusConflict, ""
 		}
@@ -354,7 +224,8 @@ func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
 	return http.StatusCreated, b.reference
 }
 
-func (e *ERP) note(c Call, status int, refused bool) {
+// record keeps the call and counts it.
+func (e *ERP) record(c Call, status int, refused bool) {
 	e.opts.Log.Debug("mock erp called", "order_increment_id", c.Order, "idempotency_key", c.Key, "bytes", len(c.Body), "http_status", status)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -370,18 +241,6 @@ func (e *ERP) note(c Call, status int, refused bool) {
 		e.calls = e.calls[keepCalls/2:]
 	}
 	e.calls = append(e.calls, c)
-}
-
-// reset breaks the connection with a TCP reset.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
 }
 
 func headers(h http.Header) map[string]string {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// columnsOf are rows as Postgres takes many at once: the names of the columns (the fields' tags), a table expression over
-// one array a column, and the arrays. To read the same as JSON takes Postgres several times as long.
+// columnsOf turns rows into what Postgres takes many rows at once from: the names of the columns (the fields' tags), a table
+// expression over one array for each column, and the arrays. Postgres takes several times as long to read the same as JSON.
 func columnsOf[T any](rows []T) (names, from string, arrays []any) {
 	kind := reflect.TypeFor[T]()
 	var columns, unnested []string
@@ -25,7 +25,8 @@ func columnsOf[T any](rows []T) (names, from string, arrays []any) {
 	return strings.Join(columns, ", "), "unnest(" + strings.Join(unnested, ", ") + ")", arrays
 }
 
-// typeOf is wide: a number that is too large for its column is refused by Postgres, and no error of the client's.
+// typeOf is the Postgres type of a field. It is a wide one: so Postgres refuses a number that is too large for its column, as it
+// refuses other content, and the client does not fail before.
 func typeOf(field reflect.Type) string {
 	if field.Kind() == reflect.Pointer {
 		field = field.Elem()

@@ -9,14 +9,15 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
 )
 
-// deadLetters is the dead-letter topic's one partition.
-var deadLetters = topicPartition{topic: event.TopicDeadLetter}
+// deadLetters is the one partition of the dead-letter topic.
+var deadLetters = kafka.TopicPartition{Topic: event.TopicDeadLetter}
 
-// judgeDeadLetters stops the orders whose record has become a dead letter. It comes after the batch, as it writes to the outbox;
-// what a crash has left out is found by the table.
+// judgeDeadLetters stops the orders whose record has become a dead letter. It runs after the batch's transaction, as it writes
+// to the outbox. What a crash leaves out is done by the next catch-up, as the table says what is not judged.
 func (p *Projector) judgeDeadLetters(ctx context.Context) error {
 	stopped, left, err := orders.JudgeDeadLetters(ctx, p.store.pool, p.now)
 	for _, s := range stopped {
@@ -27,19 +28,19 @@ func (p *Projector) judgeDeadLetters(ctx context.Context) error {
 	return err
 }
 
-// checkDeadLetters compares the table of dead letters with those in the batch's stretch of their topic. Of two letters that one
-// consumer wrote of one record the table keeps the first.
+// checkDeadLetters compares the table of dead letters with those in the batch's stretch of their topic. Of two dead letters
+// that one consumer wrote of one record the table keeps the first only.
 func (c *timelineCheck) checkDeadLetters(ctx context.Context, tx pgx.Tx, b batch, out *compared) error {
 	next, read := b.after[deadLetters]
 	if !read {
 		return nil
 	}
-	kept, err := deadletter.Between(ctx, tx, b.before[deadLetters], next)
+	rows, err := deadletter.Between(ctx, tx, b.before[deadLetters], next)
 	if err != nil {
 		return err
 	}
 	inTable := map[int64]deadletter.Letter{}
-	for _, l := range kept {
+	for _, l := range rows {
 		inTable[l.ID] = l
 	}
 	var missing []deadletter.Letter
@@ -50,44 +51,46 @@ func (c *timelineCheck) checkDeadLetters(ctx context.Context, tx pgx.Tx, b batch
 			missing = append(missing, l)
 			continue
 		}
-		out.letters.Compared++
+		out.deadLetters.Compared++
 		if differences := differing(live, l, Difference{Line: whereDeadLetter(l.ID)}); len(differences) > 0 {
-			out.letters.Differing++
-			out.differences, out.missingLetters = append(out.differences, differences...), append(out.missingLetters, l)
+			out.deadLetters.Differing++
+			out.differences, out.missingDeadLetters = append(out.differences, differences...), append(out.missingDeadLetters, l)
 		}
 	}
 	for id := range inTable {
-		out.onlyInLiveLetters(id)
+		out.onlyInLiveDeadLetter(id)
 	}
 	if missing, err = deadletter.WithoutKnown(ctx, tx, missing); err != nil {
 		return err
 	}
 	for _, l := range missing {
-		out.letters.Compared++
-		out.letters.OnlyInLog++
+		out.deadLetters.Compared++
+		out.deadLetters.OnlyInLog++
 		out.differences = append(out.differences, Difference{Line: whereDeadLetter(l.ID), OnlyIn: "log"})
 	}
-	out.missingLetters = append(out.missingLetters, missing...)
+	out.missingDeadLetters = append(out.missingDeadLetters, missing...)
 	return nil
 }
 
 func whereDeadLetter(id int64) string { return fmt.Sprintf("%s/0@%d", event.TopicDeadLetter, id) }
 
-func (c *compared) onlyInLiveLetters(id int64) {
-	c.letters.Compared++
-	c.letters.OnlyInLive++
+// onlyInLiveDeadLetter counts a dead letter that the table has and the topic has not.
+func (c *compared) onlyInLiveDeadLetter(id int64) {
+	c.deadLetters.Compared++
+	c.deadLetters.OnlyInLive++
 	c.differences = append(c.differences, Difference{Line: whereDeadLetter(id), OnlyIn: "live"})
 }
 
-// lettersBeyond names the letters that the live projection cannot have read yet.
-func (c *timelineCheck) lettersBeyond(ctx context.Context, tx pgx.Tx, cut map[topicPartition]int64) error {
-	beyond, err := deadletter.Between(ctx, tx, cut[deadLetters], math.MaxInt64)
+// deadLettersBeyond reports the dead letters that the table has from behind the live position: the live projection cannot
+// have read them.
+func (c *timelineCheck) deadLettersBeyond(ctx context.Context, tx pgx.Tx, snapshot map[kafka.TopicPartition]int64) error {
+	beyond, err := deadletter.Between(ctx, tx, snapshot[deadLetters], math.MaxInt64)
 	if err != nil {
 		return err
 	}
 	var found compared
 	for _, l := range beyond {
-		found.onlyInLiveLetters(l.ID)
+		found.onlyInLiveDeadLetter(l.ID)
 	}
 	c.onProgress(found)
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
@@ -207,7 +208,7 @@ func TestALetterThatWasListedBeforeACrashIsJudgedAtTheStart(t *testing.T) {
 		p := New(b.cfg, b.pool, slog.New(slog.DiscardHandler))
 		read := deadletter.Read(b.cfg, l)
 		require.NoError(b, p.store.apply(b.ctx, batch{
-			deadLetters: []deadletter.Letter{read}, before: map[topicPartition]int64{deadLetters: 0}, after: map[topicPartition]int64{deadLetters: 1},
+			deadLetters: []deadletter.Letter{read}, before: map[kafka.TopicPartition]int64{deadLetters: 0}, after: map[kafka.TopicPartition]int64{deadLetters: 1},
 		}))
 		require.Equal(b, domain.GateOpen, b.gateOf(0).State)
 		b.run()

@@ -8,6 +8,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // An answer's number may stand behind what its record keeps of it; older records have it in their body only.
@@ -30,8 +31,8 @@ func TestWhatAFactTellsTheGate(t *testing.T) {
 		change(&s)
 		return s
 	}
-	told := func(change func(e *gate.Ending)) *gate.Ending {
-		e := gate.Ending{Key: "1", Generation: 2, IdempotencyKey: "ERP_a", Version: sync.Version}
+	told := func(change func(e *gate.GenerationEnd)) *gate.GenerationEnd {
+		e := gate.GenerationEnd{Key: "1", Generation: 2, IdempotencyKey: "ERP_a", Version: sync.Version}
 		change(&e)
 		return &e
 	}
@@ -40,24 +41,24 @@ func TestWhatAFactTellsTheGate(t *testing.T) {
 		sync   domain.Sync
 		status int
 		body   string
-		want   *gate.Ending
+		want   *gate.GenerationEnd
 	}{
-		"an_answer": {event.TopicAfterSend, sync, 201, `{"erp_reference":"ERP-1"}`, told(func(e *gate.Ending) {
+		"an_answer": {event.TopicAfterSend, sync, 201, `{"erp_reference":"ERP-1"}`, told(func(e *gate.GenerationEnd) {
 			e.Answered, e.Reference = true, new("ERP-1")
 		})},
-		"an_answer_that_a_setting_calls_booked": {event.TopicAfterSend, sync, 409, `{"code":"ALREADY_BOOKED","id":7}`, told(func(e *gate.Ending) {
+		"an_answer_that_a_setting_calls_booked": {event.TopicAfterSend, sync, 409, `{"code":"ALREADY_BOOKED","id":7}`, told(func(e *gate.GenerationEnd) {
 			e.Answered, e.Reference = true, new("7")
 		})},
-		"an_answer_without_a_reference": {event.TopicAfterSend, sync, 204, ``, told(func(e *gate.Ending) { e.Answered = true })},
+		"an_answer_without_a_reference": {event.TopicAfterSend, sync, 204, ``, told(func(e *gate.GenerationEnd) { e.Answered = true })},
 		"a_refusal":                     {event.TopicAfterSend, with(func(s *domain.Sync) { s.ErrorCode = domain.ErrorRejected }), 422, `{"id":7}`, nil},
 		"no_answer":                     {event.TopicAfterSend, with(func(s *domain.Sync) { s.ErrorCode = domain.ErrorTimeout }), 0, ``, nil},
-		"a_success": {event.TopicSuccess, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("ERP-1") }), 201, ``, told(func(e *gate.Ending) {
+		"a_success": {event.TopicSuccess, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("ERP-1") }), 201, ``, told(func(e *gate.GenerationEnd) {
 			e.By, e.Reference = domain.ClosedByAnswer, new("ERP-1")
 		})},
-		"superseded": {event.TopicFailed, with(func(s *domain.Sync) { s.Status, s.ClosedBy = domain.Failed, domain.ClosedBySuperseded }), 0, ``, told(func(e *gate.Ending) {
+		"superseded": {event.TopicFailed, with(func(s *domain.Sync) { s.Status, s.ClosedBy = domain.Failed, domain.ClosedBySuperseded }), 0, ``, told(func(e *gate.GenerationEnd) {
 			e.By = domain.ClosedBySuperseded
 		})},
-		"settled_by_hand": {event.TopicCallback, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("HAND-1") }), 0, ``, told(func(e *gate.Ending) {
+		"settled_by_hand": {event.TopicCallback, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("HAND-1") }), 0, ``, told(func(e *gate.GenerationEnd) {
 			e.Reference = new("HAND-1")
 		})},
 		"a_callback_without_a_reference": {event.TopicCallback, sync, 0, ``, nil},
@@ -65,11 +66,11 @@ func TestWhatAFactTellsTheGate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := fact{at: topicPartition{topic: c.topic}, Fact: domain.Fact{Sync: c.sync}}
+			f := fact{at: kafka.TopicPartition{Topic: c.topic}, Fact: domain.Fact{Sync: c.sync}}
 			if c.status != 0 {
 				f.httpStatus, f.Response, f.reference = &c.status, &c.body, referenceOf(&event.Response{Body: c.body})
 			}
-			got, tells := endingOf(f)
+			got, tells := generationEndOf(f)
 			require.Equal(t, c.want != nil, tells)
 			if c.want != nil {
 				require.Equal(t, *c.want, got)

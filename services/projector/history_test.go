@@ -10,6 +10,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -26,12 +27,12 @@ var began = time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
 type history struct {
 	t     *rapid.T
 	now   time.Time
-	next  map[topicPartition]int64
+	next  map[kafka.TopicPartition]int64
 	facts []fact
 }
 
 func drawHistory(t *rapid.T) *history {
-	h := &history{t: t, now: began, next: map[topicPartition]int64{}}
+	h := &history{t: t, now: began, next: map[kafka.TopicPartition]int64{}}
 	for order := range rapid.IntRange(1, 4).Draw(t, "orders") {
 		for generation := range rapid.IntRange(1, 3).Draw(t, "generations") {
 			h.generation(order, generation+1)
@@ -44,7 +45,7 @@ func (h *history) tell(topic string, s domain.Sync, f fact) {
 	h.now = h.now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(h.t, "ms")) * time.Millisecond)
 	s.UpdatedAt = h.now
 	f.Sync, f.Time = s, h.now
-	f.at = topicPartition{topic, int32(s.SyncID % partitions)}
+	f.at = kafka.TopicPartition{Topic: topic, Partition: int32(s.SyncID % partitions)}
 	f.offset = h.next[f.at]
 	h.next[f.at]++
 	h.facts = append(h.facts, f)

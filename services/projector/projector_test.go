@@ -35,26 +35,32 @@ type bench struct {
 func onBrokers(t *testing.T, story func(b *bench)) {
 	t.Helper()
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		t.Cleanup(cancel)
-		admin, err := topics.NewAdmin(cfg, partitions)
-		require.NoError(t, err)
-		t.Cleanup(admin.Close)
-		_, err = admin.Ensure(ctx, false)
-		require.NoError(t, err)
-		client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicDeadLetter)))...)
-		require.NoError(t, err)
-		t.Cleanup(client.Close)
-		story(&bench{T: t, ctx: ctx, cfg: cfg, client: client, pool: testkit.Postgres(t).Pool})
-	})
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) { onBroker(t, cfg, story) })
+}
+
+func onBroker(t *testing.T, cfg kafka.Config, story func(b *bench)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*testkit.Patience)
+	t.Cleanup(cancel)
+	admin, err := topics.NewAdmin(cfg, partitions)
+	require.NoError(t, err)
+	t.Cleanup(admin.Close)
+	_, err = admin.Ensure(ctx, false)
+	require.NoError(t, err)
+	client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicDeadLetter)))...)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	story(&bench{T: t, ctx: ctx, cfg: cfg, client: client, pool: testkit.Postgres(t).Pool})
 }
 
 // run starts a projector that is stopped with the test, or before.
 func (b *bench) run() (stop func()) {
 	b.Helper()
-	p := New(b.cfg, b.pool, slog.New(slog.DiscardHandler))
+	return b.runs(New(b.cfg, b.pool, slog.New(slog.DiscardHandler)))
+}
+
+func (b *bench) runs(p *Projector) (stop func()) {
+	b.Helper()
 	p.catchUpInterval = 50 * time.Millisecond
 	ctx, cancel := context.WithCancel(b.ctx)
 	done := make(chan error, 1)
@@ -71,7 +77,7 @@ func (b *bench) run() (stop func()) {
 func (b *bench) publish(facts []fact) {
 	b.Helper()
 	for _, f := range facts {
-		rec, err := event.NewSync(f.at.topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		rec, err := event.NewSync(f.at.Topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
 		require.NoError(b, err)
 		b.write(b.cfg.Record(rec))
 	}
@@ -84,18 +90,10 @@ func (b *bench) write(r *kgo.Record) *kgo.Record {
 	return written
 }
 
-// within waits for a condition; what it was is said in vain.
+// within waits for a condition.
 func (b *bench) within(what string, holds func() bool) {
 	b.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-b.ctx.Done():
-			require.Fail(b, "waited in vain", what)
-		}
-	}
+	testkit.Eventually(b, holds, "%s", what)
 }
 
 // status is the projection's, "" without a row.
@@ -133,7 +131,8 @@ func (b *bench) writeSide(order int) (state string, synced int) {
 	return state, synced
 }
 
-func (b *bench) told(order int) func() bool {
+// updated reports whether the write side knows that the ERP has the order.
+func (b *bench) updated(order int) func() bool {
 	return func() bool {
 		state, synced := b.writeSide(order)
 		return state == "closed" && synced == 1
@@ -146,7 +145,7 @@ func TestASuccessClosesTheGateAndMarksTheOrder(t *testing.T) {
 		b.accept(1)
 		b.run()
 		b.publish(success(0))
-		b.within("the order is told", b.told(0))
+		b.within("the order is told", b.updated(0))
 		require.Equal(b, domain.Success, b.status(0))
 		state, synced := b.writeSide(1)
 		require.Equal(b, "open", state)
@@ -166,13 +165,13 @@ func TestALockedGateDoesNotStopTheProjectionAndIsClosedAfterwards(t *testing.T) 
 		require.NoError(b, err)
 		b.run()
 		b.publish(append(success(0), success(1)...))
-		b.within("the other order is told", b.told(1))
+		b.within("the other order is told", b.updated(1))
 		b.within("the projection goes on", func() bool { return b.status(0) == domain.Success })
 		state, synced := b.writeSide(0)
 		require.Equal(b, "open", state)
 		require.Zero(b, synced)
 		require.NoError(b, holder.Rollback(b.ctx))
-		b.within("the catch-up, without another record", b.told(0))
+		b.within("the catch-up, without another record", b.updated(0))
 	})
 }
 
@@ -310,7 +309,7 @@ func (b *bench) inTransaction(facts []fact, end kgo.TransactionEndTry) {
 	defer client.Close()
 	require.NoError(b, client.BeginTransaction())
 	for _, f := range facts {
-		rec, err := event.NewSync(f.at.topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		rec, err := event.NewSync(f.at.Topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
 		require.NoError(b, err)
 		require.NoError(b, client.ProduceSync(b.ctx, b.cfg.Record(rec)).FirstErr())
 	}

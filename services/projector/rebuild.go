@@ -20,9 +20,9 @@ import (
 
 const (
 	rebuildTable = "vendor_erp_sync_rebuild"
-	swapTries    = 60
+	maxSwaps     = 60
 	swapTimeout  = 5 * time.Second // with the wait for the locks less than applyTimeout: the live projector only waits
-	swapInterval = time.Second     // for those who came meanwhile, see rename
+	swapInterval = time.Second     // so that queries that queued up behind the lock get through, see rename
 )
 
 // Rebuilding says how to rebuild; OnProgress and Found are required.
@@ -36,10 +36,12 @@ type Rebuilding struct {
 // ErrUnknownRows means that a swap would lose rows that stand in the live table and not in the log.
 var ErrUnknownRows = errors.New("the live table has rows that the log does not know, and the swap would lose them")
 
-// Rebuild folds the log from its start into a table of its own while the live projection goes on, says what differs, and
-// puts it in the place of vendor_erp_sync in one short transaction. Positions and write side stay as they are: they were
-// moved and told by the live projection. Lines that the timeline lacks, or has otherwise, are written at once; those that
-// the log does not hold stay. An interrupted one goes on where it was when it is called again.
+// Rebuild folds the log from its start into a table of its own while the live projection goes on. It reports what differs, and
+// swaps the table with vendor_erp_sync in one short transaction. Positions and write side stay as they are, as the live
+// projection has kept them.
+//
+// Rebuild also mends the timeline: it writes the lines that are missing or differ, and keeps those that the log does not hold.
+// After an interruption, the next call goes on from there.
 func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, how Rebuilding) (v Verdict, err error) {
 	release, ok, err := postgres.TryLease(ctx, pool, rebuildTable)
 	if err != nil {
@@ -58,7 +60,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 			return v, err
 		}
 	}
-	if err := s.create(ctx, ""); err != nil { // logged: it becomes the live one, and a stop of Postgres must not empty it
+	if err := s.create(ctx, ""); err != nil { // not UNLOGGED: it becomes the live table, which a crash of Postgres must not empty
 		return v, err
 	}
 	if err := s.requireSameColumns(ctx); err != nil {
@@ -82,7 +84,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 	return v, err
 }
 
-// requireSameColumns refuses what a rebuild of another release has left.
+// requireSameColumns refuses to go on with a table that a rebuild of another release has left.
 func (s *shadow) requireSameColumns(ctx context.Context) error {
 	var same bool
 	err := s.store.pool.QueryRow(ctx, `
@@ -95,7 +97,7 @@ func (s *shadow) requireSameColumns(ctx context.Context) error {
 	return err
 }
 
-// requireNothingAttached refuses what hangs on the live table itself, where a swap would lose it or fail.
+// requireNothingAttached refuses to rebuild while something hangs on the live table that a swap would lose, or fail on.
 func (s *shadow) requireNothingAttached(ctx context.Context) error {
 	rows, err := s.store.pool.Query(ctx, `
 		SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgrelid = $1::text::regclass AND NOT tgisinternal
@@ -114,7 +116,7 @@ func (s *shadow) requireNothingAttached(ctx context.Context) error {
 	return err
 }
 
-// makeIndexes gives the shadow the indexes that create has left out.
+// makeIndexes gives the shadow the indexes that create has dropped.
 func (s *shadow) makeIndexes(ctx context.Context) error {
 	err := s.each(ctx, `SELECT regexp_replace(pg_get_indexdef(indexrelid), ' INDEX \S+ ON \S+ ', format(' INDEX ON %s ', $2::text))
 		FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisunique`, live.rows, s.store.into.rows)
@@ -125,7 +127,7 @@ func (s *shadow) makeIndexes(ctx context.Context) error {
 	return err
 }
 
-// takePlace swaps, and tries again when somebody holds the live table or too much came meanwhile.
+// takePlace swaps the tables. It tries again when somebody holds the live table, or when too many records came meanwhile.
 func (s *shadow) takePlace(ctx context.Context) error {
 	if err := s.makeIndexes(ctx); err != nil {
 		return err
@@ -135,7 +137,7 @@ func (s *shadow) takePlace(ctx context.Context) error {
 			return err
 		}
 		err := s.swap(ctx)
-		if err == nil || ctx.Err() != nil || try == swapTries || !mayPass(err) {
+		if err == nil || ctx.Err() != nil || try == maxSwaps || !mayPass(err) {
 			return err
 		}
 		s.log.Warn("the rebuilt table is not in the live one's place yet; trying again", "error", err)
@@ -143,14 +145,16 @@ func (s *shadow) takePlace(ctx context.Context) error {
 	}
 }
 
+// mayPass reports whether a further try may succeed.
 func mayPass(err error) bool {
 	const lockNotAvailable, deadlock = "55P03", "40P01"
 	var pgErr *pgconn.PgError
 	return errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &pgErr) && (pgErr.Code == lockNotAvailable || pgErr.Code == deadlock))
 }
 
-// swap takes its locks in the order in which the projector's batch does, positions first and rows after: it waits for a
-// batch that is being written, the next one waits for it and goes on from the same positions with the new table.
+// swap folds the rest and swaps the tables. It takes its locks in the order of a projector's batch: positions first, then
+// rows. So it waits for a batch that is being written; the next batch waits for it, and goes on from the same positions with
+// the new table.
 func (s *shadow) swap(ctx context.Context) error {
 	err := pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
@@ -159,13 +163,13 @@ func (s *shadow) swap(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `LOCK TABLE `+live.positions+` IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
-		cut, err := s.live.positions(ctx, tx)
+		until, err := s.live.positions(ctx, tx)
 		if err != nil {
 			return err
 		}
 		last, cancel := context.WithTimeout(ctx, swapTimeout)
 		defer cancel()
-		if err := s.foldTo(last, cut); err != nil {
+		if err := s.foldTo(last, until); err != nil {
 			return err
 		}
 		if err := s.rename(ctx, tx); err != nil {
@@ -181,8 +185,8 @@ func (s *shadow) swap(ctx context.Context) error {
 	return nil
 }
 
-// rename puts the shadow's table in the live one's place: with its owner, its rights, its storage parameters, and the
-// names of its indexes. While it waits for a reader who is slow, all who come later wait behind it: so not for long.
+// rename puts the shadow's table in the place of the live one, with the live one's owner, rights, storage parameters and names
+// of indexes. While it waits for a slow reader, all later queries wait behind it, so it does not wait for long.
 func (s *shadow) rename(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '300ms'`); err != nil {
 		return err

@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	closeBy   = 10_000 // offsets behind the live projection; the rest is folded at the cut itself
-	maxLaps   = 20
-	noRecords = 30 * time.Second // a log that holds the records gives one sooner
-	mendStart = "a projection is built from the log's start, so restore the topic first"
+	maxBehind   = 10_000 // offsets behind the live projection; the rest is folded up to the snapshot
+	maxLaps     = 20
+	pollTimeout = 30 * time.Second // a log that holds the records gives one sooner
+	mendStart   = "a projection is built from the log's start, so restore the topic first"
 )
 
-// Progress is how far a shadow is on its way to the live projection's positions, counted in offsets: the markers of
-// transactions have some too, so there are fewer records.
+// Progress is how far a shadow is on its way to the live projection's positions. It counts offsets. Markers of transactions
+// have offsets too, so there are fewer records than that.
 type Progress struct {
 	Done, Of int64
 }
 
-// shadow is a second projection beside the live one: the same fold of the same log into tables of its own. It never
-// passes the live positions, and so has nothing to tell the dead letters, the timeline or the write side.
+// shadow is a second projection next to the live one: the same fold of the same log, into tables of its own. It never passes
+// the live positions. So it has no dead letters to write, and leaves timeline and write side to the live projection.
 type shadow struct {
 	*Projector
 
@@ -36,15 +36,15 @@ type shadow struct {
 	onProgress func(Progress)
 }
 
-func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, told func(Progress), check *timelineCheck) *shadow {
+func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name string, onProgress func(Progress), check *timelineCheck) *shadow {
 	into := target{rows: name, positions: name + "_position", mend: mendStart}
-	s := &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), onProgress: told}
+	s := &shadow{Projector: newProjector(cfg, pool, log, into), live: newStore(pool, live), onProgress: onProgress}
 	s.store.check = check
 	return s
 }
 
-// create makes the shadow's tables where there are none; persistence is "" or UNLOGGED. Of the indexes it keeps the unique
-// ones, which refuse what the live ones refuse: the others are for readers, and dear while rows change.
+// create makes the shadow's tables where there are none; persistence is "" or UNLOGGED. It keeps the unique indexes, which
+// refuse what those of the live tables refuse. It drops the others: they are for readers, and cost much while rows change.
 func (s *shadow) create(ctx context.Context, persistence string) error {
 	for table, like := range map[string]string{s.store.into.rows: live.rows, s.store.into.positions: live.positions} {
 		if _, err := s.store.pool.Exec(ctx, `CREATE `+persistence+` TABLE IF NOT EXISTS `+table+` (LIKE `+like+` INCLUDING ALL)`); err != nil {
@@ -58,11 +58,12 @@ func (s *shadow) create(ctx context.Context, persistence string) error {
 	return nil
 }
 
-// each executes the statements that a query gives.
+// each executes, in one transaction, the statements that a query returns.
 func (s *shadow) each(ctx context.Context, query string, args ...any) error {
 	return pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error { return executeEach(ctx, tx, query, args...) })
 }
 
+// executeEach executes the statements that a query returns.
 func executeEach(ctx context.Context, tx pgx.Tx, query string, args ...any) error {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
@@ -80,6 +81,7 @@ func executeEach(ctx context.Context, tx pgx.Tx, query string, args ...any) erro
 	return nil
 }
 
+// drop takes the shadow's tables away.
 func (s *shadow) drop(ctx context.Context) error {
 	if _, err := s.store.pool.Exec(ctx, `DROP TABLE IF EXISTS `+s.store.into.rows+`, `+s.store.into.positions); err != nil {
 		return fmt.Errorf("dropping table %s: %w", s.store.into.rows, err)
@@ -87,10 +89,11 @@ func (s *shadow) drop(ctx context.Context) error {
 	return nil
 }
 
-// approach folds until the shadow is close behind the live projection, which moves on meanwhile.
+// approach folds until the shadow is close behind the live projection, which moves on meanwhile. It gives up after maxLaps:
+// a shadow that is no faster than the live projection has the rest folded at the end.
 func (s *shadow) approach(ctx context.Context) error {
 	for range maxLaps {
-		cut, err := s.live.positions(ctx, s.live.pool)
+		until, err := s.live.positions(ctx, s.live.pool)
 		if err != nil {
 			return err
 		}
@@ -98,28 +101,28 @@ func (s *shadow) approach(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.foldTo(ctx, cut); err != nil {
+		if err := s.foldTo(ctx, until); err != nil {
 			return err
 		}
-		if sum(cut)-sum(at) < closeBy {
+		if sum(until)-sum(at) < maxBehind {
 			return nil
 		}
 	}
-	return nil // as fast as the live one, and no faster: what is left is folded at the cut
+	return nil
 }
 
-// foldTo folds exactly the records before the cut, which are positions of the live projection.
-func (s *shadow) foldTo(ctx context.Context, cut map[topicPartition]int64) error {
+// foldTo folds exactly the records before these positions of the live projection.
+func (s *shadow) foldTo(ctx context.Context, until map[kafka.TopicPartition]int64) error {
 	client, positions, err := s.reader(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.CloseAllowingRebalance()
-	left := maps.Clone(cut)
+	left := maps.Clone(until)
 	for tp, next := range positions {
-		if next > cut[tp] {
+		if next > until[tp] {
 			return fmt.Errorf("table %s has applied %s partition %d up to offset %d, the live projection only up to %d: begin anew (--anew)",
-				s.store.into.rows, tp.topic, tp.partition, next, cut[tp])
+				s.store.into.rows, tp.Topic, tp.Partition, next, until[tp])
 		}
 		s.passed(client, left, tp, next)
 	}
@@ -130,7 +133,7 @@ func (s *shadow) foldTo(ctx context.Context, cut map[topicPartition]int64) error
 		}
 		before := entries[:0:0]
 		for _, e := range entries {
-			if e.record.Offset < cut[e.at] {
+			if e.record.Offset < until[e.at] {
 				before = append(before, e)
 			}
 		}
@@ -140,22 +143,23 @@ func (s *shadow) foldTo(ctx context.Context, cut map[topicPartition]int64) error
 		for _, e := range entries {
 			s.passed(client, left, e.at, e.record.Offset+1)
 		}
-		s.onProgress(Progress{Done: sum(positions), Of: sum(cut)})
+		s.onProgress(Progress{Done: sum(positions), Of: sum(until)})
 	}
 	return nil
 }
 
-// passed takes a partition off what is left when its cut is reached.
-func (s *shadow) passed(client *kgo.Client, left map[topicPartition]int64, tp topicPartition, next int64) {
+// passed takes a partition off what is left once its position is reached, and fetches no more of it.
+func (s *shadow) passed(client *kgo.Client, left map[kafka.TopicPartition]int64, tp kafka.TopicPartition, next int64) {
 	if end, waits := left[tp]; waits && next < end {
 		return
 	}
 	delete(left, tp)
-	client.PauseFetchPartitions(map[string][]int32{s.cfg.Topic(tp.topic): {tp.partition}})
+	client.PauseFetchPartitions(map[string][]int32{s.cfg.Topic(tp.Topic): {tp.Partition}})
 }
 
-func (s *shadow) next(ctx context.Context, client *kgo.Client, left map[topicPartition]int64) ([]*entry, error) {
-	waiting, cancel := context.WithTimeout(ctx, noRecords)
+// next polls the next records. It fails when none come, as the log should hold those that are left.
+func (s *shadow) next(ctx context.Context, client *kgo.Client, left map[kafka.TopicPartition]int64) ([]*entry, error) {
+	waiting, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	fetches := client.PollRecords(waiting, maxPollRecords)
 	if ctx.Err() != nil {
@@ -167,13 +171,14 @@ func (s *shadow) next(ctx context.Context, client *kgo.Client, left map[topicPar
 	if waiting.Err() != nil && fetches.Empty() {
 		for tp, end := range left {
 			return nil, fmt.Errorf("no record from Kafka for %s, yet the live projection has read %s partition %d up to offset %d: "+
-				"look whether the brokers answer (erpconnector topics check) and whether the topic was made anew", noRecords, tp.topic, tp.partition, end)
+				"look whether the brokers answer (erpconnector topics check) and whether the topic was made anew", pollTimeout, tp.Topic, tp.Partition, end)
 		}
 	}
 	return entriesOf(s.cfg, fetches), nil
 }
 
-func sum(positions map[topicPartition]int64) (total int64) {
+// sum adds up positions.
+func sum(positions map[kafka.TopicPartition]int64) (total int64) {
 	for _, next := range positions {
 		total += next
 	}

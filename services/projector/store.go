@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,40 +11,31 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/failpoint"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// fact is one record of the log and its coordinates.
-type fact struct {
-	domain.Fact
-	at         topicPartition
-	offset     int64
-	httpStatus *int
-	warnings   []string
-	notSent    []string
-	reference  *string // that the ERP's answer names
-}
-
+// batch is what one transaction applies.
 type batch struct {
 	facts         []fact
 	deadLetters   []deadletter.Letter
-	before, after map[topicPartition]int64 // positions
+	before, after map[kafka.TopicPartition]int64 // positions of the partitions that were read
 }
 
-// stretches are the parts of the log that the batch came from, one array a column.
+// stretches are the parts of the log that the batch came from: one entry a partition, as arrays for unnest.
 func (b batch) stretches() (topics []string, partitions []int32, before, after []int64) {
 	for tp, next := range b.after {
-		topics, partitions = append(topics, tp.topic), append(partitions, tp.partition)
+		topics, partitions = append(topics, tp.Topic), append(partitions, tp.Partition)
 		before, after = append(before, b.before[tp]), append(after, next)
 	}
 	return topics, partitions, before, after
 }
 
-// errMoved means that somebody else applied records since the session began; it begins anew from the new positions.
+// errMoved means that another instance applied records since the session began. The next session reads the new positions.
 var errMoved = errors.New("the projection's positions were moved by another instance")
 
-// target is where the fold keeps its rows and positions: the live tables, or those of a shadow. Only the live ones have
-// a timeline and a write side to tell.
+// target is where the fold keeps its rows and positions: the live tables, or those of a shadow. Only the live ones have a
+// timeline and a write side.
 type target struct {
 	rows, positions string // tables
 	mend            string // what to do when the log does not hold what the positions say comes next
@@ -59,8 +49,8 @@ var live = target{
 type store struct {
 	pool    *pgxpool.Pool
 	into    target
-	skipped bool           // catchUp has work: somebody held a gate or an order locked
-	check   *timelineCheck // of a shadow
+	skipped bool           // there is something for catchUp: a gate or an order was locked
+	check   *timelineCheck // of a shadow; nil for the live one
 }
 
 func newStore(pool *pgxpool.Pool, into target) *store {
@@ -72,22 +62,23 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func (s *store) positions(ctx context.Context, q querier) (map[topicPartition]int64, error) {
+// positions reads the offset that comes next in each partition that was read before.
+func (s *store) positions(ctx context.Context, q querier) (map[kafka.TopicPartition]int64, error) {
 	rows, err := q.Query(ctx, `SELECT topic, partition, next_offset FROM `+s.into.positions)
 	if err != nil {
 		return nil, fmt.Errorf("reading the projection's positions: %w", err)
 	}
-	out := map[topicPartition]int64{}
-	var tp topicPartition
+	out := map[kafka.TopicPartition]int64{}
+	var tp kafka.TopicPartition
 	var next int64
-	_, err = pgx.ForEachRow(rows, []any{&tp.topic, &tp.partition, &next}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&tp.Topic, &tp.Partition, &next}, func() error {
 		out[tp] = next
 		return nil
 	})
 	return out, err
 }
 
-// apply writes a batch in one transaction, a handful of statements however large it is.
+// apply writes a batch in one transaction, with a handful of statements however large the batch is.
 func (s *store) apply(ctx context.Context, b batch) error {
 	var found compared
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
@@ -102,9 +93,9 @@ func (s *store) apply(ctx context.Context, b batch) error {
 			return err
 		}
 		if s.into == live {
-			err = s.tell(ctx, tx, b)
+			err = s.applyEffects(ctx, tx, b)
 		} else {
-			found, err = s.look(ctx, tx, b)
+			found, err = s.compare(ctx, tx, b)
 		}
 		if err != nil {
 			return err
@@ -122,26 +113,28 @@ func (s *store) apply(ctx context.Context, b batch) error {
 	return nil
 }
 
-// look is what a shadow does in place of telling.
-func (s *store) look(ctx context.Context, tx pgx.Tx, b batch) (compared, error) {
-	// A stop of Postgres takes rows and positions back together, and the commit of the swap keeps both.
+// compare is what a shadow does with a batch in place of applyEffects: it compares the timeline with the log.
+func (s *store) compare(ctx context.Context, tx pgx.Tx, b batch) (compared, error) {
+	// A crash of Postgres takes rows and positions back together, and the commit of the swap makes both durable.
 	if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
 		return compared{}, err
 	}
 	return s.check.run(ctx, tx, b)
 }
 
-// tell is what only the live projection does with facts.
-func (s *store) tell(ctx context.Context, tx pgx.Tx, b batch) error {
+// applyEffects is what only the live projection does with a batch: timeline, dead letters, write side.
+func (s *store) applyEffects(ctx context.Context, tx pgx.Tx, b batch) error {
 	if err := writeTimeline(ctx, tx, b.facts); err != nil {
 		return err
 	}
 	if err := deadletter.Add(ctx, tx, b.deadLetters, deadletter.ToJudge); err != nil {
 		return err
 	}
-	return s.tellWriteSide(ctx, tx, b.facts)
+	return s.updateWriteSide(ctx, tx, b.facts)
 }
 
+// movePositions moves the positions of the batch's partitions. It fails with errMoved when one of them is not where the
+// batch began.
 func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
 	topics, partitions, before, after := b.stretches()
 	tag, err := tx.Exec(ctx, `
@@ -159,64 +152,7 @@ func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
 	return nil
 }
 
-// row is a line of vendor_erp_sync, named as its columns.
-type row struct {
-	SyncID             int64         `db:"sync_id"`
-	OrderID            *int64        `db:"order_id"`
-	OrderIncrementID   string        `db:"order_increment_id"`
-	Status             domain.Status `db:"status"`
-	Attempts           int           `db:"attempts"`
-	MaxAttempts        int           `db:"max_attempts"`
-	LastAttemptAt      *time.Time    `db:"last_attempt_at"`
-	NextAttemptAt      *time.Time    `db:"next_attempt_at"`
-	LastError          *string       `db:"last_error"`
-	ErpReference       *string       `db:"erp_reference"`
-	IdempotencyKey     string        `db:"idempotency_key"`
-	Payload            *string       `db:"payload"`
-	Response           *string       `db:"response"`
-	CreatedAt          time.Time     `db:"created_at"`
-	UpdatedAt          time.Time     `db:"updated_at"`
-	Source             string        `db:"source"`
-	Generation         int           `db:"generation"`
-	AttemptVersion     int64         `db:"attempt_version"`
-	AttemptVersionAt   time.Time     `db:"attempt_version_at"`
-	Version            int64         `db:"version"`
-	VersionAt          time.Time     `db:"version_at"`
-	ReferenceVersion   int64         `db:"reference_version"`
-	ReferenceVersionAt *time.Time    `db:"reference_version_at"`
-}
-
-func (r row) domain() domain.Row {
-	out := domain.Row{
-		SyncID: r.SyncID, OrderID: r.OrderID, Source: r.Source, OrderIncrementID: r.OrderIncrementID, Status: r.Status,
-		Attempts: r.Attempts, MaxAttempts: r.MaxAttempts, LastAttemptAt: r.LastAttemptAt, NextAttemptAt: r.NextAttemptAt,
-		LastError: r.LastError, ErpReference: r.ErpReference, IdempotencyKey: r.IdempotencyKey, Payload: r.Payload,
-		Response: r.Response, Generation: r.Generation, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
-		AttemptVersion: domain.Stamp{Version: domain.Version(r.AttemptVersion), Time: r.AttemptVersionAt},
-		Version:        domain.Stamp{Version: domain.Version(r.Version), Time: r.VersionAt},
-	}
-	if r.ReferenceVersionAt != nil {
-		out.ReferenceVersion = domain.Stamp{Version: domain.Version(r.ReferenceVersion), Time: *r.ReferenceVersionAt}
-	}
-	return out
-}
-
-func rowOf(d domain.Row) row {
-	r := row{
-		SyncID: d.SyncID, OrderID: d.OrderID, Source: d.Source, OrderIncrementID: d.OrderIncrementID, Status: d.Status,
-		Attempts: d.Attempts, MaxAttempts: d.MaxAttempts, LastAttemptAt: d.LastAttemptAt, NextAttemptAt: d.NextAttemptAt,
-		LastError: d.LastError, ErpReference: d.ErpReference, IdempotencyKey: d.IdempotencyKey, Payload: d.Payload,
-		Response: d.Response, Generation: d.Generation, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
-		AttemptVersion: int64(d.AttemptVersion.Version), AttemptVersionAt: d.AttemptVersion.Time,
-		Version: int64(d.Version.Version), VersionAt: d.Version.Time, ReferenceVersion: int64(d.ReferenceVersion.Version),
-	}
-	if !d.ReferenceVersion.Time.IsZero() {
-		r.ReferenceVersionAt = &d.ReferenceVersion.Time
-	}
-	return r
-}
-
-// fold reads the rows that the facts touch and applies the facts to them.
+// fold reads the rows of the syncs that the facts are about, and applies the facts to them.
 func (s *store) fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*domain.Row, error) {
 	var ids []int64
 	rows := map[int64]*domain.Row{}
@@ -245,6 +181,7 @@ func (s *store) fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*d
 	return rows, nil
 }
 
+// writeRows writes folded rows, with one statement.
 func (s *store) writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row) error {
 	out := make([]row, 0, len(rows))
 	for _, d := range rows {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -81,14 +82,14 @@ func success(order int) []fact {
 		{event.TopicSuccess, *d.Terminal},
 	} {
 		at := began.Add(time.Duration(i) * time.Second)
-		facts = append(facts, fact{at: topicPartition{step.topic, 0}, Fact: domain.Fact{Sync: step.sync, Time: at}})
+		facts = append(facts, fact{at: kafka.TopicPartition{Topic: step.topic, Partition: 0}, Fact: domain.Fact{Sync: step.sync, Time: at}})
 	}
 	return facts
 }
 
 // whole is the batch of the facts, each the first of its partition.
 func whole(facts []fact) batch {
-	b := batch{facts: facts, before: map[topicPartition]int64{}, after: map[topicPartition]int64{}}
+	b := batch{facts: facts, before: map[kafka.TopicPartition]int64{}, after: map[kafka.TopicPartition]int64{}}
 	for _, f := range facts {
 		b.before[f.at], b.after[f.at] = 0, f.offset+1
 	}

@@ -17,8 +17,8 @@ import (
 
 const verifyTable = "vendor_erp_sync_verify"
 
-// Difference is one column of one row that the log and the live table disagree about, or a row that only one has. It is
-// one of the timeline when Line is not empty, and one of vendor_erp_sync else.
+// Difference is one column of one row in which the log and the live table differ, or a row that only one of them has. It is
+// about the timeline when Line is not empty, and about vendor_erp_sync otherwise.
 type Difference struct {
 	Line             string // where the line's fact stands: vendor_erp_sync_success/3@17; it has no source and no order
 	Source           string
@@ -40,16 +40,19 @@ type Verdict struct {
 	DeadLetters Lines // of the table of dead letters
 }
 
-// Equal says that there was no difference.
+// Equal reports whether there was no difference.
 func (v Verdict) Equal() bool {
-	return v.Differing+v.OnlyInLive+v.OnlyInLog+v.Timeline.breaks()+v.DeadLetters.breaks() == 0
+	return v.Differing+v.OnlyInLive+v.OnlyInLog+v.Timeline.mismatches()+v.DeadLetters.mismatches() == 0
 }
 
-// Verify folds the log from its start into a table of its own and compares that with vendor_erp_sync, row by row, at one
-// cut: the rows and positions of one snapshot, and the records before these positions; and the timeline with the records,
-// line by line. The live projection goes on. Each difference is given to found: of the timeline as the log is read, then
-// of rows in the order of sync ids. Memory does not grow with the log or the tables.
-func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, told func(Progress), found func(Difference)) (v Verdict, err error) {
+// Verify compares the live projection with the log. It folds the log from its start into a table of its own, and compares
+// that with vendor_erp_sync, row by row. Both are of one moment: the rows and positions of one snapshot of the database, and
+// the records before these positions. It compares the timeline with the records too, line by line. The live projection goes
+// on meanwhile.
+//
+// Each difference is given to found: those of the timeline while the log is read, then those of rows in the order of sync
+// ids. Memory does not grow with the log or the tables.
+func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, onProgress func(Progress), found func(Difference)) (v Verdict, err error) {
 	release, ok, err := postgres.TryLease(ctx, pool, verifyTable)
 	if err != nil {
 		return v, err
@@ -58,8 +61,8 @@ func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog
 		return v, errors.New("another verify is at work on this database: wait until it has ended")
 	}
 	defer release()
-	s := newShadow(cfg, pool, log, verifyTable, told, &timelineCheck{found: found})
-	if err := s.drop(ctx); err != nil { // of one that was killed
+	s := newShadow(cfg, pool, log, verifyTable, onProgress, &timelineCheck{found: found})
+	if err := s.drop(ctx); err != nil { // what a verify that was killed has left
 		return v, err
 	}
 	if err := s.create(ctx, "UNLOGGED"); err != nil {
@@ -76,23 +79,23 @@ func Verify(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slog
 	return v, err
 }
 
-// compareAtSnapshot folds up to the positions that the transaction sees and compares with the rows that it sees.
+// compareAtSnapshot folds up to the positions that the transaction sees, and compares with the rows that it sees.
 func (s *shadow) compareAtSnapshot(ctx context.Context, tx pgx.Tx, found func(Difference)) (v Verdict, err error) {
 	if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
 		return v, err
 	}
-	cut, err := s.live.positions(ctx, tx)
+	snapshot, err := s.live.positions(ctx, tx)
 	if err != nil {
 		return v, err
 	}
-	if err := s.foldTo(ctx, cut); err != nil {
+	if err := s.foldTo(ctx, snapshot); err != nil {
 		return v, err
 	}
-	v.Offsets = sum(cut)
-	if err := s.store.check.beyondTheCut(ctx, tx); err != nil {
+	v.Offsets = sum(snapshot)
+	if err := s.store.check.beyondSnapshot(ctx, tx); err != nil {
 		return v, err
 	}
-	if err := s.store.check.lettersBeyond(ctx, tx, cut); err != nil {
+	if err := s.store.check.deadLettersBeyond(ctx, tx, snapshot); err != nil {
 		return v, err
 	}
 	v.Timeline, v.DeadLetters = s.store.check.lines, s.store.check.deadLetters
@@ -109,7 +112,7 @@ func (s *shadow) compareAtSnapshot(ctx context.Context, tx pgx.Tx, found func(Di
 	return v, v.compare(inLive, inLog, found)
 }
 
-// compare walks both in the order of sync ids.
+// compare merges two tables, both in the order of sync ids, and gives each difference to found.
 func (v *Verdict) compare(inLive, inLog *cursor, found func(Difference)) error {
 	for inLive.row != nil || inLog.row != nil {
 		v.Rows++
@@ -156,6 +159,7 @@ type cursor struct {
 	row  *row
 }
 
+// rowsOf opens a cursor on a table.
 func rowsOf(ctx context.Context, q querier, table string) (*cursor, error) {
 	rows, err := q.Query(ctx, `SELECT * FROM `+table+` ORDER BY sync_id`)
 	if err != nil {
@@ -165,6 +169,7 @@ func rowsOf(ctx context.Context, q querier, table string) (*cursor, error) {
 	return c, c.next()
 }
 
+// next moves to the next row.
 func (c *cursor) next() (err error) {
 	if !c.rows.Next() {
 		c.row = nil
@@ -181,7 +186,7 @@ func (r *row) difference() Difference {
 // differences are the columns in which a live row is not as the log's.
 func (r *row) differences(inLog *row) []Difference { return differing(*r, *inLog, r.difference()) }
 
-// differing are the columns in which two structs of one type are not the same, each told as the one that is given.
+// differing lists the columns in which two structs of one type differ. Each difference is a copy of as, with the column.
 func differing(inLive, inLog any, as Difference) (out []Difference) {
 	a, b := reflect.ValueOf(inLive), reflect.ValueOf(inLog)
 	for i := range a.NumField() {
@@ -200,7 +205,7 @@ func differing(inLive, inLog any, as Difference) (out []Difference) {
 	return out
 }
 
-// value is a column's, comparable; nil is null.
+// value is a column's value in a form that can be compared with ==; nil is null.
 func value(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
@@ -217,6 +222,7 @@ func value(v reflect.Value) any {
 	return v.Interface()
 }
 
+// show is a value as a person reads it.
 func show(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -227,6 +233,7 @@ func show(v any) string {
 	return fmt.Sprint(v)
 }
 
+// length stands for a text that may hold personal data.
 func length(v any) string {
 	if text, ok := v.(string); ok {
 		return fmt.Sprintf("%d bytes", len(text))

@@ -11,28 +11,29 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 )
 
-// The write side is told in the transaction that applies the facts. The projection waits for nobody: of a row that somebody
-// holds locked the same transaction notes what is to be told, and catchUp tells it. So it reads these notes and never all orders.
+// The write side, gates and orders, is updated in the transaction that applies the facts. The projection waits for nobody. When
+// somebody holds a row locked, the same transaction notes what is left to do there, and catchUp does it. So catchUp reads these
+// notes, and never all orders.
 
-// tellWriteSide closes the gates of generations that ended and marks orders the ERP has.
-func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) error {
-	var endings []gate.Ending
+// updateWriteSide closes the gates of generations that ended, and marks the orders that the ERP has.
+func (s *store) updateWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) error {
+	var ends []gate.GenerationEnd
 	var synced []string
 	for _, f := range facts {
 		if f.Sync.Status == domain.Success {
 			synced = append(synced, f.Sync.Ref().Key())
 		}
-		if e, tells := endingOf(f); tells {
-			endings = append(endings, e)
+		if e, ok := generationEndOf(f); ok {
+			ends = append(ends, e)
 		}
 	}
-	if len(endings) > 0 {
-		skipped, err := gate.Close(ctx, tx, endings)
+	if len(ends) > 0 {
+		skipped, err := gate.Close(ctx, tx, ends)
 		if err != nil {
 			return err
 		}
 		s.skipped = s.skipped || len(skipped) > 0
-		if err := gate.Remember(ctx, tx, endings, skipped); err != nil {
+		if err := gate.Remember(ctx, tx, ends, skipped); err != nil {
 			return err
 		}
 	}
@@ -44,15 +45,15 @@ func (s *store) tellWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) erro
 	return err
 }
 
-// endingOf is what the fact tells the gate; tells is false when it tells nothing. An answer with success uses up the key and
-// names the order also when the generation ended otherwise; a setting says which statuses beside 2xx are one, so the error code
-// tells it.
-func endingOf(f fact) (e gate.Ending, tells bool) {
-	e = gate.Ending{
+// generationEndOf is what the gate needs to know of a fact; ok is false when that is nothing. An answer with success uses up the
+// key and names the order, also when the generation ends otherwise. Whether an answer is a success the error code says: a setting
+// may name statuses other than 2xx as one.
+func generationEndOf(f fact) (e gate.GenerationEnd, ok bool) {
+	e = gate.GenerationEnd{
 		Key: f.Sync.Ref().Key(), Generation: f.Sync.Generation, Version: f.Sync.Version, IdempotencyKey: f.Sync.IdempotencyKey,
 		Reference: f.Sync.ErpReference,
 	}
-	switch f.at.topic {
+	switch f.at.Topic {
 	case event.TopicAfterSend:
 		e.Answered = f.httpStatus != nil && f.Sync.ErrorCode == ""
 		if e.Answered {
@@ -67,8 +68,9 @@ func endingOf(f fact) (e gate.Ending, tells bool) {
 	}
 }
 
-// markSynced marks orders that the ERP has. It waits for none: of the others it notes that they are to be marked. Among them are
-// orders that are missing, which may come again after a restore of the database. locked says that some of them are there.
+// markSynced marks orders that the ERP has. It waits for no lock: of the orders that are locked it notes that they are to be
+// marked. It does so for missing orders too, as they may come again after a restore of the database. locked reports whether
+// there are locked ones.
 func markSynced(ctx context.Context, q gate.Querier, keys []string) (locked bool, err error) {
 	rows, err := q.Query(ctx, `
 		WITH free AS (
@@ -92,11 +94,11 @@ func markSynced(ctx context.Context, q gate.Querier, keys []string) (locked bool
 }
 
 const (
-	marksPage   = 1000  // so many keys are compared with each other in no time
-	recheckPage = 10000 // a tenth of a second
+	marksPage   = 1000  // Postgres compares that many keys with each other in a few milliseconds
+	recheckPage = 10000 // takes a tenth of a second
 )
 
-// catchUp tells what was noted. What is still locked is left to the next look.
+// catchUp does what was noted. It leaves what is still locked to the next call.
 func (s *store) catchUp(ctx context.Context) error {
 	more, err := s.recheck(ctx)
 	if err != nil {
@@ -114,10 +116,10 @@ func (s *store) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// recallMarks marks the orders that markSynced noted. A missing one stays noted, and is nothing to wait for.
+// recallMarks marks the orders that markSynced noted. A missing one stays noted; left does not count it, as it may never come.
 func (s *store) recallMarks(ctx context.Context) (left bool, err error) {
 	for after := ""; ; {
-		keys, err := s.notedMarks(ctx, after)
+		keys, err := s.unmarkedOrders(ctx, after)
 		if err != nil || len(keys) == 0 {
 			return left, err
 		}
@@ -134,9 +136,9 @@ func (s *store) recallMarks(ctx context.Context) (left bool, err error) {
 	}
 }
 
-// notedMarks are the next orders that are to be marked, those that are there. The planner knows little of a table that is empty
-// mostly: LATERAL leaves it one way, a look into the index for each.
-func (s *store) notedMarks(ctx context.Context, after string) ([]string, error) {
+// unmarkedOrders are the next orders that are to be marked, without those that are missing. The planner knows little about a
+// table that is mostly empty; LATERAL leaves it only one plan, an index look-up for each row.
+func (s *store) unmarkedOrders(ctx context.Context, after string) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT n.order_key FROM erp_unmarked_order n CROSS JOIN LATERAL (SELECT FROM sales_order o WHERE o.order_key = n.order_key LIMIT 1) o
 		WHERE n.order_key > $1 ORDER BY n.order_key LIMIT $2`, after, marksPage)
@@ -150,8 +152,9 @@ func (s *store) notedMarks(ctx context.Context, after string) ([]string, error) 
 	return keys, nil
 }
 
-// recheck notes what the projection says and the write side does not, a page of orders at a time, while projector_recheck asks
-// for it; more says that pages are left. In ordinary work nothing asks: the projector itself has noted all that it skipped.
+// recheck compares the write side with the projection and notes what the write side lacks, a page of orders at a time, while
+// projector_recheck has a row; more reports whether pages are left. In ordinary work that table is empty, as the projector has
+// noted all that it skipped. Migration 7 filled it once, for databases of releases that noted less.
 func (s *store) recheck(ctx context.Context) (more bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var after, last *string
@@ -174,16 +177,16 @@ func (s *store) recheck(ctx context.Context) (more bool, err error) {
 	return more, nil
 }
 
-// Status and key of a row are those of the chain's terminal event when its version is of class 1.
+// recheckQuery relies on the version: when it is of class 1, status and key of the row are those of the chain's terminal event.
 const recheckQuery = `
 WITH page AS MATERIALIZED (
 	SELECT order_key, sync_id, generation, state FROM erp_sync_gate WHERE order_key > $1 ORDER BY order_key LIMIT $2
-), told AS MATERIALIZED (
+), compared AS MATERIALIZED (
 	SELECT page.*, v.*, o.erp_synced FROM page
 	CROSS JOIN LATERAL (SELECT generation AS newest, status, idempotency_key, version FROM vendor_erp_sync v WHERE v.sync_id = page.sync_id LIMIT 1) v
 	LEFT JOIN LATERAL (SELECT erp_synced FROM sales_order o WHERE o.order_key = page.order_key LIMIT 1) o ON true
 ), ended AS (
-	SELECT * FROM told WHERE state = 'open' AND newest = generation AND status IN ('success', 'failed')
+	SELECT * FROM compared WHERE state = 'open' AND newest = generation AND status IN ('success', 'failed')
 		AND version >> 24 & 15 = 1 AND version & 7 = 3 -- a terminal event
 ), gates AS (
 	INSERT INTO erp_unclosed_gate (order_key, generation, closed_by)
@@ -193,6 +196,6 @@ WITH page AS MATERIALIZED (
 	SELECT order_key, idempotency_key FROM ended WHERE status = 'success' ON CONFLICT DO NOTHING
 ), orders AS (
 	INSERT INTO erp_unmarked_order (order_key)
-	SELECT order_key FROM told WHERE status = 'success' AND erp_synced = 0 ON CONFLICT DO NOTHING
+	SELECT order_key FROM compared WHERE status = 'success' AND erp_synced = 0 ON CONFLICT DO NOTHING
 )
 SELECT max(order_key), count(*) = $2 FROM page`

@@ -12,6 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -113,7 +114,7 @@ func TestASuccessThatAResyncOvertookStillMarksTheOrder(t *testing.T) {
 	prepare(t, pool, facts)
 	key := []string{ref(0).Key()}
 	busy(t, pool, key, key, func() { require.NoError(t, s.apply(t.Context(), whole(facts))) })
-	again := fact{at: topicPartition{event.TopicRequested, 1}, Fact: domain.Fact{
+	again := fact{at: kafka.TopicPartition{Topic: event.TopicRequested, Partition: 1}, Fact: domain.Fact{
 		Sync: openGate(0, 2).RequestedSync(nil, "resync"), Time: began.Add(time.Hour),
 	}}
 	require.NoError(t, s.apply(t.Context(), whole([]fact{again})))

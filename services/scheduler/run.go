@@ -21,11 +21,11 @@ const runPage = 1000
 // errRunByOther is that another process has made the run.
 var errRunByOther = errors.New("the run has been made by another process")
 
-// run is one run of the cron. Its name in cron_run is the schedule: times that another one had are none of its own.
+// cronRun is one run of the cron. Its name in cron_run is the schedule: times that another one had are none of its own.
 //
 // It is noted in the transaction that releases its first orders. So a crash undoes a run of up to runPage orders as a
 // whole, and it is made anew; of a larger one what is not yet released waits for the next run. None is made twice.
-type run struct {
+type cronRun struct {
 	name  string
 	dueAt time.Time
 }
@@ -41,7 +41,7 @@ func limitOf(ctx context.Context, o *orders.Orders, cronBatch int) (int, error) 
 }
 
 // make releases up to limit orders that wait for the cron, in the order of arrival.
-func (r run) make(ctx context.Context, o *orders.Orders, limit int, now time.Time) (total int, err error) {
+func (r cronRun) make(ctx context.Context, o *orders.Orders, limit int, now time.Time) (total int, err error) {
 	return release(ctx, o, limit, "cron", func(ctx context.Context, tx pgx.Tx, first bool, n int) error {
 		if first {
 			return r.begin(ctx, tx, n, now)
@@ -72,7 +72,7 @@ func release(ctx context.Context, o *orders.Orders, limit int, cause string,
 }
 
 // begin notes the run, unless somebody has noted it before.
-func (r run) begin(ctx context.Context, tx pgx.Tx, n int, now time.Time) error {
+func (r cronRun) begin(ctx context.Context, tx pgx.Tx, n int, now time.Time) error {
 	tag, err := tx.Exec(ctx, `UPDATE cron_run SET due_at = $2, ran_at = $3, released = $4 WHERE name = $1 AND due_at < $2`, r.name, r.dueAt, now, n)
 	if err != nil {
 		return fmt.Errorf("noting the run of %s: %w", r.dueAt, err)
@@ -83,7 +83,7 @@ func (r run) begin(ctx context.Context, tx pgx.Tx, n int, now time.Time) error {
 	return nil
 }
 
-func (r run) goOn(ctx context.Context, tx pgx.Tx, n int) error {
+func (r cronRun) goOn(ctx context.Context, tx pgx.Tx, n int) error {
 	_, err := tx.Exec(ctx, `UPDATE cron_run SET released = released + $3 WHERE name = $1 AND due_at = $2`, r.name, r.dueAt, n)
 	if err != nil {
 		return fmt.Errorf("noting the run of %s: %w", r.dueAt, err)
@@ -92,7 +92,7 @@ func (r run) goOn(ctx context.Context, tx pgx.Tx, n int) error {
 }
 
 // pass is done with the run without making it.
-func (r run) pass(ctx context.Context, pool *pgxpool.Pool) error {
+func (r cronRun) pass(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, `UPDATE cron_run SET due_at = $2 WHERE name = $1 AND due_at < $2`, r.name, r.dueAt)
 	if err != nil {
 		return fmt.Errorf("passing the run of %s by: %w", r.dueAt, err)

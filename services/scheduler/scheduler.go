@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/postgres"
-	worker "github.com/erpconnector/erpconnector/shared/run"
+	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -35,7 +35,7 @@ const (
 	countShare    = 50 // a count that takes long is made more rarely: at most this part of the time goes into it
 )
 
-// Scheduler is the loop. Any number may run; one works.
+// Scheduler releases held orders. Any number may run; one of them works.
 type Scheduler struct {
 	pool     *pgxpool.Pool
 	orders   *orders.Orders
@@ -47,18 +47,21 @@ type Scheduler struct {
 	countAt time.Time // when held orders are counted next
 	made    *madeRun  // by the cron since held orders were counted last
 	backlog backlog
-	failing bool // the last tick failed, and the log says so
+	outage  *run.Outage // of the ticks
 }
 
 // New makes a scheduler that does nothing before Run.
 func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Scheduler {
-	return &Scheduler{pool: pool, orders: orders.New(pool, settings), settings: settings, log: log, now: time.Now}
+	return &Scheduler{
+		pool: pool, orders: orders.New(pool, settings), settings: settings, log: log, now: time.Now,
+		outage: &run.Outage{Began: "held orders are not released; trying on", Ended: "held orders are released again"},
+	}
 }
 
-// Name is the loop's name.
+// Name is the worker's name.
 func (s *Scheduler) Name() string { return "scheduler" }
 
-// Run works while the process holds the one slot, until ctx ends; another instance stands by. Two at a time would do no
+// Run works while the process holds the one lease, until ctx ends; others stand by. Two at a time would do no
 // harm: orders are locked, and a run is noted once.
 func (s *Scheduler) Run(ctx context.Context) error {
 	return postgres.WithLease(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
@@ -67,11 +70,13 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		s.countAt, s.made, s.backlog = time.Time{}, nil, backlog{} // others may have made runs meanwhile
 		for ctx.Err() == nil {
 			more, err := s.tick(ctx)
-			s.report(ctx, err)
+			if ctx.Err() == nil {
+				s.outage.Report(s.log, err)
+			}
 			if more {
-				worker.Sleep(ctx, freeInterval)
+				run.Sleep(ctx, freeInterval)
 			} else {
-				worker.Sleep(ctx, tickInterval)
+				run.Sleep(ctx, tickInterval)
 			}
 		}
 		return nil
@@ -123,7 +128,7 @@ func (s *Scheduler) cron(ctx context.Context, current setting.Settings) error {
 	if err != nil {
 		return fmt.Errorf("the schedule of the cron %q: %w; change the setting cron_schedule, no run is made until then", current.CronSchedule, err)
 	}
-	r := run{name: current.CronSchedule}
+	r := cronRun{name: current.CronSchedule}
 	last, ran, err := lastRun(ctx, s.pool, r.name, s.now())
 	if err != nil {
 		return err
@@ -142,7 +147,7 @@ func (s *Scheduler) cron(ctx context.Context, current setting.Settings) error {
 	return s.make(ctx, r, current.CronBatch)
 }
 
-func (s *Scheduler) make(ctx context.Context, r run, cronBatch int) error {
+func (s *Scheduler) make(ctx context.Context, r cronRun, cronBatch int) error {
 	began := s.now()
 	limit, err := limitOf(ctx, s.orders, cronBatch)
 	if err != nil {
@@ -209,17 +214,4 @@ func (s *Scheduler) compare(waiting int) {
 			"waiting", waiting, "waiting_before", before, "released", s.made.released, "limit", s.made.limit)
 	}
 	s.made = nil
-}
-
-// report logs when ticks begin to fail and when they succeed again, not each one between.
-func (s *Scheduler) report(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-		return
-	case err != nil && !s.failing:
-		s.log.Warn("held orders are not released; trying on", "error", err)
-	case err == nil && s.failing:
-		s.log.Info("held orders are released again")
-	}
-	s.failing = err != nil
 }

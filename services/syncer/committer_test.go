@@ -76,7 +76,8 @@ func (c *committing) task(t *testing.T, id string) *task {
 	value := event.Sync{Sync: g.RequestedSync(nil, "evt"), Order: json.RawMessage(fmt.Sprintf(`{"order_increment_id":%q}`, id))}
 	r, err := event.NewSync(event.TopicRequested, value, event.Context{At: noon})
 	require.NoError(t, err)
-	own, err := newTask(&txn.Task{Record: c.cfg.Record(r)}, classRequested)
+	record := c.cfg.Record(r)
+	own, err := newTask(&txn.Task{Record: record}, classRequested, c.cfg.Event(record))
 	require.NoError(t, err)
 	own.queued = true
 	c.queue.push(own)
@@ -220,10 +221,11 @@ func TestPrepareDoesNotWaitLongForPostgres(t *testing.T) {
 func TestCommittedClosesGatesLogsAndReleasesTheOrders(t *testing.T) {
 	c := newCommitting()
 	success, busy, passedOver := c.called(t, "1", 201), c.called(t, "2", 503), c.task(t, "3")
-	unreadable, err := newTask(&txn.Task{Record: &kgo.Record{Topic: "p.requested", Key: []byte("4"), Value: []byte("{")}}, classRequested)
+	broken := &kgo.Record{Topic: "p.requested", Key: []byte("4"), Value: []byte("{")}
+	unreadable, err := newTask(&txn.Task{Record: broken}, classRequested, c.cfg.Event(broken))
 	require.Error(t, err)
 	c.deadLetters.unreadable(unreadable, err)
-	second, err := newTask(&txn.Task{Record: success.Record}, classDue)
+	second, err := newTask(&txn.Task{Record: success.Record}, classDue, c.cfg.Event(success.Record))
 	require.NoError(t, err)
 	c.queue.push(second)
 	require.Zero(t, c.queue.length(classDue), "its order is busy")

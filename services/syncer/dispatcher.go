@@ -24,7 +24,7 @@ func (d *dispatcher) Take(record *txn.Task) (taken bool, retryIn time.Duration) 
 	if d.queue.length(c) >= d.room {
 		return false, 0
 	}
-	t, err := newTask(record, c)
+	t, err := newTask(record, c, d.deadLetters.cfg.Event(record.Record))
 	switch {
 	case err != nil:
 		d.deadLetters.unreadable(t, err)

@@ -62,9 +62,9 @@ func (l *worker) Run(ctx context.Context) error {
 }
 
 func closeGates(ctx context.Context, pool *pgxpool.Pool, ends []GenerationEnd) error {
-	ended := make([]gate.Ending, 0, len(ends))
+	ended := make([]gate.GenerationEnd, 0, len(ends))
 	for _, e := range ends {
-		ended = append(ended, gate.Ending{
+		ended = append(ended, gate.GenerationEnd{
 			Key: e.Sync.Ref().Key(), Generation: e.Sync.Generation, Version: e.Sync.Version, By: e.By,
 			IdempotencyKey: e.Sync.IdempotencyKey, Answered: e.Answered, Reference: e.Sync.ErpReference,
 		})

@@ -31,23 +31,21 @@ type task struct {
 }
 
 // newTask makes a task of a record. With an error the record cannot be decoded.
-func newTask(t *txn.Task, c class) (*task, error) {
-	value, err := decode(t.Record)
-	own := &task{
-		Task: t, class: c, key: string(t.Record.Key), trace: string(kafka.Header(t.Record, event.HeaderTraceparent)), value: value,
-	}
+func newTask(t *txn.Task, c class, record event.View) (*task, error) {
+	value, err := decode(record)
+	own := &task{Task: t, class: c, key: string(record.Key), trace: record.Traceparent(), value: value}
 	t.Work = own
 	return own, err
 }
 
 // decode decodes a record and checks that its key is that of its order.
-func decode(r *kgo.Record) (event.Sync, error) {
-	v, err := event.DecodeSync(r.Value)
+func decode(record event.View) (event.Sync, error) {
+	v, err := record.Sync()
 	if err != nil {
 		return event.Sync{}, err
 	}
-	if key := v.Sync.Ref().Key(); key != string(r.Key) {
-		return event.Sync{}, fmt.Errorf("the record's key %s is not that of its order, %s", strconv.Quote(string(r.Key)), key)
+	if key := v.Sync.Ref().Key(); key != string(record.Key) {
+		return event.Sync{}, fmt.Errorf("the record's key %s is not that of its order, %s", strconv.Quote(string(record.Key)), key)
 	}
 	return v, nil
 }

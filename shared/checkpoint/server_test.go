@@ -3,14 +3,13 @@ package checkpoint
 import (
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/testkit"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // CheckAt compares the position with the rows of a real server.

@@ -1,6 +1,6 @@
-// Package commerce is what a shop in Go publishes its events with: into the commerce outbox, in the shop's own
-// transaction, so that an event exists if and only if what it tells of has committed. No service of the connector is
-// called, and no lock of the connector's is taken. The connector accepts what was published within about 50 ms.
+// Package commerce publishes the events of a shop that is written in Go. It writes them to the commerce outbox in the shop's
+// own transaction: an event exists if and only if the change that it reports has committed. It calls no service of the
+// connector and takes none of its locks. The connector accepts a published event within about 50 ms.
 //
 //	err := commerce.Outbox{}.Publish(ctx, tx, commerce.Event{ID: "inv-45", Type: commerce.InvoiceCreated, …})
 package commerce
@@ -21,7 +21,7 @@ type (
 	Order = domain.Order
 	// Item is one line of an order; a child of a configurable item names its parent.
 	Item = domain.Item
-	// ParentID is the ItemID of a line's parent; the zero value is none.
+	// ParentID is the ItemID of a line's parent; the zero value means that there is no parent.
 	ParentID = domain.ParentID
 	// Totals are the order's sums.
 	Totals = domain.Totals
@@ -31,7 +31,7 @@ type (
 	Address = domain.Address
 	// Amount is a decimal; the zero value is an amount that is left out.
 	Amount = domain.Amount
-	// Invoice is what an InvoiceCreated says of the invoice itself.
+	// Invoice is the part of an InvoiceCreated about the invoice itself.
 	Invoice = event.Invoice
 	// Type is what happened.
 	Type = event.Type
@@ -59,25 +59,27 @@ type Event struct {
 	// Order may be left out of an InvoiceCreated whose Invoice.OrderIncrementID names an order published before.
 	Order *Order
 
-	// JSON is the event in the form of POST /rest/V1/erpconnector/events. It is published as it is, and the fields above
-	// are not looked at.
+	// JSON is the event in the form of POST /rest/V1/erpconnector/events. It is published unchanged, and the fields above are
+	// ignored.
 	JSON json.RawMessage
 
 	// Traceparent continues a trace (W3C Trace Context) through the connector; empty starts a new one.
 	Traceparent string
 }
 
-// ErrIncomplete is an event without id, type or order, or more of events than one statement can carry. Nothing was
-// published, and the transaction can go on. Whatever else is wrong with an event shows when the connector looks at it: in
-// the quarantine, with the reason.
+// ErrIncomplete means an event without id, type or order, or more events than one statement can carry. Nothing was published,
+// and the transaction can go on. The connector finds all other errors later, and puts the event into the quarantine with the
+// reason.
 var ErrIncomplete = errors.New("the event cannot be published")
 
-// row is an event as it stands in the outbox.
+// row is an event as a row of the outbox.
 type row struct {
 	source, traceparent string
 	payload             []byte
 }
 
+// row checks the event and returns its row. JSON that is empty but not nil is checked as JSON: an empty body of a caller must
+// not become an event of empty fields.
 func (e Event) row() (row, error) {
 	body := []byte(e.JSON)
 	if body == nil {
@@ -104,15 +106,15 @@ func (e Event) encode() ([]byte, error) {
 	return domain.EncodeJSON(c)
 }
 
-// newRow holds an event to the one rule that may fail a shop's transaction: it has an id, a type and an order. The SQL
-// function erp_publish holds it to the same.
+// newRow checks the one rule that may fail a shop's transaction: an event has an id, a type and an order. The SQL function
+// erp_publish checks the same.
 func newRow(body []byte, traceparent string) (row, error) {
 	var e map[string]json.RawMessage
 	if err := json.Unmarshal(body, &e); err != nil {
 		return row{}, fmt.Errorf("%w: it is not a JSON object: %w", ErrIncomplete, err)
 	}
 	var invoice map[string]json.RawMessage
-	_ = json.Unmarshal(e["invoice"], &invoice) // an invoice of another form names no order
+	_ = json.Unmarshal(e["invoice"], &invoice) // an invoice that is not an object names no order
 	switch {
 	case !given(e["event_id"]):
 		return row{}, fmt.Errorf("%w: it has no event_id: give an id that stays the same when it is published again", ErrIncomplete)
@@ -128,12 +130,13 @@ func newRow(body []byte, traceparent string) (row, error) {
 	return row{source: sourceOf(e["source"]), traceparent: traceparent, payload: body}, nil
 }
 
+// given reports whether a member is there: null and the empty text count as left out.
 func given(value json.RawMessage) bool {
 	return len(value) > 0 && string(value) != "null" && string(value) != `""`
 }
 
-// sourceOf is the shop, for fairness between shops only. One that is no source is refused when the event is looked at;
-// here it must only not fail the shop's transaction.
+// sourceOf returns the shop. The column only makes the drainer fair between shops. An invalid source is refused when the event
+// is accepted; here it becomes empty, so that it does not fail the shop's transaction and brings no comma into the statement.
 func sourceOf(value json.RawMessage) string {
 	source := domain.DefaultSource
 	if given(value) && (json.Unmarshal(value, &source) != nil || domain.ValidateSource(source) != nil) {

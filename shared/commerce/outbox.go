@@ -10,16 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Outbox is the commerce outbox as seen from a shop's transaction. The zero value finds it by the search_path.
-// It is safe for concurrent use.
+// Outbox is the commerce outbox as a shop's transaction sees it. The zero value finds it by the search_path. It is safe for
+// concurrent use.
 type Outbox struct {
-	// Schema is the database schema that holds the connector's tables, when the search_path does not lead to it.
+	// Schema is the database schema that holds the connector's tables; empty means that the search_path leads to it.
 	Schema string
 }
 
-// Publish puts the events into the outbox, in their order, with one statement of tx; they are published when tx commits.
-// An error that is ErrIncomplete names the event, leaves tx as it was, and nothing was published. Any other comes from
-// Postgres.
+// Publish puts the events into the outbox, in their order, with one statement of tx. They are published when tx commits. An
+// ErrIncomplete names the event: nothing was published, and tx is unchanged. Any other error comes from Postgres.
 func (o Outbox) Publish(ctx context.Context, tx pgx.Tx, events ...Event) error {
 	return o.publish(events, func(query string, args ...any) error {
 		_, err := tx.Exec(ctx, query, args...)
@@ -27,7 +26,7 @@ func (o Outbox) Publish(ctx context.Context, tx pgx.Tx, events ...Event) error {
 	})
 }
 
-// PublishSQL is Publish for a transaction of database/sql, whatever its driver.
+// PublishSQL does what Publish does, for a transaction of database/sql with any driver.
 func (o Outbox) PublishSQL(ctx context.Context, tx *sql.Tx, events ...Event) error {
 	return o.publish(events, func(query string, args ...any) error {
 		_, err := tx.ExecContext(ctx, query, args...)
@@ -46,8 +45,8 @@ func (o Outbox) publish(events []Event, exec func(query string, args ...any) err
 	return nil
 }
 
-// The statement takes one text per column, so that every driver can send it: values with commas between, payloads in
-// base64. An empty text is an array of no elements, which unnest fills up with null.
+// publishQuery takes one text per column, as not every driver can send arrays: the values are separated by commas, the
+// payloads are in base64. Of an empty text string_to_array makes an array without elements; unnest pads it with NULL.
 const publishQuery = `INSERT INTO %s (source, traceparent, payload)
 SELECT coalesce(source, ''), nullif(traceparent, ''), decode(payload, 'base64')
 FROM unnest(string_to_array($1, ','), string_to_array($2, ','), string_to_array($3, ','))
@@ -56,6 +55,7 @@ FROM unnest(string_to_array($1, ','), string_to_array($2, ','), string_to_array(
 // maxStatementBytes keeps a statement far below the 1 GB at which Postgres ends the connection.
 const maxStatementBytes = 256 << 20
 
+// insert builds the statement for the events and its arguments. It checks all events before anything is sent.
 func (o Outbox) insert(events []Event) (query string, args []any, err error) {
 	sources, traces, payloads := make([]string, len(events)), make([]string, len(events)), make([]string, len(events))
 	total := 0

@@ -8,10 +8,10 @@ import (
 )
 
 // A statement of more than 1 GB ends the shop's connection, and with it the transaction.
-func TestMoreThanAStatementCarriesIsToldBeforeItIsSent(t *testing.T) {
+func TestMoreThanAStatementCarriesIsRefusedBeforeItIsSent(t *testing.T) {
 	t.Parallel()
-	head, tail := []byte(`{"event_id": "e1", "type": "order.placed", "order": "`), []byte(`"}`)
-	large := append(append(head, bytes.Repeat([]byte("x"), 1<<20)...), tail...)
+	start, end := []byte(`{"event_id": "e1", "type": "order.placed", "order": "`), []byte(`"}`)
+	large := append(append(start, bytes.Repeat([]byte("x"), 1<<20)...), end...)
 	events := make([]Event, maxStatementBytes/len(large)+1)
 	for i := range events {
 		events[i] = Event{JSON: large}

@@ -9,16 +9,17 @@ import (
 
 // Config is the process's configuration, read once in main from the environment (see FromEnv and docs/config.md).
 type Config struct {
-	DatabaseURL  string         // DATABASE_URL
-	KafkaBrokers []string       // KAFKA_BROKERS, comma-separated
-	TopicPrefix  string         // KAFKA_TOPIC_PREFIX, on topics, groups and transactional ids
-	KafkaAccess  kafka.Security // KAFKA_TLS…, KAFKA_SASL_…
-	Partitions   int            // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
-	HTTP         HTTP
-	ERP          ERP
-	DataDir      string           // DATA_DIR of `up`
-	LogLevel     string           // LOG_LEVEL debug|info|warn|error, default info
-	Settings     setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …
+	DatabaseURL    string         // DATABASE_URL
+	KafkaBrokers   []string       // KAFKA_BROKERS, comma-separated
+	TopicPrefix    string         // KAFKA_TOPIC_PREFIX, on topics, groups and transactional ids
+	KafkaAccess    kafka.Security // KAFKA_TLS…, KAFKA_SASL_…
+	Partitions     int            // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
+	HTTP           HTTP
+	ERP            ERP
+	PostgresMirror string           // POSTGRES_MIRROR of `up`
+	DataDir        string           // DATA_DIR of `up`
+	LogLevel       string           // LOG_LEVEL debug|info|warn|error, default info
+	Settings       setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …
 }
 
 // HTTP says where HTTP is served, and to whom.

@@ -16,7 +16,7 @@ import (
 
 const fetchTimeout = 10 * time.Second
 
-// Fetch reads a letter's record from the topic, which holds what the table leaves out: the record's content and headers.
+// Fetch reads a dead letter from the topic, which has what the table leaves out: the content and the headers of the record.
 func Fetch(ctx context.Context, cfg kafka.Config, l Letter) (*kgo.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -32,13 +32,13 @@ func Fetch(ctx context.Context, cfg kafka.Config, l Letter) (*kgo.Record, error)
 	return r, nil
 }
 
-// Original is the record of a letter as it was before, for the outbox. An outbox row has text as headers, each name once: the
-// error tells of a record that cannot be carried byte for byte.
+// Original makes of a dead letter the record as it was before, for the outbox. A row of the outbox has headers of text, and each
+// name once. So some records cannot be carried byte for byte; the error says why.
 func Original(cfg kafka.Config, letter *kgo.Record) (event.Record, error) {
 	l := Read(cfg, letter)
 	out := event.Record{Topic: l.Topic, Key: string(letter.Key), Headers: map[string]string{}, Value: letter.Value}
 	if kafka.Header(letter, event.HeaderDeadLetterReference) != nil {
-		return out, fmt.Errorf("the letter only names it, as it was too large to be kept: resync the order")
+		return out, fmt.Errorf("the dead letter only names it, as it was too large to be kept: resync the order")
 	}
 	if !keepableText(out.Key) {
 		return out, fmt.Errorf("its key is no text")

@@ -1,5 +1,5 @@
-// Package deadletter keeps what nobody can read. The record goes to the dead-letter topic, byte for byte, with the reason and
-// where it came from; what stands there is listed in a table, for operators.
+// Package deadletter keeps records that their consumers cannot read. The record goes to the dead-letter topic, byte for byte, with
+// the reason and its place in the log. A table lists what is in the topic, for operators.
 package deadletter
 
 import (
@@ -19,7 +19,7 @@ import (
 // maxReason bounds the reason header in bytes.
 const maxReason = 1 << 10
 
-// Writer is who could not use a record: one of our services, or a subscriber's group.
+// Writer says who could not use a record: one of our services, or the group of a subscriber.
 type Writer string
 
 // The services that write dead letters.
@@ -34,12 +34,12 @@ const (
 type Cause struct {
 	By     Writer
 	Reason string
-	// Ended says that the terminal event of the record's generation is written in the same transaction. Without it the letter
-	// of a record that kept its generation alive is all that tells of the end.
+	// Ended says that the terminal event of the record's generation is written in the same transaction. Without it, the dead
+	// letter of a chain record is the only trace of how the generation ended.
 	Ended bool
 }
 
-// Record is the dead letter of a record that was read from the cluster.
+// Record makes the dead letter of a record that was read from the cluster.
 func Record(cfg kafka.Config, original *kgo.Record, c Cause) *kgo.Record {
 	headers := []struct{ key, value string }{
 		{event.HeaderReason, shorten(c.Reason, maxReason)},
@@ -51,23 +51,23 @@ func Record(cfg kafka.Config, original *kgo.Record, c Cause) *kgo.Record {
 	if c.Ended {
 		headers = append(headers, struct{ key, value string }{event.HeaderDeadLetterEnded, "true"})
 	}
-	letter := &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: original.Key, Value: original.Value, Headers: originalHeaders(original)}
+	r := &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: original.Key, Value: original.Value, Headers: originalHeaders(original)}
 	for _, h := range headers {
-		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: h.key, Value: []byte(h.value)})
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.key, Value: []byte(h.value)})
 	}
-	return letter
+	return r
 }
 
-// Reference is the dead letter of a record that no broker takes a second time: it says where the record stands, keeps its
-// short headers, and nothing of its content. It cannot be sent back.
+// Reference makes the dead letter of a record that the brokers take no second time, as it is too large. It says where the record
+// is in the log, and keeps its short headers and nothing of its content. It cannot be sent back.
 func Reference(cfg kafka.Config, original *kgo.Record, c Cause) *kgo.Record {
 	without := *original
 	without.Value = nil
 	without.Headers = slices.DeleteFunc(slices.Clone(original.Headers), func(h kgo.RecordHeader) bool { return len(h.Value) > maxKeptHeader })
 	without.Headers = without.Headers[:min(len(without.Headers), maxKeptHeaders)]
-	letter := Record(cfg, &without, c)
-	letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: event.HeaderDeadLetterReference, Value: []byte("true")})
-	return letter
+	r := Record(cfg, &without, c)
+	r.Headers = append(r.Headers, kgo.RecordHeader{Key: event.HeaderDeadLetterReference, Value: []byte("true")})
+	return r
 }
 
 // Limits of the headers that a reference keeps.
@@ -76,9 +76,9 @@ const (
 	maxKeptHeaders = 20
 )
 
-// Unrelayed is the dead letter of a row of erp_outbox that the brokers take nowhere: it names the row, which stays there.
+// Unrelayed makes the dead letter of a row of erp_outbox that no broker takes. It names the row, which stays in the table.
 func Unrelayed(cfg kafka.Config, topic, key string, id int64, reason string) *kgo.Record {
-	letter := &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: []byte(key)}
+	r := &kgo.Record{Topic: cfg.Topic(event.TopicDeadLetter), Key: []byte(key)}
 	for _, h := range []struct{ key, value string }{
 		{event.HeaderReason, shorten(reason, maxReason)},
 		{event.HeaderOriginTopic, cfg.Topic(topic)},
@@ -86,26 +86,26 @@ func Unrelayed(cfg kafka.Config, topic, key string, id int64, reason string) *kg
 		{event.HeaderDeadLetterBy, string(ByRelay)},
 		{event.HeaderDeadLetterReference, "true"},
 	} {
-		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: h.key, Value: []byte(h.value)})
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.key, Value: []byte(h.value)})
 	}
-	return letter
+	return r
 }
 
-// originalHeaders are those that a letter's record had before it became one.
+// originalHeaders are the headers that the record had before it became a dead letter.
 func originalHeaders(r *kgo.Record) []kgo.RecordHeader {
 	return slices.DeleteFunc(slices.Clone(r.Headers), func(h kgo.RecordHeader) bool {
 		return strings.HasPrefix(h.Key, event.HeaderDeadLetterPrefix)
 	})
 }
 
-// shorten makes text that Postgres and people can keep, of at most so many bytes.
-func shorten(text string, most int) string {
+// shorten cuts a text to at most so many bytes, and makes it one that Postgres can keep.
+func shorten(text string, maxBytes int) string {
 	text = domain.KeepableText(text)
-	return strings.ToValidUTF8(text[:min(most, len(text))], "")
+	return strings.ToValidUTF8(text[:min(maxBytes, len(text))], "")
 }
 
-// Hook sets aside what a kafka.Subscriber cannot read (SubscriberConfig.Refused): its dead letter is written with the
-// client, which is the caller's to close. group is the subscriber's.
+// Hook returns a function that writes dead letters of what a pubsub.Subscriber cannot read, for SubscriberConfig.Refused. It writes
+// with the client, which the caller closes. group is that of the subscriber.
 func Hook(cfg kafka.Config, client *kgo.Client, group string) func(context.Context, *kgo.Record, error) error {
 	return func(ctx context.Context, r *kgo.Record, why error) error {
 		letter := Record(cfg, r, Cause{By: Writer(group), Reason: why.Error()})

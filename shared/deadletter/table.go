@@ -13,28 +13,28 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// State is what became of a letter.
+// State says what became of a dead letter.
 type State string
 
-// The states of a letter.
+// The states of a dead letter.
 const (
 	Open      State = "open"
-	Redriven  State = "redriven"  // its record went back to where it came from
+	Redriven  State = "redriven"  // its record went back to its topic
 	Discarded State = "discarded" // nothing more is to be done about it
 )
 
-// Entry is a letter in the table, and what became of it.
+// Entry is a row of the table: a dead letter, and what became of it.
 type Entry struct {
 	Letter
 
-	Generation *int // of the order, that the letter has stopped; nil: it stopped none
+	Generation *int // the one of its order that it has stopped; nil: none
 	State      State
 	DecidedBy  *string
 	DecidedAt  *time.Time
 	Decision   *string // why
 }
 
-// ErrUnknown means that there is no such letter.
+// ErrUnknown means that the table has no such dead letter.
 var ErrUnknown = errors.New("there is no such dead letter; erpconnector deadletter list shows them")
 
 // Querier is a pool or a transaction.
@@ -44,16 +44,17 @@ type Querier interface {
 
 const readTimeout = 5 * time.Second
 
-// letterColumns are those that the topic alone determines.
+// letterColumns are the columns that follow from the topic alone.
 const letterColumns = `id, written_at, written_by, topic, partition, "offset", order_key, ce_id, record_at, due_at, bytes, reason, ended`
 
+// fields are where the letterColumns are scanned to.
 func (l *Letter) fields() []any {
 	return []any{
 		&l.ID, &l.WrittenAt, &l.By, &l.Topic, &l.Partition, &l.Offset, &l.OrderKey, &l.CeID, &l.RecordAt, &l.DueAt, &l.Bytes, &l.Reason, &l.Ended,
 	}
 }
 
-// utc makes times of two sources the same.
+// utc sets all times to UTC, so that those of the table equal those of the topic.
 func (l *Letter) utc() {
 	l.WrittenAt = l.WrittenAt.UTC()
 	for _, t := range []*time.Time{l.RecordAt, l.DueAt} {
@@ -63,17 +64,17 @@ func (l *Letter) utc() {
 	}
 }
 
-// Judging says whether letters that are added may stop their orders.
+// Judging says whether dead letters that are added may stop their orders.
 type Judging bool
 
-// What is done with letters that are added.
+// The two ways to add dead letters.
 const (
 	ToJudge       Judging = true  // see Unjudged
-	WithoutEffect Judging = false // what they brought about was done when they were news
+	WithoutEffect Judging = false // a rebuild: they stopped their orders when they came first
 )
 
-// Add writes letters as open ones, in the order of their ids. What is there already stays as it is, and so does the first of
-// two letters that one consumer wrote of one record.
+// Add adds dead letters as open ones. Those that the table has already stay as they are. Of two that one consumer wrote of one
+// record, the first stays, and the second is not added.
 func Add(ctx context.Context, tx postgres.Execer, letters []Letter, judging Judging) error {
 	if len(letters) == 0 {
 		return nil
@@ -96,6 +97,7 @@ func Add(ctx context.Context, tx postgres.Execer, letters []Letter, judging Judg
 	return nil
 }
 
+// column is one field of all letters, for unnest.
 func column[T any](letters []Letter, of func(Letter) T) []T {
 	out := make([]T, len(letters))
 	for i, l := range letters {
@@ -104,11 +106,11 @@ func column[T any](letters []Letter, of func(Letter) T) []T {
 	return out
 }
 
-// Filter selects letters.
+// Filter selects dead letters.
 type Filter struct {
 	State    State  // empty: of any
 	OrderKey string // empty: of any order
-	After    int64  // letters with a greater id; -1: from the first
+	After    int64  // only greater ids; -1: from the first
 	Limit    int
 }
 
@@ -123,7 +125,7 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 	return e, err
 }
 
-// List is letters, the oldest first; more says that there are others behind them.
+// List reads dead letters, the oldest first; more reports whether there are others after them.
 func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -141,7 +143,7 @@ func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool,
 	return entries, false, nil
 }
 
-// CountOpen is the number of letters that nobody has decided about. It reads the index of these alone.
+// CountOpen counts the dead letters that nobody has decided about. It reads only the index of these.
 func CountOpen(ctx context.Context, q Querier) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -155,13 +157,12 @@ func CountOpen(ctx context.Context, q Querier) (n int64, err error) {
 	return n, nil
 }
 
-// Get is one letter; ErrUnknown when it is not there.
+// Get reads one dead letter; the error is ErrUnknown when there is none.
 func Get(ctx context.Context, q Querier, id int64) (Entry, error) {
 	return get(ctx, q, id, "")
 }
 
-// Lock is one letter, that nobody else decides about until the transaction ends. Whoever locks the gate of its order too,
-// locks that first.
+// Lock reads one dead letter and locks it until the transaction ends. Lock the gate of its order first, as everybody does.
 func Lock(ctx context.Context, tx pgx.Tx, id int64) (Entry, error) {
 	return get(ctx, tx, id, " FOR UPDATE")
 }
@@ -182,14 +183,14 @@ func get(ctx context.Context, q Querier, id int64, lock string) (e Entry, err er
 	return e, nil
 }
 
-// Decision is what somebody does about letters.
+// Decision is what an operator has decided about dead letters.
 type Decision struct {
 	State   State // Redriven or Discarded
 	By, Why string
 	At      time.Time
 }
 
-// Decide notes a decision about a letter that is open and locked.
+// Decide notes a decision about a dead letter that is open and locked.
 func Decide(ctx context.Context, tx pgx.Tx, id int64, d Decision) error {
 	_, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET state = $2, decided_by = $3, decided_at = $4, decision = $5 WHERE id = $1 AND state = 'open'`,
 		id, string(d.State), d.By, d.At, d.Why)
@@ -199,7 +200,8 @@ func Decide(ctx context.Context, tx pgx.Tx, id int64, d Decision) error {
 	return nil
 }
 
-// DiscardOf discards the open letters that have stopped a generation of an order, once something else was decided about it.
+// DiscardOf discards the open dead letters that have stopped a generation of an order, when somebody has decided otherwise about
+// the order.
 func DiscardOf(ctx context.Context, tx pgx.Tx, orderKey string, generation int, d Decision) error {
 	_, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET state = 'discarded', decided_by = $3, decided_at = $4, decision = $5
 		WHERE order_key = $1 AND generation = $2 AND state = 'open'`, orderKey, generation, d.By, d.At, d.Why)
@@ -209,11 +211,12 @@ func DiscardOf(ctx context.Context, tx pgx.Tx, orderKey string, generation int, 
 	return nil
 }
 
-// Unjudged is a letter of which it is not known yet whether it stops its order.
+// Unjudged reads dead letters that nobody has judged: it is not known yet whether they stop their orders.
 func Unjudged(ctx context.Context, q Querier, after int64, limit int) ([]Letter, error) {
 	return collect(q.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter WHERE NOT judged AND id > $1 ORDER BY id LIMIT $2`, after, limit))
 }
 
+// collect reads all rows.
 func collect(rows pgx.Rows, err error) (letters []Letter, _ error) {
 	if err == nil {
 		letters, err = pgx.CollectRows(rows, scanLetter)
@@ -230,12 +233,12 @@ func scanLetter(row pgx.CollectableRow) (l Letter, err error) {
 	return l, err
 }
 
-// Between is the letters of a stretch of the topic, in its order.
+// Between reads the dead letters of a stretch of the topic, in its order.
 func Between(ctx context.Context, q Querier, first, next int64) ([]Letter, error) {
 	return collect(q.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter WHERE id >= $1 AND id < $2 ORDER BY id`, first, next))
 }
 
-// Judged notes whether the letter has stopped a generation of its order. It is false when somebody else was first.
+// Judged notes that the dead letter was judged, and which generation it has stopped. It is false when somebody else was first.
 func Judged(ctx context.Context, tx pgx.Tx, id int64, generation *int) (bool, error) {
 	tag, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET judged = true, generation = $2 WHERE id = $1 AND NOT judged`, id, generation)
 	if err != nil {
@@ -244,7 +247,8 @@ func Judged(ctx context.Context, tx pgx.Tx, id int64, generation *int) (bool, er
 	return tag.RowsAffected() == 1, nil
 }
 
-// WithoutKnown leaves out the letters of records of which the table has an earlier letter by the same consumer.
+// WithoutKnown leaves out those of which the table has an earlier dead letter, of the same record and by the same consumer: Add would
+// not add them.
 func WithoutKnown(ctx context.Context, q Querier, letters []Letter) ([]Letter, error) {
 	if len(letters) == 0 {
 		return nil, nil
@@ -265,8 +269,7 @@ func WithoutKnown(ctx context.Context, q Querier, letters []Letter) ([]Letter, e
 	return slices.DeleteFunc(slices.Clone(letters), func(l Letter) bool { return slices.Contains(known, l.ID) }), nil
 }
 
-// Mend writes letters as they stand in the topic, also in place of what the table says of them. What was decided about these
-// stays.
+// Mend writes dead letters as the topic has them, also over what the table says. Decisions about them stay.
 func Mend(ctx context.Context, tx pgx.Tx, letters []Letter) error {
 	for _, l := range letters {
 		_, err := tx.Exec(ctx, `UPDATE erp_dead_letter SET written_at = $2, written_by = $3, topic = $4, partition = $5, "offset" = $6, order_key = $7,
@@ -279,9 +282,9 @@ func Mend(ctx context.Context, tx pgx.Tx, letters []Letter) error {
 	return Add(ctx, tx, letters, WithoutEffect)
 }
 
-// JudgeAgain lets the projector judge letters of that time once more: gates that were missing, or behind, when it judged them
-// may be there now. Those that have stopped an order, or of which somebody has decided, stay as they are.
-func JudgeAgain(ctx context.Context, pool *pgxpool.Pool, since time.Time) error {
+// Recheck lets the projector judge the dead letters since then once more. Their gates may have been missing, or behind, the first
+// time, as after a restore. Those that have stopped an order, or that somebody has decided about, stay as they are.
+func Recheck(ctx context.Context, pool *pgxpool.Pool, since time.Time) error {
 	letters, err := collect(pool.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter
 		WHERE state = 'open' AND generation IS NULL AND judged AND written_at >= $1 ORDER BY id`, since))
 	if err != nil {

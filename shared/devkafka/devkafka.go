@@ -1,15 +1,16 @@
 // Package devkafka runs the embedded broker (franz-go's kfake) for development and tests. It speaks the real protocol
-// to any client and keeps its data in a folder, also over a kill -9. It is no production broker: it listens on
+// to any client and keeps its data in a folder, also over a kill -9 (on Windows in memory, see Keeps). It is no production broker: it listens on
 // 127.0.0.1, does not replicate, and has no limit on offset metadata, no log-append time and no quotas.
 package devkafka
 
 import (
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/erpconnector/erpconnector/shared/netfail"
 )
 
 // Broker is a running embedded broker.
@@ -27,9 +28,13 @@ var ErrPortTaken = errors.New("the port is taken")
 
 // Start runs a broker on the port (0: a free one) with its data in dir.
 func Start(dir string, port int) (*Broker, error) {
-	cluster, err := kfake.NewCluster(kfake.Ports(port), kfake.DataDir(dir))
+	options := []kfake.Opt{kfake.Ports(port)}
+	if Keeps {
+		options = append(options, kfake.DataDir(dir))
+	}
+	cluster, err := kfake.NewCluster(options...)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case netfail.Taken(err):
 		return nil, fmt.Errorf("starting the embedded broker on port %d: %w", port, ErrPortTaken)
 	case err != nil:
 		return nil, fmt.Errorf("starting the embedded broker on port %d: %w; is another one at work on %s?", port, err, dir)

@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -109,14 +107,6 @@ func copyEntry(from, to string, entry fs.DirEntry) error {
 	return chownLike(to, info)
 }
 
-func chownLike(name string, info fs.FileInfo) error {
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || os.Getuid() != 0 {
-		return nil
-	}
-	return os.Chown(name, int(owner.Uid), int(owner.Gid))
-}
-
 func writeIn(data, name, content string) error {
 	path := filepath.Join(data, name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -131,13 +121,7 @@ func writeIn(data, name, content string) error {
 
 // Kill ends the server and all its children as kill -9 does.
 func (s *Server) Kill() {
-	pid := s.cmd.Process.Pid
-	_ = syscall.Kill(pid, syscall.SIGSTOP) // no child is born meanwhile: it would live on and hold the shared memory
-	children := childrenOf(pid)
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-	for _, child := range children {
-		_ = syscall.Kill(child, syscall.SIGKILL)
-	}
+	s.killAll()
 	<-s.done
 }
 
@@ -147,23 +131,4 @@ func (s *Server) StartAgain(ctx context.Context) (*Server, error) {
 	cfg := s.cfg
 	cfg.Dir = s.dir
 	return Start(ctx, cfg)
-}
-
-// childrenOf are the processes whose parent that is.
-func childrenOf(pid int) (children []int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range stats {
-		content, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		// pid (comm) state ppid …; comm may hold blanks and brackets.
-		_, rest, _ := strings.Cut(string(content), ") ")
-		fields := strings.Fields(rest)
-		child, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err == nil && len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
-			children = append(children, child)
-		}
-	}
-	return children
 }

@@ -17,16 +17,16 @@ const (
 	MaxAmountFractionDigits = 8
 )
 
-// Amount is a decimal with the digits that came in, never a float. The zero value is absent: it counts as 0 in sums, and
-// is null in JSON.
+// Amount is a decimal with the digits that came in, never a float. The zero value means absent: it counts as 0 in sums, and is null
+// in JSON.
 type Amount struct{ text string }
 
 var amountPattern = regexp.MustCompile(`^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$`)
 
-// maxExponent bounds the text that an exponent is written out to.
+// maxExponent bounds the length of a number whose exponent is written out.
 const maxExponent = 999
 
-// ParseAmount reads a decimal in JSON's number syntax (leading zeros allowed). Exponents are written out: 1.5e2 is 150.
+// ParseAmount reads a decimal in the syntax of JSON; leading zeros are allowed too. Exponents are written out: 1.5e2 is 150.
 func ParseAmount(s string) (Amount, error) {
 	m := amountPattern.FindStringSubmatch(s)
 	if m == nil {
@@ -34,7 +34,7 @@ func ParseAmount(s string) (Amount, error) {
 	}
 	whole, fraction := m[2], m[3]
 	if m[4] != "" {
-		exponent, _ := strconv.Atoi(m[4]) // one that does not fit is the largest or the least there is
+		exponent, _ := strconv.Atoi(m[4]) // Atoi gives the largest or smallest int for one that does not fit
 		switch {
 		case exponent > maxExponent:
 			return Amount{}, tooLarge(s)
@@ -63,7 +63,7 @@ func tooLarge(s string) error {
 	return fmt.Errorf("%.40q is too large: an amount has at most %d digits before the point", s, MaxAmountIntegerDigits)
 }
 
-// tooFine is mostly said of floats as PHP writes them with serialize_precision=17: 29.949999999999999.
+// tooFine mostly comes of floats that PHP writes with serialize_precision=17: 29.949999999999999.
 func tooFine(s string) error {
 	return fmt.Errorf(`%.40q has more than %d digits after the point: round it to %d places, or send a text like "29.95" in place of a float`,
 		s, MaxAmountFractionDigits, MaxAmountFractionDigits)
@@ -77,8 +77,8 @@ func shift(whole, fraction string, exponent int) (string, string) {
 	}
 	places := -exponent
 	whole = strings.Repeat("0", max(0, places-len(whole))) + whole
-	cut := len(whole) - places
-	return whole[:cut], whole[cut:] + fraction
+	point := len(whole) - places
+	return whole[:point], whole[point:] + fraction
 }
 
 // String is the amount in plain decimal notation, 0 when it is absent.
@@ -89,7 +89,7 @@ func (a Amount) String() string {
 	return a.text
 }
 
-// IsZero reports whether the amount is absent (not whether it is nought).
+// IsZero reports whether the amount is absent, not whether it is 0. The name is that of encoding/json, for omitzero.
 func (a Amount) IsZero() bool { return a.text == "" }
 
 // Sign is -1, 0 or 1, like the number's; 0 when it is absent.

@@ -19,10 +19,10 @@ const (
 type Answer struct {
 	StatusCode int           // 0: no answer
 	RetryAfter string        // the header's value
-	Target     string        // what was called, without user, password and query
-	Location   string        // of a redirect: where to, likewise; "" when it does not say
+	Target     string        // the URL that was called, without user, password and query
+	Location   string        // of a redirect: its target in the same form; "" when there is none
 	Body       AnswerBody    // of an answer
-	Unsent     int           // bytes of the order that had not been sent when the answer had come
+	Unsent     int           // bytes of the order that were not sent yet when the answer came
 	Failure    ErrorCode     // with StatusCode 0: ErrorTimeout, ErrorNetwork or ErrorPayloadInvalid
 	Cause      string        // with StatusCode 0: the error's text
 	Took       time.Duration // from the first byte sent to the last byte read
@@ -60,9 +60,9 @@ func AnswerReference(body []byte) *string {
 	return reference
 }
 
-// Reference is what the body calls the order: erp_reference, else erp_id, else id of its JSON object, as Reference has it. A
-// member that comes twice counts with its last value. Of a body that was not read to its end, or that is not JSON to its
-// end, only erp_reference counts: it may have come after the others. The warning says why there is none where one may have been.
+// Reference is what the body calls the order: erp_reference, or else erp_id, or else id of its JSON object. Of a member that comes
+// twice the last value counts. When the body was not read to its end, or is not JSON to its end, only erp_reference counts, as it
+// may have come after the others. The warning says why there is no reference, where there may have been one.
 func (b AnswerBody) Reference() (reference *string, warning string) {
 	for _, name := range []string{"erp_reference", "erp_id", "id"} {
 		value, err := b.members[name].reference()
@@ -85,7 +85,7 @@ func (b AnswerBody) Reference() (reference *string, warning string) {
 	return nil, ""
 }
 
-// errorText says why the ERP did not take the order: where a redirect leads, else what the body says.
+// errorText says why the ERP did not take the order: the target of a redirect, or else what the body says.
 func errorText(a Answer) string {
 	text := a.Body.text()
 	switch {
@@ -97,7 +97,7 @@ func errorText(a Answer) string {
 	return text
 }
 
-// withWords is the text with our own words after it, in at most MaxErrorBytes.
+// withWords is the text with our own words after it, in at most MaxErrorBytes. It shortens the text, not our words.
 func withWords(text, words string) string {
 	if words == "" {
 		return truncate(text)
@@ -106,8 +106,8 @@ func withWords(text, words string) string {
 	return Truncate(text, MaxErrorBytes-len(words)) + words
 }
 
-// text is what the body says went wrong: error, else message, as the module has it; else what problem details (RFC 9457), a
-// list of errors or a page's title say; else the body itself.
+// text is what the body says about the failure: error or message, as in the module; or else problem details (RFC 9457), a list of
+// errors, or the title of a page; or else the body itself.
 func (b AnswerBody) text() string {
 	if b.isUTF16 {
 		return "a body in UTF-16, which is not read: JSON is UTF-8"
@@ -130,10 +130,10 @@ func (b AnswerBody) text() string {
 	return text
 }
 
-// pageStart is how an HTML page begins, also one in XML's form, and one of which the beginning is left out.
+// pageStart matches the beginning of an HTML page, also of XHTML, and of a page without its first tags.
 var pageStart = regexp.MustCompile(`^(<\?xml[^>]*>\s*)?(<!--[^>]*>\s*)*<(!doctype\s+html|html|head|title|body|h1)\b`)
 
-// pageTitle is what an HTML page calls itself. Proxies and web servers answer so when the ERP did not.
+// pageTitle is the title of an HTML page. Such pages come from proxies and web servers, when the ERP did not answer.
 func pageTitle(text string) (title string, isPage bool) {
 	lower := asciiLower(text)
 	if !pageStart.MatchString(lower) {

@@ -7,35 +7,35 @@ import (
 	"io"
 )
 
-// AnswerBody is what the body of an ERP's answer says. It is read as a stream: of a body of any length only what has a
-// meaning is kept.
+// AnswerBody is what is kept of the body of an ERP's answer. The body is read as a stream; only the members with a meaning and the
+// start are kept, however long it is.
 type AnswerBody struct {
 	Start  []byte // the first MaxResponseBytes, as they came
 	More   bool   // the body is longer than that
-	Unread string // why its end was not read, in words; empty when it was
+	Unread string // why it was not read to its end; empty when it was
 
-	isUTF16  bool // by its byte order mark; not read
+	isUTF16  bool // by its byte order mark; such a body is not read
 	isObject bool
 	isWhole  bool             // valid JSON to its end
-	members  map[string]value // of the object, those that have a meaning; the last of a name
-	top      value            // what is no object
+	members  map[string]value // the members of the object that have a meaning; of a name, the last
+	top      value            // a value that is no object
 }
 
-// byteOrderMark may stand before the JSON: some ERPs write it.
+// byteOrderMark is what some ERPs write before the JSON.
 const byteOrderMark = "\uFEFF"
 
-// utf16Marks begin a text in UTF-16, of which nothing else looks like JSON.
+// utf16Marks begin a text in UTF-16.
 var utf16Marks = [2]string{"\xff\xfe", "\xfe\xff"}
 
-// AnswerBodyOf reads a body that is there.
+// AnswerBodyOf reads a body from memory.
 func AnswerBodyOf(body []byte) AnswerBody {
 	b, _ := ReadAnswerBody(bytes.NewReader(body)) // such a reader does not fail
 	return b
 }
 
-// ReadAnswerBody reads a body as far as it must, at most MaxAnswerBytes: a JSON object or list to its end, and of all else
-// what is kept. The error is the reader's, where it fails before that much was there: then there is no whole answer. Beyond
-// it, an answer that breaks off, or does not end in time, is one of which the end is not known.
+// ReadAnswerBody reads a body as far as needed, at most MaxAnswerBytes: a JSON object or list to its end, anything else as far as it
+// is kept. The error is that of the reader, when it fails before so much was read: then there is no whole answer. When it fails
+// later, the answer counts, and its end is unknown.
 func ReadAnswerBody(in io.Reader) (AnswerBody, error) {
 	source := &bodySource{in: in, left: MaxAnswerBytes + 1}
 	b := AnswerBody{members: map[string]value{}}
@@ -57,7 +57,7 @@ func ReadAnswerBody(in io.Reader) (AnswerBody, error) {
 	return b, nil
 }
 
-// bodySource keeps the start of what passes.
+// bodySource is a reader that keeps the start of what it reads.
 type bodySource struct {
 	in    io.Reader
 	left  int // that may be read
@@ -83,16 +83,16 @@ func (s *bodySource) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fill reads until the start is complete, and known to be all or not.
+// fill reads until the start is complete, and until it is known whether the body is longer.
 func (s *bodySource) fill() {
 	if s.more || s.err != nil {
 		return
 	}
 	buffer := make([]byte, readBytes)
 	for !s.more && s.err == nil {
-		_, _ = s.Read(buffer) // what it says stands in err
+		_, _ = s.Read(buffer) // the error is kept in err
 	}
 }
 
-// readBytes are read at once; most answers are shorter.
+// readBytes is the size of the buffer; most answers are shorter.
 const readBytes = 2 << 10

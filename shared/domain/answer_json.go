@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// meant are the members of an answer's object that have a meaning.
+// meant are the members of the answer's object that have a meaning.
 var meant = map[string]bool{
 	"erp_reference": true, "erp_id": true, "id": true, "code": true,
 	"error": true, "message": true, "title": true, "detail": true, "errors": true,
@@ -17,20 +17,20 @@ var meant = map[string]bool{
 
 // Limits of what is kept of an answer's JSON.
 const (
-	maxNesting   = 1000              // of objects and lists; what is nested deeper is not read
-	keptNesting  = 4                 // of these, how many are kept
-	maxKeptText  = MaxErrorBytes + 1 // of a text or number: one byte more than is used, so that it shows what was longer
+	maxNesting   = 1000              // of objects and lists; deeper ones are not read
+	keptNesting  = 4                 // levels that are kept
+	maxKeptText  = MaxErrorBytes + 1 // of a text or number: one byte more than is used, to see that it was longer
 	maxKeptBytes = 16 << 10          // of one member
-	valueBytes   = 64                // that each value counts beside its text
+	valueBytes   = 64                // that each value counts in addition to its text
 )
 
 var errNotJSON = errors.New("not JSON")
 
-// scan reads a body that is JSON to its end, and any other until that shows.
+// scan reads JSON to its end, and anything else until it is clear that it is none.
 func (b *AnswerBody) scan(source io.Reader) {
 	s := jsonStream{in: bufio.NewReaderSize(source, readBytes)}
 	if mark, _ := s.in.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
-		_, _ = s.in.Discard(len(byteOrderMark)) // they are there
+		_, _ = s.in.Discard(len(byteOrderMark)) // Peek has read them
 	}
 	if mark, _ := s.in.Peek(2); string(mark) == utf16Marks[0] || string(mark) == utf16Marks[1] {
 		b.isUTF16 = true
@@ -54,7 +54,7 @@ func (b *AnswerBody) scan(source io.Reader) {
 	}
 }
 
-// member takes one member of the object.
+// member returns the function that reads one member of the object.
 func (b *AnswerBody) member(s *jsonStream) func(name string, first byte) error {
 	return func(name string, first byte) error {
 		if !meant[name] {
@@ -73,10 +73,10 @@ func (b *AnswerBody) member(s *jsonStream) func(name string, first byte) error {
 type jsonStream struct {
 	in    *bufio.Reader
 	depth int
-	room  int // for what else is kept of this member
+	room  int // bytes that may still be kept of this member
 }
 
-// next is the first byte that is no white space.
+// next reads the next byte that is no white space.
 func (s *jsonStream) next() (byte, error) {
 	for {
 		c, err := s.in.ReadByte()
@@ -86,19 +86,20 @@ func (s *jsonStream) next() (byte, error) {
 	}
 }
 
-// keep reads the value that begins with a byte.
+// keep reads and keeps the value that begins with this byte.
 func (s *jsonStream) keep(first byte) (value, error) {
 	s.room = maxKeptBytes
 	return s.value(first, keptNesting)
 }
 
+// skip reads a value and keeps nothing of it.
 func (s *jsonStream) skip(first byte) error {
 	_, err := s.value(first, 0)
 	return err
 }
 
-// value reads the value that begins with a byte, and keeps so many levels of lists and objects, and of texts as much as there
-// is room for.
+// value reads the value that begins with this byte. It keeps so many levels of lists and objects, and texts as long as there is
+// room.
 func (s *jsonStream) value(first byte, levels int) (value, error) {
 	s.room -= valueBytes
 	kept := levels > 0 && s.room > 0
@@ -139,7 +140,7 @@ func (s *jsonStream) value(first byte, levels int) (value, error) {
 	return value{kind: numberValue, text: text}, err
 }
 
-// object reads the members of an object of which the brace was read. Names that nobody looks at are not kept.
+// object reads the members of an object, after its brace. Names are kept only when named.
 func (s *jsonStream) object(named bool, member func(name string, first byte) error) error {
 	return s.nested('}', func(first byte) error {
 		if first != '"' {
@@ -159,7 +160,7 @@ func (s *jsonStream) object(named bool, member func(name string, first byte) err
 	})
 }
 
-// nested reads what stands between brackets, part by part.
+// nested reads the parts of a list or an object, up to the closing bracket.
 func (s *jsonStream) nested(end byte, part func(first byte) error) error {
 	if s.depth++; s.depth > maxNesting {
 		return errNotJSON
@@ -187,6 +188,7 @@ func (s *jsonStream) nested(end byte, part func(first byte) error) error {
 	}
 }
 
+// literal reads the rest of true, false or null.
 func (s *jsonStream) literal(rest string) error {
 	for i := range len(rest) {
 		if c, err := s.in.ReadByte(); err != nil || c != rest[i] {
@@ -196,7 +198,7 @@ func (s *jsonStream) literal(rest string) error {
 	return nil
 }
 
-// text reads a string of which the quote was read.
+// text reads a string, after its quote.
 func (s *jsonStream) text(keep bool) (string, error) {
 	out := keeper{keep: keep}
 	for {
@@ -220,6 +222,7 @@ func (s *jsonStream) text(keep bool) (string, error) {
 
 var escapes = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
+// escape reads what follows a backslash.
 func (s *jsonStream) escape(out *keeper) error {
 	c, err := s.in.ReadByte()
 	if err != nil {
@@ -244,13 +247,13 @@ func (s *jsonStream) escape(out *keeper) error {
 	return nil
 }
 
-// pair reads what follows the first half of a surrogate pair. A half that stands alone becomes U+FFFD.
+// pair reads the second half of a surrogate pair. A half without the other becomes U+FFFD.
 func (s *jsonStream) pair(first rune, out *keeper) error {
 	if next, _ := s.in.Peek(2); string(next) != `\u` {
 		out.addRune(utf8.RuneError)
 		return nil
 	}
-	_, _ = s.in.Discard(2) // they are there
+	_, _ = s.in.Discard(2) // Peek has read them
 	second, err := s.unit()
 	if err != nil {
 		return err
@@ -267,7 +270,7 @@ func (s *jsonStream) pair(first rune, out *keeper) error {
 	return nil
 }
 
-// unit reads four hexadecimal digits.
+// unit reads the four hexadecimal digits of an escape.
 func (s *jsonStream) unit() (r rune, err error) {
 	for range 4 {
 		c, err := s.in.ReadByte()
@@ -283,8 +286,8 @@ func (s *jsonStream) unit() (r rune, err error) {
 	return r, nil
 }
 
-// number reads a number, which ends where something else begins: one that the body ends with, inside of an object, is none,
-// as its last digits may be missing.
+// number reads a number. It ends where something else begins. A number at the end of a body, inside of an object, does not count, as
+// its last digits may be missing.
 func (s *jsonStream) number(first byte) (string, error) {
 	n := numberReader{in: s.in, c: first, out: keeper{keep: true}}
 	if !n.read() {
@@ -301,11 +304,12 @@ func (s *jsonStream) number(first byte) (string, error) {
 
 type numberReader struct {
 	in  *bufio.Reader
-	c   byte // that comes next; 0 when there is none
+	c   byte // the next byte; 0 when there is none
 	err error
 	out keeper
 }
 
+// read reads a number by the grammar of JSON.
 func (n *numberReader) read() (isNumber bool) {
 	if n.c == '-' {
 		n.advance()
@@ -331,6 +335,7 @@ func (n *numberReader) read() (isNumber bool) {
 	return n.digits()
 }
 
+// digits reads digits; any is false when there was none.
 func (n *numberReader) digits() (any bool) {
 	for ; '0' <= n.c && n.c <= '9'; any = true {
 		n.advance()
@@ -338,6 +343,7 @@ func (n *numberReader) digits() (any bool) {
 	return any
 }
 
+// advance keeps the byte and reads the next one.
 func (n *numberReader) advance() {
 	n.out.add(n.c)
 	if n.c, n.err = n.in.ReadByte(); n.err != nil {

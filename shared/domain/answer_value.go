@@ -2,7 +2,7 @@ package domain
 
 import "strings"
 
-// value is a JSON value of an answer, as far as it is kept.
+// value is a JSON value in an answer, as far as it is kept.
 type value struct {
 	kind  valueKind
 	text  string   // of a text or number
@@ -20,10 +20,10 @@ const (
 	listValue
 )
 
-// scalar is a text or number that is not empty, in at most MaxErrorBytes; "" for all else.
+// scalar is a text or a number, in at most MaxErrorBytes; "" for any other value.
 func (v value) scalar() string { return truncate(v.text) }
 
-// reference is the value as a Reference; empty when it is none. The error says why one cannot be kept.
+// reference is the value as a Reference; empty when it is none. The error says why a reference cannot be kept.
 func (v value) reference() (Reference, error) {
 	text := v.text
 	switch v.kind {
@@ -41,7 +41,7 @@ func (v value) reference() (Reference, error) {
 	return r, r.Validate()
 }
 
-// member is the last one of a name.
+// member is the last member with the name.
 func (v value) member(name string) value {
 	for i := len(v.names) - 1; i >= 0; i-- {
 		if v.names[i] == name {
@@ -51,11 +51,11 @@ func (v value) member(name string) value {
 	return value{}
 }
 
-// wording are the members by which an object says in words what is wrong, the most telling first: those of REST and OData
-// services, of problem details and of validators.
+// wording lists the members in which objects say what is wrong, the best first: those of REST and OData services, of problem
+// details and of validators.
 var wording = []string{"message", "detail", "description", "msg", "text", "value", "title", "reason", "error", "errors", "code"}
 
-// words are what a value says to people: a text or number, of an object its message, of a list all it says.
+// words is what a value says to people: a text or number itself, the message of an object, all entries of a list.
 func (v value) words() string {
 	switch v.kind {
 	case textValue, numberValue:
@@ -74,7 +74,7 @@ func (v value) words() string {
 	}
 }
 
-// eachWords is what the parts say that are no bare numbers, an object's with their names: {"sku": ["is unknown"]}.
+// eachWords is what the parts say; those of an object with their names, as in {"sku": ["is unknown"]}. Bare numbers are left out.
 func (v value) eachWords() string {
 	var out []string
 	for i, part := range v.parts {

@@ -1,9 +1,8 @@
 package domain
 
-// Passed reports whether the log has gone beyond a chain record: it was consumed before, and is read again, as after the loss of
-// a group's offsets. known is the version of an attempt that stands in the log, of the same sync. Only the transaction that
-// consumes a record of so many attempts writes the end of the next attempt, or the generation's end; an intent may repeat, and
-// says nothing.
+// Passed reports whether a chain record was consumed before. That happens when the log is read again, as after the loss of a group's
+// offsets. known is the version of an attempt of the same sync that is in the log. The rule is: only the transaction that consumes a
+// record writes the end of the next attempt, or of the generation. An intent may be repeated, so it proves nothing.
 func Passed(s Sync, known Version) bool {
 	switch {
 	case known.Generation() != s.Generation || known.Class() != ClassAttempt:

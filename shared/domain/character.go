@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// HiddenCharacter is the first character of a text that a reader cannot see, or not tell from another, and where it
-// stands; where is empty when there is none. A space counts at either end only.
+// HiddenCharacter is the first character of a text that a reader cannot see, or cannot tell from another, and its place; where is
+// empty when there is none. A space counts only at the ends.
 func HiddenCharacter(text string) (c rune, where string) {
 	at := strings.IndexFunc(text, invisible)
 	switch last, size := utf8.DecodeLastRuneInString(text); {
@@ -28,8 +28,8 @@ func HiddenCharacter(text string) (c rune, where string) {
 	return c, "contains"
 }
 
-// invisible reports control characters, spaces beside U+0020, marks of direction, joiners, fillers, and what Unicode has
-// not assigned or leaves to private use.
+// invisible reports whether nobody can see a character. Such are control characters, spaces other than U+0020, marks of direction,
+// joiners, fillers, and what Unicode has not assigned or leaves to private use.
 func invisible(c rune) bool {
 	return !unicode.IsPrint(c) || unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || c == braillePatternBlank
 }
@@ -46,8 +46,7 @@ func ControlCharacter(text string) (c rune, found bool) {
 	return c, true
 }
 
-// CharacterName is the character by its number and, when it is one of those that texts are known to bring along, by its
-// name in Unicode.
+// CharacterName is the number of a character and, for those that are often found in texts, its name in Unicode.
 func CharacterName(c rune) string {
 	name, known := characterNames[c]
 	switch {

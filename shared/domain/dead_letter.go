@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// DeadLetter is what is known of a chain record that its consumer could not read: what its headers say, as nobody can read
-// more of it.
+// DeadLetter is what is known of a chain record that its consumer could not read. All of it is from the headers.
 type DeadLetter struct {
 	Version       Version    // of the record, by its ce_id
 	At            time.Time  // the record's own time; that of a retry is the end of its last call
 	NextAttemptAt *time.Time // when the retry is due
 }
 
-// calls are the ERP calls that had come to an end before the record.
+// calls is how many ERP calls had ended before the record was written.
 func (l DeadLetter) calls() int { return l.Version.attemptOrZero() }
 
-// version is that of what is said of the letter: above the record's own and all that was said before it, below the next
-// attempt and below a terminal event.
+// version is that of the facts about the dead letter: above the record's own version and those before it, below the next attempt
+// and below a terminal event.
 func (l DeadLetter) version() Version {
 	return AttemptVersion(l.Version.Generation(), l.calls(), PhaseAfter)
 }
 
-// SetAside closes the gate of a generation whose one living record has become a dead letter: nothing will be sent until
-// somebody asks for it. seen is the highest version of a request or an attempt that the projection shows. ok is false when
-// the letter stops nothing: the generation has ended, or is another one, or another record of it is alive, as the letter's
-// is older than what is known of it.
+// SetAside closes the gate of a generation whose living record has become a dead letter: nothing is sent until somebody asks for
+// it. seen is the highest version of a request or an attempt that the projection shows.
+//
+// ok is false when the dead letter stops nothing: the generation has ended, or the gate is at another one, or another record of it
+// is alive, as something newer than the dead letter's record is known.
 func (g Gate) SetAside(l DeadLetter, seen Version, now time.Time) (next Gate, ok bool) {
 	if g.State != GateOpen || l.Version.Generation() != g.Generation || !g.isChainRecord(l.Version) || movedPast(l, seen) {
 		return g, false
@@ -36,8 +36,8 @@ func (g Gate) SetAside(l DeadLetter, seen Version, now time.Time) (next Gate, ok
 	return next, true
 }
 
-// isChainRecord reports whether a record of this version can keep the generation alive: the last request or release, for
-// those before it were held, or a retry.
+// isChainRecord reports whether a record of this version can keep the generation alive. That is a retry, or the last request or
+// release; those before it were held.
 func (g Gate) isChainRecord(v Version) bool {
 	switch v.Class() {
 	case ClassRequest:
@@ -49,8 +49,8 @@ func (g Gate) isChainRecord(v Version) bool {
 	}
 }
 
-// movedPast reports whether a fact of the generation is known that only a later record of its chain, or its end, can have
-// brought about. The intent to make the next call does not count: the record that stated it is still the one alive.
+// movedPast reports whether a fact is known that only a later record of the chain, or the end of the generation, can have written.
+// The intent of the next call does not count: the record that wrote it is still the living one.
 func movedPast(l DeadLetter, seen Version) bool {
 	if seen.Generation() != l.Version.Generation() || seen.Class() != ClassAttempt {
 		return seen.Generation() > l.Version.Generation()
@@ -58,11 +58,11 @@ func movedPast(l DeadLetter, seen Version) bool {
 	return seen > l.version() && seen != AttemptVersion(seen.Generation(), l.calls()+1, PhaseBefore)
 }
 
-// maxClockSkew is by how much the clocks of our machines may differ. A record that says a later time is spoiled there too.
+// maxClockSkew is by how much the clocks of our machines may differ. A record with a time still later has a damaged time.
 const maxClockSkew = time.Minute
 
-// after is a time for what is said of the letter that is later than all that it must win over, whatever the clocks say:
-// facts of the same version are told apart by their times.
+// after is a time for a fact about the dead letter that is later than the facts it replaces, whatever the clocks say. It must be: of
+// facts of the same version, the latest counts.
 func (g Gate) after(l DeadLetter, now time.Time) time.Time {
 	now = NormalizeTime(now)
 	for _, t := range []time.Time{NormalizeTime(g.UpdatedAt), NormalizeTime(l.At)} {
@@ -73,8 +73,8 @@ func (g Gate) after(l DeadLetter, now time.Time) time.Time {
 	return now
 }
 
-// Redrive opens the gate that the letter has closed, for the record that goes back to where it came from. ok is false when
-// the gate has gone on since, or was closed by something else.
+// Redrive opens the gate that the dead letter has closed, for the record that goes back to its topic. ok is false when the gate has
+// changed since, or when something else has closed it.
 func (g Gate) Redrive(l DeadLetter, now time.Time) (next Gate, ok bool) {
 	if g.State != GateClosed || g.ClosedBy != ClosedByDeadLetter || g.Version != l.version() {
 		return g, false
@@ -85,7 +85,7 @@ func (g Gate) Redrive(l DeadLetter, now time.Time) (next Gate, ok bool) {
 	return next, true
 }
 
-// DeadLetterSync is the sync of the fact that the gate was closed by the letter, or that it was opened again for a redrive.
+// DeadLetterSync is the sync of the fact that the dead letter has closed the gate, or that a redrive has opened it again.
 func (g Gate) DeadLetterSync(l DeadLetter, orderID *int64, cause string) Sync {
 	s := g.RequestedSync(orderID, cause)
 	s.Released, s.Version, s.Attempts = nil, g.Version, l.calls()
@@ -110,8 +110,8 @@ func DeadLetterText(ref OrderRef) string {
 		"erpconnector deadletter list --order %s shows the record", order)
 }
 
-// Newer reports whether the gate has allotted a fact that what is stamped this way lacks. A redrive has the version of what
-// it takes back, and a later time.
+// Newer reports whether the gate has allotted a fact that is newer than this stamp. The time counts too: a redrive has the version
+// of the fact that it takes back.
 func (g Gate) Newer(than Stamp) bool {
 	if g.Version != than.Version {
 		return g.Version > than.Version

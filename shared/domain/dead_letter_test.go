@@ -59,7 +59,7 @@ func TestADeadLetterStopsTheGenerationThatItsRecordKeptAlive(t *testing.T) {
 				return
 			}
 			require.Equal(t, Failed, next.Status())
-			require.Equal(t, StandsFailed, StateOf(true, &next, Projected{}, noon), "every request works as for a failed order")
+			require.Equal(t, StateFailed, StateOf(true, &next, Projected{}, noon), "every request works as for a failed order")
 			require.True(t, Advise(&next, Sync{Generation: 2}).Stop)
 		})
 	}
@@ -109,7 +109,7 @@ func TestTheRowFollowsADeadLetterAndItsRedrive(t *testing.T) {
 				require.True(t, ok)
 				require.Equal(t, GateOpen, again.State)
 				require.True(t, again.Newer(row.Version))
-				require.Equal(t, StandsQueued, StateOf(true, &again, Projected{Status: Failed, Generation: 2, Stamp: row.Version}, noon), "the projection is behind")
+				require.Equal(t, StateQueued, StateOf(true, &again, Projected{Status: Failed, Generation: 2, Stamp: row.Version}, noon), "the projection is behind")
 				_, twice := again.Redrive(c.letter, at)
 				require.False(t, twice)
 				row = say(again, nil)

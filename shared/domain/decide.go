@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// RetryPolicy says what of the ERP's answers is tried again, and when.
+// RetryPolicy says which answers of the ERP are tried again, and when.
 type RetryPolicy struct {
 	AnswerPolicy
 
@@ -14,14 +14,14 @@ type RetryPolicy struct {
 	Jitter    float64       // 0…1: the delay is lengthened by up to this share of it
 }
 
-// Decision is what one call leads to: what after_send says, and, when no retry follows, the terminal sync.
+// Decision is the outcome of one call: the sync for after_send and, when no retry follows, the one for the terminal event.
 type Decision struct {
 	After    Sync
 	Retry    *time.Time // when the next attempt is due
 	Terminal *Sync      // status success or failed, nil when a retry follows
 }
 
-// Sending is the sync that before_send states: intent, not yet counted.
+// Sending is the sync for before_send. It is the intent only; the attempt is not counted yet.
 func Sending(s Sync, now time.Time) Sync {
 	s.Status = InProgress
 	s.NextAttemptAt = nil
@@ -31,8 +31,8 @@ func Sending(s Sync, now time.Time) Sync {
 	return s
 }
 
-// Decide counts the attempt and says what comes next. random is in [0,1) and stretches the delay by the policy's
-// jitter. The order of attempts is the module's: count, compare with the maximum, wait 2^attempts × base.
+// Decide counts the attempt and decides what comes next. random is in [0,1) and adds the policy's jitter to the delay. The steps
+// are those of the module: count, compare with the maximum, wait 2^attempts × base.
 func Decide(s Sync, o Outcome, p RetryPolicy, now time.Time, random float64) Decision {
 	s = Sending(s, now)
 	s.Attempts++
@@ -56,7 +56,7 @@ func Decide(s Sync, o Outcome, p RetryPolicy, now time.Time, random float64) Dec
 	return Decision{After: after, Terminal: &terminal}
 }
 
-// Unsendable is the terminal sync of a payload that cannot be built: no call was made, none is counted.
+// Unsendable is the terminal sync when the payload cannot be built. No call was made, so none is counted.
 func Unsendable(s Sync, now time.Time) Sync {
 	s = Sending(s, now)
 	s.Status, s.ErrorCode = Failed, ErrorPayloadInvalid
@@ -64,8 +64,8 @@ func Unsendable(s Sync, now time.Time) Sync {
 	return s
 }
 
-// Refused is the terminal sync of a generation of which a record cannot be written for what it is, and no retry mends that.
-// Calls made before are counted in s.
+// Refused is the terminal sync when the brokers never take a record of the generation, however often it is tried. s counts the calls
+// made before.
 func Refused(s Sync, now time.Time) Sync {
 	s = Sending(s, now)
 	s.Status, s.ErrorCode = Failed, ErrorRecordRefused
@@ -73,7 +73,7 @@ func Refused(s Sync, now time.Time) Sync {
 	return s
 }
 
-// Closed is the terminal sync of a record that the gate stopped.
+// Closed is the terminal sync of a chain record that the gate has stopped.
 func Closed(s Sync, by ClosedBy, now time.Time) Sync {
 	s = Sending(s, now)
 	s.Status, s.ErrorCode, s.ClosedBy = Failed, ErrorClosed, by
@@ -84,8 +84,8 @@ func Closed(s Sync, by ClosedBy, now time.Time) Sync {
 	return s
 }
 
-// Due is 2^attempts × base, capped and stretched by jitter, or the ERP's Retry-After when that is later. It is rounded
-// up to whole milliseconds, so that a record's due header is never early.
+// Due is when the next attempt may start: after 2^attempts × base, capped and with jitter, or at the ERP's Retry-After when that is
+// later. It is rounded up to whole milliseconds, so that the due header of the record is never early.
 func Due(attempts int, retryAfter *time.Time, p RetryPolicy, now time.Time, random float64) time.Time {
 	limit := float64(MaxRetryAfter)
 	if p.MaxDelay > 0 {

@@ -2,16 +2,16 @@ package domain
 
 import "time"
 
-// Fact is one record of the log as the projection sees it.
+// Fact is one record of the log, as far as the fold needs it.
 type Fact struct {
 	Sync     Sync
 	Time     time.Time // the record's ce_time
 	Payload  *string   // the bytes sent, before_send only
 	Response *string   // the answer as JSON, after_send only
-	Error    *string   // the text behind error_code
+	Error    *string   // the text that goes with error_code
 }
 
-// Row is one row of the projection: the module's columns and the versions that make the fold independent of order.
+// Row is one row of the projection: the module's columns, and the versions that make the fold independent of the order of facts.
 type Row struct {
 	SyncID           int64
 	OrderID          *int64
@@ -36,14 +36,14 @@ type Row struct {
 	ReferenceVersion Stamp // of the reference
 }
 
-// Stamp orders facts that claim the same fields: by version, then by time.
+// Stamp orders facts that set the same fields: by version, then by time.
 type Stamp struct {
 	Version Version
 	Time    time.Time
 }
 
-// notBefore reports whether a fact with this stamp takes the fields from one stamped o. Equal stamps are one fact seen
-// twice, and taking it again changes nothing.
+// notBefore reports whether a fact with this stamp overwrites the fields of one with the stamp o. Equal stamps are those of one fact
+// that came twice; to apply it again changes nothing.
 func (s Stamp) notBefore(o Stamp) bool {
 	if s.Version != o.Version {
 		return s.Version > o.Version
@@ -51,9 +51,9 @@ func (s Stamp) notBefore(o Stamp) bool {
 	return !s.Time.Before(o.Time)
 }
 
-// Fold applies a fact to a row (nil: none yet). Any order and any number of repetitions give the same row:
-// attempt fields follow the highest fact of class 0 or 1, status and error the highest of all, the reference the
-// highest that carries one; payload and response belong to the attempt that the attempt fields show.
+// Fold applies a fact to a row; nil is none yet. Facts in any order, and any number of times, give the same row. Each field follows
+// the fact with the highest stamp: the attempt fields that of class 0 or 1, status and error that of any class, the reference that
+// of those that carry one. Payload and response belong to the attempt that the attempt fields show.
 func Fold(row *Row, f Fact) Row {
 	s := f.Sync
 	next := Row{
@@ -83,11 +83,12 @@ func Fold(row *Row, f Fact) Row {
 		next.ReferenceVersion, next.ErpReference = stamp, s.ErpReference
 	}
 	if next.Status != Queued {
-		next.NextAttemptAt = nil // a settled order waits for nothing, though its parked record still lies in the ladder
+		next.NextAttemptAt = nil // a settled order waits for nothing, though its parked record is still in a retry topic
 	}
 	return next
 }
 
+// foldAttempt applies a fact of class 0 or 1 to the attempt fields.
 func foldAttempt(row *Row, f Fact, stamp Stamp) {
 	s := f.Sync
 	same := s.Version.sameAttempt(row.AttemptVersion.Version)
@@ -105,8 +106,8 @@ func foldAttempt(row *Row, f Fact, stamp Stamp) {
 	}
 }
 
-// greater picks one of two texts of the same attempt, the same one whichever comes first. They differ only when an
-// attempt was repeated after a crash by another release of this program.
+// greater picks one of two texts of the same attempt. It picks the same one whichever comes first. They differ only when another
+// release of this program repeated an attempt after a crash.
 func greater(a, b *string) *string {
 	if a == nil || (b != nil && *b > *a) {
 		return b

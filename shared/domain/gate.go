@@ -16,7 +16,7 @@ const (
 	GateNone   GateState = "none"   // no generation yet
 	GateHeld   GateState = "held"   // requested, not released
 	GateOpen   GateState = "open"   // a chain record is alive
-	GateClosed GateState = "closed" // the generation has ended or shall end
+	GateClosed GateState = "closed" // the generation has ended, or will end with its next record
 )
 
 // HeldBy says why a request is held.
@@ -49,8 +49,8 @@ func (c ClosedBy) Settles() bool {
 	return c == ClosedByAnswer || c == ClosedByWebhook || c == ClosedByHand
 }
 
-// Gate is the write side of one order's sync: it allots generations, keys and version numbers under its row lock, and
-// tells a chain record to stop. It is advice: exactly-one-ending rests on the chain.
+// Gate is the write side of one order's sync. Under its row lock it allots generations, keys and version numbers. It can stop a
+// chain record, but that is advice only: that a generation ends exactly once rests on the chain.
 type Gate struct {
 	Ref            OrderRef
 	SyncID         int64 // 0 until the first request
@@ -64,13 +64,13 @@ type Gate struct {
 	MaxAttempts    int
 	RequestNumber  int    // of the last class 0 fact of this generation
 	CallbackNumber int    // of the last class 2 fact of this generation; 0: none
-	Callback       string // what that fact said: who closed and the reference, so that the same is not said twice
+	Callback       string // who closed and the reference, as that fact says; so the same is not written twice
 	Version        Version
 	RequestedAt    time.Time // when the first generation was made
 	UpdatedAt      time.Time
 }
 
-// Status is what the gate knows of the sync, for the moments before the projection has caught up.
+// Status is the sync's status as far as the gate knows it. It is for the time until the projection has caught up.
 func (g Gate) Status() Status {
 	switch {
 	case g.State == GateHeld:
@@ -86,15 +86,15 @@ func (g Gate) Status() Status {
 	}
 }
 
-// RequestPolicy is what decides whether a new request goes out at once.
+// RequestPolicy says whether a new request goes out at once.
 type RequestPolicy struct {
 	Enabled       bool // the connector is on
-	ImmediateSync bool // else requests wait for the cron
+	ImmediateSync bool // false: requests wait for the cron
 	MaxAttempts   int
 }
 
-// Request makes the first generation of an order on its first invoice. ok is false when the order was requested before:
-// the invoice is accepted, and nothing is sent. syncID is used only when ok.
+// Request makes the first generation of an order, on its first invoice. ok is false when the order was requested before; then
+// nothing is sent, and syncID is not used.
 func (g Gate) Request(syncID int64, in RequestPolicy, now time.Time) (next Gate, ok bool) {
 	if g.State != GateNone {
 		return g, false
@@ -115,7 +115,7 @@ func (g Gate) Request(syncID int64, in RequestPolicy, now time.Time) (next Gate,
 	return next, true
 }
 
-// RequestedSync is the sync of the request fact that the gate's last request or release stands for.
+// RequestedSync is the sync of the gate's last request or release, for its fact.
 func (g Gate) RequestedSync(orderID *int64, cause string) Sync {
 	released := g.State != GateHeld
 	status := Queued
@@ -140,14 +140,14 @@ func IdempotencyKey(ref OrderRef, number int) string {
 // Advice is what a gate says to a chain record.
 type Advice struct {
 	Stop     bool
-	Ended    bool     // the terminal event is another record's, or stands in the log already: consume this one, write nothing
-	ClosedBy ClosedBy // with Stop: what the terminal event says
-	Alarm    string   // not empty: the gate and the log are at odds; tell an operator
+	Ended    bool     // another record writes the terminal event, or it is in the log already: consume this record, write nothing
+	ClosedBy ClosedBy // with Stop: for the terminal event
+	Alarm    string   // not empty: gate and log contradict each other, and an operator must know
 }
 
-// Advise reads the gate for a chain record. A gate that is missing or older than the record never stops it, as only
-// the chain is a guarantee; it raises an alarm. known are versions of attempts that are known to stand in the log of a record that
-// may have been consumed before, see Passed: then another record of the chain ends the generation, or has.
+// Advise reads the gate for a chain record. A gate that is missing, or older than the record, never stops it, as only the chain is
+// a guarantee; it raises an alarm. known are versions of attempts that are in the log already. When they show that the record was
+// consumed before (see Passed), another record of the chain ends the generation, or has ended it.
 func Advise(g *Gate, s Sync, known ...Version) Advice {
 	switch {
 	case slices.ContainsFunc(known, func(v Version) bool { return Passed(s, v) }):

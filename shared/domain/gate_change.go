@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Resync makes a new generation of an order that was requested before, sent at once. It carries the current idempotency
-// key, unless that is known to have been answered with success, or a new one is asked for (promise 7). Records of the
-// generation before that are still alive end as superseded.
+// Resync makes a new generation of an order that was requested before; it is sent at once. It keeps the idempotency key, unless the
+// ERP has answered that key with success, or the caller wants a new one (promise 7). Records of the earlier generation that are
+// still alive end as superseded.
 func (g Gate) Resync(maxAttempts int, newKey bool, now time.Time) Gate {
 	next := g
 	next.Generation++
@@ -24,7 +24,7 @@ func (g Gate) Resync(maxAttempts int, newKey bool, now time.Time) Gate {
 	return next
 }
 
-// Release lets a held request go out; ok is false when none is held. Its generation and key stay.
+// Release lets a held request go out; ok is false when none is held. Generation and key stay.
 func (g Gate) Release(now time.Time) (next Gate, ok bool) {
 	if g.State != GateHeld {
 		return g, false
@@ -37,8 +37,8 @@ func (g Gate) Release(now time.Time) (next Gate, ok bool) {
 	return next, true
 }
 
-// Hold changes why a request is held; ok is false when none is held, or for that reason already. It is no fact: the
-// order stays pending.
+// Hold changes why a request is held; ok is false when none is held, or when the reason is the same. The log needs no fact of it,
+// as the order stays pending.
 func (g Gate) Hold(by HeldBy) (next Gate, ok bool) {
 	if g.State != GateHeld || g.HeldBy == by {
 		return g, false
@@ -48,7 +48,7 @@ func (g Gate) Hold(by HeldBy) (next Gate, ok bool) {
 	return next, true
 }
 
-// Settlement is what somebody beside the chain says about a generation.
+// Settlement ends a generation from outside the chain: a callback of the ERP, or an operator.
 type Settlement struct {
 	By             ClosedBy // webhook, rejected, hand or cancelled
 	Reference      *string  // the ERP's, when it names one
@@ -56,17 +56,17 @@ type Settlement struct {
 	Heard          *Heard   // of a callback; nil by hand, which is always about the current generation
 }
 
-// Heard is what is known of the ERP's word when a callback comes. A callback carries no time that can be trusted, so
-// only this tells an old one from a new one.
+// Heard is what is known of earlier callbacks when a callback comes. A callback carries no time that can be trusted, so only this
+// tells an old one from a new one.
 type Heard struct {
 	Before     bool // the same body came before
 	References int  // the newest generation that its reference is known of; 0: none
 }
 
-// Settled is what a settlement came to. The values are stable codes, for programs.
+// Settled says what came of a settlement. The values are stable codes, for programs.
 type Settled string
 
-// What a settlement came to. All but the first change nothing.
+// What came of a settlement. All but the first change nothing.
 const (
 	SettledNow         Settled = "settled"           // it is a fact: publish it
 	SettledBefore      Settled = "said_before"       // the last settlement said the same
@@ -77,11 +77,11 @@ const (
 	SettledNotByStatus Settled = "status"            // its status settles nothing
 )
 
-// Settle takes a settlement of the current generation. A held request is released with it: only a record of the chain
-// writes the terminal event, and of a held one none is alive. The caller has made sure that the order was requested.
+// Settle ends the current generation by a settlement. It releases a held request first: only a chain record writes the terminal
+// event, and a held request has none. The caller makes sure that the order was requested.
 //
-// The key counts as answered only when the callback carries it: a callback without it may speak of any booking of the
-// order, and a new key would then book the order twice.
+// The key counts as answered only when the callback carries it. A callback without a key may be about any booking of the order. If
+// it used up the key, the next resync would come with a new key, and book the order twice.
 func (g Gate) Settle(s Settlement, now time.Time) (next Gate, released bool, what Settled) {
 	if what := g.concerns(s); what != "" {
 		return g, false, what
@@ -100,8 +100,8 @@ func (g Gate) Settle(s Settlement, now time.Time) (next Gate, released bool, wha
 	return next, released, SettledNow
 }
 
-// concerns is empty when the settlement is about the current generation, and else says why it is not. In generation 1
-// there is nothing else that a callback could be about, unless it came before or names a key.
+// concerns says why a settlement is not about the current generation; empty when it is. In generation 1 a callback can be about
+// nothing else, unless it came before or names another key.
 func (g Gate) concerns(s Settlement) Settled {
 	switch {
 	case s.Heard == nil:
@@ -121,8 +121,8 @@ func (g Gate) concerns(s Settlement) Settled {
 	}
 }
 
-// ReferenceOf is the generation that a callback's reference is known of from then on, so that it does not count for a later
-// one; 0 when the callback says nothing of that.
+// ReferenceOf is the generation to which a callback's reference belongs from then on, so that it does not count for a later one; 0
+// when that cannot be known.
 func (g Gate) ReferenceOf(s Settlement) int {
 	switch {
 	case s.Reference == nil || s.Heard == nil:
@@ -138,7 +138,7 @@ func (g Gate) ReferenceOf(s Settlement) int {
 	}
 }
 
-// hadKey reports whether the order had the key before the current one.
+// hadKey reports whether an earlier generation of the order had the key.
 func (g Gate) hadKey(key string) bool {
 	for n := 1; n < g.KeyNumber; n++ {
 		if key == IdempotencyKey(g.Ref, n) {
@@ -148,7 +148,7 @@ func (g Gate) hadKey(key string) bool {
 	return false
 }
 
-// said is what a settlement came to, so that the same is not said twice.
+// said is the text of a settlement by which a repeated one is recognised.
 func said(by ClosedBy, reference *string) string {
 	if reference == nil {
 		return string(by)
@@ -156,7 +156,7 @@ func said(by ClosedBy, reference *string) string {
 	return string(by) + " " + *reference
 }
 
-// SettledSync is the sync of the callback fact that the gate's last settlement stands for.
+// SettledSync is the sync of the gate's last settlement, for its fact.
 func (g Gate) SettledSync(orderID *int64, reference *string, cause string) Sync {
 	s := g.RequestedSync(orderID, cause)
 	s.Status, s.Released, s.ErpReference, s.Version = Failed, nil, reference, g.Version
@@ -169,7 +169,7 @@ func (g Gate) SettledSync(orderID *int64, reference *string, cause string) Sync 
 	return s
 }
 
-// CallbackReference is the reference that the last settling callback named.
+// CallbackReference is the reference in the last callback that settled the order.
 func (g Gate) CallbackReference() *string {
 	if _, reference, named := strings.Cut(g.Callback, " "); named {
 		return &reference

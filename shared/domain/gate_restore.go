@@ -1,13 +1,13 @@
 package domain
 
-// Restored is the gate with a fact of the log taken into it, of those that a gate makes: a request, its release, a
-// settlement. So a gate that was lost, or set back with its database, comes to know again what was published. Facts may
-// come in any order and any number of times. Where gate and log say two things of the same number, the log is right: it is
-// what others have seen. So the log's sync id is the order's, whatever the gate has.
+// Restored is the gate after a fact of the log that a gate makes: a request, a release, a settlement. So a gate that was lost, or
+// that is behind since its database was restored, knows again what was published. Facts may come in any order and any number of
+// times. Where gate and log contradict each other about the same number, the log is right, as others have read it. So the sync id
+// of the log is the order's, whatever the gate has.
 //
-// A request that is held is held as if the connector had been off: the log does not tell why, and such a one is released
-// or left to the cron as the settings of today say. How a generation ended by the ERP's answer is not among these facts;
-// the projection tells the gate of it.
+// A held request counts as held because the connector was off. The log does not say why it was held, and such a request is
+// released, or left to the cron, as the settings of today say. How the ERP's answer ended a generation is not among these facts;
+// the gate gets that from the projection.
 func (g Gate) Restored(f Sync) Gate {
 	requests := f.Version.Class() == ClassRequest && f.Released != nil // a note has its number, and is no request
 	settles := f.Version.Class() == ClassCallback && f.ClosedBy != ""
@@ -33,12 +33,12 @@ func (g Gate) Restored(f Sync) Gate {
 	return next.restoredSettlement(f)
 }
 
-// GateOf is what a fact tells of the gate that made it: its generation and key.
+// GateOf is the gate as far as a fact that it made shows it: generation and key.
 func GateOf(f Sync) Gate {
 	return Gate{Ref: f.Ref(), SyncID: f.SyncID, Generation: f.Generation}.carrying(f)
 }
 
-// carrying takes over what all facts of a generation say alike.
+// carrying takes over the fields that all facts of a generation have.
 func (g Gate) carrying(f Sync) Gate {
 	g.KeyAnswered = g.KeyAnswered && g.IdempotencyKey == f.IdempotencyKey
 	g.IdempotencyKey, g.KeyNumber = f.IdempotencyKey, g.keyNumber(f)
@@ -47,7 +47,7 @@ func (g Gate) carrying(f Sync) Gate {
 	return g
 }
 
-// keyNumber finds out which of the order's keys it is; there is at most one more with each generation.
+// keyNumber finds the number of a key of the order. There are no more keys than generations.
 func (g Gate) keyNumber(f Sync) int {
 	for n := f.Generation; n > 0; n-- {
 		if IdempotencyKey(g.Ref, n) == f.IdempotencyKey {

@@ -25,24 +25,24 @@ func (p *ParentID) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*int64)(p))
 }
 
-// Flaw is one thing to know of an order: where, as a JSON pointer of the event that brings the order, and what.
+// Flaw is one remark on an order: where, as a JSON pointer into the event that brings the order, and what.
 type Flaw struct{ Pointer, Detail string }
 
 func (f Flaw) String() string { return f.Pointer + " " + f.Detail }
 
 func itemPointer(i int, field string) string { return fmt.Sprintf("/order/items/%d%s", i, field) }
 
-// CheckLines finds the lines that cannot be told whole from part, so that it is not known what is to be sent: each line
-// that names a parent has exactly one, in the order, and its parents lead to a line without.
+// CheckLines finds the lines whose parents make no sense, so that nobody knows what to send. A line that names a parent must have
+// exactly one in the order, and the parents must lead to a line without a parent.
 func CheckLines(items []Item) []Flaw {
 	_, flaws := wholes(items)
 	return flaws
 }
 
-// isPart reports a line that is sent as part of another one, and not on its own: the child of a configurable item.
+// isPart reports whether a line is sent as a part of another one, not on its own: the child of a configurable item.
 func (it Item) isPart() bool { return it.ParentItemID != 0 }
 
-// wholes gives of each line the one that is sent for it: itself, unless it is a part. Nil means that each is sent itself.
+// wholes finds for each line the one that is sent for it: itself, unless it is a part. Nil means that no line is a part.
 func wholes(items []Item) (whole []int, flaws []Flaw) {
 	byID := indexParents(items)
 	if byID == nil {
@@ -61,20 +61,20 @@ func wholes(items []Item) (whole []int, flaws []Flaw) {
 	return whole, flaws
 }
 
-// Marks of a line whose whole is not known: not looked at yet, on the way that is being followed, and not to be told.
+// Marks of a line whose whole is not known: not visited yet, on the path that is being followed, and impossible to find.
 const (
 	undecided = -1 - iota
-	onTheWay
+	onPath
 	unknown
 )
 
-// follow goes from the line to its parent and on, until it comes to a line that is sent, or whose whole is known.
+// follow goes from a line to its parent, and on, until it comes to a line that is sent, or whose whole is known.
 func follow(items []Item, byID map[ParentID]parent, whole []int, from int) *Flaw {
-	var way []int
+	var path []int
 	at, flaw := from, (*Flaw)(nil)
 	for whole[at] == undecided && items[at].isPart() {
-		whole[at] = onTheWay
-		way = append(way, at)
+		whole[at] = onPath
+		path = append(path, at)
 		p := byID[items[at].ParentItemID]
 		if detail := p.wrong(items, at); detail != "" {
 			whole[at], flaw = unknown, &Flaw{itemPointer(at, "/parent_item_id"), detail}
@@ -82,7 +82,7 @@ func follow(items []Item, byID map[ParentID]parent, whole []int, from int) *Flaw
 		}
 		at = p.index
 	}
-	if whole[at] == onTheWay {
+	if whole[at] == onPath {
 		flaw = &Flaw{itemPointer(at, "/parent_item_id"), fmt.Sprintf(
 			"is %d, and the parents of that line lead back to this one: name the line that is sent, or null for a line of its own", items[at].ParentItemID)}
 		whole[at] = unknown
@@ -90,19 +90,19 @@ func follow(items []Item, byID map[ParentID]parent, whole []int, from int) *Flaw
 	if whole[at] == undecided {
 		whole[at] = at
 	}
-	for _, i := range way {
+	for _, i := range path {
 		whole[i] = whole[at]
 	}
 	return flaw
 }
 
-// parent is the line that others name as theirs.
+// parent is a line that others name as their parent.
 type parent struct {
-	index int // the first of its id
-	lines int // that have the id
+	index int // of the first line with the id
+	lines int // how many lines have the id
 }
 
-// indexParents finds the lines that others name; nil when no line names one.
+// indexParents finds the lines that others name as their parent; nil when no line names one.
 func indexParents(items []Item) map[ParentID]parent {
 	var byID map[ParentID]parent
 	for _, it := range items {
@@ -129,7 +129,7 @@ func indexParents(items []Item) map[ParentID]parent {
 	return byID
 }
 
-// wrong is why the parent cannot be the line's; empty when it can.
+// wrong says why this cannot be the parent of the line; empty when it can.
 func (p parent) wrong(items []Item, child int) string {
 	id := items[child].ParentItemID
 	switch {

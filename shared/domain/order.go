@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultSource is the shop an event belongs to when it names none.
+// DefaultSource is the shop of an event that names none.
 const DefaultSource = "default"
 
-// MaxIncrementIDBytes bounds an order's increment id, so that keys and headers stay small. Magento's column has 50.
+// MaxIncrementIDBytes bounds the increment id of an order, so that keys and headers stay small. Magento's column has 50.
 const MaxIncrementIDBytes = 128
 
 var sourcePattern = regexp.MustCompile(`^[a-z0-9._-]{1,63}$`)
@@ -27,8 +27,8 @@ var (
 	incrementIDUnescaper = strings.NewReplacer("%2F", "/", "%25", "%")
 )
 
-// Key is the order's Kafka key and the first part of event ids: the bare increment id for the default source, else
-// source/increment id. Percent and slash in an increment id are percent-encoded, so that keys of two orders never meet.
+// Key is the Kafka key of the order, and the first part of event ids: the increment id alone for the default source, otherwise
+// source/increment id. Percent and slash in an increment id are percent-encoded, so that two orders never have the same key.
 func (r OrderRef) Key() string {
 	id := incrementIDEscaper.Replace(r.IncrementID)
 	if r.Source == DefaultSource {
@@ -53,14 +53,14 @@ func ParseKey(key string) (OrderRef, error) {
 	return ref, nil
 }
 
-// Validate says what is wrong with the reference of an order that is looked up, in words for whoever sent it. It takes also
-// what no new order may be called any more (ValidateIncrementID), so that orders accepted before are found.
+// Validate says what is wrong with the name of an order that somebody looks for. It also takes names that no new order may have (see
+// ValidateIncrementID), so that orders with such names, accepted before, are found.
 func (r OrderRef) Validate() error {
 	return errors.Join(ValidateKnownSource(r.Source), ValidateKnownIncrementID(r.IncrementID))
 }
 
-// ValidateSource accepts what the source of a new event may be: ValidateKnownSource, but for "." and "..", which are no
-// names in paths.
+// ValidateSource accepts the source of a new event. That is what ValidateKnownSource accepts, without "." and "..", which are no names
+// in paths.
 func ValidateSource(source string) error {
 	if source == "." || source == ".." {
 		return fmt.Errorf("source %q is no name in a path; give the shop another one", source)
@@ -68,7 +68,7 @@ func ValidateSource(source string) error {
 	return ValidateKnownSource(source)
 }
 
-// ValidateKnownSource accepts 1 to 63 of a-z, 0-9, dot, underscore and hyphen: what the source of a known order may be.
+// ValidateKnownSource accepts the source of a known order: 1 to 63 of a-z, 0-9, dot, underscore and hyphen.
 func ValidateKnownSource(source string) error {
 	if !sourcePattern.MatchString(source) {
 		return fmt.Errorf("source %q must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-'", source)
@@ -76,8 +76,8 @@ func ValidateKnownSource(source string) error {
 	return nil
 }
 
-// ValidateKnownIncrementID accepts 1 to MaxIncrementIDBytes bytes of UTF-8 without control characters: what a record of
-// the log, or an order that was accepted before the rules of today, may hold.
+// ValidateKnownIncrementID accepts the increment id of a known order: 1 to MaxIncrementIDBytes bytes of UTF-8 without control
+// characters. The log may hold such orders, as they were accepted under older rules.
 func ValidateKnownIncrementID(id string) error {
 	switch {
 	case id == "":
@@ -90,8 +90,8 @@ func ValidateKnownIncrementID(id string) error {
 	return nil
 }
 
-// ValidateIncrementID accepts what a new order may be called: text that a person can read, type and send in a path. What
-// cannot be seen makes another order of the same number, which nobody finds.
+// ValidateIncrementID accepts the increment id of a new order: text that a person can read, type and send in a path. With a character
+// that nobody sees, it would be another order with the same number, which nobody finds.
 func ValidateIncrementID(id string) error {
 	switch c, where := HiddenCharacter(id); {
 	case id == "", len(id) > MaxIncrementIDBytes, !utf8.ValidString(id):

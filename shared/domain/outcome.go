@@ -14,54 +14,56 @@ const (
 	ErrorRateLimited    ErrorCode = "erp_rate_limited"    // 429
 	ErrorRejected       ErrorCode = "erp_rejected"        // any other 3xx or 4xx
 	ErrorTimeout        ErrorCode = "erp_timeout"         // no answer in time: the ERP may have booked
-	ErrorNetwork        ErrorCode = "erp_network"         // no connection, or it broke: the ERP may have booked
+	ErrorNetwork        ErrorCode = "erp_network"         // no connection, or a broken one: the ERP may have booked
 	ErrorPayloadInvalid ErrorCode = "payload_invalid"     // the payload cannot be built; no call was made
 	ErrorRecordRefused  ErrorCode = "record_refused"      // a record of the sync cannot be written: it is too large for the brokers
 	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
-	ErrorConflict       ErrorCode = "erp_conflict"        // 409 under a key that may have been sent before: the ERP may be at it, or have booked it
+	ErrorConflict       ErrorCode = "erp_conflict"        // 409 under a key that may have been sent before: the ERP may be working on it, or have booked it
 	ErrorUnreadable     ErrorCode = "record_unreadable"   // its record could not be read and stands among the dead letters
 )
 
-// OutcomeKind is what one ERP call came to.
+// OutcomeKind is what came of one ERP call.
 type OutcomeKind int
 
-// The kinds of outcomes. In doubt is reserved: we cannot know whether the ERP booked.
+// The kinds of outcomes. The zero value is none of them.
 const (
 	OutcomeSuccess OutcomeKind = iota + 1
 	OutcomeRetryable
 	OutcomeFinal
 )
 
-// Outcome is an answer, read.
+// Outcome is what an answer means.
 type Outcome struct {
 	Kind       OutcomeKind
 	Code       ErrorCode
 	Error      string
 	Reference  *string
-	Warning    string     // of a success: why it has no reference where it may have had one
-	RetryAfter *time.Time // the ERP asks for nothing earlier
+	Warning    string     // of a success: why it has no reference, where there may have been one
+	RetryAfter *time.Time // the ERP wants no call before
 }
 
-// AnswerPolicy is what settings say of the ERP's answers.
+// AnswerPolicy is what the settings say about answers of the ERP.
 type AnswerPolicy struct {
 	RetryableCodes []int          // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked  []BookedAnswer // answers that are a success
 }
 
-// BookedAnswer is an answer by which the ERP says that it has a booking under this key already.
+// BookedAnswer is an answer that means: there is a booking under this key already.
 type BookedAnswer struct {
 	Status int
 	Code   string // the `code` of the JSON body; empty: any
 }
 
-// Classify reads an answer: 2xx is success, and what a setting calls already booked; 429, 5xx, no answer and the codes a
-// setting names are retryable; all else is final. A success whose body is not JSON is still one, without reference.
+// Classify decides what an answer means. A success is 2xx, or an answer that a setting calls already booked. Retryable are 429, 5xx,
+// no answer, and the statuses that a setting names. Everything else is final. A success whose body is not JSON is still one, without
+// a reference.
 //
-// What came before the order was sent whole, and a status below 200, is no answer, and is tried again under the same key.
+// A success that came before the whole order was sent is no answer, nor is a status below 200; both are tried again under the same
+// key.
 //
-// 409 is retryable when the key may have been sent before: that call may still be under way, or have booked the order, and
-// a failure would lead to a new key, which books it twice. Under a key that goes out for the first time it is final.
+// 409 is retryable when the key may have been sent before. That call may still be under way, or have booked the order; a failure
+// would lead to a new key, which books it twice. Under a key that goes out for the first time, 409 is final.
 func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outcome {
 	switch {
 	case a.StatusCode == 0 && a.Failure == ErrorPayloadInvalid:

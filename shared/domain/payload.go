@@ -38,9 +38,9 @@ type payloadTotals struct {
 	GrandTotal Amount `json:"grand_total"`
 }
 
-// BuildPayload renders the bytes that go to the ERP, the module's fields and no others beside the source of a shop that
-// is not the default one. The same order gives the same bytes. An amount that the order leaves out is null, which is not
-// the same as 0. An error here is final for the generation: of an order whose lines cannot be told apart nothing is sent.
+// BuildPayload makes the bytes that go to the ERP: the fields of the module, and the source of a shop that is not the default one.
+// The same order gives the same bytes. An amount that the order leaves out is null, which is not the same as 0. An error is final
+// for the generation; when the lines of an order make no sense, nothing is sent.
 func BuildPayload(ref OrderRef, o Order) ([]byte, error) {
 	created, err := moduleTime("created_at", o.CreatedAt)
 	if err != nil {
@@ -74,6 +74,7 @@ func BuildPayload(ref OrderRef, o Order) ([]byte, error) {
 	return EncodeJSON(p)
 }
 
+// payloadItems are the lines that are sent on their own.
 func payloadItems(items []Item) ([]payloadItem, error) {
 	if flaws := CheckLines(items); len(flaws) > 0 {
 		return nil, errors.New(flaws[0].String())
@@ -91,6 +92,7 @@ func payloadItems(items []Item) ([]payloadItem, error) {
 	return out, nil
 }
 
+// moduleTime is a time of the order in the module's format; nil when the order has none.
 func moduleTime(field, s string) (*string, error) {
 	if NoTime(s) {
 		return nil, nil
@@ -103,7 +105,7 @@ func moduleTime(field, s string) (*string, error) {
 	return &out, nil
 }
 
-// EncodeJSON is json.Marshal without HTML escaping and without a final newline: names with & and < go out as they came in.
+// EncodeJSON is json.Marshal without HTML escaping, so that names with & and < go out as they came in.
 func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

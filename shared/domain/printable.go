@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Printable is a text that others wrote as a person may see it on a terminal: what is no printable character stands there as
-// its escape, as Go writes it (\x1b, \n, \u202e), so that nothing is obeyed, hidden or turned around.
+// Printable makes a text that others wrote safe to show on a terminal. Characters that are not printable become escapes as in Go
+// (\x1b, \n, \u202e). So the terminal obeys nothing, and nothing is hidden or turned around.
 func Printable(text string) string {
 	if isPrintable(text) {
 		return text
@@ -40,7 +40,7 @@ func isPrintable(text string) bool {
 	return true
 }
 
-// PrintableLines is Printable for a text of several lines, which stay lines, as tabs stay tabs.
+// PrintableLines is Printable for a text of several lines: line ends and tabs stay.
 func PrintableLines(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {

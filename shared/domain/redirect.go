@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// SyncPath is what is called below the ERP's base URL.
+// SyncPath is the path below the ERP's base URL that orders are sent to.
 const SyncPath = "/orders/sync"
 
 // redirects reports whether the answer sends the caller elsewhere.
@@ -14,7 +14,7 @@ func (a Answer) redirects() bool {
 	return a.StatusCode >= 300 && a.StatusCode <= 399 && a.Location != ""
 }
 
-// redirectText names where a redirect leads and the mistake it is likely to come from. An order is never sent there: nobody
+// redirectText names the target of a redirect, and the mistake that it is likely to come from. Redirects are never followed: nobody
 // has said that the other address is the ERP.
 func (a Answer) redirectText() string {
 	head := fmt.Sprintf("HTTP %d redirects to %s, and redirects are not followed", a.StatusCode, Truncate(a.Location, maxShownURL))
@@ -26,11 +26,12 @@ func (a Answer) redirectText() string {
 	return head + ": " + likelyMistake(from, to)
 }
 
-// UnreadableLocation is the Location of a redirect whose own is no address.
+// UnreadableLocation stands for a Location that is no address.
 const UnreadableLocation = "an address that cannot be read"
 
 const maxShownURL = 500
 
+// likelyMistake guesses from the two addresses what is wrong in the settings.
 func likelyMistake(from, to *url.URL) string {
 	bare := *to
 	var isSlashed bool

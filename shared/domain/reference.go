@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// MaxReferenceBytes bounds what the ERP may call an order. A longer one is no reference: its start would name another order.
+// MaxReferenceBytes bounds a reference of the ERP. A longer one is refused, not cut off: its start might name another order.
 const MaxReferenceBytes = 2 << 10
 
-// Reference is what the ERP calls an order; empty: nothing. In JSON it is a text, of which blanks at the ends do not count,
-// or a number. A number keeps the digits it was written with, and an exponent is written out: 42 is "42", 1.50 is "1.50",
-// 1.2345678E7 is "12345678". It is never read as a float.
+// Reference is what the ERP calls an order; empty when it names none. In JSON it is a text, without blanks at its ends, or a number. A
+// number keeps its digits, and an exponent is written out: 42 is "42", 1.50 is "1.50", 1.2345678E7 is "12345678". It is never read
+// as a float.
 type Reference string
 
 var errReferenceSize = fmt.Errorf("has more than %d bytes", MaxReferenceBytes)
@@ -38,14 +38,14 @@ func (r *Reference) UnmarshalJSON(raw []byte) error {
 		return &json.UnmarshalTypeError{Value: name, Type: reflect.TypeFor[Reference]()}
 	}
 	text, err := digits(string(raw))
-	if errors.Is(err, errReferenceSize) { // Validate tells it, with the member's name
+	if errors.Is(err, errReferenceSize) { // Validate refuses it, with the member's name
 		text, err = strings.Repeat("0", MaxReferenceBytes+1), nil
 	}
 	*r = Reference(text)
 	return err
 }
 
-// JSONForm says what of JSON a reference is read from, for whoever sent something else.
+// JSONForm says which JSON a reference is read from, for error messages.
 func (Reference) JSONForm() string { return "a string or a number" }
 
 // Validate refuses what is too long.
@@ -56,7 +56,7 @@ func (r Reference) Validate() error {
 	return nil
 }
 
-// Text is the reference as records have it; nil: none.
+// Text is the reference in the form of records; nil when there is none.
 func (r Reference) Text() *string {
 	if r == "" {
 		return nil
@@ -69,7 +69,7 @@ func trimmed(text string) string { return strings.TrimSpace(text) }
 
 var numberParts = regexp.MustCompile(`^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$`)
 
-// digits is a JSON number without an exponent.
+// digits writes out the exponent of a JSON number.
 func digits(literal string) (string, error) {
 	if len(literal) > MaxReferenceBytes {
 		return "", errReferenceSize

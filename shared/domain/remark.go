@@ -5,23 +5,22 @@ import (
 	"fmt"
 )
 
-// Remarks are what whoever looks after an order should know of what the ERP is sent. They name places and sums, and no
-// customer's data.
+// Remarks are what an operator should know about what the ERP is sent. They name places and sums, but no customer's data.
 type Remarks struct {
 	Warnings []string // what may be wrong
-	NotSent  []string // what the order came with and the ERP is not sent, and why
+	NotSent  []string // what of the order the ERP is not sent, and why
 }
 
-// maxRemarks bounds each list, to some 50 kB: a shop that leaves out an amount leaves it out of every line. An order of
-// hundreds of lines that each have a part is still told whole.
+// maxRemarks bounds each list, to some 50 kB. A shop that leaves out an amount leaves it out of every line. An order of hundreds of
+// lines that each have a part still has room for all its remarks.
 const maxRemarks = 500
 
-// Remarks are those of the order as it stands.
+// Remarks are the remarks on the order.
 func (o Order) Remarks() Remarks {
 	return Remarks{Warnings: o.warnings(), NotSent: atMost(maxRemarks, o.notSent())}
 }
 
-// RemarksOf are those of a snapshot. One that cannot be read has none: its sync fails with the reason.
+// RemarksOf are the remarks on a snapshot. One that cannot be read has none; its sync fails with the reason.
 func RemarksOf(snapshot json.RawMessage) Remarks {
 	var o Order
 	if json.Unmarshal(snapshot, &o) != nil {
@@ -44,6 +43,7 @@ func (o Order) warnings() []string {
 	return warnings
 }
 
+// atMost is the text of the first n flaws, and how many more there are.
 func atMost(n int, flaws []Flaw) (out []string) {
 	for i, f := range flaws {
 		if i == n {
@@ -60,8 +60,8 @@ const (
 	noPlaceInSums = "has no place of its own in the ERP's payload, only in grand_total"
 )
 
-// CheckAmounts finds the amounts that the ERP needs and the order leaves out, which is not the same as 0, and quantities
-// that are not above 0. Of parts of other lines nothing is sent, so nothing is missed.
+// CheckAmounts finds amounts that the ERP needs and the order leaves out, which is not the same as 0, and quantities that are not
+// above 0. It does not look at lines that are parts of others, as these are not sent.
 func (o Order) CheckAmounts() []Flaw {
 	var flaws []Flaw
 	absent := func(pointer string, a Amount, detail string) {
@@ -89,7 +89,7 @@ func (o Order) CheckAmounts() []Flaw {
 	return flaws
 }
 
-// notSent is what the payload has no place for: lines that are part of others, and adjustments.
+// notSent finds what the payload has no place for: lines that are parts of others, and adjustments.
 func (o Order) notSent() []Flaw {
 	var out []Flaw
 	whole, _ := wholes(o.Items)

@@ -2,25 +2,25 @@ package domain
 
 import "time"
 
-// OrderState is where an order stands when somebody asks something of it.
+// OrderState is the state of an order when somebody asks something of it.
 type OrderState string
 
-// The standings of an order.
+// The states of an order.
 const (
-	Unknown        OrderState = "unknown"           // nobody has published it
-	Known          OrderState = "known"             // published, never invoiced: no sync
-	StandsPending  OrderState = "pending"           // held for the cron, or because the connector was off
-	StandsQueued   OrderState = "queued"            // on its way to its first call
-	StandsWaiting  OrderState = "waiting_for_retry" // parked until its next attempt is due
-	StandsInFlight OrderState = "in_flight"         // being called, or due
-	StandsSuccess  OrderState = "success"
-	StandsFailed   OrderState = "failed"
+	StateUnknown  OrderState = "unknown"           // nobody has published it
+	StateKnown    OrderState = "known"             // published, never invoiced: no sync
+	StatePending  OrderState = "pending"           // held for the cron, or because the connector was off
+	StateQueued   OrderState = "queued"            // on its way to its first call
+	StateWaiting  OrderState = "waiting_for_retry" // parked until its next attempt is due
+	StateInFlight OrderState = "in_flight"         // being called, or due
+	StateSuccess  OrderState = "success"
+	StateFailed   OrderState = "failed"
 )
 
 // OrderStates lists them in the order in which an order may pass through them.
-var OrderStates = []OrderState{Unknown, Known, StandsPending, StandsQueued, StandsWaiting, StandsInFlight, StandsSuccess, StandsFailed}
+var OrderStates = []OrderState{StateUnknown, StateKnown, StatePending, StateQueued, StateWaiting, StateInFlight, StateSuccess, StateFailed}
 
-// Projected is what the projection tells of the order's row; it may be behind the gate.
+// Projected is the order's row in the projection; it may be behind the gate.
 type Projected struct {
 	Status        Status // empty: no row yet
 	Generation    int
@@ -29,41 +29,40 @@ type Projected struct {
 	Stamp         Stamp // of status and error
 }
 
-// StateOf tells where an order stands, by its gate and, while the gate is open, by the projection. The projection may lag:
-// an order that it shows as waiting may be called at this moment. What follows from that is harmless (see Request).
+// StateOf is the state of an order by its gate and, while the gate is open, by the projection. The projection may lag: an order that
+// it shows as waiting may be called at this moment. That does no harm: the chain has the last word on what is sent.
 func StateOf(published bool, g *Gate, seen Projected, now time.Time) OrderState {
 	switch {
 	case g == nil || g.State == GateNone:
 		if published {
-			return Known
+			return StateKnown
 		}
-		return Unknown
+		return StateUnknown
 	case g.State == GateHeld:
-		return StandsPending
+		return StatePending
 	case g.State == GateClosed && g.ClosedBy.Settles():
-		return StandsSuccess
+		return StateSuccess
 	case g.State == GateClosed:
-		return StandsFailed
+		return StateFailed
 	case seen.Status == "" || seen.Generation != g.Generation:
-		return StandsQueued
+		return StateQueued
 	case g.Version == seen.Stamp.Version && g.Newer(seen.Stamp):
-		return StandsQueued // its record was sent back, and the projection still shows the failure
+		return StateQueued // its record was sent back, and the projection still shows the failure
 	case seen.Status == Success:
-		return StandsSuccess // the gate is not told yet
+		return StateSuccess // the gate is not closed yet
 	case seen.Status == Failed:
-		return StandsFailed
+		return StateFailed
 	case seen.Status == Queued && seen.NextAttemptAt != nil && seen.NextAttemptAt.After(now):
-		return StandsWaiting
+		return StateWaiting
 	case seen.Status == InProgress || seen.NextAttemptAt != nil:
-		return StandsInFlight
+		return StateInFlight
 	default:
-		return StandsQueued
+		return StateQueued
 	}
 }
 
-// CaughtUp is the gate as the projection's row makes it, when the row has heard of the answer and the gate has not yet.
-// A callback or a hand would have closed the gate under its lock, so a success that the gate lacks is the ERP's answer:
-// its key is used up.
+// CaughtUp is the gate with what only the projection knows yet: that the ERP has answered with success. A callback or an operator
+// would have closed the gate under its lock. So a success that the gate lacks is the ERP's answer, and the key is used up.
 func (g Gate) CaughtUp(seen Projected) Gate {
 	if g.State == GateOpen && seen.Generation == g.Generation && seen.Status == Success {
 		g.KeyAnswered = true
@@ -71,12 +70,12 @@ func (g Gate) CaughtUp(seen Projected) Gate {
 	return g
 }
 
-// Request is what somebody asks of an order.
+// Request is the kind of a command about an order.
 type Request string
 
 // The requests.
 const (
-	RequestSync     Request = "sync"             // bring it to the ERP if that is still to be done
+	RequestSync     Request = "sync"             // bring it to the ERP, if that is still to be done
 	RequestResync   Request = "resync"           // once more, unless it has reached the ERP
 	RequestAnew     Request = "resync_new_key"   // once more under a new idempotency key: what the ERP has booked, it books again
 	RequestAccepted Request = "webhook_accepted" // the ERP says that it has the order
@@ -94,16 +93,16 @@ type Action string
 
 // The actions.
 const (
-	ActNothing     Action = "nothing"          // tell where it stands; a sync or resync waits for the end of what is under way
+	ActNothing     Action = "nothing"          // answer with the state; a sync or resync waits for the end of what is under way
 	ActCreate      Action = "first_generation" // make it and send it
 	ActRelease     Action = "release"          // of the held request
 	ActResync      Action = "next_generation"  // make it and send it; what is left of the one before ends as superseded
 	ActSettle      Action = "settle"           // say that the generation has ended
 	RefuseNotFound Action = "refuse_not_found" // there is no such order, or no sync of it
-	RefuseConflict Action = "refuse_conflict"  // not possible where the order stands
+	RefuseConflict Action = "refuse_conflict"  // not possible in this state
 )
 
-// actions is the table of what follows from each request in each standing, in the order of OrderStates.
+// actions is the table of what each request does in each state, in the order of OrderStates.
 var actions = map[Request][8]Action{
 	//               unknown     known        pending     queued       waiting    in flight    success      failed
 	RequestSync:     {RefuseNotFound, ActCreate, ActRelease, ActNothing, ActNothing, ActNothing, ActNothing, ActNothing},
@@ -116,21 +115,21 @@ var actions = map[Request][8]Action{
 	RequestSendNow:  {RefuseNotFound, RefuseNotFound, ActRelease, ActNothing, ActResync, ActNothing, RefuseConflict, RefuseConflict},
 }
 
-// ActionFor is what follows from the request where the order stands.
+// ActionFor is what a request does to an order in this state.
 func ActionFor(r Request, s OrderState) Action {
-	for i, standing := range OrderStates {
-		if standing == s {
+	for i, state := range OrderStates {
+		if state == s {
 			return actions[r][i]
 		}
 	}
 	return RefuseConflict
 }
 
-// NeedsConnector reports whether the request is refused while the connector is off: what sends, and what the module
-// refused then. By hand an order can be cancelled and settled all the same.
+// NeedsConnector reports whether the request is refused while the connector is off: those that send, and those that the module
+// refused then. An operator can cancel and settle orders at any time.
 func (r Request) NeedsConnector() bool { return r != RequestCancel && r != RequestSettle }
 
-// NeedsReason reports whether somebody must say why: what is done by hand, and what may book an order twice.
+// NeedsReason reports whether the request needs a reason: those of operators, and those that may book an order twice.
 func (r Request) NeedsReason() bool {
 	switch r {
 	case RequestAnew, RequestCancel, RequestSettle, RequestSendNow:

@@ -22,19 +22,19 @@ func TestStands(t *testing.T) {
 		seen      domain.Projected
 		want      domain.OrderState
 	}{
-		"nobody_published_it":               {want: domain.Unknown},
-		"published_without_a_gate":          {published: true, want: domain.Known},
-		"a_gate_that_guards_nothing_yet":    {published: true, gate: &domain.Gate{State: domain.GateNone}, want: domain.Known},
-		"held":                              {gate: &domain.Gate{State: domain.GateHeld}, want: domain.StandsPending},
-		"no_row_yet":                        {gate: &open, want: domain.StandsQueued},
-		"the_row_is_of_an_older_generation": {gate: &open, seen: domain.Projected{Status: domain.Failed, Generation: 1}, want: domain.StandsQueued},
-		"requested":                         {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2}, want: domain.StandsQueued},
-		"called":                            {gate: &open, seen: domain.Projected{Status: domain.InProgress, Generation: 2}, want: domain.StandsInFlight},
-		"parked":                            {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2, NextAttemptAt: &soon}, want: domain.StandsWaiting},
-		"due":                               {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2, NextAttemptAt: &past}, want: domain.StandsInFlight},
-		"ended_and_the_gate_not_told":       {gate: &open, seen: domain.Projected{Status: domain.Failed, Generation: 2}, want: domain.StandsFailed},
-		"settled_by_a_callback":             {gate: &domain.Gate{State: domain.GateClosed, ClosedBy: domain.ClosedByWebhook}, want: domain.StandsSuccess},
-		"cancelled":                         {gate: &domain.Gate{State: domain.GateClosed, ClosedBy: domain.ClosedByCancelled}, want: domain.StandsFailed},
+		"nobody_published_it":               {want: domain.StateUnknown},
+		"published_without_a_gate":          {published: true, want: domain.StateKnown},
+		"a_gate_that_guards_nothing_yet":    {published: true, gate: &domain.Gate{State: domain.GateNone}, want: domain.StateKnown},
+		"held":                              {gate: &domain.Gate{State: domain.GateHeld}, want: domain.StatePending},
+		"no_row_yet":                        {gate: &open, want: domain.StateQueued},
+		"the_row_is_of_an_older_generation": {gate: &open, seen: domain.Projected{Status: domain.Failed, Generation: 1}, want: domain.StateQueued},
+		"requested":                         {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2}, want: domain.StateQueued},
+		"called":                            {gate: &open, seen: domain.Projected{Status: domain.InProgress, Generation: 2}, want: domain.StateInFlight},
+		"parked":                            {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2, NextAttemptAt: &soon}, want: domain.StateWaiting},
+		"due":                               {gate: &open, seen: domain.Projected{Status: domain.Queued, Generation: 2, NextAttemptAt: &past}, want: domain.StateInFlight},
+		"ended_and_the_gate_not_told":       {gate: &open, seen: domain.Projected{Status: domain.Failed, Generation: 2}, want: domain.StateFailed},
+		"settled_by_a_callback":             {gate: &domain.Gate{State: domain.GateClosed, ClosedBy: domain.ClosedByWebhook}, want: domain.StateSuccess},
+		"cancelled":                         {gate: &domain.Gate{State: domain.GateClosed, ClosedBy: domain.ClosedByCancelled}, want: domain.StateFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

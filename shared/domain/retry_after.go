@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// MaxRetryAfter bounds what an ERP can ask for, so that a mistaken header does not park an order for years.
+// MaxRetryAfter bounds what an ERP can ask for, so that a wrong header does not park an order for years.
 const MaxRetryAfter = 30 * 24 * time.Hour
 
-// RetryAfter is what an answer's header asks for.
+// RetryAfter is what the header of an answer asks for.
 type RetryAfter struct {
 	At     *time.Time // nil: nothing
 	Capped bool       // it asked for more than MaxRetryAfter
 }
 
-// ParseRetryAfter reads the header of RFC 9110, section 10.2.3: whole seconds or a date. A date that has passed, a negative
-// or broken number and all that cannot be read ask for nothing. However many digits it has, a number is one: what is
-// beyond MaxRetryAfter is capped.
+// ParseRetryAfter reads the header of RFC 9110, section 10.2.3: whole seconds, or a date. A date in the past asks for nothing, and so
+// does whatever cannot be read, like a negative number or a fraction. A longer wait than MaxRetryAfter is capped, however many
+// digits the number has.
 func ParseRetryAfter(header string, now time.Time) RetryAfter {
 	header = strings.TrimSpace(header)
 	var at time.Time
@@ -44,7 +44,7 @@ func capped(now time.Time) RetryAfter {
 	return RetryAfter{At: &at, Capped: true}
 }
 
-// parseSeconds reads digits. What does not fit is more than anybody waits for.
+// parseSeconds reads digits. A number that does not fit is longer than MaxRetryAfter.
 func parseSeconds(text string) (wait time.Duration, isNumber bool) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
 		return 0, false
@@ -56,7 +56,7 @@ func parseSeconds(text string) (wait time.Duration, isNumber bool) {
 	return time.Duration(seconds) * time.Second, true
 }
 
-// parseHTTPDate reads the three date formats of RFC 9110, section 5.6.7. All are in GMT, and no other zone is one of theirs.
+// parseHTTPDate reads the three date formats of RFC 9110, section 5.6.7. All of them are in GMT.
 func parseHTTPDate(text string) (at time.Time, err error) {
 	for _, layout := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
 		if at, err = time.Parse(layout, text); err == nil {
@@ -66,7 +66,7 @@ func parseHTTPDate(text string) (at time.Time, err error) {
 	return time.Time{}, err
 }
 
-// words say what was made of a wait that is too long; empty when nothing was changed.
+// words says that a wait was capped; empty when it was not.
 func (r RetryAfter) words(header string) string {
 	if !r.Capped {
 		return ""

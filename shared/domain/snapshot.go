@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Order is the snapshot of an order as a commerce system publishes it; what the ERP's payload is built from.
+// Order is the snapshot of an order as a shop publishes it. The payload for the ERP is built from it.
 type Order struct {
 	IncrementID       string   `json:"order_increment_id"`
 	OrderID           *int64   `json:"order_id"`
@@ -64,9 +64,9 @@ type Address struct {
 	Telephone *string  `json:"telephone"`
 }
 
-// CheckTotals returns nil when subtotal + tax + shipping - |discount| + adjustments is the grand total, and otherwise an
-// error with both figures. Taxes that are included in the subtotal make honest orders differ, so whether this refuses
-// an order or only warns is a setting of the caller's.
+// CheckTotals returns nil when subtotal + tax + shipping - |discount| + adjustments is the grand total, and otherwise an error with
+// both figures. Right orders may differ too, when taxes are included in the subtotal. So the caller decides whether to refuse the
+// order or to warn.
 func (t Totals) CheckTotals() error {
 	sum := new(big.Rat).Add(t.Subtotal.Rat(), t.Tax.Rat())
 	sum.Add(sum, t.Shipping.Rat())
@@ -80,24 +80,23 @@ func (t Totals) CheckTotals() error {
 	return nil
 }
 
-// maxClockAhead is how far the clock of a shop, or its time zone, may be ahead.
+// maxClockAhead is how far a shop may be ahead by its clock or its time zone.
 const maxClockAhead = 24 * time.Hour
 
-// SnapshotTime is when the order was as the snapshot has it: its updated_at, else when the event that brought it occurred;
-// nil when neither is known. A time that lies more than a day ahead is none: it would keep out all that follows.
+// SnapshotTime is the time of a snapshot: the order's updated_at, or else when its event occurred; nil when neither is known. A time
+// more than a day ahead does not count: with it, no later snapshot would ever be newer.
 func SnapshotTime(updatedAt, occurredAt string, now time.Time) *time.Time {
 	for _, text := range []string{updatedAt, occurredAt} {
 		if at, err := ParseTime(text); err == nil && !at.After(now.Add(maxClockAhead)) {
-			at = at.Truncate(time.Microsecond) // as Postgres keeps it
+			at = at.Truncate(time.Microsecond) // the precision of Postgres
 			return &at
 		}
 	}
 	return nil
 }
 
-// NewestSnapshot compares a snapshot that arrives with the newest time known of the order. older means that the known
-// snapshot stays. What cannot be compared, as one of the two has no time, is not older: the later arrival wins. The newest
-// time known is never forgotten.
+// NewestSnapshot compares a snapshot that arrives with the newest time known of the order. older means that the known snapshot
+// stays. A snapshot without a time is not older: the later arrival wins. But the newest time known is never forgotten.
 func NewestSnapshot(known, arrived *time.Time) (newest *time.Time, older bool) {
 	switch {
 	case arrived == nil:
@@ -114,14 +113,14 @@ const ModuleTime = "2006-01-02 15:04:05"
 
 var errTime = errors.New("is not a time: give RFC 3339 (2024-01-15T10:30:00Z) or 2024-01-15 10:30:00 in UTC")
 
-// zeroDates are how MySQL writes that there is no date.
+// zeroDates is how MySQL writes that there is no date.
 var zeroDates = regexp.MustCompile(`^0000-00-00(?:[ T]00:00:00(?:\.0+)?(?:Z|[+-]00:00)?)?$`)
 
-// NoTime reports a text by which a shop says that there is no time: an empty one, or a zero date of MySQL.
+// NoTime reports whether a text means that there is no time: an empty text, or a zero date of MySQL.
 func NoTime(s string) bool { return s == "" || zeroDates.MatchString(s) }
 
-// ParseTime reads RFC 3339 or the module's format, the latter as UTC. The year is one of 1 to 9999 in UTC, as that is what
-// is stored and sent.
+// ParseTime reads RFC 3339 or the module's format; the latter is in UTC. The year in UTC must be from 1 to 9999, as UTC is what is
+// stored and sent.
 func ParseTime(s string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, ModuleTime} {
 		t, err := time.Parse(layout, s)

@@ -2,10 +2,10 @@ package domain
 
 import "time"
 
-// Status is where a sync stands. The values are the module's.
+// Status is the status of a sync. The values are the module's.
 type Status string
 
-// The statuses. NotSynced is only ever an answer: no sync exists.
+// The statuses. NotSynced is only the answer about an order without a sync.
 const (
 	Pending    Status = "pending"     // accepted, held for the cron or because the connector is off
 	Queued     Status = "queued"      // on its way, or waiting for a retry with next_attempt_at
@@ -15,21 +15,21 @@ const (
 	NotSynced  Status = "not_synced"
 )
 
-// Sync is the record of the effort to bring one order to the ERP, as of one event. It is the `sync` of every lifecycle
-// event and holds no personal data beyond the order's number.
+// Sync is the state of the effort to bring one order to the ERP, at one event. It is the `sync` of every lifecycle event. It holds no
+// personal data but the order's number.
 type Sync struct {
 	SyncID           int64      `json:"sync_id"`
 	Source           string     `json:"source"`
 	OrderID          *int64     `json:"order_id"`
 	OrderIncrementID string     `json:"order_increment_id"`
 	Status           Status     `json:"status"`
-	Attempts         int        `json:"attempts"`     // ERP calls of this generation that came to an end
+	Attempts         int        `json:"attempts"`     // ERP calls of this generation that have ended
 	MaxAttempts      int        `json:"max_attempts"` // fixed when the generation is made
 	LastAttemptAt    *time.Time `json:"last_attempt_at"`
 	NextAttemptAt    *time.Time `json:"next_attempt_at"`
-	ErpReference     *string    `json:"erp_reference"` // only in facts that establish it
+	ErpReference     *string    `json:"erp_reference"` // only in facts that name it first
 	IdempotencyKey   string     `json:"idempotency_key"`
-	NewKey           bool       `json:"new_key,omitempty"` // of the chain of a resync: no earlier generation had the key
+	NewKey           bool       `json:"new_key,omitempty"` // of a resync: no earlier generation had the key
 	Generation       int        `json:"generation"`
 	Version          Version    `json:"version"`
 	Released         *bool      `json:"released,omitempty"`     // requests only: false is held
@@ -44,14 +44,14 @@ type Sync struct {
 // Ref is the order the sync belongs to.
 func (s Sync) Ref() OrderRef { return OrderRef{Source: s.Source, IncrementID: s.OrderIncrementID} }
 
-// KeySentBefore reports whether the ERP may have been sent the key before this call: by an earlier attempt, or by an earlier
-// generation. A crash in the middle of a call is not told by the record.
+// KeySentBefore reports whether the ERP may have got the key before this call: from an earlier attempt, or an earlier generation. A
+// crash during a call leaves no trace in the record, so it is not counted.
 func (s Sync) KeySentBefore() bool { return s.Attempts > 0 || (s.Generation > 1 && !s.NewKey) }
 
-// NormalizeTime is t as all records carry it: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
+// NormalizeTime is t in the form of all records: UTC, in whole milliseconds, which Postgres and JSON both keep exactly.
 func NormalizeTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-// EndedBy is what closed the generation, of a sync as its terminal event has it.
+// EndedBy says who ended the generation. It is for the sync of a terminal event.
 func (s Sync) EndedBy() ClosedBy {
 	switch {
 	case s.ClosedBy != "":

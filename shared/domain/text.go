@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// TextKind is a kind of text that people and programs give us, with what every door takes of it: one line, in bytes.
+// TextKind is a kind of text that people and programs give us: one line, with a limit in bytes that holds wherever it comes in.
 type TextKind struct {
 	Name     string // in the singular, for people
 	Meaning  string
 	MaxBytes int
 }
 
-// The kinds of texts. docs/limits.md is made of them.
+// The kinds of texts. docs/limits.md is generated from them.
 var (
 	ReasonText     = TextKind{"reason", "why somebody asks, in an order's log or a setting's history", 500}
 	ReferenceText  = TextKind{"reference", "what the ERP calls the order", MaxReferenceBytes}
@@ -29,7 +29,7 @@ var (
 	errTextTooLong = errors.New("is too long")
 )
 
-// Check says what is wrong with a text of the kind, in words that go on from its name.
+// Check says what is wrong with a text of the kind. The words follow the name of the text: "has 600 bytes; …".
 func (k TextKind) Check(text string) error {
 	if len(text) > k.MaxBytes {
 		return tooLongError{len(text), k.MaxBytes}
@@ -37,7 +37,7 @@ func (k TextKind) Check(text string) error {
 	return PlainText(text)
 }
 
-// tooLongError is an errTextTooLong that says how long.
+// tooLongError is an errTextTooLong with the length.
 type tooLongError struct{ bytes, max int }
 
 func (e tooLongError) Error() string {
@@ -46,14 +46,14 @@ func (e tooLongError) Error() string {
 
 func (tooLongError) Is(target error) bool { return target == errTextTooLong }
 
-// IsTooLong reports whether a text was refused for its length.
+// IsTooLong reports whether a text was refused because of its length.
 func IsTooLong(err error) bool { return errors.Is(err, errTextTooLong) }
 
-// Fit is the text as the kind takes it: for what is told to us by the machine, so that nobody could correct it.
+// Fit makes any text one that the kind takes. It is for texts from machines, which nobody could correct.
 func (k TextKind) Fit(text string) string { return Truncate(Printable(text), k.MaxBytes) }
 
-// PlainText refuses what is no line of text: bytes that are no UTF-8, and control characters, which Postgres cannot keep
-// (U+0000) or a terminal would obey.
+// PlainText refuses what is no line of text: bytes that are no UTF-8, and control characters. Postgres cannot keep U+0000, and a
+// terminal obeys the others.
 func PlainText(text string) error {
 	if !utf8.ValidString(text) {
 		return errNotUTF8
@@ -69,14 +69,14 @@ func PlainText(text string) error {
 // isControl reports whether the character is a control character or ends a line.
 func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
-// KeepableText is s as valid UTF-8 without U+0000, which Postgres cannot keep.
+// KeepableText is s in valid UTF-8 and without U+0000, which Postgres cannot keep.
 func KeepableText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func truncate(s string) string { return Truncate(s, MaxErrorBytes) }
 
-// Truncate is s as KeepableText, in at most so many bytes; what is cut off shows as an ellipsis.
+// Truncate is s as KeepableText in at most so many bytes. An ellipsis shows that something was cut off.
 func Truncate(s string, maxBytes int) string {
 	s = KeepableText(s)
 	if len(s) <= maxBytes {

@@ -2,11 +2,11 @@ package domain
 
 import "fmt"
 
-// Version orders the facts of one order: generation<<28 | class<<24 | number. It stays below 2^53, so that JSON readers
-// that keep numbers as doubles see it exactly.
+// Version orders the facts of one order: generation<<28 | class<<24 | number. It is below 2^53, so that JSON readers that keep
+// numbers as doubles read it exactly.
 type Version int64
 
-// Class says who allots the number of a version.
+// Class says who allots the numbers.
 type Class int
 
 // The classes of facts.
@@ -16,7 +16,7 @@ const (
 	ClassCallback Class = 2 // settling callbacks (1…), allotted under the gate's lock
 )
 
-// Phase is where in an attempt a fact stands.
+// Phase is the part of an attempt that a fact is about.
 type Phase int
 
 // The phases of an attempt.
@@ -34,29 +34,29 @@ const (
 	MaxAttempts = maxNumber >> 3
 )
 
-// RequestVersion is that of the n-th request fact of a generation: 0 its acceptance, 1… its releases.
+// RequestVersion is the version of the n-th request fact of a generation: 0 is the acceptance, 1… are the releases.
 func RequestVersion(generation, n int) Version { return pack(generation, ClassRequest, n) }
 
-// AttemptVersion is that of a phase of an attempt. A terminal event that follows no call, because the gate was closed,
-// has the number of calls made as its attempt (0 when there was none).
+// AttemptVersion is the version of a phase of an attempt. A terminal event without a call, because the gate was closed, has as its
+// attempt the number of calls made (0 when there was none).
 func AttemptVersion(generation, attempt int, phase Phase) Version {
 	return pack(generation, ClassAttempt, attempt<<3|int(phase))
 }
 
-// CallbackVersion is that of the n-th settling callback of a generation, from 1.
+// CallbackVersion is the version of the n-th settling callback of a generation, from 1.
 func CallbackVersion(generation, n int) Version { return pack(generation, ClassCallback, n) }
 
 func pack(generation int, class Class, number int) Version {
 	return Version(int64(generation)<<28 | int64(class)<<24 | int64(number&maxNumber))
 }
 
-// Generation is the effort the fact belongs to.
+// Generation is the generation of the fact.
 func (v Version) Generation() int { return int(v >> 28) }
 
 // Class is the fact's class.
 func (v Version) Class() Class { return Class(v >> 24 & 0xf) }
 
-// Number is the fact's number inside its class.
+// Number is the fact's number within its class.
 func (v Version) Number() int { return int(v & maxNumber) }
 
 // Attempt is the attempt of a ClassAttempt version.
@@ -65,7 +65,7 @@ func (v Version) Attempt() int { return v.Number() >> 3 }
 // Phase is the phase of a ClassAttempt version.
 func (v Version) Phase() Phase { return Phase(v.Number() & 7) }
 
-// sameAttempt reports whether both are facts of one attempt; requests count as attempt 0.
+// sameAttempt reports whether both are facts of the same attempt; requests count as attempt 0.
 func (v Version) sameAttempt(o Version) bool {
 	return v.Generation() == o.Generation() && v.attemptOrZero() == o.attemptOrZero()
 }

@@ -17,7 +17,7 @@ const (
 	InvoiceCreated Type = "invoice.created" // starts the sync
 )
 
-// Commerce is an event as a shop publishes it.
+// Commerce is a commerce event as a shop publishes it.
 type Commerce struct {
 	EventID    string          `json:"event_id"`
 	Type       Type            `json:"type"`
@@ -27,7 +27,7 @@ type Commerce struct {
 	Order      json.RawMessage `json:"order,omitempty"` // a domain.Order, kept as it was sent
 }
 
-// Invoice is what an invoice.created says of the invoice itself.
+// Invoice is what an invoice.created says about the invoice itself.
 type Invoice struct {
 	IncrementID      string        `json:"increment_id"`
 	OrderIncrementID string        `json:"order_increment_id,omitempty"` // needed when order is left out
@@ -35,7 +35,7 @@ type Invoice struct {
 	GrandTotal       domain.Amount `json:"grand_total,omitzero"`
 }
 
-// NewCommerce is the record of an accepted commerce event; body is the event as it was sent.
+// NewCommerce is the record of an accepted commerce event; body is the event as the shop sent it.
 func NewCommerce(e Commerce, ref domain.OrderRef, body []byte, at time.Time, traceparent string) Record {
 	return newRecord(TopicSalesOrder, ref.Key(), CommerceID(ref.Source, e.EventID), string(e.Type), "/shops/"+ref.Source, at, traceparent, body)
 }

@@ -69,7 +69,7 @@ func TestDecodeSyncReadsWhatWasWritten(t *testing.T) {
 }
 
 // FuzzDecodeSync holds that what decodes is written and read again as the same value, so that a record that goes
-// around the ladder or through the dead letters stays what it was.
+// through the retry topics or the dead letters stays what it was.
 func FuzzDecodeSync(f *testing.F) {
 	f.Add([]byte(smallestSync))
 	for _, g := range goldens(f) {

@@ -9,17 +9,18 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// Digest tells a repeated event from a changed one. The order of members, white space, escapes and exponents do not
-// count: they change on the way through jsonb.
+// Digest is the same for a repeated event, and another one for a changed event. The order of members, white space, escapes and
+// exponents do not count, as jsonb changes them.
 func Digest(body []byte) [sha256.Size]byte {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var value any
-	_ = dec.Decode(&value) // whoever accepts has checked the body
+	_ = dec.Decode(&value) // accept has checked the body
 	canonical, _ := domain.EncodeJSON(withoutExponents(value))
 	return sha256.Sum256(canonical)
 }
 
+// withoutExponents writes out the exponents of all numbers, as jsonb does.
 func withoutExponents(v any) any {
 	switch v := v.(type) {
 	case json.Number:

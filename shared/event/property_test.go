@@ -13,7 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// delays is each rung's delay by its topic.
+// delays is the delay of each retry tier by its topic.
 func delays() map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for _, r := range event.RetryTiers {
@@ -26,7 +26,7 @@ func drawTime(t *rapid.T) time.Time {
 	return accepted.Add(time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "now")))
 }
 
-func TestLadderIsFourTimesOneSecond(t *testing.T) {
+func TestEachRetryTierWaitsFourTimesTheOneBefore(t *testing.T) {
 	t.Parallel()
 	var seconds []time.Duration
 	for _, r := range event.RetryTiers {
@@ -59,24 +59,24 @@ func TestRungForNeverPassesTheDueTime(t *testing.T) {
 	})
 }
 
-// TestRetriesHopDownToDue follows a retry that leaves each rung after its delay, or when it is due.
-func TestRetriesHopDownToDue(t *testing.T) {
+// TestRetriesGoDownToDue follows a retry that leaves each tier after its delay, or when it is due.
+func TestRetriesGoDownToDue(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		now := drawTime(t)
 		left := time.Duration(rapid.Int64Range(1, int64(4*time.Hour)).Draw(t, "left"))
 		due := now.Add(left)
 		longest := event.RetryTiers[len(event.RetryTiers)-1].Delay
-		most := int(left/longest) + 3*(len(event.RetryTiers)-1) + 1 // below the longest each rung is met three times; the last second once more
+		maxTiers := int(left/longest) + 3*(len(event.RetryTiers)-1) + 1 // below the longest it comes to each tier three times; in the last second once more
 		last := longest
-		hops := 0
+		forwards := 0
 		for topic := event.RetryTierFor(due, now); topic != event.TopicDue; topic = event.RetryTierFor(due, now) {
 			delay := delays()[topic]
 			require.LessOrEqual(t, delay, last, "never up again")
 			last = delay
 			now = now.Add(min(delay, due.Sub(now)))
-			hops++
-			require.LessOrEqual(t, hops, most)
+			forwards++
+			require.LessOrEqual(t, forwards, maxTiers)
 		}
 		require.Equal(t, due, now, "handed on when it is due, never before")
 	})

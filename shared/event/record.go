@@ -27,33 +27,33 @@ const (
 	HeaderUUID        = "_watermill_message_uuid"
 	HeaderDue         = "due" // unix milliseconds, on parked and due retries only
 
-	// Of dead-lettered records: why, and the coordinates they came from.
+	// Of dead letters: why, and where the record was.
 	HeaderReason              = "dead_letter_reason"
 	HeaderOriginTopic         = "dead_letter_topic"
 	HeaderOriginPartition     = "dead_letter_partition"
 	HeaderOriginOffset        = "dead_letter_offset"
 	HeaderOriginRow           = "dead_letter_outbox_id" // in place of partition and offset: the row of the outbox that was never relayed
 	HeaderDeadLetterBy        = "dead_letter_by"        // who could not use it
-	HeaderDeadLetterReference = "dead_letter_reference" // true: the letter does not hold the record's content
-	HeaderDeadLetterEnded     = "dead_letter_ended"     // true: the sync's terminal event was written with the letter
+	HeaderDeadLetterReference = "dead_letter_reference" // true: the dead letter has not the content of the record
+	HeaderDeadLetterEnded     = "dead_letter_ended"     // true: the sync's terminal event was written with the dead letter
 )
 
-// HeaderDeadLetterPrefix begins the names of the headers that a dead letter has beside its record's.
+// HeaderDeadLetterPrefix begins the names of the headers that a dead letter has in addition to those of its record.
 const HeaderDeadLetterPrefix = "dead_letter_"
 
-// MetadataPartitionKey is the metadata of a Watermill message that holds the record's key; it is no header.
+// MetadataPartitionKey is the metadata of a Watermill message with the record's key. It does not become a header.
 const MetadataPartitionKey = "partition_key"
 
 // TypeRetry is the ce_type of parked and due retries; every other type is its topic's name or the commerce event's type.
 const TypeRetry = "vendor_erp_sync_retry"
 
-// SourceConnector is the ce_source of what the connector itself states.
+// SourceConnector is the ce_source of facts that the connector itself states.
 const SourceConnector = "/erpconnector"
 
-// MaxEventIDBytes bounds a commerce event's id.
+// MaxEventIDBytes bounds the id of a commerce event.
 const MaxEventIDBytes = 255
 
-// Record is one record before it is given to the outbox or to Kafka.
+// Record is a record that is to be written, to the outbox or to Kafka. A View is one that was read.
 type Record struct {
 	Topic   string // without the prefix
 	Key     string // the order's key
@@ -65,7 +65,7 @@ type Record struct {
 // uuidSpace is the namespace of the message uuids, itself the version 5 UUID of our ce_source under the URL namespace.
 var uuidSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte(SourceConnector))
 
-// newRecord is a CloudEvent in binary mode. traceparent continues the trace that led here, or starts one when empty.
+// newRecord makes a CloudEvent in binary mode. It continues the trace of traceparent, or starts a new one when that is empty.
 func newRecord(topic, key, id, ceType, source string, at time.Time, traceparent string, value []byte) Record {
 	return Record{
 		Topic: topic, Key: key, UUID: MessageUUID(id), Value: value,
@@ -102,28 +102,10 @@ func VersionOf(ceID, key, ceType string) (v domain.Version, ok bool) {
 	return v, ok && err == nil && ID(key, v, ceType) == ceID
 }
 
-// Time is the record's ce_time.
-func (r Record) Time() (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, r.Headers[HeaderTime])
-	if err != nil {
-		return time.Time{}, fmt.Errorf("header %s: %w", HeaderTime, err)
-	}
-	return domain.NormalizeTime(t), nil
-}
-
-// Due is when a parked retry may be handed on.
-func (r Record) Due() (time.Time, error) {
-	ms, err := strconv.ParseInt(r.Headers[HeaderDue], 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("header %s: %w", HeaderDue, err)
-	}
-	return time.UnixMilli(ms).UTC(), nil
-}
-
 var traceparentPattern = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
 
-// ChildTrace is a W3C traceparent of the same trace with a new parent id, or of a new, sampled trace when the parent is
-// empty or malformed.
+// ChildTrace makes a W3C traceparent with a new parent id. It is of the same trace as the parent, or of a new, sampled one when the
+// parent is empty or malformed.
 func ChildTrace(parent string) string {
 	var random [24]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand's documentation
@@ -135,11 +117,11 @@ func ChildTrace(parent string) string {
 	return "00-" + trace + "-" + hex.EncodeToString(random[16:]) + "-" + flags
 }
 
-// ValidTrace reports whether it is a traceparent that a trace can go on from.
+// ValidTrace reports whether this is a traceparent that a trace can continue.
 func ValidTrace(traceparent string) bool {
 	m := traceparentPattern.FindStringSubmatch(traceparent)
 	return m != nil && !zeros(m[1]) && !zeros(m[2])
 }
 
-// zeros is what makes an id invalid in W3C Trace Context, section 3.2.2.
+// zeros reports whether an id is all zeros, which makes it invalid in W3C Trace Context, section 3.2.2.
 func zeros(id string) bool { return strings.Trim(id, "0") == "" }

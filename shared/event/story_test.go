@@ -119,7 +119,7 @@ func (s *teller) decide(v domain.Sync, r *event.Response, now time.Time) (domain
 	return domain.Decide(v, o, policy, now, 0), o.Error
 }
 
-// park tells of the retry in its first rung and, after the hops of the delayer, in _due.
+// park writes the retry in its first tier and, once the delayer has forwarded it, in _due.
 func (s *teller) park(v event.Sync, due, now time.Time) event.Record {
 	parked, err := event.NewRetry(v, due, event.Context{Traceparent: parentTrace, At: now})
 	require.NoError(s.t, err)

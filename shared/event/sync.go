@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,7 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// Sync is the value of every record about a sync. Personal data stands only in Order, Payload, Response and Error.
+// Sync is the value of every record about a sync. Only Order, Payload, Response and Error may hold personal data.
 type Sync struct {
 	Sync     domain.Sync     `json:"sync"`
 	Order    json.RawMessage `json:"order,omitempty"`    // the snapshot as the shop sent it
@@ -29,10 +30,10 @@ type Response struct {
 	Headers   map[string]string `json:"headers,omitempty"`
 	Body      string            `json:"body"`                // at most domain.MaxResponseBytes
 	Truncated bool              `json:"truncated,omitempty"` // the body was longer
-	Reference *string           `json:"reference,omitempty"` // what the ERP called the order in a success; it may stand behind what is kept of the body
+	Reference *string           `json:"reference,omitempty"` // what the ERP called the order in a success; in the body it may come after the part that is kept
 }
 
-// Context is what a record takes over from what led to it.
+// Context is what a record takes over from its cause.
 type Context struct {
 	Traceparent string
 	At          time.Time // becomes ce_time
@@ -41,12 +42,12 @@ type Context struct {
 // NewSync is the record of a fact about a sync on the given topic; its ce_type is the topic's name.
 func NewSync(topic string, v Sync, c Context) (Record, error) { return newSync(topic, topic, v, c) }
 
-// NewRequest is the record of a request, or of a release, and what is to be known of the order that goes with it.
+// NewRequest is the record of a request or a release, with the order and the remarks on it.
 func NewRequest(s domain.Sync, order json.RawMessage, r domain.Remarks, c Context) (Record, error) {
 	return NewSync(TopicRequested, Sync{Sync: s, Order: order, Warnings: r.Warnings, NotSent: r.NotSent}, c)
 }
 
-// NewRetry parks a retry in the rung for its due time, or in _due when that has passed.
+// NewRetry is the record that parks a retry in the retry topic for its due time, or in _due when that has passed.
 func NewRetry(v Sync, due time.Time, c Context) (Record, error) {
 	r, err := newSync(RetryTierFor(due, c.At), TypeRetry, v, c)
 	if err != nil {
@@ -56,24 +57,25 @@ func NewRetry(v Sync, due time.Time, c Context) (Record, error) {
 	return r, nil
 }
 
-// NewNote is the record of something that was said about a sync and changes nothing: it stands on the timeline only. What
-// is said again has the same ce_id.
-func NewNote(v Sync, said string, c Context) (Record, error) { return newSaid(v, said, c) }
+// NewNote is the record of something that was said about a sync and changes nothing: it is on the timeline only. The same text again
+// has the same ce_id.
+func NewNote(v Sync, text string, c Context) (Record, error) { return newUnversioned(v, text, c) }
 
-// NewDeadLetter is the record of the fact that an order's record became a dead letter, or was sent back from there. said
-// names the letter and what was done: the facts about one record have the same version.
-func NewDeadLetter(v Sync, said string, c Context) (Record, error) { return newSaid(v, said, c) }
+// NewDeadLetter is the record of the fact that an order's record became a dead letter, or was sent back. text names the dead letter
+// and what was done: the facts about one record have the same version.
+func NewDeadLetter(v Sync, text string, c Context) (Record, error) { return newUnversioned(v, text, c) }
 
-// newSaid is a record of what was said beside the chain and has no version of its own; its ce_id tells it from the others.
-func newSaid(v Sync, said string, c Context) (Record, error) {
+// newUnversioned is a record that has no version of its own. A digest of the text makes its ce_id unlike the others.
+func newUnversioned(v Sync, text string, c Context) (Record, error) {
 	r, err := newSync(TopicCallback, TopicCallback, v, c)
 	if err != nil {
 		return Record{}, err
 	}
-	sum := sha256.Sum256([]byte(said))
+	sum := sha256.Sum256([]byte(text))
 	return newRecord(r.Topic, r.Key, r.Headers[HeaderID]+"/"+hex.EncodeToString(sum[:8]), TopicCallback, SourceConnector, c.At, c.Traceparent, r.Value), nil
 }
 
+// newSync is the record of a sync on a topic; the ce_type is another one only for retries.
 func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 	key := v.Sync.Ref().Key()
 	value, err := domain.EncodeJSON(v)
@@ -87,19 +89,49 @@ func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 func DecodeSync(value []byte) (Sync, error) {
 	var v Sync
 	if err := json.Unmarshal(value, &v); err != nil {
-		return Sync{}, fmt.Errorf("decoding the record's value: %w", err)
+		return Sync{}, decodingError(err)
 	}
-	s := v.Sync
-	switch {
-	case s.SyncID <= 0:
-		return Sync{}, errors.New("sync.sync_id must be positive")
-	case s.Generation <= 0 || s.Version.Generation() != s.Generation:
-		return Sync{}, fmt.Errorf("sync.version %d is not of generation %d", s.Version, s.Generation)
-	case s.Status == "":
-		return Sync{}, errors.New("sync.status is missing")
-	}
-	if err := s.Ref().Validate(); err != nil {
+	if err := check(v.Sync); err != nil {
 		return Sync{}, err
 	}
 	return v, nil
+}
+
+// DecodeSyncOnly reads and checks the sync alone. It stands first in the value, so order, payload and response, which are
+// nearly all of it, are not read, and nothing is said of them.
+func DecodeSyncOnly(value []byte) (domain.Sync, error) {
+	d := json.NewDecoder(bytes.NewReader(value))
+	for range 2 { // the brace, the first name
+		token, err := d.Token()
+		if err != nil {
+			return domain.Sync{}, decodingError(err)
+		}
+		if token == "sync" {
+			var s domain.Sync
+			if err := d.Decode(&s); err != nil {
+				return domain.Sync{}, decodingError(err)
+			}
+			if err := check(s); err != nil {
+				return domain.Sync{}, err
+			}
+			return s, nil
+		}
+	}
+	v, err := DecodeSync(value) // of a writer that has another order
+	return v.Sync, err
+}
+
+func decodingError(err error) error { return fmt.Errorf("decoding the record's value: %w", err) }
+
+// check holds a sync to what every consumer relies on.
+func check(s domain.Sync) error {
+	switch {
+	case s.SyncID <= 0:
+		return errors.New("sync.sync_id must be positive")
+	case s.Generation <= 0 || s.Version.Generation() != s.Generation:
+		return fmt.Errorf("sync.version %d is not of generation %d", s.Version, s.Generation)
+	case s.Status == "":
+		return errors.New("sync.status is missing")
+	}
+	return s.Ref().Validate()
 }

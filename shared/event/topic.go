@@ -23,26 +23,26 @@ const (
 	TopicPosition   = "vendor_erp_sync_position"
 )
 
-// RetryTier is one step of the retry ladder: a topic in which a record waits no longer than Delay at a time.
+// RetryTier is one of the retry topics: a record waits there no longer than Delay at a time.
 type RetryTier struct {
 	Topic string
 	Delay time.Duration
 }
 
-// RetryTiers lists the rungs from the shortest to the longest; each is four times the one before.
+// RetryTiers lists the tiers from the shortest to the longest; each delay is four times the one before.
 var RetryTiers = func() []RetryTier {
-	var rungs []RetryTier
+	var tiers []RetryTier
 	for seconds := 1; seconds <= 4096; seconds *= 4 {
-		rungs = append(rungs, RetryTier{
+		tiers = append(tiers, RetryTier{
 			Topic: fmt.Sprintf("vendor_erp_sync_retry_%ds", seconds),
 			Delay: time.Duration(seconds) * time.Second,
 		})
 	}
-	return rungs
+	return tiers
 }()
 
-// RetryTierFor is the topic in which a record due at the given time waits next: the longest rung that does not pass the due
-// time; the shortest one when less than its delay is left; _due when the time has come.
+// RetryTierFor is the topic in which a retry waits next: the one with the longest delay that ends before the due time; the shortest
+// one when less than its delay is left; _due when the time has come.
 func RetryTierFor(due, now time.Time) string {
 	left := due.Sub(now)
 	if left <= 0 {
@@ -73,7 +73,7 @@ type Retention int
 // The kinds of retention.
 const (
 	KeepForever   Retention = iota // the log: replay and rebuild read it from offset zero
-	KeepConsumed                   // no time limit; trimmed below the committed offset, never to empty
+	KeepConsumed                   // no time limit; trimmed below the committed offset, but never to empty
 	KeepLatestKey                  // compacted
 )
 
@@ -118,12 +118,12 @@ func Topics() []Topic {
 	)
 }
 
-// IsTopic reports whether the name is that of a topic of the connector's.
+// IsTopic reports whether this is the name of a topic of the connector.
 func IsTopic(name string) bool {
 	return slices.ContainsFunc(Topics(), func(t Topic) bool { return t.Name == name })
 }
 
-// TopicsOf lists the topics a group reads.
+// TopicsOf lists the topics that a group reads.
 func TopicsOf(g Group) []string {
 	var names []string
 	for _, t := range Topics() {
@@ -136,7 +136,7 @@ func TopicsOf(g Group) []string {
 	return names
 }
 
-// ChainGroup is the group that consumes the chain records of a topic: requests and retries, which keep a generation alive.
+// ChainGroup is the group that consumes the chain records of a topic. These are requests and retries, which keep a generation alive.
 // ok is false for every other topic.
 func ChainGroup(topic string) (g Group, ok bool) {
 	switch {

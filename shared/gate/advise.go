@@ -12,11 +12,11 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// Advise is domain.Advise for each chain record, in their order.
+// Advise is domain.Advise for each of the chain records, in their order.
 //
-// While the log is read again (see MarkReread) it also tells which records were consumed before: by the projection's row, and by
-// what this process has committed since, which the projection may not know yet (see Committed). Of a generation that the gate would
-// end the timeline is asked as well, as the row tells of the newest generation only.
+// While the log is read again (see MarkReread), it also finds the records that were consumed before. It knows them by the
+// projection's row, and by what this process has committed since, which the projection may not know yet (see Committed). When the
+// gate would end a generation, Advise looks into the timeline too, as the row shows only the newest generation.
 func (s *Store) Advise(ctx context.Context, records []domain.Sync) ([]domain.Advice, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -30,57 +30,57 @@ func (s *Store) Advise(ctx context.Context, records []domain.Sync) ([]domain.Adv
 		return nil, err
 	}
 	out := make([]domain.Advice, len(records))
-	var again []int // those that may have been consumed before
+	var suspects []int // those that may have been consumed before
 	for i, r := range records {
 		g := gates[keys[i]]
 		out[i] = domain.Advise(g, r)
-		// Another sync of the order, as a restored database may have it, says nothing.
+		// A restored database may have another sync of the order. Its row says nothing about this record.
 		if r.UpdatedAt.Before(reread) && g != nil && g.SyncID == r.SyncID {
-			again = append(again, i)
+			suspects = append(suspects, i)
 		}
 	}
-	if len(again) == 0 {
+	if len(suspects) == 0 {
 		return out, nil
 	}
-	return out, s.adviseAgain(ctx, records, gates, again, out)
+	return out, s.adviseReread(ctx, records, gates, suspects, out)
 }
 
-// adviseAgain advises records of a log that is read again.
-func (s *Store) adviseAgain(ctx context.Context, records []domain.Sync, gates map[string]*domain.Gate, again []int, out []domain.Advice) error {
-	attempts, err := s.readAttempts(ctx, records, again)
+// adviseReread advises the records that may have been consumed before.
+func (s *Store) adviseReread(ctx context.Context, records []domain.Sync, gates map[string]*domain.Gate, suspects []int, out []domain.Advice) error {
+	attempts, err := s.readAttempts(ctx, records, suspects)
 	if err != nil {
 		return err
 	}
-	var ending []int // those that the gate would end
-	for _, i := range again {
+	var stopped []int // those that the gate would stop
+	for _, i := range suspects {
 		r := records[i]
 		out[i] = domain.Advise(gates[r.Ref().Key()], r, attempts[r.SyncID], s.recent.of(r))
 		if out[i].Stop && !out[i].Ended {
-			ending = append(ending, i)
+			stopped = append(stopped, i)
 		}
 	}
-	if len(ending) == 0 {
+	if len(stopped) == 0 {
 		return nil
 	}
-	ends, err := s.readEnds(ctx, records, ending)
+	ends, err := s.readEnds(ctx, records, stopped)
 	if err != nil {
 		return err
 	}
-	for n, i := range ending {
+	for n, i := range stopped {
 		out[i] = domain.Advise(gates[records[i].Ref().Key()], records[i], ends[n])
 	}
 	return nil
 }
 
 const (
-	// rereadFor is how long a record from before may still come by a retry topic, see domain.MaxRetryAfter.
+	// rereadFor is how long a record from before may still be on its way through the retry topics, see domain.MaxRetryAfter.
 	rereadFor = domain.MaxRetryAfter + 24*time.Hour
-	// rereadSkew is more than clocks differ: a record that was written a moment after is asked about as well, which does no harm.
+	// rereadSkew is more than clocks differ. To check a record that was written a moment later too does no harm.
 	rereadSkew = time.Minute
 )
 
-// MarkReread says that the log is read again from its start, from now on. The caller has made sure that the projection has applied
-// all of it. Without that a record would be passed over of which the log holds nothing more.
+// MarkReread notes that the log is read again from its start, from now on. Before, the caller makes sure that the projection has
+// applied all of the log. Otherwise a record that was consumed before would not be known as such.
 func MarkReread(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, `INSERT INTO erp_log_reread DEFAULT VALUES ON CONFLICT DO NOTHING`); err != nil {
 		return fmt.Errorf("noting that the log is read again: %w", err)
@@ -90,33 +90,34 @@ func MarkReread(ctx context.Context, pool *pgxpool.Pool) error {
 
 // reread keeps when the log began to be read again.
 type reread struct {
-	mu       sync.Mutex
-	before   time.Time // records that were written before this may be old ones; zero: none
-	lookedAt time.Time
+	mu     sync.Mutex
+	before time.Time // records that were written before this may be old ones; zero: none
+	readAt time.Time
 }
 
-// rereadLook is how old the answer may be. Nobody reads the log while its offsets are reset, so that even a later look would do.
-const rereadLook = time.Second
+// rereadInterval is how old the answer may be. Nobody reads the log while its offsets are reset, so a longer one would do too.
+const rereadInterval = time.Second
 
+// at is the time before which records may have been consumed already; zero when the log is not read again.
 func (r *reread) at(ctx context.Context, pool *pgxpool.Pool) (before time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.lookedAt) < rereadLook {
+	if time.Since(r.readAt) < rereadInterval {
 		return r.before, nil
 	}
 	var at *time.Time
 	err = pool.QueryRow(ctx, `SELECT max(at) FROM erp_log_reread WHERE at > now() - make_interval(secs => $1)`, rereadFor.Seconds()).Scan(&at)
 	if err != nil {
-		return before, fmt.Errorf("asking whether the log is read again: %w", err)
+		return before, fmt.Errorf("reading whether the log is read again: %w", err)
 	}
-	r.before, r.lookedAt = time.Time{}, time.Now()
+	r.before, r.readAt = time.Time{}, time.Now()
 	if at != nil {
 		r.before = at.Add(rereadSkew)
 	}
 	return r.before, nil
 }
 
-// readAttempts are the highest versions of an attempt that the projection's rows know, by sync.
+// readAttempts reads, by sync, the highest version of an attempt that the projection has.
 func (s *Store) readAttempts(ctx context.Context, records []domain.Sync, which []int) (map[int64]domain.Version, error) {
 	rows, err := s.pool.Query(ctx, `SELECT sync_id, attempt_version FROM vendor_erp_sync WHERE sync_id = ANY($1)`,
 		column(which, func(i int) int64 { return records[i].SyncID }))
@@ -136,7 +137,7 @@ func (s *Store) readAttempts(ctx context.Context, records []domain.Sync, which [
 	return out, nil
 }
 
-// readEnds looks on the timeline for the ends of some records' generations. It gives a version for each, 0 where there is none.
+// readEnds finds in the timeline how the generations of some records ended: a version for each, 0 where it has not ended.
 func (s *Store) readEnds(ctx context.Context, records []domain.Sync, which []int) ([]domain.Version, error) {
 	lowest := column(which, func(i int) int64 { v, _ := domain.AttemptVersions(records[i].Generation); return int64(v) })
 	highest := column(which, func(i int) int64 { _, v := domain.AttemptVersions(records[i].Generation); return int64(v) })
@@ -155,19 +156,21 @@ func (s *Store) readEnds(ctx context.Context, records []domain.Sync, which []int
 	return ends, nil
 }
 
-// Committed remembers that what a chain record came to stands in the log, for the moments before the projection knows it: s is the
-// sync of the terminal event, else that of after_send.
+// Committed remembers the outcome of a chain record that is in the log, until the projection has it. c is the sync of the terminal
+// event, or that of after_send when there is no terminal event.
 func (s *Store) Committed(c domain.Sync) { s.recent.put(c) }
 
-// maxRecent bounds what is remembered, in two halves of which the older one is forgotten at once. That is 25 s of 2,000 chains a
-// second, and some 5 MB.
+// maxRecent bounds what is remembered. The memory has two halves; when the young one is full, the old one is dropped as a whole. At
+// 2,000 chains a second that keeps 12 to 25 s, in some 5 MB.
 const maxRecent = 50_000
 
+// chain names the records of one generation.
 type chain struct {
 	syncID     int64
 	generation int
 }
 
+// recent are the outcomes of the last chain records.
 type recent struct {
 	mu          sync.Mutex
 	young, aged map[chain]domain.Version

@@ -11,15 +11,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// Callback is one word of the ERP about an order, as it is remembered: by what it is recognised, not by what it says.
+// Callback is what is remembered of a callback of the ERP: enough to recognise it, not what it said.
 type Callback struct {
 	Key       string            // the order's
 	Body      [sha256.Size]byte // the digest of the raw body
 	Reference *string           // the ERP's, when it names one
 }
 
-// Hear reads what is known of earlier callbacks and of the ERP's own answers. The caller holds the gate. heardIn is the
-// newest generation in which this body came; 0: it never did.
+// Hear reads what is known of this callback: whether it came before, and of which generation its reference is. The caller holds the
+// gate. heardIn is the newest generation in which the same body came; 0 when it never did.
 func Hear(ctx context.Context, tx pgx.Tx, c Callback) (known domain.Heard, heardIn int, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT coalesce((SELECT heard_in FROM erp_callback WHERE order_key = $1 AND digest = $2), 0), coalesce(greatest(
@@ -35,7 +35,8 @@ func Hear(ctx context.Context, tx pgx.Tx, c Callback) (known domain.Heard, heard
 	return known, heardIn, nil
 }
 
-// Keep remembers a callback that came in the generation, and the one that its reference is known of.
+// Keep remembers a callback that came in the generation. referenceOf is the generation that its reference belongs to; 0 when that is
+// unknown, and then the reference is not kept.
 func Keep(ctx context.Context, tx pgx.Tx, c Callback, generation, referenceOf int, now time.Time) error {
 	reference := digestOf(c.Reference)
 	if referenceOf == 0 {
@@ -51,7 +52,7 @@ func Keep(ctx context.Context, tx pgx.Tx, c Callback, generation, referenceOf in
 	return nil
 }
 
-// digestOf is how a reference is remembered: it may be as long as the ERP likes, and an index entry may not.
+// digestOf is what is kept of a reference. The reference itself may be longer than an entry of an index can be.
 func digestOf(reference *string) []byte {
 	if reference == nil {
 		return nil

@@ -66,7 +66,7 @@ func TestTheReferencesOfAnswersAreKept(t *testing.T) {
 		known, _ := hear(t, pool, Callback{Key: plain.Key(), Body: body("any"), Reference: &reference})
 		return known.References
 	}
-	answer := func(g domain.Gate, reference string) Ending {
+	answer := func(g domain.Gate, reference string) GenerationEnd {
 		e := ending(g, domain.ClosedByAnswer)
 		e.Reference = &reference
 		return e
@@ -94,11 +94,11 @@ func TestTheReferenceOfAnAnswerThatMetALockedGateIsKept(t *testing.T) {
 	pool := testkit.Postgres(t).Pool
 	g, other := open(plain, 1, 1), open(slashed, 3, 1)
 	save(t, pool, g, other)
-	e, hand := ending(g, domain.ClosedByAnswer), Ending{Key: plain.Key(), Generation: 1, Reference: new("HAND-1")}
+	e, hand := ending(g, domain.ClosedByAnswer), GenerationEnd{Key: plain.Key(), Generation: 1, Reference: new("HAND-1")}
 	e.Reference = new("ERP-1")
 	free := ending(other, domain.ClosedByAnswer)
 	free.Reference = new("ERP-2")
-	endings := []Ending{e, e, hand, free}
+	endings := []GenerationEnd{e, e, hand, free}
 	inTx(t, pool, func(holder pgx.Tx) {
 		lock(t, holder, plain)
 		require.Equal(t, []string{plain.Key()}, end(t, pool, endings...))

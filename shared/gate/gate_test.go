@@ -67,15 +67,15 @@ func open(ref domain.OrderRef, syncID int64, generation int) domain.Gate {
 	}
 }
 
-func end(t *testing.T, q Querier, endings ...Ending) (skipped []string) {
+func end(t *testing.T, q Querier, endings ...GenerationEnd) (skipped []string) {
 	t.Helper()
 	skipped, err := Close(t.Context(), q, endings)
 	require.NoError(t, err)
 	return skipped
 }
 
-func ending(g domain.Gate, by domain.ClosedBy) Ending {
-	return Ending{
+func ending(g domain.Gate, by domain.ClosedBy) GenerationEnd {
+	return GenerationEnd{
 		IdempotencyKey: g.IdempotencyKey,
 		Key:            g.Ref.Key(), Generation: g.Generation, By: by, Version: domain.AttemptVersion(g.Generation, 1, domain.PhaseTerminal),
 	}
@@ -147,58 +147,58 @@ func TestClose(t *testing.T) {
 	lettered.State, lettered.ClosedBy = domain.GateClosed, domain.ClosedByDeadLetter
 	tests := map[string]struct {
 		gate    domain.Gate
-		endings []Ending
+		endings []GenerationEnd
 		want    func(g *domain.Gate)
 	}{
 		"an_answer_closes_the_gate_and_uses_up_the_key": {
-			gate: second, endings: []Ending{ending(second, domain.ClosedByAnswer)},
+			gate: second, endings: []GenerationEnd{ending(second, domain.ClosedByAnswer)},
 			want: func(g *domain.Gate) {
 				g.State, g.ClosedBy, g.KeyAnswered = domain.GateClosed, domain.ClosedByAnswer, true
 			},
 		},
 		"a_failure_closes_the_gate_and_leaves_the_key": {
-			gate: second, endings: []Ending{ending(second, domain.ClosedByFailure)},
+			gate: second, endings: []GenerationEnd{ending(second, domain.ClosedByFailure)},
 			want: func(g *domain.Gate) { g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByFailure },
 		},
 		"an_answer_to_an_older_generation_uses_up_the_key_that_the_newer_one_carries": {
-			gate: second, endings: []Ending{ending(open(plain, 1, 1), domain.ClosedByAnswer)},
+			gate: second, endings: []GenerationEnd{ending(open(plain, 1, 1), domain.ClosedByAnswer)},
 			want: func(g *domain.Gate) { g.KeyAnswered = true },
 		},
 		"an_answer_to_another_key_leaves_the_gate_as_it_is": {
-			gate: second, endings: []Ending{{Key: plain.Key(), Generation: 1, By: domain.ClosedByAnswer, IdempotencyKey: "ERP_another"}},
+			gate: second, endings: []GenerationEnd{{Key: plain.Key(), Generation: 1, By: domain.ClosedByAnswer, IdempotencyKey: "ERP_another"}},
 		},
 		"a_terminal_event_says_more_than_a_dead_letter": {
-			gate: lettered, endings: []Ending{ending(lettered, domain.ClosedByAnswer)},
+			gate: lettered, endings: []GenerationEnd{ending(lettered, domain.ClosedByAnswer)},
 			want: func(g *domain.Gate) { g.ClosedBy, g.KeyAnswered = domain.ClosedByAnswer, true },
 		},
 		"a_terminal_event_of_the_generation_before_does_not": {
-			gate: lettered, endings: []Ending{ending(open(plain, 1, 1), domain.ClosedByFailure)},
+			gate: lettered, endings: []GenerationEnd{ending(open(plain, 1, 1), domain.ClosedByFailure)},
 		},
 		"an_answer_alone_closes_nothing": {
-			gate: second, endings: []Ending{{Key: plain.Key(), IdempotencyKey: second.IdempotencyKey, Answered: true}},
+			gate: second, endings: []GenerationEnd{{Key: plain.Key(), IdempotencyKey: second.IdempotencyKey, Answered: true}},
 			want: func(g *domain.Gate) { g.KeyAnswered = true },
 		},
 		"the_failure_of_an_older_generation_leaves_the_gate_open": {
-			gate: second, endings: []Ending{ending(open(plain, 1, 1), domain.ClosedByFailure)},
+			gate: second, endings: []GenerationEnd{ending(open(plain, 1, 1), domain.ClosedByFailure)},
 		},
 		"the_end_of_a_newer_generation_leaves_the_gate_open": {
-			gate: second, endings: []Ending{ending(open(plain, 1, 3), domain.ClosedByFailure)},
+			gate: second, endings: []GenerationEnd{ending(open(plain, 1, 3), domain.ClosedByFailure)},
 		},
 		"a_gate_closed_before_keeps_its_reason": {
-			gate: cancelled, endings: []Ending{ending(cancelled, domain.ClosedByFailure)},
+			gate: cancelled, endings: []GenerationEnd{ending(cancelled, domain.ClosedByFailure)},
 		},
 		"a_gate_closed_before_still_learns_of_the_answer": {
-			gate: cancelled, endings: []Ending{{Key: plain.Key(), Generation: 2, By: domain.ClosedByCancelled, IdempotencyKey: cancelled.IdempotencyKey, Answered: true}},
+			gate: cancelled, endings: []GenerationEnd{{Key: plain.Key(), Generation: 2, By: domain.ClosedByCancelled, IdempotencyKey: cancelled.IdempotencyKey, Answered: true}},
 			want: func(g *domain.Gate) { g.KeyAnswered = true },
 		},
 		"endings_of_several_generations_close_the_current_one": {
-			gate: second, endings: []Ending{ending(open(plain, 1, 1), domain.ClosedBySuperseded), ending(second, domain.ClosedByAnswer)},
+			gate: second, endings: []GenerationEnd{ending(open(plain, 1, 1), domain.ClosedBySuperseded), ending(second, domain.ClosedByAnswer)},
 			want: func(g *domain.Gate) {
 				g.State, g.ClosedBy, g.KeyAnswered = domain.GateClosed, domain.ClosedByAnswer, true
 			},
 		},
 		"an_ending_told_twice_counts_once": {
-			gate: second, endings: []Ending{ending(second, domain.ClosedByFailure), ending(second, domain.ClosedByFailure)},
+			gate: second, endings: []GenerationEnd{ending(second, domain.ClosedByFailure), ending(second, domain.ClosedByFailure)},
 			want: func(g *domain.Gate) { g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByFailure },
 		},
 	}
@@ -222,7 +222,7 @@ func TestCloseDoesNotWaitForALockedGate(t *testing.T) {
 	pool := testkit.Postgres(t).Pool
 	busy, free := open(plain, 1, 1), open(slashed, 2, 1)
 	save(t, pool, busy, free)
-	both := []Ending{ending(busy, domain.ClosedByFailure), ending(free, domain.ClosedByFailure)}
+	both := []GenerationEnd{ending(busy, domain.ClosedByFailure), ending(free, domain.ClosedByFailure)}
 	inTx(t, pool, func(tx pgx.Tx) {
 		lock(t, tx, plain)
 		require.Equal(t, []string{plain.Key()}, end(t, pool, both...))
@@ -244,7 +244,7 @@ func TestAnAnswerThatMetALockedGateIsNotedLater(t *testing.T) {
 	pool := testkit.Postgres(t).Pool
 	resent, renewed, failed := open(plain, 1, 1), open(slashed, 2, 1), open(closed, 3, 1)
 	save(t, pool, resent, renewed, failed)
-	endings := []Ending{ending(resent, domain.ClosedByAnswer), ending(renewed, domain.ClosedByAnswer), ending(failed, domain.ClosedByFailure)}
+	endings := []GenerationEnd{ending(resent, domain.ClosedByAnswer), ending(renewed, domain.ClosedByAnswer), ending(failed, domain.ClosedByFailure)}
 	missing := open(domain.OrderRef{Source: "default", IncrementID: "missing"}, 4, 1)
 	recall := func() (left bool) {
 		left, err := Recall(t.Context(), pool)

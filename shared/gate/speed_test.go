@@ -72,10 +72,10 @@ func adviseSpeed(t *testing.T, pool *pgxpool.Pool, when string) {
 func closeSpeed(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	for _, n := range []int{100, 1000, 2000} {
-		var ends []Ending
+		var ends []GenerationEnd
 		for i := range n {
 			key := fmt.Sprint(i + 1)
-			ends = append(ends, Ending{Key: key, Generation: 1, By: domain.ClosedByAnswer, IdempotencyKey: "ERP_" + key})
+			ends = append(ends, GenerationEnd{Key: key, Generation: 1, By: domain.ClosedByAnswer, IdempotencyKey: "ERP_" + key})
 		}
 		began := time.Now()
 		_, err := Close(t.Context(), pool, ends)

@@ -26,7 +26,6 @@ import (
 type Server struct {
 	http *http.Server
 	addr string
-	log  *slog.Logger
 }
 
 const probeTimeout = 3 * time.Second
@@ -58,7 +57,7 @@ func newServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger
 	router.HandleFunc("/readyz", ready(probes)).Methods(methods(http.MethodGet)...)
 	router.Handle("/metrics", promhttp.Handler()).Methods(methods(http.MethodGet)...)
 	return &Server{
-		addr: cfg.Addr, log: log,
+		addr: cfg.Addr,
 		http: &http.Server{
 			Handler:           accessLog(answerTimeout(recovered(singleSlashes(router), log), l.answer), log),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
@@ -70,18 +69,21 @@ func newServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger
 // Handler is what is served.
 func (s *Server) Handler() http.Handler { return s.http.Handler }
 
-// Start listens; serving goes on until Stop.
-func (s *Server) Start(ctx context.Context) error {
+// Listen takes the address that HTTP is served at.
+func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", s.addr)
 	if err != nil {
-		return fmt.Errorf("listening on %s: %w; another address can be set with HTTP_ADDR", s.addr, err)
+		return nil, fmt.Errorf("listening on %s: %w; another address can be set with HTTP_ADDR", s.addr, err)
 	}
-	go func() {
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("http server ended", "error", err)
-		}
-	}()
+	return l, nil
+}
+
+// Serve takes requests until Stop, and then returns nil. Any error means that no more are taken.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

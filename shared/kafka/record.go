@@ -3,6 +3,7 @@ package kafka
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -19,6 +20,19 @@ func (c Config) Record(r event.Record) *kgo.Record {
 	return &kgo.Record{Topic: c.Topic(r.Topic), Key: []byte(r.Key), Value: r.Value, Headers: headers}
 }
 
+// Event is a record of the cluster as its consumers read it. It copies and parses nothing.
+func (c Config) Event(r *kgo.Record) event.View {
+	return event.View{
+		Topic: strings.TrimPrefix(r.Topic, c.Prefix), Key: r.Key, Value: r.Value, Headers: (*headers)(r), Timestamp: r.Timestamp,
+	}
+}
+
+// headers makes a record's headers those of an event.View. A pointer in an interface allocates nothing.
+type headers kgo.Record
+
+// Header is the value of the header with this name.
+func (h *headers) Header(name string) []byte { return Header((*kgo.Record)(h), name) }
+
 // Header returns the value of a record's header, or nil when there is none of that name.
 func Header(r *kgo.Record, name string) []byte {
 	for _, h := range r.Headers {
@@ -27,4 +41,13 @@ func Header(r *kgo.Record, name string) []byte {
 		}
 	}
 	return nil
+}
+
+// Headers are all headers of a record. Of those with the same name the last one counts.
+func Headers(r *kgo.Record) map[string]string {
+	all := make(map[string]string, len(r.Headers))
+	for _, h := range r.Headers {
+		all[h.Key] = string(h.Value)
+	}
+	return all
 }

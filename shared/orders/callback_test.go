@@ -63,7 +63,7 @@ func (s *shelf) sent(t *testing.T, reference string) {
 func (s *shelf) answered(t *testing.T, reference string) {
 	t.Helper()
 	g := s.gate(t)
-	_, err := gate.Close(t.Context(), s.pool, []gate.Ending{{
+	_, err := gate.Close(t.Context(), s.pool, []gate.GenerationEnd{{
 		Key: g.Ref.Key(), Generation: g.Generation, Version: domain.AttemptVersion(g.Generation, 1, domain.PhaseTerminal), By: domain.ClosedByAnswer,
 		IdempotencyKey: g.IdempotencyKey, Reference: &reference,
 	}})
@@ -180,7 +180,7 @@ func TestABodyCountsOnce(t *testing.T) {
 	require.Equal(t, domain.SettledNow, s.hears(t, yes))
 	require.Equal(t, domain.SettledNow, s.hears(t, no))
 	require.Equal(t, domain.SettledRepeated, s.hears(t, yes))
-	require.Equal(t, domain.StandsFailed, domain.StateOf(true, new(s.gate(t)), domain.Projected{}, start))
+	require.Equal(t, domain.StateFailed, domain.StateOf(true, new(s.gate(t)), domain.Projected{}, start))
 	require.Equal(t, []string{"success, generation 1", "failed, generation 1"}, s.told(t))
 	for generation := 2; generation < 5; generation++ {
 		s.resync(t, true)

@@ -16,16 +16,16 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-const unjudgedAtOnce = 100
+const maxUnjudged = 100 // dead letters that are read at a time
 
 // Stopped is an order that a dead letter has stopped.
 type Stopped struct {
 	DeadLetter deadletter.Letter
-	Sync       domain.Sync // as the log says it
+	Sync       domain.Sync // as the log has it from now on
 }
 
-// JudgeDeadLetters stops the orders whose one living record has become a dead letter: each gate is closed, and the log is told, in
-// one transaction. Gates that somebody holds locked are left to the next time: left says that there are such.
+// JudgeDeadLetters stops the orders whose living record has become a dead letter. For each, one transaction closes the gate and
+// writes the fact to the outbox. It leaves gates that somebody holds locked to the next call; left reports whether there are any.
 func JudgeDeadLetters(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (stopped []Stopped, left bool, err error) {
 	defer func() {
 		if len(stopped) > 0 {
@@ -33,7 +33,7 @@ func JudgeDeadLetters(ctx context.Context, pool *pgxpool.Pool, now func() time.T
 		}
 	}()
 	for after := int64(-1); ; {
-		letters, err := deadletter.Unjudged(ctx, pool, after, unjudgedAtOnce)
+		letters, err := deadletter.Unjudged(ctx, pool, after, maxUnjudged)
 		if err != nil || len(letters) == 0 {
 			return stopped, left, err
 		}
@@ -56,7 +56,7 @@ func JudgeDeadLetters(ctx context.Context, pool *pgxpool.Pool, now func() time.T
 	}
 }
 
-// judge is one try at a letter; judged is false when its gate is locked.
+// judge decides about one dead letter; judged is false when the gate of its order is locked.
 func judge(ctx context.Context, tx pgx.Tx, l deadletter.Letter, now time.Time) (_ *Stopped, judged bool, err error) {
 	g, known, free, err := gate.TryLock(ctx, tx, l.OrderKey)
 	if err != nil || !free {
@@ -85,15 +85,15 @@ func judge(ctx context.Context, tx pgx.Tx, l deadletter.Letter, now time.Time) (
 		return nil, err == nil, err
 	}
 	s := next.DeadLetterSync(l.ChainRecord(), c.orderID, fmt.Sprintf("dead letter %d", l.ID))
-	if err := c.say(s, new(domain.DeadLetterText(g.Ref))); err != nil {
+	if err := c.addDeadLetter(s, new(domain.DeadLetterText(g.Ref))); err != nil {
 		return nil, false, err
 	}
 	return &Stopped{l, s}, true, c.save(ctx, next)
 }
 
-// say adds the fact of what became of an order's record.
-func (c *change) say(s domain.Sync, text *string) error {
-	r, err := event.NewDeadLetter(event.Sync{Sync: s, Error: text}, s.Cause, event.Context{Traceparent: c.ask.Traceparent, At: s.UpdatedAt})
+// addDeadLetter adds the fact that an order's record became a dead letter, or was sent back.
+func (c *change) addDeadLetter(s domain.Sync, text *string) error {
+	r, err := event.NewDeadLetter(event.Sync{Sync: s, Error: text}, s.Cause, event.Context{Traceparent: c.command.Traceparent, At: s.UpdatedAt})
 	c.records = append(c.records, r)
 	return err
 }

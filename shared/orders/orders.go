@@ -1,6 +1,6 @@
-// Package orders is what can be asked of an order beside its events: sync and resync, the ERP's callbacks, cancel, settle
-// and send now by hand, and the release of what is held. Each is one Postgres transaction: the gate's lock, a decision by
-// the domain's table, and the facts in the outbox.
+// Package orders takes the commands about an order that are no events: sync and resync, the ERP's callbacks, cancel, settle and
+// send now by hand, and the release of held orders. Each is one Postgres transaction: the lock of the gate, a decision by
+// the table of actions in the domain, and the facts in the outbox.
 package orders
 
 import (
@@ -24,36 +24,36 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// ErrDisabled is what a request that sends comes to while the connector is off.
+// ErrDisabled is the error of a command that sends, while the connector is off.
 var ErrDisabled = errors.New("the connector is off")
 
 const txTimeout = 5 * time.Second
 
-// Command is one request.
+// Command is one request about an order.
 type Command struct {
 	Ref     domain.OrderRef
 	Request domain.Request
-	// Who asks, and why. Both stand in the log for ever, so neither should name a person that is not an operator.
+	// Who gives the command, and why. Both stay in the log for ever, so neither should name a person that is not an operator.
 	Who, Reason    string
 	Reference      *string           // the ERP's, of a callback or a settlement by hand
-	IdempotencyKey string            // that a callback echoes
+	IdempotencyKey string            // the one that a callback echoes
 	Body           string            // of a callback, as far as it is kept
-	Truncated      bool              // it is longer
+	Truncated      bool              // the body is longer
 	Digest         [sha256.Size]byte // of a callback's raw body
 	Traceparent    string
 }
 
-// Result is what a request came to.
+// Result is what came of a command.
 type Result struct {
-	State   domain.OrderState // where the order stood
+	State   domain.OrderState // of the order, before the command
 	Action  domain.Action
-	Settled domain.Settled // of a settlement
-	Gate    domain.Gate    // as it is now
+	Settled domain.Settled // what came of a settlement
+	Gate    domain.Gate    // after the command
 
-	wrote bool // to the outbox
+	wrote bool // there is something new in the outbox
 }
 
-// Orders takes requests.
+// Orders takes commands.
 type Orders struct {
 	pool     *pgxpool.Pool
 	settings setting.Reader
@@ -65,44 +65,44 @@ func New(pool *pgxpool.Pool, settings setting.Reader) *Orders {
 	return &Orders{pool: pool, settings: settings, now: time.Now}
 }
 
-// Do answers a request, and starts what follows from it. A refusal is no error: Result.Action tells it.
-func (o *Orders) Do(ctx context.Context, a Command) (Result, error) {
-	if wrong := a.Check(); len(wrong) > 0 {
-		return Result{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), wrong[0])
+// Do carries out a command. A refusal is no error: see Result.Action.
+func (o *Orders) Do(ctx context.Context, cmd Command) (Result, error) {
+	if wrong := cmd.Check(); len(wrong) > 0 {
+		return Result{}, fmt.Errorf("%s of order %s: %w", cmd.Request, cmd.Ref.Key(), wrong[0])
 	}
 	s := o.settings.Current()
-	if a.Request.NeedsConnector() && !s.Enabled {
+	if cmd.Request.NeedsConnector() && !s.Enabled {
 		return Result{}, ErrDisabled
 	}
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
-	var answer Result
+	var result Result
 	err := postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
-		t := change{tx: tx, ask: a, maxAttempts: s.MaxAttempts, now: domain.NormalizeTime(o.now())}
-		err := t.run(ctx)
-		answer = t.answer
+		c := change{tx: tx, command: cmd, maxAttempts: s.MaxAttempts, now: domain.NormalizeTime(o.now())}
+		err := c.run(ctx)
+		result = c.result
 		return err
 	})
 	if err != nil {
-		return Result{}, fmt.Errorf("%s of order %s: %w", a.Request, a.Ref.Key(), err)
+		return Result{}, fmt.Errorf("%s of order %s: %w", cmd.Request, cmd.Ref.Key(), err)
 	}
-	if answer.wrote {
+	if result.wrote {
 		outbox.Wake(ctx, o.pool)
 	}
-	return answer, nil
+	return result, nil
 }
 
-// change is one try at a request.
+// change is one transaction of a command.
 type change struct {
 	tx          pgx.Tx
-	ask         Command
+	command     Command
 	maxAttempts int
 	now         time.Time
 
 	order   json.RawMessage // the snapshot; nil when nobody has published the order
 	orderID *int64
 	records []event.Record
-	answer  Result
+	result  Result
 }
 
 func (c *change) run(ctx context.Context) error {
@@ -110,9 +110,9 @@ func (c *change) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g := c.answer.Gate.CaughtUp(seen)
-	c.answer.State = domain.StateOf(c.order != nil, &g, seen, c.now)
-	c.answer.Action = domain.ActionFor(c.ask.Request, c.answer.State)
+	g := c.result.Gate.CaughtUp(seen)
+	c.result.State = domain.StateOf(c.order != nil, &g, seen, c.now)
+	c.result.Action = domain.ActionFor(c.command.Request, c.result.State)
 	next, err := c.act(ctx, g)
 	if err != nil {
 		return err
@@ -120,18 +120,19 @@ func (c *change) run(ctx context.Context) error {
 	return c.write(ctx, g, next)
 }
 
-// write puts what is to be told into the outbox, and saves the gate if a fact stands for its change.
+// write puts the facts into the outbox. It saves the gate only when the version has changed, which means that one of the
+// facts stands for the change: a gate that differs from the log could not be restored from it.
 func (c *change) write(ctx context.Context, before, next domain.Gate) error {
-	c.answer.wrote = len(c.records) > 0
+	c.result.wrote = len(c.records) > 0
 	switch {
-	case !c.answer.wrote:
+	case !c.result.wrote:
 		return nil
-	case next.Version == c.answer.Gate.Version:
+	case next.Version == c.result.Gate.Version:
 		return outbox.Publish(ctx, c.tx, c.records)
 	}
-	c.answer.Gate = next
+	c.result.Gate = next
 	if before.ClosedBy == domain.ClosedByDeadLetter {
-		what := deadletter.Decision{By: c.ask.Who, Why: c.cause(), At: c.now}
+		what := deadletter.Decision{By: c.command.Who, Why: c.cause(), At: c.now}
 		if err := deadletter.DiscardOf(ctx, c.tx, before.Ref.Key(), before.Generation, what); err != nil {
 			return err
 		}
@@ -147,19 +148,19 @@ func (c *change) save(ctx context.Context, g domain.Gate) error {
 	return outbox.Publish(ctx, c.tx, c.records)
 }
 
-// read locks the gate and reads what it guards. A gate that nobody has made yet guards nothing.
+// read locks the gate, and reads the snapshot and what the projection shows. An order that nobody has published has no gate.
 func (c *change) read(ctx context.Context) (domain.Projected, error) {
-	key := c.ask.Ref.Key()
+	key := c.command.Ref.Key()
 	gates, err := gate.LockKnown(ctx, c.tx, []string{key})
 	if err != nil {
 		return domain.Projected{}, err
 	}
 	g, known := gates[key]
 	if !known {
-		c.answer.Gate = domain.Gate{Ref: c.ask.Ref, State: domain.GateNone}
+		c.result.Gate = domain.Gate{Ref: c.command.Ref, State: domain.GateNone}
 		return domain.Projected{}, nil
 	}
-	c.answer.Gate = g
+	c.result.Gate = g
 	var order *string
 	var seen domain.Projected
 	err = c.tx.QueryRow(ctx, `
@@ -177,9 +178,9 @@ func (c *change) read(ctx context.Context) (domain.Projected, error) {
 	return seen, nil
 }
 
-// act changes the gate and tells of it.
+// act changes the gate, and adds the facts of the change.
 func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
-	switch c.answer.Action {
+	switch c.result.Action {
 	case domain.ActCreate:
 		var syncID int64
 		if err := c.tx.QueryRow(ctx, `SELECT erp_sync_ids(1)`).Scan(&syncID); err != nil {
@@ -191,7 +192,7 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 		g, _ = g.Release(c.now)
 		return g, c.requested(g)
 	case domain.ActResync:
-		next := g.Resync(c.maxAttempts, c.ask.Request == domain.RequestAnew, c.now)
+		next := g.Resync(c.maxAttempts, c.command.Request == domain.RequestAnew, c.now)
 		s := next.RequestedSync(c.orderID, c.cause())
 		s.NewKey = next.KeyNumber > g.KeyNumber
 		return next, c.addRequest(s, c.order)
@@ -202,27 +203,28 @@ func (c *change) act(ctx context.Context, g domain.Gate) (domain.Gate, error) {
 	}
 }
 
-// settledBy says what a settlement closes the gate by.
+// settledBy says who ends the generation, by the request.
 var settledBy = map[domain.Request]domain.ClosedBy{
 	domain.RequestAccepted: domain.ClosedByWebhook, domain.RequestRejected: domain.ClosedByRejected,
 	domain.RequestCancel: domain.ClosedByCancelled, domain.RequestSettle: domain.ClosedByHand,
 }
 
+// settle ends the generation: as the ERP calls back, or by hand.
 func (c *change) settle(ctx context.Context, g domain.Gate) (domain.Gate, error) {
-	if c.ask.Request == domain.RequestAccepted || c.ask.Request == domain.RequestRejected {
+	if c.command.Request == domain.RequestAccepted || c.command.Request == domain.RequestRejected {
 		return c.callback(ctx, g)
 	}
 	return c.settleAs(g, c.settlement())
 }
 
 func (c *change) settlement() domain.Settlement {
-	return domain.Settlement{By: settledBy[c.ask.Request], Reference: c.ask.Reference, IdempotencyKey: c.ask.IdempotencyKey}
+	return domain.Settlement{By: settledBy[c.command.Request], Reference: c.command.Reference, IdempotencyKey: c.command.IdempotencyKey}
 }
 
-// settleAs tells of the settlement, if it is about the gate's generation.
+// settleAs adds the facts of a settlement, if that is about the gate's generation.
 func (c *change) settleAs(g domain.Gate, s domain.Settlement) (domain.Gate, error) {
 	next, released, what := g.Settle(s, c.now)
-	c.answer.Settled = what
+	c.result.Settled = what
 	if what != domain.SettledNow {
 		return g, nil
 	}
@@ -231,14 +233,14 @@ func (c *change) settleAs(g domain.Gate, s domain.Settlement) (domain.Gate, erro
 			return g, err
 		}
 	}
-	v := event.Sync{Sync: next.SettledSync(c.orderID, c.ask.Reference, c.cause()), Error: c.errorText(next)}
-	if c.ask.Body != "" {
-		v.Response = c.ask.response()
+	v := event.Sync{Sync: next.SettledSync(c.orderID, c.command.Reference, c.cause()), Error: c.errorText(next)}
+	if c.command.Body != "" {
+		v.Response = c.command.response()
 	}
 	return next, c.add(event.TopicCallback, v)
 }
 
-// errorText is what the order's last_error says of an end that is none by the ERP's answer.
+// errorText is the order's last_error after an end that the ERP's answer has not brought about; nil for a success.
 func (c *change) errorText(g domain.Gate) *string {
 	switch g.ClosedBy {
 	case domain.ClosedByRejected:
@@ -250,10 +252,12 @@ func (c *change) errorText(g domain.Gate) *string {
 	}
 }
 
+// requested adds the fact of a request or a release.
 func (c *change) requested(g domain.Gate) error {
 	return c.addRequest(g.RequestedSync(c.orderID, c.cause()), c.order)
 }
 
+// addRequest adds a request with the remarks on its order, which only requests carry.
 func (c *change) addRequest(s domain.Sync, order json.RawMessage) error {
 	r, err := event.NewRequest(s, order, domain.RemarksOf(order), c.context())
 	c.records = append(c.records, r)
@@ -267,13 +271,15 @@ func (c *change) add(topic string, v event.Sync) error {
 }
 
 func (c *change) context() event.Context {
-	return event.Context{Traceparent: c.ask.Traceparent, At: c.now}
+	return event.Context{Traceparent: c.command.Traceparent, At: c.now}
 }
 
-// cause is who asked for what, and why.
-func (c *change) cause() string { return Cause(string(c.ask.Request), c.ask.Who, c.ask.Reason) }
+// cause says who gave which command, and why.
+func (c *change) cause() string {
+	return Cause(string(c.command.Request), c.command.Who, c.command.Reason)
+}
 
-// Cause is how the log names who asked for what, and why.
+// Cause is the text in the log of who did what, and why.
 func Cause(what, who, why string) string {
 	out := what
 	if who != "" {

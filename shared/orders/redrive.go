@@ -17,30 +17,31 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// DeadLetterError is why nothing was done about a dead letter, in words for whoever asked.
+// DeadLetterError says why nothing was done about a dead letter, in words for the operator.
 type DeadLetterError struct{ Why string }
 
 func (e *DeadLetterError) Error() string { return e.Why }
 
 func refuse(format string, args ...any) error { return &DeadLetterError{fmt.Sprintf(format, args...)} }
 
-// DeadLetterRequest is what somebody asks about a dead letter.
+// DeadLetterRequest is a decision of an operator about a dead letter.
 type DeadLetterRequest struct {
 	ID          int64
 	Who, Reason string
 	Traceparent string
 }
 
-// ErrTopic means that the letter's record could not be read from Kafka.
+// ErrTopic means that the record of the dead letter could not be read from Kafka.
 var ErrTopic = errors.New("the dead-letter topic cannot be read")
 
-// Redrive sends the letter's record back to where it came from, as it was, once: it is read again there. That makes sense for a
-// record that kept its order going, while nothing else was decided about the order; any other is refused, with a *DeadLetterError.
-func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, a DeadLetterRequest) (deadletter.Entry, error) {
+// Redrive sends the record of a dead letter back to its topic, as it was, once. Its consumer reads it again there. That makes
+// sense only for a record that has stopped its order, while nobody has decided otherwise about the order. Any other is refused
+// with a *DeadLetterError.
+func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, r DeadLetterRequest) (deadletter.Entry, error) {
 	if !o.settings.Current().Enabled {
 		return deadletter.Entry{}, ErrDisabled
 	}
-	e, err := deadletter.Get(ctx, o.pool, a.ID)
+	e, err := deadletter.Get(ctx, o.pool, r.ID)
 	if err != nil {
 		return e, err
 	}
@@ -50,27 +51,27 @@ func (o *Orders) Redrive(ctx context.Context, cfg kafka.Config, a DeadLetterRequ
 			return e, err
 		}
 	}
-	return o.decideDeadLetter(ctx, a, deadletter.Redriven, func(ctx context.Context, tx pgx.Tx, e deadletter.Entry, now time.Time) error {
-		return redrive(ctx, tx, e, record, a, now)
+	return o.decideDeadLetter(ctx, r, deadletter.Redriven, func(ctx context.Context, tx pgx.Tx, e deadletter.Entry, now time.Time) error {
+		return redrive(ctx, tx, e, record, r, now)
 	})
 }
 
-// originalOf is the record that goes back.
-func originalOf(ctx context.Context, cfg kafka.Config, e deadletter.Entry) (r event.Record, err error) {
+// originalOf reads the record that goes back.
+func originalOf(ctx context.Context, cfg kafka.Config, e deadletter.Entry) (record event.Record, err error) {
 	if e.Generation == nil {
-		return r, refuse("%s", whyNotRedriven(e))
+		return record, refuse("%s", whyNotRedriven(e))
 	}
 	letter, err := deadletter.Fetch(ctx, cfg, e.Letter)
 	if err != nil {
-		return r, fmt.Errorf("%w: %w", ErrTopic, err)
+		return record, fmt.Errorf("%w: %w", ErrTopic, err)
 	}
-	if r, err = deadletter.Original(cfg, letter); err != nil {
-		return r, refuse("dead letter %d cannot be sent back as it was: %s; resync-order sends the order again", e.ID, err)
+	if record, err = deadletter.Original(cfg, letter); err != nil {
+		return record, refuse("dead letter %d cannot be sent back as it was: %s; resync-order sends the order again", e.ID, err)
 	}
-	return r, nil
+	return record, nil
 }
 
-// whyNotRedriven is why the record of a letter that has stopped no order is not sent back.
+// whyNotRedriven says why the record of a dead letter that has stopped no order is not sent back.
 func whyNotRedriven(e deadletter.Entry) string {
 	if _, chain := event.ChainGroup(e.Topic); chain && e.By != deadletter.ByProjector {
 		return fmt.Sprintf("dead letter %d has stopped no order: its record is none of the connector's, or its order went on or had ended; discard it", e.ID)
@@ -86,13 +87,14 @@ func shownWriter(by deadletter.Writer) string {
 	return string(by)
 }
 
-func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Record, a DeadLetterRequest, now time.Time) error {
+// redrive opens the gate again, and puts the record into the outbox with the fact of it.
+func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Record, r DeadLetterRequest, now time.Time) error {
 	gates, err := gate.LockKnown(ctx, tx, []string{e.OrderKey})
 	if err != nil {
 		return err
 	}
 	g := gates[e.OrderKey]
-	c := change{tx: tx, now: now, ask: Command{Traceparent: a.Traceparent}}
+	c := change{tx: tx, now: now, command: Command{Traceparent: r.Traceparent}}
 	var seen domain.Version
 	err = tx.QueryRow(ctx, `
 		SELECT o.order_id, coalesce(v.version, 0)
@@ -105,37 +107,37 @@ func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Re
 	if !ok || seen > g.Version || *e.Generation != g.Generation {
 		return refuse("the order of dead letter %d has gone on or ended otherwise since: resync-order sends it again, then discard the letter", e.ID)
 	}
-	s := next.DeadLetterSync(e.ChainRecord(), c.orderID, Cause(fmt.Sprintf("redrive of dead letter %d", e.ID), a.Who, a.Reason))
-	if err := c.say(s, nil); err != nil {
+	s := next.DeadLetterSync(e.ChainRecord(), c.orderID, Cause(fmt.Sprintf("redrive of dead letter %d", e.ID), r.Who, r.Reason))
+	if err := c.addDeadLetter(s, nil); err != nil {
 		return err
 	}
 	c.records = append(c.records, record)
 	return c.save(ctx, next)
 }
 
-// Discard notes that nothing more is to be done about a letter. An order that it has stopped stays failed.
-func (o *Orders) Discard(ctx context.Context, a DeadLetterRequest) (deadletter.Entry, error) {
-	return o.decideDeadLetter(ctx, a, deadletter.Discarded, func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error { return nil })
+// Discard closes a dead letter without doing anything about it. An order that it has stopped stays failed.
+func (o *Orders) Discard(ctx context.Context, r DeadLetterRequest) (deadletter.Entry, error) {
+	return o.decideDeadLetter(ctx, r, deadletter.Discarded, func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error { return nil })
 }
 
-// decideDeadLetter does something about an open letter, in one transaction with the note of it.
-func (o *Orders) decideDeadLetter(ctx context.Context, a DeadLetterRequest, state deadletter.State,
+// decideDeadLetter carries out a decision about an open dead letter, and notes the decision in the same transaction.
+func (o *Orders) decideDeadLetter(ctx context.Context, r DeadLetterRequest, state deadletter.State,
 	do func(context.Context, pgx.Tx, deadletter.Entry, time.Time) error,
 ) (e deadletter.Entry, err error) {
-	if wrong := a.Check(); len(wrong) > 0 {
-		return e, fmt.Errorf("deciding about dead letter %d: %w", a.ID, wrong[0])
+	if wrong := r.Check(); len(wrong) > 0 {
+		return e, fmt.Errorf("deciding about dead letter %d: %w", r.ID, wrong[0])
 	}
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
-		before, err := deadletter.Get(ctx, tx, a.ID)
+		before, err := deadletter.Get(ctx, tx, r.ID)
 		if err != nil {
 			return err
 		}
-		if _, err := gate.LockKnown(ctx, tx, []string{before.OrderKey}); err != nil { // before the letter, as all others do
+		if _, err := gate.LockKnown(ctx, tx, []string{before.OrderKey}); err != nil { // before the dead letter, in the order of all others
 			return err
 		}
-		if e, err = deadletter.Lock(ctx, tx, a.ID); err != nil {
+		if e, err = deadletter.Lock(ctx, tx, r.ID); err != nil {
 			return err
 		}
 		if e.State != deadletter.Open {
@@ -145,15 +147,15 @@ func (o *Orders) decideDeadLetter(ctx context.Context, a DeadLetterRequest, stat
 		if err := do(ctx, tx, e, now); err != nil {
 			return err
 		}
-		if err := deadletter.Decide(ctx, tx, a.ID, deadletter.Decision{State: state, By: a.Who, Why: a.Reason, At: now}); err != nil {
+		if err := deadletter.Decide(ctx, tx, r.ID, deadletter.Decision{State: state, By: r.Who, Why: r.Reason, At: now}); err != nil {
 			return err
 		}
-		e, err = deadletter.Get(ctx, tx, a.ID)
+		e, err = deadletter.Get(ctx, tx, r.ID)
 		return err
 	})
 	var refused *DeadLetterError
 	if err != nil && !errors.As(err, &refused) && !errors.Is(err, deadletter.ErrUnknown) {
-		return e, fmt.Errorf("deciding about dead letter %d: %w", a.ID, err)
+		return e, fmt.Errorf("deciding about dead letter %d: %w", r.ID, err)
 	}
 	if err == nil && state == deadletter.Redriven {
 		outbox.Wake(ctx, o.pool)

@@ -17,18 +17,18 @@ import (
 // releaseBytes bounds the snapshots of one release: an order may have 1 MiB.
 const releaseBytes = 8 << 20
 
-// Releasing is one release of held orders, in one transaction.
+// Releasing describes a release of held orders, in one transaction.
 type Releasing struct {
 	HeldBy domain.HeldBy
 	Limit  int    // orders at most; fewer are released when their snapshots are large
 	Cause  string // stands in the log for ever
-	// InTx, when given, is done in the same transaction, whether or not any order was held. Its error undoes the release.
+	// InTx, when given, runs in the same transaction, also when no order was held. Its error undoes the release.
 	InTx func(ctx context.Context, tx pgx.Tx, released int) error
 }
 
-// Release lets held orders go out, those that were requested first before others. Orders that somebody has locked are
-// passed over, so any number of callers share them. None released means that none is held, or that others release the
-// rest. It releases nothing while the connector is off.
+// Release lets held orders go out, the oldest requests first. It skips orders that somebody has locked, so that any number of
+// callers share the work. released is 0 when none is held, or when others release the rest. While the connector is off it
+// releases nothing, and returns ErrDisabled.
 func (o *Orders) Release(ctx context.Context, r Releasing) (released int, err error) {
 	if !o.settings.Current().Enabled {
 		return 0, ErrDisabled
@@ -48,6 +48,7 @@ func (o *Orders) Release(ctx context.Context, r Releasing) (released int, err er
 	return released, nil
 }
 
+// releaseIn releases in a transaction: gates, requests, and what the caller adds.
 func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (released int, err error) {
 	gates, err := lockHeld(ctx, tx, r.HeldBy, r.Limit)
 	if err != nil {
@@ -77,8 +78,8 @@ func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (rele
 	return len(gates), err
 }
 
-// Rehold makes orders that were held because the connector was off wait for the cron instead, at most limit of them. They
-// stay pending and keep their place in the order of arrival, so it is no fact.
+// Rehold lets orders that were held because the connector was off wait for the cron, at most limit of them. They stay pending and
+// keep their place in the order of arrival. So the log needs no fact of it.
 func (o *Orders) Rehold(ctx context.Context, limit int) (moved int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
@@ -99,11 +100,11 @@ func (o *Orders) Rehold(ctx context.Context, limit int) (moved int, err error) {
 	return moved, nil
 }
 
-// Whoever locks here waits for nobody, so the order of the locks is free.
+// heldQuery skips what is locked. So it waits for nobody, and may lock in an order of its own.
 const heldQuery = `
 SELECT order_key FROM erp_sync_gate WHERE state = 'held' AND held_by = $1 ORDER BY requested_at, order_key LIMIT $2 FOR UPDATE SKIP LOCKED`
 
-// lockHeld locks held gates, those that were requested first before others.
+// lockHeld locks held gates, the oldest requests first.
 func lockHeld(ctx context.Context, tx pgx.Tx, heldBy domain.HeldBy, limit int) ([]domain.Gate, error) {
 	rows, err := tx.Query(ctx, heldQuery, heldBy, limit)
 	if err != nil {
@@ -124,6 +125,7 @@ func lockHeld(ctx context.Context, tx pgx.Tx, heldBy domain.HeldBy, limit int) (
 	return gates, nil
 }
 
+// snapshot is the order that goes with a request.
 type snapshot struct {
 	order   json.RawMessage // nil when nobody has published the order
 	orderID *int64
@@ -133,7 +135,7 @@ const snapshotQuery = `
 SELECT o.snapshot::text, o.order_id FROM unnest($1::text[]) WITH ORDINALITY AS k (order_key, place)
 LEFT JOIN sales_order o ON o.order_key = k.order_key ORDER BY k.place`
 
-// readSnapshots reads those of the first gates: as many as releaseBytes allow, at least one.
+// readSnapshots reads the snapshots of the first gates: as many as fit into releaseBytes, at least one.
 func readSnapshots(ctx context.Context, tx pgx.Tx, gates []domain.Gate) ([]snapshot, error) {
 	if len(gates) == 0 {
 		return nil, nil
@@ -190,8 +192,8 @@ func (o *Orders) Held(ctx context.Context) (map[domain.HeldBy]int, error) {
 	return counts, nil
 }
 
-// OldestUnfinished is when the oldest order that has not ended was asked for last (requested, released or resynced), by the state
-// of its gate, open or held; the zero time without any. It reads one entry of an index for each.
+// OldestUnfinished is the time of the last request, release or resync of the order that waits longest, for gates that are open
+// and for those that are held; zero when there is none. It reads one entry of an index for each.
 func (o *Orders) OldestUnfinished(ctx context.Context) (map[domain.GateState]time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
@@ -200,7 +202,7 @@ func (o *Orders) OldestUnfinished(ctx context.Context) (map[domain.GateState]tim
 		var at *time.Time
 		err := o.pool.QueryRow(ctx, `SELECT min(updated_at) FROM erp_sync_gate WHERE state = $1 AND state IN ('held', 'open')`, string(state)).Scan(&at)
 		if err != nil {
-			return nil, fmt.Errorf("looking for the oldest unfinished order: %w", err)
+			return nil, fmt.Errorf("finding the oldest unfinished order: %w", err)
 		}
 		if at != nil {
 			since[state] = at.UTC()

@@ -123,13 +123,11 @@ func (c *comparison) spans(ctx context.Context) ([]*logreader.Span, error) {
 func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		if r.Topic == c.p.Kafka.Topic(event.TopicDeadLetter) {
-			c.takeLetter(r)
+			c.takeDeadLetter(r)
 			continue
 		}
-		i := identity{
-			topic: r.Topic[len(c.p.Kafka.Prefix):], uuid: string(kafka.Header(r, event.HeaderUUID)),
-			trace: string(kafka.Header(r, event.HeaderTraceparent)), time: string(kafka.Header(r, event.HeaderTime)),
-		}
+		e := c.p.Kafka.Event(r)
+		i := identity{topic: e.Topic, uuid: e.UUID(), trace: e.Traceparent(), time: string(kafka.Header(r, event.HeaderTime))}
 		if i.uuid == "" {
 			continue // nobody's who writes through the outbox
 		}
@@ -137,7 +135,7 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 			continue // somebody has sent the record once more; the outbox has one row of it
 		}
 		c.byHash[i.hash()] = int32(len(c.entries)) //nolint:gosec // as many as memory holds
-		if !isNote(i.topic, string(kafka.Header(r, event.HeaderID))) {
+		if !isNote(i.topic, e.ID()) {
 			c.uuids[i.message()] = true
 		}
 		at := kafka.TopicPartition{Topic: i.topic, Partition: r.Partition}
@@ -145,15 +143,15 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 		c.entries = append(c.entries, entry{
 			offset: r.Offset, written: c.latest[at], partition: r.Partition, topic: uint8(slices.Index(Topics, i.topic)), //nolint:gosec // of three
 		})
-		if at := occurred(r); c.first.IsZero() || at.Before(c.first) {
+		if at := occurred(e); c.first.IsZero() || at.Before(c.first) {
 			c.first = at
 		}
 	}
 	return nil
 }
 
-// takeLetter notes the row that a letter of the relay's names.
-func (c *comparison) takeLetter(r *kgo.Record) {
+// takeDeadLetter notes the row that a letter of the relay's names.
+func (c *comparison) takeDeadLetter(r *kgo.Record) {
 	id, err := strconv.ParseInt(string(kafka.Header(r, event.HeaderOriginRow)), 10, 64)
 	if topic, ours := strings.CutPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), c.p.Kafka.Prefix); err == nil && ours {
 		c.refused[id] = place(topic, string(r.Key))
@@ -168,11 +166,11 @@ func isNote(topic, id string) bool {
 }
 
 // occurred is about when the record's row was written, and never later.
-func occurred(r *kgo.Record) time.Time {
-	if at, err := time.Parse(time.RFC3339Nano, string(kafka.Header(r, event.HeaderTime))); err == nil && at.Before(r.Timestamp) {
+func occurred(e event.View) time.Time {
+	if at := e.OccurredAt(); at.Before(e.Timestamp) {
 		return at
 	}
-	return r.Timestamp
+	return e.Timestamp
 }
 
 // found is a row that was read.
@@ -238,7 +236,7 @@ func (c *comparison) relayedRow(r found) {
 	case c.p.Position.Waits(c.p.Kafka, r.Topic, r.Key, r.ID, c.partitions) && !c.uuids[r.message()]: // to be relayed still
 	case !slices.Contains(Topics, r.Topic) || r.created.Before(c.Since.Add(clockSkew)):
 	case c.uuids[r.message()]:
-		c.Again = append(c.Again, r.Row)
+		c.Repeated = append(c.Repeated, r.Row)
 	default:
 		c.Reused = append(c.Reused, r.Row)
 	}
@@ -255,7 +253,7 @@ func (c *comparison) otherRows(ctx context.Context) error {
 		for _, r := range rows {
 			last = r.ID
 			if _, sentBack := c.byHash[r.hash()]; c.uuids[r.message()] && !sentBack {
-				c.Again = append(c.Again, r.Row)
+				c.Repeated = append(c.Repeated, r.Row)
 			}
 		}
 		if len(rows) < pageRows {

@@ -50,15 +50,15 @@ type Record struct {
 
 // Comparison is what a comparison came to.
 type Comparison struct {
-	Since   time.Time // of the log; zero: from its start
-	Records int       // that were read
-	Lost    []Record  // of which the outbox has no row, in the order in which they were relayed
-	Again   []Row     // rows of what Kafka has already: it was lost here, and came a second time
-	Reused  []Row     // rows at or before the position that Kafka lacks: written under an id that was given before
+	Since    time.Time // of the log; zero: from its start
+	Records  int       // that were read
+	Lost     []Record  // of which the outbox has no row, in the order in which they were relayed
+	Repeated []Row     // rows of what Kafka has already: it was lost here, and came a second time
+	Reused   []Row     // rows at or before the position that Kafka lacks: written under an id that was given before
 }
 
 // Differs reports whether anything is at odds.
-func (c *Comparison) Differs() bool { return len(c.Lost)+len(c.Again)+len(c.Reused) > 0 }
+func (c *Comparison) Differs() bool { return len(c.Lost)+len(c.Repeated)+len(c.Reused) > 0 }
 
 // Compare compares. The relay must not work meanwhile, as it moves on; whoever accepts may.
 func Compare(ctx context.Context, p Params) (*Comparison, error) {

@@ -148,7 +148,7 @@ func TestCompareFindsWhatAStandbyLacks(t *testing.T) {
 	w.row(message(30))
 	c := w.compare(last)
 	require.Len(t, c.Lost, 6)
-	require.Equal(t, []reconcile.Row{{ID: again, Topic: event.TopicSalesOrder, Key: "18"}}, c.Again)
+	require.Equal(t, []reconcile.Row{{ID: again, Topic: event.TopicSalesOrder, Key: "18"}}, c.Repeated)
 	require.Empty(t, c.Reused)
 }
 
@@ -175,7 +175,7 @@ func TestCompareFindsIdsThatWereGivenASecondTime(t *testing.T) {
 	c := w.compare(last)
 	require.Len(t, c.Lost, 6)
 	require.Equal(t, []reconcile.Row{{ID: other, Topic: event.TopicSalesOrder, Key: "31"}}, c.Reused)
-	require.Equal(t, []reconcile.Row{{ID: same, Topic: event.TopicSalesOrder, Key: "16"}}, c.Again)
+	require.Equal(t, []reconcile.Row{{ID: same, Topic: event.TopicSalesOrder, Key: "16"}}, c.Repeated)
 }
 
 // A record that somebody has sent once more, as it was, is no loss.
@@ -214,7 +214,7 @@ func TestCompareKnowsWhatWaitsForItsPartition(t *testing.T) {
 	require.NotEmpty(t, w.compare(last).Reused, "nothing waits, and what is missing is found")
 
 	w.relay(message(21))
-	require.Equal(t, []reconcile.Row{{ID: waiting, Topic: event.TopicSalesOrder, Key: message(21).Key}}, w.compareAt(at).Again)
+	require.Equal(t, []reconcile.Row{{ID: waiting, Topic: event.TopicSalesOrder, Key: message(21).Key}}, w.compareAt(at).Repeated)
 }
 
 // A row that the brokers take nowhere has a dead letter in place of its record.
@@ -256,7 +256,7 @@ func TestCompareCountsNotes(t *testing.T) {
 	w.row(note()) // said once more, and to be relayed
 	c := w.compare(last)
 	require.Len(t, c.Lost, 1)
-	require.Empty(t, c.Again)
+	require.Empty(t, c.Repeated)
 	require.Empty(t, c.Reused)
 }
 

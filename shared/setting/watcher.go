@@ -51,7 +51,7 @@ func (w *Watcher) Load(ctx context.Context) error {
 	return nil
 }
 
-// Name is the loop's name.
+// Name is the worker's name.
 func (w *Watcher) Name() string { return "settings" }
 
 // Run follows the changes until ctx ends.

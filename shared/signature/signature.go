@@ -1,4 +1,4 @@
-// Package signature signs and verifies bodies: the module's X-Signature and Standard Webhooks 1.0.0.
+// Package signature signs and verifies bodies, in two forms: the module's X-Signature and Standard Webhooks 1.0.0.
 package signature
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The headers.
+// The headers that carry a signature and what it covers.
 const (
 	HeaderModule    = "X-Signature"
 	HeaderID        = "Webhook-Id"
@@ -18,13 +18,13 @@ const (
 	HeaderSignature = "Webhook-Signature"
 )
 
-// Module is the module's signature: base64 of HMAC-SHA256 over the body.
+// Module returns the module's signature: base64 of HMAC-SHA256 over the body. It covers no time, so it cannot stop a replay.
 func Module(secret string, body []byte) string { return mac([]byte(secret), body) }
 
-// VerifyModule compares in constant time. Any of the secrets will do, and any of the signatures, so that secrets can rotate
-// with an overlap on either side. What stands in one header in place of several is taken apart at its commas.
+// VerifyModule reports whether one of the signatures was made with one of the secrets. So secrets can rotate with an overlap on
+// either side. It compares in constant time. A header may hold several signatures, separated by commas.
 func VerifyModule(secrets []string, body []byte, signatures ...string) bool {
-	ok := false
+	ok := false // no early return: the time must not tell which secret fits
 	for _, s := range secrets {
 		want := []byte(Module(s, body))
 		for _, header := range signatures {
@@ -36,7 +36,8 @@ func VerifyModule(secrets []string, body []byte, signatures ...string) bool {
 	return ok
 }
 
-// Standard is the value of Webhook-Signature: one signature for each secret, the newest first. id must not contain a dot.
+// Standard returns the value of Webhook-Signature: one signature for each secret, the newest first. The id must not contain a
+// dot, as dots separate what is signed.
 func Standard(secrets []string, id string, at time.Time, body []byte) string {
 	var signatures []string
 	for _, s := range secrets {
@@ -48,7 +49,8 @@ func Standard(secrets []string, id string, at time.Time, body []byte) string {
 // Tolerance is how far a signed timestamp may lie from now, as in the reference libraries.
 const Tolerance = 5 * time.Minute
 
-// VerifyStandard checks timestamp and signatures in constant time.
+// VerifyStandard reports whether the timestamp is within Tolerance of now, and one of the signatures was made with one of the
+// secrets. It compares signatures in constant time.
 func VerifyStandard(secrets []string, id, timestamp, signatures string, body []byte, now time.Time) bool {
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > Tolerance {
@@ -64,11 +66,12 @@ func VerifyStandard(secrets []string, id, timestamp, signatures string, body []b
 	return ok
 }
 
+// content returns what Standard Webhooks sign: the id and the timestamp as well as the body.
 func content(id, timestamp string, body []byte) []byte {
 	return append([]byte(id+"."+timestamp+"."), body...)
 }
 
-// key is the decoded part of a whsec_ secret, or the secret's own bytes.
+// key returns the decoded part of a whsec_ secret, or the secret's own bytes.
 func key(secret string) []byte {
 	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
 		if raw, err := base64.StdEncoding.DecodeString(encoded); err == nil {

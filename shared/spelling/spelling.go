@@ -6,26 +6,27 @@ import (
 	"strings"
 )
 
-// maxRunes bounds what is compared: a name that is longer is none that somebody mistyped.
+// maxRunes bounds the cost of a comparison, which is the product of the lengths. A longer name is no typing mistake.
 const maxRunes = 64
 
-// Nearest is the known name that the given one was probably meant to be; empty when none is near. Case, hyphens and
-// underscores do not count, and two letters in the wrong order are one mistake.
+// Nearest returns the known name that was probably meant. It is empty when none is near: up to a third of the letters may be
+// wrong, and one of a short name. Case, hyphens and underscores do not count. Two swapped letters are one mistake. Of equally
+// near names the first is returned.
 func Nearest(name string, known []string) string {
 	given := plain(name)
 	if len(given) > maxRunes {
 		return ""
 	}
-	best, least := "", max(1, len(given)/3)+1
+	nearest, minDistance := "", max(1, len(given)/3)+1
 	for _, k := range known {
-		if d := distance(given, plain(k)); d < least {
-			best, least = k, d
+		if d := distance(given, plain(k)); d < minDistance {
+			nearest, minDistance = k, d
 		}
 	}
-	return best
+	return nearest
 }
 
-// Hint says what to write in place of an unknown name: the nearest known one, else all of them.
+// Hint says what to write instead of an unknown name: the nearest known one, else all of them.
 func Hint(name string, known []string) string {
 	switch nearest := Nearest(name, known); {
 	case nearest != "":
@@ -39,6 +40,7 @@ func Hint(name string, known []string) string {
 	}
 }
 
+// plain removes what does not count from a name. It cuts a very long one first: a rune has at most 4 bytes.
 func plain(name string) []rune {
 	if len(name) > 4*maxRunes {
 		name = name[:4*maxRunes]
@@ -46,8 +48,8 @@ func plain(name string) []rune {
 	return []rune(strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name)))
 }
 
-// distance is the least number of letters to insert, leave out, change, or swap with their neighbour (optimal string
-// alignment).
+// distance returns the smallest number of letters to insert, leave out, change, or swap with their neighbour (optimal string
+// alignment). It keeps three rows of the table: a swap looks two rows back.
 func distance(a, b []rune) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

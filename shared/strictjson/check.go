@@ -1,6 +1,6 @@
-// Package strictjson reads JSON that comes from outside. Programs differ about what some JSON means: which of two members
-// of one name counts, whether letters' cases do, what a half character is. What may mean two things is refused here, at
-// every door, with each place and what to do about it.
+// Package strictjson reads JSON that comes from outside. Programs differ about what some JSON means: which of two members of
+// one name counts, whether upper and lower case differ, what half a character is. JSON that may mean two things is refused,
+// with each place and what to do about it.
 package strictjson
 
 import (
@@ -17,8 +17,8 @@ import (
 // MaxDepth is how deep lists and objects may be nested.
 const MaxDepth = 64
 
-// Read checks the JSON and reads it into v, a pointer to a struct, a slice or a map; it tells everything that is wrong at
-// once, and then v is not to be used.
+// Read checks the JSON and reads it into v, a pointer to a struct, a slice or a map. It returns everything that is wrong at
+// once; then v must not be used.
 func Read(raw []byte, v any, s *Shape) []problem.FieldError {
 	if wrong := s.Check(raw); len(wrong) > 0 {
 		return wrong
@@ -26,9 +26,9 @@ func Read(raw []byte, v any, s *Shape) []problem.FieldError {
 	return Decode("", raw, v)
 }
 
-// Check refuses what is no JSON, what Postgres cannot keep as text (bytes that are no UTF-8, U+0000 and half characters, in
-// names and values), a name twice in an object, a known name in other letters, what is nested too deep, and in a closed
-// shape every unknown name.
+// Check refuses invalid JSON and what Postgres cannot keep as text: bytes that are not UTF-8, U+0000 and half characters, in
+// names and values. It refuses a name twice in an object, a known name in another case, and JSON that is nested too deep. A
+// closed shape refuses every unknown name.
 func (s *Shape) Check(raw []byte) []problem.FieldError {
 	if e := encoding(raw); e != "" {
 		return []problem.FieldError{{Code: problem.CodeNotUTF8, Detail: e}}
@@ -43,7 +43,7 @@ func (s *Shape) Check(raw []byte) []problem.FieldError {
 	return w.wrong
 }
 
-// NotJSON says what is wrong with what is no JSON, and at which byte.
+// NotJSON says what is wrong with a text that is not JSON, and at which byte.
 func NotJSON(raw []byte) string {
 	if e := encoding(raw); e != "" {
 		return e
@@ -59,7 +59,8 @@ func NotJSON(raw []byte) string {
 	return fmt.Sprintf("is not valid JSON: %v", err)
 }
 
-// encoding says what the bytes are in place of UTF-8; empty: they are UTF-8.
+// encoding says what the bytes are instead of UTF-8; it is empty when they are UTF-8. A sender sees "is UTF-16", and not a syntax
+// error at byte 1.
 func encoding(raw []byte) string {
 	switch {
 	case bytes.HasPrefix(raw, []byte("\xEF\xBB\xBF")):
@@ -77,6 +78,7 @@ func encoding(raw []byte) string {
 	}
 }
 
+// firstInvalid returns the index of the first byte that is not UTF-8. U+FFFD itself is valid, and three bytes long.
 func firstInvalid(raw []byte) int {
 	for at := 0; at < len(raw); {
 		r, size := utf8.DecodeRune(raw[at:])
@@ -88,22 +90,24 @@ func firstInvalid(raw []byte) int {
 	return len(raw)
 }
 
-// walker goes once through valid JSON.
+// walker goes once through valid JSON. It relies on the validity: it checks no bounds. It decodes nothing that has no escapes, as
+// it runs for every event.
 type walker struct {
 	raw   []byte
 	at    int
 	path  []step
-	names [][]byte // of the objects that are open, one after the other
+	names [][]byte // of all objects that the walker is in, the innermost last
 	wrong []problem.FieldError
 }
 
-// step is one part of a place: a member's name as it is written, or a position in a list.
+// step is one part of a place: a member's name as it is written, or a position in a list. The name is decoded only for a
+// message.
 type step struct {
 	literal  []byte
 	position int
 }
 
-// value goes through one value and reports whether it is not too deep.
+// value goes through one value. It is false when the value is nested too deep; then the walk ends.
 func (w *walker) value(s *Shape) bool {
 	w.space()
 	switch w.raw[w.at] {
@@ -131,6 +135,7 @@ func (w *walker) scalar() {
 	}
 }
 
+// list goes through a list. Its elements have one shape.
 func (w *walker) list(s *Shape) bool {
 	var element *Shape
 	if s != nil {
@@ -147,6 +152,7 @@ func (w *walker) list(s *Shape) bool {
 	return true
 }
 
+// object goes through an object. Its names are compared by what they mean: an escape in a name makes no other name.
 func (w *walker) object(s *Shape) bool {
 	first := len(w.names)
 	var many map[string]bool
@@ -172,10 +178,12 @@ func (w *walker) object(s *Shape) bool {
 	return true
 }
 
-// manyMembers is from how many on an object's names are kept in a map.
+// manyMembers is the number of members from which on an object's names are kept in a map. Below it, comparing with each is
+// faster; above it, the cost would grow with the square.
 const manyMembers = 24
 
-// once refuses a name that the open object has already.
+// once refuses a name that the object has already. The names of the object begin at first; many is their map, or nil while they
+// are few.
 func (w *walker) once(name []byte, first int, many map[string]bool) map[string]bool {
 	seen := false
 	if many == nil {
@@ -199,8 +207,8 @@ func (w *walker) once(name []byte, first int, many map[string]bool) map[string]b
 	return many
 }
 
-// member is the shape of a member's value. A name that the shape does not have is refused when it is one of the shape's in
-// other letters, or when the shape is closed.
+// member returns the shape of a member's value. It refuses a name that differs from a known one only in case, as decoders differ
+// about it. A closed shape refuses every name that it does not have.
 func (w *walker) member(s *Shape, name []byte) *Shape {
 	if s == nil || s.members == nil {
 		return nil
@@ -208,7 +216,7 @@ func (w *walker) member(s *Shape, name []byte) *Shape {
 	if child, known := s.members[string(name)]; known {
 		return child
 	}
-	if known, ours := s.folded[fold(string(name))]; ours {
+	if known, similar := s.folded[fold(string(name))]; similar {
 		w.refuse(problem.CodeCase, fmt.Sprintf("is written %s; write it %q", quoted(name), known))
 		return nil
 	}
@@ -218,10 +226,10 @@ func (w *walker) member(s *Shape, name []byte) *Shape {
 	return nil
 }
 
-// quoted is a name that may be of any length.
+// quoted shortens a name, which may be of any length.
 func quoted(name []byte) string { return fmt.Sprintf("%.64q", name) }
 
-// maxProblems bounds how much is told of one body.
+// maxProblems bounds the answer to one body.
 const maxProblems = 100
 
 func (w *walker) refuse(code, detail string) {
@@ -230,7 +238,7 @@ func (w *walker) refuse(code, detail string) {
 	}
 }
 
-// pointer is the JSON pointer of the place where the walker is.
+// pointer returns the JSON pointer of the walker's place.
 func (w *walker) pointer() string {
 	var b bytes.Buffer
 	for _, s := range w.path {
@@ -244,6 +252,7 @@ func (w *walker) pointer() string {
 	return b.String()
 }
 
+// unquoted decodes a string.
 func unquoted(literal []byte) []byte {
 	var s string
 	_ = json.Unmarshal(literal, &s) // it is valid
@@ -261,7 +270,7 @@ func (w *walker) space() {
 	}
 }
 
-// more steps over a comma to the next element, or over the end, and reports which.
+// more steps over a comma and is true, or steps over the end and is false. The first element has no comma before it.
 func (w *walker) more(end byte) bool {
 	w.space()
 	if w.raw[w.at] == ',' {
@@ -275,7 +284,7 @@ func (w *walker) more(end byte) bool {
 	return true
 }
 
-// literal is the string that begins here, with its quotes.
+// literal steps over a string and returns it with its quotes, as it is written.
 func (w *walker) literal() []byte {
 	start := w.at
 	for w.at++; w.raw[w.at] != '"'; w.at++ {

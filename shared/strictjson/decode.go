@@ -12,8 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
-// Decode reads JSON that Check has let through into v, and says of every value that does not fit where it stands, below
-// base.
+// Decode reads JSON that has passed Check into v. It returns every value that does not fit its type, with its place below base.
 func Decode(base string, raw []byte, v any) []problem.FieldError {
 	err := json.Unmarshal(raw, v)
 	if err == nil {
@@ -25,8 +24,8 @@ func Decode(base string, raw []byte, v any) []problem.FieldError {
 	return []problem.FieldError{{Pointer: base, Code: problem.CodeInvalid, Detail: err.Error()}}
 }
 
-// typeMismatches says of every value that does not fit its Go type where it stands. encoding/json stops at the first one,
-// names no place in a list, and none at all when a type such as an amount reads itself.
+// typeMismatches returns every value that does not fit its Go type, with its place. encoding/json stops at the first one. It
+// names no index in a list, and no place at all when a type reads itself, as an amount does.
 func typeMismatches(pointer string, raw json.RawMessage, t reflect.Type) []problem.FieldError {
 	raw = bytes.TrimSpace(raw)
 	switch {
@@ -73,6 +72,7 @@ func elementMismatches(pointer string, raw json.RawMessage, t reflect.Type) (wro
 	return wrong
 }
 
+// mismatch says what is wrong with one value: its range, its type, or what a type that reads itself says.
 func mismatch(pointer string, raw json.RawMessage, err error, t reflect.Type) problem.FieldError {
 	var wrongType *json.UnmarshalTypeError
 	if !errors.As(err, &wrongType) {
@@ -87,11 +87,11 @@ func mismatch(pointer string, raw json.RawMessage, err error, t reflect.Type) pr
 	return problem.FieldError{Pointer: pointer, Code: problem.CodeType, Detail: fmt.Sprintf("is a JSON %s; it must be %s", shown(wrongType.Value), wanted)}
 }
 
-// wantedOf is the type's JSON, in words.
+// wantedOf names the type's JSON in words. A type that reads itself may name its own by JSONForm.
 func wantedOf(t reflect.Type) string {
-	form, several := reflect.Zero(t).Interface().(interface{ JSONForm() string })
+	form, named := reflect.Zero(t).Interface().(interface{ JSONForm() string })
 	switch {
-	case several:
+	case named:
 		return form.JSONForm()
 	case t.Kind() == reflect.String:
 		return "a string"
@@ -126,20 +126,21 @@ func doesNotFit(value string, t reflect.Type) bool {
 	}
 }
 
-// rangeOf is what of whole numbers the type takes.
+// rangeOf names the bounds of a type of whole numbers. It is empty for other types.
 func rangeOf(t reflect.Type) string {
 	switch {
 	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64:
-		most := int64(1)<<(t.Bits()-1) - 1
-		return fmt.Sprintf(" from %d to %d", -most-1, most)
+		maximum := int64(1)<<(t.Bits()-1) - 1
+		return fmt.Sprintf(" from %d to %d", -maximum-1, maximum)
 	case isWhole(t):
+		// Two shifts: one by 64 bits would give 0.
 		return " from 0 to " + strconv.FormatUint(uint64(1)<<(t.Bits()-1)<<1-1, 10)
 	default:
 		return ""
 	}
 }
 
-const maxShown = 40 // characters of a value that is refused
+const maxShown = 40 // characters of a refused value in a message
 
 func shown(value string) string {
 	if runes := []rune(value); len(runes) > maxShown {

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// Shape is what a door knows of the JSON that it takes: the members of its objects, by the place where they stand. A
-// place that it says nothing of may hold anything. The zero value, and nil, know nothing.
+// Shape is what an endpoint knows of the JSON that it takes: which members its objects have. A place that the shape says nothing
+// about may hold anything. The zero value, and nil, know nothing. It is never changed, and safe for concurrent use.
 type Shape struct {
 	members map[string]*Shape // by name
 	folded  map[string]string // names by their folded form
@@ -20,7 +20,7 @@ type Shape struct {
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
-// ShapeOf is the shape of a type as encoding/json reads it. Members that the type does not have are taken.
+// ShapeOf returns the shape of a type as encoding/json reads it. Members that the type does not have are allowed.
 func ShapeOf[T any]() *Shape { return shapeOf(reflect.TypeFor[T]()) }
 
 func shapeOf(t reflect.Type) *Shape {
@@ -43,7 +43,7 @@ func shapeOf(t reflect.Type) *Shape {
 	return object(members)
 }
 
-// memberName is the name that encoding/json has for a field; empty: none.
+// memberName returns the name that encoding/json has for a field. It is empty for a field without one.
 func memberName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	switch {
@@ -64,7 +64,7 @@ func object(members map[string]*Shape) *Shape {
 	return s
 }
 
-// Members is the shape of an object with these members, of which nothing more is known.
+// Members returns the shape of an object with these members. Their values may be anything.
 func Members(names ...string) *Shape {
 	members := make(map[string]*Shape, len(names))
 	for _, name := range names {
@@ -73,7 +73,7 @@ func Members(names ...string) *Shape {
 	return object(members)
 }
 
-// With is the shape with another one at a member that it knows nothing of, such as a json.RawMessage.
+// With returns the shape with another one at a member that may hold anything, such as a json.RawMessage.
 func (s *Shape) With(member string, at *Shape) *Shape {
 	members := maps.Clone(s.members)
 	members[member] = at
@@ -82,7 +82,7 @@ func (s *Shape) With(member string, at *Shape) *Shape {
 	return out
 }
 
-// Closed is the shape of a door that knows all members: others are refused, with the nearest known name.
+// Closed returns the shape for an endpoint that knows all members: others are refused, with the nearest known name.
 func (s *Shape) Closed() *Shape {
 	if s == nil {
 		return nil
@@ -97,11 +97,11 @@ func (s *Shape) Closed() *Shape {
 	return &out
 }
 
-// names are those of the object's members.
+// names returns the names of the members, sorted.
 func (s *Shape) names() []string { return slices.Sorted(maps.Keys(s.members)) }
 
-// fold is the form that is the same for two names which encoding/json takes for one: the letters' cases do not count, nor
-// the two letters of Unicode that stand for k and s.
+// fold returns one form for all names that encoding/json takes for one. Case does not count, and the Kelvin sign and the long s
+// of Unicode are k and s. The form has the smallest character of each set that SimpleFold goes round in.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		for {

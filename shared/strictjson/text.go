@@ -6,7 +6,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
-// text looks at the escapes of one JSON string as it was written; decoding would replace a half character silently.
+// text checks the escapes of one string as it is written. It must see them undecoded: decoding replaces half a character without
+// a word. It refuses a string once, for the first fault.
 func (w *walker) text(literal []byte) {
 	for i := 0; i+1 < len(literal); i++ {
 		if literal[i] != '\\' {
@@ -32,6 +33,7 @@ func (w *walker) text(literal []byte) {
 	}
 }
 
+// low reports whether the second half of a surrogate pair is at this index.
 func low(literal []byte, at int) bool {
 	if at+6 > len(literal) || literal[at] != '\\' || literal[at+1] != 'u' {
 		return false
@@ -40,6 +42,7 @@ func low(literal []byte, at int) bool {
 	return unit >= 0xDC00 && unit < 0xE000
 }
 
+// hex4 reads four hexadecimal digits, without an allocation.
 func hex4(literal []byte, at int) int {
 	n := 0
 	for _, c := range literal[at : at+4] { // the literal is valid: four digits follow

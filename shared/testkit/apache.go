@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/subprocess"
 )
 
 // ApacheVersion is the Apache Kafka release that tests run on; it needs Java 17. It is the latest that keeps its
@@ -125,7 +126,7 @@ type Apache struct {
 	libs, properties string
 	addrs            []string
 	process          *os.Process
-	ended            chan struct{}
+	ended            <-chan struct{}
 }
 
 // OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
@@ -223,7 +224,7 @@ func formatApache(libs, dir string, n int, extras apacheExtras) (brokers []*Apac
 
 func (b *Apache) java(args ...string) *exec.Cmd {
 	return exec.CommandContext(context.Background(), "java", append([]string{
-		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + filepath.Dir(b.properties), "-cp", filepath.Join(b.libs, "*"),
+		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.io.tmpdir=" + filepath.Dir(b.properties), "-cp", filepath.Join(b.libs, "*"),
 	}, args...)...) //nolint:gosec // our own arguments
 }
 
@@ -237,18 +238,8 @@ func (b *Apache) Restart() error {
 
 func (b *Apache) launch() error {
 	broker := b.java("kafka.Kafka", b.properties)
-	broker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // the death signal belongs to the thread that forks
-		err := broker.Start()
-		started <- err
-		if err == nil {
-			_ = broker.Wait()
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := subprocess.Start(broker, syscall.SIGKILL)
+	if err != nil {
 		return err
 	}
 	b.process, b.ended = broker.Process, ended

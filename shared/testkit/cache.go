@@ -3,7 +3,8 @@ package testkit
 import (
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/gofrs/flock"
 )
 
 // Cached is a folder of the user's cache that fill has filled once, for all test processes to come; others wait meanwhile.
@@ -17,14 +18,11 @@ func Cached(name string, fill func(dir string) error) (dir string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache of public files
 		return "", err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	lock := flock.New(filepath.Join(dir, "lock"))
+	if err := lock.Lock(); err != nil {
 		return "", err
 	}
 	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
 	complete := filepath.Join(dir, "complete")
 	if _, err := os.Stat(complete); err == nil {
 		return dir, nil

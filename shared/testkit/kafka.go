@@ -78,8 +78,13 @@ func prefix() string {
 	return "t" + hex.EncodeToString(random) + "."
 }
 
-// Main runs a package's tests and reports at the end which brokers they ran on.
+// Main runs a package's tests and reports at the end which brokers they ran on. All that they put into the folder for
+// temporary files goes with the process, also after Ctrl-C, which t.TempDir outlives.
 func Main(m *testing.M) {
+	if err := SweepTempDir(); err != nil {
+		fmt.Fprintln(os.Stderr, "making a folder for temporary files:", err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	line := fmt.Sprintf("brokers: embedded %d tests, Apache Kafka %s %d tests", ran.embedded.Load(), ApacheVersion, ran.apache.Load())
 	if why, ok := ran.apacheError.Load("why"); ok {

@@ -41,7 +41,7 @@ var server = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the database's user walks through
 		return "", err
 	}
-	s, err := devpg.Start(context.Background(), devpg.Config{Dir: dir})
+	s, err := devpg.Start(context.Background(), devpg.Config{Dir: dir, Mirror: os.Getenv("POSTGRES_MIRROR")})
 	if err != nil {
 		return "", err
 	}

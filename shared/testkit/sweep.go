@@ -1,28 +1,27 @@
 package testkit
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
+	"os/signal"
 	"sync"
 	"syscall"
-)
 
-// sweeper waits for the end of its input. Servers that die with us may write a little longer, so it tries again.
-const sweeper = `cat >/dev/null; for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" 2>/dev/null && [ ! -e "$1" ] && exit 0; sleep 1; done`
+	"github.com/erpconnector/erpconnector/shared/subprocess"
+)
 
 var holding sync.Mutex
 
 // held keeps the sweepers' inputs open for as long as this process lives.
 var held []io.Closer
 
-// sweep removes a folder once this process has ended, however it ends: a shell waits for the end of a pipe that nobody else holds.
+// sweep removes a folder once this process has ended, however it ends: a shell waits for the end of a pipe that nobody else
+// holds. Servers that die with us may write a little longer, so it tries again.
 // A signal to the group of the tests, as of Ctrl-C, does not reach it.
 func sweep(dir string) error {
-	cmd := exec.CommandContext(context.Background(), "sh", "-c", sweeper, "sweep", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd := sweeper(dir)
+	subprocess.Detach(cmd)
 	in, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -43,4 +42,35 @@ func tempDir(pattern string) (string, error) {
 		return "", err
 	}
 	return dir, sweep(dir)
+}
+
+// SweepIfStopped removes a folder when Ctrl-C or SIGTERM ends this process. However else it ends, the folder stays for people
+// to look at.
+func SweepIfStopped(dir string) {
+	stopped := make(chan os.Signal, 1)
+	signal.Notify(stopped, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-stopped
+		if err := sweep(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(interrupted)
+	}()
+}
+
+// interrupted is the exit code of what Ctrl-C has ended.
+const interrupted = 130
+
+// SweepTempDir gives this process, and those that it starts, a folder for temporary files that goes with it.
+func SweepTempDir() error {
+	dir, err := tempDir("erpconnector-test-")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"TMPDIR", "TMP"} { // of Unix, of Windows
+		if err := os.Setenv(name, dir); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(dir, 0o711) //nolint:gosec // the database's user walks through
 }

@@ -1,4 +1,4 @@
-// Package timeline reads the facts of one order, as the projector keeps them, and where in the log each stands.
+// Package timeline reads the facts of one order, as the projector keeps them, with the place of each in the log.
 package timeline
 
 import (
@@ -38,14 +38,14 @@ type Fact struct {
 	NotSent    []string // of a request: what of the order the ERP is not sent, and why
 }
 
-// Page is a part of an order's timeline, the oldest fact first.
+// Page is a part of the timeline of an order, the oldest fact first.
 type Page struct {
 	SyncID int64
 	Facts  []Fact
 	Next   *Cursor // nil: this is the last page so far
 }
 
-// Cursor is the last fact of a page. The zero value stands before the first.
+// Cursor is the place of a page's last fact in the order of the timeline. The zero value is before the first fact.
 type Cursor struct {
 	micros    int64
 	version   int64
@@ -58,12 +58,12 @@ func cursorOf(f Fact) *Cursor {
 	return &Cursor{f.OccurredAt.UnixMicro(), int64(f.Version), f.Topic, f.Partition, f.Offset}
 }
 
-// String is the cursor as ParseCursor reads it.
+// String returns the cursor in the form that ParseCursor reads.
 func (c Cursor) String() string {
 	return fmt.Sprintf("%d.%d.%s.%d.%d", c.micros, c.version, c.topic, c.partition, c.offset)
 }
 
-// ParseCursor reads a cursor that an earlier page gave.
+// ParseCursor reads a cursor of an earlier page. It comes from outside: what Postgres could not compare is refused here.
 func ParseCursor(text string) (Cursor, error) {
 	wrong := errors.New("is no cursor; give the next of an earlier page, or leave it out to begin with the oldest")
 	parts := strings.Split(text, ".")
@@ -80,8 +80,8 @@ func ParseCursor(text string) (Cursor, error) {
 	return Cursor{micros, version, parts[2], int32(partition), offset}, nil
 }
 
-// Read is a page of at most limit facts after the cursor, by when they occurred. Facts of one millisecond follow the order
-// of their versions: before the call, its answer, the end. An order that nobody asked to sync is ErrUnknown.
+// Read returns at most limit facts after the cursor, in the order in which they occurred. Facts of one moment are ordered by
+// their versions: before the call, its answer, the end. It returns ErrUnknown for an order that nobody asked to sync.
 func Read(ctx context.Context, pool *pgxpool.Pool, ref domain.OrderRef, after Cursor, limit int) (Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -93,6 +93,8 @@ func Read(ctx context.Context, pool *pgxpool.Pool, ref domain.OrderRef, after Cu
 	case err != nil:
 		return p, fmt.Errorf("reading the gate of order %s: %w", ref.Key(), err)
 	}
+	// The place in the log ends the order, so that no two facts are equal. One row more than the limit shows whether there is a
+	// next page.
 	rows, err := pool.Query(ctx, `
 		SELECT occurred_at, version, topic, partition, "offset", type, status, attempts, http_status,
 			nullif(error_code, ''), error, nullif(cause, ''), string_to_array(warnings, E'\n'), string_to_array(not_sent, E'\n')

@@ -31,7 +31,7 @@ func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 		),
 		fx.Invoke(logging.FollowDebug),
 		Workers,
-		fx.Invoke(func(lc fx.Lifecycle, s *httpapi.Server) { lc.Append(fx.Hook{OnStart: s.Start, OnStop: s.Stop}) }),
+		fx.Invoke(func(lc fx.Lifecycle, s *httpapi.Server, sd fx.Shutdowner) { lc.Append(serving(s, sd, log)) }),
 	)
 }
 

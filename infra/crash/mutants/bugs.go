@@ -47,8 +47,13 @@ var All = []Mutant{
 	{
 		Name: "retry 1 s early", Promises: []int{5}, Profile: "delayer=1",
 		Edits: []Edit{
-			{"services/delayer/delayer.go", `	return time.UnixMilli(ms), nil
-`, `	return time.UnixMilli(ms).Add(-time.Second), nil
+			{"services/delayer/delayer.go", `	due, err := d.cfg.Event(r).Due()
+`, `	due, err := d.cfg.Event(r).Due()
+	due = due.Add(-time.Second)
+`},
+			{"services/delayer/delayer.go", `	due, err := r.Due()
+`, `	due, err := r.Due()
+	due = due.Add(-time.Second)
 `},
 		},
 	},

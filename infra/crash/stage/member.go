@@ -136,7 +136,7 @@ func (m *member) disturb(what nemesis.Action, away time.Duration) (*process, *hi
 		p.signal(syscall.SIGTERM)
 	case nemesis.Stop:
 		m.halted = true
-		p.signal(syscall.SIGSTOP)
+		p.halt()
 	case nemesis.Starve: // of brokers
 	}
 	m.fleet.addDisturbance(d)
@@ -166,7 +166,7 @@ func (m *member) restoreClock(d *history.Disturbance) error {
 func (m *member) resume(p *process, d *history.Disturbance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p.signal(syscall.SIGCONT)
+	p.goOn()
 	d.Restarted, d.Ready = time.Now().UTC(), time.Now().UTC()
 	if m.process == p {
 		m.halted = false

@@ -11,15 +11,16 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/erpconnector/erpconnector/shared/subprocess"
 )
 
 // process is one run of a program.
 type process struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed once it has ended
+	done <-chan struct{} // closed once it has ended
 }
 
 // launch starts a program that dies with this process.
@@ -27,18 +28,8 @@ func launch(log io.Writer, env []string, name string, args ...string) (*process,
 	cmd := exec.CommandContext(context.Background(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p, started := &process{cmd: cmd, done: make(chan struct{})}, make(chan error)
-	go func() {
-		runtime.LockOSThread() // the death signal belongs to the thread that forks
-		defer close(p.done)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-	}()
-	return p, <-started
+	done, err := subprocess.Start(cmd, syscall.SIGKILL)
+	return &process{cmd: cmd, done: done}, err
 }
 
 // signal sends a signal. A process that has ended ignores it.

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -14,10 +15,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/infra/crash/history"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 func TestMain(m *testing.M) {
 	RunEmbeddedIfAsked()
+	if err := testkit.SweepTempDir(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -203,7 +203,6 @@ func (c *crashCase) run(crashAt string, services ...string) *process {
 	t.Helper()
 	cmd := exec.Command(c.binary, append([]string{"run"}, services...)...) //nolint:gosec // built by this test
 	cmd.Env = append(c.environment(), "ERPCONNECTOR_FAILPOINT="+crashAt)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return launch(t, cmd)
 }
 

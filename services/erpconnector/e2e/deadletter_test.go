@@ -309,7 +309,7 @@ func TestADeadLetteredOrderAnswersLikeAFailedOne(t *testing.T) {
 	s := startStates(t, func(*setting.Settings) {})
 	for _, r := range stateRequests {
 		t.Run(r.name, func(t *testing.T) {
-			require.Equal(t, s.cell(t, r.ask, domain.StandsFailed), s.cell(t, r.ask, "dead_lettered"))
+			require.Equal(t, s.cell(t, r.ask, domain.StateFailed), s.cell(t, r.ask, "dead_lettered"))
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -35,7 +36,9 @@ func running(t *testing.T, probes ...httpapi.Probe) (addr string) {
 	t.Helper()
 	addr = freeAddr(t)
 	server := httpapi.NewServer(config.HTTP{Addr: addr}, nil, probes, slog.New(slog.DiscardHandler))
-	require.NoError(t, server.Start(t.Context()))
+	listener, err := server.Listen(t.Context())
+	require.NoError(t, err)
+	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
 	return addr
 }
@@ -79,6 +82,9 @@ func TestHealth(t *testing.T) {
 				return
 			}
 			defer func() { _ = conn.Close() }()
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil { // what comes before it is asked for is no answer
+				return
+			}
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 			_, _ = io.Copy(io.Discard, conn)
 		}()

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/subprocess"
 )
 
 // process is one that a test started.
 type process struct {
 	cmd  *exec.Cmd
-	done chan struct{}
+	done <-chan struct{}
 }
 
 // launch starts a process that dies with the test.
@@ -24,12 +26,9 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 	if cmd.Stderr == nil {
 		cmd.Stderr = t.Output()
 	}
-	require.NoError(t, cmd.Start())
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		_ = cmd.Wait()
-	}()
+	done, err := subprocess.Start(cmd, syscall.SIGKILL)
+	require.NoError(t, err)
+	p := &process{cmd: cmd, done: done}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-p.done

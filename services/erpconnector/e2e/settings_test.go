@@ -12,7 +12,6 @@ import (
 	"os/user"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -203,7 +202,7 @@ func startLoud(t *testing.T, binary string, cfg config.Config) *loudProcess {
 		"DATABASE_URL="+cfg.DatabaseURL, "KAFKA_BROKERS="+strings.Join(cfg.KafkaBrokers, ","), "KAFKA_TOPIC_PREFIX="+cfg.TopicPrefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", cfg.Partitions), "HTTP_ADDR="+addr, "API_TOKEN=token",
 	)
-	cmd.Stderr, cmd.SysProcAttr = p, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = p
 	p.process = launch(t, cmd)
 	require.Eventually(t, func() bool {
 		return cli.Health(t.Context(), p.base) == nil

@@ -28,7 +28,7 @@ const asProgram = "ERPCONNECTOR_TEST_AS_PROGRAM"
 func itself(t *testing.T, environment map[string]string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...) //nolint:gosec // ourselves
-	cmd.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	cmd.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 	for name, value := range environment {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}

@@ -133,7 +133,7 @@ func startStates(t *testing.T, change func(*setting.Settings)) *stateProduct {
 	}
 }
 
-// TestStates asks everything of an order in each standing and compares the answer, what is written and which events
+// TestStates asks everything of an order in each state and compares the answer, what is written and which events
 // follow with docs/states.md, cell by cell. -update rewrites the page: read what changed in it.
 func TestStates(t *testing.T) {
 	t.Parallel()
@@ -180,16 +180,16 @@ func (s *stateProduct) cell(t *testing.T, ask func(*stateProduct, string) string
 // put brings an order to where it shall stand: by its first event, and by what the chain and the projector would write.
 func (s *stateProduct) put(t *testing.T, order string, at domain.OrderState) {
 	t.Helper()
-	if at == domain.Unknown {
+	if at == domain.StateUnknown {
 		return
 	}
 	first := invoice("first-"+order, order)
-	if at == domain.Known {
+	if at == domain.StateKnown {
 		first["type"] = "order.placed"
 	}
 	status, answer := s.publish(first)
 	require.Equal(t, http.StatusAccepted, status, "%v", answer)
-	if at == domain.Known || at == "connector_off" {
+	if at == domain.StateKnown || at == "connector_off" {
 		return
 	}
 	ctx := t.Context()
@@ -224,17 +224,17 @@ type stateRow struct {
 func rowAt(g *domain.Gate, at domain.OrderState) stateRow {
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Second)
 	switch at {
-	case domain.StandsPending:
+	case domain.StatePending:
 		g.State, g.HeldBy = domain.GateHeld, domain.HeldByCron
 		return stateRow{status: domain.Pending, version: domain.RequestVersion(1, 0)}
-	case domain.StandsWaiting:
+	case domain.StateWaiting:
 		return stateRow{domain.Queued, 1, &soon, nil, domain.AttemptVersion(1, 1, domain.PhaseAfter)}
-	case domain.StandsInFlight:
+	case domain.StateInFlight:
 		return stateRow{domain.InProgress, 1, &past, nil, domain.AttemptVersion(1, 2, domain.PhaseBefore)}
-	case domain.StandsSuccess:
+	case domain.StateSuccess:
 		g.State, g.ClosedBy, g.KeyAnswered = domain.GateClosed, domain.ClosedByAnswer, true
 		return stateRow{domain.Success, 1, nil, new("ERP-1"), domain.AttemptVersion(1, 1, domain.PhaseTerminal)}
-	case domain.StandsFailed:
+	case domain.StateFailed:
 		g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByFailure
 		return stateRow{domain.Failed, 5, nil, nil, domain.AttemptVersion(1, 5, domain.PhaseTerminal)}
 	case "dead_lettered":

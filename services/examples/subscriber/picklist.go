@@ -38,11 +38,12 @@ type line struct {
 }
 
 func readFact(msg *message.Message) (fact, error) {
-	value, err := event.DecodeSync(msg.Payload)
+	record := event.View{Value: msg.Payload, Headers: event.Metadata(msg.Metadata)}
+	value, err := record.Sync()
 	if err != nil {
 		return fact{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	at, err := event.Record{Headers: msg.Metadata}.Time()
+	at, err := record.Time()
 	if err != nil {
 		return fact{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
@@ -55,7 +56,7 @@ func readFact(msg *message.Message) (fact, error) {
 		}
 	}
 	f := fact{
-		source: msg.Metadata.Get(event.HeaderSource), id: msg.Metadata.Get(event.HeaderID),
+		source: record.Source(), id: record.ID(),
 		ref: value.Sync.Ref(), version: value.Sync.Version, at: at, state: "stopped",
 		reference: value.Sync.ErpReference, lines: append([]line{}, order.Items...),
 	}

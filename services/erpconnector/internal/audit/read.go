@@ -1,16 +1,13 @@
 package audit
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
@@ -172,25 +169,26 @@ func (b *partition) Take(_ context.Context, records []*kgo.Record) error {
 }
 
 func (b *partition) take(r *kgo.Record) {
-	topic := r.Topic[len(b.a.Kafka.Prefix):]
+	e := b.a.Kafka.Event(r)
+	topic := e.Topic
 	at := place{indexes[topic], r.Offset}
 	o := b.orders[string(r.Key)]
 	if o == nil {
-		b.meet(string(r.Key), at, timeOf(r))
+		b.meet(string(r.Key), at, e.OccurredAt())
 		return
 	}
 	_, byOutbox := relayed[topic]
 	if byOutbox {
-		seen := record{place: at, fact: fact{topic: at.topic, uuid: hash(string(kafka.Header(r, event.HeaderUUID)))}}
+		seen := record{place: at, fact: fact{topic: at.topic, uuid: hash(e.UUID())}}
 		if since := b.a.snapshot.keptSince; !since.IsZero() {
-			seen.old = timeOf(r).Before(since)
+			seen.old = e.OccurredAt().Before(since)
 		}
 		o.records = append(o.records, seen)
 		if topic != event.TopicRequested {
 			return
 		}
 	}
-	s, err := decode(r.Value)
+	s, err := e.SyncOnly()
 	if err != nil || s.Ref().Key() != o.key {
 		if !byOutbox { // that one is unknown to the outbox, which says enough
 			o.unreadable = append(o.unreadable, at)
@@ -198,35 +196,4 @@ func (b *partition) take(r *kgo.Record) {
 		return
 	}
 	o.generation(s.Generation).note(topic, at, s, r.Timestamp)
-}
-
-// decode reads the sync alone, which stands first: order, payload and response are not looked at.
-func decode(value []byte) (domain.Sync, error) {
-	d := json.NewDecoder(bytes.NewReader(value))
-	for range 2 { // the brace, the first name
-		token, err := d.Token()
-		if err != nil {
-			return domain.Sync{}, fmt.Errorf("decoding the record's value: %w", err)
-		}
-		if token == "sync" {
-			var s domain.Sync
-			if err := d.Decode(&s); err != nil {
-				return s, fmt.Errorf("decoding the record's value: %w", err)
-			}
-			if s.SyncID <= 0 || s.Generation <= 0 || s.Version.Generation() != s.Generation {
-				return s, fmt.Errorf("sync.version %d is not of generation %d", s.Version, s.Generation)
-			}
-			return s, nil
-		}
-	}
-	v, err := event.DecodeSync(value)
-	return v.Sync, err
-}
-
-// timeOf is when the fact occurred; a record that does not say it counts by its own time.
-func timeOf(r *kgo.Record) time.Time {
-	if at, err := time.Parse(time.RFC3339Nano, string(kafka.Header(r, event.HeaderTime))); err == nil {
-		return at
-	}
-	return r.Timestamp
 }

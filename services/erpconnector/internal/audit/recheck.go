@@ -300,12 +300,8 @@ func (s deadLetterSink) Take(_ context.Context, records []*kgo.Record) error {
 		if _, chain := chains[origin]; !chain {
 			continue
 		}
-		parts := strings.Split(string(kafka.Header(r, event.HeaderID)), "/")
-		if len(parts) < 2 {
-			continue
-		}
-		if v, err := strconv.ParseInt(parts[len(parts)-2], 10, 64); err == nil {
-			s.found[deadLetter{string(r.Key), domain.Version(v).Generation()}] = true
+		if v, ok := s.cfg.Event(r).Version(); ok {
+			s.found[deadLetter{string(r.Key), v.Generation()}] = true
 		}
 	}
 	return nil

@@ -8,10 +8,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,14 +62,13 @@ func (f *demoFlags) run(ctx context.Context) error {
 	if err := f.complete(ctx); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	if f.print {
 		return demo.Print(ctx, f.Options)
 	}
-	_, err := demo.Run(ctx, f.Options)
-	return err
+	if _, err := demo.Run(ctx, f.Options); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // complete checks what was said and adds what was not.

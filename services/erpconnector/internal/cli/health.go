@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/netfail"
 )
 
 // HealthTimeout is longer than the asked process gives its own probes (3 s), so that its answer comes first.
@@ -74,7 +74,7 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case netfail.Refused(err):
 		return "", fmt.Errorf("asking for health: nothing listens at %s; does the process run, with this HTTP_ADDR?", base)
 	case errors.Is(err, context.DeadlineExceeded):
 		return "", fmt.Errorf("asking for health: %s does not answer within %s", base, HealthTimeout)

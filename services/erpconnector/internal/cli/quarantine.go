@@ -219,7 +219,7 @@ func quarantineSendCommand() *cobra.Command {
 func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id int64, file string) error {
 	read := os.ReadFile
 	if file == "-" {
-		read = func(string) ([]byte, error) { return io.ReadAll(os.Stdin) }
+		read = func(string) ([]byte, error) { return readAll(ctx, os.Stdin) }
 	}
 	event, err := read(file)
 	if err != nil {

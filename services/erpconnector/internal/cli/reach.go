@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/netfail"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -91,7 +92,7 @@ func unreachable(server, variable, at string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT): // a port, or a socket of Unix
+	case netfail.Refused(err), errors.Is(err, syscall.ENOENT): // a port, or a socket of Unix
 		return fmt.Errorf("nothing listens at %s: start %s there, or name another address in %s", at, server, variable)
 	case errors.As(err, &noHost):
 		return fmt.Errorf("the name %q of %s is not known: check it in %s (%s)", noHost.Name, server, variable, noHost.Err)
@@ -112,7 +113,7 @@ func reachAddress(ctx context.Context, addr string) error {
 	switch {
 	case err == nil:
 		return l.Close()
-	case errors.Is(err, syscall.EADDRINUSE):
+	case netfail.Taken(err):
 		return fmt.Errorf("the address %s is taken by another program: stop that, or name another one with HTTP_ADDR", addr)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("the address %s may not be served by this user: name a port above 1023 with HTTP_ADDR", addr)

@@ -2,7 +2,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,17 +11,12 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/app"
 	"github.com/erpconnector/erpconnector/shared/config"
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
 // Main carries out the process's command line and returns its exit code.
 func Main() int {
-	if err := Root().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "erpconnector:", domain.PrintableLines(err.Error()))
-		return ExitCode(err)
-	}
-	return 0
+	return runProgram(Root(), os.Stderr)
 }
 
 // Root is the command with all its subcommands. They take their variables from the process's environment, or from
@@ -54,7 +48,7 @@ func runCommand() *cobra.Command {
 			if err := errors.Join(RequireMigrated(cmd.Context(), cfg), requireTopics(cmd.Context(), cfg)); err != nil {
 				return err
 			}
-			return app.Run(cfg, names, func() {})
+			return runServices(cmd.Context(), cfg, names, func() {})
 		},
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 
+	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/app"
@@ -34,6 +34,10 @@ func upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run everything on this machine: Postgres, Kafka, a mock ERP and all services", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !devkafka.Keeps && !ephemeral {
+				ephemeral = true
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "the embedded broker keeps no data on this system, so all of this run's is thrown away at its end")
+			}
 			return up(cmd.Context(), cmd.ErrOrStderr(), ephemeral, kafkaPort{number: port, asked: cmd.Flags().Changed("kafka-port")})
 		},
 	}
@@ -60,8 +64,6 @@ func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error 
 	if err != nil {
 		return err
 	}
-	starting, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	remove, err := dataDir(&cfg, ephemeral)
 	if err != nil {
 		return err
@@ -75,15 +77,12 @@ func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error 
 	if err := devSecrets(&cfg); err != nil {
 		return err
 	}
-	stopServers, err := embed(starting, w, &cfg, port)
-	switch {
-	case err != nil && starting.Err() != nil:
-		return errors.New("stopped before it was up")
-	case err != nil:
+	stopServers, err := embed(ctx, w, &cfg, port)
+	if err != nil {
 		return err
 	}
 	defer stopServers()
-	return app.Run(cfg, app.Names(), func() { banner(cfg) })
+	return runServices(ctx, cfg, app.Names(), func() { banner(cfg) })
 }
 
 // check refuses a port that there is none of, and one that nothing would listen on.
@@ -132,7 +131,7 @@ func embed(ctx context.Context, w io.Writer, cfg *config.Config, port kafkaPort)
 		}
 	}()
 	if cfg.DatabaseURL == "" {
-		pg, err := devpg.Start(ctx, devpg.Config{Dir: filepath.Join(cfg.DataDir, "postgres")})
+		pg, err := devpg.Start(ctx, devpg.Config{Dir: filepath.Join(cfg.DataDir, "postgres"), Mirror: cfg.PostgresMirror})
 		if err != nil {
 			return nil, err
 		}
@@ -190,6 +189,9 @@ func defaultDataDir() string {
 	if os.Getuid() == 0 {
 		return "/var/lib/erpconnector"
 	}
+	if local := os.Getenv("LocalAppData"); runtime.GOOS == "windows" && local != "" {
+		return filepath.Join(local, "erpconnector")
+	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return filepath.Join(os.TempDir(), "erpconnector")
@@ -202,15 +204,14 @@ func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // the database's user walks through
 		return nil, fmt.Errorf("making the data folder: %w; another one can be set with DATA_DIR", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	switch locked, err := lock.TryLock(); {
+	case err != nil:
 		return nil, fmt.Errorf("writing into the data folder: %w; another one can be set with DATA_DIR", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
+	case !locked:
 		return nil, fmt.Errorf("another `erpconnector up` uses %s: stop it, or choose another folder with DATA_DIR", dir)
 	}
-	return func() { _ = f.Close() }, nil
+	return func() { _ = lock.Close() }, nil
 }
 
 // TokenFile is where `up` keeps its API token, in the data folder.

@@ -11,13 +11,13 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/netfail"
 )
 
 // client knows the connector's HTTP API, as a shop and as an operator.
@@ -66,7 +66,7 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) (repl
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) {
+		if netfail.Refused(err) {
 			err = fmt.Errorf("%w at %s", errNobody, c.base)
 		}
 		return reply{}, err

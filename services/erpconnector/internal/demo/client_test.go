@@ -1,8 +1,10 @@
 package demo
 
 import (
+	"bufio"
 	"io"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -23,6 +25,9 @@ func TestWhatSwitchesProtocolsIsNoConnector(t *testing.T) {
 			return
 		}
 		defer func() { _ = conn.Close() }()
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil { // what comes before it is asked for is no answer
+			return
+		}
 		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		_, _ = io.Copy(io.Discard, conn)
 	}()

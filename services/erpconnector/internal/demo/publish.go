@@ -127,8 +127,11 @@ func Print(ctx context.Context, o Options) error {
 		if _, err := fmt.Fprintf(o.Out, "%s\n", e.Body); err != nil {
 			return err
 		}
-		if n++; n == o.Events || ctx.Err() != nil {
+		if n++; n == o.Events {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 	return nil

@@ -71,7 +71,7 @@ func TestARepairKeepsTheNewestState(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				b := batch{tx: tx, topic: event.TopicSalesOrder, gates: gates, now: time.Now()}
+				b := batch{r: &repairer{}, tx: tx, topic: event.TopicSalesOrder, gates: gates, now: time.Now()}
 				return b.restoreEvents(t.Context(), records)
 			}))
 			var newest, at, types string

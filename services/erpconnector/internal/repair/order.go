@@ -47,13 +47,13 @@ func (r *repairer) note(record lostRecord) {
 		return
 	}
 	o.Facts++
-	if v, err := event.DecodeSync(record.Value); err == nil {
+	if v, err := r.Kafka.Event(record.Record).Sync(); err == nil {
 		o.SyncID, o.Generation = v.Sync.SyncID, max(o.Generation, v.Sync.Generation)
 	}
 }
 
 func (r *repairer) noteRows(found *reconcile.Comparison) {
-	for _, row := range found.Again {
+	for _, row := range found.Repeated {
 		r.order(row.Key).Again++
 	}
 	for _, row := range found.Reused {

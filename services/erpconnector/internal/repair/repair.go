@@ -148,7 +148,7 @@ func (r *repairer) look(ctx context.Context, producer *txn.Producer) (err error)
 		return err
 	}
 	r.report.Since, r.report.Records = found.Since, found.Records
-	r.report.Lost, r.report.Again, r.report.Reused = len(found.Lost), len(found.Again), len(found.Reused)
+	r.report.Lost, r.report.Again, r.report.Reused = len(found.Lost), len(found.Repeated), len(found.Reused)
 	if len(found.Lost) > 0 && r.report.Mismatch == nil {
 		r.report.Mismatch = r.report.Position.Lost(r.report.Server, len(found.Lost))
 	}
@@ -204,7 +204,7 @@ func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, produc
 
 // round mends what a comparison has found. Rows that are in Kafka already go first: they may stand where others belong.
 func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error {
-	if err := r.dropAgain(ctx, found.Again); err != nil {
+	if err := r.dropAgain(ctx, found.Repeated); err != nil {
 		return err
 	}
 	if err := r.freeIDs(ctx, found); err != nil {
@@ -216,7 +216,7 @@ func (r *repairer) round(ctx context.Context, found *reconcile.Comparison) error
 // end lets the projection tell the restored gates how their generations ended, and then the relay go on: in this order, as
 // the relay refuses as long as the repair is open.
 func (r *repairer) end(ctx context.Context, producer *txn.Producer) error {
-	if err := deadletter.JudgeAgain(ctx, r.Pool, r.open.since); err != nil {
+	if err := deadletter.Recheck(ctx, r.Pool, r.open.since); err != nil {
 		return err
 	}
 	if err := r.rewindProjector(ctx); err != nil {

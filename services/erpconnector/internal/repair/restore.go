@@ -13,7 +13,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/gate"
-	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -91,9 +90,9 @@ func (b *batch) lock(ctx context.Context) (readable []*kgo.Record, err error) {
 
 func (b *batch) decodes(record *kgo.Record) (err error) {
 	if b.topic == event.TopicSalesOrder {
-		_, err = acceptedOf(record)
+		_, err = acceptedOf(b.r.Kafka.Event(record))
 	} else {
-		_, err = event.DecodeSync(record.Value)
+		_, err = b.r.Kafka.Event(record).Sync()
 	}
 	return err
 }
@@ -103,11 +102,12 @@ func (b *batch) restoreGates(ctx context.Context, records []*kgo.Record) error {
 	before := map[string]int64{}
 	changed := map[string]bool{}
 	for _, record := range records {
-		v, err := event.DecodeSync(record.Value)
+		fact := b.r.Kafka.Event(record)
+		v, err := fact.Sync()
 		if err != nil {
 			return err
 		}
-		if err := orders.RememberCallback(ctx, b.tx, v, occurredAt(record)); err != nil {
+		if err := orders.RememberCallback(ctx, b.tx, v, fact.OccurredAt()); err != nil {
 			return err
 		}
 		key := string(record.Key)
@@ -243,7 +243,7 @@ type accepted struct {
 func (b *batch) restoreEvents(ctx context.Context, records []*kgo.Record) error {
 	all := make([]accepted, 0, len(records))
 	for _, record := range records {
-		a, err := acceptedOf(record)
+		a, err := acceptedOf(b.r.Kafka.Event(record))
 		if err != nil {
 			return err
 		}
@@ -255,7 +255,7 @@ func (b *batch) restoreEvents(ctx context.Context, records []*kgo.Record) error 
 	return b.restoreSnapshots(ctx, all)
 }
 
-func acceptedOf(record *kgo.Record) (a accepted, err error) {
+func acceptedOf(record event.View) (a accepted, err error) {
 	if err := json.Unmarshal(record.Value, &a.Commerce); err != nil {
 		return a, fmt.Errorf("decoding the event: %w", err)
 	}
@@ -264,18 +264,6 @@ func acceptedOf(record *kgo.Record) (a accepted, err error) {
 	}
 	digest := event.Digest(record.Value)
 	a.key, a.digest = string(record.Key), digest[:]
-	a.at, err = timeOf(record)
+	a.at, err = record.Time()
 	return a, err
-}
-
-func timeOf(record *kgo.Record) (time.Time, error) {
-	return (event.Record{Headers: map[string]string{event.HeaderTime: string(kafka.Header(record, event.HeaderTime))}}).Time()
-}
-
-// occurredAt is the record's time; when it has none, when it was relayed.
-func occurredAt(record *kgo.Record) time.Time {
-	if at, err := timeOf(record); err == nil {
-		return at
-	}
-	return domain.NormalizeTime(record.Timestamp)
 }

@@ -41,14 +41,14 @@ func Timeline(cfg kafka.Config, w io.Writer) logreader.Sink { return &printer{w,
 type printer struct {
 	w    io.Writer
 	cfg  kafka.Config
-	line func(topic string, r *kgo.Record) ([]byte, error)
+	line func(v event.View, r *kgo.Record) ([]byte, error)
 }
 
 // Take writes the records, all of them before it returns.
 func (p *printer) Take(_ context.Context, records []*kgo.Record) error {
 	out := bufio.NewWriter(p.w)
 	for _, r := range records {
-		text, err := p.line(strings.TrimPrefix(r.Topic, p.cfg.Prefix), r)
+		text, err := p.line(p.cfg.Event(r), r)
 		if err != nil {
 			return fmt.Errorf("writing %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 		}
@@ -60,10 +60,10 @@ func (p *printer) Take(_ context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-func line(topic string, r *kgo.Record) ([]byte, error) {
+func line(record event.View, r *kgo.Record) ([]byte, error) {
 	o := object{
-		Topic: topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UTC().Format(milliseconds),
-		Key: string(r.Key), Headers: headersOf(r),
+		Topic: record.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UTC().Format(milliseconds),
+		Key: string(r.Key), Headers: kafka.Headers(r),
 	}
 	if json.Valid(r.Value) {
 		o.Value = r.Value
@@ -73,25 +73,13 @@ func line(topic string, r *kgo.Record) ([]byte, error) {
 	return domain.EncodeJSON(o)
 }
 
-func headersOf(r *kgo.Record) map[string]string {
-	headers := make(map[string]string, len(r.Headers))
-	for _, h := range r.Headers {
-		headers[h.Key] = string(h.Value)
-	}
-	return headers
-}
-
 const longText = 120 // of an error on a readable line
 
 // readable is when, what, of which order, and where the sync stands then.
-func readable(topic string, r *kgo.Record) ([]byte, error) {
-	headers := headersOf(r)
-	at := r.Timestamp
-	if t, err := (event.Record{Headers: headers}).Time(); err == nil {
-		at = t
-	}
-	text := fmt.Sprintf("%s  %-27s  %s", at.UTC().Format(milliseconds), cmp.Or(headers[event.HeaderType], topic), r.Key)
-	if v, err := event.DecodeSync(r.Value); err == nil {
+func readable(record event.View, r *kgo.Record) ([]byte, error) {
+	topic := record.Topic
+	text := fmt.Sprintf("%s  %-27s  %s", record.OccurredAt().Format(milliseconds), cmp.Or(record.Type(), topic), r.Key)
+	if v, err := record.Sync(); err == nil {
 		text += fmt.Sprintf("  %s, generation %d, attempts %d of %d", v.Sync.Status, v.Sync.Generation, v.Sync.Attempts, v.Sync.MaxAttempts)
 		if v.Response != nil && v.Response.Status != 0 {
 			text += fmt.Sprintf(", HTTP %d", v.Response.Status)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // A success of which the ERP's number was lost looked like any other.
@@ -22,7 +23,7 @@ func TestAReadableLineSaysWhatIsWrongWithASuccess(t *testing.T) {
 	r, err := event.NewSync(event.TopicAfterSend, event.Sync{Sync: s, Response: &event.Response{Status: 201}}, event.Context{At: now})
 	require.NoError(t, err)
 	record := &kgo.Record{Topic: event.TopicAfterSend, Key: []byte(r.Key), Value: r.Value, Timestamp: now}
-	text, err := readable(event.TopicAfterSend, record)
+	text, err := readable(kafka.Config{}.Event(record), record)
 	require.NoError(t, err)
 	require.Contains(t, string(text), "attempts 1 of 5, HTTP 201: the ERP accepted the order, and its number is not kept  (")
 }

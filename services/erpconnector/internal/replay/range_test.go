@@ -162,7 +162,7 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 		require.Equal(t, original.Value, got.Value, "byte for byte")
 		require.Equal(t, map[string]string{
 			event.HeaderID: "id", HeaderReplay: "true", HeaderTopic: "a.log", HeaderPartition: "3", HeaderOffset: "7",
-		}, headersOf(got))
+		}, kafka.Headers(got))
 	})
 }
 

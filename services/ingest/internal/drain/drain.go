@@ -32,8 +32,8 @@ const (
 	pollIdle = 50 * time.Millisecond // after busyFor without any
 	busyFor  = time.Second
 
-	retryFirst = 100 * time.Millisecond
-	retryLast  = 5 * time.Second
+	minRetry = 100 * time.Millisecond
+	maxRetry = 5 * time.Second
 
 	batchTimeout  = 30 * time.Second // of one transaction
 	sweepInterval = 10 * time.Second
@@ -76,7 +76,7 @@ func (d *Drainer) Run(ctx context.Context) error {
 // keepDraining drains session after session; what one knows of the outbox is forgotten with its first error. A second
 // drainer would do no harm but to the order of an order's events: rows are locked, and each is deleted with its event.
 func (d *Drainer) keepDraining(ctx context.Context) {
-	delay, failing := retryFirst, false
+	backoff, failing := run.Backoff{Min: minRetry, Max: maxRetry}, false
 	for ctx.Err() == nil {
 		progress, err := d.drain(ctx)
 		if ctx.Err() != nil {
@@ -84,20 +84,20 @@ func (d *Drainer) keepDraining(ctx context.Context) {
 		}
 		d.failure.Store(&err)
 		if progress {
-			delay, failing = retryFirst, false
+			backoff.Reset()
+			failing = false
 		}
 		if !failing {
 			d.log.Warn("the commerce outbox is not drained; trying on", "error", err)
 		}
 		failing = true
-		run.Sleep(ctx, delay)
-		delay = min(2*delay, retryLast)
+		backoff.Sleep(ctx)
 	}
 }
 
 // drain works until something fails. It reports whether it came to read the outbox.
 func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
-	dial, cancel := context.WithTimeout(ctx, retryLast)
+	dial, cancel := context.WithTimeout(ctx, maxRetry)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(dial, d.pool.Config().ConnConfig.Copy())
 	if err != nil {

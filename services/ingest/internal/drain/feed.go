@@ -18,25 +18,26 @@ import (
 // after an error it is made anew.
 //
 // The table is a queue, and a queue in Postgres has an old enemy: while any transaction stays open, deleted rows cannot
-// be cleaned up, and reading from the front means reading past all of them. So feed reads behind a mark, head, that only
-// moves on. Two kinds of rows lie below it:
+// be cleaned up, and reading from the front means reading past all of them. So feed reads behind a mark, the watermark,
+// that only moves on. Two kinds of rows lie below it:
 //
 //   - Rows that commit late. The transaction that owns an id has its xid before it is given the id (see the migration). So
-//     the owner of an invisible row below head was in progress when head was moved: that look's snapshot names it (xip),
-//     or has a xmax that is not above it. Once it is named no longer, its rows are looked for by xid. What is still open is
-//     not looked at, even if it holds a million rows.
-//   - Rows of a shop that is set apart: one that fills a look alone is read from then on behind a mark of its own, beside
-//     the others, so that its backlog delays nobody else's.
+//     the owner of an invisible row below the watermark was in progress when the watermark was moved: the snapshot of that scan
+//     names it (xip), or has a xmax that is not above it. Once no snapshot names it, its rows are read by xid. Rows of an open
+//     transaction are not read, even if there are a million.
+//   - Rows of an isolated shop: one that fills a scan alone is read from then on behind a mark of its own, so that its backlog
+//     delays nobody else's.
 //
-// Within a shop, all rows that are visible come in the order of their ids. What all that overlooks (somebody has restored rows, or given ids by hand) is found by sweep.
+// Within a shop, all visible rows come in the order of their ids. Rows that the marks have missed (somebody has restored rows, or
+// given ids by hand) are found by sweep.
 type feed struct {
 	conn  *pgx.Conn
-	limit int // rows of one look
+	limit int // rows of one scan
 
-	watermark int64            // rows up to here were seen, but for those of open, apart and again
-	open      map[int64]bool   // xids in progress at the last look: their rows below the marks are yet to come
+	watermark int64            // rows up to here were seen, except those of open, isolated and retryIDs
+	open      map[int64]bool   // xids in progress at the last scan: their rows below the marks are still to come
 	xmax      int64            // so are those of xids from here on
-	isolated  map[string]int64 // of shops set apart: seen up to this id
+	isolated  map[string]int64 // by shop: seen up to this id
 	retryIDs  map[int64]bool   // ids that somebody held, or that sweep found
 }
 
@@ -96,7 +97,7 @@ UNION ALL SELECT 'again', id, source, bytes FROM again
 UNION ALL SELECT 'open', x::text::bigint, '', 0 FROM pg_snapshot_xip(pg_current_snapshot()) x
 UNION ALL SELECT 'xmax', pg_snapshot_xmax(pg_current_snapshot())::text::bigint, '', 0`
 
-// scan is what one look found.
+// scan is what one reading of the table found.
 type scan struct {
 	lastID                              int64
 	watermark, isolated, late, retryIDs []row
@@ -104,15 +105,15 @@ type scan struct {
 	xmax                                int64
 }
 
-// next is what there is to accept now, in the order of the ids, about as many as the limit; more says that there may be
-// more. The rows must have left the table before the next call, but for those given back by returned.
+// next returns the rows to accept now, in the order of the ids, about as many as the limit; more says that there may be more.
+// The rows must have left the table before the next call, except those given back by returned.
 func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
 	quota := f.quota()
 	found, err := f.scan(ctx, quota)
 	if err != nil {
 		return nil, false, err
 	}
-	head, open, xmax := f.watermark, f.open, f.xmax
+	watermark, open, xmax := f.watermark, f.open, f.xmax
 	clear(f.retryIDs)
 	more = f.moveIsolated(found, quota)
 	more = f.moveWatermark(found, quota) || more
@@ -120,7 +121,7 @@ func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
 	rows = found.all()
 	if len(found.late) >= quota { // there may be more of them
 		more = true
-		rows, err = f.isolateLate(ctx, rows, head, open, xmax)
+		rows, err = f.isolateLate(ctx, rows, watermark, open, xmax)
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
 	return rows, more, err
@@ -148,7 +149,7 @@ func (l *scan) all() []row {
 
 // isolateLate sets the shops of transactions that ended late apart, with marks before all that is to come, and leaves
 // their rows of this look for later: else a row that another transaction wrote afterwards would come before one of theirs.
-func (f *feed) isolateLate(ctx context.Context, rows []row, head int64, open map[int64]bool, xmax int64) ([]row, error) {
+func (f *feed) isolateLate(ctx context.Context, rows []row, watermark int64, open map[int64]bool, xmax int64) ([]row, error) {
 	found, err := f.conn.Query(ctx, `
 		SELECT source, min(id) FROM (
 			SELECT source, id FROM commerce_outbox WHERE xact = ANY($1::text[]::xid8[])
@@ -161,7 +162,7 @@ func (f *feed) isolateLate(ctx context.Context, rows []row, head int64, open map
 	var source string
 	var first int64
 	if _, err = pgx.ForEachRow(found, []any{&source, &first}, func() error {
-		marks[source] = min(first-1, head)
+		marks[source] = min(first-1, watermark)
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("reading the shops of late transactions: %w", err)
@@ -178,7 +179,7 @@ func (f *feed) isolateLate(ctx context.Context, rows []row, head int64, open map
 }
 
 func (f *feed) scan(ctx context.Context, quota int) (scan, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout, fmt.Errorf("no answer within %s", lookTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, scanTimeout, fmt.Errorf("no answer within %s", scanTimeout))
 	defer cancel()
 	sources, marks := []string{}, []int64{}
 	for source, mark := range f.isolated {
@@ -192,7 +193,7 @@ func (f *feed) scan(ctx context.Context, quota int) (scan, error) {
 	if err := f.conn.SendBatch(ctx, batch).Close(); err != nil {
 		return scan{}, fmt.Errorf("reading the commerce outbox after id %d: %w", f.watermark, causeOf(ctx, err))
 	}
-	if time.Since(began) > slowLook {
+	if time.Since(began) > slowScan {
 		// A large open transaction that is the youngest of the server is read past in each look, as one of the xids from
 		// xmax on, until a younger one has ended: this is one.
 		if _, err := f.conn.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
@@ -202,10 +203,10 @@ func (f *feed) scan(ctx context.Context, quota int) (scan, error) {
 	return found, nil
 }
 
-const slowLook = 20 * time.Millisecond
+const slowScan = 20 * time.Millisecond
 
-// lookTimeout is far more than any look takes: a look reads no more rows than it returns, but for the first one.
-const lookTimeout = 30 * time.Second
+// scanTimeout is far more than any scan takes: a scan reads no more rows than it returns, except for the first one.
+const scanTimeout = 30 * time.Second
 
 func causeOf(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
@@ -234,7 +235,7 @@ func (l *scan) read(rows pgx.Rows) error {
 	return err
 }
 
-// moveIsolated moves the marks of shops set apart; one whose backlog has ended comes back to the others.
+// moveIsolated moves the marks of isolated shops. A shop whose backlog has ended is read with the others again.
 func (f *feed) moveIsolated(found scan, quota int) (more bool) {
 	counts, last := map[string]int{}, map[string]int64{}
 	for _, r := range found.isolated {
@@ -251,8 +252,8 @@ func (f *feed) moveIsolated(found scan, quota int) (more bool) {
 	return more
 }
 
-// moveWatermark moves the mark to the last row seen, or past everything that was allotted when there is no more. Shops that
-// fill a look are set apart.
+// moveWatermark moves the watermark to the last row seen, or past every id that was allotted when there is no more. Shops that
+// fill a scan are isolated.
 func (f *feed) moveWatermark(found scan, quota int) (more bool) {
 	rows := found.watermark
 	if len(rows) > 0 {

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/services/app"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// interrupted is the exit code of a command that a signal stopped, as shells have it for Ctrl-C.
+const interrupted = 130
+
+// runProgram runs the command line and returns the exit code. The first Ctrl-C or SIGTERM ends the command's context, so that
+// it cleans up; a second one ends the process at once.
+func runProgram(cmd *cobra.Command, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	err := cmd.ExecuteContext(ctx)
+	said, code := outcome(err, ctx.Err() != nil)
+	if said != "" {
+		_, _ = fmt.Fprintln(stderr, "erpconnector:", domain.PrintableLines(said))
+	}
+	return code
+}
+
+// outcome is what a command's end is told as, and its exit code.
+func outcome(err error, signalled bool) (said string, code int) {
+	var own coded
+	switch {
+	case err == nil:
+		return "", 0
+	case !signalled:
+		return err.Error(), ExitCode(err)
+	case errors.Is(err, context.Canceled):
+		return "stopped before it was done", interrupted
+	case errors.As(err, &own):
+		return err.Error(), own.code
+	default:
+		return err.Error(), interrupted
+	}
+}
+
+// runServices runs them until ctx ends. An error of theirs exits with 1, though it was a signal that stopped them.
+func runServices(ctx context.Context, cfg config.Config, names []string, started func()) error {
+	if err := app.Run(ctx, cfg, names, started); err != nil {
+		return coded{err, 1}
+	}
+	return nil
+}
+
+// readAll reads to the end, or until ctx ends: what is typed at a terminal knows no context.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	type result struct {
+		content []byte
+		err     error
+	}
+	read := make(chan result, 1)
+	go func() {
+		content, err := io.ReadAll(r)
+		read <- result{content, err}
+	}()
+	select {
+	case got := <-read:
+		return got.content, got.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,5 @@
+package netfail
+
+import "golang.org/x/sys/windows"
+
+const refused, taken = windows.WSAECONNREFUSED, windows.WSAEADDRINUSE
