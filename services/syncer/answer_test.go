@@ -42,8 +42,8 @@ func calling(t *testing.T, erp http.HandlerFunc) func(*Params) {
 	}
 }
 
-// Symptom: an ERP that switched protocols and kept the connection open blocked a caller for ever. With as many such orders as callers
-// nothing was sent any more, and the process could not stop in time.
+// Symptom: an ERP that switched protocols and kept the connection open blocked a caller for ever. With as many such
+// orders as callers nothing was sent any more, and the process could not stop in time.
 func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -85,8 +85,8 @@ func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
 	})
 }
 
-// Symptom: the ERP's number of an order came after the part of the answer that was kept, or after a byte order mark. The order was a
-// success without a number, and no line said so.
+// Symptom: the ERP's number of an order came after the part of the answer that was kept, or after a byte order mark.
+// The order was a success without a number, and no line said so.
 func TestTheNumberOfAnOrderIsFoundInALongAnswerOrItsLossIsLogged(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)

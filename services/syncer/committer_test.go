@@ -25,7 +25,7 @@ import (
 // noon is when everything happens in these tests.
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// recordingGates are gates that count their reads and keep what they are told. With err they do not answer.
+// recordingGates are gates that record their reads and the committed syncs. With err they do not answer.
 type recordingGates struct {
 	memoryGates
 	reads     [][]string // the orders of each read

@@ -54,7 +54,8 @@ func (b *bench) members(t *testing.T, n int) {
 	}, "the group has %d members", n)
 }
 
-// The connector is off, a second syncer joins, the first leaves, and the connector is turned on. Each queued order goes out once.
+// The connector is off, a second syncer joins, the first leaves, and the connector is turned on. Each queued order goes
+// out once.
 func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		const orders = 300 // more than callers and their queue hold
@@ -124,7 +125,8 @@ func (a *afterAdvice) Advise(ctx context.Context, records []domain.Sync) ([]doma
 	return advice, err
 }
 
-// An operator turns the connector off and cancels an order that is about to be sent. It is not sent when the connector is on again.
+// An operator turns the connector off and cancels an order that is about to be sent. It is not sent when the connector
+// is on again.
 func TestAGateIsReadAgainOnceTheConnectorIsOn(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)

@@ -241,8 +241,8 @@ func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
 	})
 }
 
-// Symptom: a dead letter closed the gate during the call. The order was booked but shown as failed, and a resync would have booked it
-// again under a new key.
+// Symptom: a dead letter closed the gate during the call. The order was booked but shown as failed, and a resync would
+// have booked it again under a new key.
 func TestADeadLetterDuringACallDoesNotOverrideItsAnswer(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -353,7 +353,8 @@ func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 	})
 }
 
-// A process that was halted for longer than its session finds generations that other processes have ended. That is no reason for an alarm.
+// A process that was halted for longer than its session finds generations that other processes have ended. That is no
+// reason for an alarm.
 func TestOnlyAnOwnerLogsThatGateAndLogAreAtOdds(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)

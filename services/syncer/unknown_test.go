@@ -9,8 +9,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// The answer to a commit is lost, and for a while it cannot be found out whether it was committed. Until then nothing may be written
-// again, as the outcome may be in the log already.
+// The answer to a commit is lost, and for a while it cannot be found out whether it was committed. Until then nothing
+// may be written again, as the outcome may be in the log already.
 func TestNothingIsWrittenAgainBeforeItIsKnownWhetherItWasCommitted(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
