@@ -103,7 +103,7 @@ func (c *committing) called(t *testing.T, id string, status int) *task {
 
 // closeGate closes the gate of an order.
 func (c *committing) closeGate(id string, by domain.ClosedBy) {
-	g := *c.gates.memoryGates.gates[id]
+	g := *c.gates.gates[id]
 	g.State, g.ClosedBy = domain.GateClosed, by
 	c.gates.set(g)
 }
