@@ -3,6 +3,7 @@ package testkit
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -18,9 +19,19 @@ func Topic(t *testing.T, cfg kafka.Config, name string) string {
 	require.NoError(t, err)
 	defer client.Close()
 	forever := map[string]*string{"retention.ms": kadm.StringPtr("-1"), "retention.bytes": kadm.StringPtr("-1")}
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, forever, cfg.Topic(name))
-	require.NoError(t, err)
+	CreateTopic(t, kadm.NewClient(client), 1, forever, cfg.Topic(name))
 	return cfg.Topic(name)
+}
+
+// CreateTopic makes a topic and waits until the broker knows it: Apache Kafka's controller answers a moment before.
+func CreateTopic(t testing.TB, adm *kadm.Client, partitions int32, configs map[string]*string, name string) {
+	t.Helper()
+	_, err := adm.CreateTopic(t.Context(), partitions, 1, configs, name)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		topics, err := adm.ListTopics(t.Context(), name)
+		return err == nil && topics[name].Err == nil && len(topics[name].Partitions) == int(partitions)
+	}, AwaitTimeout, 10*time.Millisecond, "topic %s does not appear", name)
 }
 
 // FillWithTransactions writes records of 1 KiB in transactions of ten, of which each third is aborted: of eleven offsets,

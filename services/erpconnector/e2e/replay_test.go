@@ -196,8 +196,7 @@ func (p *product) republish(began string) {
 	require.NoError(p.t, err)
 	defer client.Close()
 	target := p.cfg.TopicPrefix + "warehouse"
-	_, err = kadm.NewClient(client).CreateTopic(p.t.Context(), 2, 1, nil, target)
-	require.NoError(p.t, err)
+	testkit.CreateTopic(p.t, kadm.NewClient(client), 2, nil, target)
 	positions := filepath.Join(p.t.TempDir(), "positions.json")
 	args := []string{"--from", began, "--topics", event.TopicSuccess, "--to", target, "--resume", positions}
 	for _, want := range []string{"2 records published to ", "0 records published to "} {

@@ -174,8 +174,7 @@ func TestTheLargestRecordIsPublishedAgain(t *testing.T) {
 		defer client.Close()
 		create := func(name string, limit int) string {
 			bytes := strconv.Itoa(limit)
-			_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &bytes}, cfg.Topic(name))
-			require.NoError(t, err)
+			testkit.CreateTopic(t, kadm.NewClient(client), 1, map[string]*string{"max.message.bytes": &bytes}, cfg.Topic(name))
 			return cfg.Topic(name)
 		}
 		value := make([]byte, event.MaxRecordBytes-100)
