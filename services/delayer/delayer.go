@@ -1,8 +1,9 @@
 // Package delayer moves parked retries from tier to tier until they are due, and then into the due topic.
 //
-// Each tier is a topic with a delay. A record waits in its tier for that delay, or until it is due if that is earlier. Then it is forwarded
-// to the longest tier that does not pass its due time. All records of a tier wait equally long, so they leave in the order in which they
-// came. So the delayer needs to look only at the first record of each partition, and parked records take no memory.
+// Each tier is a topic with a delay. A record waits in its tier for that delay, or until it is due if that is earlier.
+// Then it is forwarded to the longest tier that does not pass its due time. All records of a tier wait equally long, so
+// they leave in the order in which they came. So the delayer needs to look only at the first record of each partition,
+// and parked records take no memory.
 package delayer
 
 import (
@@ -84,8 +85,8 @@ func (d *Delayer) Take(t *txn.Task) (taken bool, retryIn time.Duration) {
 	return true, 0
 }
 
-// forward returns the same record, bytes and due time unchanged, for its next topic. A record without a readable due time goes to
-// the dead letters.
+// forward returns the same record for its next topic: its bytes and due time do not change. A record without a readable
+// due time goes to the dead letters.
 func (d *Delayer) forward(r *kgo.Record, now time.Time) *kgo.Record {
 	due, err := d.cfg.Event(r).Due()
 	if err != nil {
@@ -110,7 +111,8 @@ func (d *Delayer) Committed(tasks []*txn.Task) {
 	}
 }
 
-// Refused makes a dead letter of a record that the brokers refuse. When they refuse that too, the dead letter only names the record.
+// Refused makes a dead letter of a record that the brokers refuse. When they refuse that too, the dead letter only
+// names the record.
 func (d *Delayer) Refused(t *txn.Task, err error, times int) {
 	d.log.Error("retry cannot be forwarded; it goes to the dead letters", "topic", t.Record.Topic, "partition", t.Record.Partition,
 		"offset", t.Record.Offset)
@@ -134,8 +136,8 @@ func (d *Delayer) Revoked() {}
 // Resumed does nothing.
 func (d *Delayer) Resumed([]int32) {}
 
-// readyAt returns when a record may go on: after the tier's delay, or when it is due if that is earlier. A record without a readable
-// due time may go on at once.
+// readyAt returns when a record may go on: after the tier's delay, or when it is due if that is earlier. A record
+// without a readable due time may go on at once.
 func readyAt(r event.View, delay time.Duration) time.Time {
 	at := r.Timestamp.Add(delay)
 	due, err := r.Due()

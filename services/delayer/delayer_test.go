@@ -19,13 +19,13 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-func TestRetriesAreHandedOnWhenDueAndNeverBefore(t *testing.T) {
-	testkit.OnBrokers(t, handsOnWhenDue)
+func TestRetriesAreForwardedWhenDueAndNeverBefore(t *testing.T) {
+	testkit.OnBrokers(t, forwardsWhenDue)
 }
 
-func handsOnWhenDue(t *testing.T, cfg kafka.Config) {
+func forwardsWhenDue(t *testing.T, cfg kafka.Config) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	admin, err := topics.NewAdmin(cfg, 4)
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func handsOnWhenDue(t *testing.T, cfg kafka.Config) {
 		fetches.EachRecord(func(r *kgo.Record) {
 			seen++
 			when, ok := due[string(r.Key)]
-			require.True(t, ok, "order %s was handed on twice", r.Key)
+			require.True(t, ok, "order %s was forwarded twice", r.Key)
 			delete(due, string(r.Key))
 			require.Equal(t, "as it was", string(r.Value))
 			require.False(t, now.Before(when), "order %s is %s early", r.Key, when.Sub(now))

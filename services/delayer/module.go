@@ -34,8 +34,8 @@ func newWorker(pool *pgxpool.Pool, cfg kafka.Config, log *slog.Logger) *worker {
 // Name returns the service's name.
 func (l *worker) Name() string { return "delayer" }
 
-// Run runs a Delayer while the process holds a lease. At the same time it ends transactions that other processes left open when they died,
-// and deletes consumed records of the retry topics.
+// Run runs a Delayer while the process holds a lease. At the same time it ends transactions that other processes left
+// open when they died, and deletes consumed records of the retry topics.
 func (l *worker) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()

@@ -15,11 +15,11 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// The answer to a commit is lost, and for a while nobody can find out what came of it. Nothing may be forwarded again before
-// that is known: the retry may lie in its next topic already.
+// The answer to a commit is lost, and for a while it cannot be found out whether it was committed. Until then nothing
+// may be forwarded again, as the retry may be in its next topic already.
 func TestNothingIsForwardedAgainBeforeItIsKnownWhetherItWas(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		defer cancel()
 		admin, err := topics.NewAdmin(cfg, 4)
 		require.NoError(t, err)

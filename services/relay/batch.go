@@ -26,9 +26,9 @@ const (
 )
 
 var (
-	// errRestart ends a session after a failure that the next session will not meet again. The next one begins at once, with a new
-	// producer and the position from Kafka.
-	errRestart = errors.New("the relay begins anew")
+	// errRestart ends a session after a failure that the next session will not meet again. The next one begins at once,
+	// with a new producer and the position from Kafka.
+	errRestart = errors.New("the relay starts a new session")
 
 	errTopicMissing = errors.New("a topic is missing: run `erpconnector topics ensure`; the rows wait in the outbox")
 )
@@ -40,8 +40,8 @@ func openProducer(ctx context.Context, p *txn.Producer) error {
 	return p.Open(ctx)
 }
 
-// commit starts the transaction of one batch. After the end of ctx the transaction gets stopTimeout, so that a process that stops can finish
-// it.
+// commit starts the transaction of one batch. After the end of ctx the transaction gets stopTimeout, so that a process
+// that stops can finish it.
 func (s *session) commit(ctx context.Context, rows []outbox.Row, at checkpoint.Position) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -107,7 +107,8 @@ func (s *session) laneOf(row outbox.Row) string {
 	return checkpoint.Lane(s.r.p.Kafka, row.Topic, row.Message.Metadata.Get(outbox.MetadataPartitionKey), s.partitions)
 }
 
-// adapt finds out from a failed transaction how the next session can avoid the failure. Nothing of the transaction is in Kafka.
+// adapt finds out from a failed transaction how the next session can avoid the failure. Nothing of the transaction is
+// in Kafka.
 func (s *session) adapt(ctx context.Context, rows []outbox.Row, failed error) error {
 	var unavailable *txn.UnavailableError
 	var refused *txn.RefusedError
@@ -141,8 +142,8 @@ func (s *session) holdLanes(rows []outbox.Row, unavailable *txn.UnavailableError
 	return errRestart
 }
 
-// holdMissingTopics finds out which topics are missing. A missing topic of the connector stops the relay. Rows for another missing topic wait
-// until somebody creates it.
+// holdMissingTopics finds out which topics are missing. A missing topic of the connector stops the relay. Rows for
+// another missing topic wait until somebody creates it.
 func (s *session) holdMissingTopics(ctx context.Context, rows []outbox.Row, failed error) error {
 	names := map[string]bool{}
 	for _, row := range rows {

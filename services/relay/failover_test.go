@@ -20,7 +20,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// pair is a primary with a standby that follows it, a relay on the two, and a reader of what it relays. The URL names the standby first.
+// pair is a primary with a standby that follows it, a relay on the two, and a reader of what it relays. The URL names
+// the standby first.
 type pair struct {
 	*bundle
 	primary, standby *testkit.Server
@@ -101,8 +102,8 @@ func (p *pair) failOver(t *testing.T) {
 	testkit.Eventually(t, func() bool { return p.pool.Ping(p.ctx) == nil }, "the pool finds the new primary")
 }
 
-// Symptom: the relay took its lease on the standby, which DATABASE_URL named first. It led at the same time as the real leader, saw no
-// writers, and skipped a row for ever.
+// Symptom: the relay took its lease on the standby, which DATABASE_URL named first. It led at the same time as the real
+// leader, saw no writers, and skipped a row for ever.
 func TestTheRelayLeadsOnThePrimaryWhenAStandbyAnswersFirst(t *testing.T) {
 	t.Parallel()
 	p := setupPair(t, 10)
@@ -115,8 +116,8 @@ func TestTheRelayLeadsOnThePrimaryWhenAStandbyAnswersFirst(t *testing.T) {
 	p.reads(t, 21)
 }
 
-// After a failover to a standby that had everything the relay goes on: each row goes out once, and the new server's rows too. The log says
-// so once.
+// After a failover to a standby that had everything the relay goes on: each row goes out once, and the new server's
+// rows too. The log says so once.
 func TestTheRelayGoesOnWithAStandbyThatHadEverything(t *testing.T) {
 	t.Parallel()
 	p := setupPair(t, 2500)
@@ -139,8 +140,8 @@ func TestTheRelayGoesOnWithAStandbyThatHadEverything(t *testing.T) {
 	require.ErrorContains(t, old.stops(t), "another server has taken this one's place")
 }
 
-// Symptom: a promoted standby that lagged accepted 50 rows before the relay connected, and only 16 of them were relayed. The others had
-// ids that were relayed before.
+// Symptom: a promoted standby that lagged accepted 50 rows before the relay connected, and only 16 of them were
+// relayed. The others had ids that were relayed before.
 func TestTheRelayStopsAtAStandbyThatLagged(t *testing.T) {
 	t.Parallel()
 	p := setupPair(t, 10)
@@ -166,7 +167,8 @@ func TestTheRelayStopsAtAStandbyThatLagged(t *testing.T) {
 	require.NotContains(t, p.relay.lines.String(), "taken over")
 }
 
-// Symptom: a row was committed after one with a higher id. The standby lacked it but had the position's row, and nobody noticed the loss.
+// Symptom: a row was committed after one with a higher id. The standby lacked it but had the position's row, and nobody
+// noticed the loss.
 func TestTheRelayStopsAtAStandbyThatLacksAnOvertakenRow(t *testing.T) {
 	t.Parallel()
 	p := setupPair(t, 10)

@@ -14,8 +14,8 @@ import (
 // maxKeys is how many rows are read at once, without their contents, to find those of a lane that is behind.
 const maxKeys = 20_000
 
-// split returns the rows of a batch that go to Kafka now, and the position after that. The other rows are of lanes that are held or behind.
-// They are passed over, and the position says so.
+// split returns the rows of a batch that go to Kafka now, and the position after that. The other rows are of lanes that
+// are held or behind. They are passed over, and the position says so.
 func (s *session) split(rows []outbox.Row, read checkpoint.Position) (now []outbox.Row, at checkpoint.Position) {
 	behind := read.Behind
 	if len(behind) == 0 && !s.r.lanes.Any() {
@@ -37,8 +37,8 @@ func (s *session) split(rows []outbox.Row, read checkpoint.Position) (now []outb
 	return now, s.positionAt(rows[len(rows)-1], behind)
 }
 
-// catchUp relays rows of lanes that are behind and whose partitions take records again, in one transaction for each lane. No other
-// transaction may be under way.
+// catchUp relays rows of lanes that are behind and whose partitions take records again, in one transaction for each
+// lane. No other transaction may be under way.
 func (s *session) catchUp(ctx context.Context, read checkpoint.Position) (checkpoint.Position, error) {
 	if s.r.lanes.Any() {
 		s.r.lanes.Recheck(ctx, s.health, func(lane string, tp kafka.TopicPartition) bool { return s.isOf(lane, tp) })
@@ -55,7 +55,8 @@ func (s *session) catchUp(ctx context.Context, read checkpoint.Position) (checkp
 	return read, nil
 }
 
-// isOf reports whether a partition belongs to the lane: in keyed topics the partition of that number, in another topic every partition.
+// isOf reports whether a partition belongs to the lane: in keyed topics the partition of that number, in another topic
+// every partition.
 func (s *session) isOf(lane string, tp kafka.TopicPartition) bool {
 	name := tp.Topic[len(s.r.p.Kafka.Prefix):]
 	if kafka.IsKeyed(name) {

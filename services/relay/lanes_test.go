@@ -16,8 +16,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// Symptom: a partition without enough replicas stopped the whole relay, which retried the same batch. Now only its rows wait, also over a
-// change of the leader. Each row goes out once, in the order of its key.
+// Symptom: a partition without enough replicas stopped the whole relay, which retried the same batch. Now only its rows
+// wait, also over a change of the leader. Each row goes out once, in the order of its key.
 func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	cluster := testkit.OwnCluster(t)
 	cfg := kafka.Config{Brokers: cluster.Addrs(), Prefix: "u.", Partitions: 3}

@@ -23,7 +23,7 @@ func newRelay(pool *pgxpool.Pool, brokers kafka.Config, log *slog.Logger) *Relay
 	})
 }
 
-// Probe tells whether the relay leads, or stands by for a leader that works.
+// Probe reports whether the relay leads, or stands by for a leader that works.
 func (r *Relay) Probe() httpapi.Probe {
 	return httpapi.Probe{Name: r.Name(), Check: r.check}
 }

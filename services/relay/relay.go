@@ -1,12 +1,14 @@
 // Package relay moves the rows of erp_outbox to Kafka, each exactly once, in the order of their ids.
 //
-// One relay leads at a time. It reads a batch, writes the records and its own position in one Kafka transaction, and reads on. The position
-// is only in Kafka (topic vendor_erp_sync_position, key "relay"). So it commits with the records or not at all, and the relay writes
-// nothing to Postgres. A new leader first opens its producer. The transactional ids are always the same, so this fences the former leader
-// and decides its open transaction. Only then does it read the position.
+// One relay leads at a time. It reads a batch, writes the records and its own position in one Kafka transaction, and
+// reads on. The position is only in Kafka (topic vendor_erp_sync_position, key "relay"). So it commits with the records
+// or not at all, and the relay writes nothing to Postgres. A new leader first opens its producer. The transactional ids
+// are always the same, so this fences the former leader and decides its open transaction. Only then does it read the
+// position.
 //
-// A partition that takes no records holds up only its own rows. They are passed over, and the position says up to which row their lane has
-// come. Once the partition takes records again, these rows are read again, in their order. Then the lane goes on with the others.
+// A partition that takes no records holds up only its own rows. They are passed over, and the position says up to which
+// row their lane has come. Once the partition takes records again, these rows are read again, in their order. Then the
+// lane goes on with the others.
 package relay
 
 import (
@@ -81,15 +83,15 @@ func New(p Params) *Relay {
 // Name returns the service's name.
 func (r *Relay) Name() string { return "relay" }
 
-// Run leads whenever it can, until ctx ends. It returns an error only when no retry helps: the position in Kafka does not fit the outbox,
-// or a topic is missing.
+// Run leads whenever it can, until ctx ends. It returns an error only when no retry helps: the position in Kafka does
+// not fit the outbox, or a topic is missing.
 func (r *Relay) Run(ctx context.Context) error {
 	lead := func(ctx context.Context, _ string) error { return r.keepLeading(ctx) }
 	return postgres.WithLease(ctx, r.p.Pool, checkpoint.Lease(r.p.Kafka), 1, r.p.Log, lead)
 }
 
-// keepLeading runs session after session, until the lease is lost. A leader that has not noticed the loss yet does no harm: the next
-// leader's producer fences it.
+// keepLeading runs session after session, until the lease is lost. A leader that has not noticed the loss yet does no
+// harm: the next leader's producer fences it.
 func (r *Relay) keepLeading(ctx context.Context) error {
 	r.producer = txn.NewProducer(r.p.Kafka, checkpoint.TransactionalID)
 	r.lanes, r.waitedForFormer = txn.NewLanes[string](r.p.Log), false

@@ -18,10 +18,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// session is one leadership, up to the first error. It reads the position from Kafka after fencing, and forgets it after the error. So a
-// commit with an unknown result needs no special care: the next session reads the position again. A session reads the outbox on one
-// connection. So all that it reads is from one server, which was compared with the position, and that server's locks are those of its
-// own writers.
+// session is one leadership, up to the first error. It reads the position from Kafka after fencing, and forgets it
+// after the error. So a commit with an unknown result needs no special care: the next session reads the position again.
+// A session reads the outbox on one connection. So all that it reads is from one server, which was compared with the
+// position, and that server's locks are those of its own writers.
 type session struct {
 	r          *Relay
 	source     *source
@@ -165,8 +165,8 @@ func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 	}
 }
 
-// checkServer compares the position with the server. After a failover the server may lack more rows than the last one. Then it compares all
-// that was relayed lately, once.
+// checkServer compares the position with the server. After a failover the server may lack more rows than the last one.
+// Then it compares all that was relayed lately, once.
 func (s *session) checkServer(ctx context.Context) (outbox.Server, error) {
 	server, err := s.last.CheckAt(ctx, s.source.conn)
 	if err != nil {
@@ -195,8 +195,8 @@ func (s *session) checkNothingIsLost(ctx context.Context, server outbox.Server) 
 	return nil
 }
 
-// checkLastRow checks that the batch was read after the row that was relayed last. If that row is not there, retention may have dropped it;
-// the server's answer decides.
+// checkLastRow checks that the batch was read after the row that was relayed last. If that row is not there, retention
+// may have dropped it; the server's answer decides.
 func (s *session) checkLastRow(ctx context.Context, read checkpoint.Position, batch outbox.Batch) error {
 	if !batch.Scanned || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
 		return nil

@@ -24,7 +24,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// watermill-kafka's own subscriber (sarama), with its default unmarshaler, reads what the relay writes. Told to, it
+// watermill-kafka's own subscriber (sarama), with its default unmarshaler, reads what the relay writes. With an option it
 // reads committed records only; by itself it would not.
 func TestTheStockKafkaSubscriberReadsWhatTheRelayWrites(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
@@ -58,8 +58,8 @@ func TestTheStockKafkaSubscriberReadsWhatTheRelayWrites(t *testing.T) {
 	})
 }
 
-// Watermill's Forwarder takes the relay's place: our outbox publisher and subscriber on its one side, our Kafka publisher
-// on the other. It does not run beside a relay, which would want a topic for the envelopes.
+// Watermill's Forwarder can replace the relay: our outbox publisher and subscriber on its one side, our Kafka publisher
+// on the other. It must not run at the same time as a relay, which would want a topic for the envelopes.
 func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -96,7 +96,8 @@ func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
 	})
 }
 
-// All topics share one table: a row for a topic that Kafka does not have waits until somebody makes it, and holds up no other.
+// All topics share one table: a row for a topic that Kafka does not have waits until somebody makes it, and holds up no
+// other.
 func TestARowOfATopicThatIsMissingWaitsUntilItIsThere(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)

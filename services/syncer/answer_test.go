@@ -1,7 +1,6 @@
 package syncer
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -21,7 +20,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// orderIn is the order that a request to the ERP is about.
+// orderIn returns the order of a request to the ERP.
 func orderIn(r *http.Request) string {
 	var p struct {
 		ID string `json:"order_increment_id"`
@@ -43,12 +42,12 @@ func calling(t *testing.T, erp http.HandlerFunc) func(*Params) {
 	}
 }
 
-// An ERP that switched protocols and kept the connection held one of the syncer's calls for ever: with as many such orders as
-// calls nothing went out any more, and the process could not be stopped in time.
+// Symptom: an ERP that switched protocols and kept the connection open blocked a caller for ever. With as many such
+// orders as callers nothing was sent any more, and the process could not stop in time.
 func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
-		var held []io.Closer // by whoever has switched
+		var held []io.Closer // connections that the ERP has switched
 		var mu sync.Mutex
 		erp := calling(t, func(w http.ResponseWriter, r *http.Request) {
 			if orderIn(r) == "good" {
@@ -82,13 +81,13 @@ func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
 		require.Equal(t, domain.ErrorNetwork, after.Sync.ErrorCode)
 		require.Equal(t, 101, after.Response.Status)
 		require.Contains(t, *after.Error, "sent HTTP 101 and no answer: check that erp_base_url")
-		stop() // which waited for the call, for ever
+		stop() // it used to wait for the call for ever
 	})
 }
 
-// The number of an order stood behind what was kept of the answer, or behind a byte order mark: the order was a success
-// without a number, and nobody was told.
-func TestTheNumberOfAnOrderIsFoundInALongAnswerOrItsLossIsTold(t *testing.T) {
+// Symptom: the ERP's number of an order came after the part of the answer that was kept, or after a byte order mark.
+// The order was a success without a number, and no line said so.
+func TestTheNumberOfAnOrderIsFoundInALongAnswerOrItsLossIsLogged(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		erp := calling(t, func(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +100,7 @@ func TestTheNumberOfAnOrderIsFoundInALongAnswerOrItsLossIsTold(t *testing.T) {
 				_, _ = io.WriteString(w, `{"id":"a request's","echo":"`+strings.Repeat("x", domain.MaxAnswerBytes)+`","erp_reference":"ERP-3"}`)
 			}
 		})
-		var log bytes.Buffer
+		var log testkit.Log
 		stop := b.start(t, erp, func(p *Params) { p.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 		for _, id := range []string{"marked", "long", "cut"} {
 			b.request(t, id)

@@ -80,9 +80,9 @@ func (c *caller) run() {
 	}
 }
 
-// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), gate, before_send, call. While the connector is off
-// it waits before the gate. When the connector is turned off later, before the call, it starts again with the gate, as the order may have
-// changed meanwhile.
+// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), gate, before_send, call. While
+// the connector is off it waits before the gate. When the connector is turned off later, before the call, it starts
+// again with the gate, as the order may have changed meanwhile.
 func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 	for {
 		if c.lanes.IsHeld(t.Lane()) {
@@ -104,8 +104,8 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 	}
 }
 
-// endByGate ends a task that the gate stops. It logs no alarm when this process may have lost the partition: another one may have ended the
-// generation meanwhile.
+// endByGate ends a task that the gate stops. It logs no alarm when this process may have lost the partition: another
+// one may have ended the generation meanwhile.
 func (c *caller) endByGate(t *task, advice domain.Advice) bool {
 	if advice.Alarm != "" && c.owns() {
 		c.log.Warn("gate and log are at odds", "alarm", advice.Alarm, "order_increment_id", t.value.Sync.OrderIncrementID,
@@ -146,8 +146,8 @@ func (c *caller) sendOrder(ctx context.Context, t *task) progress {
 	return c.callERP(ctx, t, payload)
 }
 
-// callERP calls the ERP. The intent is durable by now, but the call may still not happen: the connector may be off, or the partition lost.
-// Then the intent will repeat.
+// callERP calls the ERP. The intent is durable by now, but the call may still not happen: the connector may be off, or
+// the partition lost. Then the intent will repeat.
 func (c *caller) callERP(ctx context.Context, t *task, payload []byte) progress {
 	if !c.await(ctx, t, c.owns) {
 		return revoked
@@ -174,8 +174,8 @@ func (c *caller) callERP(ctx context.Context, t *task, payload []byte) progress 
 	return ended
 }
 
-// publishIntent makes the intent durable. When it is not ok, the progress says why: the brokers will never take this record, and the task
-// has ended; or its lane is held; or the connector is off; or the partition is taken away.
+// publishIntent makes the intent durable. When it is not ok, the progress says why: the brokers will never take this
+// record, and the task has ended; or its lane is held; or the connector is off; or the partition is taken away.
 func (c *caller) publishIntent(ctx context.Context, t *task, intent event.Record) (p progress, ok bool) {
 	wait, alone := run.Backoff{Min: 20 * time.Millisecond, Max: time.Second}, false
 	for c.await(ctx, t, c.owns) {
@@ -205,8 +205,9 @@ func (c *caller) publishIntent(ctx context.Context, t *task, intent event.Record
 	return revoked, false
 }
 
-// produce writes an intent and waits for the answer, up to intentTimeout. Intents that are written at the same time may share a batch, and
-// brokers refuse a batch as a whole. With alone the intent has a batch of its own, so that a refusal is about this record.
+// produce writes an intent and waits for the answer, up to intentTimeout. Intents that are written at the same time may
+// share a batch, and brokers refuse a batch as a whole. With alone the intent has a batch of its own, so that a refusal
+// is about this record.
 func (c *caller) produce(ctx context.Context, intent event.Record, alone bool) error {
 	if alone {
 		c.batching.Lock()
@@ -236,8 +237,8 @@ func (c *caller) await(ctx context.Context, t *task, holds func() bool) bool {
 	return false
 }
 
-// readGate reads the gate. Without an answer from Postgres no call is made, and the caller waits. It is not ok when the partition is taken
-// away first.
+// readGate reads the gate. Without an answer from Postgres no call is made, and the caller waits. It is not ok when the
+// partition is taken away first.
 func (c *caller) readGate(ctx context.Context, t *task) (advice domain.Advice, ok bool) {
 	wait := run.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for {

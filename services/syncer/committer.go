@@ -11,8 +11,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// gateRereadTimeout limits the second read of the gates. It is advice: without an answer from Postgres the outcomes are committed all the
-// same.
+// gateRereadTimeout limits the second read of the gates. It is advice: without an answer from Postgres the outcomes are
+// committed all the same.
 const gateRereadTimeout = time.Second
 
 // committer gives the session the records of ended tasks, and ends the tasks once these are committed.
@@ -35,8 +35,8 @@ func tasksOf(all []*txn.Task) []*task {
 	return out
 }
 
-// Prepare reads the gates of all outcomes a second time, in one query, and makes the records under their advice. A try to commit may fail
-// and be repeated, so this may be called several times for a task.
+// Prepare reads the gates of all outcomes a second time, in one query, and makes the records under their advice. A try
+// to commit may fail and be repeated, so this may be called several times for a task.
 func (c *committer) Prepare(ctx context.Context, all []*txn.Task) {
 	var called []*task
 	var syncs []domain.Sync
@@ -82,8 +82,8 @@ func (c *committer) Committed(all []*txn.Task) {
 	c.gateCloser.put(ends)
 }
 
-// Dropped forgets outcomes that were not committed. The record is still in the log. Its next reader repeats the attempt with the same
-// idempotency key.
+// Dropped forgets outcomes that were not committed. The record is still in the log. Its next reader repeats the attempt
+// with the same idempotency key.
 func (c *committer) Dropped(all []*txn.Task) {
 	for _, t := range tasksOf(all) {
 		c.release(t)

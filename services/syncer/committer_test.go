@@ -25,7 +25,7 @@ import (
 // noon is when everything happens in these tests.
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// recordingGates are gates that count their reads and keep what they are told. With err they do not answer.
+// recordingGates are gates that record their reads and the committed syncs. With err they do not answer.
 type recordingGates struct {
 	memoryGates
 	reads     [][]string // the orders of each read
@@ -103,7 +103,7 @@ func (c *committing) called(t *testing.T, id string, status int) *task {
 
 // closeGate closes the gate of an order.
 func (c *committing) closeGate(id string, by domain.ClosedBy) {
-	g := *c.gates.memoryGates.gates[id]
+	g := *c.gates.gates[id]
 	g.State, g.ClosedBy = domain.GateClosed, by
 	c.gates.set(g)
 }
@@ -241,9 +241,10 @@ func TestCommittedClosesGatesLogsAndReleasesTheOrders(t *testing.T) {
 	require.Equal(t, domain.ClosedByAnswer, ends[0].By)
 	require.True(t, ends[0].Answered)
 	require.Equal(t, []domain.Sync{ends[0].Sync, busy.outcome.After}, c.gates.committed, "what the log has now, of tasks that wrote something")
+	require.Equal(t, 1, c.queue.length(classDue), "the order's next task is ready")
 	next, ok := c.queue.next()
 	require.True(t, ok)
-	require.Same(t, second, next, "the order's next task")
+	require.Same(t, second, next)
 	require.NotContains(t, c.queue.waiting, "2")
 	require.NotContains(t, c.queue.waiting, "3")
 

@@ -10,8 +10,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// deadLetters ends tasks that no retry can help. A dead letter says what is wrong with its record. The log does not, as the text may quote
-// customers' data.
+// deadLetters ends tasks that no retry can help. A dead letter says what is wrong with its record. The log does not, as
+// the text may quote customers' data.
 type deadLetters struct {
 	cfg kafka.Config
 	log *slog.Logger
@@ -32,9 +32,10 @@ func (d *deadLetters) refuseOn(t *task, err error) {
 	}
 }
 
-// refuse ends a task whose records cannot be written, as a rule because they are too large. The generation still ends, with records that are
-// small enough: they lack the order and the answer's body. It ends as failed, so that the order can be sent again, unless the ERP's answer
-// or the gate has decided already. After a second refusal the dead letter only names the record.
+// refuse ends a task whose records cannot be written, as a rule because they are too large. The generation still ends,
+// with records that are small enough: they lack the order and the answer's body. It ends as failed, so that the order
+// can be sent again, unless the ERP's answer or the gate has decided already. After a second refusal the dead letter
+// only names the record.
 func (d *deadLetters) refuse(t *task, err error, times int) {
 	now := d.now()
 	o := t.outcome

@@ -6,8 +6,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 )
 
-// dispatcher makes tasks of records and puts them into the queue, while there is room. Each class has its own room, so that many requests
-// do not keep due retries out. A held request and an unreadable record end at once, without a call.
+// dispatcher makes tasks of records and puts them into the queue, while there is room. Each class has its own room, so
+// that many requests do not keep due retries out. A held request and an unreadable record end at once, without a call.
 type dispatcher struct {
 	queue       *queue
 	room        int    // tasks of one class

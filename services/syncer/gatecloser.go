@@ -14,8 +14,8 @@ const (
 	closeGateTimeout = time.Second
 )
 
-// gateCloser closes the gates of generations that ended, soon after their commit. It saves others the wait for the projection. It may fail:
-// the projector makes sure that gates are closed.
+// gateCloser closes the gates of generations that ended, soon after their commit. It saves others the wait for the
+// projection. It may fail: the projector makes sure that gates are closed.
 type gateCloser struct {
 	closeGates func(ctx context.Context, ends []GenerationEnd) error
 	log        *slog.Logger
@@ -26,8 +26,8 @@ type gateCloser struct {
 	signal chan struct{}
 }
 
-func newGateCloser(tell func(ctx context.Context, ends []GenerationEnd) error, log *slog.Logger, postgres *run.Outage) *gateCloser {
-	return &gateCloser{closeGates: tell, log: log, postgres: postgres, signal: make(chan struct{}, 1)}
+func newGateCloser(closeGates func(ctx context.Context, ends []GenerationEnd) error, log *slog.Logger, postgres *run.Outage) *gateCloser {
+	return &gateCloser{closeGates: closeGates, log: log, postgres: postgres, signal: make(chan struct{}, 1)}
 }
 
 func (g *gateCloser) put(ends []GenerationEnd) {

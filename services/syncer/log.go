@@ -7,8 +7,8 @@ import (
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 )
 
-// The log shows an order's state and the ids to find it by. It never shows the payload, the answer or the text of an error, as these may
-// hold the customer's data. They are in the order's record.
+// The log shows an order's state and the ids to find it by. It never shows the payload, the answer or the text of an
+// error, as these may hold the customer's data. They are in the order's record.
 
 // orderFields returns the fields that name the order.
 func (t *task) orderFields() []any {

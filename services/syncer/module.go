@@ -47,7 +47,8 @@ func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, setting
 // Name returns the service's name.
 func (l *worker) Name() string { return "syncer" }
 
-// Run runs a Syncer while the process holds a lease. At the same time it ends transactions that other processes left open when they died.
+// Run runs a Syncer while the process holds a lease. At the same time it ends transactions that other processes left
+// open when they died.
 func (l *worker) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()

@@ -22,18 +22,18 @@ func turn(c *settingtest.Changeable, on bool) {
 	c.Change(func(s *setting.Settings) { s.Enabled = on })
 }
 
-// off is settings with the connector off, and a change that puts them in force in a syncer.
+// off returns settings with the connector off, and a change of Params that uses them.
 func off() (*settingtest.Changeable, func(*Params)) {
 	c := settingtest.New(setting.Defaults())
 	turn(c, false)
 	return c, func(p *Params) { p.Settings = c }
 }
 
-// looked waits until callers have asked a while longer whether the connector is on.
-func looked(t *testing.T, c *settingtest.Changeable) {
+// callersChecked waits until callers have checked many times whether the connector is on.
+func callersChecked(t *testing.T, c *settingtest.Changeable) {
 	t.Helper()
 	since := c.Reads()
-	require.Eventually(t, func() bool { return c.Reads() > since+30 }, 20*time.Second, 5*time.Millisecond)
+	testkit.Eventually(t, func() bool { return c.Reads() > since+30 }, "callers check the settings")
 }
 
 func (b *bench) allCalls() (n int) {
@@ -48,13 +48,14 @@ func (b *bench) allCalls() (n int) {
 func (b *bench) members(t *testing.T, n int) {
 	t.Helper()
 	name := b.cfg.Prefix + string(event.GroupSyncer)
-	require.Eventually(t, func() bool {
+	testkit.Eventually(t, func() bool {
 		groups, err := kadm.NewClient(b.cl).DescribeGroups(t.Context(), name)
 		return err == nil && groups[name].State == "Stable" && len(groups[name].Members) == n
-	}, 20*time.Second, 10*time.Millisecond)
+	}, "the group has %d members", n)
 }
 
-// Off, a rebalance to two, one leaves, on: what was queued stayed where it was, and goes out once.
+// The connector is off, a second syncer joins, the first leaves, and the connector is turned on. Each queued order goes
+// out once.
 func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		const orders = 300 // more than callers and their queue hold
@@ -64,19 +65,19 @@ func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 		for i := range orders {
 			b.request(t, fmt.Sprint("o", i))
 		}
-		looked(t, settings)
+		callersChecked(t, settings)
 		b.start(t, use, func(p *Params) { p.LeaseID = "syncer-1" })
 		b.members(t, 2)
-		looked(t, settings)
+		callersChecked(t, settings)
 		began := time.Now()
 		stop()
 		require.Less(t, time.Since(began), revokeGrace, "callers that wait leave at once")
-		looked(t, settings)
+		callersChecked(t, settings)
 		require.Zero(t, b.allCalls())
 
 		began = time.Now()
 		turn(settings, true)
-		require.Eventually(t, func() bool { return b.allCalls() > 0 }, 20*time.Second, time.Millisecond)
+		testkit.Eventually(t, func() bool { return b.allCalls() > 0 }, "the first call")
 		require.Less(t, time.Since(began), time.Second)
 		// before_send, after_send, success: none of them before it was on, none of them twice
 		seen := b.collect(t, func(s map[string]int) bool { return len(s) >= 3*orders })
@@ -88,7 +89,7 @@ func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 	})
 }
 
-func TestACallUnderWayEndsThoughTheConnectorIsTurnedOff(t *testing.T) {
+func TestACallInFlightEndsWhenTheConnectorIsTurnedOff(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		answer := make(chan struct{})
@@ -99,19 +100,19 @@ func TestACallUnderWayEndsThoughTheConnectorIsTurnedOff(t *testing.T) {
 		b.start(t, use)
 		t.Cleanup(release) // before the syncer is stopped
 		b.request(t, "1")
-		require.Eventually(t, func() bool { return b.allCalls() == 1 }, 20*time.Second, time.Millisecond)
+		testkit.Eventually(t, func() bool { return b.allCalls() == 1 }, "the call")
 		turn(settings, false)
 		b.request(t, "2")
 		release()
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
-		looked(t, settings)
+		callersChecked(t, settings)
 		require.Equal(t, 1, b.allCalls())
 		turn(settings, true)
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 2"] == 1 })
 	})
 }
 
-// afterAdvice does something once, when a gate has been read and the order is about to be sent.
+// afterAdvice calls do once, after a gate was read and before its order is sent.
 type afterAdvice struct {
 	gates
 	once sync.Once
@@ -124,16 +125,17 @@ func (a *afterAdvice) Advise(ctx context.Context, records []domain.Sync) ([]doma
 	return advice, err
 }
 
-// An operator turns the connector off to cancel an order that is about to be sent: it is not sent when it is on again.
-func TestAGateIsReadAnewOnceTheConnectorIsOn(t *testing.T) {
+// An operator turns the connector off and cancels an order that is about to be sent. It is not sent when the connector
+// is on again.
+func TestAGateIsReadAgainOnceTheConnectorIsOn(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		settings, use := off()
 		turn(settings, true)
 		b.start(t, use, func(p *Params) { p.Gates = &afterAdvice{gates: p.Gates, do: func() { turn(settings, false) }} })
 		b.request(t, "1")
-		require.Eventually(t, func() bool { return !settings.Current().Enabled }, 20*time.Second, time.Millisecond)
-		looked(t, settings)
+		testkit.Eventually(t, func() bool { return !settings.Current().Enabled }, "the connector is off")
+		callersChecked(t, settings)
 		b.gates.mu.Lock()
 		g := *b.gates.gates["1"]
 		b.gates.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// outcome is the result of a call. It is decided once, so that its records are the same when a failed transaction is repeated.
+// outcome is the result of a call. It is decided once, so that its records are the same when a failed transaction is
+// repeated.
 type outcome struct {
 	domain.Decision
 
@@ -20,8 +21,8 @@ type outcome struct {
 	response *event.Response
 }
 
-// decide reads the answer and decides what follows. A former owner of the partition may have called already; then the key counts as sent
-// before.
+// decide reads the answer and decides what follows. A former owner of the partition may have called already; then the
+// key counts as sent before.
 func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time, random float64) {
 	o := domain.Classify(r.Answer, policy.AnswerPolicy, t.value.Sync.KeySentBefore() || t.MayBeRepeated(), now)
 	t.outcome = &outcome{
@@ -36,9 +37,10 @@ func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time,
 	}
 }
 
-// render makes the records of the outcome: after_send, and the retry or the terminal event. It follows the gate's advice at the time of the
-// commit. When the gate stops the generation, the gate decides how it ends, and not the answer. A gate that was closed by a dead letter is
-// the exception: nobody has decided about the order, so the ERP's answer counts.
+// render makes the records of the outcome: after_send, and the retry or the terminal event. It follows the gate's
+// advice at the time of the commit. When the gate stops the generation, the gate decides how it ends, and not the
+// answer. A gate that was closed by a dead letter is the exception: nobody has decided about the order, so the ERP's
+// answer counts.
 func (t *task) render(advice domain.Advice) error {
 	o := t.outcome
 	terminal := o.Terminal

@@ -13,8 +13,9 @@ const (
 
 func (c class) String() string { return [classes]string{"due", "requested"}[c] }
 
-// queue gives tasks to the callers: due ones first, each class in its order of arrival, and one task of an order at a time. An order is busy
-// from its first task's push until release, so a second record of it waits until the first one is committed.
+// queue gives tasks to the callers: due ones first, each class in its order of arrival, and one task of an order at a
+// time. An order is busy from its first task's push until release, so a second record of it waits until the first one
+// is committed.
 type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -65,8 +66,8 @@ func (q *queue) next() (t *task, ok bool) {
 	}
 }
 
-// holdBack keeps a task of a held lane until the lane resumes. Its order stays busy. When the lane is not held any more, the task is ready at
-// once. When its partition is taken away, holdBack is false.
+// holdBack keeps a task of a held lane until the lane resumes. Its order stays busy. When the lane is not held any
+// more, the task is ready at once. When its partition is taken away, holdBack is false.
 func (q *queue) holdBack(t *task, isHeld func(lane int32) bool) (kept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -8,7 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// nextOf takes the next task, which must be ready.
 func nextOf(t require.TestingT, q *queue) *task {
+	require.NotZero(t, q.length(classDue)+q.length(classRequested), "no task is ready")
 	own, ok := q.next()
 	require.True(t, ok)
 	return own
@@ -56,8 +58,8 @@ func TestCloseWakesEveryCaller(t *testing.T) {
 	callers.Wait()
 }
 
-// Whatever is pushed, taken, released and drained, an order has one task in a call at a time, its tasks begin in their order, and no task
-// is lost or given twice.
+// Whatever is pushed, taken, released and drained, an order has one task in a call at a time, its tasks begin in their
+// order, and no task is lost or given twice.
 func TestTheQueueGivesEachOrderOneTaskAtATime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := newQueue()

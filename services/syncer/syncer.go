@@ -1,13 +1,14 @@
-// Package syncer brings requested and due orders to the ERP. It calls the ERP, decides what follows, and publishes the lifecycle.
+// Package syncer brings requested and due orders to the ERP. It calls the ERP, decides what follows, and publishes the
+// lifecycle.
 //
 // A record goes in one direction:
 //
 //	txn.Session → dispatcher → queue → caller → txn.Session, with the committer
 //
-// The session polls and offers each record to the dispatcher. The dispatcher makes it a task and puts it into the queue. A caller takes the
-// task and brings it to its outcome; there are as many callers as ERP calls in flight. Then the session commits the outcome's records and
-// the consumed offset in one transaction. The committer gives it the records, and is told when they are committed. Read on in
-// dispatcher.go, caller.go and committer.go.
+// The session polls and offers each record to the dispatcher. The dispatcher makes it a task and puts it into the
+// queue. A caller takes the task and brings it to its outcome; there are as many callers as ERP calls in flight. Then
+// the session commits the outcome's records and the consumed offset in one transaction. The committer gives it the
+// records, and is called when they are committed. Read on in dispatcher.go, caller.go and committer.go.
 package syncer
 
 import (
@@ -40,7 +41,7 @@ const (
 	intentTimeout = 2 * time.Second
 )
 
-// gates reads gates, and sees the last committed state of a sync, so that it can tell a gate that is older than the log.
+// gates reads gates, and sees the last committed state of a sync, so that it can notice a gate that is older than the log.
 type gates interface {
 	Advise(ctx context.Context, records []domain.Sync) ([]domain.Advice, error)
 	Committed(s domain.Sync)

@@ -173,10 +173,10 @@ func (b *bench) requestIn(t *testing.T, id, name string, in domain.RequestPolicy
 	return s
 }
 
-// collect reads until want says that it has seen enough.
+// collect reads lifecycle records until enough is true.
 func (b *bench) collect(t *testing.T, enough func(seen map[string]int) bool) map[string]int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	seen := map[string]int{}
 	for !enough(seen) {
@@ -241,9 +241,9 @@ func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
 	})
 }
 
-// A letter that was of no consequence closed the gate amid the call: the order was booked and shown as failed, and a resync would
+// Symptom: a dead letter closed the gate during the call. The order was booked but shown as failed, and a resync would
 // have booked it again under a new key.
-func TestADeadLetterAmidACallTakesNothingFromItsAnswer(t *testing.T) {
+func TestADeadLetterDuringACallDoesNotOverrideItsAnswer(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		answer := make(chan struct{})
@@ -251,11 +251,11 @@ func TestADeadLetterAmidACallTakesNothingFromItsAnswer(t *testing.T) {
 		b.request(t, "6")
 		b.start(t)
 		b.collect(t, func(seen map[string]int) bool { return seen["vendor_erp_sync_before_send 6"] == 1 })
-		require.Eventually(t, func() bool {
+		testkit.Eventually(t, func() bool {
 			b.erp.mu.Lock()
 			defer b.erp.mu.Unlock()
 			return b.erp.calls["6"] == 1
-		}, 20*time.Second, time.Millisecond)
+		}, "the ERP is called")
 		g, ok := b.gates.gates["6"].SetAside(domain.DeadLetter{Version: domain.RequestVersion(1, 0)}, 0, time.Now())
 		require.True(t, ok)
 		b.gates.set(g)
@@ -331,14 +331,14 @@ func TestASlowOrderDelaysNoOtherAndIsNeverCalledTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// Works that met a heartbeat that was late were once given up: nothing read their records again before a rebalance.
+// Symptom: tasks were given up when a heartbeat was late, and nothing read their records again before a rebalance.
 func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
-		var asked atomic.Int64
+		var checks atomic.Int64
 		y := b.syncer()
 		fresh := y.caller.owns
-		y.caller.owns = func() bool { return asked.Add(1) > 20 && fresh() }
+		y.caller.owns = func() bool { return checks.Add(1) > 20 && fresh() }
 		b.run(t, y)
 		for i := range 5 {
 			b.request(t, fmt.Sprint("late", i))
@@ -353,12 +353,12 @@ func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 	})
 }
 
-// A broker whose topic takes smaller records than ours: the order is not stuck, and no other waits behind it.
-// Who was halted for longer than its session finds orders ended that others have taken over: that is no alarm.
-func TestOnlyAnOwnerTellsThatGateAndLogAreAtOdds(t *testing.T) {
+// A process that was halted for longer than its session finds generations that other processes have ended. That is no
+// reason for an alarm.
+func TestOnlyAnOwnerLogsThatGateAndLogAreAtOdds(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
-		log, told := testkit.Said("gate and log are at odds")
+		log, warned := testkit.Said("gate and log are at odds")
 		ended := func(id string) {
 			s := b.request(t, id)
 			b.gates.set(domain.Gate{Ref: s.Ref(), Generation: 1, State: domain.GateClosed, ClosedBy: domain.ClosedByAnswer})
@@ -369,17 +369,17 @@ func TestOnlyAnOwnerTellsThatGateAndLogAreAtOdds(t *testing.T) {
 		stop := b.run(t, y)
 		b.through(t, 1)
 		stop()
-		require.Empty(t, told)
+		require.Empty(t, warned)
 		ended("2")
 		b.start(t, func(p *Params) { p.Log = log })
-		testkit.Await(t, told)
+		testkit.Await(t, warned)
 	})
 }
 
-// through waits until the group is done with so many requests.
+// through waits until the group has consumed as many requests.
 func (b *bench) through(t *testing.T, requests int64) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	testkit.Eventually(t, func() bool {
 		offsets, err := kadm.NewClient(b.cl).FetchOffsets(t.Context(), b.cfg.Group(string(event.GroupSyncer)))
 		var done int64
 		offsets.Each(func(o kadm.OffsetResponse) {
@@ -388,10 +388,10 @@ func (b *bench) through(t *testing.T, requests int64) {
 			}
 		})
 		return err == nil && done >= requests
-	}, 20*time.Second, 10*time.Millisecond)
+	}, "%d requests are consumed", requests)
 }
 
-// limit lets topics take records of so many bytes only.
+// limit sets the largest record of topics.
 func (b *bench) limit(t *testing.T, bytes int, topics ...string) {
 	t.Helper()
 	limit := fmt.Sprint(bytes)
@@ -402,14 +402,14 @@ func (b *bench) limit(t *testing.T, bytes int, topics ...string) {
 		require.NoError(t, r.Err)
 	}
 	for _, topic := range topics {
-		require.Eventually(t, func() bool {
+		testkit.Eventually(t, func() bool {
 			large := &kgo.Record{Topic: b.cfg.Topic(topic), Key: []byte("probe"), Value: []byte(randomText(2 * bytes))}
 			return errors.Is(b.cl.ProduceSync(t.Context(), large).FirstErr(), kerr.MessageTooLarge)
-		}, testkit.AwaitTimeout, 10*time.Millisecond)
+		}, "the limit of %s is in force", topic)
 	}
 }
 
-// One outcome that no broker took stopped the whole syncer: 20 healthy orders were called, and none of them ended.
+// Symptom: one outcome that no broker takes stopped the whole syncer. 20 other orders were called, and none of them ended.
 func TestAnOutcomeThatNoBrokerTakesEndsItsOrderAndDelaysNoOther(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -436,7 +436,7 @@ func TestAnOutcomeThatNoBrokerTakesEndsItsOrderAndDelaysNoOther(t *testing.T) {
 				s["vendor_erp_sync_dead_letter busy"] == 1 && s["vendor_erp_sync_dead_letter refused"] == 1
 		})
 		success := b.values["vendor_erp_sync_success large"].Sync
-		require.Equal(t, "ERP-large", *success.ErpReference, "what the ERP said stays")
+		require.Equal(t, "ERP-large", *success.ErpReference, "the ERP's number stays")
 		require.Equal(t, 1, success.Attempts)
 		require.Equal(t, 201, b.values["vendor_erp_sync_after_send large"].Response.Status)
 		require.Equal(t, domain.ErrorRecordRefused, b.values["vendor_erp_sync_failed busy"].Sync.ErrorCode, "it cannot be parked")

@@ -9,8 +9,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// The answer to a commit is lost, and for a while nobody can find out what came of it. Nothing may be written again before
-// that is known: the outcome may stand in the log already.
+// The answer to a commit is lost, and for a while it cannot be found out whether it was committed. Until then nothing
+// may be written again, as the outcome may be in the log already.
 func TestNothingIsWrittenAgainBeforeItIsKnownWhetherItWasCommitted(t *testing.T) {
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
@@ -26,9 +26,9 @@ func TestNothingIsWrittenAgainBeforeItIsKnownWhetherItWasCommitted(t *testing.T)
 		refused := network.LoseAnswer(testkit.EndTxn)
 		close(held)
 		testkit.Await(t, refused)
-		testkit.Await(t, tried) // a whole try has failed
+		testkit.Await(t, tried) // one try has failed
 		network.Up()
-		b.request(t, "2") // in the log when what came before is decided
+		b.request(t, "2") // it is committed after the first is decided
 		seen := b.collect(t, func(s map[string]int) bool {
 			return s["vendor_erp_sync_success 2"] > 0 && s["vendor_erp_sync_success 1"] > 0
 		})

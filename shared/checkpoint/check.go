@@ -14,8 +14,8 @@ var ErrMismatch = errors.New("the relay's position does not fit the outbox")
 // remedy is in each message.
 const remedy = "`erpconnector repair` shows what differs and mends it; docs/deploy.md tells more"
 
-// Check compares the position with a server and its row LastID. It returns nil when this outbox is the one that was relayed, as far as the
-// row shows. After a failover the caller must check more (see Moved).
+// Check compares the position with a server and its row LastID. It returns nil when this outbox is the one that was
+// relayed, as far as the row shows. After a failover the caller must check more (see Moved).
 func (p Position) Check(server outbox.Server, row outbox.Trace) error {
 	switch {
 	case p.LastID == 0:
@@ -43,8 +43,8 @@ func (p Position) mismatch(server outbox.Server, what string) error {
 	return fmt.Errorf("%w: Kafka has relayed up to row %d%s; at %s %s %s", ErrMismatch, p.LastID, from, server, what, remedy)
 }
 
-// Moved reports whether the server has a newer timeline than the one that was relayed last: a standby was promoted. It has the row LastID,
-// but rows with lower ids may have been committed after that row, and may be lost.
+// Moved reports whether the server has a newer timeline than the one that was relayed last: a standby was promoted. It
+// has the row LastID, but rows with lower ids may have been committed after that row, and may be lost.
 func (p Position) Moved(server outbox.Server) bool {
 	return p.Timeline != 0 && p.Timeline < server.Timeline
 }

@@ -1,5 +1,6 @@
-// Package checkpoint keeps the relay's position: how far it has brought the outbox to Kafka, and on which server that outbox is. The
-// position is only in the position topic, so that it commits in one transaction with the records it counts.
+// Package checkpoint keeps the relay's position: how far it has brought the outbox to Kafka, and on which server that
+// outbox is. The position is only in the position topic, so that it commits in one transaction with the records it
+// counts.
 package checkpoint
 
 import (
@@ -20,29 +21,29 @@ import (
 // key is the key of the relay's records in the position topic.
 const key = "relay"
 
-// TransactionalID is the id under which positions are written, without the prefix. Opening it ends a former user's transaction. Only a
-// holder of Lease may open it, in the database that is relayed.
+// TransactionalID is the id under which positions are written, without the prefix. Opening it ends a former user's
+// transaction. Only a holder of Lease may open it, in the database that is relayed.
 const TransactionalID = "erpconnector-relay"
 
-// FormerHolderTimeout is how long a relay that has lost its lease may need to notice that and to end its transaction. A new relay waits for
-// it when the former one cannot be fenced (see txn.Producer.IsStuck).
+// FormerHolderTimeout is how long a relay that has lost its lease may need to notice that and to end its transaction. A
+// new relay waits for it when the former one cannot be fenced (see txn.Producer.IsStuck).
 const FormerHolderTimeout = 10 * time.Second
 
 // Lease returns the name of the relay's lease.
 func Lease(cfg kafka.Config) string { return cfg.Prefix + "relay" }
 
-// readTimeout is longer than an open transaction of another service can hide the end of the position topic: its time-out of 10 s, and the
-// broker's search for expired transactions.
+// readTimeout is longer than an open transaction of another service can hide the end of the position topic: its
+// time-out of 10 s, and the broker's search for expired transactions.
 const readTimeout = 30 * time.Second
 
-// Position says that every row up to LastID is in Kafka, each once, except for rows of lanes that are behind. The zero value means that
-// nothing was ever relayed.
+// Position says that every row up to LastID is in Kafka, each once, except for rows of lanes that are behind. The zero
+// value means that nothing was ever relayed.
 type Position struct {
 	LastID int64     `json:"last_id"`
 	At     time.Time `json:"at"`
 
-	// Behind holds, for each lane whose partition took no records, the id up to which all of its rows are in Kafka. A lane is the number
-	// of a partition, or the name of a topic without keys (see Lane).
+	// Behind holds, for each lane whose partition took no records, the id up to which all of its rows are in Kafka. A
+	// lane is the number of a partition, or the name of a topic without keys (see Lane).
 	Behind map[string]int64 `json:"behind,omitempty"`
 
 	// The history that LastID belongs to. Records of earlier versions lack these three.
@@ -64,8 +65,8 @@ func (p Position) Waits(cfg kafka.Config, topic, key string, id int64, partition
 	return len(p.Behind) > 0 && id <= p.LastID && id > p.UpTo(Lane(cfg, topic, key, partitions))
 }
 
-// Lane returns the lane of a row, by its topic (without the prefix) and key. For a keyed topic of the connector it is the number of the
-// partition, which is the same in all of these topics. For another topic it is the topic's name.
+// Lane returns the lane of a row, by its topic (without the prefix) and key. For a keyed topic of the connector it is
+// the number of the partition, which is the same in all of these topics. For another topic it is the topic's name.
 func Lane(cfg kafka.Config, topic, key string, partitions int) string {
 	if !kafka.IsKeyed(topic) {
 		return topic
@@ -86,11 +87,12 @@ func (p Position) Record() (*kgo.Record, error) {
 	return &kgo.Record{Key: []byte(key), Value: value}, nil
 }
 
-// Read returns the last position. The relay calls it after fencing. When the topic is empty, nothing was ever relayed, and the position is
-// zero. When other services have written there but the relay has not, the position is lost, and Read fails.
+// Read returns the last position. The relay calls it after fencing. When the topic is empty, nothing was ever relayed,
+// and the position is zero. When other services have written there but the relay has not, the position is lost, and
+// Read fails.
 //
-// It reads to the high watermark. The last stable offset would not do: an open transaction of another service may keep it below a position
-// that is committed, and the relay would start from an older one and relay rows twice.
+// It reads to the high watermark. The last stable offset would not do: an open transaction of another service may keep
+// it below a position that is committed, and the relay would start from an older one and relay rows twice.
 func Read(ctx context.Context, cfg kafka.Config) (Position, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout,
 		fmt.Errorf("the end was not reached within %s: is a transaction open on %s?", readTimeout, cfg.Topic(event.TopicPosition)))
@@ -130,7 +132,8 @@ func scanAll(ctx context.Context, cfg kafka.Config) (found *Position, others boo
 			return nil, false, err
 		}
 		others = others || more
-		// The key belongs to one partition. If the count of partitions was changed, the latest time decides: a repair may set the id back.
+		// The key belongs to one partition. If the count of partitions was changed, the latest time decides: a repair
+		// may set the id back.
 		if latest != nil && (found == nil || latest.At.After(found.At)) {
 			found = latest
 		}
@@ -148,8 +151,8 @@ type window struct {
 // minWindow is how many records are read first, from the end.
 const minWindow = 2000
 
-// latestOf looks for the relay's last record from the end backwards, in windows that grow tenfold: the topic is compacted late, but the last
-// position is near its end.
+// latestOf looks for the relay's last record from the end backwards, in windows that grow tenfold: the topic is
+// compacted late, but the last position is near its end.
 func latestOf(ctx context.Context, cfg kafka.Config, all window) (found *Position, others bool, err error) {
 	for size := int64(minWindow); ; size *= 10 {
 		w := all

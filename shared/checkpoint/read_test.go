@@ -17,13 +17,6 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// positionTopic creates the position topic and returns a bench.
-func positionTopic(b *testkit.Bench, partitions int32) *testkit.Bench {
-	b.Helper()
-	b.Topic(event.TopicPosition, partitions)
-	return b
-}
-
 // write writes records to the position topic, in one transaction. The id of the transaction is not the relay's.
 func write(b *testkit.Bench, records ...*kgo.Record) {
 	b.Helper()
@@ -63,7 +56,7 @@ func at(id int64) Position {
 
 func TestReadReturnsTheLastPosition(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
-		positionTopic(b, 1)
+		b.Topic(event.TopicPosition, 1)
 		found, err := Read(b.Ctx, b.Cfg)
 		require.NoError(b, err)
 		require.Zero(b, found, "nothing was ever relayed")
@@ -81,7 +74,7 @@ func TestReadReturnsTheLastPosition(t *testing.T) {
 // An aborted position was never reached.
 func TestReadIgnoresAnAbortedPosition(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
-		positionTopic(b, 1)
+		b.Topic(event.TopicPosition, 1)
 		write(b, recordOf(b, at(7)))
 		client := writer(b, "aborts")
 		require.NoError(b, client.BeginTransaction())
@@ -96,7 +89,7 @@ func TestReadIgnoresAnAbortedPosition(t *testing.T) {
 // Symptom: an open transaction of another service hid the last position, and rows were relayed twice. Read waits for its end.
 func TestReadWaitsForAnOpenTransactionBeforeThePosition(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
-		positionTopic(b, 1)
+		b.Topic(event.TopicPosition, 1)
 		write(b, recordOf(b, at(7)))
 		other := writer(b, "other")
 		require.NoError(b, other.BeginTransaction())
@@ -118,7 +111,7 @@ func TestReadWaitsForAnOpenTransactionBeforeThePosition(t *testing.T) {
 // The records of other services come after the relay's last one, more than the first window holds.
 func TestReadSearchesBackwardsUntilItFindsThePosition(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
-		positionTopic(b, 1)
+		b.Topic(event.TopicPosition, 1)
 		write(b, recordOf(b, at(7)))
 		others := make([]*kgo.Record, 0, minWindow+1)
 		for i := range minWindow + 1 {
@@ -133,7 +126,7 @@ func TestReadSearchesBackwardsUntilItFindsThePosition(t *testing.T) {
 
 func TestTheLatestOfSeveralPartitionsCounts(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
-		positionTopic(b, 3)
+		b.Topic(event.TopicPosition, 3)
 		for partition, id := range []int64{7, 9, 8} {
 			r := recordOf(b, at(id))
 			r.Partition = int32(partition)
@@ -155,7 +148,7 @@ func TestReadRefusesWhatCannotBeThePosition(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.OnBenches(t, func(b *testkit.Bench) {
-				positionTopic(b, 1)
+				b.Topic(event.TopicPosition, 1)
 				write(b, c.record())
 				_, err := Read(b.Ctx, b.Cfg)
 				require.ErrorIs(b, err, ErrMismatch)
@@ -168,7 +161,7 @@ func TestReadRefusesWhatCannotBeThePosition(t *testing.T) {
 // A trimmed log does not begin at offset 0.
 func TestReadOfATrimmedTopic(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
-		positionTopic(b, 1)
+		b.Topic(event.TopicPosition, 1)
 		write(b, recordOf(b, at(7)))
 		write(b, recordOf(b, at(8)))
 		trim := kadm.Offsets{}

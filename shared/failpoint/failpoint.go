@@ -26,9 +26,9 @@ func parse(at string) (string, int64) {
 	return name, n
 }
 
-// Hit kills the process with SIGKILL when ERPCONNECTOR_FAILPOINT names this point: "name", or "name:3" for the third time. It also kills
-// when the pattern in the file ERPCONNECTOR_FAILPOINT_FILE matches the name. Several processes may share the file: the first one removes it
-// and dies.
+// Hit kills the process with SIGKILL when ERPCONNECTOR_FAILPOINT names this point: "name", or "name:3" for the third
+// time. It also kills when the pattern in the file ERPCONNECTOR_FAILPOINT_FILE matches the name. Several processes may
+// share the file: the first one removes it and dies.
 func Hit(name string) {
 	if (name == target && passed.Add(1) == nth) || (armed != "" && takeArmed(name)) {
 		if self, err := os.FindProcess(os.Getpid()); err == nil {

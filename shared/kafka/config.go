@@ -1,6 +1,6 @@
-// Package kafka has what every Kafka client of the connector needs, on franz-go: how to reach a cluster, one partitioner for all
-// writers, records and offsets. Transactions are in txn, Watermill's interfaces in pubsub, the administration of topics in topics, and
-// reading parts of the log in logreader.
+// Package kafka has what every Kafka client of the connector needs, on franz-go: how to reach a cluster, one
+// partitioner for all writers, records and offsets. Transactions are in txn, Watermill's interfaces in pubsub, the
+// administration of topics in topics, and reading parts of the log in logreader.
 package kafka
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Config describes the cluster. The prefix goes before topics, groups and transactional ids, so that several installations can share a
-// cluster.
+// Config describes the cluster. The prefix goes before topics, groups and transactional ids, so that several
+// installations can share a cluster.
 type Config struct {
 	Brokers    []string
 	Prefix     string
@@ -28,8 +28,8 @@ func (c Config) As(clientID string) Config {
 	return c
 }
 
-// fetchMaxWait is how long a broker may hold a fetch without records. It is short, as a resumed partition waits for the fetch in flight.
-// A new record ends the wait at once.
+// fetchMaxWait is how long a broker may hold a fetch without records. It is short, as a resumed partition waits for the
+// fetch in flight. A new record ends the wait at once.
 const fetchMaxWait = 100 * time.Millisecond
 
 // maxRecordBytes is the largest batch that a client sends. Topics are created with the same limit.
@@ -90,14 +90,14 @@ func (c Config) Options() []kgo.Opt {
 	return options
 }
 
-// BoundedFetch returns options for clients that read long logs. Fetched batches are compressed, so the default of 50 MiB becomes many
-// times that in memory. A single batch above the limit is still fetched whole.
+// BoundedFetch returns options for clients that read long logs. Fetched batches are compressed, so the default of 50
+// MiB becomes many times that in memory. A single batch above the limit is still fetched whole.
 func BoundedFetch() []kgo.Opt {
 	return []kgo.Opt{kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes / 4)}
 }
 
-// retryBackoff starts small, as the most common refusal (the markers of a transaction are not written yet) passes in milliseconds. It
-// doubles, to spare a broker that is down.
+// retryBackoff starts small, as the most common refusal (the markers of a transaction are not written yet) passes in
+// milliseconds. It doubles, to spare a broker that is down.
 func retryBackoff(tries int) time.Duration {
 	return min(4*time.Millisecond<<min(tries, 10), time.Second)
 }

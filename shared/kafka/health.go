@@ -40,8 +40,8 @@ type Unavailability struct {
 	Partitions map[string]int            // how many each topic has
 }
 
-// Unavailable finds the partitions of the topics that have no leader, or fewer in-sync replicas than min.insync.replicas. They refuse
-// records until a replica is back.
+// Unavailable finds the partitions of the topics that have no leader, or fewer in-sync replicas than
+// min.insync.replicas. They refuse records until a replica is back.
 func (h *Health) Unavailable(ctx context.Context, topics []string) (*Unavailability, error) {
 	details, err := h.adm.ListTopics(ctx, topics...)
 	if err != nil {

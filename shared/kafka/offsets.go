@@ -18,8 +18,8 @@ type LostOffset struct {
 	Start, End int64 // what the log holds
 }
 
-// LostOffsets returns the partitions for which the group has no usable position. Positions and both ends of the log may grow meanwhile.
-// Because of the order of reading, no position seems to be outside the log by that.
+// LostOffsets returns the partitions for which the group has no usable position. Positions and both ends of the log may
+// grow meanwhile. Because of the order of reading, no position seems to be outside the log by that.
 func LostOffsets(ctx context.Context, adm *kadm.Client, group string, topics []string) ([]LostOffset, error) {
 	starts, err := Listed(adm.ListStartOffsets(ctx, topics...))
 	if err != nil {

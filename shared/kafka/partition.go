@@ -20,9 +20,9 @@ var keyedTopics = func() map[string]bool {
 // IsKeyed reports whether records of a topic (without the prefix) go to partitions by their order's key.
 func IsKeyed(topic string) bool { return keyedTopics[topic] }
 
-// partitioner returns the partitioner of the Java client (murmur2 of the key). All writers of a keyed topic must use the same, so that
-// the records of an order keep their sequence. In the connector's own topics it uses the configured count of partitions only, even when
-// somebody adds some: the next record of an order must go where its last one went.
+// partitioner returns the partitioner of the Java client (murmur2 of the key). All writers of a keyed topic must use
+// the same, so that the records of an order keep their sequence. In the connector's own topics it uses the configured
+// count of partitions only, even when somebody adds some: the next record of an order must go where its last one went.
 func (c Config) partitioner() kgo.Partitioner {
 	return pinned{Partitioner: kgo.StickyKeyPartitioner(nil), prefix: c.Prefix, partitions: c.Partitions}
 }

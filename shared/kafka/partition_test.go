@@ -50,7 +50,7 @@ func TestAddedPartitionsDoNotMoveAnOrdersRecords(t *testing.T) {
 				}
 			}
 			return false
-		}, testkit.AwaitTimeout, 1)
+		}, testkit.Patience, 1)
 		require.Equal(t, before, written(ours))
 	})
 }

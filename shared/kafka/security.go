@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// Security is how connections to the brokers are encrypted and authenticated. The zero value is plain TCP without authentication.
+// Security is how connections to the brokers are encrypted and authenticated. The zero value is plain TCP without
+// authentication.
 type Security struct {
 	TLS  *tls.Config
 	SASL sasl.Mechanism
@@ -42,9 +43,9 @@ func SASL(mechanism, username, password string) (sasl.Mechanism, error) {
 	}
 }
 
-// TLS returns a configuration that encrypts connections and checks the brokers' certificates: by the roots in caFile, or by those of
-// the system when it is empty. With a certificate and its key the client authenticates itself (mTLS). All files are PEM and are read
-// once.
+// TLS returns a configuration that encrypts connections and checks the brokers' certificates: by the roots in caFile,
+// or by those of the system when it is empty. With a certificate and its key the client authenticates itself (mTLS).
+// All files are PEM and are read once.
 func TLS(caFile, certFile, keyFile string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {

@@ -19,7 +19,7 @@ import (
 
 var mechanisms = []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512}
 
-// secured is a broker that lets in who has a password.
+// secured returns a broker that asks for a password.
 func secured(t *testing.T, c testkit.Certificates) []string {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(c.Server, c.ServerKey)
@@ -65,7 +65,7 @@ func used(t *testing.T, cfg kafka.Config) {
 	require.Equal(t, "kept", string(fetches.Records()[0].Value))
 }
 
-// refused makes sure that somebody who looks at the topics is told this.
+// refused checks that a client that lists topics gets this error.
 func refused(t *testing.T, said string, cfg kafka.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -15,12 +15,12 @@ import "strings"
 //   - Postgres makes a commit visible before it releases the locks. So once every transaction that held the lock at such a moment has
 //     ended, a later snapshot shows 7, or 7 will never come.
 //
-// Three conditions belong to it. Nobody may call nextval apart from the INSERT. A subtransaction that rolls back releases its lock, but
-// its ids are dead by then. All reads must go to one server, as another server's locks say nothing about this one's writers. So a
-// Reader keeps to one connection.
+// Three conditions belong to it. Nobody may call nextval apart from the INSERT. A subtransaction that rolls back
+// releases its lock, but its ids are dead by then. All reads must go to one server, as another server's locks say
+// nothing about this one's writers. So a Reader keeps to one connection.
 //
-// Transaction ids would not do. An id is allotted before its transaction gets an xid, so a younger xid may own the smaller id. And the
-// oldest open xid may belong to any transaction in any database of the server.
+// Transaction ids would not do. An id is allotted before its transaction gets an xid, so a younger xid may own the
+// smaller id. And the oldest open xid may belong to any transaction in any database of the server.
 //
 // One read of the locks decides every gap up to the sequence's value at that time. So a burst of rollbacks costs one read.
 type gap struct {
@@ -30,8 +30,8 @@ type gap struct {
 	watching map[string]bool // virtual transactions that must end, by their names in pg_locks
 }
 
-// passable counts the rows before the first gap that is not known to be dead. The rows must come from a snapshot taken after the last
-// watch or update.
+// passable counts the rows before the first gap that is not known to be dead. The rows must come from a snapshot taken
+// after the last watch or update.
 func (h *gap) passable(after int64, rows []Row) int {
 	for i, row := range rows {
 		if row.ID != after+1 && row.ID-1 > h.settled {
@@ -58,9 +58,9 @@ func (h *gap) watch(at, lastID int64, holders []string) {
 	h.settle()
 }
 
-// update removes the transactions that have ended. A prepared transaction may get another name, -1/xid: older versions of Postgres give
-// it at PREPARE TRANSACTION, newer ones at a restart. So when a transaction with another kind of name is gone, update also waits for all
-// that are prepared now. Their names do not change any more.
+// update removes the transactions that have ended. A prepared transaction may get another name, -1/xid: older versions
+// of Postgres give it at PREPARE TRANSACTION, newer ones at a restart. So when a transaction with another kind of name
+// is gone, update also waits for all that are prepared now. Their names do not change any more.
 func (h *gap) update(holders []string) {
 	isOpen := make(map[string]bool, len(holders))
 	for _, transaction := range holders {

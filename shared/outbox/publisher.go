@@ -1,5 +1,6 @@
-// Package outbox writes and reads the table erp_outbox. Rows are written in the caller's transaction, through Watermill's SQL publisher.
-// Reader reads them in the order of their ids, and loses no row, in whichever order the writers commit.
+// Package outbox writes and reads the table erp_outbox. Rows are written in the caller's transaction, through
+// Watermill's SQL publisher. Reader reads them in the order of their ids, and loses no row, in whichever order the
+// writers commit.
 package outbox
 
 import (
@@ -17,8 +18,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// NewTxPublisher returns Watermill's SQL publisher on erp_outbox in the caller's transaction: its messages commit and roll back with tx.
-// It can be used while tx and ctx can.
+// NewTxPublisher returns Watermill's SQL publisher on erp_outbox in the caller's transaction: its messages commit and
+// roll back with tx. It can be used while tx and ctx can.
 func NewTxPublisher(ctx context.Context, tx pgx.Tx) (message.Publisher, error) {
 	p, err := wsql.NewPublisher(executor{ctx: ctx, tx: tx}, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermill.NopLogger{})
 	if err != nil {

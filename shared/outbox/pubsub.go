@@ -12,11 +12,12 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// NewPublisher returns Watermill's SQL publisher on erp_outbox. db is a *sql.DB of pgx's driver, which commits each call of Publish, or a
-// *sql.Tx, which commits all calls together. The publisher runs its statements without a context; NewTxPublisher takes one.
+// NewPublisher returns Watermill's SQL publisher on erp_outbox. db is a *sql.DB of pgx's driver, which commits each
+// call of Publish, or a *sql.Tx, which commits all calls together. The publisher runs its statements without a context;
+// NewTxPublisher takes one.
 //
-// The relay brings each message to Kafka, to the topic of Publish. Its metadata become headers, and the metadata MetadataPartitionKey
-// becomes the key. The relay finds it within 50 ms, and at once after Wake.
+// The relay brings each message to Kafka, to the topic of Publish. Its metadata become headers, and the metadata
+// MetadataPartitionKey becomes the key. The relay finds it within 50 ms, and at once after Wake.
 func NewPublisher(db wsql.ContextExecutor, log *slog.Logger) (*wsql.Publisher, error) {
 	p, err := wsql.NewPublisher(db, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermillLogger(log))
 	if err != nil {
@@ -35,12 +36,12 @@ type SubscriberConfig struct {
 	PollInterval time.Duration // when there is nothing new, and after an error; default 1 s
 }
 
-// NewSubscriber returns Watermill's SQL subscriber on erp_outbox. db is a *sql.DB of pgx's driver. It does not disturb the relay, which
-// reads the same rows. Each subscription creates its topic's offsets table when that is missing.
+// NewSubscriber returns Watermill's SQL subscriber on erp_outbox. db is a *sql.DB of pgx's driver. It does not disturb
+// the relay, which reads the same rows. Each subscription creates its topic's offsets table when that is missing.
 //
-// It keeps a transaction open while it delivers its batch, one message after the other. A handler can write in this transaction
-// (wsql.TxFromContext). That does not make it exactly once: writes before a nack, or before Close without an ack, commit too, and the
-// message comes again. So a handler's effects must allow for repetition.
+// It keeps a transaction open while it delivers its batch, one message after the other. A handler can write in this
+// transaction (wsql.TxFromContext). That does not make it exactly once: writes before a nack, or before Close without
+// an ack, commit too, and the message comes again. So a handler's effects must allow for repetition.
 func NewSubscriber(db wsql.Beginner, cfg SubscriberConfig, log *slog.Logger) (*Subscriber, error) {
 	config := wsql.SubscriberConfig{
 		ConsumerGroup: cfg.Group, ResendInterval: cfg.NackPause, PollInterval: cfg.PollInterval, RetryInterval: cfg.PollInterval,
@@ -57,8 +58,8 @@ func NewSubscriber(db wsql.Beginner, cfg SubscriberConfig, log *slog.Logger) (*S
 	return &Subscriber{Subscriber: s, closing: make(chan struct{})}, nil
 }
 
-// Subscriber is Watermill's SQL subscriber, with one change: Close returns after the channels of messages are closed. Watermill's may
-// return a moment before (watermill-sql v3, subscribeWg).
+// Subscriber is Watermill's SQL subscriber, with one change: Close returns after the channels of messages are closed.
+// Watermill's may return a moment before (watermill-sql v3, subscribeWg).
 type Subscriber struct {
 	*wsql.Subscriber
 

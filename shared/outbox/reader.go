@@ -32,18 +32,19 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Reader reads erp_outbox in the order of ids. Each statement is a transaction of its own, and writes nothing. It is for one goroutine.
+// Reader reads erp_outbox in the order of ids. Each statement is a transaction of its own, and writes nothing. It is
+// for one goroutine.
 //
-// Ids come from a sequence, so their order is not the order of commits: row 8 may be visible while the transaction that got 7 is open.
-// Reading past 7 would lose it. Reader stops at such a gap until it is dead (see gap).
+// Ids come from a sequence, so their order is not the order of commits: row 8 may be visible while the transaction that
+// got 7 is open. Reading past 7 would lose it. Reader stops at such a gap until it is dead (see gap).
 type Reader struct {
 	on     Querier
 	limits Limits
 	gap    gap
 }
 
-// NewReader returns a reader; zero limits mean their defaults. It must read from one server all the time, so on must be a connection: a
-// pool may connect to another server between two statements.
+// NewReader returns a reader; zero limits mean their defaults. It must read from one server all the time, so on must be
+// a connection: a pool may connect to another server between two statements.
 func NewReader(on Querier, limits Limits) *Reader {
 	if limits.Rows <= 0 {
 		limits.Rows = DefaultRows
@@ -63,7 +64,8 @@ type Batch struct {
 	After   string // if scanned: the uuid of the row with the id given to Next; empty when there is no such row
 }
 
-// Next returns the rows after the given id that may be relayed now. After an empty batch, and after an error, call it again later.
+// Next returns the rows after the given id that may be relayed now. After an empty batch, and after an error, call it
+// again later.
 func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	if r.gap.isOpenAt(after) {
 		blocked, err := r.isStillBlocked(ctx, after)
@@ -94,8 +96,8 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	return b, nil
 }
 
-// The row with the given id comes first, without its payload: it shows the relay that the last row it relayed is still there. The bytes
-// are summed before any payload is fetched; octet_length of a toasted value reads only its header.
+// The row with the given id comes first, without its payload: it shows the relay that the last row it relayed is still
+// there. The bytes are summed before any payload is fetched; octet_length of a toasted value reads only its header.
 const readQuery = `
 SELECT id, topic, key, uuid, metadata, CASE WHEN id > $1 THEN payload END, created_at
 FROM (
@@ -129,8 +131,8 @@ type Key struct {
 	Topic, Key string
 }
 
-// Keys reads the rows after one id up to another, limit at most, without their contents. Next must have returned the rows up to there
-// already, so that no gap among them is open.
+// Keys reads the rows after one id up to another, limit at most, without their contents. Next must have returned the
+// rows up to there already, so that no gap among them is open.
 func (r *Reader) Keys(ctx context.Context, after, upTo int64, limit int) ([]Key, error) {
 	found, err := r.on.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3`, after, upTo, limit)
 	if err != nil {
@@ -183,8 +185,9 @@ func scanRow(found pgx.CollectableRow) (Row, error) {
 	return row, nil
 }
 
-// The sequence is read first, by a statement of its own. So every id up to its value was allotted before the locks are listed. A writer
-// may name a partition of erp_outbox, so locks on partitions count too. Prepared transactions are among the holders.
+// The sequence is read first, by a statement of its own. So every id up to its value was allotted before the locks are
+// listed. A writer may name a partition of erp_outbox, so locks on partitions count too. Prepared transactions are
+// among the holders.
 const (
 	lastIDQuery  = `SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS id FROM erp_outbox_id_seq`
 	holdersQuery = `

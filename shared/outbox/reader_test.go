@@ -132,8 +132,8 @@ func TestReader(t *testing.T) {
 	})
 }
 
-// Writers commit out of order, roll back, hang and prepare, while another transaction stays open. Every committed row must be read once,
-// in the order of ids.
+// Writers commit out of order, roll back, hang and prepare, while another transaction stays open. Every committed row
+// must be read once, in the order of ids.
 func TestReaderLosesNothing(t *testing.T) {
 	ctx, pool := ctxOf(t), database(t)
 	foreign := begin(t, pool)

@@ -14,8 +14,8 @@ import (
 // MetadataPartitionKey is the metadata key that holds the record's key. It has a column of its own in erp_outbox.
 const MetadataPartitionKey = event.MetadataPartitionKey
 
-// Schema lets the publisher and subscriber of watermill-sql work on erp_outbox, one table for all topics. Our migrations create the
-// table. The zero value is ready to use.
+// Schema lets the publisher and subscriber of watermill-sql work on erp_outbox, one table for all topics. Our
+// migrations create the table. The zero value is ready to use.
 type Schema struct {
 	BatchSize int // rows that a subscriber reads at once; 100 when zero
 }
@@ -52,19 +52,20 @@ func (Schema) InsertQuery(topic string, msgs message.Messages) (wsql.Query, erro
 	return wsql.Query{Query: insertQuery, Args: []any{topic, keys, uuids, metadata, payloads}}, nil
 }
 
-// selectQuery stops at a gap in the ids while the transaction that owns the missing id may still commit. watermill-sql's subscriber
-// remembers nothing between queries, so it cannot wait for the holders of the lock as Reader does. It does this instead:
+// selectQuery stops at a gap in the ids while the transaction that owns the missing id may still commit.
+// watermill-sql's subscriber remembers nothing between queries, so it cannot wait for the holders of the lock as Reader
+// does. It does this instead:
 //
-// A gap is dead when the row after it was written 5 s before the statement began, and no suspect may own the missing id. The owner got
-// the id before that row was written, and its xid well within those 5 s. So it is in the snapshot's list of transactions in progress
-// (xip), or it ended before the snapshot. A transaction of that list is no suspect in two cases. It is still in progress after the locks
-// were listed and holds none on the outbox: an owner keeps its lock to the end (see gap). CASE makes sure that the locks are read first.
-// Or it began 10 s or more after the row was written; the margin is for clocks that are set back. A transaction that ended meanwhile is
-// left to the next query.
+// A gap is dead when the row after it was written 5 s before the statement began, and no suspect may own the missing
+// id. The owner got the id before that row was written, and its xid well within those 5 s. So it is in the snapshot's
+// list of transactions in progress (xip), or it ended before the snapshot. A transaction of that list is no suspect in
+// two cases. It is still in progress after the locks were listed and holds none on the outbox: an owner keeps its lock
+// to the end (see gap). CASE makes sure that the locks are read first. Or it began 10 s or more after the row was
+// written; the margin is for clocks that are set back. A transaction that ended meanwhile is left to the next query.
 //
-// The query uses statement_timestamp, not the clock: the statement may have waited for the offset's row lock with an old snapshot. It
-// reads only the ids up to the page's last row, so a backlog costs nothing. The topic's offsets hold an id;
-// last_processed_transaction_id stays 0.
+// The query uses statement_timestamp, not the clock: the statement may have waited for the offset's row lock with an
+// old snapshot. It reads only the ids up to the page's last row, so a backlog costs nothing. The topic's offsets hold
+// an id; last_processed_transaction_id stays 0.
 const selectQuery = `
 WITH last_processed AS MATERIALIZED (%s),
 page AS MATERIALIZED (

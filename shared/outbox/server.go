@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Server identifies a Postgres server and its history. A standby that was promoted has a timeline of its own, and so has a server that was
-// recovered to an earlier time. A new cluster (initdb, pg_upgrade) has another system identifier.
+// Server identifies a Postgres server and its history. A standby that was promoted has a timeline of its own, and so
+// has a server that was recovered to an earlier time. A new cluster (initdb, pg_upgrade) has another system identifier.
 type Server struct {
 	System   string // the system identifier, which is too large for a JSON number
 	Timeline int
@@ -42,8 +42,8 @@ func TraceOf(ctx context.Context, on Querier, id int64) (t Trace, err error) {
 	return t, nil
 }
 
-// Ids are epoch << 40 | number, see migrations/0006. Ids between two epochs were never allotted. So the query counts the rest of the
-// epoch of the id, and the ids from the first row of the newest epoch on.
+// Ids are epoch << 40 | number, see migrations/0006. Ids between two epochs were never allotted. So the query counts
+// the rest of the epoch of the id, and the ids from the first row of the newest epoch on.
 const lagQuery = `
 WITH last AS (` + lastIDQuery + `)
 SELECT CASE WHEN last.id >> 40 = $1::bigint >> 40 THEN last.id - $1

@@ -18,8 +18,8 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // All tests of the suite share one table and run at once, so the rows of one test are gaps for the others.
 //
-// Exactly once is not claimed, as a transaction may fail after the ack. TestReconnect is left out: it is racy (see the suite of
-// shared/kafka/pubsub), and database/sql mends broken connections.
+// Exactly once is not claimed, as a transaction may fail after the ack. TestReconnect is left out: it is racy (see the
+// suite of shared/kafka/pubsub), and database/sql mends broken connections.
 func TestWatermillsSuite(t *testing.T) {
 	t.Parallel()
 	database := testkit.Postgres(t)

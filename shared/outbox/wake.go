@@ -14,8 +14,9 @@ const Channel = "erp_outbox"
 // wakeTimeout limits how long a wake-up may take its caller: the relay polls anyway.
 const wakeTimeout = time.Second
 
-// A notification in the writer's transaction would serialize all commits of the database (a factor of four at 16 writers). So it is sent
-// after the commit, in a transaction of its own. That one need not be durable, so synchronous_commit is off.
+// A notification in the writer's transaction would serialize all commits of the database (a factor of four at 16
+// writers). So it is sent after the commit, in a transaction of its own. That one need not be durable, so
+// synchronous_commit is off.
 const notifyQuery = `SELECT set_config('synchronous_commit', 'off', true), pg_notify('` + Channel + `', '')`
 
 var waking = struct {
@@ -25,9 +26,9 @@ var waking = struct {
 
 type wakeUp struct{ sending, waiting sync.Mutex }
 
-// Wake tells the relay that rows were committed. Call it after the commit. For each pool at most one wake-up is in flight and one waits.
-// When one waits already, Wake returns at once: that one starts after this commit too. Wake reports no failure, as the relay also finds
-// the rows by polling, within 50 ms.
+// Wake tells the relay that rows were committed. Call it after the commit. For each pool at most one wake-up is in
+// flight and one waits. When one waits already, Wake returns at once: that one starts after this commit too. Wake
+// reports no failure, as the relay also finds the rows by polling, within 50 ms.
 func Wake(ctx context.Context, pool *pgxpool.Pool) {
 	w := wakeUpOf(pool)
 	if !w.waiting.TryLock() {

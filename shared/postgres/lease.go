@@ -1,5 +1,5 @@
-// Package postgres has what every use of Postgres in the connector needs: the pool's configuration, transactions that retry, and leases,
-// which let one process of many do a piece of work.
+// Package postgres has what every use of Postgres in the connector needs: the pool's configuration, transactions that
+// retry, and leases, which let one process of many do a piece of work.
 package postgres
 
 import (
@@ -21,10 +21,11 @@ const (
 	leaseTimeout       = 3 * time.Second // an unanswered check after this means that the session, and so the lease, is gone
 )
 
-// WithLease runs work while this process holds one of the n leases of the name. A lease is a session advisory lock on a connection of its
-// own; a killed process frees it at once. The lease's id ("name-3") can be used as a transactional id, as no other process uses it
-// meanwhile. The next holder must fence it, to end what the former holder left open. The context of work ends when the lease is lost;
-// then WithLease takes another one and runs work again. WithLease returns when ctx ends or work fails.
+// WithLease runs work while this process holds one of the n leases of the name. A lease is a session advisory lock on a
+// connection of its own; a killed process frees it at once. The lease's id ("name-3") can be used as a transactional
+// id, as no other process uses it meanwhile. The next holder must fence it, to end what the former holder left open.
+// The context of work ends when the lease is lost; then WithLease takes another one and runs work again. WithLease
+// returns when ctx ends or work fails.
 func WithLease(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *slog.Logger, work func(ctx context.Context, leaseID string) error) error {
 	outage := run.Outage{
 		Began: "waiting for a lease: Postgres gives none", Ended: "Postgres gives leases again", Fields: []any{"lease", name, "leases", n},
@@ -107,8 +108,8 @@ func (l *lease) hold(ctx context.Context, work func(ctx context.Context, leaseID
 	return err
 }
 
-// watch returns when the session has ended. Waiting for a message notices a closed connection at once. The ping notices a network that
-// does not answer.
+// watch returns when the session has ended. Waiting for a message notices a closed connection at once. The ping notices
+// a network that does not answer.
 func (l *lease) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait, cancel := context.WithTimeout(ctx, leaseCheckInterval)

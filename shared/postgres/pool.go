@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ParseConfig makes the configuration of a pool from a URL. The pool's connections have what the connector needs, and connect only to a
-// server that takes writes.
+// ParseConfig makes the configuration of a pool from a URL. The pool's connections have what the connector needs, and
+// connect only to a server that takes writes.
 func ParseConfig(url string) (*pgxpool.Config, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -25,9 +25,9 @@ func ParseConfig(url string) (*pgxpool.Config, error) {
 
 // configure sets what every connection of the connector needs.
 //
-// The connector reads its tables by key. They may grow from nothing to millions of rows before the statistics are collected again. A
-// prepared statement keeps its plan, and a plan from when a table was small may scan all of it: locking 100 gates among 20,000 took
-// 20 ms that way. So scans and hash joins of whole tables are made the last choice.
+// The connector reads its tables by key. They may grow from nothing to millions of rows before the statistics are
+// collected again. A prepared statement keeps its plan, and a plan from when a table was small may scan all of it:
+// locking 100 gates among 20,000 took 20 ms that way. So scans and hash joins of whole tables are made the last choice.
 func configure(c *pgxpool.Config) {
 	params := c.ConnConfig.RuntimeParams
 	if params["application_name"] == "" {
@@ -36,8 +36,8 @@ func configure(c *pgxpool.Config) {
 	// A process that hangs inside a transaction must not hold up the relay at a gap for ever.
 	params["idle_in_transaction_session_timeout"] = "30s"
 	params["enable_seqscan"], params["enable_hashjoin"], params["enable_mergejoin"] = "off", "off", "off"
-	// Postgres estimates a last choice at 10,000,000,000, and compiles expensive plans first. So a scan of an empty table, or reading a
-	// sequence, took 30 to 900 ms.
+	// Postgres estimates a last choice at 10,000,000,000, and compiles expensive plans first. So a scan of an empty
+	// table, or reading a sequence, took 30 to 900 ms.
 	params["jit"] = "off"
 	c.ConnConfig.ConnectTimeout = 5 * time.Second
 }
@@ -46,9 +46,9 @@ func configure(c *pgxpool.Config) {
 var errReadOnlyWanted = errors.New("DATABASE_URL asks for a standby (target_session_attrs), but the connector writes, and must read " +
 	"from the primary; leave target_session_attrs out, and name all servers: the one that takes writes is found")
 
-// RequireWritable lets the configuration connect only to servers that take writes. With several hosts it takes the first such one. A
-// standby would do harm: its advisory locks are its own, so a second leader could work at the same time as the primary's. And it shows
-// neither the open writers nor the latest rows.
+// RequireWritable lets the configuration connect only to servers that take writes. With several hosts it takes the
+// first such one. A standby would do harm: its advisory locks are its own, so a second leader could work at the same
+// time as the primary's. And it shows neither the open writers nor the latest rows.
 //
 // A session cannot turn into one on a standby: a server enters recovery only by a restart.
 func RequireWritable(c *pgx.ConnConfig) error {
@@ -63,7 +63,8 @@ func RequireWritable(c *pgx.ConnConfig) error {
 	return nil
 }
 
-// isWritable refuses a server that takes no writes. One query asks for both reasons: a primary may be read-only by its configuration.
+// isWritable refuses a server that takes no writes. One query asks for both reasons: a primary may be read-only by its
+// configuration.
 func isWritable(ctx context.Context, conn *pgconn.PgConn) error {
 	answers, err := conn.Exec(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')`).ReadAll()
 	if err != nil {

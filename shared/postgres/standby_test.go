@@ -14,8 +14,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// Symptom: with postgres://standby,primary/… a pool took the standby, which answers first. A process with an advisory lock there led at the
-// same time as the one with the primary's lock.
+// Symptom: with postgres://standby,primary/… a pool took the standby, which answers first. A process with an advisory
+// lock there led at the same time as the one with the primary's lock.
 func TestOfSeveralServersTheOneThatTakesWritesIsTaken(t *testing.T) {
 	t.Parallel()
 	primary := testkit.OwnPostgres(t)
@@ -45,8 +45,8 @@ func inRecovery(t *testing.T, pool *pgxpool.Pool) (standby bool) {
 	return standby
 }
 
-// A standby gives no lease, however the connection was made. That is logged once when it begins and once when it ends, and the process leads
-// once the server is the primary.
+// A standby gives no lease, however the connection was made. That is logged once when it begins and once when it ends,
+// and the process leads once the server is the primary.
 func TestNobodyLeadsOnAStandby(t *testing.T) {
 	t.Parallel()
 	primary := testkit.OwnPostgres(t)

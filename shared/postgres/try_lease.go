@@ -29,8 +29,8 @@ func TryLease(ctx context.Context, pool *pgxpool.Pool, id string) (release func(
 	}, true, nil
 }
 
-// tryLock takes the advisory lock of a lease, if it is free. On a standby it returns ErrStandby: a standby's locks are its own, so the
-// primary might give the same lease to another process.
+// tryLock takes the advisory lock of a lease, if it is free. On a standby it returns ErrStandby: a standby's locks are
+// its own, so the primary might give the same lease to another process.
 func tryLock(ctx context.Context, q rowQuerier, id string) (ok bool, err error) {
 	var got *bool
 	if err := q.QueryRow(ctx, tryLockQuery, id).Scan(&got); err != nil {

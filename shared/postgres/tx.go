@@ -16,8 +16,8 @@ import (
 
 const maxTxTries = 8
 
-// InTx runs work in a transaction. It runs it again, from the start, after a serialization failure or a deadlock (40001, 40P01), and when
-// another transaction was first with a unique key (23505).
+// InTx runs work in a transaction. It runs it again, from the start, after a serialization failure or a deadlock
+// (40001, 40P01), and when another transaction was first with a unique key (23505).
 func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, pool, work)
@@ -29,14 +29,15 @@ func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) e
 	}
 }
 
-// IsAboutData reports whether the same statement with the same values will fail again: SQLSTATE classes 22 (data), 23 (constraints) and
-// 54 (limits).
+// IsAboutData reports whether the same statement with the same values will fail again: SQLSTATE classes 22 (data), 23
+// (constraints) and 54 (limits).
 func IsAboutData(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && slices.Contains([]string{"22", "23", "54"}, pgErr.Code[:2])
 }
 
-// LogFields returns the code and the constraint of a Postgres error, for the log. Its text is left out, as it may quote customers' data.
+// LogFields returns the code and the constraint of a Postgres error, for the log. Its text is left out, as it may quote
+// customers' data.
 func LogFields(err error) []any {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {

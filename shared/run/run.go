@@ -1,5 +1,5 @@
-// Package run has what every worker needs: a sleep that a context ends, waits that grow after each failure, and log lines about an
-// outage once when it begins and once when it ends.
+// Package run has what every worker needs: a sleep that a context ends, waits that grow after each failure, and log
+// lines about an outage once when it begins and once when it ends.
 package run
 
 import (
@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Worker is work that runs as long as its process, such as a service's consumer. Run blocks until ctx ends, finishes or hands over what is
-// in flight, and returns nil. An error means that the service cannot go on: the process stops with a non-zero code, and its supervisor
-// starts it again.
+// Worker is work that runs as long as its process, such as a service's consumer. Run blocks until ctx ends, finishes or
+// hands over what is in flight, and returns nil. An error means that the service cannot go on: the process stops with a
+// non-zero code, and its supervisor starts it again.
 type Worker interface {
 	Name() string
 	Run(ctx context.Context) error
@@ -47,7 +47,8 @@ func (b *Backoff) Sleep(ctx context.Context) bool { return Sleep(ctx, b.Next()) 
 // Reset starts again with Min.
 func (b *Backoff) Reset() { b.last = 0 }
 
-// Outage logs when something begins to fail and when it works again, but not each failure in between. It is safe for concurrent use.
+// Outage logs when something begins to fail and when it works again, but not each failure in between. It is safe for
+// concurrent use.
 type Outage struct {
 	Began, Ended string // the two messages
 	Fields       []any  // of both messages

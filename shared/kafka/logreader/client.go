@@ -1,5 +1,5 @@
-// Package logreader reads parts of topics once: spans of offsets, or single records. It reads committed records only, and reads nothing
-// outside the given offsets.
+// Package logreader reads parts of topics once: spans of offsets, or single records. It reads committed records only,
+// and reads nothing outside the given offsets.
 package logreader
 
 import (
@@ -19,8 +19,9 @@ const (
 	maxPollRecords = 1000
 )
 
-// open returns a client that reads committed records of partitions, each from an offset. It also gives the transaction markers. The last
-// offset of a span may be a marker or an aborted record; then only a marker shows that the span is read.
+// open returns a client that reads committed records of partitions, each from an offset. It also gives the transaction
+// markers. The last offset of a span may be a marker or an aborted record; then only a marker shows that the span is
+// read.
 func open(cfg kafka.Config, from map[kafka.TopicPartition]int64, more ...kgo.Opt) (*kgo.Client, error) {
 	start := map[string]map[int32]kgo.Offset{}
 	for p, offset := range from {

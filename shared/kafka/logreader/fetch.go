@@ -11,8 +11,8 @@ import (
 
 const seekBytes = 64 << 10 // fetched to find one record; a larger record comes whole
 
-// Fetch returns the records at the wanted offsets. It seeks to each, so it does not read all that lies between them. A record that is not
-// in the log is left out.
+// Fetch returns the records at the wanted offsets. It seeks to each, so it does not read all that lies between them. A
+// record that is not in the log is left out.
 func Fetch(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64, more ...kgo.Opt) (map[kafka.TopicPartition]map[int64]*kgo.Record, error) {
 	found := map[kafka.TopicPartition]map[int64]*kgo.Record{}
 	for p := range wanted {
@@ -27,7 +27,8 @@ func Fetch(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartitio
 	return found, nil
 }
 
-// seek reads each partition once, from its first wanted offset. It removes from wanted the offsets that it has found or passed.
+// seek reads each partition once, from its first wanted offset. It removes from wanted the offsets that it has found or
+// passed.
 func seek(ctx context.Context, cfg kafka.Config, wanted map[kafka.TopicPartition][]int64, found map[kafka.TopicPartition]map[int64]*kgo.Record, more ...kgo.Opt) error {
 	from := map[kafka.TopicPartition]int64{}
 	for p, offsets := range wanted {

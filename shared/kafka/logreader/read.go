@@ -31,9 +31,9 @@ type Sink interface {
 	Take(ctx context.Context, records []*kgo.Record) error
 }
 
-// Read gives the rest of the spans to the sink. The records of a partition come in their order; partitions are mixed. So records of one
-// topic with one key keep their order. After each batch that the sink took, Read sets Next of the spans and calls moved. A later Read
-// goes on from there.
+// Read gives the rest of the spans to the sink. The records of a partition come in their order; partitions are mixed.
+// So records of one topic with one key keep their order. After each batch that the sink took, Read sets Next of the
+// spans and calls moved. A later Read goes on from there.
 func Read(ctx context.Context, cfg kafka.Config, spans []*Span, sink Sink, moved func() error) error {
 	left := map[kafka.TopicPartition]*Span{}
 	from := map[kafka.TopicPartition]int64{}

@@ -12,8 +12,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// Marshal makes a record of a message. The metadata and the uuid become headers, and the metadata event.MetadataPartitionKey becomes the
-// record's key. Without it, or when it is empty, the record has no key and may go to any partition. The topic carries no prefix.
+// Marshal makes a record of a message. The metadata and the uuid become headers, and the metadata
+// event.MetadataPartitionKey becomes the record's key. Without it, or when it is empty, the record has no key and may
+// go to any partition. The topic carries no prefix.
 func Marshal(c kafka.Config, topic string, msg *message.Message) (*kgo.Record, error) {
 	if _, taken := msg.Metadata[event.HeaderUUID]; taken {
 		return nil, fmt.Errorf("message %s: metadata %s is reserved for its uuid", msg.UUID, event.HeaderUUID)
@@ -32,8 +33,8 @@ func Marshal(c kafka.Config, topic string, msg *message.Message) (*kgo.Record, e
 	return record, nil
 }
 
-// Unmarshal is the reverse of Marshal. It takes any record. Of headers with the same name the last one counts. A record without a uuid
-// gives a message without one.
+// Unmarshal is the reverse of Marshal. It takes any record. Of headers with the same name the last one counts. A record
+// without a uuid gives a message without one.
 func Unmarshal(r *kgo.Record) (*message.Message, error) {
 	msg := message.NewMessage("", r.Value)
 	for _, h := range r.Headers {
@@ -51,8 +52,8 @@ func Unmarshal(r *kgo.Record) (*message.Message, error) {
 
 type recordKey struct{}
 
-// RecordFrom returns the Kafka record of a message of Subscriber, by the message's context. It has the partition, offset and time. It
-// must not be changed.
+// RecordFrom returns the Kafka record of a message of Subscriber, by the message's context. It has the partition,
+// offset and time. It must not be changed.
 func RecordFrom(ctx context.Context) (*kgo.Record, bool) {
 	r, ok := ctx.Value(recordKey{}).(*kgo.Record)
 	return r, ok

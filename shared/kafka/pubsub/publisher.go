@@ -27,8 +27,8 @@ var ErrPublisherClosed = errors.New("the publisher is closed")
 type PublisherConfig struct {
 	kafka.Config
 
-	// TransactionalID, without the prefix, makes each call of Publish one Kafka transaction. Only one process may use it at a time, as a
-	// second user fences the first. Empty: no transactions.
+	// TransactionalID, without the prefix, makes each call of Publish one Kafka transaction. Only one process may use
+	// it at a time, as a second user fences the first. Empty: no transactions.
 	TransactionalID string
 	// Create says how to create a missing topic, at its first use. When it is nil, publishing to a missing topic is an error.
 	Create *NewTopic
@@ -65,15 +65,15 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish returns when every message is on all in-sync replicas, or with the errors of the messages. Messages with one partition key
-// keep their order.
+// Publish returns when every message is on all in-sync replicas, or with the errors of the messages. Messages with one
+// partition key keep their order.
 //
-// With a transactional id all messages of the call become visible together or not at all; after txn.ErrCommitUnknown nobody knows
-// which. Without one, some messages may be written when others fail. The producer is idempotent, so retries inside the client write
-// nothing twice. A second call of Publish does.
+// With a transactional id all messages of the call become visible together or not at all; after txn.ErrCommitUnknown
+// nobody knows which. Without one, some messages may be written when others fail. The producer is idempotent, so
+// retries inside the client write nothing twice. A second call of Publish does.
 //
-// While no broker answers, Publish waits. It gives up when the context of a message ends. Messages that were sent by then may still be
-// written.
+// While no broker answers, Publish waits. It gives up when the context of a message ends. Messages that were sent by
+// then may still be written.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if !p.begin() {
 		return ErrPublisherClosed

@@ -64,8 +64,9 @@ func (r *restartable) start(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// This does the same as the suite's TestReconnect, with its numbers (see features): the broker restarts while 100 goroutines publish
-// and one reads. A message counts as published once Publish has returned nil, and every such message must come.
+// This does the same as the suite's TestReconnect, with its numbers (see features): the broker restarts while 100
+// goroutines publish and one reads. A message counts as published once Publish has returned nil, and every such message
+// must come.
 func TestNothingIsLostWhenTheBrokerRestarts(t *testing.T) {
 	t.Run("embedded_broker", func(t *testing.T) {
 		t.Parallel()

@@ -28,11 +28,11 @@ var ErrSubscriberClosed = errors.New("the subscriber is closed")
 type SubscriberConfig struct {
 	kafka.Config
 
-	// Group, without the prefix, is the consumer group that shares the partitions and keeps the positions. A new group begins at the
-	// start of the log. Without a group each subscription reads all partitions, and no position is kept.
+	// Group, without the prefix, is the consumer group that shares the partitions and keeps the positions. A new group
+	// begins at the start of the log. Without a group each subscription reads all partitions, and no position is kept.
 	Group string
-	// Start is where a subscription without a group begins: at the first record of that time or later. Zero means the start of the
-	// log.
+	// Start is where a subscription without a group begins: at the first record of that time or later. Zero means the
+	// start of the log.
 	Start time.Time
 
 	NackPause time.Duration // until a nacked message is delivered again; default 100 ms
@@ -41,9 +41,9 @@ type SubscriberConfig struct {
 	// Create says how to create a missing topic. When it is nil, subscribing to a missing topic is an error.
 	Create *NewTopic
 
-	// Unmarshal makes a message of a record. The default is Unmarshal of this package, which takes every record. A record that it
-	// refuses goes to Refused (see deadletter.Hook), with the error. When Refused returns nil the record is done; otherwise both are
-	// called again after NackPause. Set both or none.
+	// Unmarshal makes a message of a record. The default is Unmarshal of this package, which takes every record. A
+	// record that it refuses goes to Refused (see deadletter.Hook), with the error. When Refused returns nil the record
+	// is done; otherwise both are called again after NackPause. Set both or none.
 	Unmarshal func(*kgo.Record) (*message.Message, error)
 	Refused   func(context.Context, *kgo.Record, error) error
 
@@ -75,12 +75,13 @@ func (c *SubscriberConfig) complete() error {
 
 // Subscriber is Watermill's message.Subscriber on franz-go. It reads committed records only, and is safe for concurrent use.
 //
-// It delivers one message of a partition at a time. The next one comes after the ack; other partitions do not wait for it. After a nack
-// the same message comes again after NackPause, as often as it is nacked. An ack moves the partition's position. Positions are committed
-// once a second, on revocation and on Close. So messages are delivered at least once, in the order of their partition.
+// It delivers one message of a partition at a time. The next one comes after the ack; other partitions do not wait for
+// it. After a nack the same message comes again after NackPause, as often as it is nacked. An ack moves the partition's
+// position. Positions are committed once a second, on revocation and on Close. So messages are delivered at least once,
+// in the order of their partition.
 //
-// When a partition goes to another member, a delivered message gets StopWait for its ack. The position is committed before the other
-// member begins. A later ack has no effect: the message is delivered again there.
+// When a partition goes to another member, a delivered message gets StopWait for its ack. The position is committed
+// before the other member begins. A later ack has no effect: the message is delivered again there.
 type Subscriber struct {
 	cfg    SubscriberConfig
 	client *kgo.Client // for topics; each subscription has a client of its own
@@ -108,8 +109,8 @@ func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
 	return &Subscriber{cfg: cfg, client: client, stops: map[*subscription]context.CancelFunc{}}, nil
 }
 
-// SubscribeInitialize creates the topic when it is missing and Create is set; without Create a missing topic is an error. Subscribe does
-// the same.
+// SubscribeInitialize creates the topic when it is missing and Create is set; without Create a missing topic is an
+// error. Subscribe does the same.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
 	return s.initialize(context.Background(), topic)
 }
@@ -123,8 +124,9 @@ func (s *Subscriber) initialize(ctx context.Context, topic string) error {
 	return nil
 }
 
-// Subscribe reads the topic (without the prefix) until ctx ends or Close is called; then the channel is closed. The end of ctx does not
-// wait for acks, Close does. The messages' contexts are made from ctx. Each ends with its message's ack or nack.
+// Subscribe reads the topic (without the prefix) until ctx ends or Close is called; then the channel is closed. The end
+// of ctx does not wait for acks, Close does. The messages' contexts are made from ctx. Each ends with its message's ack
+// or nack.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := s.initialize(ctx, topic); err != nil {
 		return nil, err

@@ -111,8 +111,8 @@ func TestANackBringsTheSameMessageAgainAsItWas(t *testing.T) {
 	})
 }
 
-// While a delivered message has no ack, more of its partition is fetched than a worker queues. So the partition is paused, and others
-// go on. Later it is resumed, and nothing is lost or repeated.
+// While a delivered message has no ack, more of its partition is fetched than a worker queues. So the partition is
+// paused, and others go on. Later it is resumed, and nothing is lost or repeated.
 func TestMoreThanAWorkerQueuesComesWholeAndInOrder(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		const n = 20_000 // 20 MiB in each partition
@@ -191,8 +191,8 @@ func awaitWhile(b *testkit.Bench, messages <-chan *message.Message, work func())
 	}
 }
 
-// A delivered message is not acked in time when its partition is taken away. It comes again at the new owner, and the late ack does
-// not move the position.
+// A delivered message is not acked in time when its partition is taken away. It comes again at the new owner, and the
+// late ack does not move the position.
 func TestALateAckHasNoEffect(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		b.Topic("in", 2)

@@ -16,8 +16,8 @@ import (
 
 const (
 	maxPollRecords = 1000
-	// A partition with so many waiting records is paused, and resumed when a quarter is left. A pause should be rare, as the client drops
-	// what it has fetched ahead.
+	// A partition with so many waiting records is paused, and resumed when a quarter is left. A pause should be rare,
+	// as the client drops what it has fetched ahead.
 	queueRecords = 10_000
 	queueBytes   = 8 << 20
 
@@ -67,8 +67,8 @@ func newSubscription(ctx context.Context, cfg SubscriberConfig, topic string) (*
 	return s, nil
 }
 
-// groupOptions returns the options of a group member. It uses the classic protocol, in which the client sets the session time-out.
-// Partitions move one by one (cooperative), so that the others go on.
+// groupOptions returns the options of a group member. It uses the classic protocol, in which the client sets the
+// session time-out. Partitions move one by one (cooperative), so that the others go on.
 func (s *subscription) groupOptions() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ConsumerGroup(s.cfg.Config.Group(s.cfg.Group)),
@@ -154,8 +154,8 @@ func (s *subscription) takeAll() []*worker {
 	return taken
 }
 
-// report logs when reading begins to fail and when it works again. The client retries by itself. A poll without records and errors may
-// still be part of an outage, so only records end it.
+// report logs when reading begins to fail and when it works again. The client retries by itself. A poll without records
+// and errors may still be part of an outage, so only records end it.
 func (s *subscription) report(fetches kgo.Fetches) {
 	var failed error
 	fetches.EachError(func(_ string, partition int32, err error) {

@@ -22,11 +22,11 @@ const suitePartitions = 4
 // features describes Publisher and Subscriber to the suite. Order is guaranteed per key only, so it is tested with keys
 // (TestWatermillsSuiteInOrder). Delivery is at least once: an ack that comes too late is repeated.
 //
-// The suite's TestReconnect is left out (no RestartServiceCommand): it compares what was published with what was received
-// while another goroutine still adds the last publications, without any lock. So it fails now and then with
-// "missing: []" and some ids "extra", and the race detector is right to fail it. To ignore that failure could also
-// hide a loss. TestNothingIsLostWhenTheBrokerRestarts does the same (10,000 messages, two restarts) with a lock, and allows no message
-// to be missing.
+// The suite's TestReconnect is left out (no RestartServiceCommand): it compares what was published with what was
+// received while another goroutine still adds the last publications, without any lock. So it fails now and then with
+// "missing: []" and some ids "extra", and the race detector is right to fail it. To ignore that failure could also hide
+// a loss. TestNothingIsLostWhenTheBrokerRestarts does the same (10,000 messages, two restarts) with a lock, and allows
+// no message to be missing.
 func features() tests.Features {
 	return tests.Features{ConsumerGroups: true, Persistent: true, ForceShort: testing.Short()}
 }

@@ -34,7 +34,8 @@ func startWorker(s *subscription, partition int32) *worker {
 	return w
 }
 
-// stopWorkers waits for the acks of delivered messages, up to a time-out. When it returns, no worker marks an offset any more.
+// stopWorkers waits for the acks of delivered messages, up to a time-out. When it returns, no worker marks an offset
+// any more.
 func stopWorkers(workers []*worker, timeout time.Duration) {
 	for _, w := range workers {
 		close(w.stopping)

@@ -58,8 +58,8 @@ func (a *Admin) topics(ctx context.Context) (kadm.TopicDetails, error) {
 	return details, nil
 }
 
-// needs are the requests that the connector depends on, with their minimum versions. Without them the ERP would be called, and the
-// outcomes never committed.
+// needs are the requests that the connector depends on, with their minimum versions. Without them the ERP would be
+// called, and the outcomes never committed.
 var needs = []struct {
 	key     kmsg.Key
 	version int16
@@ -131,8 +131,8 @@ func (a *Admin) usedPartitions(ctx context.Context, topic string) (used int, err
 	return used, nil
 }
 
-// checkConfigs finds settings that would delete records which are not consumed or which the log must keep, that would lose records with
-// a broker, or that refuse the largest records.
+// checkConfigs finds settings that would delete records which are not consumed or which the log must keep, that would
+// lose records with a broker, or that refuse the largest records.
 func (a *Admin) checkConfigs(ctx context.Context, details kadm.TopicDetails) (problems []string, err error) {
 	configs, err := a.configs(ctx)
 	if err != nil {

@@ -40,8 +40,8 @@ func (a *Admin) Close() { a.client.Close() }
 // groups are the groups whose positions are in Kafka. The projector's are in Postgres.
 var groups = []event.Group{event.GroupSyncer, event.GroupDelayer}
 
-// Ensure creates the missing topics, and commits offset 0 for our groups in topics that it created. It changes no topic and no offset that
-// exists. With resetMissing it commits the start of the log for groups that have lost their offset.
+// Ensure creates the missing topics, and commits offset 0 for our groups in topics that it created. It changes no topic
+// and no offset that exists. With resetMissing it commits the start of the log for groups that have lost their offset.
 func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string, err error) {
 	for _, t := range event.Topics() {
 		name := a.cfg.Topic(t.Name)
@@ -66,8 +66,8 @@ func (a *Admin) Ensure(ctx context.Context, resetMissing bool) (created []string
 	return created, nil
 }
 
-// registerTimeout is how long new brokers may take to register with their controller. Until then the controller refuses every topic, as no
-// broker could hold a replica.
+// registerTimeout is how long new brokers may take to register with their controller. Until then the controller refuses
+// every topic, as no broker could hold a replica.
 const registerTimeout = 10 * time.Second
 
 func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
@@ -84,8 +84,8 @@ func (a *Admin) create(ctx context.Context, name string, t event.Topic) error {
 	})
 }
 
-// ensureOffsets commits the log's start where a group has no offset: in new topics, in empty ones (an earlier Ensure may have been killed
-// after creating them), and in all topics when all is true.
+// ensureOffsets commits the log's start where a group has no offset: in new topics, in empty ones (an earlier Ensure
+// may have been killed after creating them), and in all topics when all is true.
 func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []string, all bool) error {
 	lost, err := kafka.LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
 	if err != nil {

@@ -75,8 +75,8 @@ func TestCheckNamesATopicThatIsMissing(t *testing.T) {
 	})
 }
 
-// Somebody adds partitions. Symptom: Check advised to set the new count, and records of an order then went to another partition than
-// before.
+// Somebody adds partitions. Symptom: Check advised to set the new count, and records of an order then went to another
+// partition than before.
 func TestAddedPartitionsAreNoProblemUntilTheyHoldRecords(t *testing.T) {
 	testkit.OnBenches(t, func(b *testkit.Bench) {
 		admin := ensured(b)

@@ -19,8 +19,8 @@ const (
 	trimTimeout  = 30 * time.Second
 )
 
-// Trim deletes consumed records of the retry tiers and the due topic, once a minute until ctx ends. The last record always stays: in an
-// empty log a group's position could not be checked. Any number of processes may trim.
+// Trim deletes consumed records of the retry tiers and the due topic, once a minute until ctx ends. The last record
+// always stays: in an empty log a group's position could not be checked. Any number of processes may trim.
 func Trim(ctx context.Context, cfg kafka.Config, log *slog.Logger) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// segmentBytes limits the files of trimmed topics. A broker deletes whole files, and never the one it writes to. So each partition keeps
-// up to this much of consumed records; the default would be 1 GiB. A file has room for a few batches of the largest size. Smaller files
-// would be too many when a million retries are parked, as each is open three times. The age of a file (segment.ms) needs no limit, as
-// little stays in it.
+// segmentBytes limits the files of trimmed topics. A broker deletes whole files, and never the one it writes to. So
+// each partition keeps up to this much of consumed records; the default would be 1 GiB. A file has room for a few
+// batches of the largest size. Smaller files would be too many when a million retries are parked, as each is open three
+// times. The age of a file (segment.ms) needs no limit, as little stays in it.
 const segmentBytes = 4 * event.MaxRecordBytes
 
-// Warnings returns problems that services can work with, but that should be solved, each with its remedy. It ignores missing topics, which
-// Check reports.
+// Warnings returns problems that services can work with, but that should be solved, each with its remedy. It ignores
+// missing topics, which Check reports.
 func (a *Admin) Warnings(ctx context.Context) (warnings []string, err error) {
 	configs, err := a.configs(ctx)
 	if err != nil {

@@ -23,9 +23,9 @@ const (
 // Lease takes the lease on a transactional id (without the prefix), when it is free. release gives it back.
 type Lease func(ctx context.Context, id string) (release func(), ok bool, err error)
 
-// EndAbandoned ends transactions that killed processes left open, under ids "name-…" whose lease is free. It runs until ctx ends. An
-// open transaction hides all later records of its partitions from readers until it times out, and it may take longer until another
-// process uses the id.
+// EndAbandoned ends transactions that killed processes left open, under ids "name-…" whose lease is free. It runs until
+// ctx ends. An open transaction hides all later records of its partitions from readers until it times out, and it may
+// take longer until another process uses the id.
 func EndAbandoned(ctx context.Context, cfg kafka.Config, name string, lease Lease, log *slog.Logger) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
@@ -62,7 +62,8 @@ func endAbandoned(ctx context.Context, cfg kafka.Config, adm *kadm.Client, name 
 	return failed
 }
 
-// endOne fences the id while it holds the lease on its base. errStuck is fine: the transaction is decided, and ends with its partitions.
+// endOne fences the id while it holds the lease on its base. errStuck is fine: the transaction is decided, and ends
+// with its partitions.
 func endOne(ctx context.Context, cfg kafka.Config, id, base string, lease Lease, log *slog.Logger) error {
 	release, ok, err := lease(ctx, base)
 	if err != nil || !ok {

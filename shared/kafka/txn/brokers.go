@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// mustDeclareOffsets reports whether a group must be added to a transaction before its offsets. Brokers with transactions version 2
-// do that themselves (KIP-890; a feature of the cluster, on in new clusters since Kafka 4.0).
+// mustDeclareOffsets reports whether a group must be added to a transaction before its offsets. Brokers with
+// transactions version 2 do that themselves (KIP-890; a feature of the cluster, on in new clusters since Kafka 4.0).
 func mustDeclareOffsets(ctx context.Context, client *kgo.Client) (bool, error) {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.ClientSoftwareName, req.ClientSoftwareVersion = "erpconnector", "1"

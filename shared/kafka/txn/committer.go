@@ -57,8 +57,8 @@ func writes(batch []*Task) bool {
 	return false
 }
 
-// commit retries until each task of the batch is committed, waits for its held lane, or is dropped. The handler does not work on
-// any of them again.
+// commit retries until each task of the batch is committed, waits for its held lane, or is dropped. The handler does
+// not work on any of them again.
 func (s *Session) commit(batch []*Task) {
 	wait := run.Backoff{Min: 20 * time.Millisecond, Max: time.Second}
 	undecided := false
@@ -92,8 +92,8 @@ func (s *Session) commit(batch []*Task) {
 	}
 }
 
-// tryCommit commits the batch. When the result of an earlier try is unknown, it first finds out: otherwise the records might be
-// written twice. While that cannot be found out, the error is ErrCommitUnknown.
+// tryCommit commits the batch. When the result of an earlier try is unknown, it first finds out: otherwise the records
+// might be written twice. While that cannot be found out, the error is ErrCommitUnknown.
 func (s *Session) tryCommit(batch []*Task, undecided bool) error {
 	if undecided {
 		committed, err := s.wasCommitted(batch)
@@ -146,7 +146,8 @@ func (s *Session) commitOnce(batch []*Task) error {
 	return nil
 }
 
-// offsetMarker returns the record for a transaction that has only offsets to commit: without any record the client would not end it.
+// offsetMarker returns the record for a transaction that has only offsets to commit: without any record the client
+// would not end it.
 func (s *Session) offsetMarker(tasks int) *kgo.Record {
 	value, _ := json.Marshal(map[string]int{"passed_over": tasks}) // a map of ints always encodes
 	return &kgo.Record{Topic: s.cfg.Kafka.Topic(s.cfg.MarkerTopic), Key: []byte(s.cfg.Name + "/" + s.cfg.TransactionalID), Value: value}
@@ -204,8 +205,8 @@ func (s *Session) noteWritten(batch []*Task) {
 	s.lanes.Written(lanes)
 }
 
-// split commits a refused batch in halves, until the task that the brokers refuse is alone. That task gets other records from the
-// handler.
+// split commits a refused batch in halves, until the task that the brokers refuse is alone. That task gets other
+// records from the handler.
 func (s *Session) split(batch []*Task, refused *RefusedError) {
 	if len(batch) > 1 {
 		middle := len(batch) / 2
@@ -252,8 +253,8 @@ func (s *Session) dropLost(batch []*Task) []*Task {
 	return kept
 }
 
-// wasCommitted finds out whether a transaction was committed whose end no broker has confirmed. Opening the producer anew decides
-// the transaction, and then the group's offsets say how.
+// wasCommitted finds out whether a transaction was committed whose end no broker has confirmed. Opening the producer
+// anew decides the transaction, and then the group's offsets say how.
 func (s *Session) wasCommitted(batch []*Task) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()

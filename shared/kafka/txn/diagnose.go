@@ -7,8 +7,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// unfinished returns an UnavailableError about the missing records when other partitions have taken theirs. Otherwise the cause may
-// be anything, and it returns err.
+// unfinished returns an UnavailableError about the missing records when other partitions have taken theirs. Otherwise
+// the cause may be anything, and it returns err.
 func unfinished(waiting map[int]bool, written map[kafka.TopicPartition]bool, err error) error {
 	if len(written) == 0 {
 		return err
@@ -20,8 +20,8 @@ func unfinished(waiting map[int]bool, written map[kafka.TopicPartition]bool, err
 	return u
 }
 
-// diagnose finds out why records are not written: their partitions take none, or the id's last transaction has not ended everywhere.
-// It returns nil when it finds no reason.
+// diagnose finds out why records are not written: their partitions take none, or the id's last transaction has not
+// ended everywhere. It returns nil when it finds no reason.
 func (p *Producer) diagnose(ctx context.Context, b Batch, waiting map[int]bool) error {
 	if stuck, err := p.identity.checkEnding(ctx, p.client); err == nil && stuck {
 		return errStuck
@@ -36,7 +36,7 @@ func (p *Producer) diagnose(ctx context.Context, b Batch, waiting map[int]bool) 
 	}
 	found, err := p.health.Unavailable(ctx, topics)
 	if err != nil {
-		return nil //nolint:nilerr // the caller has a deadline, which also tells
+		return nil //nolint:nilerr // the caller has a deadline too
 	}
 	u := &UnavailableError{}
 	for index := range waiting {

@@ -2,13 +2,13 @@
 //
 // # What it is for
 //
-// A process reads records from topics. It does something for each, perhaps a call that takes seconds. Then it writes the result to
-// other topics. The result and the mark "this record is done" must become visible together and once, whichever process or broker
-// dies meanwhile.
+// A process reads records from topics. It does something for each, perhaps a call that takes seconds. Then it writes
+// the result to other topics. The result and the mark "this record is done" must become visible together and once,
+// whichever process or broker dies meanwhile.
 //
-// Kafka's transactions can do that: they write records and a consumer group's offsets as one. franz-go has GroupTransactSession for
-// it, but that commits everything that was polled. Here records that were polled together end one by one. A slow record must not
-// hold up the others, and a restart must not repeat those that are done.
+// Kafka's transactions can do that: they write records and a consumer group's offsets as one. franz-go has
+// GroupTransactSession for it, but that commits everything that was polled. Here records that were polled together end
+// one by one. A slow record must not hold up the others, and a restart must not repeat those that are done.
 //
 // # A worked example
 //
@@ -17,38 +17,39 @@
 //	}, handler)
 //	err := session.Run(ctx) // until ctx ends
 //
-// Run offers each record to Handler.Take, as a Task. The handler takes it and works on it in a goroutine of its own. It calls
-// Task.Finish with the records to write. The session collects finished tasks. It commits their records and the group's offsets in
-// one transaction, while the next tasks finish, and then calls Handler.Committed. The Example of Session runs.
+// Run offers each record to Handler.Take, as a Task. The handler takes it and works on it in a goroutine of its own. It
+// calls Task.Finish with the records to write. The session collects finished tasks. It commits their records and the
+// group's offsets in one transaction, while the next tasks finish, and then calls Handler.Committed. The Example of
+// Session runs.
 //
 // # The life of a session
 //
-// Fence. The session opens a transactional producer under its transactional id. This decides the transaction that a killed process
-// may have left open under that id: if it was not committed, it is aborted. Only one process may use an id at a time. The caller
-// must see to that, with a lock that a dead process loses (a lease).
+// Fence. The session opens a transactional producer under its transactional id. This decides the transaction that a
+// killed process may have left open under that id: if it was not committed, it is aborted. Only one process may use an
+// id at a time. The caller must see to that, with a lock that a dead process loses (a lease).
 //
-// Join. Then the session joins its group. Each assignment comes with the group's committed offsets. The metadata of an offset says
-// which records after it are done already; these are skipped. A partition without a committed offset is a loss, and reading from
-// either end would hide it. So the session ends with ErrOffsetMissing.
+// Join. Then the session joins its group. Each assignment comes with the group's committed offsets. The metadata of an
+// offset says which records after it are done already; these are skipped. A partition without a committed offset is a
+// loss, and reading from either end would hide it. So the session ends with ErrOffsetMissing.
 //
-// Run. One goroutine polls and offers records, one commits. A record that is not taken waits. When many wait, their partition is
-// paused.
+// Run. One goroutine polls and offers records, one commits. A record that is not taken waits. When many wait, their
+// partition is paused.
 //
-// Revoke. When the group takes partitions away, nothing new begins. Tasks under way get Config.Grace to finish; then Task.Context
-// ends. What has finished is committed. Only then does the revocation return, so that the next owner reads offsets that are final.
-// An assignment can also be lost, when the coordinator takes this member for dead. Then everything ends at once, and nothing of it
-// is committed.
+// Revoke. When the group takes partitions away, nothing new begins. Tasks under way get Config.Grace to finish; then
+// Task.Context ends. What has finished is committed. Only then does the revocation return, so that the next owner reads
+// offsets that are final. An assignment can also be lost, when the coordinator takes this member for dead. Then
+// everything ends at once, and nothing of it is committed.
 //
 // # Who sees what, and when
 //
-// A reader with read_committed sees the records of a task, and the group sees its offset, when the brokers have written the
-// transaction's commit markers. Until then the transaction hides all later records of its partitions from such readers. So a
-// transaction must be short. It takes some milliseconds as a rule; the broker aborts it after 10 s (transactionTimeout). When a
-// process dies with an open transaction, records stay hidden until the next user of its id fences it, EndAbandoned ends it, or the
-// time-out passes.
+// A reader with read_committed sees the records of a task, and the group sees its offset, when the brokers have written
+// the transaction's commit markers. Until then the transaction hides all later records of its partitions from such
+// readers. So a transaction must be short. It takes some milliseconds as a rule; the broker aborts it after 10 s
+// (transactionTimeout). When a process dies with an open transaction, records stay hidden until the next user of its id
+// fences it, EndAbandoned ends it, or the time-out passes.
 //
-// Other clients may write to the same topics without a transaction. Their records are visible once no earlier transaction is open
-// in that partition.
+// Other clients may write to the same topics without a transaction. Their records are visible once no earlier
+// transaction is open in that partition.
 //
 // # When something fails
 //
@@ -70,7 +71,8 @@
 //
 // # Lanes
 //
-// A lane is a partition number. All writers use the same partitioner (kafka.Config has it), and the topics have the same count of
-// partitions. So records with one key have the same partition number in every topic, and the records that a task writes belong to
-// the task's own lane. A lane can be held without a look at the records, and the records of a key keep their order.
+// A lane is a partition number. All writers use the same partitioner (kafka.Config has it), and the topics have the
+// same count of partitions. So records with one key have the same partition number in every topic, and the records that
+// a task writes belong to the task's own lane. A lane can be held without a look at the records, and the records of a
+// key keep their order.
 package txn

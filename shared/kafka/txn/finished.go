@@ -2,8 +2,8 @@ package txn
 
 import "sync"
 
-// finished collects finished tasks until they are committed. Putting never blocks. It needs no limit: the handler limits how many
-// tasks it takes.
+// finished collects finished tasks until they are committed. Putting never blocks. It needs no limit: the handler
+// limits how many tasks it takes.
 type finished struct {
 	mu     sync.Mutex
 	tasks  []*Task

@@ -8,9 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Symptom: a transaction was aborted, and the client said that it was committed. The client stores the partitions of a new topic only
-// after it has sent the first records, and the transaction ended in between. On the embedded broker, which answers at once, that
-// happened to one of some dozens.
+// Symptom: a transaction was aborted, and the client said that it was committed. The client stores the partitions of a
+// new topic only after it has sent the first records, and the transaction ended in between. On the embedded broker,
+// which answers at once, that happened to one of some dozens.
 func TestTheFirstTransactionOfATopicIsCommittedWhenItSaysSo(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)

@@ -9,8 +9,8 @@ func (s *Session) assigned(all []assigned) {
 	s.current.Store(newAssignment(s.stopped, all))
 }
 
-// revoked returns only after the last transaction of the partitions has ended. The broker would not refuse a later commit: it checks
-// member and generation, not who owns the partition.
+// revoked returns only after the last transaction of the partitions has ended. The broker would not refuse a later
+// commit: it checks member and generation, not who owns the partition.
 func (s *Session) revoked() {
 	if a := s.current.Swap(nil); a != nil {
 		s.handOver(a)
@@ -29,8 +29,8 @@ func (s *Session) lost() {
 	}
 }
 
-// handOver lets tasks under way finish for Config.Grace, cancels the rest, and waits until every finished task is committed or
-// dropped.
+// handOver lets tasks under way finish for Config.Grace, cancels the rest, and waits until every finished task is
+// committed or dropped.
 func (s *Session) handOver(a *assignment) {
 	a.stop()
 	s.handler.Revoked()

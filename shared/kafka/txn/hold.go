@@ -11,9 +11,9 @@ import (
 // IsHeld reports whether a lane's partitions take no records at the moment. Tasks of such a lane must wait.
 func (s *Session) IsHeld(lane int32) bool { return s.lanes.IsHeld(lane) }
 
-// Hold holds a lane because a record of it could not be written to the topic (named with the prefix). The lane waits until the
-// brokers take records there again; then Resumed is called. Hold is false when no broker answers: then all lanes fail alike, and
-// the caller should retry.
+// Hold holds a lane because a record of it could not be written to the topic (named with the prefix). The lane waits
+// until the brokers take records there again; then Resumed is called. Hold is false when no broker answers: then all
+// lanes fail alike, and the caller should retry.
 func (s *Session) Hold(ctx context.Context, lane int32, topic string, why error) bool {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()

@@ -13,10 +13,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A producer has one base id, and further transactional ids made from it: "copier-0", "copier-0.1", … It uses the first as a rule.
-// A transaction that is decided is over only once each partition it wrote to has a marker. While one of these partitions takes no
-// records (it has no leader, or too few in-sync replicas), the id takes no further transaction, not even for other partitions.
-// Then the producer goes on with the next id. The transaction's result is decided by then and cannot change.
+// A producer has one base id, and further transactional ids made from it: "copier-0", "copier-0.1", … It uses the first
+// as a rule. A transaction that is decided is over only once each partition it wrote to has a marker. While one of
+// these partitions takes no records (it has no leader, or too few in-sync replicas), the id takes no further
+// transaction, not even for other partitions. Then the producer goes on with the next id. The transaction's result is
+// decided by then and cannot change.
 const (
 	maxIDs              = 8
 	endingCheckInterval = 250 * time.Millisecond
@@ -56,8 +57,8 @@ func baseOf(id string) string {
 	return id[:at]
 }
 
-// open returns a client with the first id that takes transactions. By then all transactions that former users left open are decided,
-// those of the other ids too.
+// open returns a client with the first id that takes transactions. By then all transactions that former users left open
+// are decided, those of the other ids too.
 func (i *identity) open(ctx context.Context, options func(id string) []kgo.Opt) (*kgo.Client, error) {
 	for range maxIDs {
 		client, err := connect(ctx, i.current(), options)
@@ -77,7 +78,8 @@ func (i *identity) open(ctx context.Context, options func(id string) []kgo.Opt) 
 	return nil, fmt.Errorf("transactional ids of %s: all %d are taken: %w", i.base, maxIDs, errStuck)
 }
 
-// fenceOthers fences the other ids, so that no former user commits under one of them. Ids that were never used need no fencing.
+// fenceOthers fences the other ids, so that no former user commits under one of them. Ids that were never used need no
+// fencing.
 func (i *identity) fenceOthers(ctx context.Context, client *kgo.Client, options func(id string) []kgo.Opt) error {
 	used, err := kadm.NewClient(client).ListTransactions(ctx, nil, nil)
 	for n := range maxIDs {
@@ -123,8 +125,8 @@ func connect(ctx context.Context, id string, options func(id string) []kgo.Opt) 
 	return client, nil
 }
 
-// fence asks for a producer id, which fences former users. The client retries while the last transaction has not ended everywhere, so
-// fence checks for that itself and gives up with errStuck.
+// fence asks for a producer id, which fences former users. The client retries while the last transaction has not ended
+// everywhere, so fence checks for that itself and gives up with errStuck.
 func fence(ctx context.Context, client *kgo.Client, id string) error {
 	fencing, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -164,8 +166,8 @@ func isEnding(ctx context.Context, adm *kadm.Client, id string) (bool, error) {
 	return slices.Contains([]string{"PrepareCommit", "PrepareAbort"}, described[id].State), nil
 }
 
-// openTransactions returns the ids of the cluster's transactions that are not decided. The transactions that a broker coordinates are
-// missing while it does not answer.
+// openTransactions returns the ids of the cluster's transactions that are not decided. The transactions that a broker
+// coordinates are missing while it does not answer.
 func openTransactions(ctx context.Context, adm *kadm.Client) ([]string, error) {
 	listed, err := adm.ListTransactions(ctx, nil, []string{"Ongoing"})
 	var some *kadm.ShardErrors

@@ -2,7 +2,8 @@ package txn
 
 import "time"
 
-// instant is a moment by two clocks. The wall clock may be set back; the monotonic clock does not run while the machine sleeps.
+// instant is a moment by two clocks. The wall clock may be set back; the monotonic clock does not run while the machine
+// sleeps.
 type instant struct {
 	monotonic time.Duration // since the process began
 	wall      time.Time

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Symptom: after the wall clock was set back, an old heartbeat looked fresh, and work could begin without the group. With the monotonic
-// clock alone, the same would happen after the machine slept.
+// Symptom: after the wall clock was set back, an old heartbeat looked fresh, and work could begin without the group.
+// With the monotonic clock alone, the same would happen after the machine slept.
 func TestAnAgeIsByTheClockThatCountsMore(t *testing.T) {
 	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	sent := instant{monotonic: time.Minute, wall: at}

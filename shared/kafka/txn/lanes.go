@@ -13,8 +13,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// How long a lane waits whose partitions take no records. Asking the brokers costs other lanes nothing, but a failed try does. So
-// the wait grows.
+// How long a lane waits whose partitions take no records. Asking the brokers costs other lanes nothing, but a failed
+// try does. So the wait grows.
 const (
 	laneInterval = 250 * time.Millisecond
 	laneMinWait  = 250 * time.Millisecond
@@ -23,8 +23,8 @@ const (
 	healthTimeout = 2 * time.Second
 )
 
-// Lanes knows which lanes are held: their partitions take no records at the moment, and all other lanes go on. A Session's lanes are
-// partition numbers. It is safe for concurrent use.
+// Lanes knows which lanes are held: their partitions take no records at the moment, and all other lanes go on. A
+// Session's lanes are partition numbers. It is safe for concurrent use.
 type Lanes[K comparable] struct {
 	log *slog.Logger
 
@@ -117,8 +117,8 @@ func (l *Lanes[K]) Try(lanes []K) {
 	}
 }
 
-// Recheck asks the brokers about the lanes whose wait is over. It lets those go on, on trial, whose partitions are available in all
-// topics that took no record, and returns them.
+// Recheck asks the brokers about the lanes whose wait is over. It lets those go on, on trial, whose partitions are
+// available in all topics that took no record, and returns them.
 func (l *Lanes[K]) Recheck(ctx context.Context, health *kafka.Health, isOf func(lane K, tp kafka.TopicPartition) bool) (resumed []K) {
 	for lane, topics := range l.Due() {
 		timeout, cancel := context.WithTimeout(ctx, healthTimeout)

@@ -21,8 +21,9 @@ import (
 
 const endsTimeout = 2 * time.Second
 
-// ErrOffsetMissing means that a group has no committed offset for a partition it reads, or one outside the log. `topics ensure`
-// commits one for every group when it creates a topic. So this is always a loss, and reading from either end would hide it.
+// ErrOffsetMissing means that a group has no committed offset for a partition it reads, or one outside the log. `topics
+// ensure` commits one for every group when it creates a topic. So this is always a loss, and reading from either end
+// would hide it.
 var ErrOffsetMissing = errors.New("committed offset missing or outside the log: records would be skipped or repeated; " +
 	"find out who deleted it, or the records, then run `erpconnector topics ensure --reset-missing-offsets`")
 
@@ -33,17 +34,18 @@ type assigned struct {
 	end     int64    // of the log
 }
 
-// callbacks are called when an assignment begins or ends. They run between polls or during one; the group goes on only when they
-// return. The range assignor revokes all partitions before it assigns others, so an assignment replaces the whole one before.
+// callbacks are called when an assignment begins or ends. They run between polls or during one; the group goes on only
+// when they return. The range assignor revokes all partitions before it assigns others, so an assignment replaces the
+// whole one before.
 type callbacks struct {
 	assigned func([]assigned)
 	revoked  func()
 	lost     func()
 }
 
-// member reads committed records as a member of a consumer group. The group has the classic protocol and the range assignor, which
-// gives one member the same partition of all topics, and so all work of a key. A member commits nothing itself: offsets go into
-// transactions.
+// member reads committed records as a member of a consumer group. The group has the classic protocol and the range
+// assignor, which gives one member the same partition of all topics, and so all work of a key. A member commits nothing
+// itself: offsets go into transactions.
 type member struct {
 	cfg          kafka.Config
 	group        string   // without the prefix
@@ -120,8 +122,8 @@ func (m *member) fetched(ctx context.Context, client *kgo.Client, resp *kmsg.Off
 	return nil
 }
 
-// ends reads where the logs end. A former owner may have begun records before that (Task.MayBeRepeated). A partition whose end cannot be
-// read counts as if all its records were before it.
+// ends reads where the logs end. A former owner may have begun records before that (Task.MayBeRepeated). A partition
+// whose end cannot be read counts as if all its records were before it.
 func (m *member) ends(ctx context.Context, client *kgo.Client) kadm.ListedOffsets {
 	ctx, cancel := context.WithTimeout(ctx, endsTimeout)
 	defer cancel()
@@ -129,8 +131,8 @@ func (m *member) ends(ctx context.Context, client *kgo.Client) kadm.ListedOffset
 	return ends
 }
 
-// assign reads the position of one partition. A partition that was added to the topic above the configured count has none. It begins at
-// its start, and stays empty, as no writer of ours uses it.
+// assign reads the position of one partition. A partition that was added to the topic above the configured count has
+// none. It begins at its start, and stays empty, as no writer of ours uses it.
 func (m *member) assign(topic string, p *kmsg.OffsetFetchResponseGroupTopicPartition) (assigned, error) {
 	at := assigned{TopicPartition: kafka.TopicPartition{Topic: topic, Partition: p.Partition}}
 	if m.cfg.Partitions > 0 && int(p.Partition) >= m.cfg.Partitions {
@@ -187,9 +189,9 @@ func (m *member) poll(ctx context.Context, max int) (kgo.Fetches, error) {
 // outOfRangeTimeout limits the requests about a position that a broker has refused.
 const outOfRangeTimeout = 5 * time.Second
 
-// outOfRange handles a position outside the log. There are two causes. Either the group's position is lost; that is final. Or this
-// member was halted or cut off for long: others have read on, and the records at its position were deleted as consumed. Then it
-// only joins the group again.
+// outOfRange handles a position outside the log. There are two causes. Either the group's position is lost; that is
+// final. Or this member was halted or cut off for long: others have read on, and the records at its position were
+// deleted as consumed. Then it only joins the group again.
 func (m *member) outOfRange(ctx context.Context, topic string, partition int32, refused error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outOfRangeTimeout)
 	defer cancel()
@@ -209,8 +211,8 @@ func (m *member) offsets(ctx context.Context) (*Offsets, error) {
 	return &Offsets{Group: m.cfg.Group(m.group), Member: id, Generation: generation, topicIDs: ids}, err
 }
 
-// ids returns the topics' ids. They are read once: when a topic is deleted and made again, commits with the old id must fail, as its
-// records are lost.
+// ids returns the topics' ids. They are read once: when a topic is deleted and made again, commits with the old id must
+// fail, as its records are lost.
 func (m *member) ids(ctx context.Context) (map[string][16]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -232,8 +234,8 @@ func (m *member) ids(ctx context.Context) (map[string][16]byte, error) {
 	return ids, nil
 }
 
-// OnBrokerE2E notes when the group was joined. It makes the member a kgo hook. The client's own heartbeats do not count here: the hook
-// does not see whether the answer was a refusal.
+// OnBrokerE2E notes when the group was joined. It makes the member a kgo hook. The client's own heartbeats do not count
+// here: the hook does not see whether the answer was a refusal.
 func (m *member) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	const joinGroup, syncGroup = 11, 14
 	if e2e.Err() == nil && (key == joinGroup || key == syncGroup) {
@@ -241,8 +243,8 @@ func (m *member) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E)
 	}
 }
 
-// heartbeat asks the coordinator at each interval whether this is still a member of the generation. The client sends heartbeats too, but
-// does not show their answers.
+// heartbeat asks the coordinator at each interval whether this is still a member of the generation. The client sends
+// heartbeats too, but does not show their answers.
 func (m *member) heartbeat(ctx context.Context) {
 	for run.Sleep(ctx, kafka.HeartbeatInterval) {
 		id, generation := m.client.GroupMetadata()
@@ -273,16 +275,18 @@ func (m *member) noteHeard(at time.Time) {
 	}
 }
 
-// heartbeatAge returns the time since the last request was sent that the coordinator answered as a member's. It counts from the sending:
-// an answer may lie unread while the process is halted. After the session time-out the partitions may have another owner.
+// heartbeatAge returns the time since the last request was sent that the coordinator answered as a member's. It counts
+// from the sending: an answer may lie unread while the process is halted. After the session time-out the partitions may
+// have another owner.
 func (m *member) heartbeatAge() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return instantOf(time.Now()).since(m.lastHeard)
 }
 
-// leaveTimeout limits how long leaving may take. The client cannot leave while it joins, and joining takes until the slowest member has
-// handed over, or a dead one is noticed. Without brokers it cannot leave at all. Then the coordinator removes the member by itself.
+// leaveTimeout limits how long leaving may take. The client cannot leave while it joins, and joining takes until the
+// slowest member has handed over, or a dead one is noticed. Without brokers it cannot leave at all. Then the
+// coordinator removes the member by itself.
 const leaveTimeout = 3 * time.Second
 
 // close leaves the group. It calls callbacks.revoked for the current assignment.

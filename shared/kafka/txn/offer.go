@@ -17,8 +17,8 @@ func (s *Session) untilNext(ctx context.Context) (context.Context, context.Cance
 	return context.WithCancel(ctx)
 }
 
-// offer gives the waiting records to the handler, partition by partition, until it takes no more. It pauses partitions with many
-// waiting records and resumes the others.
+// offer gives the waiting records to the handler, partition by partition, until it takes no more. It pauses partitions
+// with many waiting records and resumes the others.
 func (s *Session) offer(a *assignment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

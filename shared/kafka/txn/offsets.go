@@ -40,9 +40,9 @@ func (o *Offsets) Add(topic string, partition int32, at Offset) {
 	o.topics[topic][partition] = at
 }
 
-// request makes the request that adds the offsets to a transaction. The member and generation fence a process that has lost its
-// partitions; without a member the broker would take the offsets from anybody. Topics carry their name and their id, as versions of
-// the protocol differ in which they use.
+// request makes the request that adds the offsets to a transaction. The member and generation fence a process that has
+// lost its partitions; without a member the broker would take the offsets from anybody. Topics carry their name and
+// their id, as versions of the protocol differ in which they use.
 func (o *Offsets) request(transactionalID string, producerID int64, epoch int16) *kmsg.TxnOffsetCommitRequest {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.Group = transactionalID, o.Group
@@ -107,8 +107,8 @@ func (o *Offsets) declare(ctx context.Context, client *kgo.Client, transactional
 	})
 }
 
-// retryWhileBusy retries while the markers of the id's last transaction are still being written, or its coordinator is starting. Both
-// take milliseconds.
+// retryWhileBusy retries while the markers of the id's last transaction are still being written, or its coordinator is
+// starting. Both take milliseconds.
 func retryWhileBusy(ctx context.Context, do func() error) error {
 	wait := run.Backoff{Min: time.Millisecond, Max: 50 * time.Millisecond}
 	for {
@@ -122,7 +122,8 @@ func retryWhileBusy(ctx context.Context, do func() error) error {
 	}
 }
 
-// refusal returns the first error of a response. It is ErrNotOwner when the group does not know this member in this generation.
+// refusal returns the first error of a response. It is ErrNotOwner when the group does not know this member in this
+// generation.
 func (o *Offsets) refusal(resp *kmsg.TxnOffsetCommitResponse) error {
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {

@@ -11,8 +11,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// For a broker without transactions version 2 the group must be added to a transaction before its offsets. Symptom: the offsets stayed
-// pending, or were refused, and nothing was ever committed.
+// For a broker without transactions version 2 the group must be added to a transaction before its offsets. Symptom: the
+// offsets stayed pending, or were refused, and nothing was ever committed.
 func TestABrokerFromBeforeTransactionsVersion2(t *testing.T) {
 	for name, start := range map[string]func(testing.TB) *testkit.Apache{
 		testkit.ApacheOldVersion:               testkit.OwnOldApache,

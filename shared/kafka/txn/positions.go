@@ -33,8 +33,8 @@ func (p Positions) At(topic string, partition int32) (offset int64, known bool) 
 	return at.offset, ok && at.offset >= 0
 }
 
-// ReadPositions reads the positions of a group (without the prefix). It waits until no open transaction has offsets of the group. The
-// caller need not be a member.
+// ReadPositions reads the positions of a group (without the prefix). It waits until no open transaction has offsets of
+// the group. The caller need not be a member.
 func ReadPositions(ctx context.Context, cfg kafka.Config, admin *kadm.Client, group string) (Positions, error) {
 	for {
 		offsets, err := admin.FetchOffsets(kadm.RequireStable(ctx), cfg.Group(group))

@@ -17,8 +17,8 @@ import (
 
 // Times of a transaction.
 const (
-	// transactionTimeout is when the broker aborts an open transaction. It is well above the slowest commit. It is the fallback
-	// when a process dies and no other one takes over its transactional id.
+	// transactionTimeout is when the broker aborts an open transaction. It is well above the slowest commit. It is the
+	// fallback when a process dies and no other one takes over its transactional id.
 	transactionTimeout = 10 * time.Second
 	produceTimeout     = 5 * time.Second        // for the records of a transaction
 	abortTimeout       = time.Second            // for aborting a failed transaction
@@ -31,9 +31,9 @@ type Batch struct {
 	Offsets *Offsets // nil: none
 }
 
-// Producer writes transactions under one transactional id and those made from it. After a failure it closes its client; the next
-// use makes a new one, which fences the old one. It does so after any error of a transaction, as a time-out and a fencing have the
-// same code. It is safe for concurrent use; calls take turns.
+// Producer writes transactions under one transactional id and those made from it. After a failure it closes its client;
+// the next use makes a new one, which fences the old one. It does so after any error of a transaction, as a time-out
+// and a fencing have the same code. It is safe for concurrent use; calls take turns.
 type Producer struct {
 	cfg    kafka.Config
 	baseID string
@@ -46,8 +46,8 @@ type Producer struct {
 	batchBytes int32 // maximum of one partition's batch; 0: the configured one
 }
 
-// NewProducer prepares a producer; it connects at the first use. The id carries no prefix. Only one process may use it at a time, as
-// a second user fences the first.
+// NewProducer prepares a producer; it connects at the first use. The id carries no prefix. Only one process may use it
+// at a time, as a second user fences the first.
 func NewProducer(cfg kafka.Config, transactionalID string) *Producer {
 	return &Producer{cfg: cfg, baseID: transactionalID, identity: identity{base: cfg.Prefix + transactionalID}}
 }
@@ -59,8 +59,9 @@ func (p *Producer) Open(ctx context.Context) error {
 	return p.open(ctx)
 }
 
-// IsStuck reports whether Open could not fence one of the ids, because its last transaction is decided but has not ended in each of
-// its partitions. A former user that is still alive can write under that id until the transaction has ended.
+// IsStuck reports whether Open could not fence one of the ids, because its last transaction is decided but has not
+// ended in each of its partitions. A former user that is still alive can write under that id until the transaction has
+// ended.
 func (p *Producer) IsStuck() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,8 +96,8 @@ func (p *Producer) options(id string) []kgo.Opt {
 	return options
 }
 
-// Commit writes all records and offsets in one transaction, or nothing. When ctx ends it returns, at most abortTimeout later. It
-// does not change the records, so they can be committed again.
+// Commit writes all records and offsets in one transaction, or nothing. When ctx ends it returns, at most abortTimeout
+// later. It does not change the records, so they can be committed again.
 func (p *Producer) Commit(ctx context.Context, b Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,8 +142,8 @@ type produced struct {
 	err   error
 }
 
-// write produces the records and, at the same time, the offsets. After any failure the transaction must be aborted: the client would
-// commit the rest of it.
+// write produces the records and, at the same time, the offsets. After any failure the transaction must be aborted: the
+// client would commit the rest of it.
 func (p *Producer) write(ctx context.Context, b Batch) (map[kafka.TopicPartition]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
 	defer cancel()
@@ -165,8 +166,8 @@ func (p *Producer) write(ctx context.Context, b Batch) (map[kafka.TopicPartition
 	return p.await(ctx, b, results, offsets)
 }
 
-// await collects the results. When some are missing for a while, it asks the brokers why. The error names the partitions that take no
-// records, so that others need not wait for them.
+// await collects the results. When some are missing for a while, it asks the brokers why. The error names the
+// partitions that take no records, so that others need not wait for them.
 func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced, offsets <-chan error) (map[kafka.TopicPartition]bool, error) {
 	written, waiting := map[kafka.TopicPartition]bool{}, map[int]bool{}
 	for index := range b.Records {
@@ -202,10 +203,10 @@ func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced, 
 	return written, nil
 }
 
-// awaitKnown waits until the client knows the partitions it has written to. When a topic is new to the client, it sends the records
-// first and stores the topic's partitions afterwards. The broker's answer can come in between. A transaction that ends then looks
-// empty to the client: it aborts it, and EndTransaction returns no error (franz-go v1.22.3, storePartitionsUpdate and
-// EndTransaction).
+// awaitKnown waits until the client knows the partitions it has written to. When a topic is new to the client, it sends
+// the records first and stores the topic's partitions afterwards. The broker's answer can come in between. A
+// transaction that ends then looks empty to the client: it aborts it, and EndTransaction returns no error (franz-go
+// v1.22.3, storePartitionsUpdate and EndTransaction).
 func (p *Producer) awaitKnown(ctx context.Context, written map[kafka.TopicPartition]bool) error {
 	for to := range written {
 		for {
@@ -232,8 +233,8 @@ func (p *Producer) noteFailure(ctx context.Context, b Batch, failed error) {
 	}
 }
 
-// abort tries to end the transaction, so that readers need not wait for its time-out. A failure does no harm: the next client fences
-// the transaction.
+// abort tries to end the transaction, so that readers need not wait for its time-out. A failure does no harm: the next
+// client fences the transaction.
 func (p *Producer) abort() {
 	ctx, cancel := context.WithTimeout(context.Background(), abortTimeout)
 	defer cancel()

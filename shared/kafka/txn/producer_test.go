@@ -77,8 +77,8 @@ func TestWhatIsDoneBeyondAGapIsSkippedByTheNextMember(t *testing.T) {
 	})
 }
 
-// A retry passes the same records as the failed commit. Symptom: they kept its context, which had ended, so that the new client
-// refused them at once and for ever.
+// A retry passes the same records as the failed commit. Symptom: they kept its context, which had ended, so that the
+// new client refused them at once and for ever.
 func TestABatchWithARecordTooLargeCommitsNothingAndTheRestCanBeCommittedAfterwards(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		m, _ := consuming(b)

@@ -21,9 +21,9 @@ const (
 
 // Handler does the work of a session. Its methods are called by several goroutines, but none of them twice at once.
 type Handler interface {
-	// Take gets the first record of a partition that is not taken yet. False leaves the record there. It is offered again after
-	// the next poll, after the next commit, and after retryIn, if that is not zero. Take must not block. It may finish the task
-	// at once.
+	// Take gets the first record of a partition that is not taken yet. False leaves the record there. It is offered
+	// again after the next poll, after the next commit, and after retryIn, if that is not zero. Take must not block. It
+	// may finish the task at once.
 	Take(t *Task) (taken bool, retryIn time.Duration)
 	// Prepare is called before each try to commit, with the tasks of the transaction. It may give them other records.
 	Prepare(ctx context.Context, tasks []*Task)
@@ -44,7 +44,8 @@ type Handler interface {
 type Config struct {
 	Kafka kafka.Config
 	Name  string // of the service; failpoints and marker records carry it
-	// TransactionalID is used by this process alone. Further ids are made from it, "id.1" to "id.7"; no other id may look like these.
+	// TransactionalID is used by this process alone. Further ids are made from it, "id.1" to "id.7"; no other id may
+	// look like these.
 	TransactionalID string   // without the prefix
 	Group           string   // without the prefix
 	Topics          []string // to read, without the prefix
@@ -87,8 +88,8 @@ func New(cfg Config, handler Handler) *Session {
 	}
 }
 
-// Run works until ctx ends. Then it hands over what is in flight: this takes Config.Grace and one transaction at most. An error is
-// final: ErrOffsetMissing, or the session could not begin.
+// Run works until ctx ends. Then it hands over what is in flight: this takes Config.Grace and one transaction at most.
+// An error is final: ErrOffsetMissing, or the session could not begin.
 func (s *Session) Run(ctx context.Context) error {
 	stopped, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
@@ -171,6 +172,6 @@ func (s *Session) poll(ctx context.Context) error {
 // pollErrorWait keeps a partition that fails at each poll from using up a processor.
 const pollErrorWait = 10 * time.Millisecond
 
-// Owns reports whether the group coordinator has answered a heartbeat lately. While it has not, the partitions may soon have another
-// owner, so nothing should begin that cannot be taken back.
+// Owns reports whether the group coordinator has answered a heartbeat lately. While it has not, the partitions may soon
+// have another owner, so nothing should begin that cannot be taken back.
 func (s *Session) Owns() bool { return s.member.heartbeatAge() < maxHeartbeatAge }

@@ -21,7 +21,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// copier is a handler that copies each record from "in" to "out". It writes nothing for a value "pass…", and keeps "wait…" until finish.
+// copier is a handler that copies each record from "in" to "out". It writes nothing for a value "pass…", and keeps
+// "wait…" until finish.
 type copier struct {
 	cfg kafka.Config
 
@@ -151,8 +152,8 @@ func (b *bench) copied(n int) (values []string) {
 	return values
 }
 
-// A record without a result has nothing to write, so its offset waits for other tasks. Symptom: a session that left its group with such
-// an offset tried for ever to commit it, and did not end.
+// A record without a result has nothing to write, so its offset waits for other tasks. Symptom: a session that left its
+// group with such an offset tried for ever to commit it, and did not end.
 func TestAStopCommitsOffsetsThatWait(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
@@ -206,7 +207,8 @@ func TestARecordThatIsRefusedDelaysNoOther(t *testing.T) {
 	})
 }
 
-// Many small records can make a batch that is too large for the topic, though it takes each of them. The producer then makes smaller ones.
+// Many small records can make a batch that is too large for the topic, though it takes each of them. The producer then
+// makes smaller ones.
 func TestATopicThatTakesSmallBatchesGetsSmallBatches(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)
@@ -238,8 +240,8 @@ func (b *bench) limit(topic string, bytes int) {
 	})
 }
 
-// Somebody adds partitions to a topic while the session runs. Symptom: the group had no offset for them, so its members stopped with
-// ErrOffsetMissing.
+// Somebody adds partitions to a topic while the session runs. Symptom: the group had no offset for them, so its members
+// stopped with ErrOffsetMissing.
 func TestAddedPartitionsAreNoLoss(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		prepared(b)

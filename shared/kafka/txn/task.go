@@ -35,12 +35,12 @@ func (t *Task) Stopping() bool { return t.part.assignment.stopping.Load() }
 // records that the task writes are in the same lane.
 func (t *Task) Lane() int32 { return t.part.Partition }
 
-// MayBeRepeated reports whether a former owner of the partition may have begun work on this record without finishing it: the record
-// was in the log before this process got the partition.
+// MayBeRepeated reports whether a former owner of the partition may have begun work on this record without finishing
+// it: the record was in the log before this process got the partition.
 func (t *Task) MayBeRepeated() bool { return t.Record.Offset < t.part.end }
 
-// Finish ends the task. The records are written, in their order, in the transaction that commits the task's offset. A task without
-// records waits for the transaction of others, for Config.IdleCommit at most.
+// Finish ends the task. The records are written, in their order, in the transaction that commits the task's offset. A
+// task without records waits for the transaction of others, for Config.IdleCommit at most.
 func (t *Task) Finish(records ...*kgo.Record) {
 	t.records, t.writes = records, len(records) > 0
 	t.session.finished.put(t)
@@ -61,7 +61,8 @@ func (t *Task) Replace(records ...*kgo.Record) { t.records = records }
 // Abandon leaves the record to the partition's next owner.
 func (t *Task) Abandon() { t.part.assignment.inHand.Done() }
 
-// size returns roughly how many bytes the task writes. When Prepare will give the records, it is estimated by the consumed one.
+// size returns roughly how many bytes the task writes. When Prepare will give the records, it is estimated by the
+// consumed one.
 func (t *Task) size() (n int) {
 	if t.writes && len(t.records) == 0 {
 		return preparedRecords * len(t.Record.Value)
@@ -72,8 +73,8 @@ func (t *Task) size() (n int) {
 	return n
 }
 
-// assignment is the partitions that the group gave this process at one time. Its tasks end with it. When it stops, no task begins.
-// When it is lost, what is not committed is dropped, as the next owner of the partition works on it again.
+// assignment is the partitions that the group gave this process at one time. Its tasks end with it. When it stops, no
+// task begins. When it is lost, what is not committed is dropped, as the next owner of the partition works on it again.
 type assignment struct {
 	ctx      context.Context //nolint:containedctx // ends when tasks under way must end at once
 	cancel   context.CancelFunc
@@ -122,7 +123,8 @@ func (a *assignment) drained() <-chan struct{} {
 	return done
 }
 
-// receive adds polled records to the backlogs. It leaves out records of partitions that were taken away: their next owner reads them.
+// receive adds polled records to the backlogs. It leaves out records of partitions that were taken away: their next
+// owner reads them.
 func (a *assignment) receive(fetches kgo.Fetches) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

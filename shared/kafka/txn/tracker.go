@@ -7,16 +7,17 @@ import (
 	"fmt"
 )
 
-// MaxMetadataBytes is the default limit of a broker for an offset's metadata (offset.metadata.max.bytes). The embedded broker has no
-// such limit, so tracker enforces it.
+// MaxMetadataBytes is the default limit of a broker for an offset's metadata (offset.metadata.max.bytes). The embedded
+// broker has no such limit, so tracker enforces it.
 const MaxMetadataBytes = 4096
 
 // tracker follows one partition whose records finish out of order. Offsets that were never begun (transaction markers,
 // compacted records) count as done once a later one has begun. It is not safe for concurrent use.
 //
-// The position is the first offset that is not done. What is done after it is kept in the commit's metadata: the base64 of a version
-// byte and varints, which are the lengths of alternating runs of not done and done offsets, from the position on. Example: the
-// position is 5, and 6, 7 and 9 are done. The runs are 1 (5), 2 (6, 7), 1 (8) and 1 (9); their base64 is "AQECAQE".
+// The position is the first offset that is not done. What is done after it is kept in the commit's metadata: the base64
+// of a version byte and varints, which are the lengths of alternating runs of not done and done offsets, from the
+// position on. Example: the position is 5, and 6, 7 and 9 are done. The runs are 1 (5), 2 (6, 7), 1 (8) and 1 (9);
+// their base64 is "AQECAQE".
 type tracker struct {
 	position int64          // the first offset not done
 	next     int64          // the first offset not begun
@@ -26,8 +27,8 @@ type tracker struct {
 
 const metadataVersion = 1
 
-// window is how far records may begin ahead of the position, so that the metadata stays below its limit. At worst each offset is a
-// run of its own and takes a byte. Then 1 + 3000 bytes are 4,004 in base64.
+// window is how far records may begin ahead of the position, so that the metadata stays below its limit. At worst each
+// offset is a run of its own and takes a byte. Then 1 + 3000 bytes are 4,004 in base64.
 const window = 3000
 
 var errMetadata = errors.New("offset metadata cannot be read")
@@ -58,8 +59,8 @@ func (t *tracker) begin(offset int64) bool {
 	return fresh
 }
 
-// snapshot returns the position and metadata as if the given offsets were done too. The tracker does not change, as the transaction
-// may fail.
+// snapshot returns the position and metadata as if the given offsets were done too. The tracker does not change, as the
+// transaction may fail.
 func (t *tracker) snapshot(done []int64) (int64, string, error) {
 	extra := make(map[int64]bool, len(done))
 	for _, o := range done {
@@ -109,8 +110,8 @@ func (t *tracker) advance() {
 	}
 }
 
-// encodeMetadata describes [position, horizon) by alternating runs, of which the first is not finished. It returns "" when nothing is
-// done there.
+// encodeMetadata describes [position, horizon) by alternating runs, of which the first is not finished. It returns ""
+// when nothing is done there.
 func encodeMetadata(position, horizon int64, finished func(int64) bool) string {
 	if position >= horizon {
 		return ""

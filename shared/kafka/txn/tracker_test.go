@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTrackerRestoresExactlyWhatIsDone begins and finishes records in any order, with gaps and crashes. It checks that a record begins
-// again if and only if it was not confirmed.
+// TestTrackerRestoresExactlyWhatIsDone begins and finishes records in any order, with gaps and crashes. It checks that
+// a record begins again if and only if it was not confirmed.
 func TestTrackerRestoresExactlyWhatIsDone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var log []int64 // the offsets that hold records; others are markers

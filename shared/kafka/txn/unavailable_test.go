@@ -16,7 +16,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// replicated makes a topic. Each of its partitions has replicas on the given brokers, and takes records while two are in sync.
+// replicated makes a topic. Each of its partitions has replicas on the given brokers, and takes records while two are
+// in sync.
 func replicated(b *testkit.Bench, topic string, replicas ...[]int32) {
 	b.Helper()
 	t := kmsg.NewCreateTopicsRequestTopic()
@@ -49,8 +50,8 @@ func toLanes(b *testkit.Bench, value string, lanes int) {
 	require.NoError(b, b.Client.ProduceSync(b.Ctx, records...).FirstErr())
 }
 
-// A partition without enough replicas takes no records, and the transaction that has written to it blocks its id. Symptom: all partitions
-// stopped until that one was back.
+// A partition without enough replicas takes no records, and the transaction that has written to it blocks its id.
+// Symptom: all partitions stopped until that one was back.
 func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
 	cluster := testkit.OwnCluster(t)
 	cfg := kafka.Config{Brokers: cluster.Addrs(), Prefix: "u."}

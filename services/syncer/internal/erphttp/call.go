@@ -18,21 +18,21 @@ import (
 	"github.com/erpconnector/erpconnector/shared/egress"
 )
 
-// Limits of an answer's head. Headers go into the log with the answer, where no broker would take megabytes of them.
+// Limits of an answer's head. Headers go into the log with the answer, and no broker takes megabytes of them.
 const (
-	maxHeaderBytes     = 1 << 20 // of all of them; beyond it the answer is not read
-	maxKeptHeaderBytes = 1 << 10 // of each that is kept; the rest is cut off
-	maxInterim         = 100     // of 1xx before the answer
+	maxHeaderBytes     = 1 << 20 // of all headers; an answer with more is not read
+	maxKeptHeaderBytes = 1 << 10 // of each header that is kept; the rest is truncated
+	maxInterim         = 100     // interim answers (1xx) before the answer
 )
 
 // Reply is the ERP's answer, or why there is none.
 type Reply struct {
 	domain.Answer
 	Headers   map[string]string // those worth keeping
-	Cancelled bool              // our side cut the call off: it has no outcome, whatever the ERP did
+	Cancelled bool              // the context ended first: the call has no outcome, whatever the ERP did
 }
 
-// call is one request on its way.
+// call is one request in flight.
 type call struct {
 	timeout time.Duration
 	target  string // without user, password and query
@@ -43,7 +43,7 @@ type call struct {
 
 var errInterim = fmt.Errorf("more than %d interim answers (HTTP 1xx) came, and no answer", maxInterim)
 
-// traced counts interim answers. net/http bounds their bytes only.
+// traced limits the count of interim answers. net/http limits only their bytes.
 func (c *call) traced(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
@@ -55,8 +55,8 @@ func (c *call) traced(ctx context.Context) context.Context {
 	})
 }
 
-// read takes the answer. One of a status below 200 is none: the connection is somebody else's then, and what comes on it is no
-// body, may never end, and is bound by no deadline.
+// read reads the answer. It reads no body after a status below 200 (such as 101, Switching Protocols): the connection
+// has another protocol then, its data are no body, may never end, and no deadline applies to them.
 func (c *call) read(resp *http.Response) (Reply, error) {
 	reply := Reply{
 		Answer:  domain.Answer{StatusCode: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), Target: c.target, Location: location(resp)},
@@ -77,31 +77,33 @@ func (c *call) read(resp *http.Response) (Reply, error) {
 	return reply, nil
 }
 
-// late says that the time was over. The order may have been booked; the next attempt carries the same key.
+// late returns the reply after the time-out. The order may have been booked; the next attempt carries the same key.
 func (c *call) late() Reply {
-	return failure(domain.ErrorTimeout, fmt.Sprintf("no answer from %s within %s; the ERP may have booked the order, the next attempt carries the same key", c.target, c.timeout))
+	return failure(domain.ErrorTimeout, fmt.Sprintf("no answer from %s within %s; "+
+		"the ERP may have booked the order, the next attempt carries the same key", c.target, c.timeout))
 }
 
-// refused says that the connection was never made: the address is not one that calls may go to.
+// refused returns the reply when no connection was made, as calls may not go to that address.
 func (c *call) refused(err *egress.RefusedError) Reply {
 	return failure(domain.ErrorNetwork, fmt.Sprintf("%s was not called: %s; check ERP_BASE_URL, and what its name resolves to", c.target, err))
 }
 
-// failed words what happened for whoever reads the order's timeline.
+// failed returns the reply after a network error. Its text is for the order's timeline.
 func (c *call) failed(err error) Reply {
 	var netErr net.Error
 	switch {
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return c.late()
 	case c.status != 0:
-		return failure(domain.ErrorNetwork, fmt.Sprintf("the answer of %s, HTTP %d, broke off: %s; the ERP may have booked the order, the next attempt carries the same key; check the ERP and the proxies before it",
+		return failure(domain.ErrorNetwork, fmt.Sprintf("the answer of %s, HTTP %d, broke off: %s; "+
+			"the ERP may have booked the order, the next attempt carries the same key; check the ERP and the proxies before it",
 			c.target, c.status, withoutURL(err)))
 	}
 	return failure(domain.ErrorNetwork,
 		fmt.Sprintf("no answer from %s: %s; check that the ERP is up and ERP_BASE_URL names it", c.target, withoutURL(err)))
 }
 
-// withoutURL takes the URL out of net/http's errors, as it may hold a password.
+// withoutURL removes the URL from net/http's errors, as it may hold a password.
 func withoutURL(err error) error {
 	var urlErr *url.Error
 	if errors.As(err, &urlErr) {
@@ -124,7 +126,7 @@ func kept(h http.Header) map[string]string {
 	return out
 }
 
-// location is where a redirect leads, as seen from what was called.
+// location returns the absolute URL of a redirect.
 func location(resp *http.Response) string {
 	if resp.Header.Get("Location") == "" {
 		return ""
@@ -136,8 +138,8 @@ func location(resp *http.Response) string {
 	return withoutSecrets(u)
 }
 
-// orderBody is the order, and knows what of it is still to be sent: a byte that nobody has asked for is. One that was asked for
-// may lie in a buffer of ours or of the system.
+// orderBody is the body of the request. It counts the bytes that the transport has not read yet, which were certainly
+// not sent. A byte that was read may still be in a buffer.
 type orderBody struct {
 	order *bytes.Reader
 	left  atomic.Int64
@@ -149,7 +151,7 @@ func newOrderBody(order []byte) *orderBody {
 	return b
 }
 
-// Read is the transport's.
+// Read is for the transport.
 func (b *orderBody) Read(p []byte) (int, error) {
 	n, err := b.order.Read(p)
 	b.left.Add(-int64(n))

@@ -1,4 +1,4 @@
-// Package erphttp is the connector's only way to the ERP: one signed POST per attempt, never repeated by itself.
+// Package erphttp calls the ERP: one signed POST for each attempt, which it never repeats by itself.
 package erphttp
 
 import (
@@ -20,30 +20,30 @@ import (
 	"github.com/erpconnector/erpconnector/shared/signature"
 )
 
-// Config is what a Client is made of.
+// Config describes a Client.
 type Config struct {
 	APIKey   config.Secret   // empty: no X-API-KEY
 	Secrets  []config.Secret // the newest first; empty: no signature
-	InFlight int             // idle connections kept
-	Settings setting.Reader  // base URL and timeout, read at each call; and where calls may go to, at each connection
-	UseProxy bool            // the one that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name
+	InFlight int             // maximum of idle connections
+	Settings setting.Reader  // base URL and time-out, read at each call; and the allowed addresses, read at each connection
+	UseProxy bool            // by HTTP_PROXY, HTTPS_PROXY and NO_PROXY
 }
 
 // Client calls the ERP. It is safe for concurrent use.
 type Client struct {
 	cfg     Config
 	secrets []string
-	// One round trip and no more: an http.Client above it would read Location, and follow it.
+	// The transport makes one round trip. An http.Client would follow redirects.
 	transport http.RoundTripper
 }
 
-// Of the default transport.
+// The values of net/http's default transport.
 const (
 	dialTimeout = 30 * time.Second
 	keepAlive   = 30 * time.Second
 )
 
-// New makes a client. Redirects are not followed: a 3xx is an answer.
+// New returns a client. It does not follow redirects: a 3xx is an answer.
 func New(cfg Config) *Client {
 	c := &Client{cfg: cfg}
 	for _, s := range cfg.Secrets {
@@ -59,15 +59,16 @@ func New(cfg Config) *Client {
 	if cfg.UseProxy {
 		transport.Proxy = http.ProxyFromEnvironment
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, ControlContext: func(ctx context.Context, network, address string, conn syscall.RawConn) error {
+	control := func(ctx context.Context, network, address string, conn syscall.RawConn) error {
 		return cfg.Settings.Current().Egress.Control(ctx, network, address, conn)
-	}}
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, ControlContext: control}
 	transport.DialContext = dialer.DialContext
 	c.transport = transport
 	return c
 }
 
-// Warnings says what is missing for an ERP that checks who calls.
+// Warnings returns what is missing for an ERP that authenticates its callers.
 func (c *Client) Warnings() []string {
 	var out []string
 	if c.cfg.APIKey == "" {
@@ -83,22 +84,22 @@ func (c *Client) Warnings() []string {
 type Request struct {
 	Payload        []byte
 	IdempotencyKey string
-	MessageID      string // webhook-id: the same for all attempts under one key; without a dot
+	MessageID      string // webhook-id: the same for all attempts with one key; without a dot
 	At             time.Time
 }
 
-// Send posts the payload to {base}/orders/sync and reads the answer, all within the timeout of the settings, whatever the ERP
-// does. It ends at once when ctx does.
+// Send posts the payload to {base}/orders/sync and reads the answer. Whatever the ERP does, this takes no longer than
+// the time-out of the settings. Send ends at once when ctx does.
 func (c *Client) Send(ctx context.Context, r Request) Reply {
 	s := c.cfg.Settings.Current()
 	if s.ErpBaseURL == "" {
 		return failure(domain.ErrorNetwork, "ERP_BASE_URL is not set: no call was made")
 	}
 	target := syncURL(s)
-	within, cancel := context.WithTimeout(ctx, s.ErpTimeout)
+	timeout, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
 	call := &call{timeout: s.ErpTimeout, target: redact(target), body: newOrderBody(r.Payload)}
-	req, err := c.request(call.traced(within), target, r, call.body)
+	req, err := c.request(call.traced(timeout), target, r, call.body)
 	if err != nil {
 		return failure(domain.ErrorNetwork, fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
 	}
@@ -111,7 +112,7 @@ func (c *Client) Send(ctx context.Context, r Request) Reply {
 		return call.refused(refused)
 	case ctx.Err() != nil:
 		return Reply{Cancelled: true, Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "the call was cut off by a hand-over"}}
-	case within.Err() != nil:
+	case timeout.Err() != nil:
 		return call.late()
 	default:
 		return call.failed(err)
@@ -131,12 +132,12 @@ func syncURL(s setting.Settings) string {
 	return strings.TrimRight(s.ErpBaseURL, "/") + domain.SyncPath
 }
 
-// Target is what Send calls under the settings, without user, password and query: for the log.
+// Target returns the URL that Send calls with these settings, without user, password and query: for the log.
 func Target(s setting.Settings) string { return redact(syncURL(s)) }
 
 func (c *Client) request(ctx context.Context, target string, r Request, body *orderBody) (*http.Request, error) {
-	// An opaque reader leaves GetBody nil. With it, and with an idempotency header, net/http would send the request a
-	// second time when a connection breaks: two calls in one attempt.
+	// The type of the reader is hidden, so that GetBody stays nil. Otherwise, with an idempotency header, net/http
+	// would send the request a second time when a connection breaks. That would be two calls in one attempt.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, io.NopCloser(body))
 	if err != nil {
 		return nil, err
@@ -163,7 +164,7 @@ func (c *Client) request(ctx context.Context, target string, r Request, body *or
 	return req, nil
 }
 
-// redact is the URL without user, password and query.
+// redact returns the URL without user, password and query.
 func redact(target string) string {
 	u, err := url.Parse(target)
 	if err != nil {

@@ -127,7 +127,7 @@ func (p peer) send(ctx context.Context, c *Client) Reply {
 }
 
 // soon is far more than a call that has ended takes to return on a busy machine, and far less than it may last.
-const soon = testkit.AwaitTimeout
+const soon = testkit.Patience
 
 func TestEveryCallEndsAtItsTimeout(t *testing.T) {
 	t.Parallel()
