@@ -13,7 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
-// readBody is the body as JSON in UTF-8, inflated when it came compressed; or what is wrong with it.
+// readBody reads the body as JSON in UTF-8, and inflates a compressed one. The problem says what is wrong with it.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
 		return nil, &problem.Problem{
@@ -34,7 +34,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem)
 	return decoded(body)
 }
 
-// isGzip reads Content-Encoding, which names what a proxy or a client has done to the body (RFC 9110, section 8.4).
+// isGzip reads Content-Encoding, which names the compression of the body (RFC 9110, section 8.4).
 func isGzip(w http.ResponseWriter, r *http.Request) (bool, *problem.Problem) {
 	encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", ")))
 	switch encoding {
@@ -43,7 +43,7 @@ func isGzip(w http.ResponseWriter, r *http.Request) (bool, *problem.Problem) {
 	case "gzip", "x-gzip":
 		return true, nil
 	default:
-		w.Header().Set("Accept-Encoding", "gzip") // RFC 9110, section 12.5.3: what a request may come in
+		w.Header().Set("Accept-Encoding", "gzip") // RFC 9110, section 12.5.3: the encodings that requests may have
 		return false, &problem.Problem{
 			Status: http.StatusUnsupportedMediaType, Code: "encoding_unknown",
 			Detail: fmt.Sprintf("the body comes with Content-Encoding: %.100q; send it as it is, or with gzip", encoding),
@@ -53,7 +53,7 @@ func isGzip(w http.ResponseWriter, r *http.Request) (bool, *problem.Problem) {
 
 var errInflated = fmt.Errorf("the body is larger than %d bytes once it is inflated; send fewer events at once", maxBodyBytes)
 
-// inflate gives no more than a body may have, however much is packed into it.
+// inflate reads no more than the limit of a body, however much is packed into it.
 func inflate(packed []byte) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -86,10 +86,10 @@ func unreadable(err error) *problem.Problem {
 	}
 }
 
-// utf8Mark is a byte order mark in UTF-8. It says nothing that JSON does not say, so it is passed over (RFC 8259, section 8.1).
+// utf8Mark is the byte order mark in UTF-8. It has no meaning in JSON, so it is skipped (RFC 8259, section 8.1).
 var utf8Mark = []byte("\xEF\xBB\xBF")
 
-// decoded is the body without what may stand before its JSON. What is no JSON at its first byte is told by what it looks like.
+// decoded is the body without the mark. When the first byte is not that of JSON, the problem names what the body looks like.
 func decoded(body []byte) ([]byte, *problem.Problem) {
 	if looks := contentOf(body); looks != "" {
 		return nil, &problem.Problem{Status: http.StatusBadRequest, Code: "not_json", Detail: "the body " + looks}
@@ -97,7 +97,7 @@ func decoded(body []byte) ([]byte, *problem.Problem) {
 	return bytes.TrimLeft(bytes.TrimPrefix(body, utf8Mark), " \t\r\n"), nil
 }
 
-// contentOf knows the first bytes of what senders and proxies are known to make of JSON.
+// contentOf knows the first bytes of what senders and proxies often make of JSON.
 func contentOf(body []byte) string {
 	const inUTF8 = "; JSON is sent in UTF-8"
 	for _, form := range []struct{ start, looks string }{

@@ -79,7 +79,7 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 }
 
-// single is a result whose sync_id is there even when it is null.
+// single is a result that has sync_id also when it is null.
 func single(r accept.Result) any {
 	return struct {
 		accept.Result
@@ -104,7 +104,7 @@ func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	answerBatch(w, results)
 }
 
-// answerBatch says by the status whether all, some or none of the events are ours; of no events, all are.
+// answerBatch answers a batch. The status says whether all, some or none of the events are ours; an empty batch counts as all.
 func answerBatch(w http.ResponseWriter, results []accept.Result) {
 	taken := 0
 	for _, r := range results {
@@ -151,7 +151,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 	return results, true
 }
 
-// refuse answers a request of which no event can be read, so that the log can name none.
+// refuse answers a request in which no event can be read, so that the log can name none.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) {
 	events.WithLabelValues("unreadable").Inc()
 	h.log.InfoContext(r.Context(), "request refused: no event can be read from it", "code", p.Code, "http_status", p.Status, "bytes", r.ContentLength)

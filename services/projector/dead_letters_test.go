@@ -165,7 +165,7 @@ func TestWhatIsNoEndOfAnOrderStopsNone(t *testing.T) {
 	})
 }
 
-// DeadLetters of before dead_letter_by are told apart by how they were written: the syncer and the delayer write in transactions.
+// Dead letters of before dead_letter_by are known by how they were written: the syncer and the delayer write in transactions.
 func TestALetterOfAnOlderReleaseStopsItsOrderToo(t *testing.T) {
 	onBrokers(t, func(b *bench) {
 		b.accept(0)

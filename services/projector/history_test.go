@@ -23,7 +23,7 @@ const partitions = 2
 
 var began = time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
 
-// history is a log as the services write it, told in the order they write it.
+// history is a log as the services write it, in the order they write it.
 type history struct {
 	t     *rapid.T
 	now   time.Time
@@ -41,7 +41,7 @@ func drawHistory(t *rapid.T) *history {
 	return h
 }
 
-func (h *history) tell(topic string, s domain.Sync, f fact) {
+func (h *history) write(topic string, s domain.Sync, f fact) {
 	h.now = h.now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(h.t, "ms")) * time.Millisecond)
 	s.UpdatedAt = h.now
 	f.Sync, f.Time = s, h.now
@@ -63,23 +63,23 @@ func openGate(order, generation int) domain.Gate {
 	}
 }
 
-// generation tells one effort: held or not, attempts whose before_send repeats, callbacks between, an end or none.
+// generation writes one effort: held or not, attempts whose before_send repeats, callbacks between, an end or none.
 func (h *history) generation(order, generation int) {
 	g := openGate(order, generation)
 	if rapid.Bool().Draw(h.t, "held") {
 		g.State = domain.GateHeld
-		h.tell(event.TopicRequested, g.RequestedSync(nil, "evt"), fact{})
+		h.write(event.TopicRequested, g.RequestedSync(nil, "evt"), fact{})
 		g.State, g.RequestNumber = domain.GateOpen, 1
 	}
 	sync := g.RequestedSync(ptr(int64(order+70)), "evt")
-	h.tell(event.TopicRequested, sync, fact{
+	h.write(event.TopicRequested, sync, fact{
 		warnings: rapid.SampledFrom([][]string{nil, {"/order/items/0/price is missing"}, {"a", "b"}}).Draw(h.t, "warnings"),
 		notSent:  rapid.SampledFrom([][]string{nil, {"/order/items/1 is part of /order/items/0"}}).Draw(h.t, "not_sent"),
 	})
 	callbacks := 0
 	for range rapid.IntRange(0, 4).Draw(h.t, "attempts") {
 		for range rapid.IntRange(1, 3).Draw(h.t, "before_sends") {
-			h.tell(event.TopicBeforeSend, domain.Sending(sync, h.now), fact{Fact: domain.Fact{Payload: ptr(`{"größe":"1.00"}`)}})
+			h.write(event.TopicBeforeSend, domain.Sending(sync, h.now), fact{Fact: domain.Fact{Payload: ptr(`{"größe":"1.00"}`)}})
 		}
 		if rapid.IntRange(0, 3).Draw(h.t, "callback") == 0 {
 			callbacks++
@@ -92,7 +92,7 @@ func (h *history) generation(order, generation int) {
 		sync = next
 	}
 	if rapid.Bool().Draw(h.t, "closed") {
-		h.tell(event.TopicFailed, domain.Closed(sync, domain.ClosedByRejected, h.now), fact{})
+		h.write(event.TopicFailed, domain.Closed(sync, domain.ClosedByRejected, h.now), fact{})
 	}
 }
 
@@ -103,10 +103,10 @@ func (h *history) callback(s domain.Sync, n int) {
 	if rapid.Bool().Draw(h.t, "rejects") {
 		s.Status, s.ErpReference, f.Error = domain.Failed, nil, ptr("rejected")
 	}
-	h.tell(event.TopicCallback, s, f)
+	h.write(event.TopicCallback, s, f)
 }
 
-// answer tells what one call came to, and the terminal event if it was the last.
+// answer writes what came of one call, and the terminal event if it was the last.
 func (h *history) answer(s domain.Sync) (next domain.Sync, ended bool) {
 	o := domain.Outcome{Kind: domain.OutcomeKind(rapid.IntRange(1, 3).Draw(h.t, "outcome")), Code: domain.ErrorUnavailable, Error: "busy"}
 	status, f := 503, fact{Fact: domain.Fact{Error: ptr("busy")}}
@@ -115,7 +115,7 @@ func (h *history) answer(s domain.Sync) (next domain.Sync, ended bool) {
 	}
 	d := domain.Decide(s, o, domain.RetryPolicy{BaseDelay: time.Second}, h.now, 0)
 	f.Response, f.httpStatus = ptr("response "+d.After.Version.String()), &status
-	h.tell(event.TopicAfterSend, d.After, f)
+	h.write(event.TopicAfterSend, d.After, f)
 	if d.Terminal == nil {
 		return d.After, false
 	}
@@ -123,7 +123,7 @@ func (h *history) answer(s domain.Sync) (next domain.Sync, ended bool) {
 	if d.Terminal.Status == domain.Success {
 		topic = event.TopicSuccess
 	}
-	h.tell(topic, *d.Terminal, f)
+	h.write(topic, *d.Terminal, f)
 	return d.After, true
 }
 

@@ -32,13 +32,13 @@ type bench struct {
 	pool   *pgxpool.Pool
 }
 
-func onBrokers(t *testing.T, story func(b *bench)) {
+func onBrokers(t *testing.T, test func(b *bench)) {
 	t.Helper()
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) { onBroker(t, cfg, story) })
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) { onBroker(t, cfg, test) })
 }
 
-func onBroker(t *testing.T, cfg kafka.Config, story func(b *bench)) {
+func onBroker(t *testing.T, cfg kafka.Config, test func(b *bench)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*testkit.Patience)
 	t.Cleanup(cancel)
@@ -50,7 +50,7 @@ func onBroker(t *testing.T, cfg kafka.Config, story func(b *bench)) {
 	client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(cfg.Topic(event.TopicDeadLetter)))...)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	story(&bench{T: t, ctx: ctx, cfg: cfg, client: client, pool: testkit.Postgres(t).Pool})
+	test(&bench{T: t, ctx: ctx, cfg: cfg, client: client, pool: testkit.Postgres(t).Pool})
 }
 
 // run starts a projector that is stopped with the test, or before.
@@ -145,7 +145,7 @@ func TestASuccessClosesTheGateAndMarksTheOrder(t *testing.T) {
 		b.accept(1)
 		b.run()
 		b.publish(success(0))
-		b.within("the order is told", b.updated(0))
+		b.within("the write side is updated", b.updated(0))
 		require.Equal(b, domain.Success, b.status(0))
 		state, synced := b.writeSide(1)
 		require.Equal(b, "open", state)
@@ -165,7 +165,7 @@ func TestALockedGateDoesNotStopTheProjectionAndIsClosedAfterwards(t *testing.T) 
 		require.NoError(b, err)
 		b.run()
 		b.publish(append(success(0), success(1)...))
-		b.within("the other order is told", b.updated(1))
+		b.within("the write side of the other order is updated", b.updated(1))
 		b.within("the projection goes on", func() bool { return b.status(0) == domain.Success })
 		state, synced := b.writeSide(0)
 		require.Equal(b, "open", state)

@@ -10,13 +10,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// rebuild runs Rebuild and tells what it found.
+// rebuild runs Rebuild and describes what it found.
 func (b *bench) rebuild(how Rebuilding) (v Verdict, found []string, err error) {
 	b.Helper()
 	if how.OnProgress == nil {
 		how.OnProgress = func(Progress) {}
 	}
-	how.Found = func(d Difference) { found = append(found, told(d)) }
+	how.Found = func(d Difference) { found = append(found, describe(d)) }
 	v, err = Rebuild(b.ctx, b.cfg, b.pool, quiet, how)
 	return v, found, err
 }

@@ -23,7 +23,7 @@ const (
 )
 
 // TestSpeed prints figures and claims none; it is built with the tag speed only. A million orders of which the ERP has all, gates
-// being changed beside it: how long does a look at what is left to tell take, when there is nothing and when there is something?
+// being changed meanwhile: how long does it take to find what is left to do, when there is nothing and when there is something?
 // The baseline is the look of releases before the notes, which compared all orders with the projection.
 func TestSpeed(t *testing.T) {
 	pool := testkit.Postgres(t).Pool
@@ -40,8 +40,8 @@ func TestSpeed(t *testing.T) {
 			require.NoError(t, err)
 		}, func() error { return compareAll(t.Context(), pool) })
 		after := median(t, func() { leave(t, pool, pending) }, func() error { return s.catchUp(t.Context()) })
-		require.Zero(t, untold(t, pool))
-		t.Logf("%d orders, %d to tell: all compared in %s, the notes read and told in %s; ratio %.0f",
+		require.Zero(t, notes(t, pool))
+		t.Logf("%d orders, %d left to do: all compared in %s, the notes read and done in %s; ratio %.0f",
 			speedOrders, pending, before.Round(time.Millisecond), after.Round(10*time.Microsecond), before.Seconds()/after.Seconds())
 	}
 }
@@ -60,7 +60,7 @@ func median(t *testing.T, prepare func(), look func() error) time.Duration {
 	return took[len(took)/2]
 }
 
-// leave takes back what n orders were told, and notes it.
+// leave undoes the update of n orders, and notes it.
 func leave(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
 	for _, statement := range []string{

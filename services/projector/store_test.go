@@ -66,7 +66,7 @@ func TestTheProjectionIsTheSameInAnyOrderOfTheLogAnyNumberOfTimes(t *testing.T) 
 	})
 }
 
-// success is the story of an order that went through at once.
+// success is the facts of an order that went through at once.
 func success(order int) []fact {
 	g := openGate(order, 1)
 	requested := g.RequestedSync(nil, "evt")

@@ -20,10 +20,10 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // onEmbedded is onBrokers on the embedded broker alone, for what does not depend on the broker. The same on Apache Kafka is
 // tested through the command, in e2e.
-func onEmbedded(t *testing.T, story func(b *bench)) {
+func onEmbedded(t *testing.T, test func(b *bench)) {
 	t.Helper()
 	t.Parallel()
-	testkit.OnEmbedded(t, func(t *testing.T, cfg kafka.Config) { onBroker(t, cfg, story) })
+	testkit.OnEmbedded(t, func(t *testing.T, cfg kafka.Config) { onBroker(t, cfg, test) })
 }
 
 // project writes the records of three orders that went through, and a dead letter, and applies them.
@@ -55,10 +55,10 @@ func (b *bench) exec(statement string) {
 	require.NoError(b, err)
 }
 
-// verify runs Verify and tells each difference in a word.
+// verify runs Verify and describes each difference.
 func (b *bench) verify() (v Verdict, found []string) {
 	b.Helper()
-	v, err := Verify(b.ctx, b.cfg, b.pool, quiet, func(Progress) {}, func(d Difference) { found = append(found, told(d)) })
+	v, err := Verify(b.ctx, b.cfg, b.pool, quiet, func(Progress) {}, func(d Difference) { found = append(found, describe(d)) })
 	require.NoError(b, err)
 	require.Equal(b, len(found) == 0, v.Equal(), "the verdict is at odds with what was found")
 	b.requireNoTables("vendor_erp_sync_verify%")
@@ -70,7 +70,8 @@ func (b *bench) requireNoTables(like string) {
 	require.Empty(b, query(b, b.pool, `SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '`+like+`'`), "tables are left")
 }
 
-func told(d Difference) string {
+// describe is a difference in a few words.
+func describe(d Difference) string {
 	where := d.Line
 	if where == "" {
 		where = fmt.Sprintf("%s/%s", d.Source, d.OrderIncrementID)

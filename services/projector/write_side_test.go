@@ -16,14 +16,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// writeSide is what the projector has to tell: the gates and the orders' marks.
+// writeSide is what the projector writes to: the gates and the orders' marks.
 func writeSide(t require.TestingT, pool *pgxpool.Pool) []map[string]any {
 	return query(t, pool, `SELECT order_key, generation, state, closed_by, key_answered, erp_synced
 		FROM erp_sync_gate LEFT JOIN sales_order USING (order_key) ORDER BY order_key`)
 }
 
-// untold counts what the projector still has to tell.
-func untold(t require.TestingT, pool *pgxpool.Pool) int {
+// notes counts what the projector still has to do to the write side.
+func notes(t require.TestingT, pool *pgxpool.Pool) int {
 	return len(query(t, pool, `SELECT order_key FROM erp_unclosed_gate UNION ALL SELECT order_key FROM erp_answered_key
 		UNION ALL SELECT order_key FROM erp_unmarked_order UNION ALL SELECT after_key FROM projector_recheck`))
 }
@@ -73,7 +73,7 @@ func TestTheWriteSideIsTheSameWhateverWasLocked(t *testing.T) {
 		prepare(t, free, h.facts)
 		prepare(t, held, h.facts)
 		require.NoError(t, newStore(free, live).apply(ctx, batch{facts: h.facts}))
-		require.Zero(t, untold(t, free))
+		require.Zero(t, notes(t, free))
 
 		var keys []string
 		for order := range partitions * 2 {
@@ -97,7 +97,7 @@ func TestTheWriteSideIsTheSameWhateverWasLocked(t *testing.T) {
 		require.NoError(t, newStore(held, live).catchUp(ctx))
 		want := writeSide(t, free)
 		require.Equal(t, want, writeSide(t, held))
-		require.Zero(t, untold(t, held))
+		require.Zero(t, notes(t, held))
 
 		_, err := held.Exec(ctx, `TRUNCATE vendor_erp_sync, vendor_erp_sync_event`) // a projector that starts at offset zero
 		require.NoError(t, err)
@@ -135,14 +135,14 @@ func TestAnOrderThatComesAfterItsSuccessIsMarked(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, newStore(pool, live).catchUp(t.Context()))
 	require.Len(t, query(t, pool, `SELECT FROM sales_order WHERE erp_synced = 1`), 1)
-	require.Zero(t, untold(t, pool))
+	require.Zero(t, notes(t, pool))
 }
 
 // What an earlier release has skipped was written down nowhere: the migration asks for one look at everything, in pages.
 func TestWhatAnEarlierReleaseHasSkippedIsFoundOnce(t *testing.T) {
 	t.Parallel()
 	pool := testkit.Postgres(t).Pool
-	require.Equal(t, 1, untold(t, pool), "the migration asks for it")
+	require.Equal(t, 1, notes(t, pool), "the migration asks for it")
 	const orders = 2*recheckPage + 1
 	fill(t, pool, orders)
 	_, err := pool.Exec(t.Context(), `UPDATE erp_sync_gate SET state = 'open', closed_by = NULL, key_answered = false; UPDATE sales_order SET erp_synced = 0`)
@@ -156,16 +156,16 @@ func TestWhatAnEarlierReleaseHasSkippedIsFoundOnce(t *testing.T) {
 	require.False(t, s.skipped)
 	require.Len(t, query(t, pool, `SELECT FROM erp_sync_gate JOIN sales_order USING (order_key)
 		WHERE state = 'closed' AND closed_by = 'answer' AND key_answered AND erp_synced = 1`), orders)
-	require.Zero(t, untold(t, pool))
+	require.Zero(t, notes(t, pool))
 }
 
-// catchUp once read every order: at a million that took 2.5 s of each 7.5 s. It must read what is to be told, and no more:
+// catchUp once read every order: at a million that took 2.5 s of each 7.5 s. It must read what is left to do, and no more:
 // the counters of Postgres say what a plan has really read.
 func TestCatchingUpReadsOnlyWhatIsToBeTold(t *testing.T) {
 	t.Parallel()
 	database := testkit.Postgres(t)
 	single := database.Pool.Config()
-	single.MaxConns = 1 // one session, whose counters are told when it is asked to
+	single.MaxConns = 1 // one session, whose counters are flushed on demand
 	pool, err := pgxpool.NewWithConfig(t.Context(), single)
 	require.NoError(t, err)
 	defer pool.Close()
@@ -186,11 +186,11 @@ func TestCatchingUpReadsOnlyWhatIsToBeTold(t *testing.T) {
 		before := rowsRead(t, pool)
 		require.NoError(t, s.catchUp(t.Context()))
 		require.LessOrEqual(t, rowsRead(t, pool)-before, int64(8*pending), "rows of gates, orders and syncs")
-		require.Zero(t, untold(t, pool))
+		require.Zero(t, notes(t, pool))
 	}
 	before := rowsRead(t, pool)
 	require.NoError(t, s.catchUp(t.Context()))
-	require.Equal(t, before, rowsRead(t, pool), "there was nothing to tell")
+	require.Equal(t, before, rowsRead(t, pool), "there was nothing to do")
 }
 
 // rowsRead counts the rows of the large tables that this session's statements have read, by whichever plan.
@@ -203,7 +203,7 @@ func rowsRead(t *testing.T, pool *pgxpool.Pool) (n int64) {
 	return n
 }
 
-// fill puts n orders, the key of each its number, that the ERP has and of which all is told.
+// fill puts n orders, the key of each its number, that the ERP has and of which nothing is left to do.
 func fill(t testing.TB, pool *pgxpool.Pool, n int) {
 	t.Helper()
 	for _, statement := range []string{

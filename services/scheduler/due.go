@@ -2,17 +2,17 @@ package scheduler
 
 import "time"
 
-// schedule gives the first scheduled time after another; the zero time when there is none. It means UTC.
+// schedule returns the first scheduled time after another, in UTC; the zero time when there is none.
 type schedule interface {
 	Next(after time.Time) time.Time
 }
 
-// lookBack are spans in which the last scheduled time is looked for, so that few times are counted through however long
-// nobody ran.
+// lookBack are the spans in which to search the last scheduled time, the short ones first. So few times are stepped through, however
+// long no scheduler ran.
 var lookBack = []time.Duration{time.Minute, time.Hour, 24 * time.Hour, 32 * 24 * time.Hour, 367 * 24 * time.Hour}
 
-// due is the run that is to be made at now, if one is: last is the time up to which runs are done with. However many
-// were missed, it is one, and stands for all of them under the latest scheduled time.
+// due is the run that is due now, if there is one. last is the time up to which runs are done. However many were missed, only one run is
+// made, under the latest scheduled time.
 func due(s schedule, last, now time.Time) (at time.Time, isDue bool) {
 	last, now = last.UTC(), now.UTC()
 	at = s.Next(last)

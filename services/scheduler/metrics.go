@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// A process has one scheduler at most, so its metrics stand in the default registry.
+// A process has no more than one scheduler, so its metrics are in the default registry.
 var (
 	leader = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "erpconnector_scheduler_leader", Help: "1 while this process releases held orders.",
@@ -31,7 +31,7 @@ var (
 	})
 )
 
-// resign leaves no figures that the next leader has to contradict.
+// resign resets the figures, which the next leader reports.
 func resign() {
 	leader.Set(0)
 	lastRunAge.Set(0)

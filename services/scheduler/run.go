@@ -18,20 +18,20 @@ import (
 // runPage is how many orders of a run share a transaction: as many as of a batch of events.
 const runPage = 1000
 
-// errRunByOther is that another process has made the run.
+// errRunByOther means that another process has made the run.
 var errRunByOther = errors.New("the run has been made by another process")
 
-// cronRun is one run of the cron. Its name in cron_run is the schedule: times that another one had are none of its own.
+// cronRun is one run of the cron. Its name in cron_run is the schedule, so that the times of another schedule do not count for it.
 //
-// It is noted in the transaction that releases its first orders. So a crash undoes a run of up to runPage orders as a
-// whole, and it is made anew; of a larger one what is not yet released waits for the next run. None is made twice.
+// It is noted in the transaction that releases its first orders. So a crash undoes a run of up to runPage orders as a whole, and the
+// run is made again. Of a larger one, the orders that were not released wait for the next run. No run is made twice.
 type cronRun struct {
 	name  string
 	dueAt time.Time
 }
 
-// limitOf is how many orders a run releases at most. A batch of 0 is all that wait as it begins: what comes meanwhile waits for the
-// next run, so that this one ends. A run of none is made as well.
+// limitOf is how many orders a run may release. A batch of 0 stands for all that wait when it begins. Later ones wait for the next run,
+// so that this one ends. A run without orders is noted too.
 func limitOf(ctx context.Context, o *orders.Orders, cronBatch int) (int, error) {
 	if cronBatch > 0 {
 		return cronBatch, nil
@@ -91,7 +91,7 @@ func (r cronRun) goOn(ctx context.Context, tx pgx.Tx, n int) error {
 	return nil
 }
 
-// pass is done with the run without making it.
+// pass notes the run as done without making it.
 func (r cronRun) pass(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, `UPDATE cron_run SET due_at = $2 WHERE name = $1 AND due_at < $2`, r.name, r.dueAt)
 	if err != nil {
@@ -100,8 +100,8 @@ func (r cronRun) pass(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// lastRun is the scheduled time up to which runs of a schedule are done with, and when one was made. A schedule that
-// counts for the first time is done with all that is past: nothing of it was missed. The schedule before it is forgotten.
+// lastRun is the scheduled time up to which the runs of a schedule are done, and when the last one was made. A new schedule has missed
+// nothing: all its past times are done. The schedule before it is forgotten.
 func lastRun(ctx context.Context, pool *pgxpool.Pool, name string, now time.Time) (dueAt, ranAt time.Time, err error) {
 	const read = `SELECT due_at, ran_at FROM cron_run WHERE name = $1`
 	err = pool.QueryRow(ctx, read, name).Scan(&dueAt, &ranAt)
@@ -124,9 +124,9 @@ func lastRun(ctx context.Context, pool *pgxpool.Pool, name string, now time.Time
 	return dueAt, ranAt, nil
 }
 
-// RunNow makes one run of the cron by hand, whatever the schedule says and whether or not the cron is on; the schedule
-// goes on as if there had been none. It returns how many orders were released and how many still wait for the cron. While
-// the connector is off it releases none and returns orders.ErrDisabled.
+// RunNow makes one run of the cron by hand, also when none is due or the cron is off. It does not change the schedule. It returns how
+// many orders were released, and how many still wait for the cron. While the connector is off it releases none and returns
+// orders.ErrDisabled.
 func RunNow(ctx context.Context, pool *pgxpool.Pool, settings setting.Reader) (total, waiting int, err error) {
 	o := orders.New(pool, settings)
 	limit, err := limitOf(ctx, o, settings.Current().CronBatch)

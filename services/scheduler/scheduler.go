@@ -1,5 +1,5 @@
-// Package scheduler lets held orders go out: those that wait for the cron when it is due, and those that were held
-// because the connector was off as soon as it is on. The rule of when a run is due stands in due.go.
+// Package scheduler releases held orders: those that wait for the cron when it is due, and those that were held because the connector
+// was off as soon as it is on. The rule when a run is due is in due.go.
 package scheduler
 
 import (
@@ -23,16 +23,16 @@ import (
 const (
 	tickInterval = 500 * time.Millisecond // a changed setting counts, and a due run begins, within this
 
-	// What was held while the connector was off goes out at 1,000 orders a second at most: more than ERPs take, so that
-	// nothing waits for the pace, and little enough for an invoice that comes meanwhile to pass most of the backlog by.
-	// A million orders take a quarter of an hour.
+	// Orders that were held while the connector was off are released at no more than 1,000 a second. That is more than ERPs take, so
+	// the pace delays nothing. And it is so few that a new invoice need not wait for the whole backlog. A million orders take a
+	// quarter of an hour.
 	maxFree      = 100
 	freeInterval = 100 * time.Millisecond
 	// Those that join the cron's are not sent by it.
 	maxRehold = 1000
 
 	countInterval = 10 * time.Second
-	countShare    = 50 // a count that takes long is made more rarely: at most this part of the time goes into it
+	countShare    = 50 // a slow count runs more rarely: at most one part in 50 of the time goes into it
 )
 
 // Scheduler releases held orders. Any number may run; one of them works.
@@ -61,8 +61,8 @@ func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Schedul
 // Name is the worker's name.
 func (s *Scheduler) Name() string { return "scheduler" }
 
-// Run works while the process holds the one lease, until ctx ends; others stand by. Two at a time would do no
-// harm: orders are locked, and a run is noted once.
+// Run works while the process holds the one lease, until ctx ends; others stand by. Two at once would do no harm, as orders are locked
+// and a run is noted once.
 func (s *Scheduler) Run(ctx context.Context) error {
 	return postgres.WithLease(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
 		leader.Set(1)
@@ -83,7 +83,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	})
 }
 
-// tick does what is to be done now; more says that orders are left that need not wait for the next tick.
+// tick does what is due now; more reports whether orders are left that need not wait for the next tick.
 func (s *Scheduler) tick(ctx context.Context) (more bool, err error) {
 	current := s.settings.Current()
 	more, err = s.free(ctx, current)
@@ -93,7 +93,7 @@ func (s *Scheduler) tick(ctx context.Context) (more bool, err error) {
 	return more, errors.Join(err, s.cron(ctx, current), s.count(ctx))
 }
 
-// free takes up what was held because the connector was off: with immediate sync it goes out, else it waits for the cron.
+// free takes up what was held because the connector was off. With immediate sync it is released, otherwise it waits for the cron.
 func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bool, err error) {
 	if !current.Enabled {
 		return false, nil
@@ -121,8 +121,8 @@ func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bo
 	return n > 0, nil
 }
 
-// cron makes the run that is due. While the connector is off it makes none and forgets none: the last one missed is made
-// up for when it is on again. While the cron is off its times pass by, as the module's do.
+// cron makes the run that is due. While the connector is off it makes none, and makes up for the last one once it is on again. While
+// the cron is off, its times pass without a run, as in the module.
 func (s *Scheduler) cron(ctx context.Context, current setting.Settings) error {
 	parsed, err := setting.ParseSchedule(current.CronSchedule)
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *Scheduler) make(ctx context.Context, r cronRun, cronBatch int) error {
 	return err
 }
 
-// count measures what is held, what has not ended for longest, and what waits for a decision.
+// count measures how many orders are held, which unfinished one is the oldest, and how many dead letters are open.
 func (s *Scheduler) count(ctx context.Context) error {
 	began := time.Now()
 	if began.Before(s.countAt) {
@@ -200,10 +200,10 @@ func (s *Scheduler) count(ctx context.Context) error {
 	return nil
 }
 
-// madeRun is a run of the cron of which nobody has counted yet how many orders it left.
+// madeRun is a run of the cron whose remaining orders were not counted yet.
 type madeRun struct{ released, limit int }
 
-// compare tells that more orders come than the cron's runs release.
+// compare logs when more orders come than the runs of the cron release.
 func (s *Scheduler) compare(waiting int) {
 	if s.made == nil {
 		return

@@ -6,6 +6,7 @@ package devkafka
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -17,7 +18,7 @@ import (
 type Broker struct {
 	cluster *kfake.Cluster
 	stop    chan struct{}
-	done    chan struct{}
+	running sync.WaitGroup
 }
 
 // compactInterval is how often compacted topics shrink: after a restart the broker does not do so by itself.
@@ -39,13 +40,18 @@ func Start(dir string, port int) (*Broker, error) {
 	case err != nil:
 		return nil, fmt.Errorf("starting the embedded broker on port %d: %w; is another one at work on %s?", port, err, dir)
 	}
-	b := &Broker{cluster: cluster, stop: make(chan struct{}), done: make(chan struct{})}
-	go b.compact()
+	members, err := watchMembers(cluster)
+	if err != nil {
+		cluster.Close()
+		return nil, fmt.Errorf("starting the embedded broker on port %d: %w", port, err)
+	}
+	b := &Broker{cluster: cluster, stop: make(chan struct{})}
+	b.running.Go(b.compact)
+	b.running.Go(func() { members.run(b.stop) })
 	return b, nil
 }
 
 func (b *Broker) compact() {
-	defer close(b.done)
 	tick := time.NewTicker(compactInterval)
 	defer tick.Stop()
 	for {
@@ -64,6 +70,6 @@ func (b *Broker) Addrs() []string { return b.cluster.ListenAddrs() }
 // Close stops the broker; its data stays.
 func (b *Broker) Close() {
 	close(b.stop)
-	<-b.done
+	b.running.Wait()
 	b.cluster.Close()
 }

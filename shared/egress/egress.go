@@ -1,5 +1,6 @@
-// Package egress says which addresses the connector calls on behalf of a setting. Who may change the ERP's URL must not reach
-// with it what trusts the machine itself: the metadata service of a cloud, for one, gives its credentials to whoever asks.
+// Package egress says which addresses the connector may call because of a setting. Somebody who may change the URL of the ERP must not
+// reach services that trust the machine itself. One example is the metadata service of a cloud, which gives credentials to every
+// program on the machine.
 package egress
 
 import (
@@ -12,10 +13,10 @@ import (
 	"syscall"
 )
 
-// Policy refuses addresses that no ERP has. Private networks and loopback are allowed: that is where ERPs live. The zero value
-// allows no exception.
+// Policy refuses addresses that no ERP has. Private networks and loopback are allowed, as ERPs are there. The zero value allows no
+// exception.
 type Policy struct {
-	Allowed []netip.Prefix // networks that are called though the rule refuses them
+	Allowed []netip.Prefix // networks that may be called though a rule refuses them
 }
 
 // rule is what is refused, and why.
@@ -24,7 +25,7 @@ type rule struct {
 	prefixes []netip.Prefix
 }
 
-// The first rule that holds is told.
+// The first rule that matches names the reason.
 var (
 	metadata = rule{"the metadata service of a cloud", prefixes(
 		"169.254.169.254/32", // AWS, Azure, Google Cloud, Oracle, DigitalOcean, Hetzner, OpenStack
@@ -93,11 +94,11 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// CheckURL is Check of a URL's host when that is an address; a name is looked up when it is dialled, see Control.
+// CheckURL checks the host of a URL when that is an address. A name is checked when it is dialled, see Control.
 func (p Policy) CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil //nolint:nilerr // what is wrong with a URL is told by others
+		return nil //nolint:nilerr // other checks say what is wrong with a URL
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	if err != nil {
@@ -106,8 +107,8 @@ func (p Policy) CheckURL(text string) error {
 	return p.Check(addr)
 }
 
-// Control is for net.Dialer.ControlContext: it looks at the address of each connection, after names were looked up, so that no
-// name leads to what is refused, whatever it led to a moment ago.
+// Control is for net.Dialer.ControlContext. It checks the address of each connection, after the name was resolved. So a name cannot
+// lead to a refused address, even when it led to another one a moment ago.
 func (p Policy) Control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -126,7 +127,7 @@ var (
 	sixToFour  = netip.MustParsePrefix("2002::/16")       // RFC 3056
 )
 
-// meanings are the address and the IPv4 addresses that it may stand for.
+// meanings are the address, and the IPv4 addresses that it may stand for.
 func meanings(addr netip.Addr) []netip.Addr {
 	if !addr.Is6() {
 		return []netip.Addr{addr}

@@ -128,7 +128,7 @@ func headerLines(t *testing.T) []headerLine {
 		{Name: event.HeaderOriginPartition, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginOffset, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderDeadLetterBy, On: "dead letters", Meaning: "who could not use it: a service, or a subscriber's group"},
-		{Name: event.HeaderDeadLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the dead letter"},
+		{Name: event.HeaderDeadLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the letter"},
 	}
 	example := readGolden(t, goldenPath("invoice_5_parked"))
 	examples := example.Headers

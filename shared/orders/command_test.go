@@ -56,6 +56,7 @@ func (s *shelf) in(t *testing.T, state domain.OrderState) {
 	case domain.StateFailed:
 		_, err := gate.Close(t.Context(), s.pool, []gate.GenerationEnd{{Key: "1", Generation: 1, By: domain.ClosedByFailure}})
 		require.NoError(t, err)
+	default: // queued
 	}
 }
 

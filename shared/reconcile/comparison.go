@@ -19,7 +19,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
-// comparison is one under way.
+// comparison is a comparison under way.
 type comparison struct {
 	Comparison
 
@@ -28,15 +28,15 @@ type comparison struct {
 	partitions int // of each keyed topic
 
 	entries []entry
-	refused map[int64]uint64               // rows that the brokers took nowhere, as a dead letter says, with a hash of topic and key
+	refused map[int64]uint64               // rows that no broker took, by a dead letter; with a hash of topic and key
 	latest  map[kafka.TopicPartition]int64 // the time of its last record
 	byHash  map[uint64]int32               // of identities
 	uuids   map[uint64]bool                // of messages that are not said twice
 	first   time.Time                      // when the earliest fact that was read occurred
-	parted  bool                           // a row was found in both: the log was read from before the histories parted
+	overlap bool                           // a row was found that is in both, so the log was read from far enough back
 }
 
-// entry is a record. A few bytes each: after a restore from an old backup there are many.
+// entry is a record. It is small, as there are many after a restore from an old backup.
 type entry struct {
 	offset    int64
 	written   int64 // Unix milliseconds: when it was relayed; within a partition it never goes back
@@ -45,8 +45,8 @@ type entry struct {
 	taken     bool // its row is in the outbox
 }
 
-// identity is what a row and its record have in common, and no other row: an event that is accepted a second time has the
-// uuid of the first, and neither its trace nor its time.
+// identity is what a row and its record have in common, and no other row has. The uuid alone would not do: an event that is accepted a
+// second time has the uuid of the first, but another trace and another time.
 type identity struct{ topic, uuid, trace, time string }
 
 var seed = maphash.MakeSeed()
@@ -55,7 +55,7 @@ func (i identity) hash() uint64 {
 	return maphash.String(seed, i.topic+"\x00"+i.uuid+"\x00"+i.trace+"\x00"+i.time)
 }
 
-// message is what is the same of both.
+// message is what both of these have in common.
 func (i identity) message() uint64 { return maphash.String(seed, i.topic+"\x00"+i.uuid) }
 
 func (c *comparison) run(ctx context.Context) error {
@@ -79,7 +79,7 @@ func (c *comparison) run(ctx context.Context) error {
 	return nil
 }
 
-// collectLost keeps them in the order of time: rows that are restored so have ids and times that run together.
+// collectLost collects the lost records in the order of time, so that the ids of restored rows follow their times.
 func (c *comparison) collectLost() {
 	lost := slices.DeleteFunc(c.entries, func(e entry) bool { return e.taken })
 	slices.SortStableFunc(lost, func(a, b entry) int {
@@ -90,7 +90,7 @@ func (c *comparison) collectLost() {
 	}
 }
 
-// spans are the stretches of the log from Since on.
+// spans are the parts of the log from Since on.
 func (c *comparison) spans(ctx context.Context) ([]*logreader.Span, error) {
 	client, err := kgo.NewClient(c.p.Kafka.Options()...)
 	if err != nil {
@@ -129,10 +129,10 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 		e := c.p.Kafka.Event(r)
 		i := identity{topic: e.Topic, uuid: e.UUID(), trace: e.Traceparent(), time: string(kafka.Header(r, event.HeaderTime))}
 		if i.uuid == "" {
-			continue // nobody's who writes through the outbox
+			continue // not written through the outbox
 		}
 		if _, copied := c.byHash[i.hash()]; copied {
-			continue // somebody has sent the record once more; the outbox has one row of it
+			continue // a copy of a record that somebody has written again; the outbox has one row of it
 		}
 		c.byHash[i.hash()] = int32(len(c.entries)) //nolint:gosec // as many as memory holds
 		if !isNote(i.topic, e.ID()) {
@@ -150,7 +150,7 @@ func (c *comparison) Take(_ context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-// takeDeadLetter notes the row that a letter of the relay's names.
+// takeDeadLetter notes the row that a dead letter of the relay names.
 func (c *comparison) takeDeadLetter(r *kgo.Record) {
 	id, err := strconv.ParseInt(string(kafka.Header(r, event.HeaderOriginRow)), 10, 64)
 	if topic, ours := strings.CutPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), c.p.Kafka.Prefix); err == nil && ours {
@@ -160,12 +160,12 @@ func (c *comparison) takeDeadLetter(r *kgo.Record) {
 
 func place(topic, key string) uint64 { return maphash.String(seed, topic+"\x00"+key) }
 
-// isNote tells by the ce_id what may be said twice: see event.NewNote.
+// isNote reports, by the ce_id, whether a record may be written twice: see event.NewNote.
 func isNote(topic, id string) bool {
 	return topic == event.TopicCallback && !strings.HasSuffix(id, "/"+event.TopicCallback)
 }
 
-// occurred is about when the record's row was written, and never later.
+// occurred is about the time when the record's row was written, and never later.
 func occurred(e event.View) time.Time {
 	if at := e.OccurredAt(); at.Before(e.Timestamp) {
 		return at
@@ -200,8 +200,8 @@ func (c *comparison) page(ctx context.Context, query string, id int64) ([]found,
 	})
 }
 
-// relayedRows looks for the rows up to the position among the records, from the newest back to where no record's row can
-// be any more. Ids and times run together but for what was written at the same moment.
+// relayedRows searches the rows up to the position among the records. It goes from the newest row back until no row can have a record
+// that was read. Ids and times have the same order, except for rows that were written at the same moment.
 func (c *comparison) relayedRows(ctx context.Context) error {
 	floor := c.first
 	if !c.Since.IsZero() && c.Since.Before(floor) {
@@ -231,9 +231,9 @@ func (c *comparison) relayedRow(r found) {
 	refused, isRefused := c.refused[r.ID]
 	switch {
 	case known:
-		c.entries[i].taken, c.parted = true, true
-	case isRefused && refused == place(r.Topic, r.Key): // Kafka has a letter that names it
-	case c.p.Position.Waits(c.p.Kafka, r.Topic, r.Key, r.ID, c.partitions) && !c.uuids[r.message()]: // to be relayed still
+		c.entries[i].taken, c.overlap = true, true
+	case isRefused && refused == place(r.Topic, r.Key): // Kafka has a dead letter that names it
+	case c.p.Position.Waits(c.p.Kafka, r.Topic, r.Key, r.ID, c.partitions) && !c.uuids[r.message()]: // it will be relayed
 	case !slices.Contains(Topics, r.Topic) || r.created.Before(c.Since.Add(clockSkew)):
 	case c.uuids[r.message()]:
 		c.Repeated = append(c.Repeated, r.Row)
@@ -242,8 +242,8 @@ func (c *comparison) relayedRow(r found) {
 	}
 }
 
-// otherRows looks for rows that are to be relayed still, and of which Kafka has the record: written at another time and for
-// another request, so that it came twice. The same record once more is a dead letter's that was sent back.
+// otherRows searches rows behind the position whose event Kafka has already, written at another time and for another request: these
+// events came twice. The very same record again is that of a dead letter that was sent back.
 func (c *comparison) otherRows(ctx context.Context) error {
 	for last := c.p.Position.LastID; ; {
 		rows, err := c.page(ctx, behind, last)

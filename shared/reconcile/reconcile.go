@@ -1,10 +1,9 @@
-// Package reconcile compares the outbox with the topics that it is relayed to, when they may not be of one history any
-// more: a standby that lagged has taken the place of its primary, or the database was restored to an earlier time. It
-// changes nothing.
+// Package reconcile compares the outbox with the topics that it is relayed to, when they may no longer fit together: a standby that
+// lagged has become the primary, or the database was restored to an earlier time. It changes nothing.
 //
-// What counts is what Kafka has been given since the histories parted. Every row that the database has lost was committed
-// after everything that it still has, and was relayed later than that. So the log is read from a time at which a row was
-// written that is in both, and no further back: after a failover that is a minute or so.
+// Only the records since that time matter. Every row that the database has lost was committed after all rows that it still has, and
+// was relayed later than they. So reconcile reads the log from the time of a row that is in both, and no further back: after a
+// failover that is about a minute.
 package reconcile
 
 import (
@@ -20,11 +19,11 @@ import (
 
 const (
 	clockSkew   = time.Minute // by how much the clocks of Postgres and the relay may differ
-	rowsAtFirst = 1000        // of the outbox, among which one must be in both; ten times as many when none is
+	rowsAtFirst = 1000        // of the outbox, one of which must be in the log too; ten times as many when none is
 	pageRows    = 10_000
 )
 
-// Topics are those that are compared: whatever the connector itself puts into the outbox.
+// Topics are the topics that are compared: those of records that the connector itself puts into the outbox.
 var Topics = []string{event.TopicSalesOrder, event.TopicRequested, event.TopicCallback}
 
 // Params say what is compared.
@@ -32,7 +31,7 @@ type Params struct {
 	Kafka    kafka.Config
 	On       outbox.Querier
 	Position checkpoint.Position // the relay's: which rows were in Kafka
-	Since    time.Time           // begin in the log at this time at the latest; zero: wherever it must
+	Since    time.Time           // read the log from this time at the latest; zero: as far back as needed
 }
 
 // Row is a row of the outbox.
@@ -41,26 +40,26 @@ type Row struct {
 	Topic, Key string
 }
 
-// Record is where a record stands.
+// Record is the place of a record.
 type Record struct {
 	Topic     string // without the prefix
 	Partition int32
 	Offset    int64
 }
 
-// Comparison is what a comparison came to.
+// Comparison is the result.
 type Comparison struct {
 	Since    time.Time // of the log; zero: from its start
 	Records  int       // that were read
-	Lost     []Record  // of which the outbox has no row, in the order in which they were relayed
-	Repeated []Row     // rows of what Kafka has already: it was lost here, and came a second time
-	Reused   []Row     // rows at or before the position that Kafka lacks: written under an id that was given before
+	Lost     []Record  // records without a row in the outbox, in the order in which they were relayed
+	Repeated []Row     // rows whose event Kafka has already: the row was lost, and the event came a second time
+	Reused   []Row     // rows up to the position that Kafka does not have: written with an id that was used before
 }
 
-// Differs reports whether anything is at odds.
+// Differs reports whether there is any difference.
 func (c *Comparison) Differs() bool { return len(c.Lost)+len(c.Repeated)+len(c.Reused) > 0 }
 
-// Compare compares. The relay must not work meanwhile, as it moves on; whoever accepts may.
+// Compare compares. The relay must not run meanwhile, as it moves its position; ingest may.
 func Compare(ctx context.Context, p Params) (*Comparison, error) {
 	for limit := rowsAtFirst; ; limit *= 10 {
 		since, err := p.since(ctx, limit)
@@ -71,13 +70,13 @@ func Compare(ctx context.Context, p Params) (*Comparison, error) {
 		if err := c.run(ctx); err != nil {
 			return nil, err
 		}
-		if c.parted || since.IsZero() {
+		if c.overlap || since.IsZero() {
 			return &c.Comparison, nil
 		}
 	}
 }
 
-// since is a moment before the newest rows that may be in both were written, so many of them; zero when there are fewer.
+// since is a time just before the newest rows up to the position, as many as limit, were written; zero when there are fewer.
 func (p Params) since(ctx context.Context, limit int) (time.Time, error) {
 	var oldest *time.Time
 	var rows int

@@ -11,7 +11,7 @@ import (
 // doubledPath refuses a base URL that is the address of orders already: it would be called as /orders/sync/orders/sync.
 func (s Settings) doubledPath() Problems {
 	u, err := url.Parse(s.ErpBaseURL)
-	if err != nil { // which is told elsewhere
+	if err != nil { // another check reports it
 		return nil
 	}
 	path, address := strings.TrimRight(u.EscapedPath(), "/"), strings.TrimRight(s.ErpBaseURL, "/")

@@ -27,7 +27,7 @@ type Past struct {
 type Filter struct {
 	Name  string // only of this setting; empty: of all
 	After Cursor // start after this one; zero: at the newest
-	Limit int    // entries at most
+	Limit int    // how many entries a page has
 }
 
 // Cursor is a place in the history.

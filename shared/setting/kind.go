@@ -93,34 +93,34 @@ var boolean = kind[bool]{
 	encode: func(b bool) any { return b },
 }
 
-func integer(least, most int) kind[int] {
+func integer(lowest, highest int) kind[int] {
 	return kind[int]{
-		typ: Integer, allowed: fmt.Sprintf("a whole number from %d to %d", least, most), forms: formNumber,
+		typ: Integer, allowed: fmt.Sprintf("a whole number from %d to %d", lowest, highest), forms: formNumber,
 		parse:  func(text string) (int, bool) { n, err := strconv.Atoi(text); return n, err == nil },
 		format: strconv.Itoa,
 		encode: func(n int) any { return n },
-		within: func(n int) bool { return least <= n && n <= most },
+		within: func(n int) bool { return lowest <= n && n <= highest },
 	}
 }
 
-func number(least, most float64) kind[float64] {
+func number(lowest, highest float64) kind[float64] {
 	return kind[float64]{
-		typ: Number, allowed: fmt.Sprintf("a number from %v to %v", least, most), forms: formNumber,
+		typ: Number, allowed: fmt.Sprintf("a number from %v to %v", lowest, highest), forms: formNumber,
 		parse:  func(text string) (float64, bool) { n, err := strconv.ParseFloat(text, 64); return n, err == nil },
 		format: func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) },
 		encode: func(n float64) any { return n },
-		within: func(n float64) bool { return least <= n && n <= most }, // false for NaN
+		within: func(n float64) bool { return lowest <= n && n <= highest }, // false for NaN
 	}
 }
 
-func duration(least, most time.Duration) kind[time.Duration] {
+func duration(lowest, highest time.Duration) kind[time.Duration] {
 	return kind[time.Duration]{
 		typ: Duration, forms: formText + formNumber,
-		allowed: fmt.Sprintf("a duration from %s to %s, like 30s, or a number of seconds", short(least), short(most)),
+		allowed: fmt.Sprintf("a duration from %s to %s, like 30s, or a number of seconds", short(lowest), short(highest)),
 		parse:   parseDuration,
 		format:  short,
 		encode:  func(d time.Duration) any { return short(d) },
-		within:  func(d time.Duration) bool { return least <= d && d <= most },
+		within:  func(d time.Duration) bool { return lowest <= d && d <= highest },
 	}
 }
 

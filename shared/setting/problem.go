@@ -19,7 +19,7 @@ type Problem struct {
 // Error names the setting, its value and what is taken.
 func (p Problem) Error() string { return p.Name + " " + p.Said }
 
-// FieldError is the problem as the API tells it.
+// FieldError is the problem in the form of the API.
 func (p Problem) FieldError() problem.FieldError {
 	return problem.FieldError{Pointer: "/" + problem.PointerToken(p.Name), Code: p.Code, Detail: p.Said}
 }
@@ -36,7 +36,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// FieldErrors are the problems as the API tells them.
+// FieldErrors are the problems in the form of the API.
 func (ps Problems) FieldErrors() (out []problem.FieldError) {
 	for _, p := range ps {
 		out = append(out, p.FieldError())

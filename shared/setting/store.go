@@ -18,7 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// Channel is the Postgres notification channel that tells of a committed change.
+// Channel is the Postgres notification channel for committed changes.
 const Channel = "erp_setting"
 
 // queryTimeout bounds one reading or one change.
@@ -120,7 +120,7 @@ func (s *Store) view(ctx context.Context, q querier) (View, error) {
 	return v, err
 }
 
-// Change changes the settings and tells every process. Values that are in the table already make no history. The error
+// Change changes the settings and notifies every process. Values that are in the table already make no history. The error
 // is Problems when values cannot be taken, and a *StaleError when the version is another one; then nothing was changed.
 func (s *Store) Change(ctx context.Context, c Change) (View, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	poll     = 500 * time.Millisecond // finds a change whose notification was lost, in half of what is promised
-	readWait = 3 * time.Second        // a Postgres that has not answered by then is away
+	pollInterval = 500 * time.Millisecond // finds a change whose notification was lost, in half of the time that is promised
+	readTimeout  = 3 * time.Second        // after that Postgres counts as away
 )
 
-// Watcher is the Reader of a running process. It is told of changes and polls besides; while Postgres is away, what it
-// knows stays in force. Load it, then Run it.
+// Watcher is the Reader of a running process. It listens for changes, and polls too. While Postgres is away, the last known settings stay
+// in force. Call Load, then Run.
 type Watcher struct {
 	pool  *pgxpool.Pool
 	store *Store
@@ -28,12 +28,12 @@ type Watcher struct {
 	poll  time.Duration
 
 	current atomic.Pointer[Settings]
-	rows    []Row // in force; Load's, then Run's alone
+	rows    []Row // in force; used by Load, then only by Run
 }
 
-// NewWatcher makes a Watcher; until Load its settings are the environment's.
+// NewWatcher makes a Watcher. Until Load its settings are those of the environment.
 func NewWatcher(store *Store, log *slog.Logger) *Watcher {
-	w := &Watcher{pool: store.pool, store: store, log: log.With("service", "settings"), poll: poll}
+	w := &Watcher{pool: store.pool, store: store, log: log.With("service", "settings"), poll: pollInterval}
 	w.current.Store(&store.environment)
 	return w
 }
@@ -41,7 +41,7 @@ func NewWatcher(store *Store, log *slog.Logger) *Watcher {
 // Current returns the settings in force.
 func (w *Watcher) Current() Settings { return *w.current.Load() }
 
-// Load reads the settings for the first time: a process must not work on others than those in force.
+// Load reads the settings for the first time. A process must not work before, as it would use other settings than those in force.
 func (w *Watcher) Load(ctx context.Context) error {
 	v, err := w.store.View(ctx)
 	if err != nil {
@@ -56,17 +56,13 @@ func (w *Watcher) Name() string { return "settings" }
 
 // Run follows the changes until ctx ends.
 func (w *Watcher) Run(ctx context.Context) error {
-	away := false
+	outage := run.Outage{
+		Began: "settings cannot be read; those last known stay in force until Postgres answers", Ended: "settings are read again",
+	}
 	for ctx.Err() == nil {
-		err := w.follow(ctx, func() {
-			if away {
-				w.log.Info("settings are read again")
-			}
-			away = false
-		})
-		if ctx.Err() == nil && !away {
-			w.log.Warn("settings cannot be read; those last known stay in force until Postgres answers", "error", err)
-			away = true
+		err := w.follow(ctx, func() { outage.Report(w.log, nil) })
+		if ctx.Err() == nil {
+			outage.Report(w.log, err)
 		}
 		run.Sleep(ctx, w.poll)
 	}
@@ -75,7 +71,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 // follow keeps one connection of the pool, so that no load on the pool delays a change.
 func (w *Watcher) follow(ctx context.Context, answered func()) error {
-	dial, cancel := context.WithTimeout(ctx, readWait)
+	dial, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	conn, err := w.pool.Acquire(dial)
 	if err != nil {
@@ -111,9 +107,9 @@ func (w *Watcher) wait(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// readOnce reads the whole table, at most a row for each setting: that costs what a version would, and misses nothing.
+// readOnce reads the whole table, which has no more than a row for each setting. To read a version first would cost as much.
 func (w *Watcher) readOnce(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, readWait)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rows, err := conn.Query(ctx, "SELECT name, value, version, changed_by, changed_at FROM setting ORDER BY name")
 	if err != nil {

@@ -1,7 +1,6 @@
 package setting
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -17,20 +16,18 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-const patience = 20 * time.Second
-
 // watching is a Watcher at work.
 type watching struct {
 	*Watcher
 	t     *testing.T
 	store *Store
 	pool  *pgxpool.Pool
-	log   *lockedBuffer
+	log   *testkit.Log
 }
 
 func watch(t *testing.T, pool *pgxpool.Pool, poll time.Duration) *watching {
 	t.Helper()
-	log := &lockedBuffer{}
+	log := &testkit.Log{}
 	store := NewStore(pool, Defaults(), nil)
 	w := NewWatcher(store, slog.New(slog.NewTextHandler(log, nil)))
 	w.poll = poll
@@ -58,30 +55,13 @@ func (w *watching) execute(sql string) {
 func (w *watching) becomes(want func(Settings) bool) time.Duration {
 	w.t.Helper()
 	began := time.Now()
-	require.Eventually(w.t, func() bool { return want(w.Current()) }, patience, time.Millisecond)
+	require.Eventually(w.t, func() bool { return want(w.Current()) }, testkit.Patience, time.Millisecond)
 	return time.Since(began)
 }
 
 func (w *watching) logs(line string) {
 	w.t.Helper()
-	require.Eventually(w.t, func() bool { return strings.Contains(w.log.String(), line) }, patience, time.Millisecond, "no %q in %s", line, w.log)
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	require.Eventually(w.t, func() bool { return strings.Contains(w.log.String(), line) }, testkit.Patience, time.Millisecond, "no %q in %s", line, w.log)
 }
 
 func TestANotificationPutsAChangeInForce(t *testing.T) {
@@ -118,13 +98,13 @@ func (w *watching) listening() {
 		err := w.pool.QueryRow(w.t.Context(), `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'SELECT name, value%' AND state = 'idle'`).Scan(&n)
 		return err == nil && n == 1
-	}, patience, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 }
 
 // A change that nobody tells of, and one by hand that counts no version, are found by polling.
 func TestPollingFindsWhatNobodyTellsOf(t *testing.T) {
 	t.Parallel()
-	w := watch(t, testkit.Postgres(t).Pool, poll)
+	w := watch(t, testkit.Postgres(t).Pool, pollInterval)
 	w.listening()
 	w.execute(`INSERT INTO setting (name, value, changed_by) VALUES ('cron_batch', '7', 'psql')`)
 	took := w.becomes(func(s Settings) bool { return s.CronBatch == 7 })
@@ -232,7 +212,7 @@ func (g *gate) refused(n int) (got int) {
 		defer g.mu.Unlock()
 		got = g.no
 		return got >= n
-	}, patience, time.Millisecond)
+	}, testkit.Patience, time.Millisecond)
 	return got
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -47,15 +48,32 @@ func tempDir(pattern string) (string, error) {
 // SweepIfStopped removes a folder when Ctrl-C or SIGTERM ends this process. However else it ends, the folder stays for people
 // to look at.
 func SweepIfStopped(dir string) {
-	stopped := make(chan os.Signal, 1)
-	signal.Notify(stopped, syscall.SIGINT, syscall.SIGTERM)
-	go func() {
-		<-stopped
+	watching.Do(func() {
+		stopped := make(chan os.Signal, 1)
+		signal.Notify(stopped, syscall.SIGINT, syscall.SIGTERM)
+		go sweepAt(stopped)
+	})
+	holding.Lock()
+	defer holding.Unlock()
+	kept = append(kept, dir)
+}
+
+var (
+	watching sync.Once
+	kept     []string // folders that go when the process is stopped
+)
+
+func sweepAt(stopped <-chan os.Signal) {
+	<-stopped
+	holding.Lock()
+	dirs := slices.Clone(kept)
+	holding.Unlock()
+	for _, dir := range dirs {
 		if err := sweep(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
-		os.Exit(interrupted)
-	}()
+	}
+	os.Exit(interrupted)
 }
 
 // interrupted is the exit code of what Ctrl-C has ended.

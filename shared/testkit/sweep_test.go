@@ -27,6 +27,7 @@ var folders = map[string]func() (string, error){
 	},
 	"when_stopped": func() (string, error) {
 		dir, err := os.MkdirTemp("", "erpconnector-test-sweep-")
+		SweepIfStopped(filepath.Join(dir, "another"))
 		SweepIfStopped(dir)
 		return dir, err
 	},

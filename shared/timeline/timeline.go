@@ -38,7 +38,7 @@ type Fact struct {
 	NotSent    []string // of a request: what of the order the ERP is not sent, and why
 }
 
-// Page is a part of the timeline of an order, the oldest fact first.
+// Page is a part of an order's timeline, the oldest fact first.
 type Page struct {
 	SyncID int64
 	Facts  []Fact

@@ -1,4 +1,4 @@
-// Package accept is the only place where a commerce event becomes ours.
+// Package accept takes commerce events. It is the only place where an event becomes ours.
 package accept
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// Incoming is one event as it came, and the trace it came with.
+// Incoming is one event as it came, with its trace.
 type Incoming struct {
 	Body        []byte
 	Traceparent string
@@ -38,7 +38,7 @@ const (
 	Accepted  Verdict = "accepted"
 	Duplicate Verdict = "duplicate"
 	Refused   Verdict = "refused"
-	Conflict  Verdict = "conflict" // it contradicts what was accepted before: its id was another event's, or its order's number another order's
+	Conflict  Verdict = "conflict" // it contradicts what was accepted before: another event has its id, or another order has its order's number
 )
 
 // Taken reports whether the event is ours, now or before.
@@ -49,20 +49,20 @@ type Result struct {
 	Result           Verdict              `json:"result"`
 	EventID          string               `json:"event_id"`
 	SyncID           *int64               `json:"sync_id,omitempty"`
-	Source           string               `json:"source,omitempty"` // empty when the event names none that a shop may have
+	Source           string               `json:"source,omitempty"` // empty when the event names no valid one
 	OrderIncrementID string               `json:"order_increment_id,omitempty"`
 	Status           domain.Status        `json:"status,omitempty"`
-	Differs          bool                 `json:"differs,omitempty"`           // a duplicate whose content is not that of the first one
-	Older            bool                 `json:"older,omitempty"`             // a newer state of the order is known, and stays
+	Differs          bool                 `json:"differs,omitempty"`           // a duplicate with other content than the first one
+	Older            bool                 `json:"older,omitempty"`             // a newer state of the order is known; it stays
 	AlreadyRequested bool                 `json:"already_requested,omitempty"` // the event sends nothing more
 	Note             string               `json:"note,omitempty"`              // the same in words
 	Warnings         []string             `json:"warnings,omitempty"`
 	NotSent          []string             `json:"not_sent,omitempty"` // what of the order the ERP is not sent, and why
 	Errors           []problem.FieldError `json:"errors,omitempty"`
 	UnknownOrder     string               `json:"-"` // the key of the order that an invoice names and nobody has published yet
-	Released         int                  `json:"-"` // invoices that waited in the quarantine for this order and go back to the outbox
+	Released         int                  `json:"-"` // invoices that waited in the quarantine for this order and went back to the outbox
 
-	claims claims // of one that is not taken, for the log
+	claims claims // what an event that is not taken says of itself, for the log
 }
 
 // Accepter accepts events into one database.
@@ -78,11 +78,11 @@ func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepte
 	return &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now}
 }
 
-// txTimeout bounds one transaction: a caller hears of a database that does not answer before its own patience ends.
+// txTimeout bounds one transaction, so that a caller gets an answer before its own timeout when the database does not answer.
 const txTimeout = 5 * time.Second
 
-// Accept checks the events, and takes those that pass in one transaction, in their order: deduplication, gates,
-// snapshots and outbox rows, a handful of statements however many there are. An error means that none was taken.
+// Accept checks the events, and takes those that pass in one transaction, in their order. It deduplicates them, and writes gates,
+// snapshots and outbox rows, with a handful of statements however many events there are. An error means that none was taken.
 func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, error) {
 	results, batch := a.check(events)
 	if len(batch) == 0 {
@@ -100,9 +100,9 @@ func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, err
 	return results, nil
 }
 
-// AcceptIn is Accept in the caller's transaction, which may be tried again; and where Accept refuses an invoice that
-// stands before its order, AcceptIn takes it after the order, as what is refused here waits for orders to come. Once the
-// transaction has committed, outbox.Wake and Log are the caller's to call.
+// AcceptIn is Accept in a transaction of the caller, who may try it again. It differs in one thing: an invoice that comes before its
+// order in the batch is taken after the order, where Accept refuses it. Once the transaction has committed, the caller calls
+// outbox.Wake and Log.
 func (a *Accepter) AcceptIn(ctx context.Context, tx pgx.Tx, events []Incoming) ([]Result, error) {
 	results, batch := a.check(events)
 	err := a.take(ctx, tx, batch)
@@ -115,7 +115,7 @@ func (a *Accepter) AcceptIn(ctx context.Context, tx pgx.Tx, events []Incoming) (
 	return results, nil
 }
 
-// early are the invoices of a batch that were refused for want of an order that came after them.
+// early finds the invoices that were refused because their order comes later in the batch.
 func early(batch []*item) []*item {
 	came := map[string]bool{}
 	for _, it := range batch {
@@ -126,7 +126,7 @@ func early(batch []*item) []*item {
 	return slices.DeleteFunc(slices.Clone(batch), func(it *item) bool { return !came[it.result.UnknownOrder] })
 }
 
-// check is the results of those that cannot be accepted, and the items of the others, whose results are to come.
+// check returns the results of the events that cannot be accepted, and items of the others, whose results come later.
 func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 	refuseBadTotals := a.settings.Current().RefuseBadTotals
 	results := make([]Result, len(events))
@@ -158,7 +158,7 @@ type item struct {
 	result *Result
 }
 
-// transaction is one try at a batch; nothing in it outlives a rollback but the results, which the next try overwrites.
+// transaction is one try at a batch. After a rollback only the results are left, and the next try overwrites them.
 type transaction struct {
 	tx    pgx.Tx
 	admit domain.RequestPolicy
@@ -190,7 +190,7 @@ func (t *transaction) run(ctx context.Context) error {
 	return nil
 }
 
-// lock takes the gates in key order and reads the snapshots they guard.
+// lock locks the gates in the order of their keys, and reads the snapshots that they guard.
 func (t *transaction) lock(ctx context.Context) error {
 	refs := make([]domain.OrderRef, 0, len(t.batch))
 	for _, it := range t.batch {
@@ -221,11 +221,11 @@ type eventKey struct{ source, id string }
 // known is an event that was accepted before.
 type known struct {
 	orderKey string
-	ofType   event.Type // empty: it was accepted before types were kept
+	ofType   event.Type // empty: accepted by a release that did not keep types
 	digest   []byte
 }
 
-// seen is what is known of the batch's events that were accepted before.
+// seen reads which of the batch's events were accepted before.
 func (t *transaction) seen(ctx context.Context) (map[eventKey]known, error) {
 	var sources, ids []string
 	for _, it := range t.batch {
@@ -242,13 +242,13 @@ func (t *transaction) seen(ctx context.Context) (map[eventKey]known, error) {
 	var e known
 	_, err = pgx.ForEachRow(rows, []any{&id.source, &id.id, &e.orderKey, &e.ofType, &e.digest}, func() error {
 		seen[id] = e
-		e.digest = nil // the next row's must not share it
+		e.digest = nil // the next row must not share its memory
 		return nil
 	})
 	return seen, err
 }
 
-// decide goes through the batch in its order and fills the results; it returns what is new.
+// decide goes through the batch in its order and fills the results; it returns the events that are new.
 func (t *transaction) decide(ctx context.Context, seen map[eventKey]known) ([]*item, error) {
 	syncIDs, err := t.syncIDs(ctx)
 	if err != nil {
@@ -277,7 +277,7 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey]known) ([]*i
 	return accepted, nil
 }
 
-// noteOn is what an answer of success would not tell: the order was requested before, and the event sends nothing more.
+// noteOn says what the status alone does not: the order was requested before, so the event sends nothing.
 func noteOn(state domain.GateState, of event.Type) string {
 	switch {
 	case state == domain.GateNone, state == domain.GateHeld && of != event.InvoiceCreated:
@@ -289,7 +289,7 @@ func noteOn(state domain.GateState, of event.Type) string {
 	}
 }
 
-// request makes the order's first request, unless it has one.
+// request makes the first request of the order, unless it has one.
 func (t *transaction) request(it *item, key string, syncIDs map[string]int64) error {
 	g, ok := t.gates[key].Request(syncIDs[key], t.admit, t.now)
 	if !ok {
@@ -306,7 +306,7 @@ func (t *transaction) request(it *item, key string, syncIDs map[string]int64) er
 	return err
 }
 
-// syncIDs allots one id to each order that may get its first sync in this batch; those not used are gaps.
+// syncIDs allots one id to each order that may get its first sync in this batch. Ids that are not used are lost, which is no harm.
 func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 	var keys []string
 	for _, it := range t.batch {

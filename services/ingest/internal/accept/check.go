@@ -11,7 +11,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
-// shape is what is known of an event. A shop may send more: subscribers get the event as it was sent.
+// shape lists the known members of an event. A shop may send others too; subscribers get the event as it was sent.
 var shape = strictjson.ShapeOf[event.Commerce]().With("order", strictjson.ShapeOf[domain.Order]())
 
 // wrong is one thing that is wrong with an event.
@@ -23,10 +23,10 @@ func wrong(pointer, code, format string, args ...any) problem.FieldError {
 type checked struct {
 	event    event.Commerce
 	ref      domain.OrderRef
-	order    *domain.Order  // nil: the stored snapshot is meant
+	order    *domain.Order  // nil: the event names an order whose snapshot is stored
 	body     []byte         // compacted
 	remarks  domain.Remarks // on the order
-	warnings []string       // beside them
+	warnings []string       // in addition to the remarks
 }
 
 // check reads an event and reports everything that is wrong with it at once.
@@ -51,7 +51,7 @@ func check(raw []byte, refuseBadTotals bool) (checked, []problem.FieldError) {
 	return c, problems
 }
 
-// tooLarge is said of an event of so many bytes.
+// tooLarge refuses an event of so many bytes.
 func tooLarge(size int) problem.FieldError {
 	return wrong("", problem.CodeTooLarge, "the event has %d bytes; at most %d are taken", size, event.MaxEventBytes)
 }
@@ -90,14 +90,14 @@ func checkEnvelope(c *checked) []problem.FieldError {
 		add("/invoice/increment_id", problem.CodeRequired, "is required for %s", event.InvoiceCreated)
 	}
 	if e.Invoice != nil {
-		if err := checkTime(e.Invoice.CreatedAt); err != nil { // it is sent nowhere, so it keeps no order from the ERP
+		if err := checkTime(e.Invoice.CreatedAt); err != nil { // it is sent nowhere, so a wrong one only makes a warning
 			c.warnings = append(c.warnings, "/invoice/created_at "+err.Error())
 		}
 	}
 	return problems
 }
 
-// checkTime takes a time, and what says that there is none.
+// checkTime takes a time, and a text that means that there is none.
 func checkTime(text string) error {
 	if domain.NoTime(text) {
 		return nil
@@ -126,7 +126,7 @@ func checkOrder(c *checked, refuseBadTotals bool) []problem.FieldError {
 	return append(problems, checkAmounts(c, refuseBadTotals)...)
 }
 
-// checkOrderNamed is for an invoice that names its order instead of bringing it.
+// checkOrderNamed checks an invoice that names its order instead of carrying it.
 func checkOrderNamed(c *checked) []problem.FieldError {
 	c.event.Order = nil
 	if invoice := c.event.Invoice; c.event.Type == event.InvoiceCreated && invoice != nil {
@@ -171,8 +171,8 @@ func checkFields(o *domain.Order) []problem.FieldError {
 	return problems
 }
 
-// checkAmounts finds amounts that are missing, quantities that are none, and totals that do not add up. Where they are
-// not refused they are remarks on the order.
+// checkAmounts finds amounts that are missing, quantities that are not above 0, and totals that do not add up. When they are not
+// refused, they become remarks on the order.
 func checkAmounts(c *checked, refuse bool) []problem.FieldError {
 	if c.order.Totals.GrandTotal.IsZero() {
 		return []problem.FieldError{wrong("/order/totals/grand_total", problem.CodeRequired, "is required")}

@@ -9,8 +9,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
-// isOld answers an event whose id was accepted before: as a duplicate, or as a conflict when that was about another order or
-// of another type, as the shop would take one of the two for accepted that never was.
+// isOld answers an event whose id was accepted before. It is a duplicate, or a conflict when the first was about another order or of
+// another type: called a duplicate, it would look accepted to the shop, and never arrive.
 func (t *transaction) isOld(it *item, seen map[eventKey]known) bool {
 	first, again := seen[eventKey{it.event.Source, it.event.EventID}]
 	switch {
@@ -26,7 +26,7 @@ func (t *transaction) isOld(it *item, seen map[eventKey]known) bool {
 	return true
 }
 
-// isUnfit answers an event that does not go with what is known of its order.
+// isUnfit answers an event that contradicts what is known of its order.
 func (t *transaction) isUnfit(it *item, key string) bool {
 	stored := t.snapshots[key]
 	switch {
@@ -54,7 +54,7 @@ func notTaken(it *item, v Verdict, why problem.FieldError) Result {
 	}
 }
 
-// incrementID is what people call the order of the key.
+// incrementID is the number of the order with this key.
 func incrementID(key string) string {
 	if ref, err := domain.ParseKey(key); err == nil {
 		return ref.IncrementID

@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// Log tells the log what became of events, once that has committed: at debug each one that was accepted, or was before, and
-// aloud what contradicts or differs from what was. It names places in an event and never what stands there.
+// Log logs what became of events, once that has committed. Accepted ones and duplicates are at debug. What contradicts, or differs
+// from, what was accepted before is a warning. Log names places in an event, and never their content.
 func (a *Accepter) Log(ctx context.Context, results []Result) {
 	debug := a.log.Enabled(ctx, slog.LevelDebug)
 	for _, r := range results {
@@ -25,7 +25,7 @@ func (a *Accepter) Log(ctx context.Context, results []Result) {
 	}
 }
 
-// LogRefused tells the log of events that the shop was told are refused.
+// LogRefused logs events that were refused with an answer to the shop.
 func (a *Accepter) LogRefused(ctx context.Context, results []Result) {
 	for _, r := range results {
 		if r.Result == Refused {

@@ -18,8 +18,7 @@ func (r Result) Code() string {
 	return string(r.Result)
 }
 
-// refused is the answer to an event that cannot be accepted for what it is. It names the event and its order, unless what
-// names them is what is wrong.
+// refused is the answer to an event that cannot be accepted. It names the event and its order, unless just these names are wrong.
 func refused(raw []byte, problems []problem.FieldError) Result {
 	n := namesOf(raw)
 	r := Result{Result: Refused, Errors: problems, claims: n}
@@ -42,7 +41,7 @@ func anyAt(problems []problem.FieldError, pointers ...string) bool {
 	return slices.ContainsFunc(problems, func(p problem.FieldError) bool { return slices.Contains(pointers, p.Pointer) })
 }
 
-// claims is what an event says that it is, though it may say anything.
+// claims is what an event says of itself. It may say anything.
 type claims struct{ eventID, source, order string }
 
 func namesOf(raw []byte) (c claims) {
@@ -69,12 +68,12 @@ func namesOf(raw []byte) (c claims) {
 }
 
 func text(raw json.RawMessage) (s string) {
-	_ = json.Unmarshal(raw, &s) // of another form it names nothing
+	_ = json.Unmarshal(raw, &s) // a body of another form names nothing
 	return s
 }
 
-// Claims is what an event that is not taken says of itself, for the log. What is longer than its field, or no source's
-// name, may be anything, a customer's data too: it is left out.
+// Claims is what an event that is not taken says of itself, for the log. It leaves out texts that are too long for their field, and
+// invalid sources: they may hold anything, also the data of a customer.
 func (r Result) Claims() (eventID, source, order string) {
 	if domain.ValidateSource(r.claims.source) == nil {
 		source = r.claims.source
@@ -82,7 +81,7 @@ func (r Result) Claims() (eventID, source, order string) {
 	return loggable(r.claims.eventID, event.MaxEventIDBytes), source, loggable(r.claims.order, domain.MaxIncrementIDBytes)
 }
 
-// FirstPointer is where in an event that is not taken the first problem is, for the log.
+// FirstPointer is the place of the first problem in an event that is not taken, for the log.
 func (r Result) FirstPointer() string {
 	if len(r.Errors) == 0 {
 		return ""
@@ -90,7 +89,7 @@ func (r Result) FirstPointer() string {
 	return loggable(domain.Truncate(r.Errors[0].Pointer, maxPointerBytes), maxPointerBytes)
 }
 
-// maxPointerBytes bounds a pointer: it names the shop's own members too, which may be of any length.
+// maxPointerBytes bounds a pointer, as it may name members of the shop's own, of any length.
 const maxPointerBytes = 256
 
 func (r Result) refusedFields() []any {
@@ -100,7 +99,7 @@ func (r Result) refusedFields() []any {
 	}
 }
 
-// loggable is a text for the log: quoted when it holds what cannot be seen, and empty when it is too long.
+// loggable is a text for the log: quoted when it has characters that nobody sees, empty when it is too long.
 func loggable(s string, maxBytes int) string {
 	if len(s) > maxBytes {
 		return ""

@@ -8,18 +8,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// An invoice of an order that nobody has published waits in the quarantine. Who puts it there holds the order's gate and
-// has seen no snapshot; who stores the snapshot holds the gate too, and looks into the quarantine afterwards. So whichever
-// commits first, the invoice does not stay: it goes back to the commerce outbox, for the drainer to take it as any event.
-// An entry that an operator is sending is passed over, as waiting for him under the gate's lock could be a deadlock: his
-// transaction takes the gate next and finds the order. The outbox has no place for the tries: they are counted anew.
+// An invoice of an order that nobody has published waits in the quarantine. The transaction that puts it there holds the order's
+// gate, and has seen no snapshot. The one that stores the snapshot holds the gate too, and looks into the quarantine afterwards. So
+// whichever commits first, the invoice does not stay there: it goes back to the commerce outbox, where the drainer takes it as any
+// event.
+//
+// An entry that an operator is sending is skipped. To wait for its lock under the gate's lock could be a deadlock, as the operator's
+// transaction takes the gate next; and that one finds the order. The outbox has no column for the tries, so they start from 0 again.
 const release = `
 gone AS (DELETE FROM commerce_quarantine q USING waiting w WHERE q.id = w.id RETURNING q.*),
-again AS (INSERT INTO commerce_outbox (source, traceparent, payload, created_at)
+returned AS (INSERT INTO commerce_outbox (source, traceparent, payload, created_at)
     SELECT source, traceparent, payload, published_at FROM gone ORDER BY id)
 SELECT order_key, count(*) FROM gone GROUP BY order_key`
 
-// storeAndRelease costs orders that nothing waits for one look into an index, and no statement of its own.
+// storeAndRelease does both in one statement. For orders without waiting invoices that costs one index look-up.
 const storeAndRelease = `
 WITH stored AS (INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at, snapshot_at)
     SELECT k, s, i, o, j::json, $6, $6, a
@@ -32,8 +34,8 @@ const releaseKnown = `
 WITH waiting AS (SELECT q.id FROM commerce_quarantine q
     WHERE q.order_key IS NOT NULL AND EXISTS (SELECT FROM sales_order s WHERE s.order_key = q.order_key) FOR UPDATE SKIP LOCKED),` + release
 
-// ReleaseKnown lets go the waiting invoices whose order is there. That is for those that were passed over, or have waited
-// since before invoices were let go; for others Accept has done it. It gives their number by order.
+// ReleaseKnown returns the waiting invoices whose order is there to the outbox. Accept does that for nearly all; left are those that
+// it skipped, and those of older releases, which did not do it. It returns their number by order.
 func ReleaseKnown(ctx context.Context, pool *pgxpool.Pool) (map[string]int, error) {
 	rows, err := pool.Query(ctx, releaseKnown)
 	if err != nil {
@@ -57,8 +59,8 @@ func countByOrder(rows pgx.Rows) (map[string]int, error) {
 	return counts, err
 }
 
-// tell notes at one event of each order what its coming has released.
-func (t *transaction) tell(accepted []*item, released map[string]int) {
+// setReleased notes in the result of one event of each order how many invoices it has released.
+func (t *transaction) setReleased(accepted []*item, released map[string]int) {
 	for _, it := range accepted {
 		if key := it.ref.Key(); it.order != nil && released[key] > 0 {
 			it.result.Released = released[key]

@@ -15,7 +15,7 @@ type snapshot struct {
 	changed bool
 }
 
-// remarksOn are those of the order that is sent.
+// remarksOn are the remarks on the order as it is sent.
 func (s *snapshot) remarksOn() domain.Remarks {
 	if s.remarks == nil {
 		remarks := domain.RemarksOf(s.order)
@@ -24,7 +24,7 @@ func (s *snapshot) remarksOn() domain.Remarks {
 	return *s.remarks
 }
 
-// keepSnapshot replaces the order's snapshot, unless a newer one is known; an order_id once known stays known.
+// keepSnapshot replaces the order's snapshot, unless a newer one is known. A known order_id is never lost.
 func (t *transaction) keepSnapshot(it *item, key string) (older bool) {
 	if it.order == nil {
 		return false
@@ -45,7 +45,7 @@ func (t *transaction) keepSnapshot(it *item, key string) (older bool) {
 	return older
 }
 
-// time is the newest time known of the order. One that was stored before times were kept has its own.
+// time is the newest time known of the order. A snapshot of a release that did not store times has its own.
 func (s *snapshot) time(now time.Time) *time.Time {
 	if s.at != nil || s.changed {
 		return s.at

@@ -13,7 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
-// store writes what decide came to.
+// store writes what decide has decided.
 func (t *transaction) store(ctx context.Context, accepted []*item) error {
 	if len(accepted) == 0 {
 		return nil
@@ -25,7 +25,7 @@ func (t *transaction) store(ctx context.Context, accepted []*item) error {
 	if err != nil {
 		return err
 	}
-	t.tell(accepted, released)
+	t.setReleased(accepted, released)
 	var gates []domain.Gate
 	for _, key := range slices.Sorted(maps.Keys(t.changed)) {
 		gates = append(gates, t.gates[key])
@@ -37,7 +37,7 @@ func (t *transaction) store(ctx context.Context, accepted []*item) error {
 }
 
 func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
-	accepted = slices.Clone(accepted) // in the order of the key, so that two batches with the same events do not deadlock
+	accepted = slices.Clone(accepted) // sorted by key, so that two batches with the same events do not deadlock
 	slices.SortFunc(accepted, func(a, b *item) int {
 		return bytes.Compare([]byte(a.event.Source+"\x00"+a.event.EventID), []byte(b.event.Source+"\x00"+b.event.EventID))
 	})
@@ -47,8 +47,8 @@ func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
 		sources, ids, keys = append(sources, it.event.Source), append(ids, it.event.EventID), append(keys, it.ref.Key())
 		digests, types = append(digests, it.digest[:]), append(types, string(it.event.Type))
 	}
-	// Two orders may come with one event id at the same time, under different gates: the later one finds the id taken
-	// and the transaction is tried again, to find a conflict.
+	// Two orders may come with one event id at the same time, under different gates. The later one finds the id taken; the next
+	// try of its transaction then finds the conflict.
 	_, err := t.tx.Exec(ctx, `
 		INSERT INTO accepted_event (source, event_id, order_key, digest, type, accepted_at)
 		SELECT s, i, k, d, t, $6 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[]) AS n (s, i, k, d, t)`,
@@ -59,8 +59,8 @@ func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
 	return nil
 }
 
-// storeSnapshots stores the snapshots that changed, and lets go the invoices that wait for these orders. It gives their
-// number by order.
+// storeSnapshots stores the snapshots that changed, and releases the invoices that wait for these orders. It returns their number by
+// order.
 func (t *transaction) storeSnapshots(ctx context.Context) (released map[string]int, err error) {
 	var keys, sources, ids, orders []string
 	var orderIDs []*int64

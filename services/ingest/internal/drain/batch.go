@@ -16,7 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// batch is one transaction: rows leave the outbox, and become events of ours or stand in the quarantine.
+// batch is one transaction: rows leave the outbox, and become events of ours or go to the quarantine.
 type batch struct {
 	tx   pgx.Tx
 	rows []row
@@ -59,14 +59,14 @@ func (b *batch) run(ctx context.Context, accepter *accept.Accepter) error {
 	return quarantine.Add(ctx, b.tx, b.refused)
 }
 
-// Rows that somebody holds are passed over.
+// Rows that somebody holds locked are skipped.
 const takeQuery = `
 WITH free AS (SELECT id FROM commerce_outbox WHERE id = ANY($1::bigint[]) FOR UPDATE SKIP LOCKED),
 gone AS (DELETE FROM commerce_outbox o USING free WHERE o.id = free.id
     RETURNING o.id, o.source, coalesce(o.traceparent, '') AS traceparent, o.payload, o.created_at)
 SELECT * FROM gone ORDER BY id`
 
-// take deletes the rows and gives what they held, in the order of their ids.
+// take deletes the rows and returns what they held, in the order of their ids.
 func (b *batch) take(ctx context.Context, ids []int64) ([]quarantine.Entry, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -80,7 +80,7 @@ func (b *batch) take(ctx context.Context, ids []int64) ([]quarantine.Entry, erro
 		var id int64
 		var e quarantine.Entry
 		if err := rows.Scan(&id, &e.Source, &e.Traceparent, &e.Payload, &e.PublishedAt); err != nil {
-			break // rows.Err tells it
+			break // rows.Err has it
 		}
 		b.taken[id] = true
 		entries = append(entries, e)
@@ -127,7 +127,7 @@ func move(ctx context.Context, tx pgx.Tx, ids []int64, code quarantine.Code, why
 	return moved, nil
 }
 
-// setAside moves a row that the database refuses to the quarantine as it is.
+// setAside moves a row that the database refuses to the quarantine, as it is.
 func (d *Drainer) setAside(ctx context.Context, r row, why error) error {
 	return postgres.InTx(ctx, d.pool, func(tx pgx.Tx) error {
 		moved, err := move(ctx, tx, []int64{r.id}, quarantine.Failed, problem.FieldError{Code: problem.CodeInvalid, Detail: why.Error()})
@@ -136,7 +136,7 @@ func (d *Drainer) setAside(ctx context.Context, r row, why error) error {
 	})
 }
 
-// held are the rows that somebody else had locked, or deleted.
+// held are the rows that somebody else had locked or deleted.
 func (b *batch) held() (ids []int64) {
 	for _, r := range b.rows {
 		if !b.taken[r.id] {
@@ -146,7 +146,7 @@ func (b *batch) held() (ids []int64) {
 	return ids
 }
 
-// count tells metrics and log what became of the batch, once it has committed.
+// count counts and logs what became of the batch, once it has committed.
 func (b *batch) count(log *slog.Logger) {
 	for _, r := range b.results {
 		if r.Result.Taken() {

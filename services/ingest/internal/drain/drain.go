@@ -37,7 +37,7 @@ const (
 
 	batchTimeout  = 30 * time.Second // of one transaction
 	sweepInterval = 10 * time.Second
-	sweepShare    = 50 // a sweep that takes long is made more rarely: at most this part of the time goes into it
+	sweepShare    = 50 // a slow sweep runs more rarely: at most one part in 50 of the time goes into it
 )
 
 // Drainer is the loop. Any number may run; one works.
@@ -73,8 +73,8 @@ func (d *Drainer) Run(ctx context.Context) error {
 	})
 }
 
-// keepDraining drains session after session; what one knows of the outbox is forgotten with its first error. A second
-// drainer would do no harm but to the order of an order's events: rows are locked, and each is deleted with its event.
+// keepDraining drains session after session. A session ends with its first error, and forgets what it knows of the outbox. A second
+// drainer would only disturb the order of the events of one order: rows are locked, and each is deleted with its event.
 func (d *Drainer) keepDraining(ctx context.Context) {
 	backoff, failing := run.Backoff{Min: minRetry, Max: maxRetry}, false
 	for ctx.Err() == nil {
@@ -95,7 +95,7 @@ func (d *Drainer) keepDraining(ctx context.Context) {
 	}
 }
 
-// drain works until something fails. It reports whether it came to read the outbox.
+// drain works until something fails. It reports whether it was able to read the outbox.
 func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
 	dial, cancel := context.WithTimeout(ctx, maxRetry)
 	defer cancel()
@@ -139,7 +139,7 @@ func pollAfter(busyUntil time.Time) time.Duration {
 	return pollIdle
 }
 
-// sweep measures the outbox and says when to do so next.
+// sweep measures the outbox, and returns when to do so next.
 func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error) {
 	began := time.Now()
 	waiting, oldest, overlooked, err := f.sweep(ctx)
@@ -162,7 +162,7 @@ func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error
 	return time.Now().Add(max(sweepInterval, sweepShare*time.Since(began))), nil
 }
 
-// release looks for waiting invoices whose order is there; what keeps it from that keeps no event in the outbox.
+// release releases waiting invoices whose order is there. Its failure is only logged: it must not stop the outbox.
 func (d *Drainer) release(ctx context.Context) {
 	released, err := accept.ReleaseKnown(ctx, d.pool)
 	switch {
@@ -174,7 +174,7 @@ func (d *Drainer) release(ctx context.Context) {
 	}
 }
 
-// acceptAll accepts the rows in batches; those that somebody else holds go back to the feed.
+// acceptAll accepts the rows in batches. Rows that somebody else holds go back to the feed.
 func (d *Drainer) acceptAll(ctx context.Context, f *feed, rows []row) error {
 	for len(rows) > 0 {
 		n := batchSize(rows)
@@ -201,8 +201,8 @@ func batchSize(rows []row) int {
 	return n
 }
 
-// accept settles one batch. When Postgres finds something wrong with its data, the batch is halved until the row is
-// found that spoils it; that one is set aside.
+// accept accepts one batch. When Postgres refuses its data, accept halves the batch until it has found the row, and sets that one
+// aside.
 func (d *Drainer) accept(ctx context.Context, rows []row) (held []int64, err error) {
 	held, err = d.acceptBatch(ctx, rows)
 	if err == nil || !postgres.IsAboutData(err) {

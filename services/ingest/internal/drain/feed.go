@@ -13,13 +13,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// feed finds the rows of commerce_outbox that have committed and were not given out yet. Each row comes once; the order
-// of an order's events is that of their ids, as far as their transactions did not overlap. It is for one goroutine, and
-// after an error it is made anew.
+// feed finds the rows of commerce_outbox that have committed and were not given out yet. Each row comes once. The events of an order
+// come in the order of their ids, as far as their transactions did not overlap. A feed is for one goroutine; after an error, make a
+// new one.
 //
-// The table is a queue, and a queue in Postgres has an old enemy: while any transaction stays open, deleted rows cannot
-// be cleaned up, and reading from the front means reading past all of them. So feed reads behind a mark, the watermark,
-// that only moves on. Two kinds of rows lie below it:
+// The table is a queue, and queues in Postgres have a known problem: while any transaction stays open, deleted rows cannot be cleaned
+// up, and reading from the front means to read all of them again. So feed reads behind a mark, the watermark, which only moves on.
+// Two kinds of rows are below it:
 //
 //   - Rows that commit late. The transaction that owns an id has its xid before it is given the id (see the migration). So
 //     the owner of an invisible row below the watermark was in progress when the watermark was moved: the snapshot of that scan
@@ -28,8 +28,8 @@ import (
 //   - Rows of an isolated shop: one that fills a scan alone is read from then on behind a mark of its own, so that its backlog
 //     delays nobody else's.
 //
-// Within a shop, all visible rows come in the order of their ids. Rows that the marks have missed (somebody has restored rows, or
-// given ids by hand) are found by sweep.
+// Within a shop, all visible rows come in the order of their ids. sweep finds rows that the marks have missed, as when somebody has
+// restored rows or given ids by hand.
 type feed struct {
 	conn  *pgx.Conn
 	limit int // rows of one scan
@@ -41,7 +41,7 @@ type feed struct {
 	retryIDs  map[int64]bool   // ids that somebody held, or that sweep found
 }
 
-// row is where an event stands.
+// row is the place of an event.
 type row struct {
 	id     int64
 	source string
@@ -127,7 +127,7 @@ func (f *feed) next(ctx context.Context) (rows []row, more bool, err error) {
 	return rows, more, err
 }
 
-// quota is the rows of one look of each kind. While a backlog is taken, the events of others wait for a batch of it: so
+// quota is how many rows of each kind one scan reads. While there is a backlog, the events of other shops wait for a batch of it. So
 // batches are smaller then.
 func (f *feed) quota() int {
 	if len(f.isolated) == 0 {
@@ -147,8 +147,8 @@ func (l *scan) all() []row {
 	})
 }
 
-// isolateLate sets the shops of transactions that ended late apart, with marks before all that is to come, and leaves
-// their rows of this look for later: else a row that another transaction wrote afterwards would come before one of theirs.
+// isolateLate isolates the shops of transactions that ended late, with marks before all that is to come. It leaves their rows of this
+// scan for later: otherwise a row that another transaction wrote afterwards would come before one of theirs.
 func (f *feed) isolateLate(ctx context.Context, rows []row, watermark int64, open map[int64]bool, xmax int64) ([]row, error) {
 	found, err := f.conn.Query(ctx, `
 		SELECT source, min(id) FROM (
@@ -194,8 +194,8 @@ func (f *feed) scan(ctx context.Context, quota int) (scan, error) {
 		return scan{}, fmt.Errorf("reading the commerce outbox after id %d: %w", f.watermark, causeOf(ctx, err))
 	}
 	if time.Since(began) > slowScan {
-		// A large open transaction that is the youngest of the server is read past in each look, as one of the xids from
-		// xmax on, until a younger one has ended: this is one.
+		// When a large open transaction is the youngest of the server, its xid is one of those from xmax on, and each scan reads
+		// past its rows, until a younger transaction has ended. This is such a younger one.
 		if _, err := f.conn.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
 			return scan{}, fmt.Errorf("reading the commerce outbox: %w", causeOf(ctx, err))
 		}
@@ -272,7 +272,7 @@ func (f *feed) moveWatermark(found scan, quota int) (more bool) {
 	return true
 }
 
-// returned takes back rows that somebody else held.
+// returned takes back rows that somebody else holds locked.
 func (f *feed) returned(ids []int64) {
 	for _, id := range ids {
 		f.retryIDs[id] = true
@@ -285,7 +285,7 @@ SELECT count(*), min(created_at), array_agg(id) FILTER (
     AND id <> ALL($4::bigint[]))
 FROM commerce_outbox`
 
-// sweep counts what waits, and finds what the marks have passed over. Its cost grows with the table, dead rows included.
+// sweep counts what waits, and finds what the marks have missed. Its cost grows with the table, dead rows included.
 func (f *feed) sweep(ctx context.Context) (waiting int64, oldest *time.Time, overlooked []int64, err error) {
 	err = f.conn.QueryRow(ctx, sweepQuery, f.watermark, keys(f.isolated), keys(f.open), keys(f.retryIDs), f.xmax).
 		Scan(&waiting, &oldest, &overlooked)
@@ -296,7 +296,7 @@ func (f *feed) sweep(ctx context.Context) (waiting int64, oldest *time.Time, ove
 	return waiting, oldest, overlooked, nil
 }
 
-// keys are never nil, which Postgres would take for NULL.
+// keys is never nil, as Postgres would take nil for NULL.
 func keys[K comparable, V any](m map[K]V) []K { return slices.AppendSeq([]K{}, maps.Keys(m)) }
 
 func texts(xids map[int64]bool) []string {

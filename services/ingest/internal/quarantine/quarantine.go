@@ -1,5 +1,5 @@
-// Package quarantine keeps what accept refuses from the commerce outbox: nobody waits for an answer there, so the event
-// stays, with the reason, until an operator has sent it again.
+// Package quarantine keeps the events of the commerce outbox that accept refuses. Nobody waits for an answer there. So the event stays,
+// with the reason, until an operator sends it again.
 package quarantine
 
 import (
@@ -32,7 +32,7 @@ const (
 // Codes are all kinds of reasons.
 var Codes = []Code{Refused, UnknownOrder, TooLarge, Failed, Conflict}
 
-// SizeError is what is wrong with an event that is too large to be read.
+// SizeError is the error of an event that is too large to be read.
 func SizeError() problem.FieldError {
 	return problem.FieldError{Code: problem.CodeTooLarge, Detail: fmt.Sprintf("the event has more than %d bytes, which is the most that is taken", event.MaxEventBytes)}
 }
@@ -41,7 +41,7 @@ func SizeError() problem.FieldError {
 type Entry struct {
 	ID            int64
 	Source        string
-	EventID       string // empty when the event does not tell
+	EventID       string // empty when the event has none
 	OrderKey      string // of UnknownOrder
 	Code          Code
 	Problems      []problem.FieldError
@@ -53,7 +53,7 @@ type Entry struct {
 	QuarantinedAt time.Time // of the last try
 }
 
-// With is the entry with the reason of its refusal.
+// With is the entry with the reason why it was refused.
 func (e Entry) With(r accept.Result) Entry {
 	e.EventID, e.OrderKey, e.Problems, e.Code = r.EventID, r.UnknownOrder, r.Errors, Code(r.Code())
 	return e
@@ -111,7 +111,7 @@ func (e *Entry) fields() []any {
 	}
 }
 
-// List gives entries without their payloads, oldest first.
+// List reads entries without their payloads, oldest first.
 func List(ctx context.Context, pool *pgxpool.Pool, f Filter) ([]Entry, error) {
 	rows, err := pool.Query(ctx, `SELECT `+columns+` FROM commerce_quarantine
 		WHERE id > $1 AND ($2 = '' OR source = $2) AND ($3 = '' OR code = $3) ORDER BY id LIMIT nullif($4, 0)`, f.After, f.Source, f.Code, f.Limit)
@@ -128,10 +128,10 @@ func List(ctx context.Context, pool *pgxpool.Pool, f Filter) ([]Entry, error) {
 	return entries, nil
 }
 
-// ErrNotThere is an id that is not in the quarantine.
+// ErrNotThere means that an id is not in the quarantine.
 var ErrNotThere = errors.New("there is no such entry in the quarantine; it may have been sent already")
 
-// Get gives one entry with its payload.
+// Get reads one entry with its payload.
 func Get(ctx context.Context, pool *pgxpool.Pool, id int64) (e Entry, err error) {
 	err = pool.QueryRow(ctx, `SELECT `+columns+`, payload FROM commerce_quarantine WHERE id = $1`, id).Scan(append(e.fields(), &e.Payload)...)
 	switch {

@@ -25,9 +25,8 @@ type Sent struct {
 
 const sendAtOnce = 500
 
-// Send gives entries to accept once more, in the order of their ids. What is accepted, or was accepted meanwhile, leaves
-// the quarantine in the same transaction. Entries that somebody else is sending are left out of the answer, as are ids
-// that are not there.
+// Send gives entries to accept once more, in the order of their ids. Those that are accepted, or were accepted meanwhile, leave the
+// quarantine in the same transaction. The answer leaves out entries that somebody else is sending, and ids that are not there.
 func Send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, ids []int64) ([]Sent, error) {
 	var sent []Sent
 	for len(ids) > 0 {
@@ -42,8 +41,8 @@ func Send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id
 	return sent, nil
 }
 
-// SendCorrected gives accept another event in place of the entry's. When it is accepted, or was before, the entry leaves
-// the quarantine; else the entry stays as it was.
+// SendCorrected gives accept another event in place of the entry's. When that one is accepted, or was before, the entry leaves the
+// quarantine; otherwise the entry stays as it was.
 func SendCorrected(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id int64, corrected []byte) (Sent, error) {
 	sent := Sent{ID: id}
 	err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
@@ -73,7 +72,7 @@ func SendCorrected(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Acc
 	return sent, nil
 }
 
-// send halves what the database refuses until the entry is found.
+// send halves a batch that the database refuses, until it has found the entry.
 func send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, ids []int64) (sent []Sent, err error) {
 	err = postgres.InTx(ctx, pool, func(tx pgx.Tx) (err error) {
 		sent, err = sendIn(ctx, tx, accepter, ids)
@@ -100,7 +99,7 @@ func send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id
 	return append(first, second...), err
 }
 
-// The payload of one that is too large stays on the server; its place is taken by an event that is refused for its size.
+// A payload that is too large stays on the server. An event that is refused for its size takes its place.
 const lockQuery = `
 SELECT id, coalesce(traceparent, ''), octet_length(payload), CASE WHEN octet_length(payload) <= $2 THEN payload ELSE '' END
 FROM commerce_quarantine WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED`

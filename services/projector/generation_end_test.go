@@ -19,7 +19,7 @@ func TestTheReferenceOfARecord(t *testing.T) {
 	require.Nil(t, referenceOf(&event.Response{Body: `{"id":"7","echo":"x`, Truncated: true}))
 }
 
-// What the gate is told of: ends, answered keys, and what the ERP calls the order, also when the answer came too late.
+// What the gate needs to know: ends, answered keys, and what the ERP calls the order, also when the answer came too late.
 func TestWhatAFactTellsTheGate(t *testing.T) {
 	t.Parallel()
 	sync := domain.Sync{
@@ -31,7 +31,7 @@ func TestWhatAFactTellsTheGate(t *testing.T) {
 		change(&s)
 		return s
 	}
-	told := func(change func(e *gate.GenerationEnd)) *gate.GenerationEnd {
+	ends := func(change func(e *gate.GenerationEnd)) *gate.GenerationEnd {
 		e := gate.GenerationEnd{Key: "1", Generation: 2, IdempotencyKey: "ERP_a", Version: sync.Version}
 		change(&e)
 		return &e
@@ -43,22 +43,22 @@ func TestWhatAFactTellsTheGate(t *testing.T) {
 		body   string
 		want   *gate.GenerationEnd
 	}{
-		"an_answer": {event.TopicAfterSend, sync, 201, `{"erp_reference":"ERP-1"}`, told(func(e *gate.GenerationEnd) {
+		"an_answer": {event.TopicAfterSend, sync, 201, `{"erp_reference":"ERP-1"}`, ends(func(e *gate.GenerationEnd) {
 			e.Answered, e.Reference = true, new("ERP-1")
 		})},
-		"an_answer_that_a_setting_calls_booked": {event.TopicAfterSend, sync, 409, `{"code":"ALREADY_BOOKED","id":7}`, told(func(e *gate.GenerationEnd) {
+		"an_answer_that_a_setting_calls_booked": {event.TopicAfterSend, sync, 409, `{"code":"ALREADY_BOOKED","id":7}`, ends(func(e *gate.GenerationEnd) {
 			e.Answered, e.Reference = true, new("7")
 		})},
-		"an_answer_without_a_reference": {event.TopicAfterSend, sync, 204, ``, told(func(e *gate.GenerationEnd) { e.Answered = true })},
+		"an_answer_without_a_reference": {event.TopicAfterSend, sync, 204, ``, ends(func(e *gate.GenerationEnd) { e.Answered = true })},
 		"a_refusal":                     {event.TopicAfterSend, with(func(s *domain.Sync) { s.ErrorCode = domain.ErrorRejected }), 422, `{"id":7}`, nil},
 		"no_answer":                     {event.TopicAfterSend, with(func(s *domain.Sync) { s.ErrorCode = domain.ErrorTimeout }), 0, ``, nil},
-		"a_success": {event.TopicSuccess, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("ERP-1") }), 201, ``, told(func(e *gate.GenerationEnd) {
+		"a_success": {event.TopicSuccess, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("ERP-1") }), 201, ``, ends(func(e *gate.GenerationEnd) {
 			e.By, e.Reference = domain.ClosedByAnswer, new("ERP-1")
 		})},
-		"superseded": {event.TopicFailed, with(func(s *domain.Sync) { s.Status, s.ClosedBy = domain.Failed, domain.ClosedBySuperseded }), 0, ``, told(func(e *gate.GenerationEnd) {
+		"superseded": {event.TopicFailed, with(func(s *domain.Sync) { s.Status, s.ClosedBy = domain.Failed, domain.ClosedBySuperseded }), 0, ``, ends(func(e *gate.GenerationEnd) {
 			e.By = domain.ClosedBySuperseded
 		})},
-		"settled_by_hand": {event.TopicCallback, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("HAND-1") }), 0, ``, told(func(e *gate.GenerationEnd) {
+		"settled_by_hand": {event.TopicCallback, with(func(s *domain.Sync) { s.Status, s.ErpReference = domain.Success, new("HAND-1") }), 0, ``, ends(func(e *gate.GenerationEnd) {
 			e.Reference = new("HAND-1")
 		})},
 		"a_callback_without_a_reference": {event.TopicCallback, sync, 0, ``, nil},
@@ -70,8 +70,8 @@ func TestWhatAFactTellsTheGate(t *testing.T) {
 			if c.status != 0 {
 				f.httpStatus, f.Response, f.reference = &c.status, &c.body, referenceOf(&event.Response{Body: c.body})
 			}
-			got, tells := generationEndOf(f)
-			require.Equal(t, c.want != nil, tells)
+			got, ok := generationEndOf(f)
+			require.Equal(t, c.want != nil, ok)
 			if c.want != nil {
 				require.Equal(t, *c.want, got)
 			}
