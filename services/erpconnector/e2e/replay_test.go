@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/cli"
-	"github.com/erpconnector/erpconnector/services/erpconnector/internal/replay"
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
@@ -133,29 +132,6 @@ func (p *product) namesALostRecord() {
 	require.Len(p.t, records, 3, "those before it")
 }
 
-func TestReplayReadsForAPerson(t *testing.T) {
-	var out bytes.Buffer
-	sync := `{"sync":{"sync_id":1,"source":"default","order_increment_id":"1","status":"queued","generation":1,"version":285212682,` +
-		`"attempts":1,"max_attempts":5,"next_attempt_at":"2024-01-15T10:31:00Z"},"response":{"status":503,"body":""},"error":"busy\u001b[2J"}`
-	require.NoError(t, replay.Timeline(kafka.Config{Prefix: "a."}, &out).Take(t.Context(), []*kgo.Record{
-		{
-			Topic: "a." + event.TopicAfterSend, Partition: 3, Offset: 7, Key: []byte("default:1"), Value: []byte(sync),
-			Headers: []kgo.RecordHeader{{Key: event.HeaderTime, Value: []byte("2024-01-15T10:29:00.123Z")}, {Key: event.HeaderType, Value: []byte(event.TopicAfterSend)}},
-		},
-		{
-			Topic: "a." + event.TopicRequested, Key: []byte("1"), Timestamp: time.UnixMilli(0),
-			Value: []byte(`{"sync":{"sync_id":1,"source":"default","order_increment_id":"1","status":"queued","generation":1,"version":268435456,"max_attempts":5},` +
-				`"warnings":["/order/items/0/price is missing","more"]}`),
-		},
-		{Topic: "a." + event.TopicSalesOrder, Key: []byte("default:1"), Value: []byte("no JSON"), Timestamp: time.UnixMilli(0)},
-	}))
-	require.Equal(t, "2024-01-15T10:29:00.123Z  vendor_erp_sync_after_send   default:1  queued, generation 1, attempts 1 of 5, HTTP 503, again at 10:31:00: "+
-		`busy\x1b[2J`+"  (vendor_erp_sync_after_send/3@7)\n"+
-		"1970-01-01T00:00:00.000Z  vendor_erp_sync_requested    1  queued, generation 1, attempts 0 of 5, warning: /order/items/0/price is missing; more  "+
-		"(vendor_erp_sync_requested/0@0)\n"+
-		"1970-01-01T00:00:00.000Z  sales_order_event            default:1  (sales_order_event/0@0)\n", out.String())
-}
-
 // A range is printed, and published for a subscriber.
 func TestReplayOfARange(t *testing.T) {
 	t.Parallel()
@@ -209,21 +185,4 @@ func (p *product) republish(began string) {
 	out, err := p.replay("--order", "1", "--to", target)
 	require.NoError(p.t, err)
 	require.Equal(p.t, "4 records published to "+target+"\n", out)
-}
-
-func TestReplayQuestionsThatCannotBe(t *testing.T) {
-	for _, c := range []struct{ args, want string }{
-		{"", "name an order"},
-		{"--order 1 --from 2024-01-15", "name an order"},
-		{"--order 1 --resume file", "go with --from"},
-		{"--order 1 --topics " + event.TopicSuccess, "go with --from"},
-		{"--from yesterday --to-time now", `--to-time "now" is no time`},
-		{"--from 2024-01-15 --topics a", `"a" is no topic of the log`},
-		{"--from 2024-01-15 --to-time 2024-01-15", "is not after its start"},
-		{"--from 2024-01-15", "KAFKA_BROKERS is not set"},
-	} {
-		cmd := cli.Root()
-		cmd.SetArgs(append([]string{"replay"}, strings.Fields(c.args)...))
-		require.ErrorContains(t, cmd.ExecuteContext(withEnvironment(t.Context(), nil)), c.want, "%s", c.args)
-	}
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -26,4 +27,27 @@ func TestAReadableLineSaysWhatIsWrongWithASuccess(t *testing.T) {
 	text, err := readable(kafka.Config{}.Event(record), record)
 	require.NoError(t, err)
 	require.Contains(t, string(text), "attempts 1 of 5, HTTP 201: the ERP accepted the order, and its number is not kept  (")
+}
+
+func TestReplayReadsForAPerson(t *testing.T) {
+	var out bytes.Buffer
+	sync := `{"sync":{"sync_id":1,"source":"default","order_increment_id":"1","status":"queued","generation":1,"version":285212682,` +
+		`"attempts":1,"max_attempts":5,"next_attempt_at":"2024-01-15T10:31:00Z"},"response":{"status":503,"body":""},"error":"busy\u001b[2J"}`
+	require.NoError(t, Timeline(kafka.Config{Prefix: "a."}, &out).Take(t.Context(), []*kgo.Record{
+		{
+			Topic: "a." + event.TopicAfterSend, Partition: 3, Offset: 7, Key: []byte("default:1"), Value: []byte(sync),
+			Headers: []kgo.RecordHeader{{Key: event.HeaderTime, Value: []byte("2024-01-15T10:29:00.123Z")}, {Key: event.HeaderType, Value: []byte(event.TopicAfterSend)}},
+		},
+		{
+			Topic: "a." + event.TopicRequested, Key: []byte("1"), Timestamp: time.UnixMilli(0),
+			Value: []byte(`{"sync":{"sync_id":1,"source":"default","order_increment_id":"1","status":"queued","generation":1,"version":268435456,"max_attempts":5},` +
+				`"warnings":["/order/items/0/price is missing","more"]}`),
+		},
+		{Topic: "a." + event.TopicSalesOrder, Key: []byte("default:1"), Value: []byte("no JSON"), Timestamp: time.UnixMilli(0)},
+	}))
+	require.Equal(t, "2024-01-15T10:29:00.123Z  vendor_erp_sync_after_send   default:1  queued, generation 1, attempts 1 of 5, HTTP 503, again at 10:31:00: "+
+		`busy\x1b[2J`+"  (vendor_erp_sync_after_send/3@7)\n"+
+		"1970-01-01T00:00:00.000Z  vendor_erp_sync_requested    1  queued, generation 1, attempts 0 of 5, warning: /order/items/0/price is missing; more  "+
+		"(vendor_erp_sync_requested/0@0)\n"+
+		"1970-01-01T00:00:00.000Z  sales_order_event            default:1  (sales_order_event/0@0)\n", out.String())
 }
