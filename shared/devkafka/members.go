@@ -41,7 +41,7 @@ func watchMembers(cluster *kfake.Cluster) (*members, error) {
 	}
 	m := &members{client: client, seen: map[member]presence{}}
 	for _, request := range []kmsg.Request{kmsg.NewPtrJoinGroupRequest(), kmsg.NewPtrSyncGroupRequest(), kmsg.NewPtrHeartbeatRequest()} {
-		cluster.ControlKey(request.Key(), func(r kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake's signature
+		cluster.ControlKey(request.Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			m.note(r, time.Now())
 			return nil, nil, false
 		})

@@ -112,6 +112,6 @@ func TestAKnownNameInOtherLettersIsRefused(t *testing.T) {
 		}, known)
 		wrong := s.Check([]byte(`{"` + given + `": 1}`))
 		require.Equal(t, given == known, len(wrong) == 0, given)
-		require.True(t, slices.IndexFunc(wrong, func(w problem.FieldError) bool { return w.Code != problem.CodeCase }) < 0)
+		require.False(t, slices.ContainsFunc(wrong, func(w problem.FieldError) bool { return w.Code != problem.CodeCase }))
 	})
 }

@@ -86,7 +86,7 @@ func twiceByTokens(t *rapid.T, raw string) (found []string) {
 	}
 	value("")
 	_, err := dec.Token()
-	require.True(t, errors.Is(err, io.EOF))
+	require.ErrorIs(t, err, io.EOF)
 	return found
 }
 
