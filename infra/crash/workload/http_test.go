@@ -36,7 +36,7 @@ func TestAnEventIsPublishedUntilItIsAcceptedOrRefused(t *testing.T) {
 			require.Equal(t, c.want, p.shops(t, "").post(t.Context(), []byte(body)))
 			require.Len(t, p.got(), len(c.answers))
 			for _, r := range p.got() {
-				require.Equal(t, []byte(body), []byte(r.body))
+				require.JSONEq(t, body, r.body)
 				require.Equal(t, "Bearer token", r.header.Get("Authorization"))
 				require.Equal(t, "/events", r.path)
 			}
