@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,10 +14,9 @@ import (
 // FreeAddr is an address of this machine that nobody listens on.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends at once
+	ports, err := freePorts(1)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 // SwitchingServer is the base URL of a server that answers one request with 101 Switching Protocols and keeps the connection: the
