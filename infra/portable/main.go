@@ -30,7 +30,7 @@ import (
 // run is one look at all packages.
 type run struct{ system, processor, tags string }
 
-const tagged = "crashpoints,speed,planted" // as the gate has them
+const tagged = "failpoints,speed,mutants,full" // as the gate has them
 
 // runs are all platforms but linux/amd64, where the gate compiles and vets with the Go command; with the build tags one
 // of each system.
