@@ -1,6 +1,6 @@
 //go:build full
 
-package ingest_test
+package ingest
 
 import (
 	"testing"
