@@ -88,7 +88,7 @@ func (b *bench) relayed() (records []event.Record) {
 
 // An order whose record nobody could read used to stay queued for ever.
 func TestADeadLetterStopsItsOrder(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	onOneBroker(t, func(b *bench) {
 		syncer, delayer := deadletter.Cause{By: deadletter.BySyncer, Reason: "no JSON"}, deadletter.Cause{By: deadletter.ByDelayer, Reason: "no due time"}
 		for order := range 3 {
 			b.accept(order)
@@ -123,7 +123,7 @@ func TestADeadLetterStopsItsOrder(t *testing.T) {
 }
 
 func TestWhatIsNoEndOfAnOrderStopsNone(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	onOneBroker(t, func(b *bench) {
 		b.accept(0)
 		b.accept(1)
 		b.publish(success(1)[:1])
@@ -167,7 +167,7 @@ func TestWhatIsNoEndOfAnOrderStopsNone(t *testing.T) {
 
 // Dead letters of before dead_letter_by are known by how they were written: the syncer and the delayer write in transactions.
 func TestALetterOfAnOlderReleaseStopsItsOrderToo(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	onOneBroker(t, func(b *bench) {
 		b.accept(0)
 		b.accept(1)
 		letter := deadletter.Record(b.cfg, b.unreadable(0, 0, event.TopicRequested, 7), deadletter.Cause{})
@@ -183,7 +183,7 @@ func TestALetterOfAnOlderReleaseStopsItsOrderToo(t *testing.T) {
 }
 
 func TestALetterOfAnOrderThatSomebodyHoldsIsJudgedLater(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	onOneBroker(t, func(b *bench) {
 		b.accept(0)
 		holder, err := b.pool.Begin(b.ctx)
 		require.NoError(b, err)
@@ -202,7 +202,7 @@ func TestALetterOfAnOrderThatSomebodyHoldsIsJudgedLater(t *testing.T) {
 
 // A projector that died after it had listed a letter left its order queued.
 func TestALetterThatWasListedBeforeACrashIsJudgedAtTheStart(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	onOneBroker(t, func(b *bench) {
 		b.accept(0)
 		l := b.sendLetter(b.unreadable(0, 0, event.TopicRequested, 7), deadletter.Cause{By: deadletter.BySyncer})
 		p := New(b.cfg, b.pool, slog.New(slog.DiscardHandler))
@@ -219,7 +219,7 @@ func TestALetterThatWasListedBeforeACrashIsJudgedAtTheStart(t *testing.T) {
 // The row of an order whose record was sent back says failed until the projection hears of that. A catch-up in between closed
 // the gate, and the record was passed over: lost.
 func TestTheGateOfARedrivenRecordStaysOpen(t *testing.T) {
-	onBrokers(t, func(b *bench) {
+	onOneBroker(t, func(b *bench) {
 		b.accept(0)
 		stop := b.run()
 		l := b.unreadable(0, 2, event.TopicDue, 9)

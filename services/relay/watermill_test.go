@@ -61,7 +61,7 @@ func TestTheStockKafkaSubscriberReadsWhatTheRelayWrites(t *testing.T) {
 // Watermill's Forwarder can replace the relay: our outbox publisher and subscriber on its one side, our Kafka publisher
 // on the other. It must not run at the same time as a relay, which would want a topic for the envelopes.
 func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		publisher, err := pubsub.NewPublisher(pubsub.PublisherConfig{Config: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}})
 		require.NoError(t, err)

@@ -45,7 +45,7 @@ func calling(t *testing.T, erp http.HandlerFunc) func(*Params) {
 // Symptom: an ERP that switched protocols and kept the connection open blocked a caller for ever. With as many such
 // orders as callers nothing was sent any more, and the process could not stop in time.
 func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		var held []io.Closer // connections that the ERP has switched
 		var mu sync.Mutex
@@ -88,7 +88,7 @@ func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
 // Symptom: the ERP's number of an order came after the part of the answer that was kept, or after a byte order mark.
 // The order was a success without a number, and no line said so.
 func TestTheNumberOfAnOrderIsFoundInALongAnswerOrItsLossIsLogged(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		erp := calling(t, func(w http.ResponseWriter, r *http.Request) {
 			switch id := orderIn(r); id {

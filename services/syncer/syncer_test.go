@@ -204,7 +204,7 @@ func TestAnOrderAcceptedAtOnceSucceeds(t *testing.T) {
 }
 
 func TestABusyERPParksTheOrder(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.erp.answers["2"] = []int{503}
 		b.start(t)
@@ -216,7 +216,7 @@ func TestABusyERPParksTheOrder(t *testing.T) {
 }
 
 func TestARejectedOrderFailsAtOnce(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.erp.answers["3"] = []int{422}
 		b.start(t)
@@ -228,7 +228,7 @@ func TestARejectedOrderFailsAtOnce(t *testing.T) {
 }
 
 func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		s := b.request(t, "4")
 		g := *b.gates.gates["4"]
@@ -244,7 +244,7 @@ func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
 // Symptom: a dead letter closed the gate during the call. The order was booked but shown as failed, and a resync would
 // have booked it again under a new key.
 func TestADeadLetterDuringACallDoesNotOverrideItsAnswer(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		answer := make(chan struct{})
 		b.erp.held["6"] = answer
@@ -292,7 +292,7 @@ func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
 }
 
 func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.start(t)
 		bad := &kgo.Record{Topic: b.cfg.Topic(event.TopicRequested), Key: []byte("5"), Value: []byte("{")}
@@ -305,7 +305,7 @@ func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
 }
 
 func TestASlowOrderDelaysNoOtherAndIsNeverCalledTwiceAtOnce(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		answer := make(chan struct{})
 		b.erp.held["slow"] = answer
@@ -356,7 +356,7 @@ func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 // A process that was halted for longer than its session finds generations that other processes have ended. That is no
 // reason for an alarm.
 func TestOnlyAnOwnerLogsThatGateAndLogAreAtOdds(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		log, warned := testkit.Said("gate and log are at odds")
 		ended := func(id string) {

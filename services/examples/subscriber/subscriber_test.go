@@ -120,7 +120,7 @@ func (w *warehouse) nextPoisoned() *message.Message {
 
 // Records come twice, and a generation's end after the end of the one that replaced it.
 func TestThePickListIsRightWhateverComesTwiceAndLate(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		w := open(t, cfg, nil)
 		w.publish(event.TopicSuccess, terminal(t, event.TopicSuccess, "1", 1, "a"), terminal(t, event.TopicSuccess, "1", 1, "a"))
 		w.becomes("1", "to_pick a ERP-1 1")
@@ -156,7 +156,7 @@ func handled(t *testing.T, registry *prometheus.Registry, success string) (n int
 
 // One message cannot be read, one makes the handler panic: both end in the poison topic, the rest goes on, in order.
 func TestAPoisonMessageGoesAsideAndTheRestGoesOn(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		panics := make(chan string, 10)
 		w := open(t, cfg, func(h message.HandlerFunc) message.HandlerFunc {
 			return func(msg *message.Message) ([]*message.Message, error) {
@@ -195,7 +195,7 @@ func TestAPoisonMessageGoesAsideAndTheRestGoesOn(t *testing.T) {
 
 // While Postgres refuses, nothing is poison: the message comes again until it is taken.
 func TestAnOutageOfPostgresPoisonsNothing(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		w := open(t, cfg, nil)
 		_, err := w.pool.Exec(t.Context(), "ALTER TABLE warehouse.pick RENAME TO away")
 		require.NoError(t, err)

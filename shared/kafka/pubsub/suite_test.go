@@ -79,7 +79,7 @@ func (k keyed) Publish(topic string, messages ...*message.Message) error {
 
 func TestWatermillsSuiteInOrder(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		p := pubSub{cfg: cfg, wrap: func(pub message.Publisher) message.Publisher { return keyed{pub} }}
 		ordered := features()
 		ordered.GuaranteedOrder = true
@@ -98,7 +98,7 @@ func TestWatermillsSuiteInOrder(t *testing.T) {
 // Without a group each subscriber gets everything from the start.
 func TestWatermillsSuiteWithoutAGroup(t *testing.T) {
 	t.Parallel()
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		p := pubSub{cfg: cfg}
 		all := features()
 		all.NewSubscriberReceivesOldMessages = true

@@ -44,7 +44,7 @@ func (s *seen) Take(_ context.Context, records []*kgo.Record) error {
 func nothing() error { return nil }
 
 func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		name := testkit.Topic(t, cfg, event.TopicSuccess)
 		client, err := kgo.NewClient(cfg.Options()...)
 		require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
 }
 
 func TestAnInterruptedRangeGoesOn(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		testkit.FillWithTransactions(t, cfg, testkit.Topic(t, cfg, event.TopicSuccess), 300) // the last transaction is aborted
 		r := Range{From: time.UnixMilli(0), Topics: []string{event.TopicSuccess}}
 		progress, err := Locate(t.Context(), cfg, r)
@@ -137,7 +137,7 @@ func TestAnOpenTransactionIsWaitedFor(t *testing.T) {
 }
 
 func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
-	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		target := cfg.Prefix + "warehouse"
 		_, err := NewPublisher(t.Context(), cfg, target)
 		require.ErrorContains(t, err, "create it first")
