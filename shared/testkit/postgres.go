@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
-	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -57,18 +56,10 @@ func Postgres(t testing.TB) Database {
 	random := make([]byte, 6)
 	_, _ = rand.Read(random)
 	name := "t_" + hex.EncodeToString(random)
-	migrated := os.Getenv("DATABASE_URL") == ""
-	if migrated {
-		require.NoError(t, template(), "making the database that all are copied from")
-		execute(t, base, "CREATE DATABASE "+name+" TEMPLATE "+templateName)
-	} else {
-		execute(t, base, "CREATE DATABASE "+name)
-	}
+	execute(t, base, "CREATE DATABASE "+name)
 	t.Cleanup(func() { execute(t, base, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	url := strings.Replace(base, "/"+databaseOf(t, base)+"?", "/"+name+"?", 1)
-	if !migrated {
-		migrate(t, url)
-	}
+	migrate(t, url)
 	config, err := postgres.ParseConfig(url)
 	require.NoError(t, err)
 	config.MaxConns = 30
@@ -78,44 +69,16 @@ func Postgres(t testing.TB) Database {
 	return Database{URL: url, Pool: pool}
 }
 
-const templateName = "t_migrated"
-
-// template makes the migrated database that each test's own is a copy of. A copy takes two thirds of the time that an empty database
-// and the migrations take. It stands on the process's own server only: on the one that DATABASE_URL names it would be left behind.
-var template = sync.OnceValue(func() error {
-	base, err := server()
-	if err != nil {
-		return err
-	}
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, base)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+templateName); err != nil {
-		return err
-	}
-	return migrateTo(ctx, strings.Replace(base, "/"+conn.Config().Database+"?", "/"+templateName+"?", 1))
-})
-
 // migrate brings a database's schema up to date.
 func migrate(t testing.TB, url string) {
 	t.Helper()
-	require.NoError(t, migrateTo(t.Context(), url))
-}
-
-func migrateTo(ctx context.Context, url string) error {
 	db, err := sql.Open("pgx", url)
-	if err != nil {
-		return err
-	}
+	require.NoError(t, err)
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS)
-	if err != nil {
-		return err
-	}
-	_, err = provider.Up(ctx)
-	return errors.Join(err, db.Close())
+	require.NoError(t, err)
+	_, err = provider.Up(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
 }
 
 func databaseOf(t testing.TB, url string) string {
