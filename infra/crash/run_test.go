@@ -90,7 +90,7 @@ type harness struct {
 func run(t *testing.T, o options) outcome {
 	t.Helper()
 	if !stage.Supported {
-		t.Skip("the crash harness needs Unix: it halts processes with SIGSTOP and ends them with signals")
+		testkit.NotRun(t, "the crash harness", "it needs Unix, as it halts processes with SIGSTOP and ends them with signals")
 	}
 	if o.broker == cluster && o.profile.Starve == 0 {
 		o.profile.Starve = starveShare(o.kills)

@@ -73,7 +73,7 @@ func TestTheQueueGivesEachOrderOneTaskAtATime(t *testing.T) {
 			},
 			"next": func(t *rapid.T) {
 				if q.length(classDue)+q.length(classRequested) == 0 {
-					t.Skip("next would wait")
+					return // next would wait
 				}
 				own := nextOf(t, q)
 				require.False(t, inCall[own.key], "order %s has two tasks in a call", own.key)

@@ -9,15 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// AwaitTimeout is Patience, by its older name.
-const AwaitTimeout = Patience
-
 // Await waits for a channel.
 func Await(t testing.TB, what <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-what:
-	case <-time.After(AwaitTimeout):
+	case <-time.After(Patience):
 		require.Fail(t, "waited in vain")
 	}
 }

@@ -19,7 +19,7 @@ func OnBenches(t *testing.T, test func(b *Bench)) {
 	t.Parallel()
 	OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 2*AwaitTimeout)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*Patience)
 		t.Cleanup(cancel)
 		client, err := kgo.NewClient(cfg.Options()...)
 		require.NoError(t, err)

@@ -101,7 +101,7 @@ func (s *Server) Restart(t testing.TB) {
 		s.server, s.URL = server, server.URL()
 		t.Cleanup(server.Stop)
 		return true
-	}, AwaitTimeout, 200*time.Millisecond)
+	}, Patience, 200*time.Millisecond)
 }
 
 // Copy makes a database that is a copy of another one, which nobody may use meanwhile, and gives its URL.
@@ -141,12 +141,12 @@ func (s *Server) StopReceiving(t testing.TB) {
 func (s *Server) await(t testing.TB, condition string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return scalar(t, s.URL, `SELECT (`+condition+`)::text`) == "true" },
-		AwaitTimeout, 10*time.Millisecond, condition)
+		Patience, 10*time.Millisecond, condition)
 }
 
 func scalar(t testing.TB, url, query string) (value string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), AwaitTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	require.NoError(t, err)

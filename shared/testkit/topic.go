@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 )
 
 // Topic makes a topic of one partition and returns its name with the prefix.
@@ -50,4 +51,19 @@ func FillWithTransactions(t *testing.T, cfg kafka.Config, topic string, transact
 		require.NoError(t, client.Flush(t.Context()))
 		require.NoError(t, client.EndTransaction(t.Context(), kgo.TransactionEndTry(i%3 != 2)))
 	}
+}
+
+// WithTopics is an embedded broker that has the connector's topics, and a client of it.
+func WithTopics(t *testing.T, partitions int) (kafka.Config, *kgo.Client) {
+	t.Helper()
+	cfg := EmbeddedBroker(t)
+	admin, err := topics.NewAdmin(cfg, partitions)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(t.Context(), false)
+	require.NoError(t, err)
+	client, err := kgo.NewClient(cfg.Options()...)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return cfg, client
 }

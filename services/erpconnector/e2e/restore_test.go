@@ -73,20 +73,29 @@ func (c *crashCase) sell(t *testing.T, order string) {
 	c.p.becomes(order, ended("success"))
 }
 
+// sellAroundABackup sells order 1, copies the database, and sells the others. It returns the copy; the product is stopped.
+func (c *crashCase) sellAroundABackup(t *testing.T, after ...string) (earlier string) {
+	t.Helper()
+	session := c.run("")
+	c.listening()
+	c.sell(t, "1")
+	session.terminated(t)
+	earlier = backup(t, c.p.cfg.DatabaseURL)
+	session = c.run("")
+	c.listening()
+	for _, order := range after {
+		c.sell(t, order)
+	}
+	session.terminated(t)
+	return earlier
+}
+
 func TestADatabaseRestoredToAnEarlierTime(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)
-		session := c.run("")
-		c.listening()
-		c.sell(t, "1")
-		session.terminated(t)
-		earlier := backup(t, c.p.cfg.DatabaseURL)
-		session = c.run("")
-		c.listening()
-		c.sell(t, "2")
-		session.terminated(t)
+		earlier := c.sellAroundABackup(t, "2")
 
 		c.p.cfg.DatabaseURL = earlier
 		c.run("").refuses(t)
@@ -126,21 +135,11 @@ func TestADatabaseRestoredInItsPlace(t *testing.T) {
 	binary := build(t)
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		c := newCrashCase(t, binary, brokers)
-		session := c.run("")
-		c.listening()
-		c.sell(t, "1")
-		session.terminated(t)
-		earlier := backup(t, c.p.cfg.DatabaseURL)
-		session = c.run("")
-		c.listening()
-		c.sell(t, "2")
-		c.sell(t, "3")
-		c.sell(t, "5")
-		session.terminated(t)
+		earlier := c.sellAroundABackup(t, "2", "3", "5")
 
 		c.p.cfg.DatabaseURL = earlier
 		execute(t, earlier, `SELECT setval('erp_server_seq', hashtextextended(s.system || '/' || s.timeline || '/' || s.database, 0)) FROM erp_server() s`)
-		session = c.run("", "ingest")
+		session := c.run("", "ingest")
 		c.listening()
 		c.publish([]any{invoice("e2", "2"), invoice("e4", "4"), invoice("e6", "6"), invoice("e7", "7")}) // with the ids of 2, 3 and 5, and more
 		session.terminated(t)

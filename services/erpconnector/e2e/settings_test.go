@@ -195,7 +195,11 @@ func startLoud(t *testing.T, binary string, cfg config.Config) *loudProcess {
 	cmd.Stderr = &p.log
 	p.process = launch(t, cmd)
 	testkit.Eventually(t, func() bool {
-		return cli.Health(t.Context(), p.base) == nil
+		resp, err := http.Get(p.base + "/readyz")
+		if err != nil {
+			return false
+		}
+		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	}, "%s is not ready", p.base)
 	return p
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -40,15 +39,7 @@ type ledger struct {
 
 func newLedger(t *testing.T) *ledger {
 	t.Helper()
-	cfg := testkit.EmbeddedBroker(t)
-	admin, err := topics.NewAdmin(cfg, 2)
-	require.NoError(t, err)
-	defer admin.Close()
-	_, err = admin.Ensure(t.Context(), false)
-	require.NoError(t, err)
-	client, err := kgo.NewClient(cfg.Options()...)
-	require.NoError(t, err)
-	t.Cleanup(client.Close)
+	cfg, client := testkit.WithTopics(t, 2)
 	return &ledger{
 		t: t, cfg: cfg, pool: testkit.Postgres(t).Pool, client: client, admin: kadm.NewClient(client), syncs: map[string]domain.Sync{},
 	}

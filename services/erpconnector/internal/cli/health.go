@@ -56,12 +56,6 @@ func healthURL(ctx context.Context, args []string) (string, error) {
 	return baseURL(cfg), err
 }
 
-// Health asks the process at the base URL whether it is ready; nil says yes.
-func Health(ctx context.Context, base string) error {
-	_, err := askHealth(ctx, base, false)
-	return err
-}
-
 // askHealth says what is well, or returns an error that names what is not.
 func askHealth(ctx context.Context, base string, live bool) (string, error) {
 	path := "/readyz"

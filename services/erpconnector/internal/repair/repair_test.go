@@ -19,7 +19,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/kafka/topics"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -37,15 +36,7 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	cfg := testkit.EmbeddedBroker(t)
-	admin, err := topics.NewAdmin(cfg, 2)
-	require.NoError(t, err)
-	defer admin.Close()
-	_, err = admin.Ensure(t.Context(), false)
-	require.NoError(t, err)
-	client, err := kgo.NewClient(cfg.Options()...)
-	require.NoError(t, err)
-	t.Cleanup(client.Close)
+	cfg, client := testkit.WithTopics(t, 2)
 	return &shop{t, cfg, testkit.Postgres(t).Pool, client}
 }
 
