@@ -20,6 +20,7 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestRetriesAreForwardedWhenDueAndNeverBefore(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, forwardsWhenDue)
 }
 

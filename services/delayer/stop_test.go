@@ -16,6 +16,7 @@ import (
 
 // Symptom: each SIGTERM logged the warning "retries cannot be forwarded … context canceled", though a stop is no failure.
 func TestAStopIsNotLoggedAsAFailure(t *testing.T) {
+	t.Parallel()
 	cfg := testkit.EmbeddedBroker(t)
 	admin, err := topics.NewAdmin(cfg, 1)
 	require.NoError(t, err)

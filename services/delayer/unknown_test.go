@@ -18,6 +18,7 @@ import (
 // The answer to a commit is lost, and for a while it cannot be found out whether it was committed. Until then nothing
 // may be forwarded again, as the retry may be in its next topic already.
 func TestNothingIsForwardedAgainBeforeItIsKnownWhetherItWas(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		defer cancel()

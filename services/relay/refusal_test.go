@@ -65,6 +65,7 @@ func (b *bundle) make(t *testing.T, topic string, config map[string]*string) {
 
 // Symptom: a row that no broker takes stopped all rows after it for ever, as the relay retried the same batch.
 func TestARowThatIsRefusedBecomesADeadLetterAndDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.make(t, event.TopicDeadLetter, nil)
@@ -84,6 +85,7 @@ func TestARowThatIsRefusedBecomesADeadLetterAndDelaysNoOther(t *testing.T) {
 
 // Small rows make a batch that is too large for a topic with the brokers' default limit.
 func TestABatchIsMadeSmallerForATopicThatTakesLittle(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.make(t, event.TopicDeadLetter, nil)
@@ -108,6 +110,7 @@ func TestABatchIsMadeSmallerForATopicThatTakesLittle(t *testing.T) {
 
 // The relay stops with one error, and does not log an error each second.
 func TestAMissingTopicOfOursStopsTheRelay(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.add(t, event.Record{Topic: event.TopicCallback, Key: "k", Value: []byte("x")})

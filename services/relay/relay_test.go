@@ -117,6 +117,7 @@ func (b *bundle) consumer(t *testing.T) *kgo.Client {
 }
 
 func TestRelay(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, testRelay)
 }
 

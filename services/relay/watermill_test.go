@@ -27,6 +27,7 @@ import (
 // watermill-kafka's own subscriber (sarama), with its default unmarshaler, reads what the relay writes. With an option it
 // reads committed records only; by itself it would not.
 func TestTheStockKafkaSubscriberReadsWhatTheRelayWrites(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		config := stockkafka.DefaultSaramaSubscriberConfig()
@@ -61,6 +62,7 @@ func TestTheStockKafkaSubscriberReadsWhatTheRelayWrites(t *testing.T) {
 // Watermill's Forwarder can replace the relay: our outbox publisher and subscriber on its one side, our Kafka publisher
 // on the other. It must not run at the same time as a relay, which would want a topic for the envelopes.
 func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		publisher, err := pubsub.NewPublisher(pubsub.PublisherConfig{Config: kafka.Config{Brokers: b.brokers, Prefix: b.prefix}})
@@ -99,6 +101,7 @@ func TestTheStockForwarderForwardsOurOutbox(t *testing.T) {
 // All topics share one table: a row for a topic that Kafka does not have waits until somebody makes it, and holds up no
 // other.
 func TestARowOfATopicThatIsMissingWaitsUntilItIsThere(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.add(t, event.Record{Topic: "missing", Key: "k", Value: []byte("1")})

@@ -57,6 +57,7 @@ func (b *bench) members(t *testing.T, n int) {
 // The connector is off, a second syncer joins, the first leaves, and the connector is turned on. Each queued order goes
 // out once.
 func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		const orders = 300 // more than callers and their queue hold
 		b := setup(t, cfg)
@@ -90,6 +91,7 @@ func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 }
 
 func TestACallInFlightEndsWhenTheConnectorIsTurnedOff(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		answer := make(chan struct{})
@@ -128,6 +130,7 @@ func (a *afterAdvice) Advise(ctx context.Context, records []domain.Sync) ([]doma
 // An operator turns the connector off and cancels an order that is about to be sent. It is not sent when the connector
 // is on again.
 func TestAGateIsReadAgainOnceTheConnectorIsOn(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		settings, use := off()

@@ -192,6 +192,7 @@ func (b *bench) collect(t *testing.T, enough func(seen map[string]int) bool) map
 }
 
 func TestAnOrderAcceptedAtOnceSucceeds(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.start(t)
@@ -204,6 +205,7 @@ func TestAnOrderAcceptedAtOnceSucceeds(t *testing.T) {
 }
 
 func TestABusyERPParksTheOrder(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.erp.answers["2"] = []int{503}
@@ -216,6 +218,7 @@ func TestABusyERPParksTheOrder(t *testing.T) {
 }
 
 func TestARejectedOrderFailsAtOnce(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.erp.answers["3"] = []int{422}
@@ -228,6 +231,7 @@ func TestARejectedOrderFailsAtOnce(t *testing.T) {
 }
 
 func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		s := b.request(t, "4")
@@ -244,6 +248,7 @@ func TestAClosedGateEndsTheRecordWithoutACall(t *testing.T) {
 // Symptom: a dead letter closed the gate during the call. The order was booked but shown as failed, and a resync would
 // have booked it again under a new key.
 func TestADeadLetterDuringACallDoesNotOverrideItsAnswer(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		answer := make(chan struct{})
@@ -265,6 +270,7 @@ func TestADeadLetterDuringACallDoesNotOverrideItsAnswer(t *testing.T) {
 }
 
 func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		stop := b.start(t)
@@ -292,6 +298,7 @@ func TestARestartRepeatsNothingThatIsDone(t *testing.T) {
 }
 
 func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.start(t)
@@ -305,6 +312,7 @@ func TestAnUnreadableRecordGoesToTheDeadLettersAndBlocksNothing(t *testing.T) {
 }
 
 func TestASlowOrderDelaysNoOtherAndIsNeverCalledTwiceAtOnce(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		answer := make(chan struct{})
@@ -333,6 +341,7 @@ func TestASlowOrderDelaysNoOtherAndIsNeverCalledTwiceAtOnce(t *testing.T) {
 
 // Symptom: tasks were given up when a heartbeat was late, and nothing read their records again before a rebalance.
 func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		var checks atomic.Int64
@@ -356,6 +365,7 @@ func TestALateHeartbeatDelaysCallsAndLosesNone(t *testing.T) {
 // A process that was halted for longer than its session finds generations that other processes have ended. That is no
 // reason for an alarm.
 func TestOnlyAnOwnerLogsThatGateAndLogAreAtOdds(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		log, warned := testkit.Said("gate and log are at odds")
@@ -411,6 +421,7 @@ func (b *bench) limit(t *testing.T, bytes int, topics ...string) {
 
 // Symptom: one outcome that no broker takes stopped the whole syncer. 20 other orders were called, and none of them ended.
 func TestAnOutcomeThatNoBrokerTakesEndsItsOrderAndDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.limit(t, 10_000, event.TopicAfterSend, event.TopicSuccess, event.TopicFailed, event.TopicDeadLetter)
@@ -449,6 +460,7 @@ func TestAnOutcomeThatNoBrokerTakesEndsItsOrderAndDelaysNoOther(t *testing.T) {
 }
 
 func TestAnIntentThatTheBrokersRefuseBecomesADeadLetter(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		b.limit(t, 10_000, event.TopicBeforeSend)

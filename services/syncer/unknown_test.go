@@ -12,6 +12,7 @@ import (
 // The answer to a commit is lost, and for a while it cannot be found out whether it was committed. Until then nothing
 // may be written again, as the outcome may be in the log already.
 func TestNothingIsWrittenAgainBeforeItIsKnownWhetherItWasCommitted(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		b := setup(t, cfg)
 		network := &testkit.Network{}

@@ -16,6 +16,7 @@ import (
 // Somebody adds partitions while the connector runs: an order's records still go to the partition of its earlier ones. Other
 // people's topics use all the partitions they have.
 func TestAddedPartitionsDoNotMoveAnOrdersRecords(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		cfg.Partitions = 3
 		client, err := kgo.NewClient(cfg.Options()...)

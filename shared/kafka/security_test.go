@@ -78,6 +78,7 @@ func refused(t *testing.T, said string, cfg kafka.Config) {
 }
 
 func TestSecuredBrokers(t *testing.T) {
+	t.Parallel()
 	c, others := testkit.NewCertificates(t), testkit.NewCertificates(t)
 	on := func(t *testing.T, brokers []string, wrongPassword, notEncrypted string) {
 		t.Helper()

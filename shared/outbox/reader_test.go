@@ -42,6 +42,7 @@ func uuids(b outbox.Batch) []string {
 }
 
 func TestReader(t *testing.T) {
+	t.Parallel()
 	t.Run("rows_come_back_as_published_in_order", func(t *testing.T) {
 		ctx, pool := ctxOf(t), database(t)
 		tx := begin(t, pool)
@@ -135,6 +136,7 @@ func TestReader(t *testing.T) {
 // Writers commit out of order, roll back, hang and prepare, while another transaction stays open. Every committed row
 // must be read once, in the order of ids.
 func TestReaderLosesNothing(t *testing.T) {
+	t.Parallel()
 	ctx, pool := ctxOf(t), database(t)
 	foreign := begin(t, pool)
 	_, err := foreign.Exec(ctx, "CREATE TABLE elsewhere (id int)")

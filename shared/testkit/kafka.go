@@ -4,8 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,6 +108,10 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "making a folder for temporary files:", err)
 		os.Exit(1)
 	}
+	if err := runSideBySide(); err != nil {
+		fmt.Fprintln(os.Stderr, "letting tests run side by side:", err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	line := fmt.Sprintf("brokers: embedded %d tests, Apache Kafka %s %d tests", ran.embedded.Load(), ApacheVersion, ran.apache.Load())
 	if why, ok := ran.apacheError.Load("why"); ok {
@@ -116,6 +122,21 @@ func Main(m *testing.M) {
 		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// sideBySide is how many parallel tests run at a time. They wait for servers more than they compute, so it is more than
+// a small machine has processors.
+const sideBySide = 8
+
+// runSideBySide lets so many tests run at a time, unless the command line has said another number.
+func runSideBySide() error {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if said {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(sideBySide))
 }
 
 // NotRun ends a test for which this machine lacks a program, and says so in the report.

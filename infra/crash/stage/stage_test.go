@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 
 // What Postgres has confirmed is there after kill -9 of all its processes, at the same address.
 func TestPostgresComesBack(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "erpconnector-stage-") //nolint:usetesting // the database's user must be able to walk there
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -55,6 +56,7 @@ func TestPostgresComesBack(t *testing.T) {
 
 // The live reader goes on when the broker comes back with what it had.
 func TestTheWatchOutlivesTheBroker(t *testing.T) {
+	t.Parallel()
 	b, err := StartEmbedded(t.TempDir(), t.Output())
 	require.NoError(t, err)
 	t.Cleanup(b.Kill)

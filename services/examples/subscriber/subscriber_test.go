@@ -120,6 +120,7 @@ func (w *warehouse) nextPoisoned() *message.Message {
 
 // Records come twice, and a generation's end after the end of the one that replaced it.
 func TestThePickListIsRightWhateverComesTwiceAndLate(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		w := open(t, cfg, nil)
 		w.publish(event.TopicSuccess, terminal(t, event.TopicSuccess, "1", 1, "a"), terminal(t, event.TopicSuccess, "1", 1, "a"))
@@ -156,6 +157,7 @@ func handled(t *testing.T, registry *prometheus.Registry, success string) (n int
 
 // One message cannot be read, one makes the handler panic: both end in the poison topic, the rest goes on, in order.
 func TestAPoisonMessageGoesAsideAndTheRestGoesOn(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		panics := make(chan string, 10)
 		w := open(t, cfg, func(h message.HandlerFunc) message.HandlerFunc {
@@ -195,6 +197,7 @@ func TestAPoisonMessageGoesAsideAndTheRestGoesOn(t *testing.T) {
 
 // While Postgres refuses, nothing is poison: the message comes again until it is taken.
 func TestAnOutageOfPostgresPoisonsNothing(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		w := open(t, cfg, nil)
 		_, err := w.pool.Exec(t.Context(), "ALTER TABLE warehouse.pick RENAME TO away")
@@ -213,6 +216,7 @@ func TestAnOutageOfPostgresPoisonsNothing(t *testing.T) {
 
 // All orders of arrival of four facts, each of them twice, give the same row.
 func TestFactsInAnyOrderGiveTheSameRow(t *testing.T) {
+	t.Parallel()
 	pool := testkit.Postgres(t).Pool
 	list := pickList{pool: pool}
 	require.NoError(t, list.prepare(t.Context()))
@@ -252,6 +256,7 @@ func permutations(of []int) [][]int {
 }
 
 func TestTheOutcomeOfAFactIsTold(t *testing.T) {
+	t.Parallel()
 	list := pickList{pool: testkit.Postgres(t).Pool}
 	require.NoError(t, list.prepare(t.Context()))
 	var got []string

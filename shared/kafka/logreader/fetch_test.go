@@ -20,6 +20,7 @@ type counter struct{ records atomic.Int64 }
 func (c *counter) OnFetchRecordBuffered(*kgo.Record) { c.records.Add(1) }
 
 func TestFetchSeeksTheWantedRecords(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		p := kafka.TopicPartition{Topic: testkit.Topic(t, cfg, "facts")}
 		testkit.FillWithTransactions(t, cfg, p.Topic, 600)

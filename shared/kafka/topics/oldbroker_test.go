@@ -36,6 +36,7 @@ func TestCheckRefusesBrokersThatAreTooOld(t *testing.T) {
 
 // Most managed clusters run this version.
 func TestCheckTakesAnOlderBroker(t *testing.T) {
+	t.Parallel()
 	broker := testkit.OwnOldApache(t)
 	admin, err := topics.NewAdmin(kafka.Config{Brokers: broker.Addrs()}, 2)
 	require.NoError(t, err)

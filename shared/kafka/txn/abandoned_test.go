@@ -16,6 +16,7 @@ import (
 )
 
 func TestAnAbandonedTransactionIsEndedOnceItsLeaseIsFree(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		defer cancel()

@@ -53,6 +53,7 @@ func toLanes(b *testkit.Bench, value string, lanes int) {
 // A partition without enough replicas takes no records, and the transaction that has written to it blocks its id.
 // Symptom: all partitions stopped until that one was back.
 func TestAnUnavailablePartitionDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	cluster := testkit.OwnCluster(t)
 	cfg := kafka.Config{Brokers: cluster.Addrs(), Prefix: "u."}
 	client, err := kgo.NewClient(cfg.Options()...)

@@ -44,6 +44,7 @@ func (s *seen) Take(_ context.Context, records []*kgo.Record) error {
 func nothing() error { return nil }
 
 func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		name := testkit.Topic(t, cfg, event.TopicSuccess)
 		client, err := kgo.NewClient(cfg.Options()...)
@@ -84,6 +85,7 @@ func TestRangesThatFollowHoldEachRecordOnce(t *testing.T) {
 }
 
 func TestAnInterruptedRangeGoesOn(t *testing.T) {
+	t.Parallel()
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
 		testkit.FillWithTransactions(t, cfg, testkit.Topic(t, cfg, event.TopicSuccess), 300) // the last transaction is aborted
 		r := Range{From: time.UnixMilli(0), Topics: []string{event.TopicSuccess}}
@@ -118,6 +120,7 @@ func TestAnInterruptedRangeGoesOn(t *testing.T) {
 
 // A transaction that is open when the range is looked up belongs to it; its records are waited for.
 func TestAnOpenTransactionIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		name := testkit.Topic(t, cfg, event.TopicSuccess)
 		client, err := kgo.NewClient(append(cfg.Options(), kgo.TransactionalID(cfg.Prefix+"open"))...)
@@ -167,6 +170,7 @@ func TestWhatIsPublishedAgainIsMarked(t *testing.T) {
 
 // The largest record that the log takes was too large for the client once replay had added its headers.
 func TestTheLargestRecordIsPublishedAgain(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
 		client, err := kgo.NewClient(cfg.Options()...)
 		require.NoError(t, err)

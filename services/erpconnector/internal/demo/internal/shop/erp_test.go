@@ -17,6 +17,7 @@ import (
 
 // The ERP takes the payload of every order. (That the connector takes every event is tested beside the command.)
 func TestTheErpTakesEveryOrder(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		erp := mockerp.New(mockerp.Options{})
 		for e := range Stream(rapid.Uint64().Draw(t, "seed"), 40) {

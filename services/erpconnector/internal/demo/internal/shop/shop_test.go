@@ -41,6 +41,7 @@ func TestGoldenEventsOfASeed(t *testing.T) {
 }
 
 func TestASeedRepeatsItsEvents(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		seed, n := rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 60).Draw(t, "orders")
 		short, long := slices.Collect(Stream(seed, n)), slices.Collect(Stream(seed, n+rapid.IntRange(0, 40).Draw(t, "more")))
@@ -67,6 +68,7 @@ func TestAStreamEndsWhereItsReaderStops(t *testing.T) {
 
 // Every order comes first, what repeats repeats exactly, and invoices of an order add up to it.
 func TestStoriesAreWhole(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		orders := map[domain.OrderRef]domain.Order{}
