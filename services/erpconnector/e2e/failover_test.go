@@ -31,9 +31,15 @@ func TestFailoverToAStandbyThatLagged(t *testing.T) {
 			newFailover(t, binary, brokers).play(t, point)
 		}
 	}
-	t.Run("in_one_go", func(t *testing.T) { testkit.OnApacheFirst(t, test("")) })
+	t.Run("in_one_go", func(t *testing.T) {
+		t.Parallel()
+		testkit.OnApacheFirst(t, test(""))
+	})
 	for _, point := range []string{"repair.batch:2", "repair.restored", "repair.position_written"} {
-		t.Run(point, func(t *testing.T) { testkit.OnEmbedded(t, test(point)) })
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			testkit.OnEmbedded(t, test(point))
+		})
 	}
 }
 

@@ -321,7 +321,9 @@ func (c *crashCase) quiet(t *testing.T) map[string][]logged {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	deadline := time.Now().Add(testkit.Patience)
-	for {
+	look := time.NewTicker(200 * time.Millisecond) // a look reads the whole log
+	defer look.Stop()
+	for ; ; <-look.C {
 		var written int
 		require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM erp_outbox`).Scan(&written))
 		log := c.log(t)
