@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -146,6 +147,9 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	args := []string{
 		"-D", l.data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200", "-c", "max_prepared_transactions=20",
+	}
+	if runtime.GOOS != "windows" { // memory of the data folder's own: other kinds stay when a killed server is not started again
+		args = append(args, "-c", "dynamic_shared_memory_type=mmap")
 	}
 	if !cfg.Durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")

@@ -123,6 +123,7 @@ func writeIn(data, name, content string) error {
 func (s *Server) Kill() {
 	s.killAll()
 	<-s.done
+	s.freeMemory()
 }
 
 // StartAgain starts a server that was killed, at the same port with the data it had. Its children may take a moment to be

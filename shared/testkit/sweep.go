@@ -79,8 +79,14 @@ func sweepAt(stopped <-chan os.Signal) {
 // interrupted is the exit code of what Ctrl-C has ended.
 const interrupted = 130
 
-// SweepTempDir gives this process, and those that it starts, a folder for temporary files that goes with it.
+// SweepTempDir gives this process, and those that it starts, a folder for temporary files that goes with it. It lies where
+// TMPDIR says, else in memory where there is room.
 func SweepTempDir() error {
+	if fast := fastDir(); fast != "" && os.Getenv("TMPDIR") == "" {
+		if err := os.Setenv("TMPDIR", fast); err != nil {
+			return err
+		}
+	}
 	dir, err := tempDir("erpconnector-test-")
 	if err != nil {
 		return err
