@@ -23,11 +23,13 @@ type process struct {
 	done <-chan struct{} // closed once it has ended
 }
 
-// launch starts a program that dies with this process.
+// launch starts a program that dies with this process, and only so: a Ctrl-C that reached it too would let a broker write its
+// data while the folder is being removed.
 func launch(log io.Writer, env []string, name string, args ...string) (*process, error) {
 	cmd := exec.CommandContext(context.Background(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
+	subprocess.Detach(cmd)
 	done, err := subprocess.Start(cmd, syscall.SIGKILL)
 	return &process{cmd: cmd, done: done}, err
 }
