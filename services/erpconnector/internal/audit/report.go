@@ -102,6 +102,7 @@ func (r *Report) count(j *judgement) {
 	}
 	if len(j.violations) > 0 {
 		c.Broken++
+		slices.SortStableFunc(j.violations, compareViolations) // before the limit: so two audits list the same ones
 		r.keep(j.violations)
 		return
 	}
@@ -118,7 +119,7 @@ func (r *Report) keep(violations []Violation) {
 	}
 }
 
-// stands counts an order that is not broken by its newest generation.
+// countState counts an order that is not broken by its newest generation.
 func (j *judgement) countState(c *Counts) {
 	g := j.o.newest()
 	requested := j.o.gate != nil && j.o.gate.generation > 0
@@ -142,7 +143,7 @@ func (j *judgement) countState(c *Counts) {
 	}
 }
 
-// waits counts where the living record of a generation is.
+// countAlive counts where the living record of a generation is.
 func (j *judgement) countAlive(g *generation, a *Alive) {
 	alive := g.alive(j.before)
 	if len(alive) == 0 {
@@ -163,7 +164,21 @@ func (r *Report) finish() {
 	for _, source := range slices.Sorted(maps.Keys(r.bySource)) {
 		r.Sources = append(r.Sources, r.bySource[source])
 	}
-	slices.SortStableFunc(r.Violations, func(a, b Violation) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order), cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind)))
-	})
+	slices.SortStableFunc(r.Violations, compareViolations)
+}
+
+// compareViolations orders them by order and kind, those of one kind by where they are.
+func compareViolations(a, b Violation) int {
+	return cmp.Or(
+		cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order), cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind)),
+		cmp.Compare(a.OutboxID, b.OutboxID), cmp.Compare(indexes[a.Topic], indexes[b.Topic]), cmp.Compare(offsetOf(a), offsetOf(b)),
+		cmp.Compare(a.Found, b.Found),
+	)
+}
+
+func offsetOf(v Violation) int64 {
+	if v.Offset == nil {
+		return -1
+	}
+	return *v.Offset
 }
