@@ -110,6 +110,8 @@ func Find(name string) (Field, error) {
 	return Field{}, unknown(name)
 }
 
+// field ties a setting's names to its place in Settings and to the kind of its values. Everything that is done with a setting follows from
+// these: so a new one is one entry in fields, and a test that it is in Settings.
 func field[T any](name, variable string, of func(*Settings) *T, k kind[T], meaning string) Field {
 	fits := func(s Settings) bool {
 		d := Defaults()

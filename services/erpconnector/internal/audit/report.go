@@ -60,7 +60,7 @@ func newReport(p Params) *Report {
 	return &Report{Broken: map[Kind]int{}, limit: p.Limit, bySource: map[string]*Counts{}}
 }
 
-// Conserved reports whether nothing is broken.
+// Conserved reports whether nothing is broken. The word is that of a law of conservation: what goes in comes out, or is still there.
 func (r *Report) Conserved() bool { return r.ViolationsAll == 0 }
 
 // Total adds up all sources.
@@ -109,6 +109,7 @@ func (r *Report) count(j *judgement) {
 	j.countState(c)
 }
 
+// keep counts violations, and lists them up to the limit. A log that lost a topic breaks every order; a list of a million would help nobody.
 func (r *Report) keep(violations []Violation) {
 	for _, v := range violations {
 		r.ViolationsAll++

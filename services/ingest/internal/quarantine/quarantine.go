@@ -1,5 +1,10 @@
 // Package quarantine keeps the events of the commerce outbox that accept refuses. Nobody waits for an answer there. So the event stays,
 // with the reason, until an operator sends it again.
+//
+//	erpconnector quarantine list       17  default  invoice.created  /order/items/0/sku is required
+//	erpconnector quarantine send 17    once the cause is gone, or with a corrected event
+//
+// An invoice that came before its order waits here too. accept sends it back by itself when the order comes.
 package quarantine
 
 import (
