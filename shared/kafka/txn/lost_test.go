@@ -60,10 +60,20 @@ func TestACommitWhoseAnswerIsLostIsNotRepeated(t *testing.T) {
 	})
 }
 
-// losing is a network that breaks the connection in the place of a request, which the brokers never see.
-type losing struct{ armed atomic.Bool }
+// losing is a network that goes down in the place of a request, which the brokers never see.
+type losing struct {
+	armed, down atomic.Bool
+	refused     chan struct{} // closed at the first connection that is refused
+	once        sync.Once
+}
+
+var errDown = errors.New("the network is down")
 
 func (l *losing) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if l.down.Load() {
+		l.once.Do(func() { close(l.refused) })
+		return nil, errDown
+	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	return &losingConn{conn, l}, err
 }
@@ -76,8 +86,9 @@ type losingConn struct {
 
 func (c *losingConn) Write(request []byte) (int, error) {
 	if len(request) > 5 && request[4] == 0 && request[5] == testkit.EndTxn && c.l.armed.CompareAndSwap(true, false) {
+		c.l.down.Store(true)
 		_ = c.Close()
-		return 0, errors.New("the network is down")
+		return 0, errDown
 	}
 	return c.Conn.Write(request)
 }
@@ -86,14 +97,15 @@ func (c *losingConn) Write(request []byte) (int, error) {
 func TestACommitThatNeverArrivedIsRepeated(t *testing.T) {
 	onEmbedded(t, func(b *bench) {
 		prepared(b)
-		network := &losing{}
+		network := &losing{refused: make(chan struct{})}
 		c, _, stop := copySessionOver(b, network.dial)
 		b.send("1")
 		require.Len(b, b.copied(1), 1)
 		network.armed.Store(true)
 		b.send("2")
+		testkit.Await(b, network.refused)
+		network.down.Store(false)
 		require.Equal(b, []string{"1", "2"}, b.copied(2), "once, and no reader waits for the transaction that was left open")
-		require.False(b, network.armed.Load())
 		b.send("3")
 		require.Equal(b, []string{"1", "2", "3"}, b.copied(3))
 		stop()
@@ -241,7 +253,7 @@ func TestARecordThatIsRefusedAgainAndAgainHoldsItsLane(t *testing.T) {
 func TestWhichAbandonedTransactionsAreEnded(t *testing.T) {
 	onEmbedded(t, func(b *bench) {
 		b.Topic("log", 1)
-		for _, id := range []string{"worker-1", "worker-2.3", "worker-3", "worker-4", "workers-1", "relay-1"} {
+		for _, id := range []string{"worker-0", "worker-1", "worker-2.3", "worker-3", "workers-1", "relay-1"} {
 			b.leaveOpen(b.Cfg.Prefix + id)
 		}
 		b.leaveOpen("another." + b.Cfg.Prefix + "worker-1")
@@ -251,7 +263,7 @@ func TestWhichAbandonedTransactionsAreEnded(t *testing.T) {
 			switch id {
 			case "worker-3": // its process lives
 				return nil, false, nil
-			case "worker-4":
+			case "worker-0":
 				return nil, false, errors.New("Postgres is away")
 			}
 			return func() {}, true, nil
@@ -259,10 +271,10 @@ func TestWhichAbandonedTransactionsAreEnded(t *testing.T) {
 		var warned testkit.Log
 		err := endAbandoned(b.Ctx, b.Cfg, b.Adm, "worker", lease, slog.New(slog.NewTextHandler(&warned, nil)))
 		require.EqualError(b, err, "Postgres is away")
-		require.ElementsMatch(b, []string{"worker-1", "worker-2", "worker-3", "worker-4"}, asked, "by the base that the lease is for")
+		require.ElementsMatch(b, []string{"worker-0", "worker-1", "worker-2", "worker-3"}, asked, "by the base that the lease is for")
 		open, err := openTransactions(b.Ctx, b.Adm)
 		require.NoError(b, err)
-		for id, ended := range map[string]bool{"worker-1": true, "worker-2.3": true, "worker-3": false, "worker-4": false, "workers-1": false, "relay-1": false} {
+		for id, ended := range map[string]bool{"worker-1": true, "worker-2.3": true, "worker-3": false, "worker-0": false, "workers-1": false, "relay-1": false} {
 			require.Equal(b, !ended, slices.Contains(open, b.Cfg.Prefix+id), id)
 		}
 		require.Contains(b, warned.String(), `msg="ended a transaction that a process left open when it died" transactional_id=worker-1`)
