@@ -176,7 +176,7 @@ func TestAGateIsGivenTimeToClose(t *testing.T) {
 	l.consumed()
 	l.applied()
 	gateIs(`state = 'open', closed_by = NULL`)(l, "1")
-	look := func(ctx context.Context, do func()) (*Report, error, int) {
+	look := func(ctx context.Context, do func()) (*Report, int, error) {
 		second := &atSecondLook{do: do}
 		config := l.pool.Config()
 		config.ConnConfig.Tracer = second
@@ -184,12 +184,12 @@ func TestAGateIsGivenTimeToClose(t *testing.T) {
 		require.NoError(t, err)
 		defer pool.Close()
 		r, err := audit(ctx, Params{Kafka: l.cfg, Pool: pool}, testkit.Patience)
-		return r, err, second.looks
+		return r, second.looks, err
 	}
 	ctx, interrupt := context.WithCancel(t.Context())
-	_, err, _ := look(ctx, interrupt)
+	_, _, err := look(ctx, interrupt)
 	require.ErrorIs(t, err, context.Canceled)
-	r, err, looks := look(t.Context(), func() { gateIs(`state = 'closed', closed_by = 'answer'`)(l, "1") })
+	r, looks, err := look(t.Context(), func() { gateIs(`state = 'closed', closed_by = 'answer'`)(l, "1") })
 	require.NoError(t, err)
 	require.Empty(t, r.Violations)
 	require.Equal(t, 2, looks)

@@ -1,8 +1,9 @@
 // Package quarantine keeps the events of the commerce outbox that accept refuses. Nobody waits for an answer there. So the event stays,
 // with the reason, until an operator sends it again.
 //
-//	erpconnector quarantine list       17  default  invoice.created  /order/items/0/sku is required
-//	erpconnector quarantine send 17    once the cause is gone, or with a corrected event
+//	erpconnector quarantine list                             what waits, and why
+//	erpconnector quarantine send 17                          once more: the cause is gone
+//	erpconnector quarantine send 17 --event corrected.json   a correction in its place
 //
 // An invoice that came before its order waits here too. accept sends it back by itself when the order comes.
 package quarantine
