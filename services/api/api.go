@@ -1,5 +1,24 @@
 // Package api serves support and operators: it shows the state of an order, and sends it, sends it again, or cancels it. It takes the
 // callbacks of the ERP too.
+//
+// An example, with the paths below /rest/V1/erpconnector:
+//
+//	GET  /sync-status/000000123                                                  200 {"status": "failed", "last_error": "no such sku", …}
+//	POST /resync-order?wait=30  {"orderIncrementId": "000000123"}                202 {"status": "queued", …}
+//	GET  /timeline/000000123                                                     200 {"events": [requested, before_send, …]}
+//
+// What the answers promise:
+//
+//   - Paths, members and messages of the module's requests are the module's. Members of our own come beside them.
+//   - 200 of a command means that the order's generation has ended, well or not: success says which. 202 means that it is under way
+//     after ?wait= seconds. The command was taken in both cases.
+//   - Any other status means that nothing was done, but for 503 "database_unavailable" of a command: the commit's answer was lost, and
+//     sync-status tells.
+//   - A failure is problem+json with a stable code, and says what to do next.
+//
+// The files: orders.go has the commands, and await.go how they wait; webhook.go the callbacks; status.go, timeline.go and
+// dead_letters.go what is shown; settings.go the settings. What a command does to an order is decided in shared/orders, by the table
+// in shared/domain; here it is only read and answered.
 package api
 
 import (
@@ -14,6 +33,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/orders"
 )
 
+// handler answers all requests but those about settings. It keeps nothing between requests except who waits.
 type handler struct {
 	pool    *pgxpool.Pool
 	orders  *orders.Orders
@@ -23,8 +43,10 @@ type handler struct {
 	log     *slog.Logger
 }
 
+// routes are the requests about orders and dead letters. Each names the right that its token must hold, and the parameters that it
+// takes: the router refuses others, as a misspelt "source" would ask about another shop's order.
 func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp config.ERP, log *slog.Logger) []httpapi.Route {
-	if erp.HMAC == "" {
+	if erp.HMAC == "" { // a connector without callbacks works, so this is no reason to stop
 		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
 	}
 	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: brokers, secret: erp.HMAC, log: log.With("service", "api")}

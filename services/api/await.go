@@ -18,6 +18,10 @@ const (
 	readTimeout  = 5 * time.Second
 )
 
+// A command answers once its order has ended, so many requests wait at the same time: a shop that pushes 500 orders by hand has 500
+// open requests. Each could look by itself; then 500 of them would be 20,000 queries a second. So one goroutine looks for all, and
+// only while somebody waits.
+
 // generation is a generation in the projection.
 type generation struct {
 	status    domain.Status
@@ -36,6 +40,10 @@ type projected struct {
 }
 
 // of is the generation that the gate has allotted, as far as the row shows it; ended reports whether it has ended.
+//
+// The projection is behind the gate by some milliseconds, and by more when it is busy. So a row of an older generation says nothing
+// yet: with it, a resync of a failed order would be answered with the old failure. A row of a newer one means that somebody asked for
+// another resync meanwhile, which has superseded this one.
 func (p projected) of(g domain.Gate) (out generation, ended bool) {
 	switch {
 	case p.number > g.Generation:
@@ -109,6 +117,7 @@ func newWaiters(read reader) *waiters { return &waiters{read: read, waiting: map
 
 // await waits until the generation has ended, or the time is over, and returns what is known then.
 func (w *waiters) await(ctx context.Context, g domain.Gate, wait time.Duration) (generation, error) {
+	// Most commands that change nothing are answered by this reading, and so is ?wait=0.
 	first, err := w.readOne(ctx, g.Ref.Key())
 	if err != nil {
 		return generation{}, err
@@ -124,7 +133,7 @@ func (w *waiters) await(ctx context.Context, g domain.Gate, wait time.Duration) 
 	for {
 		select {
 		case latest := <-one.seen:
-			if latest.err != nil {
+			if latest.err != nil { // the command was taken; failed says so
 				return known, latest.err
 			}
 			if known, ended = latest.of(g); ended {
@@ -171,7 +180,7 @@ func (w *waiters) join(key string) *waiter {
 	return one
 }
 
-// leave takes a request off. The last one stops the poller.
+// leave takes a request off. The last one stops the poller, and waits for it: after a server has stopped, no goroutine reads on.
 func (w *waiters) leave(one *waiter) {
 	w.mu.Lock()
 	delete(w.waiting, one)
@@ -188,7 +197,7 @@ func (w *waiters) leave(one *waiter) {
 	}
 }
 
-// reading looks for all who wait, tick by tick.
+// poll looks for all who wait, tick by tick.
 func (w *waiters) poll(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
 	tick := time.NewTicker(pollInterval)
@@ -220,6 +229,7 @@ func (w *waiters) pollOnce(ctx context.Context) {
 			}
 			l = readingOf(found, one.key)
 		}
+		// Only pollOnce sends, under the lock, so there is room after this. A slow request never holds up the others.
 		select {
 		case <-one.seen:
 		default:

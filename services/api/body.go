@@ -29,7 +29,7 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) (raw []byt
 	return nil, false
 }
 
-// bodyFormat is what a body must look like.
+// bodyFormat is what a body must look like. An example in the error message saves the reader a look into the documentation.
 type bodyFormat struct {
 	shape   *strictjson.Shape
 	example string // a body that is taken, for the error message

@@ -27,6 +27,7 @@ const (
 	deadLettersPath   = httpapi.BasePath + "/dead-letters"
 )
 
+// deadLetterRoutes need the right to manage: a record's content may hold anything, a customer's data too.
 func (h *handler) deadLetterRoutes() []httpapi.Route {
 	route := func(method, path string, handle http.HandlerFunc, query ...string) httpapi.Route {
 		return httpapi.Route{Method: method, Path: deadLettersPath + path, Query: query, Resource: httpapi.ResourceManage, Handler: handle}
@@ -66,6 +67,7 @@ type deadLetter struct {
 	Decision         *string           `json:"decision"`
 }
 
+// deadLetterOf is a dead letter as the answers show it. A key that is no order's is shown as it is, without source and order.
 func deadLetterOf(e deadletter.Entry) deadLetter {
 	out := deadLetter{
 		ID: e.ID, State: e.State, WrittenAt: e.WrittenAt.Format(timelineTime), WrittenBy: e.By, Reason: e.Reason, Generation: e.Generation,
@@ -90,6 +92,7 @@ type deadLetterRecord struct {
 	Bytes   []byte            `json:"value_base64,omitempty"` // in place of a value that is not JSON
 }
 
+// listDeadLetters answers from Postgres alone, so that the list is there while Kafka is away.
 func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 	f, wrong := deadLetterFilter(r)
 	if len(wrong) > 0 {
@@ -111,6 +114,7 @@ func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, page)
 }
 
+// deadLetterFilter reads the query. Without a state it asks for the open ones: those are what an operator has to decide.
 func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.FieldError) {
 	p := httpapi.ParametersOf(r)
 	f = deadletter.Filter{State: deadletter.Open, After: -1, Limit: p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)}
@@ -156,6 +160,7 @@ func (h *handler) readDeadLetter(w http.ResponseWriter, r *http.Request) (e dead
 	return e, err == nil
 }
 
+// showDeadLetter answers with the record itself, which is read from Kafka. It is logged who has seen it, and no cache may keep it.
 func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
 	e, ok := h.readDeadLetter(w, r)
 	if !ok {
@@ -177,6 +182,7 @@ func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, out)
 }
 
+// redriveDeadLetter sends the record back to its topic. The answer is 202: what its reader makes of it is seen in the order's status.
 func (h *handler) redriveDeadLetter(w http.ResponseWriter, r *http.Request) {
 	e, ok := h.readDeadLetter(w, r)
 	if !ok {
@@ -187,6 +193,7 @@ func (h *handler) redriveDeadLetter(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// discardDeadLetter decides that the record is not needed. It stays in its topic; an order that it has stopped stays failed.
 func (h *handler) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
 	e, ok := h.readDeadLetter(w, r)
 	if !ok {
@@ -195,6 +202,7 @@ func (h *handler) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
 	h.decideDeadLetter(w, r, e, http.StatusOK, h.orders.Discard)
 }
 
+// decideDeadLetter reads the reason, decides, and answers. A letter that is unknown was answered with 404 before, whatever the body.
 func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, status int, decide func(context.Context, orders.DeadLetterRequest) (deadletter.Entry, error)) {
 	a, ok := readDecision(w, r, e.ID)
 	if !ok {
@@ -231,6 +239,7 @@ func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.De
 	return a, true
 }
 
+// deadLetterFailed answers what went wrong, by its kind. Each code tells a program whether to ask again: only 503 may be repeated.
 func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
 	var refused *orders.DeadLetterError
 	switch {

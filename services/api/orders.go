@@ -17,7 +17,7 @@ import (
 const (
 	maxRequestBytes = 1 << 20
 	waitDefault     = 10 * time.Second // how long an answer waits for the end of what it started
-	maxWait         = 60 * time.Second
+	maxWait         = 60 * time.Second // proxies give up on an answer at that time, as a rule
 )
 
 // orderRequest is the module's body, with members of our own.
@@ -50,7 +50,7 @@ type result struct {
 	Detail           string        `json:"detail,omitempty"`
 }
 
-// commandKind is a command by its path.
+// commandKind is a command by its path. The messages are the module's, word for word: callers compare them.
 type commandKind struct {
 	request domain.Request
 	done    string // the module's message of success
@@ -65,7 +65,8 @@ var (
 	settleCommand  = commandKind{request: domain.RequestSettle, done: "Order settled", failed: "Order not settled"}
 )
 
-// command carries out one kind of command.
+// command carries out one kind of command. The parameters are checked before the body is read, and the body before the database is
+// asked. So a request that is refused has changed nothing.
 func (h *handler) command(kind commandKind) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		parameters := httpapi.ParametersOf(r)
@@ -110,7 +111,8 @@ func readCommand(w http.ResponseWriter, r *http.Request, kind commandKind) (cmd 
 	return cmd, true
 }
 
-// commandOf makes the command of a body, and lists everything that is wrong with it.
+// commandOf makes the command of a body, and lists everything that is wrong with it. It takes names that no new order may have:
+// orders from before that rule must be found and sent again too.
 func commandOf(r *http.Request, kind commandKind, body orderRequest) (cmd orders.Command, wrong []problem.FieldError) {
 	add := func(pointer, code, detail string) {
 		wrong = append(wrong, problem.FieldError{Pointer: pointer, Code: code, Detail: detail})
@@ -172,7 +174,8 @@ func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) 
 	})
 }
 
-// refusal says why a command is not possible in the order's state, and what is possible.
+// refusal says why a command is not possible in the order's state, and what is possible. The code holds the state (order_queued,
+// order_success), so that a program can tell "wait" from "it is done" without reading the text.
 func refusal(kind commandKind, done orders.Result) problem.Problem {
 	id := done.Gate.Ref.IncrementID
 	p := problem.Problem{OrderIncrementID: id, Source: done.Gate.Ref.Source}
@@ -203,7 +206,8 @@ var possible = map[domain.OrderState]string{
 	domain.StateFailed:   "has failed: resync-order sends it again",
 }
 
-// respond waits for the end of the generation, and answers.
+// respond waits for the end of the generation, and answers. The command is committed by then: a caller who goes away while it waits
+// takes nothing back.
 func (h *handler) respond(w http.ResponseWriter, r *http.Request, kind commandKind, done orders.Result, wait time.Duration) {
 	if done.Action == domain.RefuseNotFound || done.Action == domain.RefuseConflict {
 		problem.Write(w, refusal(kind, done))
@@ -218,7 +222,9 @@ func (h *handler) respond(w http.ResponseWriter, r *http.Request, kind commandKi
 	problem.JSON(w, status, res)
 }
 
-// resultOf is the answer: 200 once the generation has ended, 202 before.
+// resultOf is the answer: 200 once the generation has ended, 202 before. A failed order is answered with 200 and success false, as in
+// the module: the request was carried out, and its result is that the ERP refuses the order. A cancellation that has cancelled is a
+// success, though the order's status is failed.
 func resultOf(kind commandKind, done orders.Result, row generation) (int, result) {
 	res := result{
 		SyncID: done.Gate.SyncID, OrderIncrementID: done.Gate.Ref.IncrementID, Source: done.Gate.Ref.Source, Status: row.status, ErpReference: row.reference,

@@ -25,6 +25,8 @@ const (
 
 const settingsPath = httpapi.BasePath + "/settings"
 
+// settingsHandler reads the table at each request, not the process's own settings: those may be a moment behind, and a form must show
+// what the next change builds on.
 type settingsHandler struct {
 	store *setting.Store
 	log   *slog.Logger
@@ -51,6 +53,7 @@ type settings struct {
 	Settings []settingEntry `json:"settings"`
 }
 
+// settingEntry is a setting with all that a form needs to show and check it. Fields of the settings are not listed anywhere else.
 type settingEntry struct {
 	Name      string          `json:"name"`
 	Value     json.RawMessage `json:"value"`
@@ -95,13 +98,15 @@ func (h *settingsHandler) get(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, v)
 }
 
+// answer sends the settings with the ETag that the next change must name.
 func (h *settingsHandler) answer(w http.ResponseWriter, v setting.View) {
 	w.Header().Set("ETag", settingsTag(v.Version))
 	w.Header().Set("Cache-Control", "no-store")
 	problem.JSON(w, http.StatusOK, settingsOf(v))
 }
 
-// put changes the settings that the body names, and no others.
+// put changes the settings that the body names, and no others: all of them together, or none. The caller says by If-Match which
+// version the change builds on, so that of two operators who change at the same time one is told.
 func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	on, p := ifMatch(r.Header.Values("If-Match"))
 	if p != nil {
@@ -112,6 +117,7 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	// Who can change the address can have every order, with its customer's data, sent to a server of theirs.
 	if _, named := change.Values[setting.NameErpBaseURL]; named && !httpapi.Holds(r.Context(), httpapi.ResourceErpAddress) {
 		problem.Write(w, problem.Problem{
 			Status: http.StatusForbidden, Code: "forbidden",

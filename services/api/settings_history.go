@@ -28,6 +28,7 @@ type settingChange struct {
 	Reason    *string         `json:"reason"`
 }
 
+// history answers who changed what, when and why. What was never changed has no entry.
 func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 	filter, wrong := historyFilter(r)
 	if len(wrong) > 0 {
@@ -53,6 +54,7 @@ func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, page)
 }
 
+// historyFilter reads the query. A name that is no setting's is refused, as an empty page would say that nobody has changed it.
 func historyFilter(r *http.Request) (f setting.Filter, wrong []problem.FieldError) {
 	p := httpapi.ParametersOf(r)
 	f = setting.Filter{Name: p.Text("name"), Limit: p.Int("limit", historyPage, 1, maxHistoryPage)}

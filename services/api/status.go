@@ -29,6 +29,7 @@ type status struct {
 	Source           string        `json:"source"` // our own field, after those of the module
 }
 
+// syncStatus answers where an order stands. It reads one row and takes no lock, so it may be asked as often as support likes.
 func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	ref, ok := orderOf(w, r)
 	if !ok {
@@ -50,7 +51,8 @@ func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notSynced answers as the module does about an order without a sync.
+// notSynced answers as the module does about an order without a sync: with 404 and a status, not with a problem. It does not tell an
+// order that nobody has published from one without an invoice.
 func notSynced(w http.ResponseWriter, ref domain.OrderRef) {
 	answer := map[string]string{
 		"order_increment_id": ref.IncrementID, "source": ref.Source, "status": string(domain.NotSynced), "message": "No sync record found for this order",
@@ -96,6 +98,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 		return s, err
 	}
 	s.OrderIncrementID, s.Source = ref.IncrementID, ref.Source
+	// A resync, a settlement or a cancellation is shown at once, not when the projection has read it from Kafka.
 	if g.Newer(row) {
 		s.Status, s.LastError, next, updated = g.Status(), lastErrorOf(g, ref), nil, g.UpdatedAt
 		if reference := g.CallbackReference(); reference != nil {

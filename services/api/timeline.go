@@ -46,6 +46,8 @@ type timelineFact struct {
 	Offset     int64          `json:"offset"`
 }
 
+// timeline answers what happened to an order: each request, call, answer and end, by the time at which it happened. A fact shows the
+// version that orders it, and its place in Kafka, where `replay` prints the whole record.
 func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
 	ref, ok := orderOf(w, r)
 	if !ok {
@@ -72,6 +74,7 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// timelineQuery reads the query. The cursor is a place in the timeline: facts that come meanwhile neither move nor repeat a page.
 func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []problem.FieldError) {
 	p := httpapi.ParametersOf(r)
 	limit = p.Int("limit", timelinePage, 1, maxTimelinePage)
@@ -84,6 +87,8 @@ func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []p
 	return after, limit, p.Wrong
 }
 
+// partOf is a page as the answer has it. Payload and response are left out: they hold the customer's data, and view_status is a right
+// of many.
 func partOf(ref domain.OrderRef, page timeline.Page) timelinePart {
 	part := timelinePart{SyncID: page.SyncID, OrderIncrementID: ref.IncrementID, Source: ref.Source, Events: make([]timelineFact, 0, len(page.Facts))}
 	for _, f := range page.Facts {

@@ -122,7 +122,9 @@ func (h *handler) annotate(w http.ResponseWriter, r *http.Request, cmd orders.Co
 	}
 }
 
-// unsigned says why the signature is not valid; empty when it is.
+// unsigned says why the signature is not valid; empty when it is. It is made over the raw bytes, so it is checked before the body is
+// read as JSON: what an unknown sender wrote reaches no parser. Standard Webhooks come first, as their timestamp refuses replays; the
+// module's signature has none, so an old callback of it can be sent again (see domain.Heard).
 func (h *handler) unsigned(r *http.Request, body []byte) string {
 	secret := h.secret.Reveal()
 	module, standard := r.Header.Values(signature.HeaderModule), strings.TrimSpace(strings.Join(r.Header.Values(signature.HeaderSignature), " "))
@@ -161,6 +163,7 @@ func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.Or
 	return c, ref, true
 }
 
+// check lists everything that is wrong with a callback. The reference and the key are checked as in a command by hand.
 func (c callback) check(ref domain.OrderRef) (wrong []problem.FieldError) {
 	add := func(pointer, code, detail string) {
 		wrong = append(wrong, problem.FieldError{Pointer: pointer, Code: code, Detail: detail})

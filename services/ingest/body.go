@@ -69,6 +69,7 @@ func inflate(packed []byte) ([]byte, error) {
 	return body, nil
 }
 
+// unreadable tells a body that is too large from one that ended early: the second may be sent again as it is.
 func unreadable(err error) *problem.Problem {
 	var tooLarge *http.MaxBytesError
 	switch {

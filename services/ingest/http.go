@@ -1,4 +1,15 @@
 // Package ingest takes commerce events over HTTP. Read on in internal/accept.
+//
+//	POST /rest/V1/erpconnector/events
+//	{"event_id": "e-77", "type": "invoice.created", "order": {"order_increment_id": "000000123", …}}
+//	202 {"result": "accepted", "event_id": "e-77", "sync_id": 1, "order_increment_id": "000000123", "status": "queued"}
+//
+// An answer of 200, 202 or 207 names what is ours from then on: nothing loses it. 503 means that nothing of the request was taken, so
+// far as is known; a shop sends it again, and what was taken after all is a duplicate. 409 and 422 come back the same until the
+// event is corrected, so a shop should not repeat them.
+//
+// Shops that share the database write into the commerce outbox in place of this. internal/drain takes the events from there, and
+// internal/quarantine keeps those that accept refuses. All three meet in internal/accept: there is one way for an event to become ours.
 package ingest
 
 import (
@@ -17,8 +28,8 @@ import (
 
 // Limits of one request.
 const (
-	maxBatch     = 1000
-	maxBodyBytes = 16 << 20
+	maxBatch     = 1000     // events, so that one transaction holds its gates for some tens of milliseconds
+	maxBodyBytes = 16 << 20 // also once it is inflated
 )
 
 type handler struct {
@@ -48,6 +59,8 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	h.one(w, r, body)
 }
 
+// one answers one event by the status of the answer, as a shop that sends one at a time expects. The size is checked before the JSON is
+// read.
 func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 	if len(body) > event.MaxEventBytes {
 		h.refuse(w, r, *tooBig(fmt.Sprintf("the event has %d bytes; at most %d are taken", len(body), event.MaxEventBytes)))
@@ -87,6 +100,7 @@ func single(r accept.Result) any {
 	}{r, r.SyncID}
 }
 
+// batch answers many events. One bad event does not spoil the others, so the answer has a result for each, in their order.
 func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	var events []json.RawMessage
 	if json.Unmarshal(body, &events) != nil {
@@ -125,6 +139,8 @@ func answerBatch(w http.ResponseWriter, results []accept.Result) {
 	}
 }
 
+// accept takes the events and counts them by their results; ok is false when it has answered with a problem. All events of a request
+// carry its trace.
 func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.RawMessage) ([]accept.Result, bool) {
 	trace := r.Header.Get(event.HeaderTraceparent)
 	incoming := make([]accept.Incoming, len(bodies))

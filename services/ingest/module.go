@@ -22,6 +22,7 @@ var Module = fx.Module("ingest",
 	),
 )
 
+// newDrainer gives the drainer the same accepter as the route has, so that both take events under the same settings.
 func newDrainer(pool *pgxpool.Pool, accepter *accept.Accepter, log *slog.Logger) *drain.Drainer {
 	return drain.New(pool, accepter, log.With("service", "ingest"))
 }

@@ -1,5 +1,15 @@
 // Package mockerp is an ERP to try the connector against: it checks what it is sent, books each idempotency key once,
 // misbehaves on demand, and counts calls, bookings and doubles.
+//
+// For example, to see an answer get lost and the order be booked once all the same:
+//
+//	POST /mockerp/faults  [{"order": "000000123", "times": 1, "reset_after": true}]
+//	                      publish order 000000123; the first call books it and breaks the connection
+//	GET  /mockerp/stats   {"calls": 2, "bookings": 1, "doubles": 0, "refused": 0, "faults": 1}
+//
+// It is strict where an ERP may be: it refuses a payload with a field too many, a wrong signature, and a key that comes with another
+// body. So a mistake of the connector shows here, and not at a customer's. Tests use it in process (New and Fail); `up` serves it
+// below the connector's own paths.
 package mockerp
 
 import (
@@ -29,7 +39,8 @@ type Options struct {
 	Now    func() time.Time // nil: time.Now
 }
 
-// Stats are the ERP's counters.
+// Stats are the ERP's counters. Doubles is the one that must stay 0: an order was booked under a second key. After a resync under a
+// new key, which an operator has asked for, it may be 1.
 type Stats struct {
 	Calls    int `json:"calls"`
 	Bookings int `json:"bookings"` // keys booked
@@ -63,6 +74,7 @@ type ERP struct {
 	orders map[string]int     // keys booked per source and order
 }
 
+// booking is what the book has of a key. The digest tells the same order sent again from another one under the same key.
 type booking struct {
 	reference string
 	digest    [sha256.Size]byte
@@ -141,7 +153,8 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var n names
-	_ = json.Unmarshal(body, &n) // check says what is wrong
+	// A fault may be for one order, so its name is read before anything is checked; what is wrong with the body, check says.
+	_ = json.Unmarshal(body, &n)
 	call := Call{At: time.Now(), Order: n.OrderIncrementID, Key: r.Header.Get("X-Idempotency-Key"), Body: string(body), Header: headers(r.Header)}
 	fault, hit := e.fault(n)
 	if hit {
@@ -203,7 +216,8 @@ func inWords(subject string, wrong []problem.FieldError) string {
 	return strings.Join(texts, "; ")
 }
 
-// bookOrder books a key once. The same key with the same body gets its booking again, with another body a conflict.
+// bookOrder books a key once. The same key with the same body gets its booking again, with another body a conflict. This is what the
+// connector relies on when an answer was lost: it sends the same bytes under the same key.
 func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -237,12 +251,13 @@ func (e *ERP) record(c Call, status int, refused bool) {
 	if refused {
 		e.stats.Refused++
 	}
-	if len(e.calls) >= keepCalls {
+	if len(e.calls) >= keepCalls { // half of them at once, so that not every call copies the list
 		e.calls = e.calls[keepCalls/2:]
 	}
 	e.calls = append(e.calls, c)
 }
 
+// headers keeps the first value of each, which is the only one that the connector sends.
 func headers(h http.Header) map[string]string {
 	out := map[string]string{}
 	for name := range h {

@@ -15,7 +15,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Fault is what goes wrong with a call. The zero value is none.
+// Fault is what goes wrong with a call. The zero value is none. The delay comes first, then what keeps the order out of the book, then
+// what loses the answer; so {"delay": 2000000000, "status": 503} is an ERP that is slow and then busy.
 type Fault struct {
 	Label       string        `json:"label,omitempty"`        // whose fault it is, for Forgive
 	Source      string        `json:"source,omitempty"`       // the order's shop; empty: any
@@ -61,7 +62,7 @@ func (f Fault) check(place string) (wrong []problem.FieldError) {
 
 // failsBefore plays the faults that keep the order out of the book. It reports whether the call is over.
 func (e *ERP) failsBefore(w http.ResponseWriter, r *http.Request, call Call, fault Fault) bool {
-	arrived := run.Sleep(r.Context(), fault.Delay)
+	arrived := run.Sleep(r.Context(), fault.Delay) // false: the caller has left meanwhile, and a real ERP may have booked; this one has not
 	switch {
 	case fault.Hang:
 		<-r.Context().Done()
@@ -110,6 +111,7 @@ func (e *ERP) answerBooked(w http.ResponseWriter, call Call, fault Fault, status
 // writeHuge answers with 10 MB, or as much of it as the caller reads.
 func writeHuge(w http.ResponseWriter, reference string) {
 	w.WriteHeader(http.StatusOK)
+	// The reference stands first: a reader that stops after its limit has it.
 	_, err := io.WriteString(w, `{"erp_reference":"`+reference+`","padding":"`)
 	chunk := strings.Repeat("x", 64<<10)
 	for written := 0; err == nil && written < 10<<20; written += len(chunk) {
@@ -143,7 +145,8 @@ func (e *ERP) fault(n names) (_ Fault, hit bool) {
 	return Fault{}, false
 }
 
-// reset breaks the connection with a TCP reset.
+// reset breaks the connection with a TCP reset, as a crashed server or a firewall does. The caller sees no answer, and cannot tell
+// whether the order was booked.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 // Module serves a mock ERP beside the other routes. It is for demonstration: nothing protects its faults and book.
 var Module = fx.Module("mockerp", fx.Provide(wiring.AsRoutes(newRoutes)))
 
+// newRoutes makes an ERP that knows the connector's own key and secret, so `up` needs no settings for it.
 func newRoutes(erp config.ERP, log *slog.Logger) []httpapi.Route {
 	return Routes(New(Options{APIKey: erp.APIKey.Reveal(), Secret: erp.HMAC.Reveal(), Log: log.With("service", "mockerp")}))
 }
@@ -46,6 +47,7 @@ func Routes(e *ERP) []httpapi.Route {
 	}
 }
 
+// faultsShape takes no unknown members: a misspelt "reset_after" would be a fault that does nothing, and a test that proves nothing.
 var faultsShape = strictjson.ShapeOf[[]Fault]().Closed()
 
 // postFaults adds all of the faults or, when one cannot be played, none.

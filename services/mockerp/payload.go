@@ -58,6 +58,7 @@ var address = object(
 	field{name: "telephone", rule: orNull(anyText)},
 )
 
+// object takes an object with these fields and no others. A field that nobody expects is a mistake of the sender, so it is one here.
 func object(fields ...field) rule {
 	return func(place string, raw json.RawMessage) (problems []string) {
 		var values map[string]json.RawMessage
@@ -94,6 +95,7 @@ func listOf(element rule) rule {
 	}
 }
 
+// someOf is listOf without the empty list: an order without a line is none.
 func someOf(element rule) rule {
 	return func(place string, raw json.RawMessage) []string {
 		var values []json.RawMessage
@@ -104,6 +106,7 @@ func someOf(element rule) rule {
 	}
 }
 
+// orNull takes null where a shop may not know a value.
 func orNull(r rule) rule {
 	return func(place string, raw json.RawMessage) []string {
 		if string(raw) == "null" {
@@ -113,6 +116,7 @@ func orNull(r rule) rule {
 	}
 }
 
+// anyText takes a string, an empty one too: a customer may have no last name.
 func anyText(place string, raw json.RawMessage) []string {
 	if raw[0] != '"' {
 		return wrong(place, "must be a string")
@@ -120,6 +124,7 @@ func anyText(place string, raw json.RawMessage) []string {
 	return nil
 }
 
+// text takes a string with something in it.
 func text(place string, raw json.RawMessage) []string {
 	if string(raw) == `""` {
 		return wrong(place, "must not be empty")
@@ -135,6 +140,7 @@ func number(place string, raw json.RawMessage) []string {
 	return nil
 }
 
+// whole takes what fits 64 bits. 1.0 and 1e3 are none, as many readers would refuse them.
 func whole(place string, raw json.RawMessage) []string {
 	if json.Unmarshal(raw, new(int64)) != nil {
 		return wrong(place, "must be a whole number")
@@ -142,6 +148,7 @@ func whole(place string, raw json.RawMessage) []string {
 	return nil
 }
 
+// date takes the module's format only. The connector accepts others from shops, and must not pass them on.
 func date(place string, raw json.RawMessage) []string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {

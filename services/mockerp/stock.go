@@ -101,6 +101,7 @@ func (s stock) texts() (problems []string) {
 	return problems
 }
 
+// stockReference has the module's form: ERP-MOCK- and ten capital letters or digits.
 func stockReference(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return "ERP-MOCK-" + strings.ToUpper(hex.EncodeToString(sum[:5]))

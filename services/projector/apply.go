@@ -25,6 +25,7 @@ type entry struct {
 	kept       bool               // its dead letter is written
 }
 
+// entriesOf reads the records, each for itself: one that nobody can read takes no other with it.
 func entriesOf(cfg kafka.Config, fetches kgo.Fetches) []*entry {
 	var entries []*entry
 	fetches.EachRecord(func(r *kgo.Record) {

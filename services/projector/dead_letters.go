@@ -72,6 +72,7 @@ func (c *timelineCheck) checkDeadLetters(ctx context.Context, tx pgx.Tx, b batch
 	return nil
 }
 
+// whereDeadLetter is the place of a dead letter: its id is its offset, as the topic has one partition.
 func whereDeadLetter(id int64) string { return fmt.Sprintf("%s/0@%d", event.TopicDeadLetter, id) }
 
 // onlyInLiveDeadLetter counts a dead letter that the table has and the topic has not.

@@ -15,6 +15,7 @@ import (
 // Module runs a projector in the process.
 var Module = fx.Module("projector", fx.Provide(wiring.AsWorker(newWorker)))
 
+// worker waits for the lease, and then works as the projector.
 type worker struct {
 	pool *pgxpool.Pool
 	cfg  kafka.Config

@@ -3,6 +3,17 @@
 // One instance works at a time, the holder of the projector's lease; others stand by. It reads every partition from the
 // position in Postgres, which stands next to the rows. Each batch moves rows and positions in one transaction, so that a
 // fact is applied once whatever happens. Read on in store.go.
+//
+// An example. A batch holds these records of order 000000123, and its positions before and after are the transaction's guard:
+//
+//	vendor_erp_sync_before_send/3@41   status in_progress
+//	vendor_erp_sync_after_send/3@40    status queued, last_error "busy"
+//	  → one row in vendor_erp_sync, two lines in vendor_erp_sync_event, projector_position before_send/3 = 42, after_send/3 = 41
+//
+// Topics are read side by side, so the second may come before the first. The fold gives the same row either way (domain.Fold).
+//
+// What it promises: the table is the fold of the log. Verify proves that, by a second fold into a table of its own (a shadow), and
+// Rebuild puts such a shadow in the live table's place. Both work while the product runs.
 package projector
 
 import (
@@ -22,11 +33,11 @@ import (
 )
 
 const (
-	maxPollRecords  = 2000 // records of one batch
-	applyTimeout    = 10 * time.Second
+	maxPollRecords  = 2000                  // records of one batch
+	applyTimeout    = 10 * time.Second      // of one transaction, with the dead letters before it
 	minWait         = 50 * time.Millisecond // between two sessions, after a failure
 	maxWait         = 2 * time.Second
-	catchUpInterval = 5 * time.Second
+	catchUpInterval = 5 * time.Second // between two looks at rows that somebody had locked
 )
 
 // errPositions means that the log does not hold the record that comes next by the table's positions.
@@ -105,7 +116,7 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 	return nil
 }
 
-// catchUp does what earlier batches left out: gates and orders that were locked, dead letters that nobody has judged.
+// catchUp does what earlier batches left out, also those of a process that was killed: gates and orders that were locked, dead letters that nobody has judged.
 func (p *Projector) catchUp(ctx context.Context) error {
 	if err := p.store.catchUp(ctx); err != nil {
 		return err

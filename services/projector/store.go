@@ -46,6 +46,7 @@ var live = target{
 	mend: "restore it, or empty vendor_erp_sync, vendor_erp_sync_event and projector_position to build them again",
 }
 
+// store writes the tables of one target. It is used by one goroutine.
 type store struct {
 	pool    *pgxpool.Pool
 	into    target
@@ -82,6 +83,7 @@ func (s *store) positions(ctx context.Context, q querier) (map[kafka.TopicPartit
 func (s *store) apply(ctx context.Context, b batch) error {
 	var found compared
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		// The positions come first: their rows are the lock. A second instance waits here, and then finds that they have moved.
 		if err := s.movePositions(ctx, tx, b); err != nil {
 			return err
 		}

@@ -51,6 +51,7 @@ func lineOf(f fact) line {
 // where says where the line's fact stands in the log.
 func (l line) where() string { return fmt.Sprintf("%s/%d@%d", l.Topic, l.Partition, l.Offset) }
 
+// difference names the line by its place. A line has no order of its own: its sync's row may be missing too.
 func (l line) difference() Difference { return Difference{SyncID: l.SyncID, Line: l.where()} }
 
 // writeTimeline adds the facts' lines.

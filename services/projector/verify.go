@@ -179,6 +179,7 @@ func (c *cursor) next() (err error) {
 	return err
 }
 
+// difference names the row, for all the columns in which it differs.
 func (r *row) difference() Difference {
 	return Difference{Source: r.Source, OrderIncrementID: r.OrderIncrementID, SyncID: r.SyncID}
 }
@@ -186,7 +187,8 @@ func (r *row) difference() Difference {
 // differences are the columns in which a live row is not as the log's.
 func (r *row) differences(inLog *row) []Difference { return differing(*r, *inLog, r.difference()) }
 
-// differing lists the columns in which two structs of one type differ. Each difference is a copy of as, with the column.
+// differing lists the columns in which two structs of one type differ. Each difference is a copy of as, with the column. It goes by
+// the fields, so that a column that is added later is compared without anybody thinking of it.
 func differing(inLive, inLog any, as Difference) (out []Difference) {
 	a, b := reflect.ValueOf(inLive), reflect.ValueOf(inLog)
 	for i := range a.NumField() {
@@ -205,7 +207,8 @@ func differing(inLive, inLog any, as Difference) (out []Difference) {
 	return out
 }
 
-// value is a column's value in a form that can be compared with ==; nil is null.
+// value is a column's value in a form that can be compared with ==; nil is null. Two time.Time of one moment may differ by their
+// zone, and two pointers to one text do: both would be differences that nobody can see.
 func value(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {

@@ -15,7 +15,8 @@ import (
 // somebody holds a row locked, the same transaction notes what is left to do there, and catchUp does it. So catchUp reads these
 // notes, and never all orders.
 
-// updateWriteSide closes the gates of generations that ended, and marks the orders that the ERP has.
+// updateWriteSide closes the gates of generations that ended, and marks the orders that the ERP has. The syncer has closed most gates
+// already, as a hint; only this is certain, also after the syncer was killed between its commit and the hint.
 func (s *store) updateWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) error {
 	var ends []gate.GenerationEnd
 	var synced []string

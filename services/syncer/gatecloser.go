@@ -30,6 +30,7 @@ func newGateCloser(closeGates func(ctx context.Context, ends []GenerationEnd) er
 	return &gateCloser{closeGates: closeGates, log: log, postgres: postgres, signal: make(chan struct{}, 1)}
 }
 
+// put never waits: the committer calls it between two transactions.
 func (g *gateCloser) put(ends []GenerationEnd) {
 	if len(ends) == 0 {
 		return
@@ -53,6 +54,7 @@ func (g *gateCloser) take() []GenerationEnd {
 	return taken
 }
 
+// run closes gates until done. What waits then is left to the projector: a stop should not wait for Postgres.
 func (g *gateCloser) run(done <-chan struct{}) {
 	for {
 		select {

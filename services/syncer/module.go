@@ -25,6 +25,7 @@ const maxSyncers = 64
 // Module runs one syncer in the process.
 var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newWorker)))
 
+// worker takes a lease, and then works as a syncer under its id.
 type worker struct {
 	pool   *pgxpool.Pool
 	params Params
@@ -62,6 +63,7 @@ func (l *worker) Run(ctx context.Context) error {
 	})
 }
 
+// closeGates tells the gates of these generations that they have ended, as far as nobody holds them locked.
 func closeGates(ctx context.Context, pool *pgxpool.Pool, ends []GenerationEnd) error {
 	ended := make([]gate.GenerationEnd, 0, len(ends))
 	for _, e := range ends {

@@ -43,6 +43,7 @@ func (q *queue) push(t *task) {
 	q.makeReady(t)
 }
 
+// makeReady wakes one caller. The lock is held.
 func (q *queue) makeReady(t *task) {
 	q.ready[t.class] = append(q.ready[t.class], t)
 	q.changed.Signal()

@@ -1,6 +1,14 @@
 // Package orders takes the commands about an order that are no events: sync and resync, the ERP's callbacks, cancel, settle and
 // send now by hand, and the release of held orders. Each is one Postgres transaction: the lock of the gate, a decision by
 // the table of actions in the domain, and the facts in the outbox.
+//
+// An example, a resync of the failed order 000000123:
+//
+//	result, err := orders.New(pool, settings).Do(ctx, orders.Command{Ref: ref, Request: domain.RequestResync, Who: "api"})
+//	// result.State "failed", result.Action "next_generation", result.Gate.Generation 2; one row in the outbox
+//
+// When Do returns nil, the command is committed, and nothing loses it. A refusal is a Result too: nothing was written then. Any number of
+// processes may give commands about one order: the gate's lock puts them in a row, and each sees what the one before has done.
 package orders
 
 import (
@@ -27,6 +35,7 @@ import (
 // ErrDisabled is the error of a command that sends, while the connector is off.
 var ErrDisabled = errors.New("the connector is off")
 
+// txTimeout bounds a command, the wait for the gate included. It is below the time-outs of callers, so that they get an answer.
 const txTimeout = 5 * time.Second
 
 // Command is one request about an order.
@@ -105,6 +114,7 @@ type change struct {
 	result  Result
 }
 
+// run is one try. The state is what the gate says and, where the projection knows of a success that the gate was not told yet, that.
 func (c *change) run(ctx context.Context) error {
 	seen, err := c.read(ctx)
 	if err != nil {
@@ -217,6 +227,7 @@ func (c *change) settle(ctx context.Context, g domain.Gate) (domain.Gate, error)
 	return c.settleAs(g, c.settlement())
 }
 
+// settlement is the command as the domain takes it.
 func (c *change) settlement() domain.Settlement {
 	return domain.Settlement{By: settledBy[c.command.Request], Reference: c.command.Reference, IdempotencyKey: c.command.IdempotencyKey}
 }
@@ -270,6 +281,7 @@ func (c *change) add(topic string, v event.Sync) error {
 	return err
 }
 
+// context gives all facts of a command one time and the caller's trace.
 func (c *change) context() event.Context {
 	return event.Context{Traceparent: c.command.Traceparent, At: c.now}
 }

@@ -110,6 +110,8 @@ func Find(name string) (Field, error) {
 	return Field{}, unknown(name)
 }
 
+// field ties a setting's names to its place in Settings and to the kind of its values. Everything that is done with a setting follows from
+// these: so a new one is one entry in fields, and a test that it is in Settings.
 func field[T any](name, variable string, of func(*Settings) *T, k kind[T], meaning string) Field {
 	fits := func(s Settings) bool {
 		d := Defaults()
@@ -152,7 +154,7 @@ func (f Field) Decode(s *Settings, raw json.RawMessage) error {
 		return f.problemOf(err)
 	}
 	if form == "" || !strings.Contains(f.forms, form) || !f.parse(&next, text) || f.secret(next) {
-		return f.problem(f.show(string(raw)))
+		return f.problem(f.showJSON(raw))
 	}
 	*s = next
 	return nil
@@ -169,14 +171,37 @@ func (f Field) JSON(s Settings) json.RawMessage {
 
 const maxShown = 120 // characters of a value that is refused
 
+// show is a text that is refused, as people may see it.
 func (f Field) show(refused string) string {
 	if f.shown != nil {
 		refused = f.shown(refused)
 	}
-	if runes := []rune(refused); len(runes) > maxShown {
-		refused = string(runes[:maxShown]) + "…"
+	return shorten(refused)
+}
+
+// showJSON is JSON that is refused, as people may see it. Where something is to be hidden, the escapes go first: behind
+// "https:\/\/", as PHP writes it, no password would be found.
+func (f Field) showJSON(refused json.RawMessage) string {
+	var v any
+	if f.shown == nil || json.Unmarshal(refused, &v) != nil {
+		return f.show(string(refused))
 	}
-	return refused
+	text, isText := v.(string)
+	if isText {
+		v = f.shown(text)
+	}
+	plain, _ := domain.EncodeJSON(v) // it was JSON a moment ago
+	if isText {
+		return shorten(string(plain))
+	}
+	return f.show(string(plain))
+}
+
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > maxShown {
+		return string(runes[:maxShown]) + "…"
+	}
+	return text
 }
 
 func (f Field) problem(value string) Problem {

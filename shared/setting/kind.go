@@ -69,21 +69,32 @@ func unpack(raw json.RawMessage) (text, form string) {
 	case float64:
 		return strings.TrimSpace(string(raw)), formNumber // as it was written: 5.0 is no whole number
 	case []any:
-		var items []json.RawMessage
-		_ = json.Unmarshal(raw, &items) // it was a list a moment ago
-		parts := make([]string, len(items))
-		of := formList // of numbers
-		for i, item := range items {
-			switch parts[i], form = unpack(item); {
-			case form == formText && !strings.Contains(parts[i], ","):
-				of = formTexts
-			case form != formNumber:
-				return "", ""
-			}
-		}
-		return strings.Join(parts, ","), of
+		return unpackList(raw, v)
 	}
 	return "", ""
+}
+
+// unpackList joins the texts and numbers of a list with commas, as the environment has them. A list in a list is none of a setting,
+// and is not looked into: it may be deep.
+func unpackList(raw json.RawMessage, list []any) (text, form string) {
+	var items []json.RawMessage
+	_ = json.Unmarshal(raw, &items) // it was a list a moment ago
+	parts := make([]string, len(items))
+	form = formList
+	for i, item := range list {
+		switch item := item.(type) {
+		case float64:
+			parts[i] = string(items[i])
+		case string:
+			if strings.Contains(item, ",") {
+				return "", ""
+			}
+			parts[i], form = item, formTexts
+		default:
+			return "", ""
+		}
+	}
+	return strings.Join(parts, ","), form
 }
 
 var boolean = kind[bool]{
@@ -156,19 +167,44 @@ func address() kind[string] {
 		parse:   func(text string) (string, bool) { return text, true },
 		format:  hidePassword,
 		encode:  func(text string) any { return hidePassword(text) },
-		within: func(text string) bool {
-			u, err := url.Parse(text)
-			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.ContainsAny(text, "?#") &&
-				len(text) <= maxURL && utf8.ValidString(text)
-		},
-		secret: userinfo.MatchString,
-		shown:  hidePassword,
+		within:  isBaseURL,
+		secret:  userinfo.MatchString,
+		shown:   hideAll,
 	}
 }
 
-var userinfo = regexp.MustCompile(`//[^/?#]*@`)
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.ContainsAny(text, "?#") &&
+		len(text) <= maxURL && utf8.ValidString(text)
+}
 
-func hidePassword(text string) string { return userinfo.ReplaceAllString(text, "//****@") }
+// userinfo is the user and the password of a base URL, with what stands before them.
+var userinfo = regexp.MustCompile(`^([^/]*//)[^/]*@`)
+
+// hidePassword is the address with stars in the place of user and password.
+func hidePassword(text string) string {
+	if isBaseURL(text) {
+		return userinfo.ReplaceAllString(text, "${1}****@")
+	}
+	return hideAll(text)
+}
+
+// hideAll is for a text that is no base URL, as somebody mistyped one. Where its password ends cannot be told: the scheme may be
+// missing, and a slash may be a part of the password. So nothing before the last @ is shown but a scheme.
+func hideAll(text string) string {
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 {
+		return text
+	}
+	scheme, _, found := strings.Cut(text[:at], "//")
+	if found {
+		scheme += "//"
+	} else {
+		scheme = ""
+	}
+	return scheme + "****" + text[at:]
+}
 
 var schedule = kind[string]{
 	typ: Cron, forms: formText,

@@ -26,7 +26,7 @@ func Resolve(environment Settings, rows []Row) (Settings, Problems) {
 			continue
 		}
 		if err := f.Decode(&s, row.Value); err != nil {
-			unused = append(unused, f.problem(f.show(string(row.Value))))
+			unused = append(unused, f.problem(f.showJSON(row.Value)))
 			continue
 		}
 		used[row.Name] = true

@@ -3,6 +3,13 @@
 // Fields names each setting, what it takes and what it means; the environment, the API, the CLI and docs/config.md are
 // all derived from it. The environment gives the values until somebody changes them: Store keeps what was changed, and
 // its history; Watcher is what every process reads.
+//
+//	ERP_TIMEOUT=30s                          from the environment: 30s
+//	erpconnector settings set erp_timeout=5s every process uses 5s within a second
+//	erpconnector settings unset erp_timeout  the environment's value again
+//
+// What is in force is always valid. A row that no longer fits, as a newer release may find, is not used; the environment's value
+// stands in its place, and the log, the API and the CLI say so. Values are refused with all that is wrong with them at once.
 package setting
 
 import (

@@ -210,6 +210,8 @@ func (f Field) canonical(raw json.RawMessage) (json.RawMessage, error) {
 	return f.JSON(s), nil
 }
 
+// differs reports whether a change would change anything in the table. Setting a value to the environment's own counts as a change: from
+// then on the environment no longer decides.
 func (v View) differs(f Field, value json.RawMessage) bool {
 	row, ok := v.Row(f.Name)
 	if !ok || value == nil {
@@ -219,6 +221,7 @@ func (v View) differs(f Field, value json.RawMessage) bool {
 	return err != nil || string(kept) != string(value)
 }
 
+// checkReason takes an empty reason: an operator in a hurry should not be kept from changing a setting.
 func checkReason(reason string) (ps Problems) {
 	if err := domain.ReasonText.Check(reason); err != nil {
 		ps = append(ps, Problem{Name: "reason", Code: problem.TextCode(err), Said: err.Error()})

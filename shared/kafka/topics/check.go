@@ -46,6 +46,7 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 	return problems, nil
 }
 
+// topics returns what the brokers know of our topics. One that is missing has an error of its own.
 func (a *Admin) topics(ctx context.Context) (kadm.TopicDetails, error) {
 	var names []string
 	for _, t := range event.Topics() {
@@ -232,6 +233,7 @@ func (c topicConfigs) replicas(d kadm.TopicDetail) string {
 	return ""
 }
 
+// missingTopic is the same problem wherever it is found.
 func missingTopic(name string) string {
 	return fmt.Sprintf("topic %s is missing: run `erpconnector topics ensure`", name)
 }

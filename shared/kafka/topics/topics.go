@@ -1,4 +1,14 @@
 // Package topics creates, checks and trims the connector's topics, and gives its groups their first offsets.
+//
+// An operator meets it as `erpconnector topics ensure` and `topics check`; services run Check before they start, and the delayer
+// Trim while it works. The topics themselves are listed in shared/event.
+//
+// Two rules are worth more than convenience here:
+//
+//   - Nothing that exists is changed. A count of partitions that differs from the setting is a problem to report, never one to mend:
+//     with another count an order's records would be in two partitions, and lose their order.
+//   - A group gets its first offset when its topic is made, and never by a reader that finds none. So a missing offset is always a loss,
+//     and is told instead of being read over.
 package topics
 
 import (
@@ -106,6 +116,7 @@ func (a *Admin) ensureOffsets(ctx context.Context, g event.Group, created []stri
 	return nil
 }
 
+// count is how many partitions a topic has. Topics without keys need no more than one: they hold little, and one is read in order.
 func (a *Admin) count(t event.Topic) int32 {
 	if t.Keyed {
 		return a.partitions
@@ -113,6 +124,7 @@ func (a *Admin) count(t event.Topic) int32 {
 	return 1
 }
 
+// topicConfig sets what the connector depends on, whatever the brokers' defaults are. The rest, replicas among it, is the operator's.
 func topicConfig(t event.Topic) map[string]*string {
 	config := map[string]*string{
 		"max.message.bytes": kadm.StringPtr(strconv.Itoa(event.MaxRecordBytes)),

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	trimInterval = time.Minute
-	trimTimeout  = 30 * time.Second
+	trimInterval = time.Minute      // a retry topic grows by a minute's retries at most
+	trimTimeout  = 30 * time.Second // of one round
 )
 
 // Trim deletes consumed records of the retry tiers and the due topic, once a minute until ctx ends. The last record
@@ -44,6 +44,7 @@ func Trim(ctx context.Context, cfg kafka.Config, log *slog.Logger) {
 	}
 }
 
+// trim is one round. It deletes below the committed positions only, so a reader can never miss a record by it.
 func trim(ctx context.Context, cfg kafka.Config, adm *kadm.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, trimTimeout)
 	defer cancel()

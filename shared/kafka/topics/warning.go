@@ -81,6 +81,7 @@ func (a *Admin) Warnings(ctx context.Context) (warnings []string, err error) {
 	return warnings, nil
 }
 
+// fewestReplicas returns those of the worst partition, as one is enough to lose an order. It is 0 for a topic without partitions.
 func fewestReplicas(d kadm.TopicDetail) int {
 	var replicas []int
 	for _, p := range d.Partitions {

@@ -32,7 +32,9 @@ type copier struct {
 	dropped  int
 	refused  int
 	resumed  int
+	done     int // committed
 	repeated map[string]bool
+	replace  func(t *Task) // what a refused task writes; nil: a short text
 }
 
 func (c *copier) Take(t *Task) (bool, time.Duration) {
@@ -58,12 +60,26 @@ func (c *copier) copy(t *Task, value string) *kgo.Record {
 
 func (c *copier) Prepare(context.Context, []*Task) {}
 
-func (c *copier) Committed([]*Task) {}
+func (c *copier) Committed(tasks []*Task) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done += len(tasks)
+}
+
+func (c *copier) committed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done
+}
 
 func (c *copier) Refused(t *Task, _ error, times int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refused++
+	if c.replace != nil {
+		c.replace(t)
+		return
+	}
 	t.Replace(c.copy(t, fmt.Sprintf("refused %d: %.8s", times, t.Record.Value)))
 }
 

@@ -10,6 +10,15 @@
 //
 // Whatever R says was relayed, and whatever P says was consumed, has left its trace before E. What came later is not in the
 // snapshot yet, and is no violation.
+//
+// An example: the relay's position is 15, and row 15 of the outbox, a request of order 000000124, is not in Kafka. The relay has passed
+// it, so nobody will bring it there: row_not_in_kafka. At a position of 14 the same row would be on its way, which breaks nothing.
+//
+// The audit shares no rule with the services that it checks, but for the forms of records and the names of states. A rule that both
+// had from one place would be wrong in both.
+//
+// The files: snapshot.go reads Postgres, read.go and dead_letters.go Kafka; order.go holds what is known of an order. judge.go and
+// judge_gate.go decide what is broken, by values alone; recheck.go looks a second time; report.go counts.
 package audit
 
 import (
@@ -48,11 +57,11 @@ type Params struct {
 	OnProgress func(done, of int64)
 }
 
-// auditor is one run.
+// auditor is one run. It goes from partition to partition, so that its memory holds the records of one, however long the log is.
 type auditor struct {
 	Params
 
-	gateTimeout time.Duration
+	gateTimeout time.Duration // a test has no projector, and waits for nothing
 
 	client     *kgo.Client
 	admin      *kadm.Client
@@ -63,7 +72,8 @@ type auditor struct {
 	all, done  int64 // offsets
 }
 
-// Run audits. A violation is not an error: an error says that it could not be told.
+// Run audits. A violation is not an error: an error says that it could not be told. It writes nothing, and takes no lock that a service
+// waits for. When ctx ends, so does Run; there is no report of a part.
 func Run(ctx context.Context, p Params) (*Report, error) { return audit(ctx, p, gateTimeout) }
 
 func audit(ctx context.Context, p Params, gateTimeout time.Duration) (*Report, error) {
@@ -93,7 +103,8 @@ func audit(ctx context.Context, p Params, gateTimeout time.Duration) (*Report, e
 	return a.report, nil
 }
 
-// size counts the partitions, and the offsets to read, for OnProgress.
+// size counts the partitions, and the offsets to read, for OnProgress. All keyed topics must have as many partitions: with another
+// count, the records of an order would not be in one partition number, and each order would look broken.
 func (a *auditor) size(ctx context.Context) error {
 	spans, err := a.spans(ctx, nil, func(int32) bool { return true })
 	if err != nil {

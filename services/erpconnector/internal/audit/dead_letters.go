@@ -32,6 +32,7 @@ func deadLettersOnce(a *auditor) func(context.Context) (deadLetters, error) {
 	}
 }
 
+// deadLetters reads the whole topic. A chain record that became a dead letter was consumed, and has no end; it is not lost.
 func (a *auditor) deadLetters(ctx context.Context) (deadLetters, error) {
 	topic := a.Kafka.Topic(event.TopicDeadLetter)
 	ends, err := a.ends(ctx, []string{topic})

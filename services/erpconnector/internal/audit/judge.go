@@ -26,6 +26,8 @@ type judgement struct {
 	known      map[fact]bool
 }
 
+// run finds everything that is broken. It can be called once. An order may have several violations: a lost request breaks its row and its
+// gate.
 func (j *judgement) run() {
 	j.known = map[fact]bool{}
 	j.rowsAndRecords()
@@ -63,6 +65,7 @@ func (j *judgement) withoutGate() {
 	}
 }
 
+// found adds a violation, of a generation and at a place where these are known. The caller may add what else there is to say.
 func (j *judgement) found(kind Kind, g *generation, at *place) *Violation {
 	b := Violation{Kind: kind, Means: means[kind]}
 	if ref, err := domain.ParseKey(j.o.key); err == nil {

@@ -48,6 +48,8 @@ func (j *judgement) gateFacts() {
 	}
 }
 
+// expect looks for the fact by its name, as the outbox or the log has it. Its name follows from the version, so a fact that was never
+// written is missed as well as one that was deleted.
 func (j *judgement) expect(topic string, v domain.Version) {
 	if !j.known[fact{relayed[topic], hash(event.MessageUUID(event.ID(j.o.key, v, topic)))}] {
 		b := j.found(GateWithoutLog, nil, nil)
@@ -55,6 +57,7 @@ func (j *judgement) expect(topic string, v domain.Version) {
 	}
 }
 
+// logged is what the log says of a generation; nil when it knows none of that number.
 func (j *judgement) logged(generation int) *generation {
 	for _, g := range j.o.generations {
 		if g.number == generation {

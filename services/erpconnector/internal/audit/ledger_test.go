@@ -171,20 +171,12 @@ func (l *ledger) call(order string, kind domain.OutcomeKind) {
 	l.exec(`UPDATE erp_sync_gate SET state = 'closed', closed_by = $2 WHERE order_key = $1`, order, string(closedBy))
 }
 
-// consumed moves the syncer over all that its topics hold, and the delayer over these of its own.
-func (l *ledger) consumed(tiers ...string) {
+// consumed moves the syncer over all that its topics hold.
+func (l *ledger) consumed() {
 	l.t.Helper()
-	l.moveOver(event.GroupSyncer, event.TopicRequested, event.TopicDue)
-	if len(tiers) > 0 {
-		l.moveOver(event.GroupDelayer, tiers...)
-	}
-}
-
-func (l *ledger) moveOver(group event.Group, topics ...string) {
-	l.t.Helper()
-	ends, err := l.admin.ListEndOffsets(l.t.Context(), l.cfg.Topics(topics)...)
+	ends, err := l.admin.ListEndOffsets(l.t.Context(), l.cfg.Topics([]string{event.TopicRequested, event.TopicDue})...)
 	require.NoError(l.t, err)
-	require.NoError(l.t, l.admin.CommitAllOffsets(l.t.Context(), l.cfg.Group(string(group)), ends.Offsets()))
+	require.NoError(l.t, l.admin.CommitAllOffsets(l.t.Context(), l.cfg.Group(string(event.GroupSyncer)), ends.Offsets()))
 }
 
 // applied says that the projection has read all of the log.

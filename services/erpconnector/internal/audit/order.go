@@ -23,6 +23,8 @@ type unknownOrder struct {
 	at time.Time
 }
 
+// noteUnknown keeps the first record of an order that the snapshot does not know. Most such orders came after the snapshot: one record
+// is enough to ask about them at the end.
 func (b *partition) noteUnknown(key string, at place, when time.Time) {
 	if first, met := b.unknownOrders[key]; !met || at.topic < first.topic {
 		b.unknownOrders[key] = unknownOrder{at, when}
@@ -41,11 +43,13 @@ type fact struct {
 	uuid  uint64
 }
 
+// row is a row of the outbox.
 type row struct {
 	fact
 	id int64
 }
 
+// record is a record of a topic that only the outbox writes to, so there must be a row of it, unless that is old.
 type record struct {
 	fact
 	place place
@@ -74,16 +78,19 @@ type generation struct {
 	ends          []end
 }
 
+// link is a chain record: it keeps its generation alive until it is consumed.
 type link struct {
 	place
 	attempts int // made before it
 }
 
+// mark is a trace of an attempt: that it was announced, or how it ended.
 type mark struct {
 	place
 	attempt int
 }
 
+// end is a terminal event.
 type end struct {
 	place
 	written  time.Time
@@ -92,6 +99,7 @@ type end struct {
 	byGate   bool // no call's outcome: the gate stopped the record
 }
 
+// generation finds a generation, or begins it. An order has few, so a list is enough.
 func (o *order) generation(number int) *generation {
 	for _, g := range o.generations {
 		if g.number == number {
@@ -113,6 +121,8 @@ func (o *order) newest() (newest *generation) {
 	return newest
 }
 
+// note takes one record of the log into account. Topics are read one after the other, so what comes first says nothing about what
+// happened first.
 func (g *generation) note(topic string, at place, s domain.Sync, written time.Time) {
 	g.syncID, g.key = s.SyncID, hash(s.IdempotencyKey)
 	switch topic {

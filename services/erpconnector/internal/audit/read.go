@@ -51,12 +51,15 @@ var chains = func() map[string]event.Group {
 	return out
 }()
 
-// consumed are the positions of the groups that consume chain records.
+// consumed are the positions of the groups that consume chain records. A record may be done beyond the position, as calls end in any
+// order; the metadata of the commit says which.
 type consumed struct {
 	cfg    kafka.Config
 	groups map[event.Group]txn.Positions
 }
 
+// consumed reads the positions as they are now. It waits for transactions that are being committed: their records are not to be seen
+// yet, and neither may be their offsets.
 func (a *auditor) consumed(ctx context.Context) (consumed, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -102,6 +105,8 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 	return b, nil
 }
 
+// reportProgress tells how many offsets are read. The topics grow meanwhile, so it may come to the end a little early; it never goes
+// beyond.
 func (a *auditor) reportProgress(done int64) {
 	if a.OnProgress != nil {
 		a.OnProgress(min(done, a.all), a.all)
@@ -152,6 +157,7 @@ func (a *auditor) spans(ctx context.Context, at *consumed, wanted func(int32) bo
 	return spans, nil
 }
 
+// ends are where the topics end at this moment, E. Records behind them are not read, whatever comes meanwhile.
 func (a *auditor) ends(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
 	ends, err := kafka.Listed(a.admin.ListEndOffsets(ctx, topics...))
 	if err != nil {
@@ -168,6 +174,8 @@ func (b *partition) Take(_ context.Context, records []*kgo.Record) error {
 	return nil
 }
 
+// take puts a record where it belongs: to the order of its key, and there to its generation. The key decides, not the value: the value
+// may be unreadable, and the key is what all services go by.
 func (b *partition) take(r *kgo.Record) {
 	e := b.a.Kafka.Event(r)
 	topic := e.Topic

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	recheckBatch    = 1000
-	recheckInterval = 250 * time.Millisecond
+	recheckBatch    = 1000                   // orders that are looked at together
+	recheckInterval = 250 * time.Millisecond // between two looks at a gate that is to be closed
 )
 
 // judge judges each order of the partition, and those that look broken a second time.
@@ -126,6 +126,8 @@ func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
 	return err
 }
 
+// recheck judges a suspect by what is known by now. The dead letters are read only when one of them may explain what was found: the topic
+// may be long, and most suspects have moved on by themselves.
 func (b *partition) recheck(ctx context.Context, first *judgement, now *now, after consumed, letters func(context.Context) (deadLetters, error)) (j *judgement, err error) {
 	o := first.o
 	var dead deadLetters
@@ -161,6 +163,7 @@ type now struct {
 	applied map[place]int64  // the projector's next offset by topic and partition
 }
 
+// readNow reads gates, rows and the projector's positions anew, of one moment.
 func (a *auditor) readNow(ctx context.Context, suspects []*order, upTo int64) (*now, error) {
 	n := &now{gates: map[string]*gateRow{}, rows: map[string][]row{}, applied: map[place]int64{}}
 	keys := make([]string, len(suspects))

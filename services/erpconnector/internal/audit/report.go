@@ -60,7 +60,7 @@ func newReport(p Params) *Report {
 	return &Report{Broken: map[Kind]int{}, limit: p.Limit, bySource: map[string]*Counts{}}
 }
 
-// Conserved reports whether nothing is broken.
+// Conserved reports whether nothing is broken. The word is that of a law of conservation: what goes in comes out, or is still there.
 func (r *Report) Conserved() bool { return r.ViolationsAll == 0 }
 
 // Total adds up all sources.
@@ -102,12 +102,14 @@ func (r *Report) count(j *judgement) {
 	}
 	if len(j.violations) > 0 {
 		c.Broken++
+		slices.SortStableFunc(j.violations, compareViolations) // before the limit: so two audits list the same ones
 		r.keep(j.violations)
 		return
 	}
 	j.countState(c)
 }
 
+// keep counts violations, and lists them up to the limit. A log that lost a topic breaks every order; a list of a million would help nobody.
 func (r *Report) keep(violations []Violation) {
 	for _, v := range violations {
 		r.ViolationsAll++
@@ -118,7 +120,7 @@ func (r *Report) keep(violations []Violation) {
 	}
 }
 
-// stands counts an order that is not broken by its newest generation.
+// countState counts an order that is not broken by its newest generation.
 func (j *judgement) countState(c *Counts) {
 	g := j.o.newest()
 	requested := j.o.gate != nil && j.o.gate.generation > 0
@@ -142,7 +144,7 @@ func (j *judgement) countState(c *Counts) {
 	}
 }
 
-// waits counts where the living record of a generation is.
+// countAlive counts where the living record of a generation is.
 func (j *judgement) countAlive(g *generation, a *Alive) {
 	alive := g.alive(j.before)
 	if len(alive) == 0 {
@@ -163,7 +165,21 @@ func (r *Report) finish() {
 	for _, source := range slices.Sorted(maps.Keys(r.bySource)) {
 		r.Sources = append(r.Sources, r.bySource[source])
 	}
-	slices.SortStableFunc(r.Violations, func(a, b Violation) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order), cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind)))
-	})
+	slices.SortStableFunc(r.Violations, compareViolations)
+}
+
+// compareViolations orders them by order and kind, those of one kind by where they are.
+func compareViolations(a, b Violation) int {
+	return cmp.Or(
+		cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order), cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind)),
+		cmp.Compare(a.OutboxID, b.OutboxID), cmp.Compare(indexes[a.Topic], indexes[b.Topic]), cmp.Compare(offsetOf(a), offsetOf(b)),
+		cmp.Compare(a.Found, b.Found),
+	)
+}
+
+func offsetOf(v Violation) int64 {
+	if v.Offset == nil {
+		return -1
+	}
+	return *v.Offset
 }

@@ -33,7 +33,7 @@ const (
 	entryGate
 )
 
-// gateRow is what is compared with the log.
+// gateRow is what is compared with the log. The rest of a gate, like why a request is held, has no trace in the log.
 type gateRow struct {
 	syncID             int64
 	generation         int
@@ -59,6 +59,8 @@ WITH first AS (
 const gateColumns = `g.order_key, coalesce(g.sync_id, 0), g.generation, g.state, coalesce(g.closed_by, ''), coalesce(g.idempotency_key, ''),
 	g.request_number, g.callback_number`
 
+// readSnapshot reads all that is audited in one transaction, S. It must be one: rows and gates of two moments contradict each other
+// while the product runs.
 func readSnapshot(ctx context.Context, p Params, partitions int32) (*snapshot, error) {
 	c := &snapshot{partitions: partitions, packed: make([][]byte, partitions)}
 	err := pgx.BeginTxFunc(ctx, p.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -119,6 +121,8 @@ func (c *snapshot) readKept(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
+// readTables reads events, rows and gates, and packs each as it comes. Whole tables are read when all orders are asked for; otherwise the
+// orders are chosen first, by the time and the shop of their first event.
 func (c *snapshot) readTables(ctx context.Context, tx pgx.Tx, p Params) error {
 	from, to := p.From, p.To
 	if from.IsZero() {
@@ -168,6 +172,7 @@ func (c *snapshot) readTables(ctx context.Context, tx pgx.Tx, p Params) error {
 	return eachGate(rows, func(key string, g gateRow) { c.add(entryGate, key, g.append) })
 }
 
+// eachGate gives each gate to do. The snapshot and the second look read gates by it, so that they compare the same columns.
 func eachGate(rows pgx.Rows, do func(key string, g gateRow)) error {
 	var key, idempotencyKey string
 	var g gateRow
@@ -219,6 +224,7 @@ var (
 	}
 )
 
+// append packs a gate; unpacker.gate is its inverse.
 func (g gateRow) append(b []byte) []byte {
 	for _, n := range []int64{g.syncID, int64(g.generation), int64(g.requests), int64(g.settling)} {
 		b = binary.AppendUvarint(b, uint64(n)) //nolint:gosec // none is negative
@@ -232,6 +238,7 @@ func (u *unpacker) gate() gateRow {
 	return g
 }
 
+// indexOf is a state's number in the packed form. An unknown one, of a newer release, counts as the first, which is none.
 func indexOf[T comparable](all []T, one T) byte {
 	for i, x := range all {
 		if x == one {
@@ -284,6 +291,7 @@ func hash(s string) uint64 { return maphash.String(seed, s) }
 // partitioner is the one that all writers of keyed topics have in common (kafka.Config.Options).
 var partitioner = kgo.StickyKeyPartitioner(nil)
 
+// partitionOf is where all records of an order must be.
 func partitionOf(key string, partitions int32) int32 {
 	return int32(partitioner.ForTopic("").Partition(&kgo.Record{Key: []byte(key)}, int(partitions))) //nolint:gosec // below partitions
 }

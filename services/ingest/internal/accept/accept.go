@@ -1,4 +1,17 @@
 // Package accept takes commerce events. It is the only place where an event becomes ours.
+//
+// The steps for a batch, each for all of its events at once:
+//
+//  1. check each event by itself, before any transaction: JSON, names, amounts, totals;
+//  2. lock the gates of their orders, in the order of the keys, so that no two batches can wait for each other;
+//  3. look which event ids are known: these are duplicates, or conflicts;
+//  4. decide, event by event in the order of the batch: keep the snapshot, and make the first request at the first invoice;
+//  5. store events, snapshots, gates and outbox rows, and commit.
+//
+// So an invoice of 000000123 leaves: one row in accepted_event, the order in sales_order, its gate at generation 1, and two outbox
+// rows (sales_order_event and vendor_erp_sync_requested). All of them are there, or none.
+//
+// What a caller may rely on: the same event, sent again at any time, makes no second request. The answer is given after the commit.
 package accept
 
 import (
@@ -142,6 +155,7 @@ func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 	return results, batch
 }
 
+// take is one try at the events that have passed the checks. It reads the settings once, so that one batch has one policy.
 func (a *Accepter) take(ctx context.Context, tx pgx.Tx, batch []*item) error {
 	if len(batch) == 0 {
 		return nil
@@ -171,6 +185,7 @@ type transaction struct {
 	records   []event.Record
 }
 
+// run is the steps 2 to 5. Every order is under its gate's lock from the first of them on.
 func (t *transaction) run(ctx context.Context) error {
 	if err := t.lock(ctx); err != nil {
 		return err
@@ -216,6 +231,7 @@ func (t *transaction) lock(ctx context.Context) error {
 	return err
 }
 
+// eventKey names an event. Ids are the shops' own, so two shops may use the same.
 type eventKey struct{ source, id string }
 
 // known is an event that was accepted before.
@@ -333,6 +349,7 @@ func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
+// answer fills in what a result says of the order: as the gate has it after this event, not after the batch.
 func (t *transaction) answer(it *item, v Verdict) {
 	g := t.gates[it.ref.Key()]
 	*it.result = Result{

@@ -56,6 +56,7 @@ func tooLarge(size int) problem.FieldError {
 	return wrong("", problem.CodeTooLarge, "the event has %d bytes; at most %d are taken", size, event.MaxEventBytes)
 }
 
+// checkEnvelope checks what every event has: its id, its type, its shop and its time.
 func checkEnvelope(c *checked) []problem.FieldError {
 	var problems []problem.FieldError
 	add := func(pointer, code, format string, args ...any) {
@@ -106,6 +107,7 @@ func checkTime(text string) error {
 	return err
 }
 
+// checkOrder checks an order that comes with its event.
 func checkOrder(c *checked, refuseBadTotals bool) []problem.FieldError {
 	e := c.event
 	c.ref = domain.OrderRef{Source: e.Source}
@@ -141,6 +143,7 @@ func checkOrderNamed(c *checked) []problem.FieldError {
 	return nil
 }
 
+// checkFields checks what the payload for the ERP is built from, so that an order that is accepted can be sent.
 func checkFields(o *domain.Order) []problem.FieldError {
 	var problems []problem.FieldError
 	add := func(pointer, code, detail string) {

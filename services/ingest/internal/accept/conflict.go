@@ -47,6 +47,7 @@ func conflict(it *item, pointer, format string, args ...any) {
 	*it.result = notTaken(it, Conflict, wrong(pointer, problem.CodeContradicts, format, args...))
 }
 
+// notTaken is a result with its reason. Such an event changes nothing: not even its id is kept.
 func notTaken(it *item, v Verdict, why problem.FieldError) Result {
 	return Result{
 		Result: v, EventID: it.event.EventID, Source: it.ref.Source, OrderIncrementID: it.ref.IncrementID, Errors: []problem.FieldError{why},

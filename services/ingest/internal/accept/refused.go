@@ -44,6 +44,7 @@ func anyAt(problems []problem.FieldError, pointers ...string) bool {
 // claims is what an event says of itself. It may say anything.
 type claims struct{ eventID, source, order string }
 
+// namesOf reads the names out of an event that may be wrong in any other part. A shop finds the event by them.
 func namesOf(raw []byte) (c claims) {
 	var e struct {
 		EventID json.RawMessage `json:"event_id"`

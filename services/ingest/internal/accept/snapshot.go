@@ -7,6 +7,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
+// snapshot is what is known of an order, and after keepSnapshot what is to be stored. It is read and written under the gate's lock.
 type snapshot struct {
 	order   json.RawMessage
 	orderID *int64

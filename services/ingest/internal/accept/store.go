@@ -36,6 +36,7 @@ func (t *transaction) store(ctx context.Context, accepted []*item) error {
 	return outbox.Publish(ctx, t.tx, t.records)
 }
 
+// storeEvents keeps the ids and digests of events for ever: a shop may repeat an event after years, as when it restores a backup.
 func (t *transaction) storeEvents(ctx context.Context, accepted []*item) error {
 	accepted = slices.Clone(accepted) // sorted by key, so that two batches with the same events do not deadlock
 	slices.SortFunc(accepted, func(a, b *item) int {

@@ -111,6 +111,7 @@ func (b *batch) setLargeAside(ctx context.Context, ids []int64) error {
 	return err
 }
 
+// move takes rows to the quarantine in one statement, and returns those that were there.
 func move(ctx context.Context, tx pgx.Tx, ids []int64, code quarantine.Code, why problem.FieldError) ([]int64, error) {
 	problems, err := json.Marshal([]problem.FieldError{why})
 	if err != nil {

@@ -2,6 +2,9 @@
 // transaction with their deletion. What accept refuses goes to the quarantine, with its reason.
 //
 // One process drains at a time, so that the events of an order are accepted in the order of their ids.
+//
+// A shop's transaction may stay open for long after it has been given an id. The drainer does not wait for it: it reads on, and finds
+// the row once it is committed (see feed). So one forgotten transaction in a shop delays no other order.
 package drain
 
 import (

@@ -1,5 +1,11 @@
 // Package quarantine keeps the events of the commerce outbox that accept refuses. Nobody waits for an answer there. So the event stays,
 // with the reason, until an operator sends it again.
+//
+//	erpconnector quarantine list                             what waits, and why
+//	erpconnector quarantine send 17                          once more: the cause is gone
+//	erpconnector quarantine send 17 --event corrected.json   a correction in its place
+//
+// An invoice that came before its order waits here too. accept sends it back by itself when the order comes.
 package quarantine
 
 import (

@@ -23,6 +23,7 @@ type Sent struct {
 	Result accept.Result // what was not taken is still in the quarantine, with the new reason
 }
 
+// sendAtOnce bounds a transaction, as each entry may lock another gate.
 const sendAtOnce = 500
 
 // Send gives entries to accept once more, in the order of their ids. Those that are accepted, or were accepted meanwhile, leave the
@@ -104,6 +105,7 @@ const lockQuery = `
 SELECT id, coalesce(traceparent, ''), octet_length(payload), CASE WHEN octet_length(payload) <= $2 THEN payload ELSE '' END
 FROM commerce_quarantine WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED`
 
+// sendIn is one try in one transaction: the entries are locked, given to accept, and deleted or given their new reason.
 func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int64) ([]Sent, error) {
 	rows, err := tx.Query(ctx, lockQuery, ids, event.MaxEventBytes)
 	if err != nil {

@@ -116,6 +116,7 @@ func failure(code domain.ErrorCode, cause string) Reply {
 	return Reply{Answer: domain.Answer{Failure: code, Cause: cause}}
 }
 
+// kept are the headers that help to find a call in the ERP's own log. Others may hold cookies or tokens, and the log is for ever.
 func kept(h http.Header) map[string]string {
 	out := map[string]string{}
 	for _, name := range []string{"Content-Type", "Retry-After", "X-Request-Id"} {

@@ -119,6 +119,8 @@ func (c *Client) Send(ctx context.Context, r Request) Reply {
 	}
 }
 
+// exchange makes the call. The answer counts only once its body was read as far as needed, so a connection that breaks in the middle is a
+// failure.
 func (c *Client) exchange(req *http.Request, call *call) (Reply, error) {
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
@@ -135,6 +137,7 @@ func syncURL(s setting.Settings) string {
 // Target returns the URL that Send calls with these settings, without user, password and query: for the log.
 func Target(s setting.Settings) string { return redact(syncURL(s)) }
 
+// request builds the call. User and password of the URL go into a header, as net/http would do: an http.Client does it, a transport not.
 func (c *Client) request(ctx context.Context, target string, r Request, body *orderBody) (*http.Request, error) {
 	// The type of the reader is hidden, so that GetBody stays nil. Otherwise, with an idempotency header, net/http
 	// would send the request a second time when a connection breaks. That would be two calls in one attempt.
