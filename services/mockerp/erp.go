@@ -4,6 +4,7 @@ package mockerp
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -36,6 +37,7 @@ type Stats struct {
 	Doubles  int `json:"doubles"`  // bookings of an order beyond its first
 	Refused  int `json:"refused"`  // bad signature, API key, idempotency key or payload
 	Faults   int `json:"faults"`   // calls that a fault hit
+	LookUps  int `json:"look_ups"` // GET orders: they are no calls
 }
 
 // Call is one call as it came.
@@ -60,7 +62,8 @@ type ERP struct {
 	calls  []Call
 	stats  Stats
 	book   map[string]booking // by idempotency key
-	orders map[string]int     // keys booked per source and order
+	orders map[string]int     // bookings per source and order
+	first  map[string]string  // the reference of the first one
 }
 
 type booking struct {
@@ -76,7 +79,7 @@ func New(opts Options) *ERP {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &ERP{opts: opts, book: map[string]booking{}, orders: map[string]int{}}
+	return &ERP{opts: opts, book: map[string]booking{}, orders: map[string]int{}, first: map[string]string{}}
 }
 
 // Fail adds faults; the first that fits a call hits it.
@@ -102,7 +105,7 @@ func (e *ERP) Reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.faults, e.calls, e.stats = nil, nil, Stats{}
-	e.book, e.orders = map[string]booking{}, map[string]int{}
+	e.book, e.orders, e.first = map[string]booking{}, map[string]int{}, map[string]string{}
 }
 
 // Stats are the counters now.
@@ -131,6 +134,11 @@ type names struct {
 	OrderIncrementID string `json:"order_increment_id"`
 }
 
+// order is what the book knows the order by.
+func (n names) order() string {
+	return cmp.Or(n.Source, domain.DefaultSource) + "/" + n.OrderIncrementID
+}
+
 const maxBody = 8 << 20 // bytes; the connector sends less than 2 MiB
 
 // ServeHTTP answers POST orders/sync. A fault comes first, as a broken ERP checks nothing; then the checks, then the book.
@@ -143,7 +151,7 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var n names
 	_ = json.Unmarshal(body, &n) // check says what is wrong
 	call := Call{At: time.Now(), Order: n.OrderIncrementID, Key: r.Header.Get("X-Idempotency-Key"), Body: string(body), Header: headers(r.Header)}
-	fault, hit := e.fault(n)
+	fault, hit := e.fault(n, false)
 	if hit {
 		call.Fault = &fault
 	}
@@ -155,7 +163,7 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, status, errorBody("REFUSED", why))
 		return
 	}
-	status, reference := e.bookOrder(n, call.Key, body)
+	status, reference := e.bookOrder(n, call.Key, body, fault.ForgetsKeys)
 	if status == http.StatusConflict {
 		e.record(call, status, false)
 		answer(w, status, errorBody("KEY_REUSED", "the idempotency key was used for another body"))
@@ -203,12 +211,13 @@ func inWords(subject string, wrong []problem.FieldError) string {
 	return strings.Join(texts, "; ")
 }
 
-// bookOrder books a key once. The same key with the same body gets its booking again, with another body a conflict.
-func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
+// bookOrder books a key once. The same key with the same body gets its booking again, with another body a conflict. An ERP that
+// forgets keys books each call.
+func (e *ERP) bookOrder(n names, key string, body []byte, forgets bool) (int, string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	digest := sha256.Sum256(body)
-	if b, known := e.book[key]; known {
+	if b, known := e.book[key]; known && !forgets {
 		if b.digest != digest {
 			return http.StatusConflict, ""
 		}
@@ -217,7 +226,10 @@ func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
 	e.stats.Bookings++
 	b := booking{reference: fmt.Sprintf("ERP-%d", e.stats.Bookings), digest: digest}
 	e.book[key] = b
-	order := n.Source + "/" + n.OrderIncrementID
+	order := n.order()
+	if _, known := e.first[order]; !known {
+		e.first[order] = b.reference
+	}
 	if e.orders[order]++; e.orders[order] > 1 {
 		e.stats.Doubles++
 	}

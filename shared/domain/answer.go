@@ -23,6 +23,7 @@ type Answer struct {
 	Location   string        // of a redirect: its target in the same form; "" when there is none
 	Body       AnswerBody    // of an answer
 	Unsent     int           // bytes of the order that were not sent yet when the answer came
+	NotSent    bool          // with StatusCode 0: there was no connection, so nothing of the order went out
 	Failure    ErrorCode     // with StatusCode 0: ErrorTimeout, ErrorNetwork or ErrorPayloadInvalid
 	Cause      string        // with StatusCode 0: the error's text
 	Took       time.Duration // from the first byte sent to the last byte read

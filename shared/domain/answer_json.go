@@ -13,6 +13,7 @@ import (
 var meant = map[string]bool{
 	"erp_reference": true, "erp_id": true, "id": true, "code": true,
 	"error": true, "message": true, "title": true, "detail": true, "errors": true,
+	"order_increment_id": true, "idempotency_key": true, "source": true, // of a look-up
 }
 
 // Limits of what is kept of an answer's JSON.
@@ -120,6 +121,8 @@ func (s *jsonStream) value(first byte, levels int) (value, error) {
 			part, err := s.value(first, levels-1)
 			if kept && s.room > 0 {
 				v.parts = append(v.parts, part)
+			} else {
+				v.dropped = true
 			}
 			return err
 		})

@@ -8,6 +8,8 @@ type value struct {
 	text  string   // of a text or number
 	names []string // of an object's members
 	parts []value  // of an object or list
+
+	dropped bool // there were more parts
 }
 
 type valueKind byte

@@ -20,6 +20,7 @@ const (
 	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
 	ErrorConflict       ErrorCode = "erp_conflict"        // 409 under a key that may have been sent before: the ERP may be working on it, or have booked it
+	ErrorInDoubt        ErrorCode = "erp_in_doubt"        // the ERP may have booked the order and did not say so when it was asked; no call was made
 	ErrorUnreadable     ErrorCode = "record_unreadable"   // its record could not be read and stands among the dead letters
 )
 
@@ -41,6 +42,8 @@ type Outcome struct {
 	Reference  *string
 	Warning    string     // of a success: why it has no reference, where there may have been one
 	RetryAfter *time.Time // the ERP wants no call before
+	Doubtful   bool       // the ERP may have booked the order all the same
+	Lookup     Lookup     // what the ERP said of the order before the call
 }
 
 // AnswerPolicy is what the settings say about answers of the ERP.
@@ -65,6 +68,12 @@ type BookedAnswer struct {
 // 409 is retryable when the key may have been sent before. That call may still be under way, or have booked the order; a failure
 // would lead to a new key, which books it twice. Under a key that goes out for the first time, 409 is final.
 func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outcome {
+	o := classify(a, p, keySentBefore, now)
+	o.Doubtful = o.Kind == OutcomeRetryable && a.leavesDoubt()
+	return o
+}
+
+func classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outcome {
 	switch {
 	case a.StatusCode == 0 && a.Failure == ErrorPayloadInvalid:
 		return Outcome{Kind: OutcomeFinal, Code: a.Failure, Error: truncate(a.Cause)}

@@ -51,6 +51,8 @@ var fields = []Field{
 		"HTTP statuses of the ERP, beside 429 and 5xx, that are tried again. 409 is tried again without this, where the same key may have been sent before."),
 	field("already_booked", "ALREADY_BOOKED", func(s *Settings) *[]domain.BookedAnswer { return &s.AlreadyBooked }, bookedAnswers,
 		"Answers by which the ERP says that it has already booked the order under this key. They are a success; the reference stands in their body. Do not name an answer that may also mean that the ERP is still at work."),
+	field("erp_lookup", "ERP_LOOKUP", func(s *Settings) *domain.LookupPath { return &s.ErpLookup }, lookupPath,
+		"Where the ERP says whether it has booked an order: a path below the base URL, which is asked by GET before an order is sent again whose answer was lost. Empty: nobody asks, and the order is sent again under the same key."),
 	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
 		"On: an order is refused when its totals do not add up, an amount is missing, or a quantity is not above 0. Off: it is accepted with a warning, in the answer and on the timeline."),
 }

@@ -27,6 +27,8 @@ func TestValuesOfEachSetting(t *testing.T) {
 		"no_statuses":                    {"retryable_codes", `[]`, `[]`},
 		"answers_in_order_and_once":      {"already_booked", `["422:DUP", "409:B", " 409:A", 409, "409:B"]`, `["409","409:A","409:B","422:DUP"]`},
 		"no_answers":                     {"already_booked", `[]`, `[]`},
+		"a_look-up_by_the_key":           {"erp_lookup", `"/orders?key={idempotency_key}"`, `"/orders?key={idempotency_key}"`},
+		"no_look-up":                     {"erp_lookup", `""`, `""`},
 		"an_erp_with_a_path":             {"erp_base_url", `"https://erp.example.com:8443/api/"`, `"https://erp.example.com:8443/api/"`},
 		"a_schedule_with_names_and_gaps": {"cron_schedule", `" */5  6-22 * JAN MON-FRI "`, `"*/5 6-22 * JAN MON-FRI"`},
 		"a_leap_day":                     {"cron_schedule", `"0 0 29 2 *"`, `"0 0 29 2 *"`},
@@ -52,6 +54,7 @@ func TestRefusedValues(t *testing.T) {
 		url      = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
 		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that occur, like 0 * * * *"
 		answers  = "; it must be HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
+		lookup   = "; it must be empty, or a path below erp_base_url with {idempotency_key}, or with {order_increment_id} and, if there are several shops, {source}, like /orders?key={idempotency_key}"
 		codes    = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
 	)
 	for name, c := range map[string]struct{ setting, given, detail string }{
@@ -89,6 +92,8 @@ func TestRefusedValues(t *testing.T) {
 		"a_code_with_a_comma":        {"already_booked", `["409:A,B"]`, `already_booked is ["409:A,B"]` + answers},
 		"answers_as_text":            {"already_booked", `"409"`, `already_booked is "409"` + answers},
 		"a_list_in_a_list":           {"already_booked", `[["409"]]`, `already_booked is [["409"]]` + answers},
+		"a_look-up_elsewhere":        {"erp_lookup", `"https://erp/{idempotency_key}"`, `erp_lookup is "https://erp/{idempotency_key}"` + lookup},
+		"a_look-up_of_no_order":      {"erp_lookup", `"/orders"`, `erp_lookup is "/orders"` + lookup},
 		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 0 to 10000`},
 		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 0 to 10000`},
 	} {
@@ -109,8 +114,8 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 	other := Settings{
 		Enabled: false, ImmediateSync: false, Debug: true, RefuseBadTotals: true, ErpBaseURL: "http://erp", ErpTimeout: time.Second,
 		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
-		AlreadyBooked: []domain.BookedAnswer{{Status: 409}},
-		CronEnabled:   false, CronSchedule: "1 * * * *", CronBatch: 1,
+		AlreadyBooked: []domain.BookedAnswer{{Status: 409}}, ErpLookup: "/{idempotency_key}",
+		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1,
 	}
 	names, variables := map[string]bool{}, map[string]bool{}
 	got := Defaults()

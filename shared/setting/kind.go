@@ -31,6 +31,7 @@ const (
 	Cron     Type = "cron"
 	Statuses Type = "statuses"
 	Answers  Type = "answers"
+	Path     Type = "path"
 )
 
 // kind is how the values of a type are read, written and bounded.
@@ -190,6 +191,16 @@ var statuses = kind[[]int]{
 	within: func(codes []int) bool {
 		return !slices.ContainsFunc(codes, func(code int) bool { return code < 300 || code > 499 })
 	},
+}
+
+// lookupPath is where the ERP is asked about an order; empty: nowhere.
+var lookupPath = kind[domain.LookupPath]{
+	typ: Path, forms: formText,
+	allowed: "empty, or a path below erp_base_url with {idempotency_key}, or with {order_increment_id} and, if there are several shops, {source}, like /orders?key={idempotency_key}",
+	parse:   func(text string) (domain.LookupPath, bool) { return domain.LookupPath(text), true },
+	format:  func(p domain.LookupPath) string { return string(p) },
+	encode:  func(p domain.LookupPath) any { return string(p) },
+	within:  func(p domain.LookupPath) bool { return p.Check() == nil },
 }
 
 // bookedAnswers are answers that count as a success. Beside 409 a status tells other things too: a bad address or key would

@@ -27,6 +27,7 @@ type Settings struct {
 	Jitter          float64               // lengthens a delay by up to this share of it, 0…1
 	RetryableCodes  []int                 // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked   []domain.BookedAnswer // answers of the ERP that mean that it has the order already: a success
+	ErpLookup       domain.LookupPath     // where the ERP is asked about an order in doubt; empty: nowhere
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int                   // orders of one run at most; 0: all that wait
@@ -60,7 +61,7 @@ func (s Settings) RequestPolicy() domain.RequestPolicy {
 // RetryPolicy is what the syncer's decision needs of the settings.
 func (s Settings) RetryPolicy() domain.RetryPolicy {
 	return domain.RetryPolicy{
-		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
+		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter, LookUp: s.ErpLookup,
 		AnswerPolicy: domain.AnswerPolicy{RetryableCodes: s.RetryableCodes, AlreadyBooked: s.AlreadyBooked},
 	}
 }

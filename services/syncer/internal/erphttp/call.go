@@ -38,14 +38,17 @@ type call struct {
 	target  string // without user, password and query
 	body    *orderBody
 	interim atomic.Int64
-	status  int // of an answer whose body is being read
+
+	connected atomic.Bool // bytes of the request may have gone out
+	status    int         // of an answer whose body is being read
 }
 
 var errInterim = fmt.Errorf("more than %d interim answers (HTTP 1xx) came, and no answer", maxInterim)
 
-// traced limits the count of interim answers. net/http limits only their bytes.
+// traced limits the count of interim answers, as net/http limits only their bytes, and notes that there was a connection.
 func (c *call) traced(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { c.connected.Store(true) },
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			if c.interim.Add(1) > maxInterim {
 				return errInterim
@@ -114,6 +117,11 @@ func withoutURL(err error) error {
 
 func failure(code domain.ErrorCode, cause string) Reply {
 	return Reply{Answer: domain.Answer{Failure: code, Cause: cause}}
+}
+
+// notSent returns the reply when nothing was sent.
+func notSent(cause string) Reply {
+	return Reply{Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: cause, NotSent: true}}
 }
 
 func kept(h http.Header) map[string]string {

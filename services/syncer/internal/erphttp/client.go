@@ -1,4 +1,4 @@
-// Package erphttp calls the ERP: one signed POST for each attempt, which it never repeats by itself.
+// Package erphttp calls the ERP: one signed POST for each attempt, which it never repeats by itself, and a GET that asks for an order.
 package erphttp
 
 import (
@@ -91,23 +91,41 @@ type Request struct {
 // Send posts the payload to {base}/orders/sync and reads the answer. Whatever the ERP does, this takes no longer than
 // the time-out of the settings. Send ends at once when ctx does.
 func (c *Client) Send(ctx context.Context, r Request) Reply {
+	return c.call(ctx, http.MethodPost, domain.SyncPath, r)
+}
+
+// LookUp asks by GET {base}{path} for an order, and reads the answer. It takes no longer than Send. The request has no payload, and is
+// signed as one of no bytes.
+func (c *Client) LookUp(ctx context.Context, path string, r Request) Reply {
+	r.Payload = nil
+	return c.call(ctx, http.MethodGet, path, r)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, r Request) Reply {
 	s := c.cfg.Settings.Current()
 	if s.ErpBaseURL == "" {
-		return failure(domain.ErrorNetwork, "ERP_BASE_URL is not set: no call was made")
+		return notSent("ERP_BASE_URL is not set: no call was made")
 	}
-	target := syncURL(s)
+	target := erpURL(s, path)
 	timeout, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
 	call := &call{timeout: s.ErpTimeout, target: redact(target), body: newOrderBody(r.Payload)}
-	req, err := c.request(call.traced(timeout), target, r, call.body)
+	req, err := c.request(call.traced(timeout), method, target, r, call.body)
 	if err != nil {
-		return failure(domain.ErrorNetwork, fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
+		return notSent(fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
 	}
 	reply, err := c.exchange(req, call)
+	if err != nil {
+		reply = c.unanswered(ctx, timeout, call, err)
+		reply.NotSent = !call.connected.Load()
+	}
+	return reply
+}
+
+// unanswered says why there is no answer.
+func (c *Client) unanswered(ctx, timeout context.Context, call *call, err error) Reply {
 	var refused *egress.RefusedError
 	switch {
-	case err == nil:
-		return reply
 	case errors.As(err, &refused):
 		return call.refused(refused)
 	case ctx.Err() != nil:
@@ -128,27 +146,30 @@ func (c *Client) exchange(req *http.Request, call *call) (Reply, error) {
 	return call.read(resp)
 }
 
-func syncURL(s setting.Settings) string {
-	return strings.TrimRight(s.ErpBaseURL, "/") + domain.SyncPath
+func erpURL(s setting.Settings, path string) string {
+	return strings.TrimRight(s.ErpBaseURL, "/") + path
 }
 
 // Target returns the URL that Send calls with these settings, without user, password and query: for the log.
-func Target(s setting.Settings) string { return redact(syncURL(s)) }
+func Target(s setting.Settings) string { return redact(erpURL(s, domain.SyncPath)) }
 
-func (c *Client) request(ctx context.Context, target string, r Request, body *orderBody) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, method, target string, r Request, body *orderBody) (*http.Request, error) {
 	// The type of the reader is hidden, so that GetBody stays nil. Otherwise, with an idempotency header, net/http
 	// would send the request a second time when a connection breaks. That would be two calls in one attempt.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, io.NopCloser(body))
+	req, err := http.NewRequestWithContext(ctx, method, target, io.NopCloser(body))
 	if err != nil {
 		return nil, err
 	}
-	req.ContentLength = int64(len(r.Payload))
+	if req.ContentLength = int64(len(r.Payload)); len(r.Payload) == 0 {
+		req.Body = http.NoBody
+	} else {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	if u := req.URL.User; u != nil {
 		password, _ := u.Password()
 		req.SetBasicAuth(u.Username(), password)
 	}
 	h := req.Header
-	h.Set("Content-Type", "application/json")
 	h.Set("Accept", "application/json")
 	h.Set("User-Agent", "erpconnector")
 	h.Set("X-Idempotency-Key", r.IdempotencyKey)
