@@ -28,7 +28,7 @@ func (c *caller) lookUp(ctx context.Context, t *task, path string) progress {
 	if reply.Cancelled {
 		return revoked
 	}
-	result := domain.ReadLookup(reply.Answer, s)
+	result := domain.ReadLookup(reply.Answer, s, c.settings.Current().RetryPolicy().AnswerPolicy)
 	lookups.WithLabelValues(string(result.Lookup)).Inc()
 	c.log.DebugContext(ctx, "order looked up", append(t.orderFields(), "lookup", result.Lookup, "http_status", reply.StatusCode,
 		"took_ms", time.Since(began).Milliseconds())...)

@@ -63,8 +63,16 @@ func AnswerReference(body []byte) *string {
 
 // Reference is what the body calls the order: erp_reference, or else erp_id, or else id of its JSON object. Of a member that comes
 // twice the last value counts. When the body was not read to its end, or is not JSON to its end, only erp_reference counts, as it
-// may have come after the others. The warning says why there is no reference, where there may have been one.
-func (b AnswerBody) Reference() (reference *string, warning string) {
+// may have come after the others. The warning says why there is no reference, where there may have been one. Fields that a setting
+// names come before all others.
+func (b AnswerBody) Reference(fields ...AnswerField) (reference *string, warning string) {
+	switch r, err := b.referenceAt(fields); {
+	case err != nil:
+		return nil, fmt.Sprintf("the ERP accepted the order, and its number is not kept: %v", err)
+	case r != "":
+		text := string(r)
+		return &text, ""
+	}
 	for _, name := range []string{"erp_reference", "erp_id", "id"} {
 		value, err := b.members[name].reference()
 		switch {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -58,7 +59,7 @@ func (b *AnswerBody) scan(source io.Reader) {
 // member returns the function that reads one member of the object.
 func (b *AnswerBody) member(s *jsonStream) func(name string, first byte) error {
 	return func(name string, first byte) error {
-		if !meant[name] {
+		if !meant[name] && !slices.Contains(b.also, name) {
 			return s.skip(first)
 		}
 		delete(b.members, name)
@@ -111,6 +112,8 @@ func (s *jsonStream) value(first byte, levels int) (value, error) {
 			part, err := s.value(first, levels-1)
 			if s.room -= len(name); kept && s.room > 0 {
 				v.names, v.parts = append(v.names, name), append(v.parts, part)
+			} else {
+				v.dropped = true
 			}
 			return err
 		})
@@ -132,11 +135,11 @@ func (s *jsonStream) value(first byte, levels int) (value, error) {
 		s.room -= len(text)
 		return value{kind: textValue, text: text}, err
 	case 't':
-		return value{}, s.literal("rue")
+		return value{literal: "true"}, s.literal("rue")
 	case 'f':
-		return value{}, s.literal("alse")
+		return value{literal: "false"}, s.literal("alse")
 	case 'n':
-		return value{}, s.literal("ull")
+		return value{literal: "null"}, s.literal("ull")
 	}
 	text, err := s.number(first)
 	s.room -= len(text)

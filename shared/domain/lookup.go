@@ -103,7 +103,7 @@ func (a Answer) leavesDoubt() bool {
 	if a.StatusCode == 0 {
 		return !a.NotSent && a.Failure != ErrorPayloadInvalid
 	}
-	return gatewayLost[a.StatusCode] || a.StatusCode == conflict || a.noAnswer() != ""
+	return gatewayLost[a.StatusCode] || a.StatusCode == conflict || a.noAnswer() != "" || a.isSuccess()
 }
 
 // LookupResult is what the answer to a look-up means.
@@ -116,7 +116,7 @@ type LookupResult struct {
 // ReadLookup reads the answer to a look-up. Found is a 2xx with a JSON object, or a list of one, that names the order as the answer to
 // a call would. Not found is 404, 410, or a 2xx with null or an empty list. Everything else is no answer: to take it for "not
 // found" would book the order twice, and to take it for "found" would lose it.
-func ReadLookup(a Answer, s Sync) LookupResult {
+func ReadLookup(a Answer, s Sync, p AnswerPolicy) LookupResult {
 	unanswered := func(why string) LookupResult {
 		return LookupResult{Lookup: LookupUnanswered, Why: truncate(why)}
 	}
@@ -132,7 +132,7 @@ func ReadLookup(a Answer, s Sync) LookupResult {
 	case a.Body.saysNone():
 		return LookupResult{Lookup: LookupNotFound}
 	}
-	reference, why := a.Body.booking(s)
+	reference, why := a.Body.booking(s, p)
 	if why != "" {
 		return unanswered(fmt.Sprintf("HTTP %d does not say whether the order is booked: %s", a.StatusCode, why))
 	}
@@ -147,10 +147,10 @@ func (b AnswerBody) saysNone() bool {
 
 // booking is the reference in a body that stands for one booking of this order. An object that names another order or key, as an ERP
 // answers that ignores a filter, is none.
-func (b AnswerBody) booking(s Sync) (reference *string, why string) {
+func (b AnswerBody) booking(s Sync, p AnswerPolicy) (reference *string, why string) {
 	if b.top.kind == listValue {
-		if len(b.top.parts) != 1 || b.top.dropped || b.top.parts[0].kind != objectValue {
-			return nil, "the list does not consist of one object"
+		if len(b.top.parts) != 1 || b.top.dropped || b.top.parts[0].kind != objectValue || b.top.parts[0].dropped {
+			return nil, "the list does not consist of one object that can be read whole"
 		}
 		one := b.top.parts[0]
 		b.isObject, b.members = true, map[string]value{}
@@ -158,13 +158,16 @@ func (b AnswerBody) booking(s Sync) (reference *string, why string) {
 			b.members[name] = one.member(name)
 		}
 	}
+	if o, is := disguised(Answer{StatusCode: 200, Body: b}, p); is {
+		return nil, o.Error
+	}
 	for name, want := range map[string]string{"order_increment_id": s.OrderIncrementID, "idempotency_key": s.IdempotencyKey, "source": s.Source} {
 		if said := b.members[name].text; said != "" && said != want {
 			return nil, "its " + name + " is that of another order"
 		}
 	}
-	if reference, why = b.Reference(); reference == nil && why == "" {
-		why = "it has neither erp_reference nor erp_id nor id"
+	if reference, why = b.Reference(p.ReferenceFields...); reference == nil && why == "" {
+		why = "no number of the order is in it"
 	}
 	return reference, why
 }

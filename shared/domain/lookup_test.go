@@ -135,7 +135,7 @@ func TestReadLookup(t *testing.T) {
 	none := LookupResult{Lookup: LookupNotFound}
 	unanswered := func(why string) LookupResult { return LookupResult{Lookup: LookupUnanswered, Why: why} }
 	const unclear = "HTTP 200 does not say whether the order is booked: "
-	const nameless = unclear + "it has neither erp_reference nor erp_id nor id"
+	const nameless = unclear + "no number of the order is in it"
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -153,12 +153,12 @@ func TestReadLookup(t *testing.T) {
 		"an_empty_list":                   {200, "[ ]", none},
 		"another_order":                   {200, `{"id":17,"order_increment_id":"124"}`, unanswered(unclear + "its order_increment_id is that of another order")},
 		"another_key_in_a_list":           {200, `[{"id":17,"idempotency_key":"ERP_2"}]`, unanswered(unclear + "its idempotency_key is that of another order")},
-		"all_orders":                      {200, `[{"id":1},{"id":2}]`, unanswered(unclear + "the list does not consist of one object")},
-		"more_than_is_kept":               {200, `[{"id":1},"` + strings.Repeat("x", 20<<10) + `",{"id":2}]`, unanswered(unclear + "the list does not consist of one object")},
-		"one_that_is_too_long_to_be_kept": {200, `[{"a":"` + strings.Repeat("x", 2<<10) + `","b":[` + strings.Repeat(`"yyyyyyyy",`, 2000) + `1]}]`, unanswered(unclear + "the list does not consist of one object")},
+		"all_orders":                      {200, `[{"id":1},{"id":2}]`, unanswered(unclear + "the list does not consist of one object that can be read whole")},
+		"more_than_is_kept":               {200, `[{"id":1},"` + strings.Repeat("x", 20<<10) + `",{"id":2}]`, unanswered(unclear + "the list does not consist of one object that can be read whole")},
+		"one_that_is_too_long_to_be_kept": {200, `[{"a":"` + strings.Repeat("x", 2<<10) + `","b":[` + strings.Repeat(`"yyyyyyyy",`, 2000) + `1]}]`, unanswered(unclear + "the list does not consist of one object that can be read whole")},
 		"a_list_that_breaks_off":          {200, `[`, unanswered(nameless)},
 		"an_object_without_a_name":        {200, `{"status":"new"}`, unanswered(nameless)},
-		"nothing":                         {204, ``, unanswered("HTTP 204 does not say whether the order is booked: it has neither erp_reference nor erp_id nor id")},
+		"nothing":                         {204, ``, unanswered("HTTP 204 does not say whether the order is booked: no number of the order is in it")},
 		"a_page":                          {200, `<html><title>Login</title></html>`, unanswered(nameless)},
 		"no_key":                          {401, `{"error":"no"}`, unanswered("HTTP 401: no")},
 		"busy":                            {503, `{"error":"busy"}`, unanswered("HTTP 503: busy")},
@@ -166,10 +166,10 @@ func TestReadLookup(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, c.want, ReadLookup(Answer{StatusCode: c.status, Body: AnswerBodyOf([]byte(c.body))}, s))
+			require.Equal(t, c.want, ReadLookup(Answer{StatusCode: c.status, Body: AnswerBodyOf([]byte(c.body))}, s, AnswerPolicy{}))
 		})
 	}
-	require.Equal(t, unanswered("slow"), ReadLookup(Answer{Failure: ErrorTimeout, Cause: "slow"}, s))
+	require.Equal(t, unanswered("slow"), ReadLookup(Answer{Failure: ErrorTimeout, Cause: "slow"}, s, AnswerPolicy{}))
 }
 
 // Without the setting a record says what it said before, byte for byte; with it the doubt stays until the order has ended well.

@@ -50,6 +50,10 @@ type Outcome struct {
 type AnswerPolicy struct {
 	RetryableCodes []int          // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked  []BookedAnswer // answers that are a success
+
+	FailureFields   []FailureField // what in a 2xx means that it is a failure
+	ReferenceFields []AnswerField  // where the ERP's number of the order stands, beside erp_reference, erp_id and id
+	RetryPages      bool           // a 2xx that is an HTML page is tried again: a proxy has answered
 }
 
 // BookedAnswer is an answer that means: there is a booking under this key already.
@@ -58,7 +62,8 @@ type BookedAnswer struct {
 	Code   string // the `code` of the JSON body; empty: any
 }
 
-// Classify decides what an answer means. A success is 2xx, or an answer that a setting calls already booked. Retryable are 429, 5xx,
+// Classify decides what an answer means. A success is 2xx that no setting calls a failure, or an answer that a setting calls already
+// booked. Retryable are 429, 5xx,
 // no answer, and the statuses that a setting names. Everything else is final. A success whose body is not JSON is still one, without
 // a reference.
 //
@@ -81,8 +86,13 @@ func classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outco
 		return Outcome{Kind: OutcomeRetryable, Code: a.Failure, Error: truncate(a.Cause)}
 	case a.noAnswer() != "":
 		return Outcome{Kind: OutcomeRetryable, Code: ErrorNetwork, Error: truncate(a.noAnswer())}
-	case a.isSuccess(), slices.ContainsFunc(p.AlreadyBooked, a.is):
-		reference, warning := a.Body.Reference()
+	}
+	booked := slices.ContainsFunc(p.AlreadyBooked, a.is)
+	if booked || a.isSuccess() {
+		if o, is := disguised(a, p); is && !booked {
+			return o
+		}
+		reference, warning := a.Body.Reference(p.ReferenceFields...)
 		return Outcome{Kind: OutcomeSuccess, Reference: reference, Warning: warning}
 	}
 	o := Outcome{Kind: OutcomeRetryable}

@@ -215,7 +215,7 @@ func (s *teller) lookedUp() {
 
 	now = lost.NextAttemptAt.Add(time.Second)
 	busy := domain.Answer{StatusCode: 503, Body: domain.AnswerBodyOf([]byte("busy, Zoë"))}
-	why := domain.ReadLookup(busy, lost).Why
+	why := domain.ReadLookup(busy, lost, asking.AnswerPolicy).Why
 	later, due := domain.Postponed(lost, busy, asking, now, 0)
 	parked, err := event.NewRetry(event.Sync{Sync: later, Order: s.order, Error: &why}, due, event.Context{Traceparent: parentTrace, At: now})
 	require.NoError(s.t, err)
@@ -223,7 +223,7 @@ func (s *teller) lookedUp() {
 
 	now = due.Add(time.Second)
 	booked := &event.Response{Status: 200, Body: `{"erp_reference":"ERP-123","name":"Zoë"}`}
-	d := domain.Found(later, domain.ReadLookup(domain.Answer{StatusCode: 200, Body: domain.AnswerBodyOf([]byte(booked.Body))}, later), now)
+	d := domain.Found(later, domain.ReadLookup(domain.Answer{StatusCode: 200, Body: domain.AnswerBodyOf([]byte(booked.Body))}, later, asking.AnswerPolicy), now)
 	booked.Reference = d.Terminal.ErpReference
 	s.add("lookup_3_after_send", event.TopicAfterSend, event.Sync{Sync: d.After, Order: s.order, Response: booked}, now)
 	s.add("lookup_4_success", event.TopicSuccess, event.Sync{Sync: *d.Terminal, Order: s.order, Response: booked}, now)

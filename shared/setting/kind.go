@@ -32,6 +32,7 @@ const (
 	Statuses Type = "statuses"
 	Answers  Type = "answers"
 	Path     Type = "path"
+	Places   Type = "fields"
 )
 
 // kind is how the values of a type are read, written and bounded.
@@ -206,14 +207,14 @@ var lookupPath = kind[domain.LookupPath]{
 // bookedAnswers are answers that count as a success. Beside 409 a status tells other things too: a bad address or key would
 // make a success of every order, so it needs a code.
 var bookedAnswers = kind[[]domain.BookedAnswer]{
-	typ: Answers, allowed: "HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts",
+	typ: Answers, allowed: "HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts",
 	forms:  formList + formTexts,
 	parse:  parseAnswers,
 	format: func(answers []domain.BookedAnswer) string { return strings.Join(answerTexts(answers), ",") },
 	encode: func(answers []domain.BookedAnswer) any { return answerTexts(answers) },
 	within: func(answers []domain.BookedAnswer) bool {
 		return !slices.ContainsFunc(answers, func(a domain.BookedAnswer) bool {
-			return a.Status < 300 || a.Status > 599 || (a.Code == "" && a.Status != http.StatusConflict)
+			return a.Status < 200 || a.Status > 599 || (a.Code == "" && a.Status != http.StatusConflict)
 		})
 	},
 }

@@ -35,7 +35,8 @@ type Reply struct {
 // call is one request in flight.
 type call struct {
 	timeout time.Duration
-	target  string // without user, password and query
+	target  string   // without user, password and query
+	members []string // of the answer's JSON that the settings name
 	body    *orderBody
 	interim atomic.Int64
 
@@ -72,7 +73,7 @@ func (c *call) read(resp *http.Response) (Reply, error) {
 		return reply, nil
 	}
 	c.status = resp.StatusCode
-	body, err := domain.ReadAnswerBody(resp.Body)
+	body, err := domain.ReadAnswerBody(resp.Body, c.members...)
 	if err != nil {
 		return Reply{}, err
 	}

@@ -109,7 +109,7 @@ func (c *Client) call(ctx context.Context, method, path string, r Request) Reply
 	target := erpURL(s, path)
 	timeout, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
-	call := &call{timeout: s.ErpTimeout, target: redact(target), body: newOrderBody(r.Payload)}
+	call := &call{timeout: s.ErpTimeout, target: redact(target), body: newOrderBody(r.Payload), members: s.RetryPolicy().Members()}
 	req, err := c.request(call.traced(timeout), method, target, r, call.body)
 	if err != nil {
 		return notSent(fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
