@@ -106,7 +106,9 @@ func TestTheSettingsReadAnAnswerInDisguise(t *testing.T) {
 		})
 		b.request(t, "refused")
 		b.request(t, "booked")
-		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_failed refused"] == 1 && s["vendor_erp_sync_success booked"] == 1 })
+		b.collect(t, func(s map[string]int) bool {
+			return s["vendor_erp_sync_failed refused"] == 1 && s["vendor_erp_sync_success booked"] == 1
+		})
 		failed, booked := b.values["vendor_erp_sync_failed refused"], b.values["vendor_erp_sync_success booked"]
 		require.Equal(t, domain.ErrorRejected, failed.Sync.ErrorCode)
 		require.Equal(t, "no such sku; HTTP 200 says result.ok=false", *failed.Error)
