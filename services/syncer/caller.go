@@ -106,10 +106,13 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 			}
 			continue
 		}
-		if p := c.sendOrder(ctx, t); p != turnedOff {
+		p := c.sendOrder(ctx, t)
+		if p != ended {
+			t.lookup = domain.LookupResult{} // it may be outdated when the task begins again
+		}
+		if p != turnedOff {
 			return p
 		}
-		t.lookup = domain.LookupResult{} // it may be outdated once the connector is on again
 	}
 }
 

@@ -88,10 +88,11 @@ func (e *forgetful) next(scripts map[string][]int, id string, otherwise int) int
 	return script[0]
 }
 
-func (e *forgetful) count(of map[string]int, id string) int {
+// count is a counter of order 1.
+func (e *forgetful) count(of map[string]int) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return of[id]
+	return of["1"]
 }
 
 // called makes the syncer call the ERP, and look orders up at the path.
@@ -106,10 +107,10 @@ func (e *forgetful) called(path domain.LookupPath) func(*Params) {
 
 const byNumber = domain.LookupPath("/orders/{order_increment_id}")
 
-// handOn hands a parked retry on at once, as no delayer runs in these tests.
-func (b *bench) handOn(t *testing.T, tier, id string) {
+// handOn hands the parked retry of order 1 on at once, as no delayer runs in these tests.
+func (b *bench) handOn(t *testing.T) {
 	t.Helper()
-	parked := b.values[tier+" "+id]
+	parked := b.values["vendor_erp_sync_retry_1s 1"]
 	r, err := event.NewSync(event.TopicDue, parked, event.Context{At: time.Now()})
 	require.NoError(t, err)
 	require.NoError(t, b.cl.ProduceSync(t.Context(), b.cfg.Record(r)).FirstErr())
@@ -128,10 +129,10 @@ func TestAnOrderWhoseAnswerWasLostIsFoundAndNotSentAgain(t *testing.T) {
 		})
 		parked := b.values["vendor_erp_sync_retry_1s 1"]
 		require.True(t, parked.Sync.Doubtful)
-		require.Zero(t, erp.count(erp.asked, "1"))
-		b.handOn(t, "vendor_erp_sync_retry_1s", "1")
+		require.Zero(t, erp.count(erp.asked))
+		b.handOn(t)
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
-		require.Equal(t, 1, erp.count(erp.booked, "1"))
+		require.Equal(t, 1, erp.count(erp.booked))
 		end := b.values["vendor_erp_sync_success 1"]
 		require.Equal(t, []any{domain.LookupFound, "LOOK-1", 2, false}, []any{end.Sync.Lookup, *end.Sync.ErpReference, end.Sync.Attempts, end.Sync.Doubtful})
 		require.JSONEq(t, `{"erp_reference":"LOOK-1"}`, end.Response.Body)
@@ -156,11 +157,11 @@ func TestAnOrderThatIsNotFoundIsSent(t *testing.T) {
 		b.start(t, erp.called(byNumber))
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_retry_1s 1"] == 1 })
 		require.True(t, b.values["vendor_erp_sync_retry_1s 1"].Sync.Doubtful, "what the former owner has sent may still be booked")
-		b.handOn(t, "vendor_erp_sync_retry_1s", "1")
+		b.handOn(t)
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
 		end := b.values["vendor_erp_sync_success 1"]
 		require.Equal(t, []any{domain.LookupNotFound, "CALL-1", 2}, []any{end.Sync.Lookup, *end.Sync.ErpReference, end.Sync.Attempts})
-		require.Equal(t, 2, erp.count(erp.asked, "1"))
+		require.Equal(t, 2, erp.count(erp.asked))
 	})
 }
 
@@ -174,7 +175,7 @@ func TestWhatAFormerOwnerMayHaveSentIsLookedUp(t *testing.T) {
 		b.collect(t, func(s map[string]int) bool {
 			return s["vendor_erp_sync_success 1"] == 1 && s["vendor_erp_sync_after_send 1"] == 1
 		})
-		require.Equal(t, 1, erp.count(erp.booked, "1"))
+		require.Equal(t, 1, erp.count(erp.booked))
 		require.Equal(t, 1, b.values["vendor_erp_sync_success 1"].Sync.Attempts)
 	})
 }
@@ -193,13 +194,13 @@ func TestALookupWithoutAnAnswerWaitsAndUsesUpNoAttempt(t *testing.T) {
 			parked := b.values["vendor_erp_sync_retry_1s 1"]
 			require.Equal(t, []any{domain.Queued, 0, domain.ErrorInDoubt, true}, []any{parked.Sync.Status, parked.Sync.Attempts, parked.Sync.ErrorCode, parked.Sync.Doubtful})
 			require.Contains(t, *parked.Error, []string{"HTTP 503", "HTTP 401"}[n])
-			b.handOn(t, "vendor_erp_sync_retry_1s", "1")
+			b.handOn(t)
 		}
 		seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
 		stop()
 		require.Equal(t, 1, seen["vendor_erp_sync_before_send 1"], "an intent is stated once somebody knows")
 		require.Equal(t, 1, b.values["vendor_erp_sync_success 1"].Sync.Attempts)
-		require.Equal(t, 1, erp.count(erp.booked, "1"))
+		require.Equal(t, 1, erp.count(erp.booked))
 		require.Equal(t, 2, strings.Count(log.String(), "outcome=postponed"))
 	})
 }
@@ -218,8 +219,8 @@ func TestTheGateIsReadAgainAfterALookup(t *testing.T) {
 			}}
 		})
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_failed 1"] == 1 })
-		require.Equal(t, 1, erp.count(erp.asked, "1"))
-		require.Zero(t, erp.count(erp.booked, "1"))
+		require.Equal(t, 1, erp.count(erp.asked))
+		require.Zero(t, erp.count(erp.booked))
 	})
 }
 
@@ -242,9 +243,9 @@ func TestWithoutTheSettingNobodyAsks(t *testing.T) {
 		b.start(t, erp.called(""))
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_retry_1s 1"] == 1 })
 		require.False(t, b.values["vendor_erp_sync_retry_1s 1"].Sync.Doubtful)
-		b.handOn(t, "vendor_erp_sync_retry_1s", "1")
+		b.handOn(t)
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
-		require.Zero(t, erp.count(erp.asked, "1"))
-		require.Equal(t, 2, erp.count(erp.booked, "1"), "this ERP knows no keys")
+		require.Zero(t, erp.count(erp.asked))
+		require.Equal(t, 2, erp.count(erp.booked), "this ERP knows no keys")
 	})
 }

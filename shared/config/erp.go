@@ -111,9 +111,9 @@ func (e *env) erp() ERP {
 // check says what does not go together.
 func (e ERP) check() error {
 	var errs []error
-	add := func(is bool, format string, args ...any) {
+	add := func(is bool, what string) {
 		if is {
-			errs = append(errs, fmt.Errorf(format, args...))
+			errs = append(errs, errors.New(what))
 		}
 	}
 	u, err := url.Parse(e.OAuth.TokenURL)

@@ -52,7 +52,7 @@ func TestASecretIsReadAgainWhenItsFileChanges(t *testing.T) {
 	require.Contains(t, reports[1], "is empty: write the secret into it")
 	write("third", 3*time.Minute)
 	later("third")
-	require.Equal(t, "", reports[3])
+	require.Empty(t, reports[3])
 
 	fixed := newFileSecret("", "fixed", SecretKey, nil)
 	require.Equal(t, Secret("fixed"), fixed.current())

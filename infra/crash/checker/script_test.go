@@ -277,10 +277,10 @@ func (o *actor) parks(more map[string]any, headers map[string]any) {
 }
 
 // finds is an attempt that ends by a look-up.
-func (o *actor) finds() *actor {
+func (o *actor) finds() {
 	o.intends()
 	o.found = true
-	return o.concludes(200, nil)
+	o.concludes(200, nil)
 }
 
 // postpones is a look-up without an answer: the record is parked again, and no attempt is counted.
