@@ -43,6 +43,7 @@ func TestMutants(t *testing.T) {
 			for i := range mutantRuns {
 				got := run(t, options{
 					seed: seed + uint64(i), kills: mutantKills, broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,
+					forgets: mutant.Forgets,
 				})
 				for _, v := range got.report.Violations {
 					if slices.Contains(mutant.Promises, v.Promise) {

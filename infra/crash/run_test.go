@@ -33,6 +33,7 @@ type options struct {
 	binary  string          // empty: built from this repository
 	profile nemesis.Profile // what is disturbed, and how often
 	quiet   time.Duration
+	forgets bool // the ERP knows no keys, and the product asks it about orders in doubt
 }
 
 // The settings of the product in a run: short, so that every order ends within it.
@@ -182,7 +183,7 @@ func (p *harness) startWorld(erpAddr string) {
 	require.NoError(t, err)
 	t.Cleanup(p.shops.Close)
 	p.erp, err = erp.Start(erp.Config{
-		Addr: erpAddr, APIKey: apiKey, Secret: secret, HangTimeout: erpTimeout + 300*time.Millisecond,
+		Addr: erpAddr, APIKey: apiKey, Secret: secret, HangTimeout: erpTimeout + 300*time.Millisecond, ForgetsKeys: p.o.forgets,
 		Plan: p.plan.Call, Changed: p.shops.Changed, Callback: p.shops.Callback,
 	})
 	require.NoError(t, err)
@@ -201,13 +202,17 @@ func (p *harness) databaseURL() string {
 
 // environment returns the product's environment.
 func (p *harness) environment(erpAddr string) []string {
-	return []string{
+	env := []string{
 		"DATABASE_URL=" + p.databaseURL(), "KAFKA_BROKERS=" + strings.Join(p.broker.Addrs(), ","), "KAFKA_TOPIC_PREFIX=" + prefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", partitions), "API_TOKEN=" + token, "ERP_API_KEY=" + apiKey, "ERP_HMAC_SECRET=" + secret,
 		"ERP_BASE_URL=http://" + erpAddr + "/erp", "ERP_TIMEOUT=" + erpTimeout.String(), "ERP_MAX_IN_FLIGHT=16",
 		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(),
 		"LOG_LEVEL=info", "CRON_SCHEDULE=* * * * *", "CRON_BATCH=10000",
 	}
+	if p.o.forgets {
+		env = append(env, "ERP_LOOKUP="+erp.LookupPath)
+	}
+	return env
 }
 
 // build builds the product's binary.

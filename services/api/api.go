@@ -30,6 +30,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/orders"
 )
 
@@ -39,7 +40,7 @@ type handler struct {
 	orders  *orders.Orders
 	waiting *waiters
 	kafka   kafka.Config
-	secret  config.Secret // for the signatures of callbacks
+	secrets func() config.ERPSecrets // for the signatures of callbacks
 	log     *slog.Logger
 }
 
@@ -49,7 +50,8 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 	if erp.HMAC == "" { // a connector without callbacks works, so this is no reason to stop
 		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
 	}
-	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: brokers, secret: erp.HMAC, log: log.With("service", "api")}
+	log = log.With("service", "api")
+	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: brokers, secrets: erp.Secrets(logging.Secrets(log)), log: log}
 	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {
 		return httpapi.Route{
 			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.command(kind),

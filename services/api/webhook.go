@@ -126,18 +126,21 @@ func (h *handler) annotate(w http.ResponseWriter, r *http.Request, cmd orders.Co
 // read as JSON: what an unknown sender wrote reaches no parser. Standard Webhooks come first, as their timestamp refuses replays; the
 // module's signature has none, so an old callback of it can be sent again (see domain.Heard).
 func (h *handler) unsigned(r *http.Request, body []byte) string {
-	secret := h.secret.Reveal()
+	var secrets []string
+	for _, s := range h.secrets().HMAC {
+		secrets = append(secrets, s.Reveal())
+	}
 	module, standard := r.Header.Values(signature.HeaderModule), strings.TrimSpace(strings.Join(r.Header.Values(signature.HeaderSignature), " "))
 	switch {
-	case secret == "":
+	case len(secrets) == 0:
 		return "ERP_HMAC_SECRET is not set here, so no callback can be trusted: set it"
 	case standard != "":
-		if !signature.VerifyStandard([]string{secret}, r.Header.Get(signature.HeaderID), r.Header.Get(signature.HeaderTimestamp), standard, body, time.Now()) {
+		if !signature.VerifyStandard(secrets, r.Header.Get(signature.HeaderID), r.Header.Get(signature.HeaderTimestamp), standard, body, time.Now()) {
 			return fmt.Sprintf("Webhook-Signature is not that of this id, timestamp and body, or the timestamp is more than %s off", signature.Tolerance)
 		}
 	case strings.Join(module, "") == "":
 		return "X-Signature is missing: base64 of HMAC-SHA256 over the raw body"
-	case !signature.VerifyModule([]string{secret}, body, module...):
+	case !signature.VerifyModule(secrets, body, module...):
 		return "X-Signature is not that of this body: base64 of HMAC-SHA256 over the raw body, byte for byte"
 	}
 	return ""

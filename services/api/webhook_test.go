@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/signature"
@@ -128,6 +129,24 @@ func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
 	} {
 		require.Equal(t, http.StatusUnauthorized, h.send(body, headers...).Code, headers)
 	}
+}
+
+// While the ERP's secret is changed, callbacks that either secret signs are taken, and after it only those of the new one.
+func TestACallbackMayBeSignedWithTheSecretBefore(t *testing.T) {
+	t.Parallel()
+	const body = `{"orderIncrementId": "1"}`
+	why := func(erp config.ERP, secret string) string {
+		h := &handler{secrets: erp.Secrets(nil)}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+		r.Header.Set(signature.HeaderModule, signature.Module(secret, []byte(body)))
+		return h.unsigned(r, []byte(body))
+	}
+	changing := config.ERP{HMAC: "new", PreviousHMAC: "old"}
+	require.Empty(t, why(changing, "new"))
+	require.Empty(t, why(changing, "old"))
+	require.NotEmpty(t, why(changing, "other"))
+	require.NotEmpty(t, why(config.ERP{HMAC: "new"}, "old"))
+	require.Contains(t, why(config.ERP{}, ""), "ERP_HMAC_SECRET is not set here")
 }
 
 // A record keeps no more of a callback than of an answer.

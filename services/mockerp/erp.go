@@ -14,6 +14,7 @@ package mockerp
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -47,6 +48,7 @@ type Stats struct {
 	Doubles  int `json:"doubles"`  // bookings of an order beyond its first
 	Refused  int `json:"refused"`  // bad signature, API key, idempotency key or payload
 	Faults   int `json:"faults"`   // calls that a fault hit
+	LookUps  int `json:"look_ups"` // GET orders: they are no calls
 }
 
 // Call is one call as it came.
@@ -71,7 +73,8 @@ type ERP struct {
 	calls  []Call
 	stats  Stats
 	book   map[string]booking // by idempotency key
-	orders map[string]int     // keys booked per source and order
+	orders map[string]int     // bookings per source and order
+	first  map[string]string  // the reference of the first one
 }
 
 // booking is what the book has of a key. The digest tells the same order sent again from another one under the same key.
@@ -88,7 +91,7 @@ func New(opts Options) *ERP {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &ERP{opts: opts, book: map[string]booking{}, orders: map[string]int{}}
+	return &ERP{opts: opts, book: map[string]booking{}, orders: map[string]int{}, first: map[string]string{}}
 }
 
 // Fail adds faults; the first that fits a call hits it.
@@ -114,7 +117,7 @@ func (e *ERP) Reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.faults, e.calls, e.stats = nil, nil, Stats{}
-	e.book, e.orders = map[string]booking{}, map[string]int{}
+	e.book, e.orders, e.first = map[string]booking{}, map[string]int{}, map[string]string{}
 }
 
 // Stats are the counters now.
@@ -143,6 +146,11 @@ type names struct {
 	OrderIncrementID string `json:"order_increment_id"`
 }
 
+// order is what the book knows the order by.
+func (n names) order() string {
+	return cmp.Or(n.Source, domain.DefaultSource) + "/" + n.OrderIncrementID
+}
+
 const maxBody = 8 << 20 // bytes; the connector sends less than 2 MiB
 
 // ServeHTTP answers POST orders/sync. A fault comes first, as a broken ERP checks nothing; then the checks, then the book.
@@ -156,7 +164,7 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A fault may be for one order, so its name is read before anything is checked; what is wrong with the body, check says.
 	_ = json.Unmarshal(body, &n)
 	call := Call{At: time.Now(), Order: n.OrderIncrementID, Key: r.Header.Get("X-Idempotency-Key"), Body: string(body), Header: headers(r.Header)}
-	fault, hit := e.fault(n)
+	fault, hit := e.fault(n, false)
 	if hit {
 		call.Fault = &fault
 	}
@@ -168,7 +176,7 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, status, errorBody("REFUSED", why))
 		return
 	}
-	status, reference := e.bookOrder(n, call.Key, body)
+	status, reference := e.bookOrder(n, call.Key, body, fault.ForgetsKeys)
 	if status == http.StatusConflict {
 		e.record(call, status, false)
 		answer(w, status, errorBody("KEY_REUSED", "the idempotency key was used for another body"))
@@ -217,12 +225,13 @@ func inWords(subject string, wrong []problem.FieldError) string {
 }
 
 // bookOrder books a key once. The same key with the same body gets its booking again, with another body a conflict. This is what the
-// connector relies on when an answer was lost: it sends the same bytes under the same key.
-func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
+// connector relies on when an answer was lost: it sends the same bytes under the same key. An ERP that forgets keys books
+// each call.
+func (e *ERP) bookOrder(n names, key string, body []byte, forgets bool) (int, string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	digest := sha256.Sum256(body)
-	if b, known := e.book[key]; known {
+	if b, known := e.book[key]; known && !forgets {
 		if b.digest != digest {
 			return http.StatusConflict, ""
 		}
@@ -231,7 +240,10 @@ func (e *ERP) bookOrder(n names, key string, body []byte) (int, string) {
 	e.stats.Bookings++
 	b := booking{reference: fmt.Sprintf("ERP-%d", e.stats.Bookings), digest: digest}
 	e.book[key] = b
-	order := n.Source + "/" + n.OrderIncrementID
+	order := n.order()
+	if _, known := e.first[order]; !known {
+		e.first[order] = b.reference
+	}
 	if e.orders[order]++; e.orders[order] > 1 {
 		e.stats.Doubles++
 	}

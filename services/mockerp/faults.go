@@ -33,6 +33,10 @@ type Fault struct {
 	Huge        bool          `json:"huge,omitempty"`         // booked, answered 200 with a body of 10 MB
 	// A key that is in the book already is answered 409 with the code ALREADY_BOOKED and the reference, in place of 200.
 	AlreadyBooked bool `json:"already_booked,omitempty"`
+	// The key is not looked at: the order is booked again, as by an ERP that knows no idempotency keys.
+	ForgetsKeys bool `json:"forgets_keys,omitempty"`
+	// The fault is of look-ups in place of calls: Status, RetryAfter, Delay, Hang and ResetBefore are played.
+	LookUps bool `json:"look_ups,omitempty"`
 }
 
 // check lists what cannot be played. Place is the JSON pointer of the fault in the request.
@@ -126,12 +130,12 @@ func (f Fault) concerns(n names) bool {
 		(f.Order == "" || f.Order == "*" || f.Order == n.OrderIncrementID)
 }
 
-// fault takes the first fault that fits the order. One with Times is used up by its last hit.
-func (e *ERP) fault(n names) (_ Fault, hit bool) {
+// fault takes the first fault that fits the order and what is asked. One with Times is used up by its last hit.
+func (e *ERP) fault(n names, lookUp bool) (_ Fault, hit bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, f := range e.faults {
-		if !f.concerns(n) || (f.Rate > 0 && rand.Float64() >= f.Rate) { //nolint:gosec // a mock
+		if f.LookUps != lookUp || !f.concerns(n) || (f.Rate > 0 && rand.Float64() >= f.Rate) { //nolint:gosec // a mock
 			continue
 		}
 		played := *f

@@ -30,6 +30,7 @@ func Routes(e *ERP) []httpapi.Route {
 	}
 	return []httpapi.Route{
 		public(http.MethodPost, httpapi.BasePath+"/orders/sync", e.ServeHTTP),
+		public(http.MethodGet, httpapi.BasePath+"/orders", e.lookUp, "idempotency_key", "order_increment_id", "source"),
 		public(http.MethodPost, httpapi.BasePath+"/mock-update-stock", e.updateStock),
 		public(http.MethodGet, httpapi.BasePath+"/health", func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, http.StatusOK, map[string]string{"status": "ok"})

@@ -85,6 +85,37 @@ func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
 	})
 }
 
+// Symptom: an ERP answered 200 to an order that it refused, and the order was shown as sent.
+func TestTheSettingsReadAnAnswerInDisguise(t *testing.T) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		erp := calling(t, func(w http.ResponseWriter, r *http.Request) {
+			if orderIn(r) == "refused" {
+				_, _ = io.WriteString(w, `{"result":{"ok":false},"message":"no such sku"}`)
+				return
+			}
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			_, _ = io.WriteString(w, `{"code":"DUP","data":{"number":17}}`)
+		})
+		b.start(t, erp, func(p *Params) {
+			s := p.Settings.Current()
+			s.FailureFields, s.ReferenceFields = []domain.FailureField{{Field: "result.ok", Value: "false"}}, []domain.AnswerField{"data.number"}
+			s.AlreadyBooked = []domain.BookedAnswer{{Status: 422, Code: "DUP"}}
+			p.Settings = setting.Fixed(s)
+			p.ERP = erphttp.New(erphttp.Config{InFlight: p.InFlight, Settings: p.Settings})
+		})
+		b.request(t, "refused")
+		b.request(t, "booked")
+		b.collect(t, func(s map[string]int) bool {
+			return s["vendor_erp_sync_failed refused"] == 1 && s["vendor_erp_sync_success booked"] == 1
+		})
+		failed, booked := b.values["vendor_erp_sync_failed refused"], b.values["vendor_erp_sync_success booked"]
+		require.Equal(t, domain.ErrorRejected, failed.Sync.ErrorCode)
+		require.Equal(t, "no such sku; HTTP 200 says result.ok=false", *failed.Error)
+		require.Equal(t, "17", *booked.Sync.ErpReference)
+	})
+}
+
 // Symptom: the ERP's number of an order came after the part of the answer that was kept, or after a byte order mark.
 // The order was a success without a number, and no line said so.
 func TestTheNumberOfAnOrderIsFoundInALongAnswerOrItsLossIsLogged(t *testing.T) {

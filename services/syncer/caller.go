@@ -51,6 +51,7 @@ const (
 	ended     progress = iota // the task has an outcome, or ends without a call
 	laneHeld                  // its lane takes no records: it waits, and others go on
 	turnedOff                 // the connector was turned off before the call: it begins again once it is on
+	lookedUp                  // the ERP has said what it has of the order: it begins again with the gate, as that took a while
 	revoked                   // its partition is taken away: it is left to the next owner
 )
 
@@ -73,14 +74,15 @@ func (c *caller) run() {
 			if c.queue.holdBack(t, c.lanes.IsHeld) {
 				continue
 			}
-		case turnedOff, revoked: // the next owner works on it
+		case turnedOff, lookedUp, revoked: // the next owner works on it
 		}
 		c.queue.release(t.key)
 		t.Abandon()
 	}
 }
 
-// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), gate, before_send, call. While
+// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), gate, before_send, call. An order
+// in doubt is looked up after the gate, and the gate is read again. While
 // the connector is off it waits before the gate. When the connector is turned off later, before the call, it starts
 // again with the gate, as the order may have changed meanwhile.
 func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
@@ -98,7 +100,17 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 		if c.endByGate(t, advice) {
 			return ended
 		}
-		if p := c.sendOrder(ctx, t); p != turnedOff {
+		if path, needs := c.needsLookUp(t); needs {
+			if p := c.lookUp(ctx, t, path); p != lookedUp {
+				return p
+			}
+			continue
+		}
+		p := c.sendOrder(ctx, t)
+		if p != ended {
+			t.lookup = domain.LookupResult{} // it may be outdated when the task begins again
+		}
+		if p != turnedOff {
 			return p
 		}
 	}
@@ -143,6 +155,10 @@ func (c *caller) sendOrder(ctx context.Context, t *task) progress {
 		return p
 	}
 	failpoint.Hit("syncer.before_send")
+	if t.isFound() {
+		t.found(now)
+		return ended
+	}
 	return c.callERP(ctx, t, payload)
 }
 

@@ -39,7 +39,7 @@ func (d *deadLetters) refuseOn(t *task, err error) {
 func (d *deadLetters) refuse(t *task, err error, times int) {
 	now := d.now()
 	o := t.outcome
-	t.outcome, t.records, t.ends, t.deadLetter = nil, nil, nil, nil
+	t.outcome, t.postponed, t.records, t.ends, t.deadLetter = nil, nil, nil, nil, nil
 	terminal := domain.Refused(t.value.Sync, now)
 	answered := false
 	if o != nil {

@@ -39,7 +39,7 @@ func (c *caller) logAnswer(ctx context.Context, t *task, r erphttp.Reply) {
 // logHandled writes the one line of each record, once its outcome is committed.
 func (c *committer) logHandled(t *task) {
 	level := slog.LevelInfo
-	if t.outcomeName() == "failed" {
+	if name := t.outcomeName(); name == "failed" || name == "postponed" {
 		level = slog.LevelWarn
 	}
 	c.log.Log(context.Background(), level, "order handled", t.logFields()...)
@@ -55,9 +55,15 @@ func (t *task) logFields() []any {
 		ended := t.ends[0].Sync
 		fields = append(fields, "status", ended.Status, "error_code", ended.ErrorCode, "closed_by", ended.ClosedBy)
 	}
+	if later := t.postponed; later != nil {
+		fields = append(fields, "error_code", later.ErrorCode, "next_attempt_at", later.NextAttemptAt)
+	}
 	o := t.outcome
 	if o == nil {
 		return fields
+	}
+	if o.After.Lookup != "" {
+		fields = append(fields, "lookup", o.After.Lookup)
 	}
 	fields = append(fields, "attempt", o.After.Attempts, "max_attempts", o.After.MaxAttempts, "took_ms", o.took.Milliseconds())
 	if o.response != nil {

@@ -16,8 +16,11 @@ var (
 		Name: "erpconnector_syncer_queued", Help: "Records in memory that wait for a call, by class: due or requested.",
 	}, []string{"class"})
 	handled = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "erpconnector_syncer_handled_total", Help: "Records whose outcome is committed, by what they came to: retry, success, failed, passed_over, dead_letter.",
+		Name: "erpconnector_syncer_handled_total", Help: "Records whose outcome is committed, by what they came to: retry, success, failed, postponed, passed_over, dead_letter.",
 	}, []string{"outcome"})
+	lookups = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "erpconnector_erp_lookups_total", Help: "Orders in doubt that the ERP was asked for, by its answer: found, not_found or no_answer.",
+	}, []string{"lookup"})
 	commitSeconds = promauto.NewHistogram(prometheus.HistogramOpts{
 		Name: "erpconnector_syncer_commit_seconds", Help: "Time of one Kafka transaction of outcomes.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
@@ -45,6 +48,8 @@ func (t *task) outcomeName() string {
 		return string(t.ends[0].Sync.Status)
 	case t.outcome != nil:
 		return "retry"
+	case t.postponed != nil:
+		return "postponed"
 	default:
 		return "passed_over"
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
+	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/wiring"
@@ -31,18 +32,24 @@ type worker struct {
 	params Params
 }
 
-func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, settings setting.Reader, log *slog.Logger) *worker {
+func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, settings setting.Reader, log *slog.Logger) (*worker, error) {
+	encryption, err := erp.TLS.Config()
+	if err != nil {
+		return nil, fmt.Errorf("reading ERP_TLS_*_FILE: %w", err)
+	}
+	log = log.With("service", "syncer")
 	client := erphttp.New(erphttp.Config{
-		APIKey: erp.APIKey, Secrets: []config.Secret{erp.HMAC}, InFlight: erp.InFlight, Settings: settings, UseProxy: erp.Proxy,
+		Secrets: erp.Secrets(logging.Secrets(log)), BasicUser: erp.Basic.User, OAuth: erp.OAuth, TLS: encryption,
+		InFlight: erp.InFlight, Settings: settings, UseProxy: erp.Proxy,
 	})
 	for _, w := range client.Warnings() {
-		log.Warn("the ERP connection needs attention", "service", "syncer", "warning", w)
+		log.Warn("the ERP connection needs attention", "warning", w)
 	}
 	return &worker{pool: pool, params: Params{
 		Kafka: brokers, InFlight: erp.InFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
-		Log:        log.With("service", "syncer"),
+		Log:        log,
 		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
-	}}
+	}}, nil
 }
 
 // Name returns the service's name.

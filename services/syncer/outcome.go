@@ -25,15 +25,22 @@ type outcome struct {
 // key counts as sent before.
 func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time, random float64) {
 	o := domain.Classify(r.Answer, policy.AnswerPolicy, t.value.Sync.KeySentBefore() || t.MayBeRepeated(), now)
+	if t.lookup.Lookup == domain.LookupNotFound {
+		o.Lookup = t.lookup.Lookup
+	}
 	t.outcome = &outcome{
 		Decision: domain.Decide(t.value.Sync, o, policy, now, random),
 		at:       now, error: o.Error, warning: o.Warning, answered: o.Kind == domain.OutcomeSuccess,
 	}
 	if r.StatusCode != 0 {
-		t.outcome.response = &event.Response{
-			Status: r.StatusCode, Headers: r.Headers, Body: domain.KeepableText(string(r.Body.Start)), Truncated: r.Body.More,
-			Reference: o.Reference,
-		}
+		t.outcome.response = responseOf(r, o.Reference)
+	}
+}
+
+// responseOf is an answer of the ERP in the form of records.
+func responseOf(r erphttp.Reply, reference *string) *event.Response {
+	return &event.Response{
+		Status: r.StatusCode, Headers: r.Headers, Body: domain.KeepableText(string(r.Body.Start)), Truncated: r.Body.More, Reference: reference,
 	}
 }
 

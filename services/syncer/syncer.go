@@ -47,9 +47,10 @@ type gates interface {
 	Committed(s domain.Sync)
 }
 
-// erp sends one order to the ERP.
+// erp sends one order to the ERP, and asks for one.
 type erp interface {
 	Send(ctx context.Context, r erphttp.Request) erphttp.Reply
+	LookUp(ctx context.Context, path string, r erphttp.Request) erphttp.Reply
 }
 
 // Params describes a Syncer.

@@ -89,6 +89,10 @@ func (e *scriptedERP) Send(_ context.Context, r erphttp.Request) erphttp.Reply {
 	return erphttp.Reply{Answer: domain.Answer{StatusCode: script[min(n, len(script)-1)], Body: domain.AnswerBodyOf([]byte(body))}}
 }
 
+func (e *scriptedERP) LookUp(context.Context, string, erphttp.Request) erphttp.Reply {
+	return erphttp.Reply{Answer: domain.Answer{StatusCode: 404}}
+}
+
 type bench struct {
 	cfg   kafka.Config
 	gates *memoryGates

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -23,7 +24,11 @@ type task struct {
 	trace string
 	value event.Sync
 
-	outcome    *outcome        // of the call; nil without a call
+	lookup      domain.LookupResult // what the ERP said of an order in doubt; empty: it was not asked yet
+	lookupReply erphttp.Reply       // with lookup: the whole answer
+	postponed   *domain.Sync        // the record waits for another look-up, as the ERP has not answered
+
+	outcome    *outcome        // of the call, or of a look-up that found the order; nil else
 	records    []event.Record  // to write; none for a record that is passed over
 	deadLetter *kgo.Record     // to write too; nil for most
 	ends       []GenerationEnd // generations to close the gates of

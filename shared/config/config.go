@@ -28,14 +28,6 @@ type HTTP struct {
 	Token Secret // API_TOKEN (or API_TOKEN_FILE): the first admin token
 }
 
-// ERP is what calls to the ERP and its callbacks need, apart from the run-time settings.
-type ERP struct {
-	APIKey   Secret // ERP_API_KEY (or _FILE)
-	HMAC     Secret // ERP_HMAC_SECRET (or _FILE)
-	InFlight int    // ERP_MAX_IN_FLIGHT calls at once, default 64
-	Proxy    bool   // ERP_USE_PROXY: calls go through the environment's proxy
-}
-
 // Kafka is the cluster.
 func (c Config) Kafka() kafka.Config {
 	return kafka.Config{Brokers: c.KafkaBrokers, Prefix: c.TopicPrefix, Partitions: c.Partitions, Security: c.KafkaAccess}

@@ -50,12 +50,7 @@ func (e *env) config() Config {
 			Addr:  e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
 			Token: e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
 		},
-		ERP: ERP{
-			APIKey:   e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
-			HMAC:     e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP; the ERP checks X-Signature with it. `api` checks the ERP's callbacks with it."),
-			InFlight: e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "The most ERP calls at once in one process."),
-			Proxy:    e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, ERP calls ignore these."),
-		},
+		ERP:            e.erp(),
 		DataDir:        e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others, %LocalAppData%\\erpconnector on Windows."),
 		PostgresMirror: e.text("POSTGRES_MIRROR", "", "Where `up` fetches a Postgres for a machine that has none, and no packages of Debian: a mirror of Maven Central, like https://mirror.example.com/maven2. Without it: Maven Central itself."),
 		LogLevel:       e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
@@ -115,7 +110,10 @@ func (e *env) egress() egress.Policy {
 	if err != nil {
 		e.problems = append(e.problems, fmt.Errorf("ERP_ALLOWED_NETWORKS: %w", err))
 	}
-	return egress.Policy{Allowed: allowed}
+	return egress.Policy{
+		Allowed:       allowed,
+		RefusePrivate: e.flag("ERP_REFUSE_PRIVATE", "Refuses ERP calls to private networks, to the machine itself, and to addresses behind a carrier's NAT, but for those in ERP_ALLOWED_NETWORKS: for a connector that should reach the internet only."),
+	}
 }
 
 // settings are the run-time settings until somebody changes them. Problems are reported by variable.

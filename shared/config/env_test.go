@@ -84,6 +84,38 @@ func TestFromEnv(t *testing.T) {
 		require.Equal(t, "PLAIN", k.Security.SASL.Name())
 		require.NotContains(t, fmt.Sprintf("%+v", cfg), "s3cret")
 	})
+	t.Run("an_erp_with_a_login", func(t *testing.T) {
+		t.Parallel()
+		file := filepath.Join(t.TempDir(), "secret")
+		require.NoError(t, os.WriteFile(file, []byte("new\n"), 0o600))
+		cfg, err := config.FromEnv(from(map[string]string{
+			"ERP_HMAC_SECRET_FILE": file, "ERP_HMAC_SECRET_PREVIOUS": "old", "ERP_OAUTH_TOKEN_URL": "https://login.example.com/token",
+			"ERP_OAUTH_CLIENT_ID": "me", "ERP_OAUTH_CLIENT_SECRET": "s3cret", "ERP_OAUTH_SCOPES": "a, b", "ERP_REFUSE_PRIVATE": "true",
+		}))
+		require.NoError(t, err)
+		require.Equal(t, config.OAuth{TokenURL: "https://login.example.com/token", ClientID: "me", Secret: "s3cret", Scopes: []string{"a", "b"}}, cfg.ERP.OAuth)
+		require.True(t, cfg.Settings.Egress.RefusePrivate)
+		secrets := cfg.ERP.Secrets(func(string, error) {})
+		require.Equal(t, []config.Secret{"new", "old"}, secrets().HMAC)
+		require.Equal(t, config.Secret("s3cret"), secrets().OAuthSecret)
+		require.NotContains(t, fmt.Sprintf("%+v %+v", cfg, secrets()), "s3cret")
+		require.NoError(t, os.WriteFile(file, []byte("newest\n"), 0o600))
+		testkit.Eventually(t, func() bool { return secrets().HMAC[0] == "newest" }, "the file is not read again")
+	})
+	t.Run("an_erp_with_half_a_login", func(t *testing.T) {
+		t.Parallel()
+		for said, values := range map[string]map[string]string{
+			"ERP_OAUTH_TOKEN_URL, _CLIENT_ID and _CLIENT_SECRET go together": {"ERP_OAUTH_CLIENT_ID": "me"},
+			"ERP_OAUTH_TOKEN_URL must be an http or https URL":               {"ERP_OAUTH_TOKEN_URL": "login", "ERP_OAUTH_CLIENT_ID": "me", "ERP_OAUTH_CLIENT_SECRET": "s"},
+			"ERP_BASIC_USER and ERP_BASIC_PASSWORD go together":              {"ERP_BASIC_USER": "me"},
+			"ERP_OAUTH_* and ERP_BASIC_* are both set":                       {"ERP_OAUTH_TOKEN_URL": "http://l/t", "ERP_OAUTH_CLIENT_ID": "me", "ERP_OAUTH_CLIENT_SECRET": "s", "ERP_BASIC_USER": "u", "ERP_BASIC_PASSWORD": "p"},
+			"ERP_HMAC_SECRET_PREVIOUS is set and ERP_HMAC_SECRET is not":     {"ERP_HMAC_SECRET_PREVIOUS": "old"},
+			"ERP_TLS_*_FILE: a certificate and its key go together":          {"ERP_TLS_CERT_FILE": "/a"},
+		} {
+			_, err := config.FromEnv(from(values))
+			require.ErrorContains(t, err, said)
+		}
+	})
 	t.Run("a_login_that_cannot_be", func(t *testing.T) {
 		t.Parallel()
 		c := testkit.NewCertificates(t)

@@ -23,6 +23,7 @@ type Answer struct {
 	Location   string        // of a redirect: its target in the same form; "" when there is none
 	Body       AnswerBody    // of an answer
 	Unsent     int           // bytes of the order that were not sent yet when the answer came
+	NotSent    bool          // with StatusCode 0: there was no connection, so nothing of the order went out
 	Failure    ErrorCode     // with StatusCode 0: ErrorTimeout, ErrorNetwork or ErrorPayloadInvalid
 	Cause      string        // with StatusCode 0: the error's text
 	Took       time.Duration // from the first byte sent to the last byte read
@@ -62,8 +63,16 @@ func AnswerReference(body []byte) *string {
 
 // Reference is what the body calls the order: erp_reference, or else erp_id, or else id of its JSON object. Of a member that comes
 // twice the last value counts. When the body was not read to its end, or is not JSON to its end, only erp_reference counts, as it
-// may have come after the others. The warning says why there is no reference, where there may have been one.
-func (b AnswerBody) Reference() (reference *string, warning string) {
+// may have come after the others. The warning says why there is no reference, where there may have been one. Fields that a setting
+// names come before all others.
+func (b AnswerBody) Reference(fields ...AnswerField) (reference *string, warning string) {
+	switch r, err := b.referenceAt(fields); {
+	case err != nil:
+		return nil, fmt.Sprintf("the ERP accepted the order, and its number is not kept: %v", err)
+	case r != "":
+		text := string(r)
+		return &text, ""
+	}
 	for _, name := range []string{"erp_reference", "erp_id", "id"} {
 		value, err := b.members[name].reference()
 		switch {

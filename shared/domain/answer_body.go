@@ -17,6 +17,7 @@ type AnswerBody struct {
 	isUTF16  bool // by its byte order mark; such a body is not read
 	isObject bool
 	isWhole  bool             // valid JSON to its end
+	also     []string         // members that have a meaning by a setting
 	members  map[string]value // the members of the object that have a meaning; of a name, the last
 	top      value            // a value that is no object
 }
@@ -28,17 +29,17 @@ const byteOrderMark = "\uFEFF"
 var utf16Marks = [2]string{"\xff\xfe", "\xfe\xff"}
 
 // AnswerBodyOf reads a body from memory.
-func AnswerBodyOf(body []byte) AnswerBody {
-	b, _ := ReadAnswerBody(bytes.NewReader(body)) // such a reader does not fail
+func AnswerBodyOf(body []byte, also ...string) AnswerBody {
+	b, _ := ReadAnswerBody(bytes.NewReader(body), also...) // such a reader does not fail
 	return b
 }
 
 // ReadAnswerBody reads a body as far as needed, at most MaxAnswerBytes: a JSON object or list to its end, anything else as far as it
 // is kept. The error is that of the reader, when it fails before so much was read: then there is no whole answer. When it fails
-// later, the answer counts, and its end is unknown.
-func ReadAnswerBody(in io.Reader) (AnswerBody, error) {
+// later, the answer counts, and its end is unknown. The members also are kept beside those that always have a meaning.
+func ReadAnswerBody(in io.Reader, also ...string) (AnswerBody, error) {
 	source := &bodySource{in: in, left: MaxAnswerBytes + 1}
-	b := AnswerBody{members: map[string]value{}}
+	b := AnswerBody{also: also, members: map[string]value{}}
 	b.scan(source)
 	source.fill()
 	if source.err != nil && !errors.Is(source.err, io.EOF) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -13,6 +14,7 @@ import (
 var meant = map[string]bool{
 	"erp_reference": true, "erp_id": true, "id": true, "code": true,
 	"error": true, "message": true, "title": true, "detail": true, "errors": true,
+	"order_increment_id": true, "idempotency_key": true, "source": true, // of a look-up
 }
 
 // Limits of what is kept of an answer's JSON.
@@ -57,7 +59,7 @@ func (b *AnswerBody) scan(source io.Reader) {
 // member returns the function that reads one member of the object.
 func (b *AnswerBody) member(s *jsonStream) func(name string, first byte) error {
 	return func(name string, first byte) error {
-		if !meant[name] {
+		if !meant[name] && !slices.Contains(b.also, name) {
 			return s.skip(first)
 		}
 		delete(b.members, name)
@@ -110,6 +112,8 @@ func (s *jsonStream) value(first byte, levels int) (value, error) {
 			part, err := s.value(first, levels-1)
 			if s.room -= len(name); kept && s.room > 0 {
 				v.names, v.parts = append(v.names, name), append(v.parts, part)
+			} else {
+				v.dropped = true
 			}
 			return err
 		})
@@ -120,6 +124,8 @@ func (s *jsonStream) value(first byte, levels int) (value, error) {
 			part, err := s.value(first, levels-1)
 			if kept && s.room > 0 {
 				v.parts = append(v.parts, part)
+			} else {
+				v.dropped = true
 			}
 			return err
 		})
@@ -129,11 +135,11 @@ func (s *jsonStream) value(first byte, levels int) (value, error) {
 		s.room -= len(text)
 		return value{kind: textValue, text: text}, err
 	case 't':
-		return value{}, s.literal("rue")
+		return value{literal: "true"}, s.literal("rue")
 	case 'f':
-		return value{}, s.literal("alse")
+		return value{literal: "false"}, s.literal("alse")
 	case 'n':
-		return value{}, s.literal("ull")
+		return value{literal: "null"}, s.literal("ull")
 	}
 	text, err := s.number(first)
 	s.room -= len(text)

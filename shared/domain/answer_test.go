@@ -240,7 +240,7 @@ func TestWhatIsNoAnswerIsTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, before := range []bool{false, true} {
-				require.Equal(t, Outcome{Kind: OutcomeRetryable, Code: ErrorNetwork, Error: c.want}, Classify(c.answer, AnswerPolicy{}, before, noon))
+				require.Equal(t, Outcome{Kind: OutcomeRetryable, Code: ErrorNetwork, Error: c.want, Doubtful: true}, Classify(c.answer, AnswerPolicy{}, before, noon))
 			}
 		})
 	}

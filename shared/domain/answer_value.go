@@ -8,6 +8,9 @@ type value struct {
 	text  string   // of a text or number
 	names []string // of an object's members
 	parts []value  // of an object or list
+
+	dropped bool   // there were more parts
+	literal string // true, false or null
 }
 
 type valueKind byte
@@ -43,12 +46,8 @@ func (v value) reference() (Reference, error) {
 
 // member is the last member with the name.
 func (v value) member(name string) value {
-	for i := len(v.names) - 1; i >= 0; i-- {
-		if v.names[i] == name {
-			return v.parts[i]
-		}
-	}
-	return value{}
+	part, _ := v.find(name)
+	return part
 }
 
 // wording lists the members in which objects say what is wrong, the best first: those of REST and OData services, of problem

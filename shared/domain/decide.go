@@ -12,6 +12,7 @@ type RetryPolicy struct {
 	BaseDelay time.Duration // the module's base_delay_seconds
 	MaxDelay  time.Duration // 0: no cap beyond MaxRetryAfter
 	Jitter    float64       // 0…1: the delay is lengthened by up to this share of it
+	LookUp    LookupPath    // where the ERP says whether it has booked an order in doubt; empty: nobody asks
 }
 
 // Decision is the outcome of one call: the sync for after_send and, when no retry follows, the one for the terminal event.
@@ -26,6 +27,7 @@ func Sending(s Sync, now time.Time) Sync {
 	s.Status = InProgress
 	s.NextAttemptAt = nil
 	s.ErrorCode, s.ErpReference, s.Released, s.Cause = "", nil, nil, ""
+	s.Doubtful, s.Lookup = false, ""
 	s.Version = AttemptVersion(s.Generation, s.Attempts+1, PhaseBefore)
 	s.UpdatedAt = NormalizeTime(now)
 	return s
@@ -34,10 +36,12 @@ func Sending(s Sync, now time.Time) Sync {
 // Decide counts the attempt and decides what comes next. random is in [0,1) and adds the policy's jitter to the delay. The steps
 // are those of the module: count, compare with the maximum, wait 2^attempts × base.
 func Decide(s Sync, o Outcome, p RetryPolicy, now time.Time, random float64) Decision {
+	doubtful := s.Doubtful || o.Lookup == LookupNotFound || o.Doubtful && p.LookUp != ""
 	s = Sending(s, now)
 	s.Attempts++
 	at := NormalizeTime(now)
 	s.LastAttemptAt, s.ErrorCode = &at, o.Code
+	s.Lookup, s.Doubtful = o.Lookup, doubtful && o.Kind != OutcomeSuccess
 	after := s
 	after.Cause = o.Warning
 	after.Version = AttemptVersion(s.Generation, s.Attempts, PhaseAfter)
@@ -54,6 +58,20 @@ func Decide(s Sync, o Outcome, p RetryPolicy, now time.Time, random float64) Dec
 		terminal.Status, terminal.ErpReference = Success, o.Reference
 	}
 	return Decision{After: after, Terminal: &terminal}
+}
+
+// Found is the decision about a sync whose order the look-up has found: the attempt ends with success, as if the ERP had answered it.
+func Found(s Sync, r LookupResult, now time.Time) Decision {
+	return Decide(s, Outcome{Kind: OutcomeSuccess, Reference: r.Reference, Lookup: LookupFound}, RetryPolicy{}, now, 0)
+}
+
+// Postponed is the chain record of a sync whose look-up had no answer, and when it is due. No attempt is counted: version and attempts
+// stay. The ERP is asked again after the delay that the next attempt would have had to wait, or when it says.
+func Postponed(s Sync, a Answer, p RetryPolicy, now time.Time, random float64) (Sync, time.Time) {
+	due := Due(s.Attempts, ParseRetryAfter(a.RetryAfter, now).At, p, now, random)
+	s.Status, s.NextAttemptAt, s.UpdatedAt = Queued, &due, NormalizeTime(now)
+	s.Doubtful, s.ErrorCode, s.Released, s.Cause = true, ErrorInDoubt, nil, ""
+	return s, due
 }
 
 // Unsendable is the terminal sync when the payload cannot be built. No call was made, so none is counted.

@@ -20,6 +20,7 @@ const (
 	ErrorClosed         ErrorCode = "closed"              // the gate ended the sync; closed_by says who
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
 	ErrorConflict       ErrorCode = "erp_conflict"        // 409 under a key that may have been sent before: the ERP may be working on it, or have booked it
+	ErrorInDoubt        ErrorCode = "erp_in_doubt"        // the ERP may have booked the order and did not say so when it was asked; no call was made
 	ErrorUnreadable     ErrorCode = "record_unreadable"   // its record could not be read and stands among the dead letters
 )
 
@@ -41,12 +42,18 @@ type Outcome struct {
 	Reference  *string
 	Warning    string     // of a success: why it has no reference, where there may have been one
 	RetryAfter *time.Time // the ERP wants no call before
+	Doubtful   bool       // the ERP may have booked the order all the same
+	Lookup     Lookup     // what the ERP said of the order before the call
 }
 
 // AnswerPolicy is what the settings say about answers of the ERP.
 type AnswerPolicy struct {
 	RetryableCodes []int          // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked  []BookedAnswer // answers that are a success
+
+	FailureFields   []FailureField // what in a 2xx means that it is a failure
+	ReferenceFields []AnswerField  // where the ERP's number of the order stands, beside erp_reference, erp_id and id
+	RetryPages      bool           // a 2xx that is an HTML page is tried again: a proxy has answered
 }
 
 // BookedAnswer is an answer that means: there is a booking under this key already.
@@ -55,7 +62,8 @@ type BookedAnswer struct {
 	Code   string // the `code` of the JSON body; empty: any
 }
 
-// Classify decides what an answer means. A success is 2xx, or an answer that a setting calls already booked. Retryable are 429, 5xx,
+// Classify decides what an answer means. A success is 2xx that no setting calls a failure, or an answer that a setting calls already
+// booked. Retryable are 429, 5xx,
 // no answer, and the statuses that a setting names. Everything else is final. A success whose body is not JSON is still one, without
 // a reference.
 //
@@ -65,6 +73,12 @@ type BookedAnswer struct {
 // 409 is retryable when the key may have been sent before. That call may still be under way, or have booked the order; a failure
 // would lead to a new key, which books it twice. Under a key that goes out for the first time, 409 is final.
 func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outcome {
+	o := classify(a, p, keySentBefore, now)
+	o.Doubtful = o.Kind == OutcomeRetryable && a.leavesDoubt()
+	return o
+}
+
+func classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outcome {
 	switch {
 	case a.StatusCode == 0 && a.Failure == ErrorPayloadInvalid:
 		return Outcome{Kind: OutcomeFinal, Code: a.Failure, Error: truncate(a.Cause)}
@@ -72,8 +86,13 @@ func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outco
 		return Outcome{Kind: OutcomeRetryable, Code: a.Failure, Error: truncate(a.Cause)}
 	case a.noAnswer() != "":
 		return Outcome{Kind: OutcomeRetryable, Code: ErrorNetwork, Error: truncate(a.noAnswer())}
-	case a.isSuccess(), slices.ContainsFunc(p.AlreadyBooked, a.is):
-		reference, warning := a.Body.Reference()
+	}
+	booked := slices.ContainsFunc(p.AlreadyBooked, a.is)
+	if booked || a.isSuccess() {
+		if o, is := disguised(a, p); is && !booked {
+			return o
+		}
+		reference, warning := a.Body.Reference(p.ReferenceFields...)
 		return Outcome{Kind: OutcomeSuccess, Reference: reference, Warning: warning}
 	}
 	o := Outcome{Kind: OutcomeRetryable}

@@ -82,7 +82,7 @@ func TestClassify(t *testing.T) {
 		"booked_by_a_number":        {Answer{StatusCode: 422, Body: AnswerBodyOf([]byte(`{"code":17}`))}, Outcome{Kind: OutcomeSuccess}},
 		"booked_whatever_the_code":  {Answer{StatusCode: 410, Body: AnswerBodyOf([]byte(`gone`))}, Outcome{Kind: OutcomeSuccess}},
 		"another_code":              {Answer{StatusCode: 422, Body: AnswerBodyOf([]byte(`{"code":"NO","error":"no"}`))}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "no"}},
-		"no_answer":                 {Answer{Failure: ErrorTimeout, Cause: "slow"}, Outcome{Kind: OutcomeRetryable, Code: ErrorTimeout, Error: "slow"}},
+		"no_answer":                 {Answer{Failure: ErrorTimeout, Cause: "slow"}, Outcome{Kind: OutcomeRetryable, Code: ErrorTimeout, Error: "slow", Doubtful: true}},
 		"payload_that_is_not_built": {Answer{Failure: ErrorPayloadInvalid, Cause: "x"}, Outcome{Kind: OutcomeFinal, Code: ErrorPayloadInvalid, Error: "x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,10 +101,10 @@ func TestAConflictIsTriedAgainWhereTheKeyWasSentBefore(t *testing.T) {
 		want   Outcome
 	}{
 		"for_the_first_time":          {Sync{Generation: 1}, AnswerPolicy{}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "in progress"}},
-		"once_more":                   {Sync{Generation: 1, Attempts: 1}, AnswerPolicy{}, Outcome{Kind: OutcomeRetryable, Code: ErrorConflict, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second))}},
-		"a_resync_under_the_same_key": {Sync{Generation: 2}, AnswerPolicy{}, Outcome{Kind: OutcomeRetryable, Code: ErrorConflict, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second))}},
+		"once_more":                   {Sync{Generation: 1, Attempts: 1}, AnswerPolicy{}, Outcome{Kind: OutcomeRetryable, Code: ErrorConflict, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second)), Doubtful: true}},
+		"a_resync_under_the_same_key": {Sync{Generation: 2}, AnswerPolicy{}, Outcome{Kind: OutcomeRetryable, Code: ErrorConflict, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second)), Doubtful: true}},
 		"a_resync_under_a_new_key":    {Sync{Generation: 2, NewKey: true}, AnswerPolicy{}, Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: "in progress"}},
-		"a_setting_says_so":           {Sync{Generation: 1}, AnswerPolicy{RetryableCodes: []int{409}}, Outcome{Kind: OutcomeRetryable, Code: ErrorBusy, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second))}},
+		"a_setting_says_so":           {Sync{Generation: 1}, AnswerPolicy{RetryableCodes: []int{409}}, Outcome{Kind: OutcomeRetryable, Code: ErrorBusy, Error: "in progress", RetryAfter: ptr(noon.Add(5 * time.Second)), Doubtful: true}},
 		"a_setting_says_booked":       {Sync{Generation: 1, Attempts: 1}, AnswerPolicy{AlreadyBooked: []BookedAnswer{{Status: 409}}}, Outcome{Kind: OutcomeSuccess}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,6 +34,8 @@ type Sync struct {
 	Version          Version    `json:"version"`
 	Released         *bool      `json:"released,omitempty"`     // requests only: false is held
 	Cause            string     `json:"cause,omitempty"`        // requests: the event id or the operator's action; after_send: why a success has no reference
+	Lookup           Lookup     `json:"lookup,omitempty"`       // after_send and terminal events: what the ERP said, before the call, of an order in doubt
+	Doubtful         bool       `json:"in_doubt,omitempty"`     // where look-ups are on: the ERP may have booked the order; see InDoubt
 	KeyAnswered      bool       `json:"key_answered,omitempty"` // settlements only: the idempotency key is known to have been answered with success
 	ClosedBy         ClosedBy   `json:"closed_by,omitempty"`    // terminal events that the gate, not an answer, brought about
 	ErrorCode        ErrorCode  `json:"error_code,omitempty"`   // stable, for programs; the text stands in `error`

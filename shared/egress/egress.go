@@ -13,10 +13,11 @@ import (
 	"syscall"
 )
 
-// Policy refuses addresses that no ERP has. Private networks and loopback are allowed, as ERPs are there. The zero value allows no
-// exception.
+// Policy refuses addresses that no ERP has. Private networks and loopback are allowed, as ERPs are there, unless RefusePrivate says
+// otherwise. The zero value allows no exception.
 type Policy struct {
-	Allowed []netip.Prefix // networks that may be called though a rule refuses them
+	Allowed       []netip.Prefix // networks that may be called though a rule refuses them
+	RefusePrivate bool           // refuses private networks and loopback, too
 }
 
 // rule is what is refused, and why.
@@ -44,6 +45,13 @@ var (
 		{"a multicast address", prefixes("224.0.0.0/4", "ff00::/8")},
 		{"a reserved or broadcast address", prefixes("240.0.0.0/4")},
 	}
+
+	// private are refused by ERP_REFUSE_PRIVATE.
+	private = []rule{
+		{"an address of the machine itself", prefixes("127.0.0.0/8", "::1/128")},
+		{"a private address", prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10")}, // RFC 1918, 4193, 3879
+		{"an address behind a carrier's NAT", prefixes("100.64.0.0/10")},                                          // RFC 6598
+	}
 )
 
 func prefixes(texts ...string) (out []netip.Prefix) {
@@ -69,7 +77,7 @@ func (e *RefusedError) Error() string {
 func (p Policy) Check(addr netip.Addr) error {
 	addr = addr.WithZone("")
 	for _, meant := range meanings(addr) {
-		for _, rule := range rules {
+		for _, rule := range p.rules() {
 			if contains(rule.prefixes, meant) && !contains(p.Allowed, meant) {
 				return &RefusedError{Addr: addr, Why: said(addr, meant, rule.why)}
 			}
@@ -77,6 +85,15 @@ func (p Policy) Check(addr netip.Addr) error {
 	}
 	return nil
 }
+
+func (p Policy) rules() []rule {
+	if p.RefusePrivate {
+		return refusingPrivate
+	}
+	return rules
+}
+
+var refusingPrivate = append(rules[:len(rules):len(rules)], private...)
 
 func said(addr, meant netip.Addr, why string) string {
 	if addr == meant {

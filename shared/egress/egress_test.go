@@ -106,6 +106,31 @@ func TestNamedNetworksAreCalled(t *testing.T) {
 	require.ErrorContains(t, err, `"here" is no network`)
 }
 
+// A connector that should reach the internet only reaches no neighbour by a URL or a name.
+func TestPrivateAddressesAreRefusedWhereASettingSaysSo(t *testing.T) {
+	allowed, err := egress.ParseNetworks("10.1.0.0/16")
+	require.NoError(t, err)
+	open, closed := egress.Policy{}, egress.Policy{RefusePrivate: true, Allowed: allowed}
+	for addr, why := range map[string]string{
+		"127.0.0.1": "an address of the machine itself", "::1": "an address of the machine itself", "::ffff:127.0.0.1": "an address of the machine itself (127.0.0.1)",
+		"10.2.0.1": "a private address", "172.31.255.255": "a private address", "192.168.0.1": "a private address", "fd12::1": "a private address",
+		"fec0::1": "a private address", "64:ff9b::10.2.0.1": "a private address (10.2.0.1)", "100.64.0.1": "an address behind a carrier's NAT",
+		"10.1.0.1": "", "172.32.0.1": "", "100.128.0.1": "", "93.184.216.34": "", "2606:2800:220:1::1": "",
+	} {
+		parsed := netip.MustParseAddr(addr)
+		require.NoError(t, open.Check(parsed), addr)
+		err := closed.Check(parsed)
+		if why == "" {
+			require.NoError(t, err, addr)
+			continue
+		}
+		var refused *egress.RefusedError
+		require.ErrorAs(t, err, &refused, addr)
+		require.Equal(t, why, refused.Why, addr)
+	}
+	require.Error(t, closed.Check(netip.MustParseAddr("169.254.169.254")))
+}
+
 // nameserver answers every question for an A record with the address in force, and all others with none.
 type nameserver struct {
 	conn net.PacketConn

@@ -54,6 +54,7 @@ func story(t *testing.T) []step {
 	s.resyncOfFailed(parked)
 	s.held()
 	s.remarkable()
+	s.lookedUp()
 	return s.steps
 }
 
@@ -199,6 +200,33 @@ func (s *teller) remarkable() {
 	r, err := event.NewRequest(requested, order, domain.RemarksOf(order), event.Context{Traceparent: parentTrace, At: accepted})
 	require.NoError(s.t, err)
 	s.steps = append(s.steps, step{"remarks_1_requested", r})
+}
+
+// lookedUp tells of an answer that was lost, of an ERP that did not say whether it had the order, and of the same ERP that did.
+func (s *teller) lookedUp() {
+	asking := policy
+	asking.LookUp = "/orders/{idempotency_key}"
+	gate, ok := domain.Gate{Ref: s.gate.Ref, State: domain.GateNone}.Request(1, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, accepted)
+	require.True(s.t, ok)
+	now := accepted.Add(31 * time.Second)
+	o := domain.Classify(domain.Answer{Failure: domain.ErrorTimeout, Cause: "no answer for Zoë"}, asking.AnswerPolicy, false, now)
+	lost := domain.Decide(gate.RequestedSync(orderID(), "evt-77"), o, asking, now, 0).After
+	s.add("lookup_1_after_send", event.TopicAfterSend, event.Sync{Sync: lost, Order: s.order, Error: &o.Error}, now)
+
+	now = lost.NextAttemptAt.Add(time.Second)
+	busy := domain.Answer{StatusCode: 503, Body: domain.AnswerBodyOf([]byte("busy, Zoë"))}
+	why := domain.ReadLookup(busy, lost, asking.AnswerPolicy).Why
+	later, due := domain.Postponed(lost, busy, asking, now, 0)
+	parked, err := event.NewRetry(event.Sync{Sync: later, Order: s.order, Error: &why}, due, event.Context{Traceparent: parentTrace, At: now})
+	require.NoError(s.t, err)
+	s.steps = append(s.steps, step{"lookup_2_postponed", parked})
+
+	now = due.Add(time.Second)
+	booked := &event.Response{Status: 200, Body: `{"erp_reference":"ERP-123","name":"Zoë"}`}
+	d := domain.Found(later, domain.ReadLookup(domain.Answer{StatusCode: 200, Body: domain.AnswerBodyOf([]byte(booked.Body))}, later, asking.AnswerPolicy), now)
+	booked.Reference = d.Terminal.ErpReference
+	s.add("lookup_3_after_send", event.TopicAfterSend, event.Sync{Sync: d.After, Order: s.order, Response: booked}, now)
+	s.add("lookup_4_success", event.TopicSuccess, event.Sync{Sync: *d.Terminal, Order: s.order, Response: booked}, now)
 }
 
 func (s *teller) add(name, topic string, v event.Sync, at time.Time) {

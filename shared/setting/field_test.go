@@ -27,6 +27,12 @@ func TestValuesOfEachSetting(t *testing.T) {
 		"no_statuses":                    {"retryable_codes", `[]`, `[]`},
 		"answers_in_order_and_once":      {"already_booked", `["422:DUP", "409:B", " 409:A", 409, "409:B"]`, `["409","409:A","409:B","422:DUP"]`},
 		"no_answers":                     {"already_booked", `[]`, `[]`},
+		"a_disguised_booking":            {"already_booked", `["200:DUP"]`, `["200:DUP"]`},
+		"fields_that_mean_a_failure":     {"erp_failure_field", `["success=false", " result.status = not ok "]`, `["success=false","result.status=not ok"]`},
+		"no_field_that_means_a_failure":  {"erp_failure_field", `[]`, `[]`},
+		"fields_in_their_order":          {"erp_reference_field", `["data.number", "data.id"]`, `["data.number","data.id"]`},
+		"a_look-up_by_the_key":           {"erp_lookup", `"/orders?key={idempotency_key}"`, `"/orders?key={idempotency_key}"`},
+		"no_look-up":                     {"erp_lookup", `""`, `""`},
 		"an_erp_with_a_path":             {"erp_base_url", `"https://erp.example.com:8443/api/"`, `"https://erp.example.com:8443/api/"`},
 		"a_schedule_with_names_and_gaps": {"cron_schedule", `" */5  6-22 * JAN MON-FRI "`, `"*/5 6-22 * JAN MON-FRI"`},
 		"a_leap_day":                     {"cron_schedule", `"0 0 29 2 *"`, `"0 0 29 2 *"`},
@@ -51,7 +57,10 @@ func TestRefusedValues(t *testing.T) {
 		timeout  = "; it must be a duration from 100ms to 10m, like 30s, or a number of seconds"
 		url      = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
 		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that occur, like 0 * * * *"
-		answers  = "; it must be HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
+		answers  = "; it must be HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
+		failures = "; it must be fields of the answer's JSON with the value that means a failure, like success=false or result.status=error; in JSON a list of texts"
+		fields   = "; it must be fields of the answer's JSON, names with dots between them, like data.order.number; in JSON a list of texts"
+		lookup   = "; it must be empty, or a path below erp_base_url with {idempotency_key}, or with {order_increment_id} and, if there are several shops, {source}, like /orders?key={idempotency_key}"
 		codes    = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
 	)
 	for name, c := range map[string]struct{ setting, given, detail string }{
@@ -82,13 +91,22 @@ func TestRefusedValues(t *testing.T) {
 		"a_status_that_is_a_success": {"retryable_codes", `[200, 409]`, `retryable_codes is [200, 409]` + codes},
 		"statuses_as_text":           {"retryable_codes", `"409"`, `retryable_codes is "409"` + codes},
 		"a_list_of_texts":            {"retryable_codes", `["409"]`, `retryable_codes is ["409"]` + codes},
-		"a_success_as_answer":        {"already_booked", `["200:OK"]`, `already_booked is ["200:OK"]` + answers},
+		"an_interim_answer":          {"already_booked", `["100:OK"]`, `already_booked is ["100:OK"]` + answers},
+		"any_success":                {"already_booked", `["200"]`, `already_booked is ["200"]` + answers},
+		"a_failure_without_a_value":  {"erp_failure_field", `["success"]`, `erp_failure_field is ["success"]` + failures},
+		"a_failure_of_nothing":       {"erp_failure_field", `["success="]`, `erp_failure_field is ["success="]` + failures},
+		"a_failure_without_a_field":  {"erp_failure_field", `["=false"]`, `erp_failure_field is ["=false"]` + failures},
+		"too_deep_a_field":           {"erp_reference_field", `["a.b.c.d.e"]`, `erp_reference_field is ["a.b.c.d.e"]` + fields},
+		"a_field_without_a_name":     {"erp_reference_field", `["a..b"]`, `erp_reference_field is ["a..b"]` + fields},
+		"a_field_as_JSONPath":        {"erp_reference_field", `["a[0].b"]`, `erp_reference_field is ["a[0].b"]` + fields},
 		"a_status_without_a_code":    {"already_booked", `["404"]`, `already_booked is ["404"]` + answers},
 		"a_code_without_a_status":    {"already_booked", `[":DUP"]`, `already_booked is [":DUP"]` + answers},
 		"an_empty_code":              {"already_booked", `["409:"]`, `already_booked is ["409:"]` + answers},
 		"a_code_with_a_comma":        {"already_booked", `["409:A,B"]`, `already_booked is ["409:A,B"]` + answers},
 		"answers_as_text":            {"already_booked", `"409"`, `already_booked is "409"` + answers},
 		"a_list_in_a_list":           {"already_booked", `[["409"]]`, `already_booked is [["409"]]` + answers},
+		"a_look-up_elsewhere":        {"erp_lookup", `"https://erp/{idempotency_key}"`, `erp_lookup is "https://erp/{idempotency_key}"` + lookup},
+		"a_look-up_of_no_order":      {"erp_lookup", `"/orders"`, `erp_lookup is "/orders"` + lookup},
 		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 0 to 10000`},
 		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 0 to 10000`},
 	} {
@@ -109,8 +127,9 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 	other := Settings{
 		Enabled: false, ImmediateSync: false, Debug: true, RefuseBadTotals: true, ErpBaseURL: "http://erp", ErpTimeout: time.Second,
 		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
-		AlreadyBooked: []domain.BookedAnswer{{Status: 409}},
-		CronEnabled:   false, CronSchedule: "1 * * * *", CronBatch: 1,
+		AlreadyBooked: []domain.BookedAnswer{{Status: 409}}, ErpLookup: "/{idempotency_key}",
+		FailureFields: []domain.FailureField{{Field: "success", Value: "false"}}, ReferenceFields: []domain.AnswerField{"data.id"}, RetryPages: true,
+		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1,
 	}
 	names, variables := map[string]bool{}, map[string]bool{}
 	got := Defaults()

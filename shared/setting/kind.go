@@ -31,6 +31,8 @@ const (
 	Cron     Type = "cron"
 	Statuses Type = "statuses"
 	Answers  Type = "answers"
+	Path     Type = "path"
+	Places   Type = "fields"
 )
 
 // kind is how the values of a type are read, written and bounded.
@@ -228,17 +230,27 @@ var statuses = kind[[]int]{
 	},
 }
 
+// lookupPath is where the ERP is asked about an order; empty: nowhere.
+var lookupPath = kind[domain.LookupPath]{
+	typ: Path, forms: formText,
+	allowed: "empty, or a path below erp_base_url with {idempotency_key}, or with {order_increment_id} and, if there are several shops, {source}, like /orders?key={idempotency_key}",
+	parse:   func(text string) (domain.LookupPath, bool) { return domain.LookupPath(text), true },
+	format:  func(p domain.LookupPath) string { return string(p) },
+	encode:  func(p domain.LookupPath) any { return string(p) },
+	within:  func(p domain.LookupPath) bool { return p.Check() == nil },
+}
+
 // bookedAnswers are answers that count as a success. Beside 409 a status tells other things too: a bad address or key would
 // make a success of every order, so it needs a code.
 var bookedAnswers = kind[[]domain.BookedAnswer]{
-	typ: Answers, allowed: "HTTP statuses from 300 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts",
+	typ: Answers, allowed: "HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts",
 	forms:  formList + formTexts,
 	parse:  parseAnswers,
 	format: func(answers []domain.BookedAnswer) string { return strings.Join(answerTexts(answers), ",") },
 	encode: func(answers []domain.BookedAnswer) any { return answerTexts(answers) },
 	within: func(answers []domain.BookedAnswer) bool {
 		return !slices.ContainsFunc(answers, func(a domain.BookedAnswer) bool {
-			return a.Status < 300 || a.Status > 599 || (a.Code == "" && a.Status != http.StatusConflict)
+			return a.Status < 200 || a.Status > 599 || (a.Code == "" && a.Status != http.StatusConflict)
 		})
 	},
 }

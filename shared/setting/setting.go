@@ -34,6 +34,10 @@ type Settings struct {
 	Jitter          float64               // lengthens a delay by up to this share of it, 0…1
 	RetryableCodes  []int                 // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked   []domain.BookedAnswer // answers of the ERP that mean that it has the order already: a success
+	FailureFields   []domain.FailureField // what in a 2xx means a failure
+	ReferenceFields []domain.AnswerField  // where the ERP's number of the order may stand, too
+	RetryPages      bool                  // a 2xx that is an HTML page is tried again
+	ErpLookup       domain.LookupPath     // where the ERP is asked about an order in doubt; empty: nowhere
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int                   // orders of one run at most; 0: all that wait
@@ -67,8 +71,11 @@ func (s Settings) RequestPolicy() domain.RequestPolicy {
 // RetryPolicy is what the syncer's decision needs of the settings.
 func (s Settings) RetryPolicy() domain.RetryPolicy {
 	return domain.RetryPolicy{
-		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
-		AnswerPolicy: domain.AnswerPolicy{RetryableCodes: s.RetryableCodes, AlreadyBooked: s.AlreadyBooked},
+		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter, LookUp: s.ErpLookup,
+		AnswerPolicy: domain.AnswerPolicy{
+			RetryableCodes: s.RetryableCodes, AlreadyBooked: s.AlreadyBooked,
+			FailureFields: s.FailureFields, ReferenceFields: s.ReferenceFields, RetryPages: s.RetryPages,
+		},
 	}
 }
 

@@ -123,8 +123,8 @@ func (c *checker) endOf(d history.Disturbance) time.Time {
 // checkAnswer requires that the ERP gave the answer that an attempt has, and before the attempt says so. An attempt without
 // an answer must have made a call, if the ERP could be reached.
 func (c *checker) checkAnswer(o *order, g *generation, f *fact) {
-	if len(g.before[f.sync.Attempts]) == 0 {
-		return // checkAfter reports it
+	if len(g.before[f.sync.Attempts]) == 0 || f.sync.Lookup == "found" {
+		return // checkAfter reports the one; the other is no answer to a call, and checkBooked knows whether the ERP has the order
 	}
 	from := earliest(g.before[f.sync.Attempts])
 	called := false

@@ -30,6 +30,12 @@ var scenarios = map[string]func(o *actor){
 	"the answer is lost": func(o *actor) {
 		o.invoiced(false).intends().calls(0, true, time.Second).concludes(0, nil).sends(200)
 	},
+	"the answer is lost, and the order found": func(o *actor) {
+		o.invoiced(false).intends().calls(0, true, time.Second).concludes(0, nil).finds()
+	},
+	"the heir of a dead process finds the order, at the second time": func(o *actor) {
+		o.invoiced(false).intends().calls(0, true, time.Second).postpones().finds()
+	},
 	"the ERP cannot be reached": func(o *actor) { o.invoiced(false).intends().concludes(0, nil).sends(200) },
 	"a late answer that nobody waits for": func(o *actor) {
 		o.invoiced(false).intends().calls(200, true, time.Second).concludes(0, nil).sends(200)

@@ -61,6 +61,9 @@ var faults = map[string]fault{
 		drop(h, topicDue, 0)
 		return h
 	}},
+	"a look-up finds what the ERP does not have": {1, "a success that the ERP does not know", func() *history.History {
+		return around(func(o *actor) { o.invoiced(false).intends().calls(0, false, time.Second).concludes(0, nil).finds() })
+	}},
 	"the ERP does not know of the success": {1, "a success that the ERP does not know", changed(sent, func(h *history.History) { call(h, 0).Booked = false })},
 	"a webhook that was accepted is lost": {1, "an accepted request that is lost", changed(sent, func(h *history.History) {
 		h.Requests = append(h.Requests, history.Request{Kind: "webhook-accepted", Source: "default", Order: faulty, Began: began, Ended: began, Outcome: history.Accepted, HTTPCode: 200})

@@ -83,6 +83,8 @@ func (o *order) add(f *fact) {
 	}
 	attempt := f.sync.Version.attempt()
 	switch {
+	case f.postponed():
+		return // it says of the order what the record before it said
 	case isRetryTopic(f.Topic):
 		g.parked[attempt] = append(g.parked[attempt], f)
 		return // the projection does not read it

@@ -82,6 +82,7 @@ type syncState struct {
 	Cause          string     `json:"cause"`
 	ClosedBy       string     `json:"closed_by"`
 	ErrorCode      string     `json:"error_code"`
+	Lookup         string     `json:"lookup"`
 }
 
 // response is the ERP's answer, or a callback's body.
@@ -127,6 +128,9 @@ func (f *fact) where() string {
 func (f *fact) settlesNothing() bool {
 	return f.Topic == topicCallback && f.sync.Version.class() == classRequest
 }
+
+// postponed reports whether the record waits for the ERP to say whether it has the order: no attempt was made since the record before.
+func (f *fact) postponed() bool { return isRetryTopic(f.Topic) && f.sync.ErrorCode == "erp_in_doubt" }
 
 // status returns the answer's HTTP status, 0 when there was none.
 func (f *fact) status() int {
@@ -238,6 +242,8 @@ func (f *fact) readVersion() error {
 		ok = v.class() == classCallback || f.settlesNothing()
 	case f.Topic == topicBefore:
 		ok = v.class() == classAttempt && v.phase() == phaseBefore && attempts == v.attempt()-1
+	case f.postponed() && v.class() == classRequest:
+		ok = attempts == 0
 	case f.Topic == topicAfter, isRetryTopic(f.Topic):
 		ok = v.class() == classAttempt && v.phase() == phaseAfter && attempts == v.attempt()
 	case f.Topic == topicSuccess, f.Topic == topicFailed:

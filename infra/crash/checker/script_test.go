@@ -61,6 +61,7 @@ type actor struct {
 	booked     map[string]bool
 	facts      []applied
 	synced     bool
+	found      bool // by a look-up
 }
 
 // applied is a fact as the table takes it.
@@ -243,7 +244,11 @@ func (o *actor) concludes(status int, headers map[string]any) *actor {
 		o.parks(more, headers)
 		return o
 	}
-	o.fact(topicAfter, o.sync("in_progress", attempt(o.attempts, phaseAfter), nil), more)
+	lookedUp := map[string]any{}
+	if o.found {
+		lookedUp["lookup"] = "found"
+	}
+	o.fact(topicAfter, o.sync("in_progress", attempt(o.attempts, phaseAfter), lookedUp), more)
 	if success {
 		o.answered = true
 		o.ends("success", map[string]any{"erp_reference": "REF " + o.key}, more, "answer")
@@ -269,6 +274,24 @@ func (o *actor) parks(more map[string]any, headers map[string]any) {
 	o.record(topicRetry+"_1s", topicRetry, id, o.value(s, nil), due)
 	o.at = o.next.Add(2 * time.Millisecond)
 	o.record(topicDue, topicRetry, id, o.value(s, nil), due)
+}
+
+// finds is an attempt that ends by a look-up.
+func (o *actor) finds() {
+	o.intends()
+	o.found = true
+	o.concludes(200, nil)
+}
+
+// postpones is a look-up without an answer: the record is parked again, and no attempt is counted.
+func (o *actor) postpones() *actor {
+	s := o.sync("queued", request(0), map[string]any{"next_attempt_at": ms3(o.at.Add(time.Second)), "error_code": "erp_in_doubt", "in_doubt": true})
+	id := fmt.Sprintf("%s/%d/%s", o.orderKey(), s["version"], topicRetry)
+	due := map[string]string{"due": strconv.FormatInt(o.at.Add(time.Second).UnixMilli(), 10)}
+	o.record(topicRetry+"_1s", topicRetry, id, o.value(s, nil), due)
+	o.wait(time.Second)
+	o.record(topicDue, topicRetry, id, o.value(s, nil), due)
+	return o
 }
 
 func (o *actor) ends(status string, more, extra map[string]any, by string) {

@@ -26,6 +26,7 @@ type Config struct {
 	APIKey      string
 	Secret      string
 	HangTimeout time.Duration // how long it leaves a caller without an answer
+	ForgetsKeys bool          // it books each call, whatever its key; it can be asked what it has
 	Plan        func(source, order string, n int) nemesis.Call
 	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
 	// another body than before.
@@ -39,7 +40,7 @@ type CallbackRequest struct {
 	Source, Order, Status, Reference, Key string
 }
 
-// ERP takes POST …/orders/sync.
+// ERP takes POST …/orders/sync, and says at GET …/orders?key= what it has booked under a key.
 type ERP struct {
 	cfg     Config
 	ctx     context.Context //nolint:containedctx // the life of callbacks, which outlive the calls they follow from
@@ -51,6 +52,7 @@ type ERP struct {
 	calls    []*history.Call
 	arrivals map[string]int     // by source and order
 	book     map[string]booking // by idempotency key
+	bookings int
 }
 
 // booking is the reference that the ERP gave to a key, and the body that came with it.
@@ -74,6 +76,7 @@ func (e *ERP) Up() error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /erp/orders/sync", e.sync)
+	mux.HandleFunc("GET /erp/orders", e.lookUp)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	e.mu.Lock()
 	e.server = server
@@ -118,6 +121,21 @@ func (e *ERP) Booked(source, order string) *CallbackRequest {
 		}
 	}
 	return nil
+}
+
+// LookupPath is the product's setting for asking the ERP.
+const LookupPath = "/orders?key={idempotency_key}"
+
+// lookUp says what is booked under a key.
+func (e *ERP) lookUp(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	b, known := e.book[r.URL.Query().Get("key")]
+	e.mu.Unlock()
+	if !known {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	_, _ = fmt.Fprintf(w, `{"erp_reference": %q}`, b.reference)
 }
 
 // visit is one call in progress.
@@ -201,6 +219,7 @@ func (v *visit) bookOrder() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	b, again := e.book[v.call.Key]
+	again = again && !e.cfg.ForgetsKeys
 	if again && b.body != v.call.BodyHash {
 		v.call.Behaviour = nemesis.Unplanned
 		if !e.cfg.Changed(v.call.Source, v.call.Order) {
@@ -209,7 +228,8 @@ func (v *visit) bookOrder() bool {
 		return false
 	}
 	if !again {
-		b = booking{reference: fmt.Sprintf("ERP-%d", len(e.book)+1), body: v.call.BodyHash}
+		e.bookings++
+		b = booking{reference: fmt.Sprintf("ERP-%d", e.bookings), body: v.call.BodyHash}
 		e.book[v.call.Key] = b
 		v.call.Booked = true
 	}

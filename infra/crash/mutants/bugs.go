@@ -183,6 +183,12 @@ var All = []Mutant{
 		},
 	},
 	{
+		Name: "looks up nothing after a crash", Promises: []int{7}, Profile: "syncer=1,term=0,stop=0", Forgets: true,
+		Edits: []Edit{
+			{"services/syncer/lookup.go", `!t.value.Sync.InDoubt(t.MayBeRepeated())`, `!t.value.Sync.InDoubt(false)`},
+		},
+	},
+	{
 		Name: "one partition holds up all", Promises: []int{4}, Profile: "syncer=1,starve=0.5,term=0,stop=0", Broker: "cluster",
 		Edits: []Edit{
 			{"shared/kafka/txn/committer.go", `			if others := s.holdUnwritten(batch, unavailable); len(others) < len(batch) {

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/egress"
 )
@@ -35,17 +37,30 @@ type Reply struct {
 // call is one request in flight.
 type call struct {
 	timeout time.Duration
-	target  string // without user, password and query
+	minIdle time.Duration
+	target  string        // without user, password and query
+	members []string      // of the answer's JSON that the settings name
+	token   *oauth2.Token // that it carries; nil: none
 	body    *orderBody
 	interim atomic.Int64
 	status  int // of an answer whose body is being read
+
+	ctx       context.Context //nolint:containedctx // to tell the end of the call's time from a connection that broke
+	connected atomic.Bool     // bytes of the request may have gone out
+	wasIdle   atomic.Bool     // the connection was kept, and idle for minIdle at least
+	answered  atomic.Bool     // a byte of an answer came
 }
 
 var errInterim = fmt.Errorf("more than %d interim answers (HTTP 1xx) came, and no answer", maxInterim)
 
-// traced limits the count of interim answers. net/http limits only their bytes.
+// traced limits the count of interim answers, as net/http limits only their bytes, and notes how far the call came.
 func (c *call) traced(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	c.ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			c.connected.Store(true)
+			c.wasIdle.Store(info.WasIdle && info.IdleTime >= c.minIdle)
+		},
+		GotFirstResponseByte: func() { c.answered.Store(true) },
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			if c.interim.Add(1) > maxInterim {
 				return errInterim
@@ -53,7 +68,33 @@ func (c *call) traced(ctx context.Context) context.Context {
 			return nil
 		},
 	})
+	return c.ctx
 }
+
+// foundItClosed reports whether a call that failed was the first to see that the ERP had closed an idle connection. Over HTTP/2 a
+// stream can end and its connection live on: then the ERP has given up this call, unless it says that it never looked at it.
+func (c *call) foundItClosed(err error) bool {
+	var stream streamError
+	if errors.As(err, &stream) && stream.Code != refusedStream {
+		return false
+	}
+	return c.wasIdle.Load() && !c.answered.Load() && c.ctx.Err() == nil
+}
+
+// streamError takes net/http's error of an HTTP/2 stream, which has no exported type: errors.As fills any struct with its fields.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error is for errors.As, which wants an error.
+func (e streamError) Error() string {
+	return fmt.Sprintf("stream %d ended with code %d", e.StreamID, e.Code)
+}
+
+// refusedStream is REFUSED_STREAM of RFC 9113: the request was not processed.
+const refusedStream = 7
 
 // read reads the answer. It reads no body after a status below 200 (such as 101, Switching Protocols): the connection
 // has another protocol then, its data are no body, may never end, and no deadline applies to them.
@@ -69,7 +110,7 @@ func (c *call) read(resp *http.Response) (Reply, error) {
 		return reply, nil
 	}
 	c.status = resp.StatusCode
-	body, err := domain.ReadAnswerBody(resp.Body)
+	body, err := domain.ReadAnswerBody(resp.Body, c.members...)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -116,6 +157,11 @@ func failure(code domain.ErrorCode, cause string) Reply {
 	return Reply{Answer: domain.Answer{Failure: code, Cause: cause}}
 }
 
+// notSent returns the reply when nothing was sent.
+func notSent(cause string) Reply {
+	return Reply{Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: cause, NotSent: true}}
+}
+
 // kept are the headers that help to find a call in the ERP's own log. Others may hold cookies or tokens, and the log is for ever.
 func kept(h http.Header) map[string]string {
 	out := map[string]string{}
@@ -143,11 +189,12 @@ func location(resp *http.Response) string {
 // not sent. A byte that was read may still be in a buffer.
 type orderBody struct {
 	order *bytes.Reader
+	size  int
 	left  atomic.Int64
 }
 
 func newOrderBody(order []byte) *orderBody {
-	b := &orderBody{order: bytes.NewReader(order)}
+	b := &orderBody{order: bytes.NewReader(order), size: len(order)}
 	b.left.Store(int64(len(order)))
 	return b
 }

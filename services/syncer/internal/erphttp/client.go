@@ -1,8 +1,10 @@
-// Package erphttp calls the ERP: one signed POST for each attempt, which it never repeats by itself.
+// Package erphttp calls the ERP: one signed POST for each attempt, and a GET that asks for an order. It repeats a call by itself in two
+// cases only, see repeats.
 package erphttp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/egress"
@@ -22,20 +26,27 @@ import (
 
 // Config describes a Client.
 type Config struct {
-	APIKey   config.Secret   // empty: no X-API-KEY
-	Secrets  []config.Secret // the newest first; empty: no signature
-	InFlight int             // maximum of idle connections
-	Settings setting.Reader  // base URL and time-out, read at each call; and the allowed addresses, read at each connection
-	UseProxy bool            // by HTTP_PROXY, HTTPS_PROXY and NO_PROXY
+	Secrets   func() config.ERPSecrets // asked at each call; nil: none
+	BasicUser string                   // empty: no login with user and password but that of the base URL
+	OAuth     config.OAuth             // no token URL: no login by OAuth
+	TLS       *tls.Config              // nil: the system's roots
+	InFlight  int                      // maximum of idle connections
+	Settings  setting.Reader           // base URL and time-out, read at each call; and the allowed addresses, read at each connection
+	UseProxy  bool                     // by HTTP_PROXY, HTTPS_PROXY and NO_PROXY
 }
 
 // Client calls the ERP. It is safe for concurrent use.
 type Client struct {
-	cfg     Config
-	secrets []string
+	cfg    Config
+	tokens *tokens // nil: no login by OAuth
 	// The transport makes one round trip. An http.Client would follow redirects.
 	transport http.RoundTripper
+	minIdle   time.Duration // how long a connection was idle at least that the ERP may have closed for that
 }
+
+// defaultMinIdle is below the shortest time after which servers close idle connections by default (gunicorn: 2 s, Apache and Node: 5 s).
+// A connection that breaks sooner most likely breaks because of the call.
+const defaultMinIdle = 2 * time.Second
 
 // The values of net/http's default transport.
 const (
@@ -45,12 +56,17 @@ const (
 
 // New returns a client. It does not follow redirects: a 3xx is an answer.
 func New(cfg Config) *Client {
-	c := &Client{cfg: cfg}
-	for _, s := range cfg.Secrets {
-		if s != "" {
-			c.secrets = append(c.secrets, s.Reveal())
-		}
+	if cfg.Secrets == nil {
+		cfg.Secrets = func() config.ERPSecrets { return config.ERPSecrets{} }
 	}
+	c := &Client{cfg: cfg, transport: newTransport(cfg), minIdle: defaultMinIdle}
+	if cfg.OAuth.TokenURL != "" {
+		c.tokens = newTokens(cfg.OAuth, func() config.Secret { return cfg.Secrets().OAuthSecret }, c.transport)
+	}
+	return c
+}
+
+func newTransport(cfg Config) *http.Transport {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented type
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = cfg.InFlight, cfg.InFlight
 	transport.IdleConnTimeout = 30 * time.Second
@@ -59,22 +75,25 @@ func New(cfg Config) *Client {
 	if cfg.UseProxy {
 		transport.Proxy = http.ProxyFromEnvironment
 	}
+	if cfg.TLS != nil {
+		transport.TLSClientConfig = cfg.TLS
+	}
 	control := func(ctx context.Context, network, address string, conn syscall.RawConn) error {
 		return cfg.Settings.Current().Egress.Control(ctx, network, address, conn)
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, ControlContext: control}
 	transport.DialContext = dialer.DialContext
-	c.transport = transport
-	return c
+	return transport
 }
 
 // Warnings returns what is missing for an ERP that authenticates its callers.
 func (c *Client) Warnings() []string {
 	var out []string
-	if c.cfg.APIKey == "" {
+	secrets := c.cfg.Secrets()
+	if secrets.APIKey == "" && c.tokens == nil && c.cfg.BasicUser == "" {
 		out = append(out, "ERP_API_KEY is not set: calls go out without X-API-KEY")
 	}
-	if len(c.secrets) == 0 {
+	if len(secrets.HMAC) == 0 {
 		out = append(out, "ERP_HMAC_SECRET is not set: calls go out unsigned, and no webhook can be verified")
 	}
 	return out
@@ -91,27 +110,46 @@ type Request struct {
 // Send posts the payload to {base}/orders/sync and reads the answer. Whatever the ERP does, this takes no longer than
 // the time-out of the settings. Send ends at once when ctx does.
 func (c *Client) Send(ctx context.Context, r Request) Reply {
+	return c.call(ctx, http.MethodPost, domain.SyncPath, r)
+}
+
+// LookUp asks by GET {base}{path} for an order, and reads the answer. It takes no longer than Send. The request has no payload, and is
+// signed as one of no bytes.
+func (c *Client) LookUp(ctx context.Context, path string, r Request) Reply {
+	r.Payload = nil
+	return c.call(ctx, http.MethodGet, path, r)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, r Request) Reply {
 	s := c.cfg.Settings.Current()
 	if s.ErpBaseURL == "" {
-		return failure(domain.ErrorNetwork, "ERP_BASE_URL is not set: no call was made")
+		return notSent("ERP_BASE_URL is not set: no call was made")
 	}
-	target := syncURL(s)
 	timeout, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
-	call := &call{timeout: s.ErpTimeout, target: redact(target), body: newOrderBody(r.Payload)}
-	req, err := c.request(call.traced(timeout), target, r, call.body)
-	if err != nil {
-		return failure(domain.ErrorNetwork, fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err)))
+	made, reply, err := c.exchange(timeout, s, method, path, r)
+	for again := new(repeats); again.allow(c, made, reply, err, s); {
+		made, reply, err = c.exchange(timeout, s, method, path, r)
 	}
-	reply, err := c.exchange(req, call)
-	var refused *egress.RefusedError
-	switch {
-	case err == nil:
+	if err == nil {
 		return reply
-	case errors.As(err, &refused):
-		return call.refused(refused)
+	}
+	reply = c.unanswered(ctx, timeout, made, err)
+	reply.NotSent = !made.connected.Load()
+	return reply
+}
+
+// unanswered says why there is no answer.
+func (c *Client) unanswered(ctx, timeout context.Context, call *call, err error) Reply {
+	var refused *egress.RefusedError
+	var unprepared *unpreparedError
+	switch {
 	case ctx.Err() != nil:
 		return Reply{Cancelled: true, Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "the call was cut off by a hand-over"}}
+	case errors.As(err, &unprepared):
+		return notSent(unprepared.Error())
+	case errors.As(err, &refused):
+		return call.refused(refused)
 	case timeout.Err() != nil:
 		return call.late()
 	default:
@@ -119,52 +157,95 @@ func (c *Client) Send(ctx context.Context, r Request) Reply {
 	}
 }
 
-// exchange makes the call. The answer counts only once its body was read as far as needed, so a connection that breaks in the middle is a
-// failure.
-func (c *Client) exchange(req *http.Request, call *call) (Reply, error) {
+// unpreparedError is why a request could not be made.
+type unpreparedError struct{ why string }
+
+func (e *unpreparedError) Error() string { return e.why }
+
+// exchange sends one request and reads its answer, which counts only once its body was read as far as needed: a connection that breaks
+// in the middle is a failure.
+func (c *Client) exchange(ctx context.Context, s setting.Settings, method, path string, r Request) (*call, Reply, error) {
+	target := erpURL(s, path)
+	made := &call{timeout: s.ErpTimeout, minIdle: c.minIdle, target: redact(target), body: newOrderBody(r.Payload), members: s.RetryPolicy().Members()}
+	if c.tokens != nil {
+		token, err := c.tokens.get(ctx)
+		if err != nil {
+			return made, Reply{}, &unpreparedError{err.Error()}
+		}
+		made.token = token
+	}
+	req, err := c.request(made.traced(ctx), method, target, r, made)
+	if err != nil {
+		return made, Reply{}, &unpreparedError{fmt.Sprintf("ERP_BASE_URL cannot be called: %s", withoutURL(err))}
+	}
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return Reply{}, err
+		return made, Reply{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return call.read(resp)
+	reply, err := made.read(resp)
+	return made, reply, err
 }
 
-func syncURL(s setting.Settings) string {
-	return strings.TrimRight(s.ErpBaseURL, "/") + domain.SyncPath
+func erpURL(s setting.Settings, path string) string {
+	return strings.TrimRight(s.ErpBaseURL, "/") + path
 }
 
 // Target returns the URL that Send calls with these settings, without user, password and query: for the log.
-func Target(s setting.Settings) string { return redact(syncURL(s)) }
+func Target(s setting.Settings) string { return redact(erpURL(s, domain.SyncPath)) }
 
 // request builds the call. User and password of the URL go into a header, as net/http would do: an http.Client does it, a transport not.
-func (c *Client) request(ctx context.Context, target string, r Request, body *orderBody) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, method, target string, r Request, made *call) (*http.Request, error) {
 	// The type of the reader is hidden, so that GetBody stays nil. Otherwise, with an idempotency header, net/http
-	// would send the request a second time when a connection breaks. That would be two calls in one attempt.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, io.NopCloser(body))
+	// would send the request again, as often as it finds a kept connection broken. See repeats for what is repeated.
+	req, err := http.NewRequestWithContext(ctx, method, target, io.NopCloser(made.body))
 	if err != nil {
 		return nil, err
 	}
-	req.ContentLength = int64(len(r.Payload))
-	if u := req.URL.User; u != nil {
-		password, _ := u.Password()
-		req.SetBasicAuth(u.Username(), password)
+	if req.ContentLength = int64(len(r.Payload)); len(r.Payload) == 0 {
+		req.Body = http.NoBody
+	} else {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	h := req.Header
-	h.Set("Content-Type", "application/json")
 	h.Set("Accept", "application/json")
 	h.Set("User-Agent", "erpconnector")
 	h.Set("X-Idempotency-Key", r.IdempotencyKey)
-	if c.cfg.APIKey != "" {
-		h.Set("X-Api-Key", c.cfg.APIKey.Reveal())
-	}
-	if len(c.secrets) > 0 {
-		h.Set(signature.HeaderModule, signature.Module(c.secrets[0], r.Payload))
-		h.Set(signature.HeaderID, r.MessageID)
-		h.Set(signature.HeaderTimestamp, fmt.Sprint(r.At.Unix()))
-		h.Set(signature.HeaderSignature, signature.Standard(c.secrets, r.MessageID, r.At, r.Payload))
-	}
+	secrets := c.cfg.Secrets()
+	c.logIn(req, made.token, secrets)
+	sign(h, r, secrets.HMAC)
 	return req, nil
+}
+
+// logIn adds what the ERP knows its caller by.
+func (c *Client) logIn(req *http.Request, token *oauth2.Token, secrets config.ERPSecrets) {
+	if secrets.APIKey != "" {
+		req.Header.Set("X-Api-Key", secrets.APIKey.Reveal())
+	}
+	switch u := req.URL.User; {
+	case token != nil:
+		token.SetAuthHeader(req)
+	case c.cfg.BasicUser != "":
+		req.SetBasicAuth(c.cfg.BasicUser, secrets.BasicPassword.Reveal())
+	case u != nil:
+		password, _ := u.Password()
+		req.SetBasicAuth(u.Username(), password)
+	}
+}
+
+// sign signs the payload with all secrets. The module's header has room for one: the newest.
+func sign(h http.Header, r Request, hmac []config.Secret) {
+	if len(hmac) == 0 {
+		return
+	}
+	secrets := make([]string, len(hmac))
+	for i, s := range hmac {
+		secrets[i] = s.Reveal()
+	}
+	h.Set(signature.HeaderModule, signature.Module(secrets[0], r.Payload))
+	h.Set(signature.HeaderID, r.MessageID)
+	h.Set(signature.HeaderTimestamp, fmt.Sprint(r.At.Unix()))
+	h.Set(signature.HeaderSignature, signature.Standard(secrets, r.MessageID, r.At, r.Payload))
 }
 
 // redact returns the URL without user, password and query.
