@@ -63,6 +63,7 @@ func Postgres(t testing.TB) Database {
 	config, err := postgres.ParseConfig(url)
 	require.NoError(t, err)
 	config.MaxConns = 30
+	config.ConnConfig.ConnectTimeout = Patience // on a busy machine a session may take seconds to begin
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
