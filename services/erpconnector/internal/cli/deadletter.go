@@ -50,7 +50,11 @@ func deadletterListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printLetters(cmd.OutOrStdout(), entries, more)
+				next := ""
+				if more {
+					next = nextPage(cmd, nil, fmt.Sprint(entries[len(entries)-1].ID))
+				}
+				return printLetters(cmd.OutOrStdout(), entries, next)
 			})
 		},
 	}
@@ -80,7 +84,7 @@ func deadletterFilter(f *deadletter.Filter, state string, ref domain.OrderRef) e
 	return ref.Validate()
 }
 
-func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
+func printLetters(w io.Writer, entries []deadletter.Entry, next string) error {
 	if len(entries) == 0 {
 		_, err := fmt.Fprintln(w, "there are no such dead letters")
 		return err
@@ -95,8 +99,8 @@ func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.State, e.WrittenAt.Format(time.DateTime), shown(shorten(string(e.By), 40)),
 			shown(shorten(e.OrderKey, 60)), stopped, cameFrom(e.Letter), shorten(e.Reason, 100))
 	}
-	if more {
-		_, _ = fmt.Fprintf(t, "there are more: erpconnector deadletter list --after %d\n", entries[len(entries)-1].ID)
+	if next != "" {
+		_, _ = fmt.Fprintf(t, "there are more: %s\n", next)
 	}
 	return t.Flush()
 }
@@ -212,7 +216,7 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 				for _, id := range ids {
 					failed := decide(o, orders.DeadLetterRequest{ID: id, Who: osUser(), Reason: reason})
 					if failed == nil {
-						_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
+						_, failed = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
 					}
 					err = errors.Join(err, failed)
 				}

@@ -108,10 +108,7 @@ func (f *demoFlags) reach(ctx context.Context) error {
 	if f.URL == "" {
 		f.URL = baseURL(cfg)
 	}
-	f.URL = strings.TrimRight(f.URL, "/")
-	if !strings.Contains(f.URL, "://") {
-		f.URL = "http://" + f.URL
-	}
+	f.URL = withScheme(f.URL)
 	f.Token = cfg.HTTP.Token
 	if name, ok := lookup("API_TOKEN_FILE"); ok && name != "" {
 		f.TokenFrom, f.TokenShell = "API_TOKEN_FILE", `$(cat "$API_TOKEN_FILE")`
@@ -122,6 +119,15 @@ func (f *demoFlags) reach(ctx context.Context) error {
 		return nil
 	}
 	return f.tokenOfUp(cfg.DataDir)
+}
+
+// withScheme is a base URL as a person gives it, localhost:8080 among others, ready for a path.
+func withScheme(url string) string {
+	url = strings.TrimRight(url, "/")
+	if !strings.Contains(url, "://") {
+		url = "http://" + url
+	}
+	return url
 }
 
 // tokenOfUp reads the token that `up` made. Without one the connector is asked all the same: that nothing listens is
@@ -139,7 +145,7 @@ func (f *demoFlags) tokenOfUp(dir string) error {
 	case err != nil:
 		return fmt.Errorf("reading the token of `up`: %w; set API_TOKEN instead", err)
 	}
-	f.Token, f.TokenFrom, f.TokenShell = token, file, "$(cat '"+file+"')"
+	f.Token, f.TokenFrom, f.TokenShell = token, file, "$(cat "+shellWord(file)+")"
 	return nil
 }
 

@@ -50,7 +50,7 @@ func healthCommand() *cobra.Command {
 
 func healthURL(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 {
-		return strings.TrimRight(args[0], "/"), nil
+		return withScheme(args[0]), nil
 	}
 	cfg, err := config.FromEnv(environment(ctx))
 	return baseURL(cfg), err

@@ -49,6 +49,11 @@ func TestHealth(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "ok postgres\n", said)
 	})
+	t.Run("an_address_without_a_scheme", func(t *testing.T) { // was told as a fault of the address: "first path segment in URL"
+		said, err := health(t.Context(), running(t, fine))
+		require.NoError(t, err)
+		require.Equal(t, "ok postgres\n", said)
+	})
 	t.Run("what_is_not_ready_is_named", func(t *testing.T) {
 		_, err := health(t.Context(), "http://"+running(t, fine, broken))
 		require.ErrorContains(t, err, "relay: no broker answers")

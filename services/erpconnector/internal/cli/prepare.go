@@ -37,7 +37,7 @@ func migrateCommand() *cobra.Command {
 			}
 			applied, err := migrate(cmd.Context(), cfg.DatabaseURL)
 			if err == nil {
-				fmt.Printf("%d migrations applied; the schema is up to date\n", applied)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d migrations applied; the schema is up to date\n", applied)
 			}
 			return err
 		},
@@ -108,7 +108,7 @@ func topicsCommand() *cobra.Command {
 			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
 				created, err := a.Ensure(cmd.Context(), false)
 				for _, t := range created {
-					fmt.Println("created", t)
+					_, _ = fmt.Fprintln(cmd.OutOrStdout(), "created", t)
 				}
 				if err == nil && reset {
 					err = resetOffsets(cmd, a)
@@ -130,7 +130,7 @@ func topicsCommand() *cobra.Command {
 				if err := requireRight(cmd.Context(), a); err != nil {
 					return err
 				}
-				fmt.Println("the topics are right")
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), "the topics are right")
 				return warnOfTopics(cmd, a)
 			})
 		},

@@ -49,7 +49,11 @@ func quarantineListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printQuarantine(cmd.OutOrStdout(), entries, f)
+				next := ""
+				if len(entries) == f.Limit {
+					next = nextPage(cmd, nil, fmt.Sprint(entries[len(entries)-1].ID))
+				}
+				return printQuarantine(cmd.OutOrStdout(), entries, next)
 			})
 		},
 	}
@@ -83,7 +87,7 @@ func quarantineCodes() (names []string) {
 	return names
 }
 
-func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, f ingest.QuarantineFilter) error {
+func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, next string) error {
 	if len(entries) == 0 {
 		_, err := fmt.Fprintln(w, "nothing is in the quarantine")
 		return err
@@ -94,8 +98,8 @@ func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, f ingest.Qua
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s: %s\n", e.ID, domain.Printable(e.Source), shorten(e.EventID, 40), e.Tries,
 			e.PublishedAt.UTC().Format(time.DateTime), e.Code, shorten(reason(e), 100))
 	}
-	if len(entries) == f.Limit {
-		_, _ = fmt.Fprintf(t, "there may be more: erpconnector quarantine list --after %d\n", entries[len(entries)-1].ID)
+	if next != "" {
+		_, _ = fmt.Fprintf(t, "there may be more: %s\n", next)
 	}
 	return t.Flush()
 }
@@ -258,10 +262,12 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 			refused++
 			line += ": " + domain.Printable(reason(ingest.QuarantineEntry{Problems: s.Result.Errors}))
 		}
-		_, _ = fmt.Fprintln(w, line)
+		if _, printErr := fmt.Fprintln(w, line); printErr != nil { // the entry was sent all the same
+			err = errors.Join(err, fmt.Errorf("printing what became of entry %d: %w", s.ID, printErr))
+		}
 	}
 	if missing := wanted - len(sent); missing > 0 {
-		err = fmt.Errorf("%d of %d are not in the quarantine (any more), or are being sent by somebody else", missing, wanted)
+		err = errors.Join(err, fmt.Errorf("%d of %d are not in the quarantine (any more), or are being sent by somebody else", missing, wanted))
 	}
 	if refused > 0 {
 		err = errors.Join(err, fmt.Errorf("%d of %d were refused again and stay in the quarantine", refused, len(sent)))
@@ -269,14 +275,17 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 	return err
 }
 
+// parseIDs reads ids, each once. A second one of its kind would be told as one that is gone, since the first has just been dealt with.
 func parseIDs(args []string, list string) ([]int64, error) {
-	ids := make([]int64, len(args))
-	for i, arg := range args {
+	var ids []int64
+	for _, arg := range args {
 		id, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("%q is no id: erpconnector %s shows them", arg, list)
 		}
-		ids[i] = id
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
 	}
 	return ids, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/repair"
 	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -34,6 +35,9 @@ func repairCommand() *cobra.Command {
 			"The relay must not work meanwhile; it does not while it stops. Everything else may go on. Interrupted, call it again.\n" +
 			"Exit code: 0 nothing differs (any more), 1 something does, 2 it could not be told or done.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.limit < 0 {
+				return coded{fmt.Errorf("--limit is %d; it must not be negative", f.limit), CouldNotTell}
+			}
 			report, err := runRepair(cmd, f)
 			if err != nil {
 				return coded{err, CouldNotTell}
@@ -114,7 +118,6 @@ func describeRepair(b *strings.Builder, r *repair.Report) {
 	fmt.Fprintf(b, "  %6d  accepted here once more and in Kafka already, not relayed again\n", r.Again)
 	fmt.Fprintf(b, "  %6d  written here under ids that Kafka has seen, given new ones\n", r.Reused)
 	for _, o := range r.Orders {
-		fmt.Fprintf(b, "\n%s", o.Key)
 		var parts []string
 		if len(o.Events) > 0 {
 			parts = append(parts, "events "+strings.Join(o.Events, ", "))
@@ -128,7 +131,7 @@ func describeRepair(b *strings.Builder, r *repair.Report) {
 		if o.Reused > 0 {
 			parts = append(parts, counted(o.Reused, "row")+" with new ids")
 		}
-		b.WriteString(": " + strings.Join(parts, "; "))
+		b.WriteString("\n" + domain.Printable(o.Key+": "+strings.Join(parts, "; "))) // shops chose the ids
 	}
 	if len(r.Orders) > 0 {
 		fmt.Fprintf(b, "\n\n%s in all", counted(r.OrdersIn, "order"))

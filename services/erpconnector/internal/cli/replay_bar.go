@@ -42,6 +42,7 @@ func (b *bar) clear() {
 
 func barText(read, all int64) string {
 	full, percent := barWidth, int64(100)
+	read = min(read, all) // or there would be less than no space behind it
 	if all > 0 {
 		full, percent = int(read*barWidth/all), read*100/all
 	}

@@ -220,7 +220,10 @@ func settingsHistoryCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printHistory(cmd.OutOrStdout(), past, next)
+				if next == nil {
+					return printHistory(cmd.OutOrStdout(), past, "")
+				}
+				return printHistory(cmd.OutOrStdout(), past, nextPage(cmd, args, next.String()))
 			})
 		},
 	}
@@ -229,7 +232,7 @@ func settingsHistoryCommand() *cobra.Command {
 	return cmd
 }
 
-func printHistory(w io.Writer, past []setting.Past, next *setting.Cursor) error {
+func printHistory(w io.Writer, past []setting.Past, next string) error {
 	if len(past) == 0 {
 		_, err := fmt.Fprintln(w, "nobody has changed it")
 		return err
@@ -246,8 +249,8 @@ func printHistory(w io.Writer, past []setting.Past, next *setting.Cursor) error 
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Version, p.At.Format(time.DateTime), domain.Printable(p.By), domain.Printable(p.Name),
 			value(p.Before), value(p.After), domain.Printable(p.Reason))
 	}
-	if next != nil {
-		_, _ = fmt.Fprintf(t, "there is more: erpconnector settings history --after %s\n", next)
+	if next != "" {
+		_, _ = fmt.Fprintf(t, "there is more: %s\n", next)
 	}
 	return t.Flush()
 }
