@@ -33,6 +33,9 @@ func (r Range) Validate() error {
 		problems = append(problems, fmt.Errorf("the range ends at %s, which is not after its start", r.To.Format(time.RFC3339)))
 	}
 	log := LogTopics()
+	if len(r.Topics) == 0 { // the brokers would take it for all the topics they have, other people's among them
+		problems = append(problems, fmt.Errorf("no topic is named; there are %s", strings.Join(log, ", ")))
+	}
 	for _, topic := range r.Topics {
 		if !slices.Contains(log, topic) {
 			problems = append(problems, fmt.Errorf("%q is no topic of the log; there are %s", topic, strings.Join(log, ", ")))
