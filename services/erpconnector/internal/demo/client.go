@@ -141,7 +141,10 @@ func (c *client) publish(ctx context.Context, body []byte) (verdict, error) {
 	switch r.status {
 	case http.StatusOK, http.StatusAccepted:
 		var v verdict
-		return v, json.Unmarshal(r.body, &v)
+		if json.Unmarshal(r.body, &v) != nil || (v.Result != "accepted" && v.Result != "duplicate") {
+			return verdict{}, fmt.Errorf("%s answered an event with %d and no result, which no connector does: name another with --url", c.base, r.status)
+		}
+		return v, nil
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusConflict, http.StatusUnprocessableEntity:
 		return verdict{Result: "refused", reasons: r.problem().reasons()}, nil
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -167,8 +170,8 @@ func (c *client) status(ctx context.Context, ref domain.OrderRef) (status, error
 		err = errors.New(r.problem().Detail)
 	}
 	var s status
-	if err == nil {
-		err = json.Unmarshal(r.body, &s)
+	if err == nil && json.Unmarshal(r.body, &s) != nil {
+		err = fmt.Errorf("%d and no JSON", r.status)
 	}
 	return s, err
 }
@@ -209,6 +212,9 @@ func (c *client) arm(ctx context.Context, f mockerp.Fault) error {
 // disarm takes back the faults with the label and says how many had not happened yet.
 func (c *client) disarm(ctx context.Context, label string) (int, error) {
 	r, err := c.do(ctx, http.MethodDelete, "/mockerp/faults?label="+url.QueryEscape(label), nil)
+	if err == nil && r.status != http.StatusOK {
+		err = fmt.Errorf("%d: %.200s", r.status, r.body)
+	}
 	var answer struct {
 		Faults int `json:"faults"`
 	}
