@@ -140,7 +140,7 @@ func TestAStatusThatIsAheadOfItsRow(t *testing.T) {
 	t.Parallel()
 	for _, got := range []status{{Status: domain.Success}, {Status: domain.Failed}} {
 		b := invoiced(orderFault{})
-		for range maxAhead {
+		for range 10 {
 			b.learn(refOf("1"), got, noon)
 			require.Equal(t, 1, b.tally().UnderWay)
 		}
