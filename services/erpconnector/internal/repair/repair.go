@@ -10,6 +10,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (p Params) lease(ctx context.Context) (release func(), err error) {
 			return release, err
 		}
 		if !run.Sleep(wait, leaseInterval) {
-			return nil, ErrBusy
+			return nil, cmp.Or(ctx.Err(), ErrBusy) // Ctrl-C says nothing about a relay
 		}
 	}
 }
