@@ -6,12 +6,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // A run by hand says how many went out and how many are left; while the connector is off it says why none did.
-func TestCronRun(t *testing.T) {
-	t.Parallel()
-	database, env := onDatabase(t)
+func testCronRun(t *testing.T, database testkit.Database, env variables) {
 	require.Equal(t, "0 orders released; 0 still wait for the cron\n", does(t, env, "cron", "run"))
 
 	env["IMMEDIATE_SYNC"], env["CRON_BATCH"] = "false", "2"

@@ -15,6 +15,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 var writtenAt = time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
@@ -65,9 +66,7 @@ func TestDeadletterFilter(t *testing.T) {
 }
 
 // An operator sees the open letters, decides about some, and finds them by their state and order.
-func TestDeadletterListAndDiscard(t *testing.T) {
-	t.Parallel()
-	database, env := onDatabase(t)
+func testDeadletterListAndDiscard(t *testing.T, database testkit.Database, env variables) {
 	list := func(args ...string) string { return does(t, env, append([]string{"deadletter", "list"}, args...)...) }
 	require.Equal(t, "there are no such dead letters\n", list())
 	for id, key := range []string{"000000123", "outlet/7", "000000123", "outlet/7"} {
@@ -99,9 +98,7 @@ there are more: erpconnector deadletter list --limit 1 --after 0
 }
 
 // What needs the topic asks the table first: an id that is not there costs no time-out of the brokers.
-func TestADeadLetterThatIsNotThere(t *testing.T) {
-	t.Parallel()
-	_, env := onDatabase(t)
+func testADeadLetterThatIsNotThere(t *testing.T, _ testkit.Database, env variables) {
 	env["KAFKA_BROKERS"] = "127.0.0.1:1"
 	for _, args := range []string{"show 7", "show 7 --value", "redrive 7 --reason x"} {
 		p := invoke(t, env, append([]string{"deadletter"}, strings.Fields(args)...)...)

@@ -88,8 +88,13 @@ func withGoose(ctx context.Context, url string, use func(*goose.Provider) error)
 	if err != nil {
 		return err
 	}
+	return schemaError(use(p))
+}
+
+// schemaError says what to do about a schema that could not be read or changed.
+func schemaError(err error) error {
 	var refused *pgconn.PgError
-	switch err := use(p); {
+	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused) && refused.Code == "42501":

@@ -15,6 +15,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // placedEvent is an event that is accepted.
@@ -34,9 +35,7 @@ func setAside(t *testing.T, pool *pgxpool.Pool, source, code, payload string) (i
 }
 
 // An operator reads what was refused, page by page, each page of the same list.
-func TestQuarantineList(t *testing.T) {
-	t.Parallel()
-	database, env := onDatabase(t)
+func testQuarantineList(t *testing.T, database testkit.Database, env variables) {
 	require.Equal(t, "nothing is in the quarantine\n", does(t, env, "quarantine", "list"))
 	for range 3 {
 		setAside(t, database.Pool, "default", "refused", "{}")
@@ -68,9 +67,7 @@ func TestQuarantineList(t *testing.T) {
 	require.Equal(t, "nothing is in the quarantine\n", does(t, env, "quarantine", "list", "--after", "6"))
 }
 
-func TestQuarantineShow(t *testing.T) {
-	t.Parallel()
-	database, env := onDatabase(t)
+func testQuarantineShow(t *testing.T, database testkit.Database, env variables) {
 	large := `{"a": "` + strings.Repeat("x", 5000) + "\"}"
 	small, big := setAside(t, database.Pool, "outlet", "refused", `{"a": "Ä\n"}`), setAside(t, database.Pool, "default", "too_large", large)
 	require.Equal(t, `id             1
@@ -97,9 +94,7 @@ To correct it and send it:  erpconnector quarantine show 1 --payload > event.jso
 }
 
 // What is accepted leaves, what is refused stays with the new reason, and what is not there is told by its number.
-func TestQuarantineSend(t *testing.T) {
-	t.Parallel()
-	database, env := onDatabase(t)
+func testQuarantineSend(t *testing.T, database testkit.Database, env variables) {
 	send := func(args ...string) printed {
 		return invoke(t, env, append([]string{"quarantine", "send"}, args...)...)
 	}
@@ -135,9 +130,7 @@ func TestQuarantineSend(t *testing.T) {
 }
 
 // A corrected event takes the place of the refused one only if it is accepted.
-func TestQuarantineSendCorrected(t *testing.T) {
-	t.Parallel()
-	database, env := onDatabase(t)
+func testQuarantineSendCorrected(t *testing.T, database testkit.Database, env variables) {
 	id := fmt.Sprint(setAside(t, database.Pool, "default", "refused", "{}"))
 	file := filepath.Join(t.TempDir(), "event.json")
 	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }

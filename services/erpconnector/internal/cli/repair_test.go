@@ -13,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/repair"
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 func repaired() *repair.Report {
@@ -117,9 +118,7 @@ func TestARepairAsJSON(t *testing.T) {
 }
 
 // Brokers that do not answer are no verdict: 2, and nothing was changed.
-func TestARepairThatCannotTell(t *testing.T) {
-	t.Parallel()
-	_, env := onDatabase(t)
+func testARepairThatCannotTell(t *testing.T, _ testkit.Database, env variables) {
 	env["KAFKA_BROKERS"] = "127.0.0.1:1"
 	for _, args := range [][]string{{"repair"}, {"repair", "--yes"}} {
 		cmd := Root()

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 func TestParseSettings(t *testing.T) {
@@ -43,9 +44,7 @@ func TestParseSettings(t *testing.T) {
 }
 
 // A setting is changed, seen with who changed it, returned to the environment's value, and all of it stands in the history.
-func TestSettingsChangeAndReturn(t *testing.T) {
-	t.Parallel()
-	_, env := onDatabase(t)
+func testSettingsChangeAndReturn(t *testing.T, _ testkit.Database, env variables) {
 	env["CRON_BATCH"] = "7"
 	require.Equal(t, "7\n", does(t, env, "settings", "get", "cron_batch", "--value"))
 	require.Equal(t, "debug is true\ncron_batch is 9\nin force in every process within a second\n",
@@ -75,9 +74,7 @@ func TestSettingsChangeAndReturn(t *testing.T) {
 }
 
 // A row that a later release, or a hand, has left is shown for what it is: not in force.
-func TestASettingThatIsNotInForce(t *testing.T) {
-	t.Parallel()
-	database, env := onDatabase(t)
+func testASettingThatIsNotInForce(t *testing.T, database testkit.Database, env variables) {
 	_, err := database.Pool.Exec(t.Context(), `INSERT INTO setting (name, value, version, changed_by, changed_at) VALUES ('cron_batch', '"many"', 1, 'a hand', now())`)
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^cron_batch +\d+ +NOT IN FORCE: cron_batch .*$`, does(t, env, "settings"))

@@ -41,11 +41,13 @@ func TestAnswersAreCounted(t *testing.T) {
 		"of_an_earlier_run":  {shop.Event{Type: event.OrderUpdated}, verdict{Result: "duplicate"}, counts{published: 1, known: 1}},
 		"of_another_version": {shop.Event{Type: event.OrderUpdated}, verdict{Result: "duplicate", Differs: true}, counts{published: 1, known: 1, differ: 1}},
 		"a_shops_bug": {
-			shop.Event{Ref: refOf("7"), Kind: shop.Mistake}, verdict{Result: "refused", reasons: "no"},
+			shop.Event{Ref: refOf("7"), Kind: shop.Mistake},
+			verdict{Result: "refused", reasons: "no"},
 			counts{published: 1, refused: 1, refusals: []refusal{{"7", "no", true}}},
 		},
 		"refused_unasked": {
-			shop.Event{Ref: domain.OrderRef{Source: "outlet", IncrementID: "7"}}, verdict{Result: "refused", reasons: "no"},
+			shop.Event{Ref: domain.OrderRef{Source: "outlet", IncrementID: "7"}},
+			verdict{Result: "refused", reasons: "no"},
 			counts{published: 1, refused: 1, refusals: []refusal{{"outlet/7", "no", false}}},
 		},
 	} {
@@ -110,7 +112,8 @@ func TestWhatIsWorthShowing(t *testing.T) {
 		"slow":       {orderFault{}, status{Status: domain.Success, Attempts: 1, ErpReference: "E"}, "slow", "order 1 is in the ERP 1.5s after its invoice"},
 		"made_slow":  {orderFault{times: 1, words: "it slept"}, status{Status: domain.Success, Attempts: 1, ErpReference: "E"}, "slow", "order 1 is in the ERP 1.5s after its invoice: it slept, and other orders did not wait for it"},
 		"retry": {
-			orderFault{}, status{Status: domain.Queued, Attempts: 1, MaxAttempts: 5, NextAttemptAt: "2024-01-15T12:01:00Z", LastError: "HTTP 503"},
+			orderFault{},
+			status{Status: domain.Queued, Attempts: 1, MaxAttempts: 5, NextAttemptAt: "2024-01-15T12:01:00Z", LastError: "HTTP 503"},
 			"retry", "order 1: HTTP 503; attempt 2 of 5 follows at " + local + ", in 59s",
 		},
 		"no_time_yet": {orderFault{}, status{Status: domain.Queued, Attempts: 1, NextAttemptAt: "soon"}, "", ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +92,8 @@ func TestCtrlCWhileARelayWorks(t *testing.T) {
 	release, ok, err := postgres.TryLease(ctx, b.pool, postgres.LeaseID(checkpoint.Lease(b.Kafka), 0))
 	require.NoError(t, err)
 	require.True(t, ok)
+	release = sync.OnceFunc(release)
+	defer release()
 	said := make(chan error, 1)
 	go func() {
 		_, err := Run(ctx, b.Params)
