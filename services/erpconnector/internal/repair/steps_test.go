@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -29,13 +30,40 @@ type bench struct {
 	*repairer
 }
 
-func newBench(t *testing.T, last int64) *bench {
-	t.Helper()
+// TestSteps runs each step by itself. They take turns on one database, each on an empty one, and each at a position of its own: to
+// make a database takes longer than any of them.
+func TestSteps(t *testing.T) {
+	t.Parallel()
 	pool := testkit.Postgres(t).Pool
-	return &bench{t, pool, &repairer{
-		Params: Params{Pool: pool, Kafka: kafka.Config{Partitions: 2}, Log: slog.New(slog.DiscardHandler), MaxAttempts: 5},
-		report: &Report{Position: checkpoint.Position{LastID: last}}, orders: map[string]*Order{},
-	}}
+	for _, step := range []struct {
+		name string
+		last int64 // id that was relayed
+		test func(t *testing.T, b *bench)
+	}{
+		{"a_repair_is_remembered", 1, testARepairIsRemembered},
+		{"ctrl_c_while_a_relay_works", 1, testCtrlCWhileARelayWorks},
+		{"rows_with_ids_of_others_move", 10, testRowsWithIdsOfOthersMove},
+		{"ids_go_on_beyond_the_position", 5_000, testIdsGoOnBeyondThePosition},
+		{"rows_that_kafka_has_go", 10, testRowsThatKafkaHasGo},
+		{"the_new_position", 10, testTheNewPosition},
+		{"which_rows_wait", 10, testWhichRowsWait},
+		{"invoiced_orders_are_requested_once", 10, testInvoicedOrdersAreRequestedOnce},
+		{"a_sync_id_goes_back_to_its_order", 10, testASyncIdGoesBackToItsOrder},
+		{"a_record_that_cannot_be_read", 5, testARecordThatCannotBeRead},
+		{"a_database_that_is_another", 10, testADatabaseThatIsAnother},
+		{"a_batch_is_restored_twice", 10, testABatchIsRestoredTwice},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			_, err := pool.Exec(t.Context(), `TRUNCATE erp_outbox, erp_sync_gate, sales_order, accepted_event, erp_callback, erp_reference, erp_repair`)
+			require.NoError(t, err)
+			_, err = pool.Exec(t.Context(), `SELECT setval('erp_outbox_id_seq', 1, false), setval('erp_sync_id_seq', 1, false)`)
+			require.NoError(t, err)
+			step.test(t, &bench{t, pool, &repairer{
+				Params: Params{Pool: pool, Kafka: kafka.Config{Partitions: 2}, Log: slog.New(slog.DiscardHandler), MaxAttempts: 5},
+				report: &Report{Position: checkpoint.Position{LastID: step.last}}, orders: map[string]*Order{},
+			}})
+		})
+	}
 }
 
 // rows writes rows of the outbox with these ids; their uuid is their first id, by which they are known later.
@@ -57,9 +85,7 @@ func (b *bench) texts(sql string) []string {
 }
 
 // An interrupted repair is known by its row, which remembers the earliest moment from which anything is compared.
-func TestARepairIsRemembered(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 1)
+func testARepairIsRemembered(t *testing.T, b *bench) {
 	ctx := t.Context()
 	open, err := b.readOpen(ctx)
 	require.NoError(t, err)
@@ -84,9 +110,7 @@ func TestARepairIsRemembered(t *testing.T) {
 }
 
 // Ctrl-C while a relay worked was told as a relay that works, as if the wait had been long enough.
-func TestCtrlCWhileARelayWorks(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 1)
+func testCtrlCWhileARelayWorks(t *testing.T, b *bench) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	release, ok, err := postgres.TryLease(ctx, b.pool, postgres.LeaseID(checkpoint.Lease(b.Kafka), 0))
@@ -99,7 +123,8 @@ func TestCtrlCWhileARelayWorks(t *testing.T) {
 		_, err := Run(ctx, b.Params)
 		said <- err
 	}()
-	testkit.Eventually(t, func() bool { return b.pool.Stat().AcquireCount() > 3 }, "it never asked for the lease")
+	asked := b.pool.Stat().AcquireCount()
+	testkit.Eventually(t, func() bool { return b.pool.Stat().AcquireCount() > asked+1 }, "it never asked for the lease")
 	cancel()
 	require.ErrorIs(t, <-said, context.Canceled)
 	release()
@@ -110,9 +135,7 @@ func TestCtrlCWhileARelayWorks(t *testing.T) {
 
 // Rows whose ids Kafka has seen go to the front of a new epoch in their order, with all that is to be relayed behind them; rows
 // of other topics between them go along, and none is relayed twice.
-func TestRowsWithIdsOfOthersMove(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 10)
+func testRowsWithIdsOfOthersMove(t *testing.T, b *bench) {
 	b.rows(event.TopicRequested, "1", 5, 9)   // 9 has the id of another
 	b.rows("mails", "1", 7, 10)               // of a topic that is not compared: from 9 on they may not be in Kafka
 	b.rows(event.TopicRequested, "2", 11, 12) // to be relayed
@@ -134,18 +157,15 @@ func TestRowsWithIdsOfOthersMove(t *testing.T) {
 }
 
 // A server that goes on counting below what Kafka has seen would give ids a second time.
-func TestIdsGoOnBeyondThePosition(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 5_000)
-	require.NoError(t, b.freeIDs(t.Context(), &reconcile.Comparison{}))
+func testIdsGoOnBeyondThePosition(t *testing.T, b *bench) {
 	var next int64
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT setval('erp_outbox_id_seq', 4000)`).Scan(&next))
+	require.NoError(t, b.freeIDs(t.Context(), &reconcile.Comparison{}))
 	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT nextval('erp_outbox_id_seq')`).Scan(&next))
 	require.Greater(t, next, int64(1)<<40)
 }
 
-func TestRowsThatKafkaHasGo(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 10)
+func testRowsThatKafkaHasGo(t *testing.T, b *bench) {
 	b.rows(event.TopicRequested, "1", 1, 2, 3)
 	require.NoError(t, b.dropAgain(t.Context(), nil))
 	require.Len(t, b.texts(`SELECT uuid FROM erp_outbox`), 3)
@@ -156,9 +176,7 @@ func TestRowsThatKafkaHasGo(t *testing.T) {
 }
 
 // The relay's new position names the last row that is there, or the beginning.
-func TestTheNewPosition(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 10)
+func testTheNewPosition(t *testing.T, b *bench) {
 	b.report.Server.System, b.report.Server.Timeline = "7", 2
 	p, err := b.newPosition(t.Context())
 	require.NoError(t, err)
@@ -171,9 +189,7 @@ func TestTheNewPosition(t *testing.T) {
 }
 
 // Of the rows up to the position, those of lanes that took no records wait: from where each lane stands.
-func TestWhichRowsWait(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 10)
+func testWhichRowsWait(t *testing.T, b *bench) {
 	lanes := map[string]string{}
 	for n := range 20 {
 		key := refOf(n).Key()
@@ -190,13 +206,12 @@ func TestWhichRowsWait(t *testing.T) {
 	ids, err = b.waiting(t.Context())
 	require.NoError(t, err)
 	require.ElementsMatch(t, []int64{4, 5, 7, 8}, ids)
-	require.NoError(t, newBench(t, 10).moveWaiting(t.Context(), nil), "where none waits nothing is written")
+	b.report.Position.Behind = nil
+	require.NoError(t, b.moveWaiting(t.Context(), nil), "where none waits nothing is written")
 }
 
 // An order whose invoice was accepted and that nobody has requested is requested once, as by its invoice; others stay as they are.
-func TestInvoicedOrdersAreRequestedOnce(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 10)
+func testInvoicedOrdersAreRequestedOnce(t *testing.T, b *bench) {
 	ctx := t.Context()
 	require.NoError(t, pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		_, err := gate.Lock(ctx, tx, []domain.OrderRef{refOf(1), refOf(2), refOf(3)}, time.Now())
@@ -227,9 +242,7 @@ func TestInvoicedOrdersAreRequestedOnce(t *testing.T) {
 
 // A sync id that was given a second time here goes back to the order that has it in the log. The other one gets a new one, and so
 // do its records that are still to be relayed.
-func TestASyncIdGoesBackToItsOrder(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, 10)
+func testASyncIdGoesBackToItsOrder(t *testing.T, b *bench) {
 	ctx := t.Context()
 	request := func(n int, id int64) (domain.Gate, event.Record) {
 		g, _ := domain.Gate{Ref: refOf(n), State: domain.GateNone}.Request(id, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, time.Now())
@@ -271,4 +284,77 @@ func TestASyncIdGoesBackToItsOrder(t *testing.T) {
 	require.Equal(t, others, v.Sync.SyncID)
 	require.Equal(t, 1, b.report.Renamed)
 	require.Equal(t, []string{"text"}, b.texts(`SELECT convert_from(payload, 'UTF8') FROM erp_outbox WHERE id = 12`), "what is not ours stays as it is")
+}
+
+// A record that nobody can read gets its row back, as it was relayed, and is no more than a line in the log; the others of its
+// batch are restored whole.
+func testARecordThatCannotBeRead(t *testing.T, b *bench) {
+	ctx := t.Context()
+	var said testkit.Log
+	b.Log = slog.New(slog.NewTextHandler(&said, nil))
+	_, recs := sold(t, 1)
+	good := b.Kafka.Record(recs[0])
+	bad := &kgo.Record{Topic: event.TopicSalesOrder, Key: []byte("000000007"), Value: []byte("no JSON"), Partition: 1, Offset: 7, Timestamp: good.Timestamp, Headers: good.Headers}
+	keyless := &kgo.Record{Topic: event.TopicSalesOrder, Key: []byte("a/b/c"), Value: good.Value, Offset: 8, Timestamp: good.Timestamp, Headers: good.Headers}
+	b.rows("mails", "x", 3)
+	free, err := b.freePlaces(ctx, 3)
+	require.NoError(t, err)
+	require.NoError(t, pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		batch := &batch{r: b.repairer, tx: tx, topic: event.TopicSalesOrder, now: time.Now(), records: []lostRecord{
+			{bad, event.TopicSalesOrder, 0}, {good, event.TopicSalesOrder, 1}, {keyless, event.TopicSalesOrder, 2},
+		}}
+		return batch.run(ctx, free)
+	}))
+	require.Equal(t, []string{"2 000000007 no JSON", "4 " + refOf(1).Key(), "5 a/b/c"},
+		b.texts(`SELECT id || ' ' || key || CASE WHEN length(payload) < 10 THEN ' ' || convert_from(payload, 'UTF8') ELSE '' END FROM erp_outbox WHERE id <> 3 ORDER BY id`),
+		"the last places that are free, in the order in which they were relayed")
+	require.Equal(t, []string{"default e" + refOf(1).IncrementID}, b.texts(`SELECT source || ' ' || event_id FROM accepted_event`))
+	require.Equal(t, []string{refOf(1).Key()}, b.texts(`SELECT order_key FROM sales_order`))
+	require.Equal(t, []string{refOf(1).Key()}, b.texts(`SELECT order_key FROM erp_sync_gate`))
+	require.Len(t, said.Lines(), 2)
+	require.Contains(t, said.Lines()[0], `msg="record cannot be read; its row alone is restored" topic=sales_order_event partition=1 offset=7`)
+
+	// The rows are as they were: with the uuid and the headers that their readers know them by.
+	var uuid, metadata string
+	require.NoError(t, b.pool.QueryRow(ctx, `SELECT uuid, metadata::text FROM erp_outbox WHERE id = 4`).Scan(&uuid, &metadata))
+	require.Equal(t, recs[0].UUID, uuid)
+	require.Contains(t, metadata, `"ce_id"`)
+	require.NotContains(t, metadata, event.MetadataPartitionKey, "the key has a column of its own")
+}
+
+// More records than free ids cannot have been of this database.
+func testADatabaseThatIsAnother(t *testing.T, b *bench) {
+	b.rows("mails", "x", 1, 2, 4, 5)
+	free, err := b.freePlaces(t.Context(), 6)
+	require.NoError(t, err)
+	require.Equal(t, []int64{3, 6, 7, 8, 9, 10}, []int64{free.at(0), free.at(1), free.at(2), free.at(3), free.at(4), free.at(5)})
+	_, err = b.freePlaces(t.Context(), 9)
+	require.EqualError(t, err, "3 more records are lost than ids are free up to row 10: is DATABASE_URL the database of this Kafka?")
+	none, err := b.freePlaces(t.Context(), 0)
+	require.NoError(t, err)
+	require.Empty(t, none)
+}
+
+// A fact that the gate has heard already changes nothing; so a batch that is restored a second time gives the same.
+func testABatchIsRestoredTwice(t *testing.T, b *bench) {
+	ctx := t.Context()
+	_, recs := sold(t, 1)
+	const stand = `SELECT order_key || sync_id || generation || state || version || coalesce(idempotency_key, '') FROM erp_sync_gate
+		UNION ALL SELECT order_key || encode(digest, 'hex') || accepted_at FROM accepted_event UNION ALL SELECT order_key || snapshot::text || updated_at FROM sales_order ORDER BY 1`
+	var before []string
+	for round := range 2 {
+		for i, topic := range []string{event.TopicSalesOrder, event.TopicRequested} {
+			require.NoError(t, pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+				batch := &batch{r: b.repairer, tx: tx, topic: topic, now: time.Now(), records: []lostRecord{{b.Kafka.Record(recs[i]), topic, 0}}}
+				return batch.run(ctx, places{{first: int64(1 + 2*round + i)}})
+			}))
+		}
+		if round == 0 {
+			before = b.texts(stand)
+			require.Len(t, before, 3)
+			require.Contains(t, before[1]+before[0]+before[2], "open")
+		}
+	}
+	require.Equal(t, before, b.texts(stand))
+	require.Zero(t, b.report.Renamed, "its sync id is its own")
 }
