@@ -26,6 +26,11 @@ type demoFlags struct {
 	print    bool
 }
 
+// demoCommand is the second command of a newcomer, after `up`. So it finds connector and token by itself, and says what is missing.
+//
+//	erpconnector demo --rate 20 --duration 30s
+//	erpconnector demo --seed 11 --orders 40       # the events of an earlier run once more
+//	erpconnector demo --print --orders 3 | jq .   # publishes nothing
 func demoCommand() *cobra.Command {
 	var f demoFlags
 	cmd := &cobra.Command{
@@ -58,6 +63,7 @@ the orders, and shows what becomes of each. Start ` + "`erpconnector up`" + ` fi
 	return cmd
 }
 
+// run returns the context's end as its error. The run's summary was printed by then, and the exit code still says that a signal came.
 func (f *demoFlags) run(ctx context.Context) error {
 	if err := f.complete(ctx); err != nil {
 		return err
@@ -91,6 +97,7 @@ func (f *demoFlags) complete(ctx context.Context) error {
 	return f.reach(ctx)
 }
 
+// within refuses NaN too, which is neither less nor more than anything.
 func within[T cmp.Ordered](flag string, value, least, most T) error {
 	if value >= least && value <= most {
 		return nil

@@ -25,8 +25,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
+// prepareTimeout bounds a look at schema or topics. Applying migrations has no bound: a large table takes as long as it takes.
 const prepareTimeout = time.Minute
 
+// migrateCommand runs before services of a new version start. Migrations only add, so those of the old version may go on meanwhile.
 func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
@@ -44,6 +46,7 @@ func migrateCommand() *cobra.Command {
 	}
 }
 
+// migrate says how many migrations it has applied; none is no error.
 func migrate(ctx context.Context, url string) (int, error) {
 	applied := 0
 	err := withGoose(ctx, url, func(p *goose.Provider) error {
@@ -67,6 +70,8 @@ func RequireMigrated(ctx context.Context, cfg config.Config) error {
 	})
 }
 
+// withGoose reaches for the database first, since goose would tell of a wrong password as of a fault in a migration. It holds a lock of
+// the session, so that two processes that start at once do not both migrate.
 func withGoose(ctx context.Context, url string, use func(*goose.Provider) error) error {
 	if err := reachPostgres(ctx, url); err != nil {
 		return err
@@ -104,6 +109,8 @@ func schemaError(err error) error {
 	}
 }
 
+// topicsCommand keeps making and checking apart: `ensure` never changes what exists, and what it must not mend, as another number
+// of partitions, `check` names.
 func topicsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "topics", Short: "Create or check the Kafka topics"}
 	reset := false
@@ -165,6 +172,7 @@ func resetOffsets(cmd *cobra.Command, a *topics.Admin) error {
 	return err
 }
 
+// withAdmin is for commands that work on the topics.
 func withAdmin(ctx context.Context, use func(*topics.Admin) error) error {
 	cfg, err := config.FromEnv(environment(ctx))
 	if err != nil {
@@ -192,6 +200,7 @@ func warnOfTopics(cmd *cobra.Command, a *topics.Admin) error {
 	return err
 }
 
+// requireTopics is nil when services can work with the topics as they are.
 func requireTopics(ctx context.Context, cfg config.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
@@ -204,6 +213,7 @@ func requireTopics(ctx context.Context, cfg config.Config) error {
 	return requireRight(ctx, a)
 }
 
+// requireRight tells of all problems, one a line.
 func requireRight(ctx context.Context, a *topics.Admin) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()

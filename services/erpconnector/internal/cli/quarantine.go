@@ -23,6 +23,12 @@ import (
 	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
+// quarantineCommand is a loop for an operator: list, show, correct, send.
+//
+//	erpconnector quarantine list
+//	erpconnector quarantine show 7 --payload > event.json   # and correct it
+//	erpconnector quarantine send 7 --event event.json
+//	7  accepted: order 000000123 is queued
 func quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "quarantine", Short: "See and send again what was refused from the commerce outbox",
@@ -33,6 +39,7 @@ func quarantineCommand() *cobra.Command {
 	return cmd
 }
 
+// quarantineListCommand lists the oldest first: they wait longest, and often the first one shows the fault of all.
 func quarantineListCommand() *cobra.Command {
 	var f ingest.QuarantineFilter
 	cmd := &cobra.Command{
@@ -63,6 +70,7 @@ func quarantineListCommand() *cobra.Command {
 	return cmd
 }
 
+// filterFlags are the same for list and send --all, so that what was listed is what is sent.
 func filterFlags(cmd *cobra.Command, f *ingest.QuarantineFilter) {
 	cmd.Flags().StringVar(&f.Source, "source", "", "only of this shop")
 	cmd.Flags().StringVar((*string)(&f.Code), "code", "", "only for this reason: "+strings.Join(quarantineCodes(), ", "))
@@ -80,6 +88,7 @@ func checkFilter(f ingest.QuarantineFilter) error {
 	return err
 }
 
+// quarantineCodes are the reasons as texts, for the flag's help and for suggestions.
 func quarantineCodes() (names []string) {
 	for _, code := range ingest.QuarantineCodes {
 		names = append(names, string(code))
@@ -87,6 +96,7 @@ func quarantineCodes() (names []string) {
 	return names
 }
 
+// printQuarantine prints one entry a line, with its first reason alone. `show` has all of them.
 func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, next string) error {
 	if len(entries) == 0 {
 		_, err := fmt.Fprintln(w, "nothing is in the quarantine")
@@ -125,6 +135,7 @@ func shorten(s string, most int) string {
 	return s
 }
 
+// quarantineShowCommand prints a customer's data, which list does not.
 func quarantineShowCommand() *cobra.Command {
 	var payload bool
 	cmd := &cobra.Command{
@@ -161,6 +172,7 @@ func printBytes(w io.Writer, content []byte) error {
 
 const showBytes = 4 << 10 // of the event; --payload prints all of it
 
+// printEntry ends with the commands that come next, with this entry's id in them.
 func printEntry(w io.Writer, e ingest.QuarantineEntry) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "id             %d\nshop           %s\nevent          %s\npublished      %s\nlast refused   %s (%d times)\nreason         %s\n",
@@ -182,6 +194,7 @@ func printEntry(w io.Writer, e ingest.QuarantineEntry) error {
 	return err
 }
 
+// quarantineSendCommand wants ids or --all, never neither: "all" must not be what a forgotten argument means.
 func quarantineSendCommand() *cobra.Command {
 	var f ingest.QuarantineFilter
 	var all bool
@@ -220,6 +233,7 @@ func quarantineSendCommand() *cobra.Command {
 	return cmd
 }
 
+// sendCorrected reads standard input such that Ctrl-C ends it (readAll), as nothing else would while the terminal waits.
 func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id int64, file string) error {
 	read := os.ReadFile
 	if file == "-" {
@@ -236,6 +250,7 @@ func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id in
 	return report(w, []ingest.Sent{sent}, 1)
 }
 
+// allIDs are those of now. What comes into the quarantine meanwhile waits for the next call, so that this one ends.
 func allIDs(ctx context.Context, q *ingest.Quarantine, f ingest.QuarantineFilter) ([]int64, error) {
 	entries, err := q.List(ctx, f)
 	ids := make([]int64, len(entries))
@@ -245,6 +260,7 @@ func allIDs(ctx context.Context, q *ingest.Quarantine, f ingest.QuarantineFilter
 	return ids, err
 }
 
+// send reports also what was done before an error: that is sent, whatever came after it.
 func send(ctx context.Context, w io.Writer, q *ingest.Quarantine, ids []int64) error {
 	sent, err := q.Send(ctx, ids)
 	return errors.Join(report(w, sent, len(ids)), err)
@@ -290,6 +306,7 @@ func parseIDs(args []string, list string) ([]int64, error) {
 	return ids, nil
 }
 
+// withQuarantine accepts under the settings in force, as the drainer would.
 func withQuarantine(ctx context.Context, use func(*ingest.Quarantine) error) error {
 	return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
 		v, err := setting.NewStore(pool, cfg.Settings, nil).View(ctx)

@@ -25,6 +25,10 @@ type repairFlags struct {
 	limit                 int
 }
 
+// repairCommand only looks unless --yes is said. So it can be run whenever the relay has stopped, to see why.
+//
+//	erpconnector repair         # 1: something differs, and what
+//	erpconnector repair --yes   # 0: mended
 func repairCommand() *cobra.Command {
 	var f repairFlags
 	cmd := &cobra.Command{
@@ -59,6 +63,7 @@ func repairCommand() *cobra.Command {
 	return tellsByCode(cmd)
 }
 
+// runRepair takes max_attempts from the settings in force: the requests that a repair makes are as those that ingest makes.
 func runRepair(cmd *cobra.Command, f repairFlags) (report *repair.Report, err error) {
 	err = withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 		inForce, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
@@ -74,6 +79,7 @@ func runRepair(cmd *cobra.Command, f repairFlags) (report *repair.Report, err er
 	return report, err
 }
 
+// printRepair prints to a buffer first: a report is on the screen as a whole or not at all.
 func printRepair(w io.Writer, r *repair.Report, f repairFlags) error {
 	if f.json {
 		return printRepairJSON(w, r)
@@ -99,6 +105,7 @@ func printRepair(w io.Writer, r *repair.Report, f repairFlags) error {
 	return err
 }
 
+// since is empty when the whole log was compared.
 func since(at time.Time) string {
 	if at.IsZero() {
 		return ""
@@ -106,6 +113,7 @@ func since(at time.Time) string {
 	return " since " + at.UTC().Format(time.RFC3339)
 }
 
+// describeRepair says the same before and after a repair, so that the two can be laid side by side.
 func describeRepair(b *strings.Builder, r *repair.Report) {
 	if r.Mismatch != nil {
 		fmt.Fprintf(b, "%s\n\n", r.Mismatch)
@@ -161,6 +169,7 @@ type repairSum struct {
 	OrdersOut int       `json:"orders_listed"`
 }
 
+// printRepairJSON prints each order, then the sum, as an audit does.
 func printRepairJSON(w io.Writer, r *repair.Report) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)

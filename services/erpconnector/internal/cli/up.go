@@ -28,6 +28,7 @@ import (
 // DefaultKafkaPort is the embedded broker's unless it is taken.
 const DefaultKafkaPort = 9092
 
+// upCommand is the first command of a newcomer. It needs nothing, and says at its end how to publish an order.
 func upCommand() *cobra.Command {
 	var ephemeral bool
 	var port int
@@ -169,6 +170,7 @@ func startBroker(w io.Writer, dir string, port kafkaPort) (*devkafka.Broker, err
 	return broker, err
 }
 
+// makeTopics checks what was there before: a data folder may be of another version, or of other settings.
 func makeTopics(ctx context.Context, cfg config.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
@@ -242,6 +244,8 @@ func devSecrets(cfg *config.Config) error {
 	return nil
 }
 
+// baseURL is where a process on this machine reaches what is served there. An address that stands for all of the machine's is none to
+// connect to on every system.
 func baseURL(cfg config.Config) string {
 	host, port, err := net.SplitHostPort(cfg.HTTP.Addr)
 	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
