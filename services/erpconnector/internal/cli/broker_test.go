@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -32,6 +34,7 @@ func TestOnABroker(t *testing.T) {
 	}{
 		{"topics", testTopics},
 		{"nothing_was_used_yet", testNothingWasUsedYet},
+		{"a_dead_letter_is_shown", testADeadLetterIsShown},
 		{"replay_of_a_range", testReplayOfARange},
 		{"replay_to_a_subscriber", testReplayToASubscriber},
 		{"replay_that_cannot_be", testReplayThatCannotBe},
@@ -72,6 +75,10 @@ func testTopics(t *testing.T, broker kafka.Config, env variables) {
 	p = invoke(t, env.with(variables{"KAFKA_PARTITIONS": "3"}), "topics", "check")
 	require.ErrorContains(t, p.err, "the topics are not right:\n  ")
 	require.ErrorContains(t, p.err, "KAFKA_PARTITIONS")
+
+	p = invoke(t, env.with(variables{"DATABASE_URL": ""}), "topics", "ensure", "--reset-missing-offsets")
+	require.ErrorContains(t, p.err, "the projection must have read the whole log before offsets are reset, and no offset was changed: DATABASE_URL is not set")
+	require.Equal(t, 1, p.code())
 }
 
 // A new installation has nothing to tell, and each command says so in its way with exit code 0.
@@ -80,10 +87,51 @@ func testNothingWasUsedYet(t *testing.T, _ kafka.Config, env variables) {
 	require.Contains(t, does(t, env, "audit"), "\n0 orders accepted = 0 ended + 0 alive + 0 not requested + 0 broken, at ")
 	require.Contains(t, does(t, env, "audit", "--json"), `{"conserved":true,`)
 	require.Empty(t, does(t, env, "replay", "--from", "2024-01-15"))
+	require.Regexp(t, `^0 rows compared at offset \d+ of the log in all: 0 differ, 0 only in the live table, 0 only in the log\n`+
+		`0 lines of the timeline compared: .*\n0 dead letters compared: .*\n$`, does(t, env, "verify"))
+	require.Equal(t, "the live table is the one built from the log now: 0 rows differed, 0 were added, 0 dropped\n"+
+		"the timeline, as far as this run has read the log: 0 lines were corrected, 0 added; 0 that the log does not hold stay\n"+
+		"the table of dead letters, likewise: 0 were corrected, 0 added; 0 that the topic does not hold stay\n", does(t, env, "rebuild"))
 	p := invoke(t, env, "replay", "--order", "000000123", "--source", "outlet")
 	require.ErrorContains(t, p.err, "order 000000123 of outlet: ")
 	require.ErrorContains(t, p.err, "; --source names another shop")
 	require.Equal(t, 1, p.code())
+}
+
+// A letter is shown with its record, as it stands in the topic. One that the topic does not hold any more is told as that.
+func testADeadLetterIsShown(t *testing.T, broker kafka.Config, env variables) {
+	client, err := kgo.NewClient(broker.Options()...)
+	require.NoError(t, err)
+	defer client.Close()
+	original := &kgo.Record{
+		Topic: broker.Topic(event.TopicRequested), Partition: 1, Offset: 42, Key: []byte("outlet/7"), Value: []byte("no\x1bJSON"), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("x")}},
+	}
+	letter := deadletter.Record(broker, original, deadletter.Cause{By: deadletter.BySyncer, Reason: "it is no JSON"})
+	require.NoError(t, client.ProduceSync(t.Context(), letter).FirstErr())
+	pool := testkit.PoolOf(t, env["DATABASE_URL"])
+	add := func(l deadletter.Letter) {
+		require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			return deadletter.Add(t.Context(), tx, []deadletter.Letter{l}, deadletter.WithoutEffect)
+		}))
+	}
+	listed := deadletter.Read(broker, letter)
+	add(listed)
+	out := does(t, env, "deadletter", "show", "0")
+	for _, want := range []string{
+		"id        0\nstate     open\n", " by syncer\nreason    it is no JSON\nfrom      vendor_erp_sync_requested/1@42\nkey       outlet/7\n", "\nce_id: x\n", "\n" + `no\x1bJSON` + "\n",
+	} {
+		require.Contains(t, out, want)
+	}
+	require.Equal(t, "no\x1bJSON", does(t, env, "deadletter", "show", "0", "--value"), "byte for byte")
+	p := invoke(t, env, "deadletter", "redrive", "0", "9", "--reason", "the cause is gone")
+	require.ErrorContains(t, p.err, "dead letter 0 ", "it has stopped no order")
+	require.ErrorContains(t, p.err, "dead letter 9: there is no such dead letter")
+	require.Empty(t, p.out)
+	_, err = pool.Exec(t.Context(), "UPDATE erp_dead_letter SET reason = 'another'")
+	require.NoError(t, err)
+	p = invoke(t, env, "deadletter", "show", "0")
+	require.ErrorContains(t, p.err, "does not hold dead letter 0 (any more): was the topic trimmed or made anew, or is KAFKA_BROKERS another cluster than the projector's?")
+	require.Empty(t, p.out)
 }
 
 // successOf writes a terminal event of an order, that occurred and was written at a time.
@@ -149,6 +197,9 @@ func testReplayToASubscriber(t *testing.T, broker kafka.Config, env variables) {
 	testkit.CreateTopic(t, client, 1, nil, target)
 	require.Equal(t, "3 records published to "+target+"\n", does(t, env, args...), "a topic that is named twice is read once")
 	require.Equal(t, "0 records published to "+target+"\n", does(t, env, "replay", "--from", "2030-01-15", "--to", target))
+	resumed := append(args, "--resume", filepath.Join(t.TempDir(), "positions.json"))
+	require.Equal(t, "3 records published to "+target+"\n", does(t, env, resumed...))
+	require.Equal(t, "0 records published to "+target+"\n", does(t, env, resumed...), "a second call goes on where the first one ended")
 }
 
 func testReplayThatCannotBe(t *testing.T, broker kafka.Config, env variables) {

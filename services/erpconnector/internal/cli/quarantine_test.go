@@ -151,6 +151,17 @@ func testQuarantineSendCorrected(t *testing.T, database testkit.Database, env va
 	require.Equal(t, id+"  accepted: order 000000123 is not_synced\n", does(t, env, "quarantine", "send", id, "--event", file))
 	p = invoke(t, env, "quarantine", "send", id, "--event", file)
 	require.ErrorContains(t, p.err, "there is no such entry in the quarantine")
+
+	id = fmt.Sprint(setAside(t, database.Pool, "default", "refused", "{}"))
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	stdin := os.Stdin
+	os.Stdin = reader
+	defer func() { os.Stdin = stdin }()
+	_, err = writer.WriteString(placedEvent("piped", "000000124"))
+	require.NoError(t, err)
+	require.NoError(t, writer.Close())
+	require.Equal(t, id+"  accepted: order 000000124 is not_synced\n", does(t, env, "quarantine", "send", id, "--event", "-"), "from a pipe")
 }
 
 func TestQuarantineReasonsAreShort(t *testing.T) {

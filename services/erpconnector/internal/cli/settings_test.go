@@ -111,3 +111,36 @@ func TestShown(t *testing.T) {
 	require.Equal(t, `a\nb`, shown("a\nb"))
 	require.NotEmpty(t, osUser())
 }
+
+// What is shown of a setting can be given back, whichever it is; and a value that is none is told with what it takes.
+func TestEverySettingTakesWhatItShows(t *testing.T) {
+	t.Parallel()
+	for _, f := range setting.Fields() {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel()
+			shown := f.Text(setting.Defaults())
+			values, err := parseSettings([]string{f.Name + "=" + shown})
+			if shown != "" { // a URL that nobody has given yet
+				require.NoError(t, err)
+				require.JSONEq(t, string(f.JSON(setting.Defaults())), string(values[f.Name]))
+			}
+			view := setting.View{Settings: setting.Defaults(), Environment: setting.Defaults()}
+			view.Rows = []setting.Row{{Name: f.Name, By: "me", At: time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)}}
+			var out strings.Builder
+			require.NoError(t, printSetting(&out, view, f))
+			for _, want := range []string{"setting   " + f.Name + "\n", "takes     " + f.Allowed + "\n", "(" + f.Variable + ")\n", "changed   2024-01-15T10:30:00Z by me\n", "\n" + f.Meaning + "\n"} {
+				require.Contains(t, out.String(), want)
+			}
+			require.NotEmpty(t, f.Allowed)
+			require.NotEmpty(t, f.Meaning)
+			out.Reset()
+			require.NoError(t, printSettings(&out, view))
+			require.Regexp(t, `(?m)^`+f.Name+` +\S.* 2024-01-15 10:30:00 by me; `+f.Variable+` says .+$`, out.String())
+			require.Equal(t, 1, strings.Count(out.String(), " by me; "))
+			out.Reset()
+			require.NoError(t, printChanged(&out, view, map[string]json.RawMessage{f.Name: json.RawMessage("null")}))
+			require.Contains(t, out.String(), f.Name+" is ")
+			require.Contains(t, out.String(), " ("+f.Variable+")\nin force in every process within a second\n")
+		})
+	}
+}

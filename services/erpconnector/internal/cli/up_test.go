@@ -15,6 +15,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 func TestKafkaPort(t *testing.T) {
@@ -221,5 +222,43 @@ func TestUpThatCannotBe(t *testing.T) {
 	} {
 		require.ErrorContains(t, up(WithEnvironment(t.Context(), env.lookup), io.Discard, io.Discard, false, kafkaPort{asked: true}), want)
 		require.NoDirExists(t, dir)
+	}
+}
+
+// A start that fails leaves no throw-away folder, and no broker that holds a port: whichever part of it failed.
+func TestAStartThatFailsLeavesNothing(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	t.Setenv("TMP", temporary) // on Windows
+	port, err := strconv.Atoi(strings.TrimPrefix(testkit.FreeAddr(t), "127.0.0.1:"))
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	for want, env := range map[string]variables{
+		"nothing listens at 127.0.0.1:1: start Postgres there, or name another address in DATABASE_URL": {"DATABASE_URL": "postgres://u:p@127.0.0.1:1/d"},
+		"DATABASE_URL cannot be read: write postgres://user:password@host:5432/database":                {"DATABASE_URL": "nonsense"},
+		"is taken by another program: stop that, or name another one with HTTP_ADDR":                    {"DATABASE_URL": "nonsense", "HTTP_ADDR": listener.Addr().String()},
+	} {
+		if env["HTTP_ADDR"] == "" {
+			env["HTTP_ADDR"] = testkit.FreeAddr(t)
+		}
+		var out, stderr bytes.Buffer
+		err := up(WithEnvironment(t.Context(), env.lookup), &out, &stderr, true, kafkaPort{number: port, asked: true})
+		require.ErrorContains(t, err, want)
+		require.Empty(t, out.String(), "nothing is up")
+		require.Empty(t, stderr.String())
+		left, err := os.ReadDir(temporary)
+		require.NoError(t, err)
+		require.Empty(t, left)
+		free, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		require.NoError(t, err, "the broker has ended")
+		require.NoError(t, free.Close())
+	}
+	t.Setenv("TMPDIR", temporary+"/missing")
+	if runtime.GOOS != "windows" {
+		_, err = dataDir(&config.Config{}, true)
+		require.ErrorContains(t, err, "making a throw-away data folder: ")
+		require.ErrorContains(t, err, "; another place can be set with TMPDIR")
 	}
 }

@@ -2,6 +2,7 @@ package repair
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -47,6 +49,8 @@ func TestAnotherServer(t *testing.T) {
 		"one_that_has_replaced_it":     {checkpoint.Position{System: "7", Timeline: 4}, true},
 		"another_cluster":              {checkpoint.Position{System: "8", Timeline: 3}, true},
 		"a_position_of_an_old_release": {checkpoint.Position{Timeline: 9}, false},
+		"nothing_was_relayed":          {checkpoint.Position{}, false},
+		"another_one_at_its_beginning": {checkpoint.Position{System: "8", Timeline: 1}, true},
 	} {
 		r := &repairer{report: &Report{Position: c.position, Server: here}}
 		require.Equal(t, c.other, r.isOtherServer(), name)
@@ -154,9 +158,12 @@ func TestEventsAreReadFromTheLog(t *testing.T) {
 	require.Equal(t, domain.DefaultSource, b.Source, "the shop that need not name itself")
 	require.NotEqual(t, a.digest, b.digest)
 	for want, view := range map[string]event.View{
-		"decoding the event: ":      record("no JSON", at),
-		"header ce_time is missing": record(`{}`),
-		"header ce_time: ":          record(`{}`, kgo.RecordHeader{Key: event.HeaderTime, Value: []byte("noon")}),
+		"decoding the event: ":        record("no JSON", at),
+		"header ce_time is missing":   record(`{}`),
+		"decoding the event: invalid": record(`{"event_id": 7,`, at),
+		"cannot unmarshal number":     record(`{"event_id": 7}`, at),
+		"unexpected end of JSON":      record("", at),
+		"header ce_time: ":            record(`{}`, kgo.RecordHeader{Key: event.HeaderTime, Value: []byte("noon")}),
 	} {
 		_, err := acceptedOf(view)
 		require.ErrorContains(t, err, want)
@@ -213,8 +220,54 @@ func TestTheNewestState(t *testing.T) {
 	require.Equal(t, "b", newest.order, "without times the later wins")
 }
 
+// However the lost records are read, the state is the same: partitions come side by side.
+func TestTheNewestStateIsTheSameInAnyOrder(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2024, 1, 15, 0, 0, 0, 0, time.UTC)
+	rapid.Check(t, func(t *rapid.T) {
+		var states []*state
+		for n := range rapid.IntRange(1, 8).Draw(t, "states") {
+			s := &state{order: fmt.Sprint(n), accepted: begin.Add(time.Duration(n) * time.Second)}
+			if hour := rapid.IntRange(-1, 5).Draw(t, "hour"); hour >= 0 {
+				s.at = new(begin.Add(time.Duration(hour) * time.Hour))
+			}
+			if id := rapid.Int64Range(0, 3).Draw(t, "order id"); id > 0 {
+				s.orderID = &id
+			}
+			states = append(states, s)
+		}
+		wantFirst, want := newestOf(states)
+		first, newest := newestOf(rapid.Permutation(states).Draw(t, "read"))
+		require.Equal(t, wantFirst, first)
+		require.Equal(t, want, newest)
+		var known *time.Time
+		for _, s := range states {
+			if s.at != nil && (known == nil || s.at.After(*known)) {
+				known = s.at
+			}
+		}
+		require.Equal(t, known, newest.at, "the newest time known is never forgotten")
+		require.Equal(t, states[len(states)-1].accepted, newest.accepted)
+	})
+}
+
 func TestErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	require.ErrorContains(t, ErrBusy, "stop the relay to compare all the same")
 	require.ErrorContains(t, fmt.Errorf("%w: %w", ErrOtherServer, errors.New("why")), "say --this-server if it is the right one: why")
+}
+
+// What the command prints as JSON of an order leaves out what there is none of.
+func TestAnOrderAsJSON(t *testing.T) {
+	t.Parallel()
+	for want, o := range map[string]Order{
+		`{"order":"1"}`: {Key: "1"},
+		`{"order":"1","events":["e"],"sync_id":7,"generation":2,"facts":3,"again":4,"reused":5}`: {
+			Key: "1", Events: []string{"e"}, SyncID: 7, Generation: 2, Facts: 3, Again: 4, Reused: 5,
+		},
+	} {
+		got, err := json.Marshal(o)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
 }

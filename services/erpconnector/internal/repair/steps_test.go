@@ -52,6 +52,7 @@ func TestSteps(t *testing.T) {
 		{"a_record_that_cannot_be_read", 5, testARecordThatCannotBeRead},
 		{"a_database_that_is_another", 10, testADatabaseThatIsAnother},
 		{"a_batch_is_restored_twice", 10, testABatchIsRestoredTwice},
+		{"what_failed_is_named", 10, testWhatFailedIsNamed},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			_, err := pool.Exec(t.Context(), `TRUNCATE erp_outbox, erp_sync_gate, sales_order, accepted_event, erp_callback, erp_reference, erp_repair`)
@@ -357,4 +358,40 @@ func testABatchIsRestoredTwice(t *testing.T, b *bench) {
 	}
 	require.Equal(t, before, b.texts(stand))
 	require.Zero(t, b.report.Renamed, "its sync id is its own")
+}
+
+// A database that goes away amid a repair is told with what was being done: the operator sees how far it came.
+func testWhatFailedIsNamed(t *testing.T, b *bench) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.open = &openRepair{time.Now()}
+	b.report.Position.Behind = map[string]int64{"0": 1}
+	for want, step := range map[string]func() error{
+		"looking for a repair that was interrupted": func() error { _, err := b.readOpen(ended); return err },
+		"beginning the repair":                      func() error { _, err := b.begin(ended, time.Now()); return err },
+		"moving the ids on; a repair runs as the owner of the schema, as migrate does": func() error { return b.freeIDs(ended, &reconcile.Comparison{}) },
+		"moving 1 rows whose ids were given before":                                    func() error { return b.moveRows(ended, []reconcile.Row{{ID: 9}}, 1<<40) },
+		"looking for rows that wait for their partitions":                              func() error { return b.moveWaiting(ended, nil) },
+		"taking 2 rows out that are in Kafka already":                                  func() error { return b.dropAgain(ended, make([]reconcile.Row, 2)) },
+		"looking for free ids":                                                         func() error { _, err := b.freePlaces(ended, 1); return err },
+		"reading the last relayed row":                                                 func() error { _, err := b.newPosition(ended); return err },
+		"looking for invoices without a request":                                       func() error { return b.requestInvoiced(ended) },
+	} {
+		err := step()
+		require.ErrorIs(t, err, context.Canceled, want)
+		require.ErrorContains(t, err, want+": ")
+	}
+	require.NoError(t, pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+		batch := &batch{r: b.repairer, tx: tx, topic: event.TopicSalesOrder, now: time.Now()}
+		for want, step := range map[string]func() error{
+			"noting 1 events":                     func() error { return batch.restoreAccepted(ended, make([]accepted, 1)) },
+			"reading 1 snapshots":                 func() error { _, err := batch.storedStates(ended, []string{"1"}); return err },
+			"giving new sync ids":                 func() error { _, err := batch.giveWay(ended, nil); return err },
+			"reading what 1 orders have to relay": func() error { return batch.rename(ended, []string{"1"}) },
+			"writing 0 rows of the outbox":        func() error { return batch.restoreRows(ended, nil) },
+		} {
+			require.ErrorContains(t, step(), want+": ")
+		}
+		return nil
+	}))
 }

@@ -1,5 +1,13 @@
 // Package replay reads records of the log again: those of one order, by the coordinates that its timeline keeps, or those
 // of a range of time, by the brokers' index. It gives them to a sink, which prints them or publishes them once more.
+//
+//	progress, err := replay.Locate(ctx, cfg, replay.Range{From: monday, Topics: replay.LogTopics()})
+//	…
+//	err = logreader.Read(ctx, cfg, progress.Spans, replay.JSON(cfg, os.Stdout), func() error { return progress.Save("positions.json") })
+//
+// It reads what was committed and changes no order: a record that is published again goes to a topic of a subscriber, never to one
+// that a connector reads. A sink has taken all records of a batch before the positions say so, so an interrupted replay may repeat
+// its last batch, and leaves out none.
 package replay
 
 import (

@@ -105,3 +105,21 @@ func TestDraws(t *testing.T) {
 	require.Equal(t, newDice(1, 2).Uint64(), newDice(1, 2).Uint64())
 	require.NotEqual(t, newDice(1, 2).Uint64(), newDice(2, 1).Uint64())
 }
+
+// A seed's orders do not depend on how many are asked for, nor on the orders before them.
+func TestAnOrderDependsOnItsPlaceAlone(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		seed, n := rapid.Uint64().Draw(t, "seed"), rapid.IntRange(0, MaxOrders-1).Draw(t, "place")
+		story := tell(seed, n)
+		require.Equal(t, story, tell(seed, n))
+		require.NotEqual(t, story[0].Body, tell(seed+1, n)[0].Body)
+		require.NotEqual(t, story[0].Body, tell(seed, (n+1)%MaxOrders)[0].Body)
+		at := -1
+		for _, s := range story {
+			require.GreaterOrEqual(t, s.at, at, "in their order")
+			require.LessOrEqual(t, s.at, n+20, "not long after")
+			at = s.at
+		}
+	})
+}

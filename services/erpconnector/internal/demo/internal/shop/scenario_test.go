@@ -138,3 +138,61 @@ func TestHowManyOrders(t *testing.T) {
 	}
 	require.Equal(t, 17, placed)
 }
+
+// Most invoices name their order, some bring it along; two parts come to the whole, the second after the first.
+func TestInvoices(t *testing.T) {
+	t.Parallel()
+	withOrder, parts := 0, map[domain.OrderRef][]event.Commerce{}
+	for _, e := range firstOf(t, 400, func(e Event) bool { return e.Kind == New && e.Type == event.InvoiceCreated }) {
+		var c event.Commerce
+		require.NoError(t, json.Unmarshal(e.Body, &c))
+		parts[e.Ref] = append(parts[e.Ref], c)
+		require.Equal(t, e.Ref.IncrementID+"-"+string(rune('0'+len(parts[e.Ref]))), c.Invoice.IncrementID)
+		require.Positive(t, c.Invoice.GrandTotal.Rat().Sign()+1, "never below zero")
+		if len(c.Order) > 0 {
+			withOrder++
+		}
+	}
+	two := 0
+	for _, invoices := range parts {
+		require.LessOrEqual(t, len(invoices), 2)
+		if len(invoices) == 2 {
+			two++
+			require.Empty(t, invoices[1].Order, "it is known by then")
+			require.Positive(t, invoices[0].Invoice.GrandTotal.Rat().Sign())
+			require.Positive(t, invoices[1].Invoice.GrandTotal.Rat().Sign())
+		}
+	}
+	require.Positive(t, two)
+	require.Greater(t, withOrder, len(parts)/8)
+	require.Less(t, withOrder, len(parts)/2)
+	require.Greater(t, len(parts), 300, "some orders are never invoiced")
+	require.Less(t, len(parts), 400)
+}
+
+// Addresses are of the customer's country, and a customer's names fit the shop's columns.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	countries, others, updated := map[string]bool{}, 0, 0
+	for _, e := range firstOf(t, 300, func(e Event) bool { return e.Kind == New && e.Type != event.InvoiceCreated }) {
+		var c event.Commerce
+		require.NoError(t, json.Unmarshal(e.Body, &c))
+		var o domain.Order
+		require.NoError(t, json.Unmarshal(c.Order, &o))
+		countries[*o.BillingAddress.CountryID] = true
+		if o.ShippingAddress != nil {
+			require.Equal(t, o.BillingAddress.CountryID, o.ShippingAddress.CountryID)
+			if *o.ShippingAddress.Lastname != *o.BillingAddress.Lastname {
+				others++
+			}
+		}
+		require.LessOrEqual(t, len(o.BillingAddress.Street), 3)
+		require.NotContains(t, string(c.Order), "%!", "every number has found its place")
+		if e.Type == event.OrderUpdated {
+			updated++
+		}
+	}
+	require.Greater(t, len(countries), 8)
+	require.Positive(t, others, "a present")
+	require.Positive(t, updated)
+}
