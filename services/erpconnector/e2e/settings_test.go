@@ -51,7 +51,7 @@ func TestSettingsFromTheCommandLine(t *testing.T) {
 	history := settings("history", "erp_timeout")
 	require.Regexp(t, `(?m)^2 .* `+who+` +erp_timeout +"10s" +\(environment\) *$`, history)
 	require.Regexp(t, `(?m)^1 .* `+who+` +erp_timeout +\(environment\) +"10s" +a slow ERP$`, history)
-	require.Contains(t, settings("history", "--limit", "1"), "there is more: erpconnector settings history --after 2.erp_timeout")
+	require.Contains(t, settings("history", "--limit", "1"), "there is more: erpconnector settings history --limit 1 --after 2.erp_timeout")
 	require.NotContains(t, settings("history", "--after", "2.erp_timeout"), "\n2 ")
 
 	before := settings("history")

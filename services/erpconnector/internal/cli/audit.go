@@ -25,6 +25,9 @@ type auditFlags struct {
 	limit               int
 }
 
+// auditCommand answers one question: is every accepted order where it should be?
+//
+//	2 orders accepted = 1 ended + 1 alive + 0 not requested + 0 broken, at 2024-01-15T10:30:00Z; 0 breaks
 func auditCommand() *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
@@ -58,6 +61,7 @@ func auditCommand() *cobra.Command {
 	return tellsByCode(cmd)
 }
 
+// runAudit shows how far the log is read on a terminal only: it would be noise in the output of a cron job.
 func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {
 	p, err := f.params()
 	if err != nil {
@@ -75,6 +79,7 @@ func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {
 	return report, err
 }
 
+// params tells of all wrong flags at once: an audit takes long, and is started again for each of them.
 func (f auditFlags) params() (audit.Params, error) {
 	p := audit.Params{Source: f.source, Limit: f.limit}
 	var problems []error
@@ -111,6 +116,8 @@ type AuditVerdict struct {
 	ByKind    map[audit.Kind]int `json:"breaks_by_kind"`
 }
 
+// printReport prints the table of counts, then each break with what it means, then the sum that must hold. The sum stands last, where
+// the eye of an operator is when the command ends.
 func printReport(w io.Writer, r *audit.Report, asJSON bool) error {
 	if asJSON {
 		return printReportJSON(w, r)
@@ -134,6 +141,7 @@ func printReport(w io.Writer, r *audit.Report, asJSON bool) error {
 	return printSum(w, r)
 }
 
+// printCounts keeps the columns in groups, divided by bars: how far orders came, how they ended, where the living ones are.
 func printCounts(w io.Writer, name string, c audit.Counts) {
 	a := c.Alive
 	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t|\t%d\t%d\t|\t%d\t%d\t%d\t%d\t%d\t%d\t|\t%d\t%d\t\n", domain.Printable(name), c.Accepted, c.Relayed, c.UnderWay,
@@ -164,6 +172,8 @@ func named(b audit.Violation) string {
 	return domain.Printable(strings.Join(parts, ", "))
 }
 
+// printSum says what the sum is of. Where retention has taken rows of the outbox, less could be compared, and it says so: an audit
+// must not seem to have looked at what is gone.
 func printSum(w io.Writer, r *audit.Report) error {
 	total := r.Total()
 	kept := ""
@@ -180,6 +190,7 @@ func printSum(w io.Writer, r *audit.Report) error {
 	return err
 }
 
+// counted is "1 order" or "2 orders".
 func counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -187,6 +198,9 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// printReportJSON prints the verdict last, so that a reader of a stream has all breaks when it comes:
+//
+//	erpconnector audit --json | tail -1 | jq .conserved
 func printReportJSON(w io.Writer, r *audit.Report) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)

@@ -13,6 +13,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
+// cronCommand has a parent of its own, so that what else is to be done about the cron has a place.
 func cronCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cron", Short: "Release the orders that wait for the cron"}
 	cmd.AddCommand(&cobra.Command{
@@ -24,6 +25,8 @@ func cronCommand() *cobra.Command {
 	return cmd
 }
 
+// runCron makes a run outside of the schedule, for somebody who waits at the screen. While the connector is off it is refused and not
+// passed over: 0 released would look like an empty queue.
 func runCron(cmd *cobra.Command, _ []string) error {
 	return withDatabase(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool) error {
 		v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())

@@ -21,6 +21,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
+// deadletterCommand lists letters from the table and reads records from the topic: the table keeps nothing of their content.
 func deadletterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "deadletter", Short: "See the records that nobody could read, and decide about them",
@@ -32,6 +33,10 @@ func deadletterCommand() *cobra.Command {
 	return cmd
 }
 
+// deadletterListCommand shows the open letters unless asked otherwise: those are the ones that wait for somebody.
+//
+//	ID  STATE  WRITTEN              BY      ORDER      STOPPED       FROM                            REASON
+//	17  open   2024-01-15 10:30:00  syncer  000000123  generation 1  vendor_erp_sync_requested/3@10  no JSON
 func deadletterListCommand() *cobra.Command {
 	var f deadletter.Filter
 	var state string
@@ -50,7 +55,11 @@ func deadletterListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printLetters(cmd.OutOrStdout(), entries, more)
+				next := ""
+				if more {
+					next = nextPage(cmd, nil, fmt.Sprint(entries[len(entries)-1].ID))
+				}
+				return printLetters(cmd.OutOrStdout(), entries, next)
 			})
 		},
 	}
@@ -62,6 +71,7 @@ func deadletterListCommand() *cobra.Command {
 	return cmd
 }
 
+// deadletterFilter refuses what selects nothing, as checkFilter does.
 func deadletterFilter(f *deadletter.Filter, state string, ref domain.OrderRef) error {
 	switch s := deadletter.State(state); s {
 	case deadletter.Open, deadletter.Redriven, deadletter.Discarded:
@@ -80,7 +90,8 @@ func deadletterFilter(f *deadletter.Filter, state string, ref domain.OrderRef) e
 	return ref.Validate()
 }
 
-func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
+// printLetters shortens what others wrote, so that a letter stays on its line. `show` prints more of it.
+func printLetters(w io.Writer, entries []deadletter.Entry, next string) error {
 	if len(entries) == 0 {
 		_, err := fmt.Fprintln(w, "there are no such dead letters")
 		return err
@@ -95,12 +106,13 @@ func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.State, e.WrittenAt.Format(time.DateTime), shown(shorten(string(e.By), 40)),
 			shown(shorten(e.OrderKey, 60)), stopped, cameFrom(e.Letter), shorten(e.Reason, 100))
 	}
-	if more {
-		_, _ = fmt.Fprintf(t, "there are more: erpconnector deadletter list --after %d\n", entries[len(entries)-1].ID)
+	if next != "" {
+		_, _ = fmt.Fprintf(t, "there are more: %s\n", next)
 	}
 	return t.Flush()
 }
 
+// cameFrom is where the record stood: topic/partition@offset. A letter of a row that was never relayed has no such place.
 func cameFrom(l deadletter.Letter) string {
 	if l.Topic == "" {
 		return "not said"
@@ -108,6 +120,7 @@ func cameFrom(l deadletter.Letter) string {
 	return fmt.Sprintf("%s/%d@%d", shorten(l.Topic, 60), l.Partition, l.Offset)
 }
 
+// deadletterShowCommand asks the table first. An id that is not there is told at once, and not after the brokers' time-out.
 func deadletterShowCommand() *cobra.Command {
 	var value bool
 	cmd := &cobra.Command{
@@ -137,6 +150,7 @@ func deadletterShowCommand() *cobra.Command {
 	return cmd
 }
 
+// printLetter prints one letter with its record. A value is cut: it may be as large as a record can be, and --value prints all of it.
 func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "id        %d\nstate     %s\nwritten   %s by %s\nreason    %s\nfrom      %s\nkey       %s\n", e.ID, e.State, e.WrittenAt.Format(time.RFC3339),
@@ -163,6 +177,7 @@ func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 	return err
 }
 
+// deadletterRedriveCommand needs the brokers, as the record is read from the topic: the table has not kept it.
 func deadletterRedriveCommand() *cobra.Command {
 	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone", "its record was sent back",
 		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
@@ -175,6 +190,7 @@ func deadletterRedriveCommand() *cobra.Command {
 		})
 }
 
+// deadletterDiscardCommand needs the database alone, so that letters can be discarded while Kafka is away.
 func deadletterDiscardCommand() *cobra.Command {
 	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed", "discarded",
 		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
@@ -212,7 +228,7 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 				for _, id := range ids {
 					failed := decide(o, orders.DeadLetterRequest{ID: id, Who: osUser(), Reason: reason})
 					if failed == nil {
-						_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
+						_, failed = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
 					}
 					err = errors.Join(err, failed)
 				}

@@ -26,6 +26,11 @@ type demoFlags struct {
 	print    bool
 }
 
+// demoCommand is the second command of a newcomer, after `up`. So it finds connector and token by itself, and says what is missing.
+//
+//	erpconnector demo --rate 20 --duration 30s
+//	erpconnector demo --seed 11 --orders 40       # the events of an earlier run once more
+//	erpconnector demo --print --orders 3 | jq .   # publishes nothing
 func demoCommand() *cobra.Command {
 	var f demoFlags
 	cmd := &cobra.Command{
@@ -58,6 +63,7 @@ the orders, and shows what becomes of each. Start ` + "`erpconnector up`" + ` fi
 	return cmd
 }
 
+// run returns the context's end as its error. The run's summary was printed by then, and the exit code still says that a signal came.
 func (f *demoFlags) run(ctx context.Context) error {
 	if err := f.complete(ctx); err != nil {
 		return err
@@ -91,6 +97,7 @@ func (f *demoFlags) complete(ctx context.Context) error {
 	return f.reach(ctx)
 }
 
+// within refuses NaN too, which is neither less nor more than anything.
 func within[T cmp.Ordered](flag string, value, least, most T) error {
 	if value >= least && value <= most {
 		return nil
@@ -108,10 +115,7 @@ func (f *demoFlags) reach(ctx context.Context) error {
 	if f.URL == "" {
 		f.URL = baseURL(cfg)
 	}
-	f.URL = strings.TrimRight(f.URL, "/")
-	if !strings.Contains(f.URL, "://") {
-		f.URL = "http://" + f.URL
-	}
+	f.URL = withScheme(f.URL)
 	f.Token = cfg.HTTP.Token
 	if name, ok := lookup("API_TOKEN_FILE"); ok && name != "" {
 		f.TokenFrom, f.TokenShell = "API_TOKEN_FILE", `$(cat "$API_TOKEN_FILE")`
@@ -122,6 +126,15 @@ func (f *demoFlags) reach(ctx context.Context) error {
 		return nil
 	}
 	return f.tokenOfUp(cfg.DataDir)
+}
+
+// withScheme is a base URL as a person gives it, localhost:8080 among others, ready for a path.
+func withScheme(url string) string {
+	url = strings.TrimRight(url, "/")
+	if !strings.Contains(url, "://") {
+		url = "http://" + url
+	}
+	return url
 }
 
 // tokenOfUp reads the token that `up` made. Without one the connector is asked all the same: that nothing listens is
@@ -139,7 +152,7 @@ func (f *demoFlags) tokenOfUp(dir string) error {
 	case err != nil:
 		return fmt.Errorf("reading the token of `up`: %w; set API_TOKEN instead", err)
 	}
-	f.Token, f.TokenFrom, f.TokenShell = token, file, "$(cat '"+file+"')"
+	f.Token, f.TokenFrom, f.TokenShell = token, file, "$(cat "+shellWord(file)+")"
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/config"
 )
 
+// environmentKey is the context's key. A context carries the variables, as a command gets nothing else from the one who runs it.
 type environmentKey struct{}
 
 // WithEnvironment gives commands that run under the context other variables than the process has.

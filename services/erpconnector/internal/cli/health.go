@@ -22,6 +22,9 @@ import (
 // HealthTimeout is longer than the asked process gives its own probes (3 s), so that its answer comes first.
 const HealthTimeout = 4 * time.Second
 
+// healthCommand stands in for curl in images that have none:
+//
+//	HEALTHCHECK CMD ["/erpconnector", "health"]
 func healthCommand() *cobra.Command {
 	live := false
 	cmd := &cobra.Command{
@@ -48,9 +51,10 @@ func healthCommand() *cobra.Command {
 	return cmd
 }
 
+// healthURL is what the user names, or where a process with this environment serves.
 func healthURL(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 {
-		return strings.TrimRight(args[0], "/"), nil
+		return withScheme(args[0]), nil
 	}
 	cfg, err := config.FromEnv(environment(ctx))
 	return baseURL(cfg), err
@@ -89,6 +93,7 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 	return "", notReady(resp.Status, answer.Checks)
 }
 
+// notReady names what failed, sorted, and nothing that is well: the first line is all that some orchestrators show.
 func notReady(status string, checks map[string]string) error {
 	failed := []error{fmt.Errorf("not ready (%s)", status)}
 	for _, name := range slices.Sorted(maps.Keys(checks)) {

@@ -49,6 +49,11 @@ func TestHealth(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "ok postgres\n", said)
 	})
+	t.Run("an_address_without_a_scheme", func(t *testing.T) { // was told as a fault of the address: "first path segment in URL"
+		said, err := health(t.Context(), running(t, fine))
+		require.NoError(t, err)
+		require.Equal(t, "ok postgres\n", said)
+	})
 	t.Run("what_is_not_ready_is_named", func(t *testing.T) {
 		_, err := health(t.Context(), "http://"+running(t, fine, broken))
 		require.ErrorContains(t, err, "relay: no broker answers")
@@ -98,4 +103,49 @@ func TestHealth(t *testing.T) {
 		_, err := health(ctx, server.URL)
 		require.ErrorIs(t, err, context.Canceled)
 	})
+}
+
+// What is asked, and what each answer is told as.
+func TestHealthAnswers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status    int
+		body      string
+		live      bool
+		said, err string
+	}{
+		"well":              {200, `{"checks":{"relay":"ok","postgres":"ok"}}`, false, "ok postgres relay", ""},
+		"it_lives":          {200, `{}`, true, "ok ", ""},
+		"hostile":           {200, `{"checks":{"\u001b[2J":"ok"}}`, false, `ok \x1b[2J`, ""},
+		"one_is_not_well":   {503, `{"checks":{"relay":"no broker","postgres":"ok"}}`, false, "", "not ready (503 Service Unavailable)\nrelay: no broker"},
+		"none_is_well":      {503, `{"checks":{"relay":"b","postgres":"a"}}`, false, "", "not ready (503 Service Unavailable)\npostgres: a\nrelay: b"},
+		"it_does_not_say":   {503, `{}`, false, "", "not ready (503 Service Unavailable)"},
+		"nothing_is_served": {404, `{"detail":"no such path"}`, false, "", "not ready (404 Not Found)"},
+		"a_web_page":        {200, `<html>`, false, "", "answered 200 OK and no JSON; does erpconnector listen there?"},
+		"empty":             {200, ``, true, "", "/livez answered 200 OK and no JSON; does erpconnector listen there?"},
+		"endless":           {200, `{"checks":{"` + strings.Repeat("x", 1<<17) + `":"ok"}}`, false, "", "and no JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := ""
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked = r.URL.Path
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer server.Close()
+			said, err := askHealth(t.Context(), server.URL, c.live)
+			require.Equal(t, map[bool]string{true: "/livez", false: "/readyz"}[c.live], asked)
+			require.Equal(t, c.said, said)
+			if c.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.err)
+		})
+	}
+	for _, base := range []string{"http://a b", "ftp://host", "http://"} {
+		_, err := askHealth(t.Context(), base, false)
+		require.ErrorContains(t, err, "asking for health: ", base)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -52,4 +53,35 @@ func TestReadAllEndsWithItsContext(t *testing.T) {
 	cancel()
 	_, err = readAll(ctx, never)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// What could not be read is told, however much came before it.
+func TestReadAllTellsOfAFailure(t *testing.T) {
+	t.Parallel()
+	content, err := readAll(t.Context(), io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.Equal(t, "half", string(content))
+	large := strings.Repeat("x", 9<<20)
+	content, err = readAll(t.Context(), strings.NewReader(large))
+	require.NoError(t, err)
+	require.Len(t, content, len(large))
+}
+
+// Every command that goes to a server ends with the context that Ctrl-C has ended, and none calls that a fault of the server.
+func TestCommandsEndWithTheirContext(t *testing.T) {
+	t.Parallel()
+	env := variables{"DATABASE_URL": "postgres://u:p@127.0.0.1:1/d", "KAFKA_BROKERS": "127.0.0.1:1", "HTTP_ADDR": "127.0.0.1:1"}
+	for _, args := range []string{
+		"migrate", "topics ensure", "topics check", "quarantine list", "quarantine send --all", "deadletter list", "deadletter show 1", "deadletter redrive 1 --reason x",
+		"cron run", "settings", "settings set debug=true", "settings history", "replay --order 1", "health", "verify", "rebuild", "audit", "repair --yes",
+	} {
+		cmd := Root()
+		cmd.SetArgs(strings.Fields(args))
+		cmd.SetOut(io.Discard)
+		cmd.SetErr(io.Discard)
+		err := cmd.ExecuteContext(WithEnvironment(stopped(t), env.lookup))
+		said, code := outcome(err, true)
+		require.Equal(t, "stopped before it was done", said, args)
+		require.Equal(t, interrupted, code, args)
+	}
 }

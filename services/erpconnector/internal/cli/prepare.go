@@ -25,8 +25,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
+// prepareTimeout bounds a look at schema or topics. Applying migrations has no bound: a large table takes as long as it takes.
 const prepareTimeout = time.Minute
 
+// migrateCommand runs before services of a new version start. Migrations only add, so those of the old version may go on meanwhile.
 func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
@@ -37,13 +39,14 @@ func migrateCommand() *cobra.Command {
 			}
 			applied, err := migrate(cmd.Context(), cfg.DatabaseURL)
 			if err == nil {
-				fmt.Printf("%d migrations applied; the schema is up to date\n", applied)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d migrations applied; the schema is up to date\n", applied)
 			}
 			return err
 		},
 	}
 }
 
+// migrate says how many migrations it has applied; none is no error.
 func migrate(ctx context.Context, url string) (int, error) {
 	applied := 0
 	err := withGoose(ctx, url, func(p *goose.Provider) error {
@@ -67,6 +70,8 @@ func RequireMigrated(ctx context.Context, cfg config.Config) error {
 	})
 }
 
+// withGoose reaches for the database first, since goose would tell of a wrong password as of a fault in a migration. It holds a lock of
+// the session, so that two processes that start at once do not both migrate.
 func withGoose(ctx context.Context, url string, use func(*goose.Provider) error) error {
 	if err := reachPostgres(ctx, url); err != nil {
 		return err
@@ -88,8 +93,13 @@ func withGoose(ctx context.Context, url string, use func(*goose.Provider) error)
 	if err != nil {
 		return err
 	}
+	return schemaError(use(p))
+}
+
+// schemaError says what to do about a schema that could not be read or changed.
+func schemaError(err error) error {
 	var refused *pgconn.PgError
-	switch err := use(p); {
+	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused) && refused.Code == "42501":
@@ -99,6 +109,8 @@ func withGoose(ctx context.Context, url string, use func(*goose.Provider) error)
 	}
 }
 
+// topicsCommand keeps making and checking apart: `ensure` never changes what exists, and what it must not mend, as another number
+// of partitions, `check` names.
 func topicsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "topics", Short: "Create or check the Kafka topics"}
 	reset := false
@@ -108,7 +120,7 @@ func topicsCommand() *cobra.Command {
 			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
 				created, err := a.Ensure(cmd.Context(), false)
 				for _, t := range created {
-					fmt.Println("created", t)
+					_, _ = fmt.Fprintln(cmd.OutOrStdout(), "created", t)
 				}
 				if err == nil && reset {
 					err = resetOffsets(cmd, a)
@@ -130,7 +142,7 @@ func topicsCommand() *cobra.Command {
 				if err := requireRight(cmd.Context(), a); err != nil {
 					return err
 				}
-				fmt.Println("the topics are right")
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), "the topics are right")
 				return warnOfTopics(cmd, a)
 			})
 		},
@@ -160,6 +172,7 @@ func resetOffsets(cmd *cobra.Command, a *topics.Admin) error {
 	return err
 }
 
+// withAdmin is for commands that work on the topics.
 func withAdmin(ctx context.Context, use func(*topics.Admin) error) error {
 	cfg, err := config.FromEnv(environment(ctx))
 	if err != nil {
@@ -187,6 +200,7 @@ func warnOfTopics(cmd *cobra.Command, a *topics.Admin) error {
 	return err
 }
 
+// requireTopics is nil when services can work with the topics as they are.
 func requireTopics(ctx context.Context, cfg config.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
@@ -199,6 +213,7 @@ func requireTopics(ctx context.Context, cfg config.Config) error {
 	return requireRight(ctx, a)
 }
 
+// requireRight tells of all problems, one a line.
 func requireRight(ctx context.Context, a *topics.Admin) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()

@@ -23,6 +23,12 @@ import (
 	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
+// quarantineCommand is a loop for an operator: list, show, correct, send.
+//
+//	erpconnector quarantine list
+//	erpconnector quarantine show 7 --payload > event.json   # and correct it
+//	erpconnector quarantine send 7 --event event.json
+//	7  accepted: order 000000123 is queued
 func quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "quarantine", Short: "See and send again what was refused from the commerce outbox",
@@ -33,6 +39,7 @@ func quarantineCommand() *cobra.Command {
 	return cmd
 }
 
+// quarantineListCommand lists the oldest first: they wait longest, and often the first one shows the fault of all.
 func quarantineListCommand() *cobra.Command {
 	var f ingest.QuarantineFilter
 	cmd := &cobra.Command{
@@ -49,7 +56,11 @@ func quarantineListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printQuarantine(cmd.OutOrStdout(), entries, f)
+				next := ""
+				if len(entries) == f.Limit {
+					next = nextPage(cmd, nil, fmt.Sprint(entries[len(entries)-1].ID))
+				}
+				return printQuarantine(cmd.OutOrStdout(), entries, next)
 			})
 		},
 	}
@@ -59,6 +70,7 @@ func quarantineListCommand() *cobra.Command {
 	return cmd
 }
 
+// filterFlags are the same for list and send --all, so that what was listed is what is sent.
 func filterFlags(cmd *cobra.Command, f *ingest.QuarantineFilter) {
 	cmd.Flags().StringVar(&f.Source, "source", "", "only of this shop")
 	cmd.Flags().StringVar((*string)(&f.Code), "code", "", "only for this reason: "+strings.Join(quarantineCodes(), ", "))
@@ -76,6 +88,7 @@ func checkFilter(f ingest.QuarantineFilter) error {
 	return err
 }
 
+// quarantineCodes are the reasons as texts, for the flag's help and for suggestions.
 func quarantineCodes() (names []string) {
 	for _, code := range ingest.QuarantineCodes {
 		names = append(names, string(code))
@@ -83,7 +96,8 @@ func quarantineCodes() (names []string) {
 	return names
 }
 
-func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, f ingest.QuarantineFilter) error {
+// printQuarantine prints one entry a line, with its first reason alone. `show` has all of them.
+func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, next string) error {
 	if len(entries) == 0 {
 		_, err := fmt.Fprintln(w, "nothing is in the quarantine")
 		return err
@@ -94,8 +108,8 @@ func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, f ingest.Qua
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s: %s\n", e.ID, domain.Printable(e.Source), shorten(e.EventID, 40), e.Tries,
 			e.PublishedAt.UTC().Format(time.DateTime), e.Code, shorten(reason(e), 100))
 	}
-	if len(entries) == f.Limit {
-		_, _ = fmt.Fprintf(t, "there may be more: erpconnector quarantine list --after %d\n", entries[len(entries)-1].ID)
+	if next != "" {
+		_, _ = fmt.Fprintf(t, "there may be more: %s\n", next)
 	}
 	return t.Flush()
 }
@@ -121,6 +135,7 @@ func shorten(s string, most int) string {
 	return s
 }
 
+// quarantineShowCommand prints a customer's data, which list does not.
 func quarantineShowCommand() *cobra.Command {
 	var payload bool
 	cmd := &cobra.Command{
@@ -157,6 +172,7 @@ func printBytes(w io.Writer, content []byte) error {
 
 const showBytes = 4 << 10 // of the event; --payload prints all of it
 
+// printEntry ends with the commands that come next, with this entry's id in them.
 func printEntry(w io.Writer, e ingest.QuarantineEntry) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "id             %d\nshop           %s\nevent          %s\npublished      %s\nlast refused   %s (%d times)\nreason         %s\n",
@@ -178,6 +194,7 @@ func printEntry(w io.Writer, e ingest.QuarantineEntry) error {
 	return err
 }
 
+// quarantineSendCommand wants ids or --all, never neither: "all" must not be what a forgotten argument means.
 func quarantineSendCommand() *cobra.Command {
 	var f ingest.QuarantineFilter
 	var all bool
@@ -216,6 +233,7 @@ func quarantineSendCommand() *cobra.Command {
 	return cmd
 }
 
+// sendCorrected reads standard input such that Ctrl-C ends it (readAll), as nothing else would while the terminal waits.
 func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id int64, file string) error {
 	read := os.ReadFile
 	if file == "-" {
@@ -232,6 +250,7 @@ func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id in
 	return report(w, []ingest.Sent{sent}, 1)
 }
 
+// allIDs are those of now. What comes into the quarantine meanwhile waits for the next call, so that this one ends.
 func allIDs(ctx context.Context, q *ingest.Quarantine, f ingest.QuarantineFilter) ([]int64, error) {
 	entries, err := q.List(ctx, f)
 	ids := make([]int64, len(entries))
@@ -241,6 +260,7 @@ func allIDs(ctx context.Context, q *ingest.Quarantine, f ingest.QuarantineFilter
 	return ids, err
 }
 
+// send reports also what was done before an error: that is sent, whatever came after it.
 func send(ctx context.Context, w io.Writer, q *ingest.Quarantine, ids []int64) error {
 	sent, err := q.Send(ctx, ids)
 	return errors.Join(report(w, sent, len(ids)), err)
@@ -258,10 +278,12 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 			refused++
 			line += ": " + domain.Printable(reason(ingest.QuarantineEntry{Problems: s.Result.Errors}))
 		}
-		_, _ = fmt.Fprintln(w, line)
+		if _, printErr := fmt.Fprintln(w, line); printErr != nil { // the entry was sent all the same
+			err = errors.Join(err, fmt.Errorf("printing what became of entry %d: %w", s.ID, printErr))
+		}
 	}
 	if missing := wanted - len(sent); missing > 0 {
-		err = fmt.Errorf("%d of %d are not in the quarantine (any more), or are being sent by somebody else", missing, wanted)
+		err = errors.Join(err, fmt.Errorf("%d of %d are not in the quarantine (any more), or are being sent by somebody else", missing, wanted))
 	}
 	if refused > 0 {
 		err = errors.Join(err, fmt.Errorf("%d of %d were refused again and stay in the quarantine", refused, len(sent)))
@@ -269,18 +291,22 @@ func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
 	return err
 }
 
+// parseIDs reads ids, each once. A second one of its kind would be told as one that is gone, since the first has just been dealt with.
 func parseIDs(args []string, list string) ([]int64, error) {
-	ids := make([]int64, len(args))
-	for i, arg := range args {
+	var ids []int64
+	for _, arg := range args {
 		id, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("%q is no id: erpconnector %s shows them", arg, list)
 		}
-		ids[i] = id
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
 	}
 	return ids, nil
 }
 
+// withQuarantine accepts under the settings in force, as the drainer would.
 func withQuarantine(ctx context.Context, use func(*ingest.Quarantine) error) error {
 	return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
 		v, err := setting.NewStore(pool, cfg.Settings, nil).View(ctx)

@@ -12,6 +12,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/logging"
 )
 
+// rebuildCommand mends what verify finds. The live table is read and written all the while; readers see the old rows or the new ones.
+// It refuses rows that the log does not know unless --drop-unknown is said: nothing could bring them back.
 func rebuildCommand() *cobra.Command {
 	var how projector.Rebuilding
 	cmd := &cobra.Command{

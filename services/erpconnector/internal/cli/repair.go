@@ -13,6 +13,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/repair"
 	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -24,6 +25,10 @@ type repairFlags struct {
 	limit                 int
 }
 
+// repairCommand only looks unless --yes is said. So it can be run whenever the relay has stopped, to see why.
+//
+//	erpconnector repair         # 1: something differs, and what
+//	erpconnector repair --yes   # 0: mended
 func repairCommand() *cobra.Command {
 	var f repairFlags
 	cmd := &cobra.Command{
@@ -34,6 +39,9 @@ func repairCommand() *cobra.Command {
 			"The relay must not work meanwhile; it does not while it stops. Everything else may go on. Interrupted, call it again.\n" +
 			"Exit code: 0 nothing differs (any more), 1 something does, 2 it could not be told or done.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.limit < 0 {
+				return coded{fmt.Errorf("--limit is %d; it must not be negative", f.limit), CouldNotTell}
+			}
 			report, err := runRepair(cmd, f)
 			if err != nil {
 				return coded{err, CouldNotTell}
@@ -55,6 +63,7 @@ func repairCommand() *cobra.Command {
 	return tellsByCode(cmd)
 }
 
+// runRepair takes max_attempts from the settings in force: the requests that a repair makes are as those that ingest makes.
 func runRepair(cmd *cobra.Command, f repairFlags) (report *repair.Report, err error) {
 	err = withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 		inForce, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
@@ -70,6 +79,7 @@ func runRepair(cmd *cobra.Command, f repairFlags) (report *repair.Report, err er
 	return report, err
 }
 
+// printRepair prints to a buffer first: a report is on the screen as a whole or not at all.
 func printRepair(w io.Writer, r *repair.Report, f repairFlags) error {
 	if f.json {
 		return printRepairJSON(w, r)
@@ -95,6 +105,7 @@ func printRepair(w io.Writer, r *repair.Report, f repairFlags) error {
 	return err
 }
 
+// since is empty when the whole log was compared.
 func since(at time.Time) string {
 	if at.IsZero() {
 		return ""
@@ -102,6 +113,7 @@ func since(at time.Time) string {
 	return " since " + at.UTC().Format(time.RFC3339)
 }
 
+// describeRepair says the same before and after a repair, so that the two can be laid side by side.
 func describeRepair(b *strings.Builder, r *repair.Report) {
 	if r.Mismatch != nil {
 		fmt.Fprintf(b, "%s\n\n", r.Mismatch)
@@ -114,7 +126,6 @@ func describeRepair(b *strings.Builder, r *repair.Report) {
 	fmt.Fprintf(b, "  %6d  accepted here once more and in Kafka already, not relayed again\n", r.Again)
 	fmt.Fprintf(b, "  %6d  written here under ids that Kafka has seen, given new ones\n", r.Reused)
 	for _, o := range r.Orders {
-		fmt.Fprintf(b, "\n%s", o.Key)
 		var parts []string
 		if len(o.Events) > 0 {
 			parts = append(parts, "events "+strings.Join(o.Events, ", "))
@@ -128,7 +139,7 @@ func describeRepair(b *strings.Builder, r *repair.Report) {
 		if o.Reused > 0 {
 			parts = append(parts, counted(o.Reused, "row")+" with new ids")
 		}
-		b.WriteString(": " + strings.Join(parts, "; "))
+		b.WriteString("\n" + domain.Printable(o.Key+": "+strings.Join(parts, "; "))) // shops chose the ids
 	}
 	if len(r.Orders) > 0 {
 		fmt.Fprintf(b, "\n\n%s in all", counted(r.OrdersIn, "order"))
@@ -158,6 +169,7 @@ type repairSum struct {
 	OrdersOut int       `json:"orders_listed"`
 }
 
+// printRepairJSON prints each order, then the sum, as an audit does.
 func printRepairJSON(w io.Writer, r *repair.Report) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)

@@ -32,6 +32,8 @@ type replayFlags struct {
 	json          bool
 }
 
+// replayCommand is two commands in one, told apart by --order and --from: an order's records are found by its timeline, a range's by
+// the brokers. Flags of the one are refused with the other, as each would be passed over in silence.
 func replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
@@ -74,6 +76,7 @@ func replayCommand() *cobra.Command {
 	return cmd
 }
 
+// replayOrder needs the database, which holds the timeline. It scans no topic.
 func replayOrder(cmd *cobra.Command, f replayFlags) error {
 	ref := domain.OrderRef{Source: f.source, IncrementID: f.order}
 	if err := ref.Validate(); err != nil {
@@ -90,6 +93,7 @@ func replayOrder(cmd *cobra.Command, f replayFlags) error {
 	})
 }
 
+// replayRange needs the brokers alone: it works while the database is away.
 func replayRange(cmd *cobra.Command, f replayFlags) error {
 	r := replay.Range{Topics: slices.Compact(slices.Sorted(slices.Values(f.topics)))}
 	var err, untilErr error
@@ -163,6 +167,7 @@ func progressOf(ctx context.Context, brokers kafka.Config, r replay.Range, f rep
 	return p, err
 }
 
+// parseTime takes a day for its first moment in UTC. A time without a zone is refused, since people mean different ones.
 func parseTime(flag, text string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil {
@@ -207,6 +212,7 @@ func withSink(cmd *cobra.Command, cfg config.Config, f replayFlags, use func(kaf
 	return errors.Join(err, printErr)
 }
 
+// kafkaOf gives the command a name of its own at the brokers, so that their logs tell a replay from a service.
 func kafkaOf(cfg config.Config) (kafka.Config, error) {
 	if len(cfg.KafkaBrokers) == 0 {
 		return kafka.Config{}, errors.New("KAFKA_BROKERS is not set: name the brokers")
@@ -214,6 +220,7 @@ func kafkaOf(cfg config.Config) (kafka.Config, error) {
 	return cfg.Kafka().As("erpconnector-replay"), nil
 }
 
+// printer is readable where a person looks, and JSON where a program may: in a pipe or a file.
 func printer(cfg kafka.Config, w io.Writer, asJSON bool) logreader.Sink {
 	if !asJSON && onTerminal(w) {
 		return replay.Timeline(cfg, w)
@@ -221,6 +228,7 @@ func printer(cfg kafka.Config, w io.Writer, asJSON bool) logreader.Sink {
 	return replay.JSON(cfg, w)
 }
 
+// onTerminal is false for tests' buffers, pipes and files.
 func onTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is small

@@ -18,6 +18,7 @@ type bar struct {
 	at  time.Time
 }
 
+// newBar shows nothing where the records themselves go to the terminal: bar and records would write over each other.
 func newBar(out io.Writer, wanted bool) *bar {
 	if !wanted || !onTerminal(out) {
 		return &bar{}
@@ -25,6 +26,7 @@ func newBar(out io.Writer, wanted bool) *bar {
 	return &bar{out: out}
 }
 
+// draw always draws the last state, whenever the one before was drawn: a bar that stops at 97 % looks like a failure.
 func (b *bar) draw(read, all int64) {
 	if b.out == nil || (time.Since(b.at) < barInterval && read < all) {
 		return
@@ -40,8 +42,10 @@ func (b *bar) clear() {
 	}
 }
 
+// barText of an empty range is a full bar: there is nothing left to do.
 func barText(read, all int64) string {
 	full, percent := barWidth, int64(100)
+	read = min(read, all) // or there would be less than no space behind it
 	if all > 0 {
 		full, percent = int(read*barWidth/all), read*100/all
 	}

@@ -1,4 +1,3 @@
-// Package cli carries the operator's commands.
 package cli
 
 import (
@@ -29,6 +28,8 @@ func Root() *cobra.Command {
 	return cmd
 }
 
+// runCommand looks before it leaps: address, schema and topics are checked, each with what to do, before any service starts. A
+// service that met them by itself would tell of it in the words of a library.
 func runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run [SERVICE…]",
@@ -53,6 +54,7 @@ func runCommand() *cobra.Command {
 	}
 }
 
+// knownServices refuses a name that stands there twice: another one was meant, and would not run.
 func knownServices(_ *cobra.Command, names []string) error {
 	known := app.Names()
 	for i, n := range names {

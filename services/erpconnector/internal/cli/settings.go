@@ -22,6 +22,11 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
+// settingsCommand without a subcommand shows them all.
+//
+//	$ erpconnector settings set cron_batch=9 --reason "a sale begins"
+//	cron_batch is 9
+//	in force in every process within a second
 func settingsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "settings", Short: "See and change what can be changed while the connector runs", Args: cobra.NoArgs,
@@ -41,6 +46,8 @@ func settingsCommand() *cobra.Command {
 	return cmd
 }
 
+// printSettings says of a changed setting what the environment says too: that is what `unset` returns to. A value that is not in force
+// is called so in its row, as the value beside it is another one.
 func printSettings(w io.Writer, v setting.View) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "SETTING\tVALUE\tCHANGED")
@@ -60,6 +67,7 @@ func printSettings(w io.Writer, v setting.View) error {
 // shown is a value of which one sees that it is there.
 func shown(text string) string { return domain.Printable(cmp.Or(text, "-")) }
 
+// settingsGetCommand prints the bare value with --value, for scripts.
 func settingsGetCommand() *cobra.Command {
 	var value bool
 	cmd := &cobra.Command{
@@ -86,6 +94,7 @@ func settingsGetCommand() *cobra.Command {
 	return cmd
 }
 
+// printSetting tells what values a setting takes, so that the next command can be `set`.
 func printSetting(w io.Writer, v setting.View, f setting.Field) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "setting   %s\nvalue     %s\ndefault   %s (%s)\ntakes     %s\n", f.Name, shown(f.Text(v.Settings)), shown(f.Text(v.Environment)), f.Variable, f.Allowed)
@@ -100,6 +109,7 @@ func printSetting(w io.Writer, v setting.View, f setting.Field) error {
 	return err
 }
 
+// settingsSetCommand changes all or none: settings that belong together are never seen half changed.
 func settingsSetCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
@@ -116,6 +126,7 @@ func settingsSetCommand() *cobra.Command {
 	return cmd
 }
 
+// settingsUnsetCommand is not the same as setting the environment's value: that value would stay when the environment changes.
 func settingsUnsetCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
@@ -132,6 +143,7 @@ func settingsUnsetCommand() *cobra.Command {
 	return cmd
 }
 
+// reasonFlag is optional here, as a setting can be changed back; a decision about a dead letter cannot, and demands one.
 func reasonFlag(cmd *cobra.Command, reason *string) {
 	cmd.Flags().StringVar(reason, "reason", "", "why, for the history")
 }
@@ -163,6 +175,7 @@ func parseSettings(args []string) (map[string]json.RawMessage, error) {
 	return values, errors.Join(problems...)
 }
 
+// changeSettings notes the user of the operating system: the command has no other proof of who it is.
 func changeSettings(cmd *cobra.Command, values map[string]json.RawMessage, reason string) error {
 	return withSettings(cmd.Context(), func(s *setting.Store) error {
 		v, err := s.Change(cmd.Context(), setting.Change{Values: values, By: osUser(), Reason: reason})
@@ -173,6 +186,7 @@ func changeSettings(cmd *cobra.Command, values map[string]json.RawMessage, reaso
 	})
 }
 
+// printChanged says where a value comes from that was returned to the environment's.
 func printChanged(w io.Writer, v setting.View, values map[string]json.RawMessage) error {
 	for _, f := range setting.Fields() {
 		if value, named := values[f.Name]; named {
@@ -195,6 +209,7 @@ func osUser() string {
 	return fmt.Sprintf("uid %d", os.Getuid())
 }
 
+// settingsHistoryCommand shows the newest first: the last change is the first suspect.
 func settingsHistoryCommand() *cobra.Command {
 	var f setting.Filter
 	var after string
@@ -220,7 +235,10 @@ func settingsHistoryCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printHistory(cmd.OutOrStdout(), past, next)
+				if next == nil {
+					return printHistory(cmd.OutOrStdout(), past, "")
+				}
+				return printHistory(cmd.OutOrStdout(), past, nextPage(cmd, args, next.String()))
 			})
 		},
 	}
@@ -229,7 +247,8 @@ func settingsHistoryCommand() *cobra.Command {
 	return cmd
 }
 
-func printHistory(w io.Writer, past []setting.Past, next *setting.Cursor) error {
+// printHistory says "(environment)" where there was no value of anybody: empty would look like an empty text.
+func printHistory(w io.Writer, past []setting.Past, next string) error {
 	if len(past) == 0 {
 		_, err := fmt.Fprintln(w, "nobody has changed it")
 		return err
@@ -246,12 +265,13 @@ func printHistory(w io.Writer, past []setting.Past, next *setting.Cursor) error 
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Version, p.At.Format(time.DateTime), domain.Printable(p.By), domain.Printable(p.Name),
 			value(p.Before), value(p.After), domain.Printable(p.Reason))
 	}
-	if next != nil {
-		_, _ = fmt.Fprintf(t, "there is more: erpconnector settings history --after %s\n", next)
+	if next != "" {
+		_, _ = fmt.Fprintf(t, "there is more: %s\n", next)
 	}
 	return t.Flush()
 }
 
+// withSettings reads the environment's values from this command's environment; each process has its own.
 func withSettings(ctx context.Context, use func(*setting.Store) error) error {
 	return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
 		return use(setting.NewStore(pool, cfg.Settings, nil))

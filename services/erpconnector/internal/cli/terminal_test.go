@@ -50,13 +50,13 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 	}
 	for name, print := range map[string]func(w *bytes.Buffer) error{
 		"quarantine list": func(w *bytes.Buffer) error {
-			return printQuarantine(w, []ingest.QuarantineEntry{entry}, ingest.QuarantineFilter{})
+			return printQuarantine(w, []ingest.QuarantineEntry{entry}, "")
 		},
 		"quarantine show":  func(w *bytes.Buffer) error { return printEntry(w, entry) },
 		"quarantine send":  func(w *bytes.Buffer) error { _ = report(w, []ingest.Sent{sent, accepted}, 2); return nil },
 		"settings":         func(w *bytes.Buffer) error { return printSettings(w, settings) },
 		"settings get":     func(w *bytes.Buffer) error { return printSetting(w, settings, base) },
-		"settings history": func(w *bytes.Buffer) error { return printHistory(w, []setting.Past{past}, nil) },
+		"settings history": func(w *bytes.Buffer) error { return printHistory(w, []setting.Past{past}, "") },
 		"audit":            func(w *bytes.Buffer) error { return printReport(w, audited, false) },
 		"verify": func(w *bytes.Buffer) error {
 			printDifference(w)(projector.Difference{Source: hostile, OrderIncrementID: hostile, Column: "last_error", Live: hostile, Log: hostile})
@@ -66,7 +66,7 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 			printDifference(w)(projector.Difference{Line: hostile, Column: "reason", Live: hostile, Log: hostile})
 			return nil
 		},
-		"deadletter list": func(w *bytes.Buffer) error { return printLetters(w, []deadletter.Entry{letter}, true) },
+		"deadletter list": func(w *bytes.Buffer) error { return printLetters(w, []deadletter.Entry{letter}, "") },
 		"deadletter show": func(w *bytes.Buffer) error {
 			return printLetter(w, letter, &kgo.Record{Value: []byte(hostile), Headers: []kgo.RecordHeader{{Key: hostile, Value: []byte(hostile)}}})
 		},

@@ -28,6 +28,7 @@ import (
 // DefaultKafkaPort is the embedded broker's unless it is taken.
 const DefaultKafkaPort = 9092
 
+// upCommand is the first command of a newcomer. It needs nothing, and says at its end how to publish an order.
 func upCommand() *cobra.Command {
 	var ephemeral bool
 	var port int
@@ -38,7 +39,7 @@ func upCommand() *cobra.Command {
 				ephemeral = true
 				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "the embedded broker keeps no data on this system, so all of this run's is thrown away at its end")
 			}
-			return up(cmd.Context(), cmd.ErrOrStderr(), ephemeral, kafkaPort{number: port, asked: cmd.Flags().Changed("kafka-port")})
+			return up(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), ephemeral, kafkaPort{number: port, asked: cmd.Flags().Changed("kafka-port")})
 		},
 	}
 	cmd.Flags().BoolVar(&ephemeral, "ephemeral", false, "use a throw-away data folder")
@@ -52,8 +53,8 @@ type kafkaPort struct {
 	asked  bool // by the flag
 }
 
-// up starts what the environment does not name, prepares it, and runs every service.
-func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error {
+// up starts what the environment does not name, prepares it, and runs every service. Once all work, out is told where.
+func up(ctx context.Context, out, stderr io.Writer, ephemeral bool, port kafkaPort) error {
 	cfg, err := config.FromEnv(environment(ctx))
 	if err == nil {
 		err = port.check(cfg)
@@ -77,12 +78,12 @@ func up(ctx context.Context, w io.Writer, ephemeral bool, port kafkaPort) error 
 	if err := devSecrets(&cfg); err != nil {
 		return err
 	}
-	stopServers, err := embed(ctx, w, &cfg, port)
+	stopServers, err := embed(ctx, stderr, &cfg, port)
 	if err != nil {
 		return err
 	}
 	defer stopServers()
-	return runServices(ctx, cfg, app.Names(), func() { banner(cfg) })
+	return runServices(ctx, cfg, app.Names(), func() { _, _ = io.WriteString(out, banner(cfg)) })
 }
 
 // check refuses a port that there is none of, and one that nothing would listen on.
@@ -169,6 +170,7 @@ func startBroker(w io.Writer, dir string, port kafkaPort) (*devkafka.Broker, err
 	return broker, err
 }
 
+// makeTopics checks what was there before: a data folder may be of another version, or of other settings.
 func makeTopics(ctx context.Context, cfg config.Config) error {
 	if err := reachKafka(ctx, cfg.Kafka()); err != nil {
 		return err
@@ -242,6 +244,8 @@ func devSecrets(cfg *config.Config) error {
 	return nil
 }
 
+// baseURL is where a process on this machine reaches what is served there. An address that stands for all of the machine's is none to
+// connect to on every system.
 func baseURL(cfg config.Config) string {
 	host, port, err := net.SplitHostPort(cfg.HTTP.Addr)
 	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
@@ -250,9 +254,10 @@ func baseURL(cfg config.Config) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-func banner(cfg config.Config) {
+// banner says where everything is, and holds commands that work when they are copied.
+func banner(cfg config.Config) string {
 	base, token := baseURL(cfg), cfg.HTTP.Token.Reveal()
-	fmt.Printf(`
+	return fmt.Sprintf(`
 ERP Connector is up. This is for development: production is a Postgres and a Kafka cluster of yours,
 named by DATABASE_URL and KAFKA_BROKERS (erpconnector run).
 

@@ -24,6 +24,7 @@ type coded struct {
 	code int
 }
 
+// Unwrap lets errors.Is find what the code is about, as context.Canceled after Ctrl-C.
 func (c coded) Unwrap() error { return c.error }
 
 // ExitCode is what a process exits with after the error of a command.
@@ -50,6 +51,7 @@ func tellsByCode(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// verifyCommand changes nothing: `rebuild` does.
 func verifyCommand() *cobra.Command {
 	return tellsByCode(&cobra.Command{
 		Use: "verify", Short: "Compare vendor_erp_sync and the timeline with the log, and name the rows and columns that differ",
@@ -99,6 +101,8 @@ func progress(w io.Writer) func(projector.Progress) {
 	}
 }
 
+// printDifference names a row by its order, a line of the timeline by its place in the log, and a dead letter by its place too. Those
+// two carry no order, and a letter no sync id: so they are told apart.
 func printDifference(w io.Writer) func(projector.Difference) {
 	return func(d projector.Difference) {
 		row, table := fmt.Sprintf("%s %s (sync %d)", d.Source, d.OrderIncrementID, d.SyncID), "in the live table"
@@ -120,6 +124,7 @@ func printDifference(w io.Writer) func(projector.Difference) {
 	}
 }
 
+// printVerdict prints the counts also when all is well: an empty comparison, of a wrong prefix perhaps, shows by its zeros.
 func printVerdict(w io.Writer, v projector.Verdict) error {
 	t, l := v.Timeline, v.DeadLetters
 	_, err := fmt.Fprintf(w, "%d rows compared at offset %d of the log in all: %d differ, %d only in the live table, %d only in the log\n"+

@@ -27,8 +27,10 @@ type client struct {
 	http  *http.Client
 }
 
+// answerTimeout is longer than a connector takes whose database does not answer, so that its 503 comes first.
 const answerTimeout = 15 * time.Second
 
+// newClient has a transport of its own: idle connections end with the run.
 func newClient(base string, token config.Secret) *client {
 	return &client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: answerTimeout, Transport: &http.Transport{}}}
 }
@@ -51,12 +53,14 @@ type laterError struct {
 
 func (e *laterError) Error() string { return e.why }
 
+// reply is an answer that was read to its end, up to 1 MB.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
+// do makes one request. Answers that mean the same for every request, as 401, are errors here.
 func (c *client) do(ctx context.Context, method, path string, body []byte) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -92,6 +96,7 @@ type problem struct {
 	} `json:"errors"`
 }
 
+// problem is the answer's own words, or its status where it has none: a proxy between may have answered.
 func (r reply) problem() problem {
 	var p problem
 	if json.Unmarshal(r.body, &p) != nil || p.Detail == "" {
@@ -141,7 +146,10 @@ func (c *client) publish(ctx context.Context, body []byte) (verdict, error) {
 	switch r.status {
 	case http.StatusOK, http.StatusAccepted:
 		var v verdict
-		return v, json.Unmarshal(r.body, &v)
+		if json.Unmarshal(r.body, &v) != nil || (v.Result != "accepted" && v.Result != "duplicate") {
+			return verdict{}, fmt.Errorf("%s answered an event with %d and no result, which no connector does: name another with --url", c.base, r.status)
+		}
+		return v, nil
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusConflict, http.StatusUnprocessableEntity:
 		return verdict{Result: "refused", reasons: r.problem().reasons()}, nil
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -161,18 +169,20 @@ type status struct {
 	LastError     string        `json:"last_error"`
 }
 
+// status takes 404 for an answer: of an order that was never published it says not_synced.
 func (c *client) status(ctx context.Context, ref domain.OrderRef) (status, error) {
 	r, err := c.do(ctx, http.MethodGet, statusPath(ref), nil)
 	if err == nil && r.status != http.StatusOK && r.status != http.StatusNotFound {
 		err = errors.New(r.problem().Detail)
 	}
 	var s status
-	if err == nil {
-		err = json.Unmarshal(r.body, &s)
+	if err == nil && json.Unmarshal(r.body, &s) != nil {
+		err = fmt.Errorf("%d and no JSON", r.status)
 	}
 	return s, err
 }
 
+// statusPath names the shop unless it is the default one, as a newcomer would write it.
 func statusPath(ref domain.OrderRef) string {
 	path := httpapi.BasePath + "/sync-status/" + url.PathEscape(ref.IncrementID)
 	if ref.Source != domain.DefaultSource {
@@ -181,6 +191,7 @@ func statusPath(ref domain.OrderRef) string {
 	return path
 }
 
+// stats fails where there is no mock ERP beside the connector. That is how the demo knows of a real one.
 func (c *client) stats(ctx context.Context) (mockerp.Stats, error) {
 	r, err := c.do(ctx, http.MethodGet, "/mockerp/stats", nil)
 	if err == nil && r.status != http.StatusOK {
@@ -209,6 +220,9 @@ func (c *client) arm(ctx context.Context, f mockerp.Fault) error {
 // disarm takes back the faults with the label and says how many had not happened yet.
 func (c *client) disarm(ctx context.Context, label string) (int, error) {
 	r, err := c.do(ctx, http.MethodDelete, "/mockerp/faults?label="+url.QueryEscape(label), nil)
+	if err == nil && r.status != http.StatusOK {
+		err = fmt.Errorf("%d: %.200s", r.status, r.body)
+	}
 	var answer struct {
 		Faults int `json:"faults"`
 	}

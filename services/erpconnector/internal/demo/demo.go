@@ -50,6 +50,7 @@ type run struct {
 	began  time.Time
 }
 
+// pollsPerSecond bounds the questions of all orders together: the demo must not be the load that it shows.
 const pollsPerSecond = 50
 
 // Run publishes, watches and prints the summary. An error says that nothing could be published, that publishing ended
@@ -104,6 +105,7 @@ func (r *run) explain(err error) error {
 	return err
 }
 
+// greet says what is about to happen, and how to have it again.
 func (r *run) greet() {
 	what := fmt.Sprintf("%d orders", r.Orders)
 	if r.Events > 0 {
@@ -166,6 +168,7 @@ func (r *run) query(ctx context.Context) {
 	}
 }
 
+// statusLine leaves out what is zero and rare, so that it fits on a line.
 func (r *run) statusLine() string {
 	c, t := r.tracker.counts(), r.tracker.tally()
 	line := fmt.Sprintf("%4s  sent %d, duplicate %d, refused %d | in ERP %d, on the way %d",

@@ -219,3 +219,39 @@ func TestASuccessWithoutReferenceCounts(t *testing.T) {
 	require.Positive(t, report.Success)
 	require.Equal(t, report.Success, report.Retried)
 }
+
+// Faults that had not happened by the end are taken back, and a mock ERP that does not take part any more is told of.
+func TestTheMockErpIsLeftAsItWas(t *testing.T) {
+	t.Parallel()
+	c := &connector{stats: func(call int) mockerp.Stats { return mockerp.Stats{Calls: call} }}
+	o, out := start(t, c)
+	o.Orders, o.Misbehave = 10, 1
+	report, err := Run(t.Context(), o) // this one takes no faults
+	require.NoError(t, err)
+	require.Zero(t, report.Armed)
+	require.Contains(t, out.String(), "the mock ERP was not told to misbehave with ")
+	require.NotContains(t, out.String(), "could not be taken back")
+	require.Equal(t, 1, report.ERP.Calls, "what it counted during the run")
+
+	gone := &connector{stats: func(int) mockerp.Stats { return mockerp.Stats{Calls: 7} }}
+	gone.served = func() { gone.noMock = true }
+	o, out = start(t, gone)
+	report, err = Run(t.Context(), o)
+	require.NoError(t, err)
+	require.Contains(t, out.String(), "The mock ERP does not tell what it counted: 404")
+	require.Zero(t, report.ERP)
+}
+
+// A run of events stops at their number, and says what it was asked.
+func TestARunOfEvents(t *testing.T) {
+	t.Parallel()
+	c := &connector{}
+	o, out := start(t, c)
+	o.Orders, o.Events = 0, 7
+	report, err := Run(t.Context(), o)
+	require.NoError(t, err)
+	require.Len(t, c.ids, 7)
+	require.Equal(t, 7, report.Published)
+	require.False(t, report.Stopped)
+	require.Contains(t, out.String(), "Three e-scooter shops publish 7 events in about 0s, up to 1000 events a second")
+}

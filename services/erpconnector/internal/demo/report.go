@@ -44,6 +44,7 @@ type look struct {
 	why string
 }
 
+// report takes the faults back that have not happened: they would meet the orders of the next run with this seed.
 func (r *run) report(ctx context.Context) Report {
 	c := r.tracker.counts()
 	out := Report{
@@ -185,6 +186,7 @@ func (r Report) write(o Options) {
 	r.writeLooks(p, o)
 }
 
+// writeDuplicates says whose doing they are: the demo sends some events twice, and an earlier run may have sent them all.
 func (r Report) writeDuplicates(p page) {
 	p.row("  duplicates", "%d%s", r.Again+r.Known, parts(
 		r.Known, "accepted before this run: they start nothing anew",
@@ -192,6 +194,7 @@ func (r Report) writeDuplicates(p page) {
 	p.rowIf(r.Differ, "", "%d with other content than then: another version of this demo made it", r.Differ)
 }
 
+// writeRefused shows three reasons at most. What a shop with a bug is told is worth seeing once.
 func (r Report) writeRefused(p page) {
 	p.row("  refused", "%d%s", r.Refused, parts(
 		r.RefusedUnasked, "that should have been accepted",
@@ -207,6 +210,7 @@ func (r Report) writeRefused(p page) {
 	p.rowIf(len(r.refusals)-len(shown), "", "…")
 }
 
+// writeERP shows the number that matters most: doubles, which must be 0.
 func (r Report) writeERP(p page) {
 	switch {
 	case !r.Mock:
@@ -227,6 +231,7 @@ func (r Report) writeERP(p page) {
 // soon is a delay that needs no advice.
 const soon = 15 * time.Second
 
+// writeAdvice tells how to see a retry's end, when it comes later than a newcomer waits.
 func (r Report) writeAdvice(p page, o Options) {
 	if r.Waiting > 0 && time.Until(r.next) > soon {
 		p.blank()
@@ -236,6 +241,7 @@ func (r Report) writeAdvice(p page, o Options) {
 	}
 }
 
+// writeLooks prints commands to copy, for the orders that show most.
 func (r Report) writeLooks(p page, o Options) {
 	if len(r.look) == 0 {
 		return

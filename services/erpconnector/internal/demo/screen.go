@@ -32,6 +32,7 @@ const (
 	eraseLine     = "\r\x1b[K"
 )
 
+// newScreen shows the first status line after a while only where it cannot rewrite it.
 func newScreen(out io.Writer) *screen {
 	s := &screen{out: out, terminal: -1, noted: map[string]int{}, at: time.Now()}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor is small
@@ -90,6 +91,7 @@ func (s *screen) clear() {
 	}
 }
 
+// draw cuts the line to the terminal's width: a longer one would wrap, and could not be erased.
 func (s *screen) draw() {
 	if s.terminal < 0 || s.line == "" {
 		return

@@ -31,6 +31,7 @@ type counts struct {
 	refusals                     []refusal
 }
 
+// refusal is what a shop was told of an event that was not accepted.
 type refusal struct {
 	order, reasons string
 	onPurpose      bool
@@ -95,6 +96,7 @@ func (b *tracker) took(e shop.Event, v verdict, now time.Time) (first bool) {
 	return first
 }
 
+// knownBefore reports whether an earlier run has placed the order. Its ERP call may be long over, so a fault would never happen.
 func (b *tracker) knownBefore(ref domain.OrderRef) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -245,6 +247,7 @@ func name(ref domain.OrderRef) string {
 	return ref.Source + "/" + ref.IncrementID
 }
 
+// round shows no more digits than a person reads.
 func round(d time.Duration) time.Duration {
 	if d < time.Second {
 		return d.Round(time.Millisecond)

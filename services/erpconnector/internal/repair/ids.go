@@ -198,6 +198,7 @@ type stretch struct {
 	place int
 }
 
+// pageRows of ids are read at once: the rows above the free ids may be the whole outbox.
 const pageRows = 10_000
 
 // freePlaces are the last n, ascending.

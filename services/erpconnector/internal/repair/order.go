@@ -25,6 +25,7 @@ type Order struct {
 	Reused     int      `json:"reused,omitempty"`     // rows that take new ids
 }
 
+// order is the one entry of an order in the report, whatever differs of it.
 func (r *repairer) order(key string) *Order {
 	o := r.orders[key]
 	if o == nil {
@@ -52,6 +53,7 @@ func (r *repairer) note(record lostRecord) {
 	}
 }
 
+// noteRows keeps what differs in the outbox, for the report.
 func (r *repairer) noteRows(found *reconcile.Comparison) {
 	for _, row := range found.Repeated {
 		r.order(row.Key).Again++
@@ -74,6 +76,7 @@ func (r *repairer) list(ctx context.Context, found *reconcile.Comparison) error 
 	return err
 }
 
+// finishReport lists orders by their keys: the next run's list is comparable to this one's.
 func (r *repairer) finishReport() {
 	keys := slices.Sorted(maps.Keys(r.orders))
 	r.report.OrdersIn = len(keys)

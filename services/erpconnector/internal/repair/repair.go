@@ -10,6 +10,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (p Params) lease(ctx context.Context) (release func(), err error) {
 			return release, err
 		}
 		if !run.Sleep(wait, leaseInterval) {
-			return nil, ErrBusy
+			return nil, cmp.Or(ctx.Err(), ErrBusy) // Ctrl-C says nothing about a relay
 		}
 	}
 }
@@ -164,11 +165,15 @@ func (r *repairer) look(ctx context.Context, producer *txn.Producer) (err error)
 	return r.mend(ctx, found, producer)
 }
 
+// isOtherServer compares what the position says of its server with this one. A higher timeline here is a failover, which is what a
+// repair is for. A higher one there means that this server was replaced, and may be the wrong one to write to. Positions of old releases
+// name no server.
 func (r *repairer) isOtherServer() bool {
 	p, s := r.report.Position, r.report.Server
 	return p.System != "" && (p.System != s.System || p.Timeline > s.Timeline)
 }
 
+// compare begins where an interrupted repair began, if there is one.
 func (r *repairer) compare(ctx context.Context) (*reconcile.Comparison, error) {
 	conn, err := r.Pool.Acquire(ctx) // one server, all the time
 	if err != nil {

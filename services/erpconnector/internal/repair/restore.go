@@ -53,6 +53,8 @@ type batch struct {
 	gates map[string]domain.Gate
 }
 
+// run restores what follows from the records, then their rows. All is one transaction: a row that is there stands for all of it, so that
+// the next comparison finds either nothing or the whole of the record missing.
 func (b *batch) run(ctx context.Context, free places) error {
 	readable, err := b.lock(ctx)
 	if err != nil {
@@ -88,6 +90,7 @@ func (b *batch) lock(ctx context.Context) (readable []*kgo.Record, err error) {
 	return readable, err
 }
 
+// decodes reports whether the record says what its topic's records say.
 func (b *batch) decodes(record *kgo.Record) (err error) {
 	if b.topic == event.TopicSalesOrder {
 		_, err = acceptedOf(b.r.Kafka.Event(record))
@@ -240,6 +243,7 @@ type accepted struct {
 	at     time.Time
 }
 
+// restoreEvents restores accepted events and the orders' states that came with them.
 func (b *batch) restoreEvents(ctx context.Context, records []*kgo.Record) error {
 	all := make([]accepted, 0, len(records))
 	for _, record := range records {
@@ -255,6 +259,7 @@ func (b *batch) restoreEvents(ctx context.Context, records []*kgo.Record) error 
 	return b.restoreSnapshots(ctx, all)
 }
 
+// acceptedOf reads an event as it was accepted: its digest is of the record's value, as that of the event was.
 func acceptedOf(record event.View) (a accepted, err error) {
 	if err := json.Unmarshal(record.Value, &a.Commerce); err != nil {
 		return a, fmt.Errorf("decoding the event: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
+// names are sorted, so that a request to the brokers looks the same each time.
 func names(topics map[string]bool) []string { return slices.Sorted(maps.Keys(topics)) }
 
 // bounds are each partition's first offset and the one up to which all transactions have ended.

@@ -18,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
 )
 
+// milliseconds is RFC 3339 with three digits always, so that lines stand below each other.
 const milliseconds = "2006-01-02T15:04:05.000Z07:00"
 
 // object is one record as JSON.
@@ -38,6 +39,7 @@ func JSON(cfg kafka.Config, w io.Writer) logreader.Sink { return &printer{w, cfg
 // Timeline writes each record as a readable line.
 func Timeline(cfg kafka.Config, w io.Writer) logreader.Sink { return &printer{w, cfg, readable} }
 
+// printer writes a line for each record.
 type printer struct {
 	w    io.Writer
 	cfg  kafka.Config
@@ -60,6 +62,7 @@ func (p *printer) Take(_ context.Context, records []*kgo.Record) error {
 	return nil
 }
 
+// line keeps a value that is JSON as JSON, for tools like jq. Any other is in base64, as JSON holds no bytes.
 func line(record event.View, r *kgo.Record) ([]byte, error) {
 	o := object{
 		Topic: record.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UTC().Format(milliseconds),
@@ -101,6 +104,7 @@ func readable(record event.View, r *kgo.Record) ([]byte, error) {
 	return []byte(domain.Printable(text)), nil
 }
 
+// shorten counts characters, not bytes: half a character would be shown as none.
 func shorten(s string) string {
 	if runes := []rune(s); len(runes) > longText {
 		return string(runes[:longText-1]) + "…"

@@ -32,10 +32,33 @@ func Load(file string) (*Progress, error) {
 		return nil, fmt.Errorf("reading the positions: %w", err)
 	}
 	var p Progress
-	if err := json.Unmarshal(text, &p); err != nil {
+	err = json.Unmarshal(text, &p)
+	if err == nil {
+		err = p.check()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s holds no positions of a replay (%w): name another file, or delete it to begin anew", file, err)
 	}
 	return &p, nil
+}
+
+// check refuses positions that Save has not written: a file of something else may be JSON too, and one that was edited may name
+// offsets that are never read, which would be waited for.
+func (p *Progress) check() error {
+	if err := p.Range.Validate(); err != nil {
+		return err
+	}
+	for _, s := range p.Spans {
+		switch {
+		case s == nil:
+			return errors.New("a span is null")
+		case !slices.Contains(p.Range.Topics, s.Topic):
+			return fmt.Errorf("a span is of %q, which the range does not name", s.Topic)
+		case s.Partition < 0 || s.First < 0 || s.Next < s.First || s.Next > s.End:
+			return fmt.Errorf("the span of %s partition %d goes from %d by %d to %d", s.Topic, s.Partition, s.First, s.Next, s.End)
+		}
+	}
+	return nil
 }
 
 // Continues returns an error when the progress is of another range or target.

@@ -1,5 +1,13 @@
 // Package replay reads records of the log again: those of one order, by the coordinates that its timeline keeps, or those
 // of a range of time, by the brokers' index. It gives them to a sink, which prints them or publishes them once more.
+//
+//	progress, err := replay.Locate(ctx, cfg, replay.Range{From: monday, Topics: replay.LogTopics()})
+//	…
+//	err = logreader.Read(ctx, cfg, progress.Spans, replay.JSON(cfg, os.Stdout), func() error { return progress.Save("positions.json") })
+//
+// It reads what was committed and changes no order: a record that is published again goes to a topic of a subscriber, never to one
+// that a connector reads. A sink has taken all records of a batch before the positions say so, so an interrupted replay may repeat
+// its last batch, and leaves out none.
 package replay
 
 import (
@@ -33,6 +41,9 @@ func (r Range) Validate() error {
 		problems = append(problems, fmt.Errorf("the range ends at %s, which is not after its start", r.To.Format(time.RFC3339)))
 	}
 	log := LogTopics()
+	if len(r.Topics) == 0 { // the brokers would take it for all the topics they have, other people's among them
+		problems = append(problems, fmt.Errorf("no topic is named; there are %s", strings.Join(log, ", ")))
+	}
 	for _, topic := range r.Topics {
 		if !slices.Contains(log, topic) {
 			problems = append(problems, fmt.Errorf("%q is no topic of the log; there are %s", topic, strings.Join(log, ", ")))

@@ -39,6 +39,7 @@ var virtuals = []product{
 	{sku: "GIFT-50", name: "Gift card by e-mail", price: 5_000, virtual: true},
 }
 
+// Prices in euro cents, and limits.
 const (
 	shippingPrice   money = 690
 	shippingFreeAt  money = 30_000 // of the subtotal

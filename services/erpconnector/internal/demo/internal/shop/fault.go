@@ -21,10 +21,12 @@ const (
 	Rejected                         // 422, which no retry mends
 )
 
+// faults has each kind as often as it is to come: what a retry mends comes more often than what none does.
 var faults = []FaultKind{
 	Unavailable, Unavailable, Unavailable, Limited, Limited, Slow, Slow, Lost, Lost, Broken, Rejected,
 }
 
+// fault draws the same three numbers whatever they come to, so that what is drawn later stays as it is.
 func (d rng) fault() Fault {
 	return Fault{Kind: pick(d, faults), Luck: d.Float64(), Size: d.between(1, 3)}
 }

@@ -24,6 +24,7 @@ type sale struct {
 // opening is when the first order comes in; the shops' days pass quicker than ours.
 var opening = time.Date(2026, time.January, 12, 8, 0, 0, 0, time.UTC)
 
+// sell puts an order together in one order of draws: goods, totals, people. Another order of draws would be other orders of every seed.
 func (d rng) sell(s *shop, n, number int, id string) *sale {
 	sold := &sale{rng: d, shop: s, market: pick(d, s.markets), nextItem: int64(n)*20 + 1}
 	at := opening.Add(time.Duration(n)*4*time.Minute + time.Duration(d.IntN(240))*time.Second)
@@ -91,12 +92,14 @@ func (s *sale) add(p product) {
 	s.order.Items = append(s.order.Items, item, child)
 }
 
+// itemID is unique within a shop, as Magento's are: 20 for each order.
 func (s *sale) itemID() *int64 {
 	id := s.nextItem
 	s.nextItem++
 	return &id
 }
 
+// quantity is whole, or has two digits: half a metre is 0.50.
 func quantity(quarters money) domain.Amount {
 	if quarters%metreSteps == 0 {
 		return decimal(fmt.Sprint(int64(quarters / metreSteps)))
@@ -104,6 +107,7 @@ func quantity(quarters money) domain.Amount {
 	return decimal(fmt.Sprintf("%d.%02d", quarters/metreSteps, quarters%metreSteps*100/metreSteps))
 }
 
+// productName brings letters of the market's language into the order: engravings, and what a scooter is called there.
 func (s *sale) productName(p product) string {
 	switch {
 	case p.engraved && s.chance(30):
@@ -139,6 +143,7 @@ func (s *sale) settle() {
 	t.Discount, t.GrandTotal = c.amount(s.shop.discountSign*discount), c.amount(s.total)
 }
 
+// adjust changes the total by what the ERP has no field for.
 func (s *sale) adjust(code string, by money) {
 	s.total += by
 	s.order.Totals.Adjustments = append(s.order.Totals.Adjustments, domain.Adjustment{Code: code, Amount: s.market.currency.amount(by)})
@@ -167,6 +172,7 @@ func (s *sale) address() {
 	}
 }
 
+// addressOf leaves parts out now and then: shops that sell nothing to ship ask for less.
 func (s *sale) addressOf(p person) *domain.Address {
 	a := &domain.Address{Firstname: &p.first, Lastname: &p.last, CountryID: ptr(s.market.country)}
 	if s.order.IsVirtual && s.chance(50) {

@@ -8,6 +8,7 @@ import (
 // rng draw what happens with one order.
 type rng struct{ *rand.Rand }
 
+// newDice makes the draws of one order depend on the seed and the order's place alone. So a longer run has the same orders.
 func newDice(seed uint64, order int) rng {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)

@@ -105,6 +105,7 @@ func (t *scenario) invoice() {
 	}
 }
 
+// invoiceOf names the order and leaves it out, as most shops do.
 func (t *scenario) invoiceOf(part int, total money) event.Commerce {
 	return event.Commerce{Type: event.InvoiceCreated, Invoice: &event.Invoice{
 		IncrementID: fmt.Sprintf("%s-%d", t.ref.IncrementID, part), OrderIncrementID: t.ref.IncrementID,
@@ -142,6 +143,7 @@ func (t *scenario) mistake() event.Commerce {
 
 func (t *scenario) snapshot() json.RawMessage { return encode(t.order) }
 
+// encode is how a shop writes JSON: < and & stay as they are.
 func encode(v any) []byte {
 	b, err := domain.EncodeJSON(v)
 	if err != nil {

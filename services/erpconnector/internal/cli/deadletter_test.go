@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+var writtenAt = time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
+
+// addLetter lists a dead letter of an order's request that was the last record of its generation.
+func addLetter(t *testing.T, pool *pgxpool.Pool, id int64, orderKey string) {
+	t.Helper()
+	letter := deadletter.Letter{
+		ID: id, WrittenAt: writtenAt, By: deadletter.BySyncer, Topic: event.TopicRequested, Partition: 3, Offset: 10 + id, OrderKey: orderKey, Bytes: 7, Reason: "no JSON",
+	}
+	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		return deadletter.Add(t.Context(), tx, []deadletter.Letter{letter}, deadletter.WithoutEffect)
+	}))
+}
+
+func TestDeadletterFilter(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state string
+		limit int
+		ref   domain.OrderRef
+		want  deadletter.Filter
+		err   string
+	}{
+		"open":                {"open", 5, domain.OrderRef{}, deadletter.Filter{State: deadletter.Open, Limit: 5}, ""},
+		"redriven":            {"redriven", 5, domain.OrderRef{}, deadletter.Filter{State: deadletter.Redriven, Limit: 5}, ""},
+		"discarded":           {"discarded", 5, domain.OrderRef{}, deadletter.Filter{State: deadletter.Discarded, Limit: 5}, ""},
+		"all":                 {"all", 1, domain.OrderRef{}, deadletter.Filter{Limit: 1}, ""},
+		"of_an_order":         {"all", 1, domain.OrderRef{Source: "default", IncrementID: "1"}, deadletter.Filter{Limit: 1, OrderKey: "1"}, ""},
+		"of_a_shops_order":    {"all", 1, domain.OrderRef{Source: "outlet", IncrementID: "a/b"}, deadletter.Filter{Limit: 1, OrderKey: "outlet/a%2Fb"}, ""},
+		"no_such_state":       {"Open", 5, domain.OrderRef{}, deadletter.Filter{}, `--state is "Open"; it must be open, redriven, discarded or all`},
+		"an_empty_state":      {"", 5, domain.OrderRef{}, deadletter.Filter{}, `--state is ""`},
+		"no_letters":          {"all", 0, domain.OrderRef{}, deadletter.Filter{}, "--limit is 0; it must be at least 1"},
+		"a_shop_that_is_none": {"all", 1, domain.OrderRef{Source: "Out let", IncrementID: "1"}, deadletter.Filter{}, `source "Out let" must be`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := deadletter.Filter{Limit: c.limit}
+			err := deadletterFilter(&f, c.state, c.ref)
+			if c.err != "" {
+				require.ErrorContains(t, err, c.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, f)
+		})
+	}
+}
+
+// An operator sees the open letters, decides about some, and finds them by their state and order.
+func testDeadletterListAndDiscard(t *testing.T, database testkit.Database, env variables) {
+	list := func(args ...string) string { return does(t, env, append([]string{"deadletter", "list"}, args...)...) }
+	require.Equal(t, "there are no such dead letters\n", list())
+	for id, key := range []string{"000000123", "outlet/7", "000000123", "outlet/7"} {
+		addLetter(t, database.Pool, int64(id), key)
+	}
+	require.Equal(t, `ID  STATE  WRITTEN              BY      ORDER      STOPPED  FROM                            REASON
+0   open   2024-01-15 10:30:00  syncer  000000123  -        vendor_erp_sync_requested/3@10  no JSON
+there are more: erpconnector deadletter list --limit 1 --after 0
+`, list("--limit", "1"))
+	require.Contains(t, list("--limit", "1", "--order", "7", "--source", "outlet"), "deadletter list --limit 1 --order 7 --source outlet --after 1\n")
+	require.Equal(t, 3, strings.Count(list("--order", "000000123"), "\n"))
+	require.Equal(t, "there are no such dead letters\n", list("--order", "7"), "the default shop's")
+	require.Equal(t, "there are no such dead letters\n", list("--after", "3"))
+
+	// The second one is refused the second time; that keeps nobody from the third.
+	p := invoke(t, env, "deadletter", "discard", "1", "--reason", "known")
+	require.NoError(t, p.err)
+	require.Equal(t, "1  discarded\n", p.out)
+	p = invoke(t, env, "deadletter", "discard", "0", "1", "9", "3", "3", "--reason", "all of them")
+	require.Equal(t, "0  discarded\n3  discarded\n", p.out)
+	require.ErrorContains(t, p.err, "dead letter 1 was discarded by "+osUser()+" at ")
+	require.ErrorContains(t, p.err, "dead letter 9: there is no such dead letter; erpconnector deadletter list shows them")
+	require.NotContains(t, p.err.Error(), "dead letter 3", "it was named twice, and is discarded once")
+	require.Equal(t, 1, p.code())
+	require.Equal(t, 2, strings.Count(list(), "\n"), "one is open")
+	require.Equal(t, 4, strings.Count(list("--state", "discarded"), "\n"))
+	require.Equal(t, 5, strings.Count(list("--state", "all"), "\n"))
+	require.Equal(t, "there are no such dead letters\n", list("--state", "redriven"))
+}
+
+// What needs the topic asks the table first: an id that is not there costs no time-out of the brokers.
+func testADeadLetterThatIsNotThere(t *testing.T, _ testkit.Database, env variables) {
+	env["KAFKA_BROKERS"] = "127.0.0.1:1"
+	for _, args := range []string{"show 7", "show 7 --value", "redrive 7 --reason x"} {
+		p := invoke(t, env, append([]string{"deadletter"}, strings.Fields(args)...)...)
+		require.ErrorContains(t, p.err, "there is no such dead letter; erpconnector deadletter list shows them", args)
+		require.Empty(t, p.out)
+	}
+	p := invoke(t, variables{"DATABASE_URL": env["DATABASE_URL"], "KAFKA_BROKERS": env["KAFKA_BROKERS"], "CONNECTOR_ENABLED": "false"}, "deadletter", "redrive", "7", "--reason", "x")
+	require.ErrorContains(t, p.err, "the connector is off")
+}
+
+func TestALetterIsShownWhole(t *testing.T) {
+	t.Parallel()
+	show := func(e deadletter.Entry, record *kgo.Record) string {
+		var out strings.Builder
+		require.NoError(t, printLetter(&out, e, record))
+		return out.String()
+	}
+	open := deadletter.Entry{
+		Letter: deadletter.Letter{ID: 7, WrittenAt: writtenAt, By: deadletter.ByDelayer, Topic: "vendor_erp_sync_due", Partition: 1, Offset: 2, OrderKey: "outlet/7", Reason: "no due time"},
+		State:  deadletter.Open,
+	}
+	record := &kgo.Record{Value: []byte(`{"a": 1}`), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("7/1/x")}, {Key: "empty"}}}
+	require.Equal(t, `id        7
+state     open
+written   2024-01-15T10:30:00Z by delayer
+reason    no due time
+from      vendor_erp_sync_due/1@2
+key       outlet/7
+
+ce_id: 7/1/x
+empty: 
+
+{"a": 1}
+`, show(open, record))
+
+	decided := open
+	decided.State, decided.DecidedAt, decided.DecidedBy, decided.Decision, decided.Generation = deadletter.Discarded, &writtenAt, new("me"), new("it is known"), new(2)
+	decided.Topic, decided.By = "", ""
+	out := show(decided, &kgo.Record{Value: []byte(strings.Repeat("x", showBytes+1))})
+	require.Contains(t, out, "state     discarded\nwritten   2024-01-15T10:30:00Z by -\n")
+	require.Contains(t, out, "from      not said\n")
+	require.Contains(t, out, "stopped   generation 2 of the order\ndecided   2024-01-15T10:30:00Z by me: it is known\n")
+	require.Contains(t, out, strings.Repeat("x", showBytes)+"\n… 4097 bytes in all: erpconnector deadletter show 7 --value\n")
+	require.NotContains(t, show(open, &kgo.Record{Value: []byte(strings.Repeat("x", showBytes))}), "in all")
+	require.Contains(t, show(open, &kgo.Record{Value: []byte("a\nb\x00\xff")}), "\n\n"+`a\nb\x00\xff`+"\n", "a value that is no text")
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printLetter(w, open, record) })
+}
+
+func TestLettersInAList(t *testing.T) {
+	t.Parallel()
+	long := deadletter.Entry{Letter: deadletter.Letter{
+		ID: 1 << 40, WrittenAt: writtenAt, By: deadletter.Writer(strings.Repeat("b", 50)), Topic: strings.Repeat("t", 70), Partition: 1, Offset: 2,
+		OrderKey: strings.Repeat("k", 70), Reason: strings.Repeat("r", 200),
+	}, State: deadletter.Redriven, Generation: new(3)}
+	var out strings.Builder
+	require.NoError(t, printLetters(&out, []deadletter.Entry{long, {State: deadletter.Open}}, "erpconnector more"))
+	require.Contains(t, out.String(), fmt.Sprintf("1099511627776  redriven  2024-01-15 10:30:00  %s…  %s…  generation 3  %s…/1@2  %s…\n",
+		strings.Repeat("b", 39), strings.Repeat("k", 59), strings.Repeat("t", 59), strings.Repeat("r", 99)))
+	require.Regexp(t, `\n0 +open +0001-01-01 00:00:00  - +- +- +not said +\n`, out.String(), "one that says nothing")
+	require.Contains(t, out.String(), "there are more: erpconnector more\n")
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printLetters(w, nil, "") })
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printLetters(w, []deadletter.Entry{long}, "") })
+}
+
+// A terminal gets what others wrote with escapes, a file gets it byte for byte.
+func TestPrintBytes(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	require.NoError(t, printBytes(&out, []byte(hostile)))
+	require.Equal(t, hostile, out.String())
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printBytes(w, []byte("x")) })
+}

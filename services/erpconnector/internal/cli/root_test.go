@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/services/app"
+)
+
+// commands are all that can be called, by what is typed for them.
+func commands() map[string]*cobra.Command {
+	found := map[string]*cobra.Command{}
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		found[strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), "erpconnector"))] = cmd
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+	}
+	walk(Root())
+	return found
+}
+
+// Who asks for help gets it, whatever the environment lacks, and learns of every flag.
+func TestEveryCommandHasHelp(t *testing.T) {
+	t.Parallel()
+	require.Len(t, commands(), 30, "a command was added: give it tests, and count it here")
+	for name, cmd := range commands() {
+		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			out := does(t, nil, append(strings.Fields(name), "--help")...)
+			require.NotEmpty(t, cmd.Short)
+			require.NotRegexp(t, `\.$`, cmd.Short, "it stands in a list")
+			require.Contains(t, out, "Usage:\n  erpconnector")
+			cmd.Flags().VisitAll(func(f *pflag.Flag) {
+				require.NotEmpty(t, f.Usage, f.Name)
+				require.Contains(t, out, "--"+f.Name)
+			})
+			for line := range strings.SplitSeq(cmd.Long, "\n") {
+				require.LessOrEqual(t, len(line), 160, line)
+			}
+		})
+	}
+}
+
+// A typing mistake ends with a word about it and an exit code other than 0: a script goes no further. For commands of which 1 says
+// that something was found, it is 2.
+func TestMisuse(t *testing.T) {
+	t.Parallel()
+	const unknownFlag, unwanted = "unknown flag: --bogus", `unknown command "bogus"`
+	for args, c := range map[string]struct {
+		want string
+		code int
+	}{
+		"bogus":                                      {unwanted, 1},
+		"--bogus":                                    {unknownFlag, 1},
+		"up bogus":                                   {unwanted, 1},
+		"up --bogus":                                 {unknownFlag, 1},
+		"up --kafka-port many":                       {`invalid argument "many" for "--kafka-port"`, 1},
+		"demo bogus":                                 {unwanted, 1},
+		"demo --rate many":                           {`invalid argument "many" for "--rate"`, 1},
+		"run bogus":                                  {`there is no service "bogus"`, 1},
+		"run --bogus":                                {unknownFlag, 1},
+		"migrate bogus":                              {unwanted, 1},
+		"topics ensure bogus":                        {unwanted, 1},
+		"topics check bogus":                         {unwanted, 1},
+		"quarantine list bogus":                      {unwanted, 1},
+		"quarantine list --limit x":                  {`invalid argument "x" for "--limit"`, 1},
+		"quarantine list --limit 0":                  {"--limit is 0; it must be 1 or more", 1},
+		"quarantine show":                            {"accepts 1 arg(s), received 0", 1},
+		"quarantine show 1 2":                        {"accepts 1 arg(s), received 2", 1},
+		"quarantine show one":                        {`"one" is no id: erpconnector quarantine list shows them`, 1},
+		"quarantine send":                            {"name entries by their ids, or give --all", 1},
+		"quarantine send 1 --all":                    {"name entries by their ids, or give --all", 1},
+		"quarantine send 1 --code refused":           {"--source and --code go with --all", 1},
+		"quarantine send 1 2 --event file":           {"--event goes with one id", 1},
+		"quarantine send --all --event file":         {"--event goes with one id", 1},
+		"quarantine send --all --code bogus":         {"--code bogus is no reason: there are refused, ", 1},
+		"deadletter list bogus":                      {unwanted, 1},
+		"deadletter list --limit -1":                 {"--limit is -1; it must be at least 1", 1},
+		"deadletter list --state shut":               {`--state is "shut"; it must be open, redriven, discarded or all`, 1},
+		"deadletter show":                            {"accepts 1 arg(s), received 0", 1},
+		"deadletter show one":                        {`"one" is no id: erpconnector deadletter list shows them`, 1},
+		"deadletter redrive":                         {"requires at least 1 arg(s), only received 0", 1},
+		"deadletter redrive one --reason x":          {`"one" is no id`, 1},
+		"deadletter redrive 1":                       {"--reason is required", 1},
+		"deadletter discard":                         {"requires at least 1 arg(s), only received 0", 1},
+		"deadletter discard 99999999999999999999":    {`"99999999999999999999" is no id`, 1},
+		"cron run bogus":                             {unwanted, 1},
+		"settings bogus":                             {unwanted, 1},
+		"settings get":                               {"accepts 1 arg(s), received 0", 1},
+		"settings get cron_bach":                     {"did you mean cron_batch?", 1},
+		"settings set":                               {"requires at least 1 arg(s), only received 0", 1},
+		"settings set debug":                         {`"debug" is not NAME=VALUE`, 1},
+		"settings set debug=true debug=false":        {"debug stands there twice; give it once", 1},
+		"settings unset":                             {"requires at least 1 arg(s), only received 0", 1},
+		"settings history a b":                       {"accepts at most 1 arg(s), received 2", 1},
+		"settings history --limit 0":                 {"--limit is 0; it must be 1 or more", 1},
+		"settings history --after 7":                 {"--after 7 is no cursor", 1},
+		"replay bogus":                               {unwanted, 1},
+		"replay":                                     {"name an order (--order 000000123) or the start of a range", 1},
+		"health a b":                                 {"accepts at most 1 arg(s), received 2", 1},
+		"rebuild bogus":                              {unwanted, 1},
+		"verify bogus":                               {unwanted, CouldNotTell},
+		"verify --bogus":                             {unknownFlag, CouldNotTell},
+		"audit bogus":                                {unwanted, CouldNotTell},
+		"audit --bogus":                              {unknownFlag, CouldNotTell},
+		"audit --limit x":                            {`invalid argument "x" for "--limit"`, CouldNotTell},
+		"audit --limit -1":                           {"--limit -1 must not be negative", CouldNotTell},
+		"audit --from yesterday":                     {`--from "yesterday" is no time: write 2024-01-15T10:00:00Z, or 2024-01-15 (UTC)`, CouldNotTell},
+		"audit --to-time now":                        {`--to-time "now" is no time`, CouldNotTell},
+		"audit --from 2024-01-15 --to-time 2024-1-1": {`--to-time "2024-1-1" is no time`, CouldNotTell},
+		"audit --source Outlet":                      {`source "Outlet" must be`, CouldNotTell},
+		"repair bogus":                               {unwanted, CouldNotTell},
+		"repair --bogus":                             {unknownFlag, CouldNotTell},
+		"repair --limit -1":                          {"--limit is -1; it must not be negative", CouldNotTell},
+	} {
+		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			p := invoke(t, nil, strings.Fields(args)...)
+			require.ErrorContains(t, p.err, c.want)
+			require.Equal(t, c.code, p.code())
+			require.Empty(t, p.out, "nothing on the standard output, which a script may read")
+		})
+	}
+}
+
+// What a command needs and the environment does not name is told by the variable, and all of it at once.
+func TestWhatTheEnvironmentLacks(t *testing.T) {
+	t.Parallel()
+	const database, brokers = "DATABASE_URL is not set: name the Postgres database", "KAFKA_BROKERS is not set: name the brokers"
+	for args, c := range map[string]struct {
+		want []string
+		code int
+	}{
+		"run":                             {[]string{database, brokers}, 1},
+		"run api":                         {[]string{database, brokers}, 1},
+		"migrate":                         {[]string{database}, 1},
+		"topics ensure":                   {[]string{brokers}, 1},
+		"topics check":                    {[]string{brokers}, 1},
+		"quarantine list":                 {[]string{database}, 1},
+		"quarantine show 1":               {[]string{database}, 1},
+		"quarantine send 1":               {[]string{database}, 1},
+		"quarantine send --all":           {[]string{database}, 1},
+		"deadletter list":                 {[]string{database}, 1},
+		"deadletter show 1":               {[]string{database, brokers}, 1},
+		"deadletter redrive 1 --reason":   {[]string{"flag needs an argument: --reason"}, 1},
+		"deadletter redrive 1 --reason=x": {[]string{database, brokers}, 1},
+		"deadletter discard 1 --reason=x": {[]string{database}, 1},
+		"cron run":                        {[]string{database}, 1},
+		"settings":                        {[]string{database}, 1},
+		"settings get debug":              {[]string{database}, 1},
+		"settings set debug=true":         {[]string{database}, 1},
+		"settings unset debug":            {[]string{database}, 1},
+		"settings history":                {[]string{database}, 1},
+		"replay --order 1":                {[]string{database}, 1},
+		"replay --from 2024-01-15":        {[]string{brokers}, 1},
+		"rebuild":                         {[]string{database, brokers}, 1},
+		"verify":                          {[]string{"could not compare: ", database, brokers}, CouldNotTell},
+		"audit":                           {[]string{"could not tell: ", database, brokers}, CouldNotTell},
+		"repair":                          {[]string{database, brokers}, CouldNotTell},
+		"repair --yes":                    {[]string{database, brokers}, CouldNotTell},
+	} {
+		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			p := invoke(t, nil, strings.Fields(args)...)
+			for _, want := range c.want {
+				require.ErrorContains(t, p.err, want)
+			}
+			require.Equal(t, c.code, p.code())
+			require.Empty(t, p.out)
+		})
+	}
+}
+
+// A variable that cannot be is told by every command that reads the environment, before it reaches for a server.
+func TestAVariableThatCannotBe(t *testing.T) {
+	t.Parallel()
+	env := variables{"LOG_LEVEL": "loud", "DATABASE_URL": "postgres://127.0.0.1:1/db", "KAFKA_BROKERS": "127.0.0.1:1"}
+	for _, args := range []string{
+		"up", "demo", "run", "migrate", "topics ensure", "topics check", "quarantine list", "deadletter list", "deadletter show 1", "cron run",
+		"settings", "replay --order 1", "replay --from 2024-01-15", "health", "verify", "rebuild", "audit", "repair",
+	} {
+		p := invoke(t, env, strings.Fields(args)...)
+		require.ErrorContains(t, p.err, `LOG_LEVEL is "loud"; it must be debug, info, warn or error`, args)
+		require.NotContains(t, p.err.Error(), "127.0.0.1", args)
+	}
+}
+
+func TestServicesAreKnownByName(t *testing.T) {
+	t.Parallel()
+	for _, names := range [][]string{nil, app.Names(), app.DefaultNames(), {"api", "projector"}} {
+		require.NoError(t, knownServices(nil, names))
+	}
+	require.NotContains(t, app.DefaultNames(), "mockerp")
+	for names, want := range map[string]string{
+		"api api":                "the service api is named twice",
+		"relay api syncer relay": "the service relay is named twice",
+		"projectr":               `there is no service "projectr": did you mean projector?`,
+		"relay everything":       `there is no service "everything": there are `,
+		"API":                    `there is no service "API"`,
+		"api,relay":              `there is no service "api,relay"`,
+	} {
+		require.ErrorContains(t, knownServices(nil, strings.Fields(names)), want)
+	}
+}
+
+func TestCompleteConfig(t *testing.T) {
+	t.Parallel()
+	cfg, err := CompleteConfig(variables{"DATABASE_URL": "postgres://db/erp", "KAFKA_BROKERS": "a:1, b:2"}.lookup)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:1", "b:2"}, cfg.KafkaBrokers)
+	_, err = CompleteConfig(variables{"KAFKA_PARTITIONS": "0"}.lookup)
+	require.EqualError(t, err, `KAFKA_PARTITIONS is "0"; it must be a number from 1 to 1000`+"\n"+
+		"DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)\n"+
+		"KAFKA_BROKERS is not set: name the brokers (`erpconnector up` needs none)")
+}
+
+// The process ends with one message on the standard error, which a terminal does not obey, and with a command's own code.
+func TestTheProgramsEnd(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		said string
+		code int
+	}{
+		"well":          {nil, "", 0},
+		"badly":         {errors.New("no"), "erpconnector: no\n", 1},
+		"with_its_code": {coded{errors.New("could not tell"), CouldNotTell}, "erpconnector: could not tell\n", 2},
+		"of_several":    {errors.Join(errors.New("a"), errors.New("b")), "erpconnector: a\nb\n", 1},
+		"hostile":       {errors.New(hostile), "erpconnector: " + `id\x1b[2J\r` + "\n" + `\u202e\u009b31m\a\x00\xff` + "\n", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stderr bytes.Buffer
+			cmd := &cobra.Command{Use: "x", SilenceErrors: true, SilenceUsage: true, RunE: func(*cobra.Command, []string) error { return c.err }}
+			cmd.SetArgs(nil)
+			require.Equal(t, c.code, runProgram(cmd, &stderr))
+			require.Equal(t, c.said, stderr.String())
+		})
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 1, ExitCode(errors.New("plain")))
+	require.Equal(t, 2, ExitCode(coded{errors.New("own"), 2}))
+	wrapped := errors.Join(errors.New("first"), coded{errDiskFull, 2})
+	require.Equal(t, 2, ExitCode(wrapped))
+	require.ErrorIs(t, wrapped, errDiskFull)
+}
