@@ -61,6 +61,7 @@ type order struct {
 	records     []record // of relayed topics
 	generations []*generation
 	unreadable  []place
+	redrives    []Redrive
 }
 
 // generation is what the log says of one generation.
@@ -111,6 +112,14 @@ func (o *order) newest() (newest *generation) {
 		}
 	}
 	return newest
+}
+
+// noteRedrive keeps who sent the order's record back from the dead letters. A callback that cannot be read is none.
+func (o *order) noteRedrive(e event.View) {
+	s, err := e.SyncOnly()
+	if err == nil && s.IsRedrive() && s.Ref().Key() == o.key {
+		o.redrives = append(o.redrives, Redrive{Source: s.Source, Order: s.OrderIncrementID, Generation: s.Generation, At: e.OccurredAt().UTC(), What: s.Cause})
+	}
 }
 
 func (g *generation) note(topic string, at place, s domain.Sync, written time.Time) {
