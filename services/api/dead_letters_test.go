@@ -51,6 +51,9 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.get("dead-letters?limit=1")
 			c.get("dead-letters?limit=1&cursor=7&state=all")
 			c.get("dead-letters?order=000000123&source=shop-b")
+			c.Note("by words")
+			c.get("dead-letters?source=default&topic=vendor_erp_sync_requested&cause=JSON&since=2024-01-15&until=2024-01-16")
+			c.get("dead-letters?since=2024-01-16")
 		},
 		"dead_letters_that_cannot_be": func(c *caller) {
 			c.letters()
@@ -65,7 +68,7 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.post("dead-letters/7/discard", `{"reason": "why", "force": true}`)
 			c.Note("what would be passed over, or cannot be kept")
 			c.get("dead-letters?sourec=shop-b&order=1&order=2")
-			c.get("dead-letters?source=shop-b")
+			c.get("dead-letters?source=&since=today&until=2024-01-15T10:00")
 			c.get("dead-letters/7?source=shop-b")
 			c.post("dead-letters/7/discard?reason=why", `{"reason": "why"}`)
 			c.post("dead-letters/7/discard", `{"Reason": "why", "raeson": "why", "id": 8}`)

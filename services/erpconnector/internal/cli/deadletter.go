@@ -15,7 +15,6 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -33,17 +32,18 @@ func deadletterCommand() *cobra.Command {
 }
 
 func deadletterListCommand() *cobra.Command {
-	var f deadletter.Filter
-	var state string
-	var ref domain.OrderRef
+	var words deadletter.Words
+	var after int64
+	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, the oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ref.IncrementID == "" && cmd.Flags().Changed("source") {
-				return errors.New("--source goes with --order: name the order too")
-			}
-			if err := deadletterFilter(&f, state, ref); err != nil {
+			f, err := letterFilter(cmd, words)
+			if err != nil {
 				return err
+			}
+			if f.After, f.Limit = after, limit; limit < 1 {
+				return fmt.Errorf("--limit is %d; it must be at least 1", limit)
 			}
 			return withDatabase(cmd.Context(), func(_ config.Config, pool *pgxpool.Pool) error {
 				entries, more, err := deadletter.List(cmd.Context(), pool, f)
@@ -54,30 +54,36 @@ func deadletterListCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "open", "open, redriven, discarded or all")
-	cmd.Flags().StringVar(&ref.IncrementID, "order", "", "only of this order")
-	cmd.Flags().StringVar(&ref.Source, "source", domain.DefaultSource, "the shop of --order")
-	cmd.Flags().Int64Var(&f.After, "after", -1, "start after this id")
-	cmd.Flags().IntVar(&f.Limit, "limit", 50, "letters at most")
+	cmd.Flags().StringVar(&words.State, "state", "open", "open, redriven, discarded or all")
+	letterFlags(cmd, &words)
+	cmd.Flags().Int64Var(&after, "after", -1, "start after this id")
+	cmd.Flags().IntVar(&limit, "limit", 50, "letters at most")
 	return cmd
 }
 
-func deadletterFilter(f *deadletter.Filter, state string, ref domain.OrderRef) error {
-	switch s := deadletter.State(state); s {
-	case deadletter.Open, deadletter.Redriven, deadletter.Discarded:
-		f.State = s
-	case "all":
-	default:
-		return fmt.Errorf("--state is %q; it must be open, redriven, discarded or all", state)
+// letterFlags select dead letters, by the words of the API.
+func letterFlags(cmd *cobra.Command, w *deadletter.Words) {
+	flags := cmd.Flags()
+	flags.StringVar(&w.Topic, "topic", "", "only records of this topic, without the prefix")
+	flags.StringVar(&w.Cause, "cause", "", "only with this in the reason, in small or capital letters")
+	flags.StringVar(&w.Source, "source", "", "only orders of this shop")
+	flags.StringVar(&w.Order, "order", "", "only of this order (of the shop default, unless --source names another)")
+	flags.StringVar(&w.Since, "since", "", "only written at this time or later: 2024-01-15T10:00:00Z, or 2024-01-15 (UTC)")
+	flags.StringVar(&w.Until, "until", "", "and before this time")
+}
+
+// letterFilter refuses an empty word: it is more likely an unfilled variable of a script than all.
+func letterFilter(cmd *cobra.Command, w deadletter.Words) (f deadletter.Filter, err error) {
+	f, wrong := w.Filter()
+	for _, name := range []string{"topic", "cause", "source", "order", "since", "until"} {
+		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			err = errors.Join(err, fmt.Errorf("--%s is empty; leave it out to select all", name))
+		}
 	}
-	if f.Limit < 1 {
-		return fmt.Errorf("--limit is %d; it must be at least 1", f.Limit)
+	for _, one := range wrong {
+		err = errors.Join(err, fmt.Errorf("--%s %s", one.Parameter, one.Detail))
 	}
-	if ref.IncrementID == "" {
-		return nil
-	}
-	f.OrderKey = ref.Key()
-	return ref.Validate()
+	return f, err
 }
 
 func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
@@ -96,7 +102,7 @@ func printLetters(w io.Writer, entries []deadletter.Entry, more bool) error {
 			shown(shorten(e.OrderKey, 60)), stopped, cameFrom(e.Letter), shorten(e.Reason, 100))
 	}
 	if more {
-		_, _ = fmt.Fprintf(t, "there are more: erpconnector deadletter list --after %d\n", entries[len(entries)-1].ID)
+		_, _ = fmt.Fprintf(t, "there are more: the same command with --after %d\n", entries[len(entries)-1].ID)
 	}
 	return t.Flush()
 }
