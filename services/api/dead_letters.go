@@ -33,6 +33,8 @@ func (h *handler) deadLetterRoutes() []httpapi.Route {
 	}
 	return []httpapi.Route{
 		route(http.MethodGet, "", h.listDeadLetters, "cause", "cursor", "limit", "order", "since", sourceParameter, "state", "topic", "until"),
+		route(http.MethodPost, "/redrive", h.redriveDeadLetters),
+		route(http.MethodPost, "/discard", h.discardDeadLetters),
 		route(http.MethodGet, "/{id}", h.showDeadLetter),
 		route(http.MethodPost, "/{id}/redrive", h.redriveDeadLetter),
 		route(http.MethodPost, "/{id}/discard", h.discardDeadLetter),

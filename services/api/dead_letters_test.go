@@ -55,6 +55,21 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.get("dead-letters?source=default&topic=vendor_erp_sync_requested&cause=JSON&since=2024-01-15&until=2024-01-16")
 			c.get("dead-letters?since=2024-01-16")
 		},
+		"dead_letters_by_words": func(c *caller) {
+			c.letters()
+			c.Note("a preview")
+			c.post("dead-letters/redrive", `{"since": "2024-01-15", "dry_run": true}`)
+			c.post("dead-letters/discard", `{"since": "2024-01-15", "limit": 1, "dry_run": true}`)
+			c.post("dead-letters/discard", `{"since": "2024-01-15", "cursor": "7", "dry_run": true}`)
+			c.post("dead-letters/discard", `{"since": "2024-01-15", "cursor": "next", "dry_run": true}`)
+			c.Note("what cannot be taken")
+			c.post("dead-letters/redrive", `{"reason": "why"}`)
+			c.post("dead-letters/redrive", `{"topic": "vendor_erp_sync_requested", "source": "", "since": "today", "limit": 501, "state": "all"}`)
+			c.post("dead-letters/redrive", `{"topic": "vendor_erp_sync_requested", "source": "", "since": "today", "limit": 501}`)
+			c.post("dead-letters/discard", `{"topic": "vendor_erp_sync_requested", "force": true}`)
+			c.Note("what nobody could read is refused, the others are not")
+			c.post("dead-letters/redrive", `{"topic": "vendor_erp_sync_success", "reason": "why"}`)
+		},
 		"dead_letters_that_cannot_be": func(c *caller) {
 			c.letters()
 			c.get("dead-letters?state=lost&limit=0&cursor=next&order=1&source=Shop%20B")

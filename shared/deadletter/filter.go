@@ -32,6 +32,12 @@ type Words struct {
 	Until  string `json:"until"`
 }
 
+// IsEmpty reports whether no word but the state selects anything.
+func (w Words) IsEmpty() bool {
+	w.State = ""
+	return w == Words{}
+}
+
 // Filter reads the words. What is wrong with them names the word as the parameter.
 func (w Words) Filter() (f Filter, wrong []problem.FieldError) {
 	refuse := func(name, detail string) {

@@ -140,6 +140,21 @@ func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool,
 	return entries, false, nil
 }
 
+// Count counts the dead letters that the filter selects, whatever its limit.
+func Count(ctx context.Context, q Querier, f Filter) (n int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	where, args := f.condition()
+	rows, err := q.Query(ctx, `SELECT count(*) FROM erp_dead_letter WHERE `+where, args...)
+	if err == nil {
+		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting dead letters: %w", err)
+	}
+	return n, nil
+}
+
 // CountOpen counts the dead letters that nobody has decided about. It reads only the index of these.
 func CountOpen(ctx context.Context, q Querier) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)

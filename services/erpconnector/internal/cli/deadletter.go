@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +15,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 func deadletterCommand() *cobra.Command {
@@ -170,69 +167,4 @@ func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-func deadletterRedriveCommand() *cobra.Command {
-	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone", "its record was sent back",
-		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
-			return withLog(ctx, func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
-				return decide(cfg, pool, func(o *orders.Orders, a orders.DeadLetterRequest) error {
-					_, err := o.Redrive(ctx, brokers, a)
-					return err
-				})
-			})
-		})
-}
-
-func deadletterDiscardCommand() *cobra.Command {
-	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed", "discarded",
-		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
-			return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
-				return decide(cfg, pool, func(o *orders.Orders, a orders.DeadLetterRequest) error {
-					_, err := o.Discard(ctx, a)
-					return err
-				})
-			})
-		})
-}
-
-// decision is what a command does about one letter.
-type decision func(o *orders.Orders, a orders.DeadLetterRequest) error
-
-// decideCommand decides about letters one by one, with what it connects to. What is refused does not keep it from the others.
-func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
-	var reason string
-	var force bool
-	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := parseIDs(args, "deadletter list")
-			if err != nil {
-				return err
-			}
-			if wrong := (orders.DeadLetterRequest{Reason: reason}).Check(); len(wrong) > 0 {
-				return fmt.Errorf("--reason %s", wrong[0].Detail)
-			}
-			return connected(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool, decide decision) error {
-				v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
-				if err != nil {
-					return err
-				}
-				o := orders.New(pool, setting.Fixed(v.Settings))
-				for _, id := range ids {
-					failed := decide(o, orders.DeadLetterRequest{ID: id, Who: osUser(), Reason: reason, Force: force})
-					if failed == nil {
-						_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
-					}
-					err = errors.Join(err, failed)
-				}
-				return err
-			})
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the letter")
-	if strings.HasPrefix(use, "redrive") {
-		cmd.Flags().BoolVar(&force, "force", false, "also a record that was sent back twice and came back")
-	}
-	return cmd
 }
