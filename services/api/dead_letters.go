@@ -33,7 +33,9 @@ func (h *handler) deadLetterRoutes() []httpapi.Route {
 		return httpapi.Route{Method: method, Path: deadLettersPath + path, Query: query, Resource: httpapi.ResourceManage, Handler: handle}
 	}
 	return []httpapi.Route{
-		route(http.MethodGet, "", h.listDeadLetters, "cursor", "limit", "order", sourceParameter, "state"),
+		route(http.MethodGet, "", h.listDeadLetters, "cause", "cursor", "limit", "order", "since", sourceParameter, "state", "topic", "until"),
+		route(http.MethodPost, "/redrive", h.redriveDeadLetters),
+		route(http.MethodPost, "/discard", h.discardDeadLetters),
 		route(http.MethodGet, "/{id}", h.showDeadLetter),
 		route(http.MethodPost, "/{id}/redrive", h.redriveDeadLetter),
 		route(http.MethodPost, "/{id}/discard", h.discardDeadLetter),
@@ -56,6 +58,7 @@ type deadLetter struct {
 	Source           *string           `json:"source"` // null when the key is not that of an order
 	OrderIncrementID *string           `json:"order_increment_id"`
 	Generation       *int              `json:"stopped_generation"` // null: it has stopped no order
+	Redrives         int               `json:"redrives"`           // how often its record was sent back before
 	Topic            string            `json:"topic"`              // where the record is, without the prefix
 	Partition        int32             `json:"partition"`
 	Offset           int64             `json:"offset"`
@@ -70,7 +73,7 @@ type deadLetter struct {
 // deadLetterOf is a dead letter as the answers show it. A key that is no order's is shown as it is, without source and order.
 func deadLetterOf(e deadletter.Entry) deadLetter {
 	out := deadLetter{
-		ID: e.ID, State: e.State, WrittenAt: e.WrittenAt.Format(timelineTime), WrittenBy: e.By, Reason: e.Reason, Generation: e.Generation,
+		ID: e.ID, State: e.State, WrittenAt: e.WrittenAt.Format(timelineTime), WrittenBy: e.By, Reason: e.Reason, Generation: e.Generation, Redrives: e.Redrives,
 		Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.OrderKey, CeID: e.CeID, Bytes: e.Bytes,
 		DecidedBy: e.DecidedBy, Decision: e.Decision,
 	}
@@ -117,16 +120,11 @@ func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 // deadLetterFilter reads the query. Without a state it asks for the open ones: those are what an operator has to decide.
 func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.FieldError) {
 	p := httpapi.ParametersOf(r)
-	f = deadletter.Filter{State: deadletter.Open, After: -1, Limit: p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)}
-	switch state := p.Text("state"); state {
-	case "", string(deadletter.Open):
-	case string(deadletter.Redriven), string(deadletter.Discarded):
-		f.State = deadletter.State(state)
-	case "all":
-		f.State = ""
-	default:
-		p.Refuse("state", problem.CodeInvalid, fmt.Sprintf("is %.100q; it must be open (which it is when left out), redriven, discarded or all", state))
-	}
+	f, wrong = deadletter.Words{
+		State: p.Text("state"), Topic: p.Text("topic"), Cause: p.Text("cause"), Source: p.Text(sourceParameter), Order: p.Text("order"),
+		Since: p.Text("since"), Until: p.Text("until"),
+	}.Filter()
+	f.Limit = p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)
 	if text := p.Text("cursor"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 {
@@ -134,14 +132,8 @@ func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.Fie
 		}
 		f.After = n
 	}
-	source, wrong := sourceOf(r, nil)
-	if id := p.Text("order"); id != "" {
-		f.OrderKey = domain.OrderRef{Source: source, IncrementID: id}.Key()
-		if err := domain.ValidateKnownIncrementID(id); err != nil {
-			p.Refuse("order", problem.CodeInvalid, err.Error())
-		}
-	} else if p.Text(sourceParameter) != "" {
-		p.Refuse(sourceParameter, problem.CodeMisplaced, "goes with order only: name the order too")
+	if r.URL.Query().Has(sourceParameter) && p.Text(sourceParameter) == "" {
+		p.Refuse(sourceParameter, problem.CodeInvalid, checkSource("").Error())
 	}
 	return f, append(p.Wrong, wrong...)
 }
@@ -188,7 +180,7 @@ func (h *handler) redriveDeadLetter(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	h.decideDeadLetter(w, r, e, http.StatusAccepted, func(ctx context.Context, a orders.DeadLetterRequest) (deadletter.Entry, error) {
+	h.decideDeadLetter(w, r, e, redrives, http.StatusAccepted, func(ctx context.Context, a orders.DeadLetterRequest) (deadletter.Entry, error) {
 		return h.orders.Redrive(ctx, h.kafka, a)
 	})
 }
@@ -199,12 +191,14 @@ func (h *handler) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	h.decideDeadLetter(w, r, e, http.StatusOK, h.orders.Discard)
+	h.decideDeadLetter(w, r, e, discards, http.StatusOK, h.orders.Discard)
 }
 
 // decideDeadLetter reads the reason, decides, and answers. A letter that is unknown was answered with 404 before, whatever the body.
-func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, status int, decide func(context.Context, orders.DeadLetterRequest) (deadletter.Entry, error)) {
-	a, ok := readDecision(w, r, e.ID)
+func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, format bodyFormat, status int,
+	decide func(context.Context, orders.DeadLetterRequest) (deadletter.Entry, error),
+) {
+	a, ok := readDecision(w, r, e.ID, format)
 	if !ok {
 		return
 	}
@@ -217,23 +211,29 @@ func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e dea
 	problem.JSON(w, status, deadLetterOf(e))
 }
 
-// decisions takes no unknown members.
-var decisions = bodyFormat{
-	shape: strictjson.Members("reason").Closed(), example: `{"reason": "the cause is gone"}`, refused: "request_refused",
-}
+// redrives and discards take no unknown members.
+var (
+	redrives = bodyFormat{
+		shape: strictjson.Members("reason", "force").Closed(), example: `{"reason": "the cause is gone"}`, refused: "request_refused",
+	}
+	discards = bodyFormat{
+		shape: strictjson.Members("reason").Closed(), example: `{"reason": "no use"}`, refused: "request_refused",
+	}
+)
 
 // readDecision reads a decision about a dead letter; ok is false when it has answered with a problem.
-func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.DeadLetterRequest, ok bool) {
+func readDecision(w http.ResponseWriter, r *http.Request, id int64, format bodyFormat) (a orders.DeadLetterRequest, ok bool) {
 	var body struct {
 		Reason string `json:"reason"`
+		Force  bool   `json:"force"`
 	}
 	raw, ok := readBody(w, r, maxRequestBytes)
-	if !ok || !decisions.decode(w, raw, &body) {
+	if !ok || !format.decode(w, raw, &body) {
 		return a, false
 	}
-	a = orders.DeadLetterRequest{ID: id, Who: requester(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
+	a = orders.DeadLetterRequest{ID: id, Who: requester(r), Reason: body.Reason, Force: body.Force, Traceparent: r.Header.Get(event.HeaderTraceparent)}
 	if wrong := a.Check(); len(wrong) > 0 {
-		decisions.refuse(w, wrong)
+		format.refuse(w, wrong)
 		return a, false
 	}
 	return a, true

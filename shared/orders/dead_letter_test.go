@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type morgue struct {
 	*shelf
 	cfg    kafka.Config
 	client *kgo.Client
+	offset int64 // of the last record that was buried
 }
 
 func setupMorgue(t *testing.T) *morgue {
@@ -31,7 +33,7 @@ func setupMorgue(t *testing.T) *morgue {
 	client, err := kgo.NewClient(cfg.Options()...)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	return &morgue{setup(t), cfg, client}
+	return &morgue{shelf: setup(t), cfg: cfg, client: client}
 }
 
 // buried makes the order's request a dead letter, as its consumer does, and lists it, as the projector does.
@@ -41,7 +43,8 @@ func (m *morgue) buried(t *testing.T, by deadletter.Writer) (id int64, request e
 	request, err := event.NewSync(event.TopicRequested, event.Sync{Sync: sync}, event.Context{At: start})
 	require.NoError(t, err)
 	record := m.cfg.Record(request)
-	record.Value = []byte("{")
+	m.offset++
+	record.Value, record.Offset = []byte("{"), m.offset
 	request.Value = record.Value
 	written, err := m.client.ProduceSync(t.Context(), deadletter.Record(m.cfg, record, deadletter.Cause{By: by, Reason: "no JSON"})).First()
 	require.NoError(t, err)
@@ -99,6 +102,89 @@ func TestADeadLetterStopsItsOrderAndARedriveStartsItAgain(t *testing.T) {
 	require.ErrorContains(t, err, "was redriven by me at")
 	_, err = m.Discard(t.Context(), DeadLetterRequest{ID: id, Who: "me", Reason: "late"})
 	require.ErrorContains(t, err, "was redriven by me at")
+}
+
+// Symptom: a record that nobody could read went back and came back as often as somebody asked, or a script did.
+func TestARecordThatCameBackTwiceNeedsForce(t *testing.T) {
+	t.Parallel()
+	m := setupMorgue(t)
+	m.in(t, domain.StateQueued)
+	for n := range 2 {
+		id, _ := m.buried(t, deadletter.BySyncer)
+		m.judge(t)
+		e, err := m.redrive(t, id)
+		require.NoError(t, err)
+		require.Equal(t, n, e.Redrives)
+	}
+	id, _ := m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	_, err := m.redrive(t, id)
+	var refused *DeadLetterError
+	require.ErrorAs(t, err, &refused)
+	require.Contains(t, refused.Why, "was sent back 2 times, and came back each time, now because: no JSON")
+	require.Contains(t, refused.Why, "force")
+	require.Equal(t, domain.ClosedByDeadLetter, m.gate(t).ClosedBy)
+
+	e, err := m.Redrive(t.Context(), m.cfg, DeadLetterRequest{ID: id, Who: "me", Reason: "mended at last", Force: true})
+	require.NoError(t, err)
+	require.Equal(t, []any{deadletter.Redriven, 2}, []any{e.State, e.Redrives})
+	var cause, status string
+	require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT f #>> '{sync,cause}', f #>> '{sync,status}' FROM (
+		SELECT convert_from(payload, 'UTF8')::jsonb AS f FROM erp_outbox WHERE topic = $1 ORDER BY id DESC LIMIT 1) AS last`, event.TopicCallback).Scan(&cause, &status))
+	require.Equal(t, fmt.Sprintf("redrive of dead letter %d (redriven before: 2) by me: mended at last", id), cause)
+	require.Equal(t, string(domain.Queued), status)
+
+	m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	m.resync(t, false)
+	id, _ = m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	e, err = m.redrive(t, id)
+	require.NoError(t, err)
+	require.Zero(t, e.Redrives, "the record of another generation is another record")
+}
+
+// Symptom: after an incident an operator redrove hundreds of dead letters one by one, and saw what was refused only by doing it.
+func TestWhatIsSelectedIsShownFirstAndThenRedriven(t *testing.T) {
+	t.Parallel()
+	m := setupMorgue(t)
+	m.in(t, domain.StateQueued)
+	id, _ := m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	other, _ := m.buried(t, "warehouse")
+	m.judge(t)
+	m.facts(t)
+	f, wrong := deadletter.Words{State: "all", Cause: "json"}.Filter()
+	require.Empty(t, wrong)
+	f.Limit = 10
+	bulk := Bulk{Filter: f, DryRun: true, DeadLetterRequest: DeadLetterRequest{Who: "me", Reason: "mended"}}
+	off := setting.Defaults()
+	off.Enabled = false
+	was := m.settings
+	m.settings = setting.Fixed(off)
+	seen, err := m.RedriveAll(t.Context(), m.cfg, bulk)
+	require.NoError(t, err, "nothing is sent, so the connector may be off")
+	m.settings = was
+	require.Equal(t, []any{int64(2), false, 2}, []any{seen.Selected, seen.More, len(seen.Letters)})
+	require.Equal(t, []any{id, "", deadletter.Open}, []any{seen.Letters[0].ID, seen.Letters[0].Refused, seen.Letters[0].State})
+	require.Equal(t, other, seen.Letters[1].ID)
+	require.Contains(t, seen.Letters[1].Refused, "has stopped no order")
+	require.Empty(t, m.facts(t))
+	require.Equal(t, domain.ClosedByDeadLetter, m.gate(t).ClosedBy, "a preview does nothing")
+
+	bulk.DryRun = false
+	done, err := m.RedriveAll(t.Context(), m.cfg, bulk)
+	require.NoError(t, err)
+	require.Equal(t, []any{deadletter.Redriven, "", seen.Letters[1].Refused}, []any{done.Letters[0].State, done.Letters[0].Refused, done.Letters[1].Refused})
+	require.Equal(t, domain.GateOpen, m.gate(t).State)
+
+	bulk.Filter.Limit = 1
+	rest, err := m.DiscardAll(t.Context(), bulk)
+	require.NoError(t, err)
+	require.Equal(t, []any{int64(1), false, other, deadletter.Discarded}, []any{rest.Selected, rest.More, rest.Letters[0].ID, rest.Letters[0].State}, "what was redriven is decided")
+	rest, err = m.DiscardAll(t.Context(), bulk)
+	require.NoError(t, err)
+	require.Empty(t, rest.Letters)
 }
 
 func TestWhatIsNotSentBack(t *testing.T) {

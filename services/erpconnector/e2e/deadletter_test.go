@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -221,6 +222,14 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 		require.Contains(p.t, out, "ce_id: mended/")
 		_, err = p.command("deadletter", "redrive", fmt.Sprint(mended["id"]))
 		require.ErrorContains(p.t, err, "--reason")
+		_, err = p.command("deadletter", "redrive", "--reason", "why")
+		require.ErrorContains(p.t, err, "name dead letters by their ids, or select them")
+		_, err = p.command("deadletter", "redrive", "--source", "", "--order", "mended", "--reason", "why")
+		require.ErrorContains(p.t, err, "--source is empty")
+		out, err = p.command("deadletter", "redrive", "--cause", "OLDER", "--order", "mended", "--dry-run")
+		require.NoError(p.t, err)
+		require.Regexp(p.t, fmt.Sprintf(`(?m)^%v  mended  its record would be sent back$`, mended["id"]), out)
+		require.Contains(p.t, out, "1 of the 1 selected: its record would be sent back; 0 refused")
 		out, err = p.command("deadletter", "redrive", fmt.Sprint(mended["id"]), "--reason", "the program was mended")
 		require.NoError(p.t, err)
 		require.Equal(p.t, fmt.Sprintf("%v  its record was sent back\n", mended["id"]), out)
@@ -237,6 +246,17 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 		out, err = p.command("deadletter", "list")
 		require.NoError(p.t, err)
 		require.Equal(p.t, "there are no such dead letters\n", out)
+
+		redriven := regexp.MustCompile(fmt.Sprintf(`redrive of dead letter %v by \S+: the program was mended`, mended["id"]))
+		said := p.audit().redrives
+		require.Len(p.t, said, 1)
+		require.Regexp(p.t, redriven, said[0])
+		out, err = p.command("audit")
+		require.NoError(p.t, err)
+		require.Regexp(p.t, redriven, out)
+		out, err = p.command("replay", "--order", "mended", "--json")
+		require.NoError(p.t, err)
+		require.Regexp(p.t, redriven, out)
 
 		log := (&crashCase{p: p.product}).log(p.t)
 		requireOneEndOfEachGeneration(p.t, "mended", log["mended"])
