@@ -134,7 +134,7 @@ func readBulk(w http.ResponseWriter, r *http.Request, format bodyFormat) (b orde
 func emptyWords(raw []byte) (wrong []problem.FieldError) {
 	var given map[string]any
 	_ = json.Unmarshal(raw, &given) // it is JSON by now
-	for _, name := range []string{"topic", "cause", "source", "order", "since", "until"} {
+	for _, name := range deadletter.SelectingWords {
 		if given[name] == "" {
 			wrong = append(wrong, problem.FieldError{Pointer: "/" + name, Code: problem.CodeInvalid, Detail: "is empty; leave it out to select all"})
 		}

@@ -33,11 +33,11 @@ type worker struct {
 }
 
 func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, settings setting.Reader, log *slog.Logger) (*worker, error) {
-	encryption, err := erp.TLS.Config()
+	log = log.With("service", "syncer")
+	encryption, err := erp.TLS.Config(logging.Secrets(log))
 	if err != nil {
 		return nil, fmt.Errorf("reading ERP_TLS_*_FILE: %w", err)
 	}
-	log = log.With("service", "syncer")
 	client := erphttp.New(erphttp.Config{
 		Secrets: erp.Secrets(logging.Secrets(log)), BasicUser: erp.Basic.User, OAuth: erp.OAuth, TLS: encryption,
 		InFlight: erp.InFlight, Settings: settings, UseProxy: erp.Proxy,

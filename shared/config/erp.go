@@ -124,7 +124,7 @@ func (e ERP) check() error {
 	add((e.Basic.User == "") != (e.Basic.Password == ""), "ERP_BASIC_USER and ERP_BASIC_PASSWORD go together: one of them is not set")
 	add(hasOAuth && e.Basic.User != "", "ERP_OAUTH_* and ERP_BASIC_* are both set: a call has one Authorization header")
 	add(e.PreviousHMAC != "" && e.HMAC == "", "ERP_HMAC_SECRET_PREVIOUS is set and ERP_HMAC_SECRET is not")
-	if _, err := e.TLS.Config(); err != nil {
+	if _, err := e.TLS.Config(nil); err != nil {
 		errs = append(errs, fmt.Errorf("ERP_TLS_*_FILE: %w", err))
 	}
 	return errors.Join(errs...)

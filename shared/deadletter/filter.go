@@ -32,6 +32,9 @@ type Words struct {
 	Until  string `json:"until"`
 }
 
+// SelectingWords are the names of those that select letters: all but the state.
+var SelectingWords = []string{"topic", "cause", "source", "order", "since", "until"}
+
 // IsEmpty reports whether no word but the state selects anything.
 func (w Words) IsEmpty() bool {
 	w.State = ""

@@ -81,7 +81,7 @@ func letterFlags(cmd *cobra.Command, w *deadletter.Words) {
 // letterFilter refuses an empty word: it is more likely an unfilled variable of a script than all.
 func letterFilter(cmd *cobra.Command, w deadletter.Words) (f deadletter.Filter, err error) {
 	f, wrong := w.Filter()
-	for _, name := range []string{"topic", "cause", "source", "order", "since", "until"} {
+	for _, name := range deadletter.SelectingWords {
 		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
 			err = errors.Join(err, fmt.Errorf("--%s is empty; leave it out to select all", name))
 		}

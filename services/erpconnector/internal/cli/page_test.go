@@ -17,6 +17,7 @@ func TestTheNextPageIsOfTheSameList(t *testing.T) {
 		{[]string{"quarantine", "list"}, "erpconnector quarantine list --after 7"},
 		{[]string{"quarantine", "list", "--code", "refused", "--limit=2"}, "erpconnector quarantine list --code refused --limit 2 --after 7"},
 		{[]string{"deadletter", "list", "--after", "3", "--order", "a b", "--source", "outlet"}, "erpconnector deadletter list --order 'a b' --source outlet --after 7"},
+		{[]string{"deadletter", "redrive", "--topic", "t", "--dry-run", "--force=false"}, "erpconnector deadletter redrive --dry-run=true --force=false --topic t --after 7"},
 		{[]string{"settings", "history", "cron_batch", "--limit", "1"}, "erpconnector settings history cron_batch --limit 1 --after 7"},
 	} {
 		cmd, rest, err := Root().Find(c.args)

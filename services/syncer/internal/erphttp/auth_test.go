@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,7 +153,7 @@ func TestUserAndPasswordOfTheEnvironmentLogIn(t *testing.T) {
 func TestAnERPWithCertificatesOfItsOwn(t *testing.T) {
 	t.Parallel()
 	files := testkit.NewCertificates(t)
-	encryption, err := config.ERPTLS{CA: files.CA, Cert: files.Server, Key: files.ServerKey}.Config()
+	encryption, err := config.ERPTLS{CA: files.CA, Cert: files.Server, Key: files.ServerKey}.Config(nil)
 	require.NoError(t, err)
 	pair, err := tls.LoadX509KeyPair(files.Server, files.ServerKey)
 	require.NoError(t, err)
@@ -174,11 +175,20 @@ func TestAnERPWithCertificatesOfItsOwn(t *testing.T) {
 	}
 	require.Equal(t, domain.ErrorNetwork, send(t, New(Config{Settings: setting.Fixed(s)})).Failure, "an unknown root")
 	own := config.ERPTLS{CA: files.CA, Cert: files.Client, Key: files.ClientKey}
-	encryption, err = own.Config()
+	var reports testkit.Log
+	encryption, err = own.Config(func(variable string, err error) { _, _ = fmt.Fprintln(&reports, variable, err) })
 	require.NoError(t, err)
 	c := New(Config{Settings: setting.Fixed(s), TLS: encryption})
 	require.Equal(t, http.StatusOK, send(t, c).StatusCode)
 	require.Equal(t, "HTTP/2.0 client", protocol+" "+caller)
+
+	// A certificate that cannot be used leaves the one before, and is told: it was passed over in silence, until the old one ended.
+	require.NoError(t, os.WriteFile(own.Cert, []byte("no certificate"), 0o600))
+	require.Eventually(t, func() bool {
+		c.transport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert // ours
+		return send(t, c).StatusCode == http.StatusOK && strings.HasPrefix(reports.String(), "ERP_TLS_CERT_FILE tls: ")
+	}, testkit.Patience, 50*time.Millisecond)
+	require.Equal(t, "client", caller)
 
 	// The files change while the process runs. The next connection shows the new certificate.
 	require.NoError(t, os.WriteFile(own.Cert, read(files.Server), 0o600))
