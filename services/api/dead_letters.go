@@ -56,6 +56,7 @@ type deadLetter struct {
 	Source           *string           `json:"source"` // null when the key is not that of an order
 	OrderIncrementID *string           `json:"order_increment_id"`
 	Generation       *int              `json:"stopped_generation"` // null: it has stopped no order
+	Redrives         int               `json:"redrives"`           // how often its record was sent back before
 	Topic            string            `json:"topic"`              // where the record is, without the prefix
 	Partition        int32             `json:"partition"`
 	Offset           int64             `json:"offset"`
@@ -70,7 +71,7 @@ type deadLetter struct {
 // deadLetterOf is a dead letter as the answers show it. A key that is no order's is shown as it is, without source and order.
 func deadLetterOf(e deadletter.Entry) deadLetter {
 	out := deadLetter{
-		ID: e.ID, State: e.State, WrittenAt: e.WrittenAt.Format(timelineTime), WrittenBy: e.By, Reason: e.Reason, Generation: e.Generation,
+		ID: e.ID, State: e.State, WrittenAt: e.WrittenAt.Format(timelineTime), WrittenBy: e.By, Reason: e.Reason, Generation: e.Generation, Redrives: e.Redrives,
 		Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.OrderKey, CeID: e.CeID, Bytes: e.Bytes,
 		DecidedBy: e.DecidedBy, Decision: e.Decision,
 	}
@@ -188,7 +189,7 @@ func (h *handler) redriveDeadLetter(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	h.decideDeadLetter(w, r, e, http.StatusAccepted, func(ctx context.Context, a orders.DeadLetterRequest) (deadletter.Entry, error) {
+	h.decideDeadLetter(w, r, e, redrives, http.StatusAccepted, func(ctx context.Context, a orders.DeadLetterRequest) (deadletter.Entry, error) {
 		return h.orders.Redrive(ctx, h.kafka, a)
 	})
 }
@@ -199,12 +200,14 @@ func (h *handler) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	h.decideDeadLetter(w, r, e, http.StatusOK, h.orders.Discard)
+	h.decideDeadLetter(w, r, e, discards, http.StatusOK, h.orders.Discard)
 }
 
 // decideDeadLetter reads the reason, decides, and answers. A letter that is unknown was answered with 404 before, whatever the body.
-func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, status int, decide func(context.Context, orders.DeadLetterRequest) (deadletter.Entry, error)) {
-	a, ok := readDecision(w, r, e.ID)
+func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e deadletter.Entry, format bodyFormat, status int,
+	decide func(context.Context, orders.DeadLetterRequest) (deadletter.Entry, error),
+) {
+	a, ok := readDecision(w, r, e.ID, format)
 	if !ok {
 		return
 	}
@@ -217,23 +220,29 @@ func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e dea
 	problem.JSON(w, status, deadLetterOf(e))
 }
 
-// decisions takes no unknown members.
-var decisions = bodyFormat{
-	shape: strictjson.Members("reason").Closed(), example: `{"reason": "the cause is gone"}`, refused: "request_refused",
-}
+// redrives and discards take no unknown members.
+var (
+	redrives = bodyFormat{
+		shape: strictjson.Members("reason", "force").Closed(), example: `{"reason": "the cause is gone"}`, refused: "request_refused",
+	}
+	discards = bodyFormat{
+		shape: strictjson.Members("reason").Closed(), example: `{"reason": "no use"}`, refused: "request_refused",
+	}
+)
 
 // readDecision reads a decision about a dead letter; ok is false when it has answered with a problem.
-func readDecision(w http.ResponseWriter, r *http.Request, id int64) (a orders.DeadLetterRequest, ok bool) {
+func readDecision(w http.ResponseWriter, r *http.Request, id int64, format bodyFormat) (a orders.DeadLetterRequest, ok bool) {
 	var body struct {
 		Reason string `json:"reason"`
+		Force  bool   `json:"force"`
 	}
 	raw, ok := readBody(w, r, maxRequestBytes)
-	if !ok || !decisions.decode(w, raw, &body) {
+	if !ok || !format.decode(w, raw, &body) {
 		return a, false
 	}
-	a = orders.DeadLetterRequest{ID: id, Who: requester(r), Reason: body.Reason, Traceparent: r.Header.Get(event.HeaderTraceparent)}
+	a = orders.DeadLetterRequest{ID: id, Who: requester(r), Reason: body.Reason, Force: body.Force, Traceparent: r.Header.Get(event.HeaderTraceparent)}
 	if wrong := a.Check(); len(wrong) > 0 {
-		decisions.refuse(w, wrong)
+		format.refuse(w, wrong)
 		return a, false
 	}
 	return a, true

@@ -61,6 +61,8 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.post("dead-letters/7/redrive", `reason`)
 			c.post("dead-letters/8/discard", `{"reason": "why"}`)
 			c.post("dead-letters/9/redrive", `{"reason": "why"}`)
+			c.post("dead-letters/7/redrive", `{"reason": "why", "force": "yes"}`)
+			c.post("dead-letters/7/discard", `{"reason": "why", "force": true}`)
 			c.Note("what would be passed over, or cannot be kept")
 			c.get("dead-letters?sourec=shop-b&order=1&order=2")
 			c.get("dead-letters?source=shop-b")

@@ -106,6 +106,9 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 			}
 			continue
 		}
+		if c.endByTime(t) {
+			return ended
+		}
 		p := c.sendOrder(ctx, t)
 		if p != ended {
 			t.lookup = domain.LookupResult{} // it may be outdated when the task begins again
@@ -132,6 +135,16 @@ func (c *caller) endByGate(t *task, advice domain.Advice) bool {
 		return true
 	}
 	return false
+}
+
+// endByTime ends a retry that begins too long after the request. An order that the ERP was found to have ends well.
+func (c *caller) endByTime(t *task) bool {
+	policy, now := c.settings.Current().RetryPolicy(), c.now()
+	if t.isFound() || policy.MayBegin(t.value.Sync, now) {
+		return false
+	}
+	c.deadLetters.refuseOn(t, t.giveUp(domain.GivenUp(t.value.Sync, now), policy, lastError(t.value), now))
+	return true
 }
 
 // sendOrder builds the payload, makes the intent durable, and calls. What cannot be built or encoded ends the task.

@@ -44,7 +44,7 @@ func (d *deadLetters) refuse(t *task, err error, times int) {
 	answered := false
 	if o != nil {
 		after := o.After
-		after.Status, after.NextAttemptAt = domain.InProgress, nil // no retry follows, even if one was decided
+		after.Status, after.NextAttemptAt, after.RequestedAt = domain.InProgress, nil, nil // no retry follows, even if one was decided
 		t.records = append(t.records, d.fact(t, event.TopicAfterSend, after, o.response, o.error)...)
 		terminal, answered = domain.Refused(o.After, now), o.answered
 		if o.Terminal != nil {

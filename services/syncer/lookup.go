@@ -48,10 +48,14 @@ func (t *task) found(now time.Time) {
 	t.outcome = &outcome{Decision: domain.Found(t.value.Sync, t.lookup, now), at: now, answered: true, response: responseOf(t.lookupReply, t.lookup.Reference)}
 }
 
-// postpone parks the record until the next look-up. No fact is written: nothing has become known of the order.
+// postpone parks the record until the next look-up, or ends it when that would be too late. No fact of the look-up is written:
+// nothing has become known of the order.
 func (t *task) postpone(a domain.Answer, why string, policy domain.RetryPolicy, now time.Time) error {
 	later, due := domain.Postponed(t.value.Sync, a, policy, now, rand.Float64()) //nolint:gosec // jitter need not be secret
-	r, err := event.NewRetry(event.Sync{Sync: later, Order: t.value.Order, Error: text(why)}, due, t.context(now))
+	if due == nil {
+		return t.giveUp(later, policy, why, now)
+	}
+	r, err := event.NewRetry(event.Sync{Sync: later, Order: t.value.Order, Error: text(why)}, *due, t.context(now))
 	t.records, t.postponed = []event.Record{r}, &later
 	return err
 }

@@ -16,6 +16,7 @@ type outcome struct {
 	at       time.Time
 	took     time.Duration
 	error    string
+	giveUp   string // the error of a terminal event that gives up
 	warning  string // after a success: why the ERP's number of the order is not known
 	answered bool   // the ERP has answered with success, so the next generation needs a new key
 	response *event.Response
@@ -31,6 +32,9 @@ func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time,
 	t.outcome = &outcome{
 		Decision: domain.Decide(t.value.Sync, o, policy, now, random),
 		at:       now, error: o.Error, warning: o.Warning, answered: o.Kind == domain.OutcomeSuccess,
+	}
+	if end := t.outcome.Terminal; end != nil && end.ErrorCode == domain.ErrorGivenUp {
+		t.outcome.giveUp = giveUpText(policy, o.Error)
 	}
 	if r.StatusCode != 0 {
 		t.outcome.response = responseOf(r, o.Reference)
@@ -60,10 +64,10 @@ func (t *task) render(advice domain.Advice) error {
 	}
 	after := o.After
 	if terminal != nil && o.Retry != nil {
-		after.Status, after.NextAttemptAt = domain.InProgress, nil
+		after.Status, after.NextAttemptAt, after.RequestedAt = domain.InProgress, nil, nil
 	}
 	t.records, t.ends = nil, nil
-	if err := t.write(event.TopicAfterSend, after, o); err != nil {
+	if err := t.write(event.TopicAfterSend, after, o, o.error); err != nil {
 		return err
 	}
 	if terminal == nil {
@@ -73,12 +77,16 @@ func (t *task) render(advice domain.Advice) error {
 		return err
 	}
 	t.end(*terminal, o.answered)
-	return t.write(topicOf(terminal.Status), *terminal, o)
+	errorText := o.error
+	if terminal.ErrorCode == domain.ErrorGivenUp {
+		errorText = o.giveUp
+	}
+	return t.write(topicOf(terminal.Status), *terminal, o, errorText)
 }
 
 // write adds a record of the outcome.
-func (t *task) write(topic string, s domain.Sync, o *outcome) error {
-	r, err := event.NewSync(topic, event.Sync{Sync: s, Order: t.value.Order, Response: o.response, Error: text(o.error)}, t.context(o.at))
+func (t *task) write(topic string, s domain.Sync, o *outcome, errorText string) error {
+	r, err := event.NewSync(topic, event.Sync{Sync: s, Order: t.value.Order, Response: o.response, Error: text(errorText)}, t.context(o.at))
 	t.records = append(t.records, r)
 	return err
 }

@@ -87,6 +87,28 @@ func (t *task) close(terminal domain.Sync, errorText string, now time.Time) erro
 	return err
 }
 
+// giveUp ends the task, as its time is over.
+func (t *task) giveUp(terminal domain.Sync, policy domain.RetryPolicy, last string, now time.Time) error {
+	return t.close(terminal, giveUpText(policy, last), now)
+}
+
+// giveUpText says why nothing more is tried, and what the last attempt came to.
+func giveUpText(policy domain.RetryPolicy, last string) string {
+	said := fmt.Sprintf("no further attempt begins, as retry_give_up_after (%s) is over by then; resync the order once the ERP is back", policy.GiveUpAfter)
+	if last != "" {
+		said += ". The last attempt: " + last
+	}
+	return domain.Truncate(said, domain.MaxErrorBytes)
+}
+
+// lastError is what the attempt before the record has come to.
+func lastError(v event.Sync) string {
+	if v.Error == nil {
+		return ""
+	}
+	return *v.Error
+}
+
 // end notes that the generation ends with the task.
 func (t *task) end(terminal domain.Sync, answered bool) {
 	t.ends = []GenerationEnd{{Sync: terminal, By: terminal.EndedBy(), Answered: answered}}

@@ -28,6 +28,7 @@ type Entry struct {
 	Letter
 
 	Generation *int // the one of its order that it has stopped; nil: none
+	Redrives   int  // how often its record was sent back before, and came back; only of one that has stopped a generation
 	State      State
 	DecidedBy  *string
 	DecidedAt  *time.Time
@@ -114,10 +115,14 @@ type Filter struct {
 	Limit    int
 }
 
-const entryColumns = letterColumns + `, generation, state, decided_by, decided_at, decision`
+// entryColumns are those of an Entry. A record that is sent back keeps its ce_id. Only those of letters that have stopped an order are
+// counted: anybody may write many others under one key.
+const entryColumns = letterColumns + `, generation, CASE WHEN generation IS NULL THEN 0 ELSE (
+	SELECT count(*) FROM erp_dead_letter b
+	WHERE b.order_key = d.order_key AND b.ce_id = d.ce_id AND b.state = 'redriven' AND b.id < d.id) END, state, decided_by, decided_at, decision`
 
 func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
-	err = row.Scan(append(e.fields(), &e.Generation, &e.State, &e.DecidedBy, &e.DecidedAt, &e.Decision)...)
+	err = row.Scan(append(e.fields(), &e.Generation, &e.Redrives, &e.State, &e.DecidedBy, &e.DecidedAt, &e.Decision)...)
 	e.utc()
 	if e.DecidedAt != nil {
 		*e.DecidedAt = e.DecidedAt.UTC()
@@ -129,7 +134,7 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter
+	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter d
 		WHERE id > $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR order_key = $3) ORDER BY id LIMIT $4`, f.After, string(f.State), f.OrderKey, f.Limit+1)
 	if err == nil {
 		entries, err = pgx.CollectRows(rows, scanEntry)
@@ -170,7 +175,7 @@ func Lock(ctx context.Context, tx pgx.Tx, id int64) (Entry, error) {
 func get(ctx context.Context, q Querier, id int64, lock string) (e Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter WHERE id = $1`+lock, id)
+	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter d WHERE id = $1`+lock, id)
 	if err == nil {
 		e, err = pgx.CollectExactlyOneRow(rows, scanEntry)
 	}

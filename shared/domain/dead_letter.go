@@ -100,6 +100,10 @@ func (g Gate) DeadLetterSync(l DeadLetter, orderID *int64, cause string) Sync {
 	return s
 }
 
+// IsRedrive reports whether the sync of a callback is the fact that an operator sent the order's record back. Its cause says who did,
+// and why. A settlement has another class, and the fact that the record became a dead letter says that the order has failed.
+func (s Sync) IsRedrive() bool { return s.Version.Class() == ClassAttempt && s.Status == Queued }
+
 // DeadLetterText is what an order's last_error says while its record is among the dead letters.
 func DeadLetterText(ref OrderRef) string {
 	order := ref.IncrementID

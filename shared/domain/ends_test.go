@@ -30,6 +30,7 @@ func TestEndsWithoutACall(t *testing.T) {
 	}{
 		"a payload that cannot be built":    {Unsendable(onItsWay(), later), Failed, ErrorPayloadInvalid, "", ClosedByFailure},
 		"a record that cannot be written":   {Refused(onItsWay(), later), Failed, ErrorRecordRefused, "", ClosedByFailure},
+		"a retry whose time is over":        {GivenUp(onItsWay(), later), Failed, ErrorGivenUp, "", ClosedByFailure},
 		"a gate that a callback has closed": {Closed(onItsWay(), ClosedByWebhook, later), Success, "", ClosedByWebhook, ClosedByWebhook},
 		"a gate that was cancelled":         {Closed(onItsWay(), ClosedByCancelled, later), Failed, ErrorClosed, ClosedByCancelled, ClosedByCancelled},
 		"a newer generation":                {Closed(onItsWay(), ClosedBySuperseded, later), Failed, ErrorClosed, ClosedBySuperseded, ClosedBySuperseded},

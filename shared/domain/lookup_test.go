@@ -210,13 +210,13 @@ func TestWhatALookupLeadsTo(t *testing.T) {
 
 	p := RetryPolicy{BaseDelay: time.Minute, LookUp: "/{idempotency_key}"}
 	later, due := Postponed(s, Answer{StatusCode: 503}, p, noon, 0)
-	require.Equal(t, noon.Add(2*time.Minute), due)
-	require.Equal(t, []any{Queued, 1, &due, s.Version, ErrorInDoubt, true}, []any{later.Status, later.Attempts, later.NextAttemptAt, later.Version, later.ErrorCode, later.InDoubt(false)})
+	require.Equal(t, noon.Add(2*time.Minute), *due)
+	require.Equal(t, []any{Queued, 1, due, s.Version, ErrorInDoubt, true}, []any{later.Status, later.Attempts, later.NextAttemptAt, later.Version, later.ErrorCode, later.InDoubt(false)})
 	_, due = Postponed(s, Answer{StatusCode: 503, RetryAfter: "3600"}, p, noon, 0)
-	require.Equal(t, noon.Add(time.Hour), due)
+	require.Equal(t, noon.Add(time.Hour), *due)
 	released := true
 	later, due = Postponed(Sync{Generation: 1, Released: &released, Cause: "evt", Version: RequestVersion(1, 0)}, Answer{}, p, noon, 0)
-	require.Equal(t, noon.Add(time.Minute), due)
+	require.Equal(t, noon.Add(time.Minute), *due)
 	require.Nil(t, later.Released)
 	require.Empty(t, later.Cause)
 	require.Equal(t, RequestVersion(1, 0), later.Version)

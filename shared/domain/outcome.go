@@ -21,6 +21,7 @@ const (
 	ErrorBusy           ErrorCode = "erp_retry_requested" // a status that a setting names as retryable
 	ErrorConflict       ErrorCode = "erp_conflict"        // 409 under a key that may have been sent before: the ERP may be working on it, or have booked it
 	ErrorInDoubt        ErrorCode = "erp_in_doubt"        // the ERP may have booked the order and did not say so when it was asked; no call was made
+	ErrorGivenUp        ErrorCode = "given_up"            // attempts were left, but too long has passed since the request
 	ErrorUnreadable     ErrorCode = "record_unreadable"   // its record could not be read and stands among the dead letters
 )
 

@@ -33,6 +33,7 @@ type Sync struct {
 	Generation       int        `json:"generation"`
 	Version          Version    `json:"version"`
 	Released         *bool      `json:"released,omitempty"`     // requests only: false is held
+	RequestedAt      *time.Time `json:"requested_at,omitempty"` // retries only, where GiveUpAfter is set: from when it counts
 	Cause            string     `json:"cause,omitempty"`        // requests: the event id or the operator's action; after_send: why a success has no reference
 	Lookup           Lookup     `json:"lookup,omitempty"`       // after_send and terminal events: what the ERP said, before the call, of an order in doubt
 	Doubtful         bool       `json:"in_doubt,omitempty"`     // where look-ups are on: the ERP may have booked the order; see InDoubt

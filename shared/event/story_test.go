@@ -216,7 +216,8 @@ func (s *teller) lookedUp() {
 	now = lost.NextAttemptAt.Add(time.Second)
 	busy := domain.Answer{StatusCode: 503, Body: domain.AnswerBodyOf([]byte("busy, Zoë"))}
 	why := domain.ReadLookup(busy, lost, asking.AnswerPolicy).Why
-	later, due := domain.Postponed(lost, busy, asking, now, 0)
+	later, at := domain.Postponed(lost, busy, asking, now, 0)
+	due := *at
 	parked, err := event.NewRetry(event.Sync{Sync: later, Order: s.order, Error: &why}, due, event.Context{Traceparent: parentTrace, At: now})
 	require.NoError(s.t, err)
 	s.steps = append(s.steps, step{"lookup_2_postponed", parked})

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type morgue struct {
 	*shelf
 	cfg    kafka.Config
 	client *kgo.Client
+	offset int64 // of the last record that was buried
 }
 
 func setupMorgue(t *testing.T) *morgue {
@@ -31,7 +33,7 @@ func setupMorgue(t *testing.T) *morgue {
 	client, err := kgo.NewClient(cfg.Options()...)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	return &morgue{setup(t), cfg, client}
+	return &morgue{shelf: setup(t), cfg: cfg, client: client}
 }
 
 // buried makes the order's request a dead letter, as its consumer does, and lists it, as the projector does.
@@ -41,7 +43,8 @@ func (m *morgue) buried(t *testing.T, by deadletter.Writer) (id int64, request e
 	request, err := event.NewSync(event.TopicRequested, event.Sync{Sync: sync}, event.Context{At: start})
 	require.NoError(t, err)
 	record := m.cfg.Record(request)
-	record.Value = []byte("{")
+	m.offset++
+	record.Value, record.Offset = []byte("{"), m.offset
 	request.Value = record.Value
 	written, err := m.client.ProduceSync(t.Context(), deadletter.Record(m.cfg, record, deadletter.Cause{By: by, Reason: "no JSON"})).First()
 	require.NoError(t, err)
@@ -99,6 +102,46 @@ func TestADeadLetterStopsItsOrderAndARedriveStartsItAgain(t *testing.T) {
 	require.ErrorContains(t, err, "was redriven by me at")
 	_, err = m.Discard(t.Context(), DeadLetterRequest{ID: id, Who: "me", Reason: "late"})
 	require.ErrorContains(t, err, "was redriven by me at")
+}
+
+// Symptom: a record that nobody could read went back and came back as often as somebody asked, or a script did.
+func TestARecordThatCameBackTwiceNeedsForce(t *testing.T) {
+	t.Parallel()
+	m := setupMorgue(t)
+	m.in(t, domain.StateQueued)
+	for n := range 2 {
+		id, _ := m.buried(t, deadletter.BySyncer)
+		m.judge(t)
+		e, err := m.redrive(t, id)
+		require.NoError(t, err)
+		require.Equal(t, n, e.Redrives)
+	}
+	id, _ := m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	_, err := m.redrive(t, id)
+	var refused *DeadLetterError
+	require.ErrorAs(t, err, &refused)
+	require.Contains(t, refused.Why, "was sent back 2 times, and came back each time, now because: no JSON")
+	require.Contains(t, refused.Why, "force")
+	require.Equal(t, domain.ClosedByDeadLetter, m.gate(t).ClosedBy)
+
+	e, err := m.Redrive(t.Context(), m.cfg, DeadLetterRequest{ID: id, Who: "me", Reason: "mended at last", Force: true})
+	require.NoError(t, err)
+	require.Equal(t, []any{deadletter.Redriven, 2}, []any{e.State, e.Redrives})
+	var cause, status string
+	require.NoError(t, m.pool.QueryRow(t.Context(), `SELECT f #>> '{sync,cause}', f #>> '{sync,status}' FROM (
+		SELECT convert_from(payload, 'UTF8')::jsonb AS f FROM erp_outbox WHERE topic = $1 ORDER BY id DESC LIMIT 1) AS last`, event.TopicCallback).Scan(&cause, &status))
+	require.Equal(t, fmt.Sprintf("redrive of dead letter %d (redriven before: 2) by me: mended at last", id), cause)
+	require.Equal(t, string(domain.Queued), status)
+
+	m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	m.resync(t, false)
+	id, _ = m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	e, err = m.redrive(t, id)
+	require.NoError(t, err)
+	require.Zero(t, e.Redrives, "the record of another generation is another record")
 }
 
 func TestWhatIsNotSentBack(t *testing.T) {

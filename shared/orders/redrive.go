@@ -28,8 +28,12 @@ func refuse(format string, args ...any) error { return &DeadLetterError{fmt.Spri
 type DeadLetterRequest struct {
 	ID          int64
 	Who, Reason string
+	Force       bool // redrive also a record that has come back maxRedrives times
 	Traceparent string
 }
+
+// maxRedrives is how often a record is sent back without Force. One that came back so often comes back again: its cause is not gone.
+const maxRedrives = 2
 
 // ErrTopic means that the record of the dead letter could not be read from Kafka.
 var ErrTopic = errors.New("the dead-letter topic cannot be read")
@@ -89,6 +93,9 @@ func shownWriter(by deadletter.Writer) string {
 
 // redrive opens the gate again, and puts the record into the outbox with the fact of it.
 func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Record, r DeadLetterRequest, now time.Time) error {
+	if err := checkLoop(e, r); err != nil {
+		return err
+	}
 	gates, err := gate.LockKnown(ctx, tx, []string{e.OrderKey})
 	if err != nil {
 		return err
@@ -107,12 +114,30 @@ func redrive(ctx context.Context, tx pgx.Tx, e deadletter.Entry, record event.Re
 	if !ok || seen > g.Version || *e.Generation != g.Generation {
 		return refuse("the order of dead letter %d has gone on or ended otherwise since: resync-order sends it again, then discard the letter", e.ID)
 	}
-	s := next.DeadLetterSync(e.ChainRecord(), c.orderID, Cause(fmt.Sprintf("redrive of dead letter %d", e.ID), r.Who, r.Reason))
+	s := next.DeadLetterSync(e.ChainRecord(), c.orderID, Cause(redriveName(e), r.Who, r.Reason))
 	if err := c.addDeadLetter(s, nil); err != nil {
 		return err
 	}
 	c.records = append(c.records, record)
 	return c.save(ctx, next)
+}
+
+// checkLoop refuses to send a record back that has come back before, again and again.
+func checkLoop(e deadletter.Entry, r DeadLetterRequest) error {
+	if r.Force || e.Redrives < maxRedrives {
+		return nil
+	}
+	return refuse("the record of dead letter %d was sent back %d times, and came back each time, now because: %s. "+
+		"Resync the order, or mend the cause and ask for it once more with force (--force, or \"force\": true)", e.ID, e.Redrives, e.Reason)
+}
+
+// redriveName names a redrive in the log. It says how often the record had come back.
+func redriveName(e deadletter.Entry) string {
+	name := fmt.Sprintf("redrive of dead letter %d", e.ID)
+	if e.Redrives > 0 {
+		name += fmt.Sprintf(" (redriven before: %d)", e.Redrives)
+	}
+	return name
 }
 
 // Discard closes a dead letter without doing anything about it. An order that it has stopped stays failed.

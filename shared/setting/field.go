@@ -18,6 +18,8 @@ const (
 	nameMaxDelay  = "retry_max_delay"
 )
 
+const maxGiveUpAfter = 365 * 24 * time.Hour
+
 // NameErpBaseURL is the setting that says where orders go. Changing it needs a right of its own.
 const NameErpBaseURL = "erp_base_url"
 
@@ -45,6 +47,8 @@ var fields = []Field{
 		"After attempt n the next one follows in 2^n times this."),
 	field(nameMaxDelay, "RETRY_MAX_DELAY", func(s *Settings) *time.Duration { return &s.MaxDelay }, duration(0, domain.MaxRetryAfter),
 		"A cap on that, at least the base delay; 0: none."),
+	field("retry_give_up_after", "RETRY_GIVE_UP_AFTER", func(s *Settings) *time.Duration { return &s.GiveUpAfter }, duration(0, maxGiveUpAfter),
+		"No further attempt begins so long after the sync was requested or released; it has failed then, whatever attempts are left. 0: only their number counts."),
 	field("retry_jitter", "RETRY_JITTER", func(s *Settings) *float64 { return &s.Jitter }, number(0, 1),
 		"Makes a delay longer by a random part of it, up to this share."),
 	field("retryable_codes", "RETRYABLE_CODES", func(s *Settings) *[]int { return &s.RetryableCodes }, statuses,

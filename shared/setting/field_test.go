@@ -126,7 +126,7 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 	require.NoError(t, Defaults().Validate())
 	other := Settings{
 		Enabled: false, ImmediateSync: false, Debug: true, RefuseBadTotals: true, ErpBaseURL: "http://erp", ErpTimeout: time.Second,
-		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
+		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, GiveUpAfter: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
 		AlreadyBooked: []domain.BookedAnswer{{Status: 409}}, ErpLookup: "/{idempotency_key}",
 		FailureFields: []domain.FailureField{{Field: "success", Value: "false"}}, ReferenceFields: []domain.AnswerField{"data.id"}, RetryPages: true,
 		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1,

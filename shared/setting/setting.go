@@ -31,6 +31,7 @@ type Settings struct {
 	MaxAttempts     int                   // ERP calls of one generation
 	BaseDelay       time.Duration         // attempt n+1 follows after 2^n × this
 	MaxDelay        time.Duration         // cap on that; 0: only domain.MaxRetryAfter
+	GiveUpAfter     time.Duration         // no further attempt begins so long after the request; 0: however long
 	Jitter          float64               // lengthens a delay by up to this share of it, 0…1
 	RetryableCodes  []int                 // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked   []domain.BookedAnswer // answers of the ERP that mean that it has the order already: a success
@@ -71,7 +72,7 @@ func (s Settings) RequestPolicy() domain.RequestPolicy {
 // RetryPolicy is what the syncer's decision needs of the settings.
 func (s Settings) RetryPolicy() domain.RetryPolicy {
 	return domain.RetryPolicy{
-		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter, LookUp: s.ErpLookup,
+		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter, GiveUpAfter: s.GiveUpAfter, LookUp: s.ErpLookup,
 		AnswerPolicy: domain.AnswerPolicy{
 			RetryableCodes: s.RetryableCodes, AlreadyBooked: s.AlreadyBooked,
 			FailureFields: s.FailureFields, ReferenceFields: s.ReferenceFields, RetryPages: s.RetryPages,

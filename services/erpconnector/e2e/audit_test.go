@@ -36,6 +36,7 @@ import (
 // audited is what the command said as JSON.
 type audited struct {
 	violations []audit.Violation
+	redrives   []string
 	sources    map[string]audit.Counts
 	verdict    cli.AuditVerdict
 }
@@ -50,8 +51,8 @@ func (p *product) audit(args ...string) audited {
 	}
 	for line := range strings.Lines(out) {
 		var kind struct {
-			Break, Source string
-			Conserved     *bool
+			Break, Source, Redrive string
+			Conserved              *bool
 		}
 		require.NoError(p.t, json.Unmarshal([]byte(line), &kind), line)
 		switch {
@@ -59,6 +60,8 @@ func (p *product) audit(args ...string) audited {
 			var b audit.Violation
 			require.NoError(p.t, json.Unmarshal([]byte(line), &b))
 			a.violations = append(a.violations, b)
+		case kind.Redrive != "":
+			a.redrives = append(a.redrives, kind.Redrive)
 		case kind.Conserved != nil:
 			require.NoError(p.t, json.Unmarshal([]byte(line), &a.verdict))
 		default:

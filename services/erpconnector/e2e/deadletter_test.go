@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -237,6 +238,17 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 		out, err = p.command("deadletter", "list")
 		require.NoError(p.t, err)
 		require.Equal(p.t, "there are no such dead letters\n", out)
+
+		redriven := regexp.MustCompile(fmt.Sprintf(`redrive of dead letter %v by \S+: the program was mended`, mended["id"]))
+		said := p.audit().redrives
+		require.Len(p.t, said, 1)
+		require.Regexp(p.t, redriven, said[0])
+		out, err = p.command("audit")
+		require.NoError(p.t, err)
+		require.Regexp(p.t, redriven, out)
+		out, err = p.command("replay", "--order", "mended", "--json")
+		require.NoError(p.t, err)
+		require.Regexp(p.t, redriven, out)
 
 		log := (&crashCase{p: p.product}).log(p.t)
 		requireOneEndOfEachGeneration(p.t, "mended", log["mended"])

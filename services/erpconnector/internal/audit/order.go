@@ -65,6 +65,7 @@ type order struct {
 	records     []record // of relayed topics
 	generations []*generation
 	unreadable  []place
+	redrives    []Redrive
 }
 
 // generation is what the log says of one generation.
@@ -119,6 +120,14 @@ func (o *order) newest() (newest *generation) {
 		}
 	}
 	return newest
+}
+
+// noteRedrive keeps who sent the order's record back from the dead letters. A callback that cannot be read is none.
+func (o *order) noteRedrive(e event.View) {
+	s, err := e.SyncOnly()
+	if err == nil && s.IsRedrive() && s.Ref().Key() == o.key {
+		o.redrives = append(o.redrives, Redrive{Source: s.Source, Order: s.OrderIncrementID, Generation: s.Generation, At: e.OccurredAt().UTC(), What: s.Cause})
+	}
 }
 
 // note takes one record of the log into account. Topics are read one after the other, so what comes first says nothing about what

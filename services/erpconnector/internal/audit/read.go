@@ -192,6 +192,9 @@ func (b *partition) take(r *kgo.Record) {
 			seen.old = e.OccurredAt().Before(since)
 		}
 		o.records = append(o.records, seen)
+		if topic == event.TopicCallback {
+			o.noteRedrive(e)
+		}
 		if topic != event.TopicRequested {
 			return
 		}

@@ -70,6 +70,28 @@ func TestRecordsAreTakenIntoTheirGenerations(t *testing.T) {
 	require.Empty(t, o.unreadable)
 }
 
+// Symptom: the log said who had sent a record back from the dead letters, and the audit did not.
+func TestAnAuditNamesWhoRedroveWhatAndWhy(t *testing.T) {
+	t.Parallel()
+	redriven := syncAt("1", 2, domain.AttemptVersion(2, 1, domain.PhaseAfter))
+	redriven.Cause = "redrive of dead letter 17 by jane: the decoder was mended"
+	setAside, settled := redriven, syncAt("1", 2, domain.CallbackVersion(2, 1))
+	setAside.Status, setAside.Cause, settled.Cause = domain.Failed, "dead letter 17", "settled by jane"
+	ofAnother, spoiled := redriven, recordOf(t, event.TopicCallback, redriven, 9)
+	ofAnother.OrderIncrementID = "2"
+	spoiled.Value = []byte("{")
+	strange := recordOf(t, event.TopicCallback, ofAnother, 8)
+	strange.Key = []byte("1")
+	o := taken(t, time.Time{}, recordOf(t, event.TopicCallback, setAside, 0), recordOf(t, event.TopicCallback, settled, 1),
+		recordOf(t, event.TopicCallback, redriven, 2), recordOf(t, event.TopicCallback, redriven, 3), strange, spoiled).orders["1"]
+	r := newReport(Params{})
+	counted(r, "1", func(j *judgement) { j.o.redrives = o.redrives })
+	r.finish()
+	require.Equal(t, []Redrive{{
+		Source: "default", Order: "1", Generation: 2, At: time.Unix(100, 0).UTC(), What: "redrive of dead letter 17 by jane: the decoder was mended",
+	}}, r.Redrives)
+}
+
 func TestRecordsThatNobodyCanRead(t *testing.T) {
 	t.Parallel()
 	spoiled := recordOf(t, event.TopicAfterSend, syncAt("1", 1, domain.AttemptVersion(1, 1, domain.PhaseAfter)), 5)

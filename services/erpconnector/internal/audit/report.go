@@ -19,9 +19,19 @@ type Report struct {
 	Broken        map[Kind]int // violations by kind; an order may have several
 	Violations    []Violation  // as many as were to be listed, by source and order
 	ViolationsAll int
+	Redrives      []Redrive // of the orders counted, by time
 
 	limit    int
 	bySource map[string]*Counts
+}
+
+// Redrive is a fact of the log: an operator sent a record of the order back from the dead letters.
+type Redrive struct {
+	Source     string    `json:"source"`
+	Order      string    `json:"order_increment_id"`
+	Generation int       `json:"generation"`
+	At         time.Time `json:"at"`
+	What       string    `json:"redrive"` // which dead letter, by whom, and why
 }
 
 // Counts are orders of one source, each once. Accepted is what was relayed, is under way or is broken; and it is what has
@@ -93,6 +103,7 @@ func (r *Report) count(j *judgement) {
 		r.bySource[source] = c
 	}
 	c.Accepted++
+	r.Redrives = append(r.Redrives, o.redrives...)
 	switch {
 	case j.missing > 0:
 	case j.underWay > 0:
@@ -165,6 +176,10 @@ func (r *Report) finish() {
 	for _, source := range slices.Sorted(maps.Keys(r.bySource)) {
 		r.Sources = append(r.Sources, r.bySource[source])
 	}
+	slices.SortFunc(r.Redrives, func(a, b Redrive) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order))
+	})
+	r.Redrives = slices.Compact(r.Redrives) // a record may be in Kafka twice
 	slices.SortStableFunc(r.Violations, compareViolations)
 }
 

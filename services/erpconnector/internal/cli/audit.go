@@ -138,6 +138,18 @@ func printReport(w io.Writer, r *audit.Report, asJSON bool) error {
 			return err
 		}
 	}
+	if len(r.Redrives) > 0 {
+		if _, err := fmt.Fprintf(w, "\nredriven from the dead letters:\n"); err != nil {
+			return err
+		}
+	}
+	for _, d := range r.Redrives {
+		_, err := fmt.Fprintf(w, "  %s  %s %s (generation %d): %s\n", d.At.Format(time.RFC3339), domain.Printable(d.Source), domain.Printable(d.Order),
+			d.Generation, shorten(d.What, 600))
+		if err != nil {
+			return err
+		}
+	}
 	return printSum(w, r)
 }
 
@@ -206,6 +218,11 @@ func printReportJSON(w io.Writer, r *audit.Report) error {
 	out.SetEscapeHTML(false)
 	for _, b := range r.Violations {
 		if err := out.Encode(b); err != nil {
+			return err
+		}
+	}
+	for _, d := range r.Redrives {
+		if err := out.Encode(d); err != nil {
 			return err
 		}
 	}

@@ -158,6 +158,9 @@ func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 	if e.Generation != nil {
 		fmt.Fprintf(&b, "stopped   generation %d of the order\n", *e.Generation)
 	}
+	if e.Redrives > 0 {
+		fmt.Fprintf(&b, "redrives  its record was sent back %s before, and came back\n", counted(e.Redrives, "time"))
+	}
 	if e.DecidedAt != nil {
 		fmt.Fprintf(&b, "decided   %s by %s: %s\n", e.DecidedAt.Format(time.RFC3339), shorten(*e.DecidedBy, 100), shorten(*e.Decision, 600))
 	}
@@ -209,6 +212,7 @@ type decision func(o *orders.Orders, a orders.DeadLetterRequest) error
 // decideCommand decides about letters one by one, with what it connects to. What is refused does not keep it from the others.
 func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
 	var reason string
+	var force bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -226,7 +230,7 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 				}
 				o := orders.New(pool, setting.Fixed(v.Settings))
 				for _, id := range ids {
-					failed := decide(o, orders.DeadLetterRequest{ID: id, Who: osUser(), Reason: reason})
+					failed := decide(o, orders.DeadLetterRequest{ID: id, Who: osUser(), Reason: reason, Force: force})
 					if failed == nil {
 						_, failed = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
 					}
@@ -237,5 +241,8 @@ func decideCommand(use, short, done string, connected func(ctx context.Context, 
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the letter")
+	if strings.HasPrefix(use, "redrive") {
+		cmd.Flags().BoolVar(&force, "force", false, "also a record that was sent back twice and came back")
+	}
 	return cmd
 }

@@ -96,6 +96,8 @@ func readable(record event.View, r *kgo.Record) ([]byte, error) {
 		switch {
 		case v.Error != nil:
 			text += ": " + shorten(*v.Error)
+		case topic == event.TopicCallback && v.Sync.IsRedrive(): // who sent the record back, and why
+			text += ": " + shorten(v.Sync.Cause)
 		case topic == event.TopicAfterSend && v.Sync.Cause != "": // a success, and what is wrong with it all the same
 			text += ": " + shorten(v.Sync.Cause)
 		}

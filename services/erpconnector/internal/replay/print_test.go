@@ -32,6 +32,22 @@ func TestAReadableLineSaysWhatIsWrongWithASuccess(t *testing.T) {
 	require.Contains(t, string(text), "attempts 1 of 5, HTTP 201: the ERP accepted the order, and its number is not kept  (")
 }
 
+// Symptom: the line of a redrive said that the order was queued again, and not who had asked for it.
+func TestAReadableLineSaysWhoRedroveWhatAndWhy(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
+	s := domain.Sync{
+		SyncID: 1, Source: "default", OrderIncrementID: "000000123", Status: domain.Queued, MaxAttempts: 5, Generation: 1,
+		Version: domain.AttemptVersion(1, 0, domain.PhaseAfter), Cause: "redrive of dead letter 17 by jane: the decoder was mended",
+	}
+	r, err := event.NewDeadLetter(event.Sync{Sync: s}, s.Cause, event.Context{At: now})
+	require.NoError(t, err)
+	record := &kgo.Record{Topic: event.TopicCallback, Key: []byte(r.Key), Value: r.Value, Timestamp: now}
+	text, err := readable(kafka.Config{}.Event(record), record)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "attempts 0 of 5: redrive of dead letter 17 by jane: the decoder was mended  (")
+}
+
 func TestReplayReadsForAPerson(t *testing.T) {
 	var out bytes.Buffer
 	sync := `{"sync":{"sync_id":1,"source":"default","order_increment_id":"1","status":"queued","generation":1,"version":285212682,` +
