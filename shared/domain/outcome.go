@@ -47,6 +47,7 @@ type Outcome struct {
 type AnswerPolicy struct {
 	RetryableCodes []int          // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked  []BookedAnswer // answers that are a success
+	MaxRetryAfter  time.Duration  // a longer Retry-After is capped; 0: at the constant of this name
 }
 
 // BookedAnswer is an answer that means: there is a booking under this key already.
@@ -89,7 +90,7 @@ func Classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outco
 	default:
 		return Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: truncate(errorText(a))}
 	}
-	after := ParseRetryAfter(a.RetryAfter, now)
+	after := ParseRetryAfter(a.RetryAfter, p.MaxRetryAfter, now)
 	o.RetryAfter, o.Error = after.At, withWords(errorText(a), after.words(a.RetryAfter))
 	return o
 }
