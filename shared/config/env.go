@@ -51,16 +51,16 @@ func (e *env) config() Config {
 			Token: e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
 		},
 		ERP: ERP{
-			APIKey:   e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
-			HMAC:     e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP; the ERP checks X-Signature with it. `api` checks the ERP's callbacks with it."),
-			InFlight: e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "The most ERP calls at once in one process."),
-			Proxy:    e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, ERP calls ignore these."),
+			APIKey: e.secret("ERP_API_KEY", SecretToken, "Sent to the ERP as X-API-KEY."),
+			HMAC:   e.secret("ERP_HMAC_SECRET", SecretKey, "Signs what is sent to the ERP; the ERP checks X-Signature with it. `api` checks the ERP's callbacks with it."),
+			Proxy:  e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, ERP calls ignore these."),
 		},
 		DataDir:        e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others, %LocalAppData%\\erpconnector on Windows."),
 		PostgresMirror: e.text("POSTGRES_MIRROR", "", "Where `up` fetches a Postgres for a machine that has none, and no packages of Debian: a mirror of Maven Central, like https://mirror.example.com/maven2. Without it: Maven Central itself."),
 		LogLevel:       e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
 	}
 	c.Settings = e.settings(e.egress())
+	c.ERP.InFlight = c.Settings.MaxInFlight
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}

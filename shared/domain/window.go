@@ -87,7 +87,11 @@ func later(a, b time.Time) time.Time {
 // has ended, all have. ok is false when none began that could still be under way.
 func (w Window) last(at time.Time) (from, to time.Time, ok bool) {
 	newest := wallShown(at, w.Zone)
-	for back := time.Minute; ; back *= 2 {
+	longest := w.Duration + wallSlack
+	if begins := w.Begins.Next(newest.Add(-longest)); begins.IsZero() || begins.After(newest) {
+		return time.Time{}, time.Time{}, false
+	}
+	for back := time.Minute; ; back *= 2 { // the newest is near in most cases, and a schedule only looks forward
 		begins := w.Begins.Next(newest.Add(-back))
 		if !begins.IsZero() && !begins.After(newest) {
 			for next := w.Begins.Next(begins); !next.IsZero() && !next.After(newest); next = w.Begins.Next(begins) {
@@ -96,9 +100,6 @@ func (w Window) last(at time.Time) (from, to time.Time, ok bool) {
 			from, _ = instants(begins, w.Zone)
 			_, to = instants(begins.Add(w.Duration), w.Zone)
 			return from, to, true
-		}
-		if back > w.Duration+wallSlack {
-			return time.Time{}, time.Time{}, false
 		}
 	}
 }

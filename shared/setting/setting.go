@@ -6,6 +6,7 @@
 package setting
 
 import (
+	"slices"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -27,9 +28,12 @@ type Settings struct {
 	Jitter          float64               // lengthens a delay by up to this share of it, 0…1
 	RetryableCodes  []int                 // statuses beyond 429 and 5xx that are tried again
 	AlreadyBooked   []domain.BookedAnswer // answers of the ERP that mean that it has the order already: a success
+	MaxRetryAfter   time.Duration         // a longer Retry-After of the ERP is capped
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int                   // orders of one run at most; 0: all that wait
+
+	Pace
 
 	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
@@ -39,7 +43,9 @@ func Defaults() Settings {
 	return Settings{
 		Enabled: true, ImmediateSync: true,
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
-		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
+		MaxRetryAfter: 24 * time.Hour,
+		CronEnabled:   true, CronSchedule: "0 * * * *", CronBatch: 100,
+		Pace: defaultPace(),
 	}
 }
 
@@ -57,11 +63,14 @@ func (s Settings) RequestPolicy() domain.RequestPolicy {
 	return domain.RequestPolicy{Enabled: s.Enabled, ImmediateSync: s.ImmediateSync, MaxAttempts: s.MaxAttempts}
 }
 
-// RetryPolicy is what the syncer's decision needs of the settings.
+// RetryPolicy is what the syncer's decision needs of the settings. A status that tells of the ERP's state is tried again, as the next
+// orders would be in vain otherwise until the breaker opens.
 func (s Settings) RetryPolicy() domain.RetryPolicy {
 	return domain.RetryPolicy{
 		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
-		AnswerPolicy: domain.AnswerPolicy{RetryableCodes: s.RetryableCodes, AlreadyBooked: s.AlreadyBooked},
+		AnswerPolicy: domain.AnswerPolicy{
+			RetryableCodes: slices.Concat(s.RetryableCodes, s.BreakerStatuses), AlreadyBooked: s.AlreadyBooked, MaxRetryAfter: s.MaxRetryAfter,
+		},
 	}
 }
 
@@ -75,6 +84,7 @@ func (s Settings) problems() (ps Problems) {
 		}
 	}
 	ps = append(ps, s.doubledPath()...)
+	ps = append(ps, s.paceProblems()...)
 	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
 		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Code: problem.CodeInvalid, Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
 	}
