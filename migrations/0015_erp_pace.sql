@@ -7,6 +7,7 @@ CREATE TABLE erp_pace (
     hold         jsonb       NOT NULL DEFAULT '{}', -- until when the ERP asked to wait
     concurrency  jsonb       NOT NULL DEFAULT '{}', -- how many calls may be under way at once
     next_call_at timestamptz,                       -- when the next call may start, by erp_rate; null: at once
+    settings     jsonb       NOT NULL DEFAULT '{}', -- those that the numbers before were made with
     version      bigint      NOT NULL DEFAULT 0,
     updated_at   timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 10); -- it is updated all the time: the old rows of one page are cleaned up without a vacuum

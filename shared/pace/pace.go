@@ -15,7 +15,27 @@ type State struct {
 	Hold    domain.Hold
 	Limit   domain.Limit
 	Next    time.Time // when the next call may start, by the rate; zero: at once
+	Made    Settings  // what Limit and Next were made with
 	Version int64     // grows by one with each change
+}
+
+// Settings are those that the numbers of a state depend on.
+type Settings struct {
+	MaxInFlight int         `json:"max_in_flight,omitempty"`
+	Rate        domain.Rate `json:"rate,omitempty"`
+}
+
+// With is the state under changed settings: what is reserved keeps its place in the queue, and a limit that the ERP has not lowered is
+// the new maximum at once.
+func (s State) With(changed Settings, now time.Time) State {
+	if s.Made.MaxInFlight != changed.MaxInFlight && s.Limit.Value >= s.Made.MaxInFlight {
+		s.Limit.Value = 0
+	}
+	if s.Made.Rate != changed.Rate {
+		s.Next = changed.Rate.Changed(s.Made.Rate, s.Next, now)
+	}
+	s.Made = changed
+	return s
 }
 
 // Op is one change of the state, as a pure function: it is made again when somebody else was first.
@@ -68,7 +88,8 @@ func (s State) Apply(ops []Op) (next State, events []domain.BreakerEvent) {
 
 // concerns reports whether others must hear of the change at once. The numbers of calls are for the next judgement only.
 func (s State) concerns(next State) bool {
-	return s.Breaker.Epoch != next.Breaker.Epoch || s.Breaker.Allowed != next.Breaker.Allowed || s.Hold != next.Hold || s.Limit.Value != next.Limit.Value
+	return s.Breaker.Epoch != next.Breaker.Epoch || s.Breaker.Allowed != next.Breaker.Allowed || s.Hold != next.Hold || s.Limit.Value != next.Limit.Value ||
+		s.Made != next.Made
 }
 
 // Past is one change of the breaker.
