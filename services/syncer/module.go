@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
+	pacestore "github.com/erpconnector/erpconnector/shared/pace"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/wiring"
@@ -38,7 +39,7 @@ func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, setting
 		log.Warn("the ERP connection needs attention", "service", "syncer", "warning", w)
 	}
 	return &worker{pool: pool, params: Params{
-		Kafka: brokers, InFlight: erp.InFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
+		Kafka: brokers, Pace: pacestore.NewStore(pool), Gates: gate.NewStore(pool), ERP: client, Settings: settings,
 		Log:        log.With("service", "syncer"),
 		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
 	}}

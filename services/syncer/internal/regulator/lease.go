@@ -128,10 +128,13 @@ func (l *Lease) Done(a domain.Answer) {
 	r.grant()
 }
 
-// Release gives the lease back without a call.
+// Release gives the lease back without a call. After Done it does nothing.
 func (l *Lease) Release() {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
+	if l.ended {
+		return
+	}
 	l.end()
 	if l.probe {
 		l.r.endProbe(domain.ProbeAbandoned, "")
@@ -140,9 +143,6 @@ func (l *Lease) Release() {
 }
 
 func (l *Lease) end() {
-	if l.ended {
-		panic("regulator: a lease has ended twice")
-	}
 	l.ended = true
 	l.r.begun(-1)
 }
