@@ -98,6 +98,13 @@ func (m *Memory) Events() []domain.BreakerEvent {
 	return slices.Clone(m.events)
 }
 
+// Peek is what stands in the store, whether it is away or not.
+func (m *Memory) Peek() pace.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
 // Follow delivers the state.
 func (m *Memory) Follow(ctx context.Context, f pace.Follower) error {
 	changed := make(chan struct{}, 1)

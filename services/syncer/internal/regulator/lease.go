@@ -26,7 +26,7 @@ type waiter struct {
 }
 
 // stopInterval is how often a waiter looks whether it must stop.
-const stopInterval = 50 * time.Millisecond
+const stopInterval = 100 * time.Millisecond
 
 // Acquire waits until the order may be sent: the breaker lets it, the ERP does not ask to wait, no window is on, and rate and number of
 // calls allow one more. Those who wait are served in their order. It is not ok when ctx ends first, or stop reports true.
