@@ -12,28 +12,36 @@ import (
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/pace"
+	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 type handler struct {
-	pool    *pgxpool.Pool
-	orders  *orders.Orders
-	waiting *waiters
-	kafka   kafka.Config
-	secret  config.Secret // for the signatures of callbacks
-	log     *slog.Logger
+	pool     *pgxpool.Pool
+	orders   *orders.Orders
+	waiting  *waiters
+	pace     *pace.Store
+	settings setting.Reader
+	kafka    kafka.Config
+	secret   config.Secret // for the signatures of callbacks
+	log      *slog.Logger
 }
 
-func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp config.ERP, log *slog.Logger) []httpapi.Route {
+func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp config.ERP, settings setting.Reader, log *slog.Logger) []httpapi.Route {
 	if erp.HMAC == "" {
 		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
 	}
-	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: brokers, secret: erp.HMAC, log: log.With("service", "api")}
+	h := &handler{
+		pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), pace: pace.NewStore(pool), settings: settings, kafka: brokers, secret: erp.HMAC,
+		log: log.With("service", "api"),
+	}
 	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {
 		return httpapi.Route{
 			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.command(kind),
 		}
 	}
 	return append(h.deadLetterRoutes(), []httpapi.Route{
+		h.erpRoute(),
 		{
 			Method: http.MethodGet, Path: httpapi.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: httpapi.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.syncStatus),

@@ -12,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	pacestore "github.com/erpconnector/erpconnector/shared/pace"
@@ -24,7 +25,7 @@ import (
 const maxSyncers = 64
 
 // Module runs one syncer in the process.
-var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newWorker)))
+var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newWorker), wiring.AsProbe(erpProbe)))
 
 type worker struct {
 	pool   *pgxpool.Pool
@@ -43,6 +44,24 @@ func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, setting
 		Log:        log.With("service", "syncer"),
 		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
 	}}
+}
+
+// erpProbe tells whether calls go out to the ERP. The service is ready in any case: what it does not send waits.
+func erpProbe(pool *pgxpool.Pool, settings setting.Reader) httpapi.Probe {
+	store := pacestore.NewStore(pool)
+	return httpapi.Probe{
+		Name: "erp", Check: func(context.Context) error { return nil },
+		Detail: func(ctx context.Context) string {
+			v, err := store.Load(ctx)
+			if err != nil {
+				return "" // the probe of Postgres says so
+			}
+			if waits := pacestore.StatusOf(v, settings.Current()).Waits(); waits != "" {
+				return "each order " + waits
+			}
+			return ""
+		},
+	}
 }
 
 // Name returns the service's name.

@@ -2,6 +2,7 @@ package regulator
 
 import (
 	"context"
+	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/pace"
@@ -32,7 +33,8 @@ func (r *Regulator) deliver(v pace.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.Now()
-	r.read, r.skew = r.asked, v.At.Sub(r.asked.Add(now.Sub(r.asked)/2))
+	r.read = r.asked
+	r.compareClocks(v.At, now)
 	r.members = v.Members
 	// A database that was restored, or a standby that took over, may have an older version than was seen before.
 	if v.Version >= r.base.Version || r.asked.After(r.written) {
@@ -44,6 +46,15 @@ func (r *Regulator) deliver(v pace.View) {
 		signal(r.write)
 	}
 	r.grant()
+}
+
+// compareClocks finds how far the shared clock is ahead. A reading that took longer tells less, so it counts only when none was quick for
+// a while.
+func (r *Regulator) compareClocks(shared, now time.Time) {
+	took := now.Sub(r.asked)
+	if r.quickest += r.quickest / 16; r.quickest == 0 || took <= r.quickest {
+		r.quickest, r.skew = took, shared.Sub(r.asked.Add(took/2))
+	}
 }
 
 // followSettings brings the state to the settings in force.

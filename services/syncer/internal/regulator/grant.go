@@ -10,10 +10,11 @@ import (
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
-// When there are fewer calls than members, these take turns. At its beginning nobody calls, until all know what is still under way.
+// When there are fewer calls than members, these take turns. Nobody calls in a turn before all others have told what is still under way
+// of the turns before, by a clock that may differ from their own by less than the margin.
 const (
-	turn      = 2 * time.Second
-	turnGuard = 500 * time.Millisecond
+	turn       = 2 * time.Second
+	turnMargin = 100 * time.Millisecond
 )
 
 // minLateness is how late a reserved start may be used at least. Later it is given up: several at once would be faster than the rate.
@@ -70,11 +71,14 @@ func (r *Regulator) hasJoined() bool {
 // heldUntil is when the ERP takes calls again, by what it asked for and by the calendar; not after now when it takes them.
 func (r *Regulator) heldUntil(now time.Time) time.Time {
 	until := r.state.Hold.Until
-	if shut := r.calendar.until(r.Settings.Current(), now); shut.After(until) {
+	if shut := r.calendar.until(r.Settings.Current(), now.Add(clockMargin)); shut.After(until) {
 		until = shut
 	}
-	return until
+	return until.Add(clockMargin)
 }
+
+// clockMargin is more than the clocks of two processes differ, by what each knows of the database's. Nobody calls before all agree.
+const clockMargin = 20 * time.Millisecond
 
 // share is how many calls this process may have under way.
 func (r *Regulator) share(now time.Time) int {
@@ -86,7 +90,7 @@ func (r *Regulator) share(now time.Time) int {
 		return 0
 	}
 	limit := b.Allows(r.state.Limit.Current(r.Settings.Current().LimitPolicy()))
-	if r.takesTurns = limit < len(r.members); r.takesTurns && now.UnixNano()%int64(turn) < int64(turnGuard) {
+	if r.takesTurns = limit < len(r.members); r.takesTurns && !r.haveTold(now) {
 		return 0
 	}
 	members := make([]domain.Member, 0, len(r.members))
@@ -97,6 +101,17 @@ func (r *Regulator) share(now time.Time) int {
 		members = append(members, m.Member)
 	}
 	return domain.Shares(limit, members, turn, now)[r.ID]
+}
+
+// haveTold reports whether all others have told of their calls since the turn began.
+func (r *Regulator) haveTold(now time.Time) bool {
+	since := now.Add(turnMargin - time.Duration(now.UnixNano()%int64(turn)))
+	for _, m := range r.members {
+		if m.ID != r.ID && m.SeenAt.Before(since) {
+			return false
+		}
+	}
+	return true
 }
 
 // begun counts leases. Members that take turns must hear of each other's calls at once.
@@ -189,10 +204,10 @@ func (c *calendar) until(s setting.Settings, now time.Time) time.Time {
 	}
 	minute := now.Unix() / 60
 	if c.maintenance != s.Maintenance || c.hours != s.WorkingHours {
-		c.maintenance, c.hours, c.rules, c.minute = s.Maintenance, s.WorkingHours, s.Calendar(), -1
+		c.maintenance, c.hours, c.rules, c.minute, c.shut = s.Maintenance, s.WorkingHours, s.Calendar(), -1, time.Time{}
 	}
 	if c.minute != minute {
-		c.minute, c.shut = minute, time.Time{}
+		c.minute = minute
 		if until, shut := c.rules.Until(now); shut {
 			c.shut = until
 		}

@@ -57,6 +57,7 @@ type Regulator struct {
 	read       time.Time     // when the reading began that gave what is known; zero: nothing is known
 	written    time.Time     // when the latest change was written, by the own clock
 	made       pace.Settings // of this process
+	quickest   time.Duration // the time of the reading that gave skew
 	skew       time.Duration // the shared clock is ahead of the own one by this
 	waiters    []*waiter     // in their order of arrival
 	inFlight   int           // leases

@@ -49,15 +49,17 @@ type world struct {
 	settings setting.Settings
 	began    time.Time
 
-	mu       sync.Mutex
-	rng      *rand.Rand
-	down     bool
-	busy     bool             // it answers some calls with 429
-	holds    []hold           // what it asked for
-	inFlight map[*process]int // of processes that live
-	begun    []time.Time
-	good     int // successes in the calm at the end
-	orders   int
+	mu        sync.Mutex
+	rng       *rand.Rand
+	down      bool
+	away      bool             // the store is
+	awaySince time.Time        // or since when it is back
+	busy      bool             // it answers some calls with 429
+	holds     []hold           // what it asked for
+	inFlight  map[*process]int // of processes that live
+	begun     []time.Time
+	good      int // successes in the calm at the end
+	orders    int
 }
 
 type hold struct {
@@ -148,9 +150,9 @@ func (w *world) disturb(ctx context.Context) {
 			w.down, w.busy = dice == 5 || dice == 6 && !w.down, dice == 7
 			w.mu.Unlock()
 		case dice == 8:
-			w.store.SetAway(true)
+			w.setAway(true)
 			time.Sleep(w.random(5 * time.Second))
-			w.store.SetAway(false)
+			w.setAway(false)
 		}
 		time.Sleep(w.random(20 * time.Second))
 	}
@@ -170,6 +172,22 @@ func (w *world) disturb(ctx context.Context) {
 		p.stop()
 	}
 	all.Wait()
+}
+
+func (w *world) setAway(away bool) {
+	w.store.SetAway(away)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away, w.awaySince = away, time.Now()
+}
+
+// tells reports whether the processes have heard of each other. While the store is away they cannot, and stop after pace.MaxAge. When it
+// is back, those who have something to tell need a moment.
+func (w *world) tells(now time.Time) bool {
+	if w.away {
+		return now.Sub(w.awaySince) > pace.MaxAge
+	}
+	return now.Sub(w.awaySince) > 2*holdWithin+pace.PollInterval
 }
 
 func (w *world) start(ctx context.Context, all *sync.WaitGroup, n int) *process {
@@ -251,7 +269,7 @@ func (w *world) begin(p *process) {
 		w.t.Errorf("%s: %d calls at once, %d are allowed", now.Sub(w.began), total, most)
 	}
 	for _, h := range w.holds {
-		if late := h.by == p || now.Sub(h.from) > holdWithin; late && now.Before(h.until) {
+		if late := h.by == p || now.Sub(h.from) > holdWithin && w.tells(now); late && now.Before(h.until) {
 			w.t.Errorf("%s: a call %s before the Retry-After of %s", now.Sub(w.began), h.until.Sub(now), h.from.Sub(w.began))
 		}
 	}
