@@ -11,7 +11,7 @@ import (
 // a wait that had ended.
 func TestRetryAfter(t *testing.T) {
 	at := func(d time.Duration) RetryAfter { return RetryAfter{At: ptr(noon.Add(d))} }
-	most := RetryAfter{At: ptr(noon.Add(MaxRetryAfter)), Capped: true}
+	most := RetryAfter{At: ptr(noon.Add(MaxRetryAfter)), Capped: true, limit: MaxRetryAfter}
 	for header, want := range map[string]RetryAfter{
 		"": {}, "soon": {}, "-1": {}, "1.5": {}, "+5": {}, "5 s": {}, "0x10": {}, "1e3": {}, "٣": {}, "60, 120": {},
 		"0": at(0), " 120 ": at(2 * time.Minute), "007": at(7 * time.Second),
@@ -29,7 +29,7 @@ func TestRetryAfter(t *testing.T) {
 		"Fri, 31 Dec 9999 23:59:59 GMT":    most,
 		"2026-01-01T12:00:30Z":             {},
 	} {
-		require.Equal(t, want, ParseRetryAfter(header, noon), header)
+		require.Equal(t, want, ParseRetryAfter(header, 0, noon), header)
 	}
 }
 
