@@ -48,7 +48,7 @@ func (h *handler) waits(ctx context.Context, s status, due bool) string {
 	}
 	v, err := h.pace.Load(ctx)
 	if err != nil {
-		h.log.Warn("the ERP's pace not read", "error", err)
+		h.log.Warn("the ERP's pace not read; the status is told without it", "error", err)
 		return ""
 	}
 	return pace.StatusOf(v, h.settings.Current()).Waits()

@@ -115,6 +115,7 @@ func (b Breaker) Count(t Tally, limit int, p BreakerPolicy, m Moment) (next Brea
 	if b.Allowed*2 > limit {
 		return b.closed("the ERP works again", m), true
 	}
+	b.Why = fmt.Sprintf("%d of %d calls succeeded", b.Succeeded, ended)
 	b.Allowed, b.Succeeded, b.Failed = b.Allowed*2, 0, 0
 	b.Since, b.By = NormalizeTime(m.Now), WhoText.Fit(m.By)
 	return b, true

@@ -37,7 +37,8 @@ type Limit struct {
 type PacedCall struct {
 	Began, Ended time.Time
 	Health       Health
-	InFlight     int // calls under way when it began, itself among them
+	InFlight     int  // calls under way when it began, itself among them
+	BusyIsRare   bool // few of the newest calls got 429, see Meter: the learnt rate follows it, and the limit need not
 }
 
 // Current is how many calls may be under way now, from 1 to the maximum.
@@ -61,6 +62,9 @@ func (l Limit) After(c PacedCall, p LimitPolicy) Limit {
 		return l
 	}
 	if c.Health.Slows() {
+		if c.Health == HealthBusy && c.BusyIsRare {
+			return l
+		}
 		return l.decreased(p.Backoff, c.Ended)
 	}
 	if !c.Health.Fails() {

@@ -52,3 +52,25 @@ func TestACappedRetryAfterIsSaidInTheOrdersWords(t *testing.T) {
 	final := Classify(Answer{StatusCode: 403, RetryAfter: "9223372036854775808"}, AnswerPolicy{}, false, noon)
 	require.Equal(t, "HTTP 403 without a body", final.Error, "nothing is waited for")
 }
+
+// A setting lowers the cap; no setting raises it above what the connector can keep.
+func TestTheCapOfRetryAfterIsASetting(t *testing.T) {
+	for header, c := range map[string]struct {
+		limit, want time.Duration
+		words       string
+	}{
+		"3600":                          {time.Hour, time.Hour, ""},
+		"3601":                          {time.Hour, time.Hour, `Retry-After is "3601": the connector waits 1 hour at most`},
+		"86401":                         {24 * time.Hour, 24 * time.Hour, `Retry-After is "86401": the connector waits 24 hours at most`},
+		"9999999":                       {72 * time.Hour, 72 * time.Hour, `Retry-After is "9999999": the connector waits 3 days at most`},
+		"91":                            {90 * time.Second, 90 * time.Second, `Retry-After is "91": the connector waits 1m30s at most`},
+		"9999999999":                    {365 * 24 * time.Hour, MaxRetryAfter, `Retry-After is "9999999999": the connector waits 30 days at most`},
+		"Fri, 02 Jan 2026 12:00:00 GMT": {time.Hour, time.Hour, `Retry-After is "Fri, 02 Jan 2026 12:00:00 GMT": the connector waits 1 hour at most`},
+	} {
+		got := ParseRetryAfter(header, c.limit, noon)
+		require.Equal(t, noon.Add(c.want), *got.At, header)
+		require.Equal(t, c.words, got.words(header))
+	}
+	o := Classify(Answer{StatusCode: 503, RetryAfter: "86401"}, AnswerPolicy{MaxRetryAfter: 24 * time.Hour}, false, noon)
+	require.Equal(t, noon.Add(24*time.Hour), *o.RetryAfter)
+}

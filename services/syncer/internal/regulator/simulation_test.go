@@ -135,7 +135,7 @@ func (w *world) disturb(ctx context.Context) {
 		w.mu.Unlock()
 		switch {
 		case len(running) == 0 || dice < 3 && len(running) < 8:
-			running = append(running, w.start(ctx, &all, n))
+			running = append(running, w.start(&all, n))
 		case dice == 3 && at < len(running):
 			running[at].stop()
 			running = append(running[:at:at], running[at+1:]...)
@@ -160,7 +160,7 @@ func (w *world) disturb(ctx context.Context) {
 	w.down, w.busy = false, false
 	w.mu.Unlock()
 	if len(running) == 0 {
-		running = append(running, w.start(ctx, &all, 1_000_000))
+		running = append(running, w.start(&all, 1_000_000))
 	}
 	for _, e := range w.store.Events() { // of those that no operator made
 		if (e.From == domain.BreakerOpen || e.From == domain.BreakerProbing) && e.To == domain.BreakerClosed {
@@ -190,7 +190,7 @@ func (w *world) tells(now time.Time) bool {
 	return now.Sub(w.awaySince) > 2*holdWithin+pace.PollInterval
 }
 
-func (w *world) start(ctx context.Context, all *sync.WaitGroup, n int) *process {
+func (w *world) start(all *sync.WaitGroup, n int) *process {
 	p := &process{store: w.store}
 	p.dead, p.kill = context.WithCancel(context.Background())
 	calling, stop := context.WithCancel(p.dead)
