@@ -95,6 +95,13 @@ there are more: erpconnector deadletter list --limit 1 --after 0
 	require.Equal(t, 4, strings.Count(list("--state", "discarded"), "\n"))
 	require.Equal(t, 5, strings.Count(list("--state", "all"), "\n"))
 	require.Equal(t, "there are no such dead letters\n", list("--state", "redriven"))
+
+	// What was decided and could not be printed is an error: a script that reads the list would miss it.
+	cmd := Root()
+	cmd.SetArgs([]string{"deadletter", "discard", "2", "--reason", "known"})
+	cmd.SetOut(&fullDisk{})
+	require.ErrorIs(t, cmd.ExecuteContext(WithEnvironment(t.Context(), env.lookup)), errDiskFull)
+	require.Equal(t, "there are no such dead letters\n", list(), "it is discarded all the same")
 }
 
 // What needs the topic asks the table first: an id that is not there costs no time-out of the brokers.
