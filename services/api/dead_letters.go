@@ -33,7 +33,9 @@ func (h *handler) deadLetterRoutes() []httpapi.Route {
 		return httpapi.Route{Method: method, Path: deadLettersPath + path, Query: query, Resource: httpapi.ResourceManage, Handler: handle}
 	}
 	return []httpapi.Route{
-		route(http.MethodGet, "", h.listDeadLetters, "cursor", "limit", "order", sourceParameter, "state"),
+		route(http.MethodGet, "", h.listDeadLetters, "cause", "cursor", "limit", "order", "since", sourceParameter, "state", "topic", "until"),
+		route(http.MethodPost, "/redrive", h.redriveDeadLetters),
+		route(http.MethodPost, "/discard", h.discardDeadLetters),
 		route(http.MethodGet, "/{id}", h.showDeadLetter),
 		route(http.MethodPost, "/{id}/redrive", h.redriveDeadLetter),
 		route(http.MethodPost, "/{id}/discard", h.discardDeadLetter),
@@ -118,16 +120,11 @@ func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 // deadLetterFilter reads the query. Without a state it asks for the open ones: those are what an operator has to decide.
 func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.FieldError) {
 	p := httpapi.ParametersOf(r)
-	f = deadletter.Filter{State: deadletter.Open, After: -1, Limit: p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)}
-	switch state := p.Text("state"); state {
-	case "", string(deadletter.Open):
-	case string(deadletter.Redriven), string(deadletter.Discarded):
-		f.State = deadletter.State(state)
-	case "all":
-		f.State = ""
-	default:
-		p.Refuse("state", problem.CodeInvalid, fmt.Sprintf("is %.100q; it must be open (which it is when left out), redriven, discarded or all", state))
-	}
+	f, wrong = deadletter.Words{
+		State: p.Text("state"), Topic: p.Text("topic"), Cause: p.Text("cause"), Source: p.Text(sourceParameter), Order: p.Text("order"),
+		Since: p.Text("since"), Until: p.Text("until"),
+	}.Filter()
+	f.Limit = p.Int("limit", deadLetterPage, 1, maxDeadLetterPage)
 	if text := p.Text("cursor"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 {
@@ -135,14 +132,8 @@ func deadLetterFilter(r *http.Request) (f deadletter.Filter, wrong []problem.Fie
 		}
 		f.After = n
 	}
-	source, wrong := sourceOf(r, nil)
-	if id := p.Text("order"); id != "" {
-		f.OrderKey = domain.OrderRef{Source: source, IncrementID: id}.Key()
-		if err := domain.ValidateKnownIncrementID(id); err != nil {
-			p.Refuse("order", problem.CodeInvalid, err.Error())
-		}
-	} else if p.Text(sourceParameter) != "" {
-		p.Refuse(sourceParameter, problem.CodeMisplaced, "goes with order only: name the order too")
+	if r.URL.Query().Has(sourceParameter) && p.Text(sourceParameter) == "" {
+		p.Refuse(sourceParameter, problem.CodeInvalid, checkSource("").Error())
 	}
 	return f, append(p.Wrong, wrong...)
 }

@@ -51,6 +51,24 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.get("dead-letters?limit=1")
 			c.get("dead-letters?limit=1&cursor=7&state=all")
 			c.get("dead-letters?order=000000123&source=shop-b")
+			c.Note("by words")
+			c.get("dead-letters?source=default&topic=vendor_erp_sync_requested&cause=JSON&since=2024-01-15&until=2024-01-16")
+			c.get("dead-letters?since=2024-01-16")
+		},
+		"dead_letters_by_words": func(c *caller) {
+			c.letters()
+			c.Note("a preview")
+			c.post("dead-letters/redrive", `{"since": "2024-01-15", "dry_run": true}`)
+			c.post("dead-letters/discard", `{"since": "2024-01-15", "limit": 1, "dry_run": true}`)
+			c.post("dead-letters/discard", `{"since": "2024-01-15", "cursor": "7", "dry_run": true}`)
+			c.post("dead-letters/discard", `{"since": "2024-01-15", "cursor": "next", "dry_run": true}`)
+			c.Note("what cannot be taken")
+			c.post("dead-letters/redrive", `{"reason": "why"}`)
+			c.post("dead-letters/redrive", `{"topic": "vendor_erp_sync_requested", "source": "", "since": "today", "limit": 501, "state": "all"}`)
+			c.post("dead-letters/redrive", `{"topic": "vendor_erp_sync_requested", "source": "", "since": "today", "limit": 501}`)
+			c.post("dead-letters/discard", `{"topic": "vendor_erp_sync_requested", "force": true}`)
+			c.Note("what nobody could read is refused, the others are not")
+			c.post("dead-letters/redrive", `{"topic": "vendor_erp_sync_success", "reason": "why"}`)
 		},
 		"dead_letters_that_cannot_be": func(c *caller) {
 			c.letters()
@@ -65,7 +83,7 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.post("dead-letters/7/discard", `{"reason": "why", "force": true}`)
 			c.Note("what would be passed over, or cannot be kept")
 			c.get("dead-letters?sourec=shop-b&order=1&order=2")
-			c.get("dead-letters?source=shop-b")
+			c.get("dead-letters?source=&since=today&until=2024-01-15T10:00")
 			c.get("dead-letters/7?source=shop-b")
 			c.post("dead-letters/7/discard?reason=why", `{"reason": "why"}`)
 			c.post("dead-letters/7/discard", `{"Reason": "why", "raeson": "why", "id": 8}`)

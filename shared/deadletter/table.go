@@ -107,14 +107,6 @@ func column[T any](letters []Letter, of func(Letter) T) []T {
 	return out
 }
 
-// Filter selects dead letters.
-type Filter struct {
-	State    State  // empty: of any
-	OrderKey string // empty: of any order
-	After    int64  // only greater ids; -1: from the first
-	Limit    int
-}
-
 // entryColumns are those of an Entry. A record that is sent back keeps its ce_id. Only those of letters that have stopped an order are
 // counted: anybody may write many others under one key.
 const entryColumns = letterColumns + `, generation, CASE WHEN generation IS NULL THEN 0 ELSE (
@@ -134,8 +126,8 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter d
-		WHERE id > $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR order_key = $3) ORDER BY id LIMIT $4`, f.After, string(f.State), f.OrderKey, f.Limit+1)
+	where, args := f.condition()
+	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter d WHERE `+where+` ORDER BY id LIMIT $10`, append(args, f.Limit+1)...)
 	if err == nil {
 		entries, err = pgx.CollectRows(rows, scanEntry)
 	}
@@ -146,6 +138,21 @@ func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool,
 		return entries[:f.Limit], true, nil
 	}
 	return entries, false, nil
+}
+
+// Count counts the dead letters that the filter selects, whatever its limit.
+func Count(ctx context.Context, q Querier, f Filter) (n int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	where, args := f.condition()
+	rows, err := q.Query(ctx, `SELECT count(*) FROM erp_dead_letter WHERE `+where, args...)
+	if err == nil {
+		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting dead letters: %w", err)
+	}
+	return n, nil
 }
 
 // CountOpen counts the dead letters that nobody has decided about. It reads only the index of these.

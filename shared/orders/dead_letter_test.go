@@ -144,6 +144,49 @@ func TestARecordThatCameBackTwiceNeedsForce(t *testing.T) {
 	require.Zero(t, e.Redrives, "the record of another generation is another record")
 }
 
+// Symptom: after an incident an operator redrove hundreds of dead letters one by one, and saw what was refused only by doing it.
+func TestWhatIsSelectedIsShownFirstAndThenRedriven(t *testing.T) {
+	t.Parallel()
+	m := setupMorgue(t)
+	m.in(t, domain.StateQueued)
+	id, _ := m.buried(t, deadletter.BySyncer)
+	m.judge(t)
+	other, _ := m.buried(t, "warehouse")
+	m.judge(t)
+	m.facts(t)
+	f, wrong := deadletter.Words{State: "all", Cause: "json"}.Filter()
+	require.Empty(t, wrong)
+	f.Limit = 10
+	bulk := Bulk{Filter: f, DryRun: true, DeadLetterRequest: DeadLetterRequest{Who: "me", Reason: "mended"}}
+	off := setting.Defaults()
+	off.Enabled = false
+	was := m.settings
+	m.settings = setting.Fixed(off)
+	seen, err := m.RedriveAll(t.Context(), m.cfg, bulk)
+	require.NoError(t, err, "nothing is sent, so the connector may be off")
+	m.settings = was
+	require.Equal(t, []any{int64(2), false, 2}, []any{seen.Selected, seen.More, len(seen.Letters)})
+	require.Equal(t, []any{id, "", deadletter.Open}, []any{seen.Letters[0].ID, seen.Letters[0].Refused, seen.Letters[0].State})
+	require.Equal(t, other, seen.Letters[1].ID)
+	require.Contains(t, seen.Letters[1].Refused, "has stopped no order")
+	require.Empty(t, m.facts(t))
+	require.Equal(t, domain.ClosedByDeadLetter, m.gate(t).ClosedBy, "a preview does nothing")
+
+	bulk.DryRun = false
+	done, err := m.RedriveAll(t.Context(), m.cfg, bulk)
+	require.NoError(t, err)
+	require.Equal(t, []any{deadletter.Redriven, "", seen.Letters[1].Refused}, []any{done.Letters[0].State, done.Letters[0].Refused, done.Letters[1].Refused})
+	require.Equal(t, domain.GateOpen, m.gate(t).State)
+
+	bulk.Filter.Limit = 1
+	rest, err := m.DiscardAll(t.Context(), bulk)
+	require.NoError(t, err)
+	require.Equal(t, []any{int64(1), false, other, deadletter.Discarded}, []any{rest.Selected, rest.More, rest.Letters[0].ID, rest.Letters[0].State}, "what was redriven is decided")
+	rest, err = m.DiscardAll(t.Context(), bulk)
+	require.NoError(t, err)
+	require.Empty(t, rest.Letters)
+}
+
 func TestWhatIsNotSentBack(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +14,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/orders"
-	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 // deadletterCommand lists letters from the table and reads records from the topic: the table keeps nothing of their content.
@@ -38,17 +34,18 @@ func deadletterCommand() *cobra.Command {
 //	ID  STATE  WRITTEN              BY      ORDER      STOPPED       FROM                            REASON
 //	17  open   2024-01-15 10:30:00  syncer  000000123  generation 1  vendor_erp_sync_requested/3@10  no JSON
 func deadletterListCommand() *cobra.Command {
-	var f deadletter.Filter
-	var state string
-	var ref domain.OrderRef
+	var words deadletter.Words
+	var after int64
+	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, the oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ref.IncrementID == "" && cmd.Flags().Changed("source") {
-				return errors.New("--source goes with --order: name the order too")
-			}
-			if err := deadletterFilter(&f, state, ref); err != nil {
+			f, err := letterFilter(cmd, words)
+			if err != nil {
 				return err
+			}
+			if f.After, f.Limit = after, limit; limit < 1 {
+				return fmt.Errorf("--limit is %d; it must be at least 1", limit)
 			}
 			return withDatabase(cmd.Context(), func(_ config.Config, pool *pgxpool.Pool) error {
 				entries, more, err := deadletter.List(cmd.Context(), pool, f)
@@ -63,31 +60,36 @@ func deadletterListCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "open", "open, redriven, discarded or all")
-	cmd.Flags().StringVar(&ref.IncrementID, "order", "", "only of this order")
-	cmd.Flags().StringVar(&ref.Source, "source", domain.DefaultSource, "the shop of --order")
-	cmd.Flags().Int64Var(&f.After, "after", -1, "start after this id")
-	cmd.Flags().IntVar(&f.Limit, "limit", 50, "letters at most")
+	cmd.Flags().StringVar(&words.State, "state", "open", "open, redriven, discarded or all")
+	letterFlags(cmd, &words)
+	cmd.Flags().Int64Var(&after, "after", -1, "start after this id")
+	cmd.Flags().IntVar(&limit, "limit", 50, "letters at most")
 	return cmd
 }
 
-// deadletterFilter refuses what selects nothing, as checkFilter does.
-func deadletterFilter(f *deadletter.Filter, state string, ref domain.OrderRef) error {
-	switch s := deadletter.State(state); s {
-	case deadletter.Open, deadletter.Redriven, deadletter.Discarded:
-		f.State = s
-	case "all":
-	default:
-		return fmt.Errorf("--state is %q; it must be open, redriven, discarded or all", state)
+// letterFlags select dead letters, by the words of the API.
+func letterFlags(cmd *cobra.Command, w *deadletter.Words) {
+	flags := cmd.Flags()
+	flags.StringVar(&w.Topic, "topic", "", "only records of this topic, without the prefix")
+	flags.StringVar(&w.Cause, "cause", "", "only with this in the reason, in small or capital letters")
+	flags.StringVar(&w.Source, "source", "", "only orders of this shop")
+	flags.StringVar(&w.Order, "order", "", "only of this order (of the shop default, unless --source names another)")
+	flags.StringVar(&w.Since, "since", "", "only written at this time or later: 2024-01-15T10:00:00Z, or 2024-01-15 (UTC)")
+	flags.StringVar(&w.Until, "until", "", "and before this time")
+}
+
+// letterFilter refuses an empty word: it is more likely an unfilled variable of a script than all.
+func letterFilter(cmd *cobra.Command, w deadletter.Words) (f deadletter.Filter, err error) {
+	f, wrong := w.Filter()
+	for _, name := range []string{"topic", "cause", "source", "order", "since", "until"} {
+		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			err = errors.Join(err, fmt.Errorf("--%s is empty; leave it out to select all", name))
+		}
 	}
-	if f.Limit < 1 {
-		return fmt.Errorf("--limit is %d; it must be at least 1", f.Limit)
+	for _, one := range wrong {
+		err = errors.Join(err, fmt.Errorf("--%s %s", one.Parameter, one.Detail))
 	}
-	if ref.IncrementID == "" {
-		return nil
-	}
-	f.OrderKey = ref.Key()
-	return ref.Validate()
+	return f, err
 }
 
 // printLetters shortens what others wrote, so that a letter stays on its line. `show` prints more of it.
@@ -178,71 +180,4 @@ func printLetter(w io.Writer, e deadletter.Entry, record *kgo.Record) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// deadletterRedriveCommand needs the brokers, as the record is read from the topic: the table has not kept it.
-func deadletterRedriveCommand() *cobra.Command {
-	return decideCommand("redrive ID…", "Send records back to where they came from, once the cause is gone", "its record was sent back",
-		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
-			return withLog(ctx, func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
-				return decide(cfg, pool, func(o *orders.Orders, a orders.DeadLetterRequest) error {
-					_, err := o.Redrive(ctx, brokers, a)
-					return err
-				})
-			})
-		})
-}
-
-// deadletterDiscardCommand needs the database alone, so that letters can be discarded while Kafka is away.
-func deadletterDiscardCommand() *cobra.Command {
-	return decideCommand("discard ID…", "Note that nothing more is to be done; an order that the letter has stopped stays failed", "discarded",
-		func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error {
-			return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
-				return decide(cfg, pool, func(o *orders.Orders, a orders.DeadLetterRequest) error {
-					_, err := o.Discard(ctx, a)
-					return err
-				})
-			})
-		})
-}
-
-// decision is what a command does about one letter.
-type decision func(o *orders.Orders, a orders.DeadLetterRequest) error
-
-// decideCommand decides about letters one by one, with what it connects to. What is refused does not keep it from the others.
-func decideCommand(use, short, done string, connected func(ctx context.Context, decide func(config.Config, *pgxpool.Pool, decision) error) error) *cobra.Command {
-	var reason string
-	var force bool
-	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := parseIDs(args, "deadletter list")
-			if err != nil {
-				return err
-			}
-			if wrong := (orders.DeadLetterRequest{Reason: reason}).Check(); len(wrong) > 0 {
-				return fmt.Errorf("--reason %s", wrong[0].Detail)
-			}
-			return connected(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool, decide decision) error {
-				v, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
-				if err != nil {
-					return err
-				}
-				o := orders.New(pool, setting.Fixed(v.Settings))
-				for _, id := range ids {
-					failed := decide(o, orders.DeadLetterRequest{ID: id, Who: osUser(), Reason: reason, Force: force})
-					if failed == nil {
-						_, failed = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s\n", id, done)
-					}
-					err = errors.Join(err, failed)
-				}
-				return err
-			})
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the letter")
-	if strings.HasPrefix(use, "redrive") {
-		cmd.Flags().BoolVar(&force, "force", false, "also a record that was sent back twice and came back")
-	}
-	return cmd
 }

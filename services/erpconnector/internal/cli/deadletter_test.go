@@ -9,11 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/deadletter"
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -34,27 +34,24 @@ func addLetter(t *testing.T, pool *pgxpool.Pool, id int64, orderKey string) {
 func TestDeadletterFilter(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		state string
-		limit int
-		ref   domain.OrderRef
-		want  deadletter.Filter
-		err   string
+		args string
+		want deadletter.Filter
+		err  string
 	}{
-		"open":                {"open", 5, domain.OrderRef{}, deadletter.Filter{State: deadletter.Open, Limit: 5}, ""},
-		"redriven":            {"redriven", 5, domain.OrderRef{}, deadletter.Filter{State: deadletter.Redriven, Limit: 5}, ""},
-		"discarded":           {"discarded", 5, domain.OrderRef{}, deadletter.Filter{State: deadletter.Discarded, Limit: 5}, ""},
-		"all":                 {"all", 1, domain.OrderRef{}, deadletter.Filter{Limit: 1}, ""},
-		"of_an_order":         {"all", 1, domain.OrderRef{Source: "default", IncrementID: "1"}, deadletter.Filter{Limit: 1, OrderKey: "1"}, ""},
-		"of_a_shops_order":    {"all", 1, domain.OrderRef{Source: "outlet", IncrementID: "a/b"}, deadletter.Filter{Limit: 1, OrderKey: "outlet/a%2Fb"}, ""},
-		"no_such_state":       {"Open", 5, domain.OrderRef{}, deadletter.Filter{}, `--state is "Open"; it must be open, redriven, discarded or all`},
-		"an_empty_state":      {"", 5, domain.OrderRef{}, deadletter.Filter{}, `--state is ""`},
-		"no_letters":          {"all", 0, domain.OrderRef{}, deadletter.Filter{}, "--limit is 0; it must be at least 1"},
-		"a_shop_that_is_none": {"all", 1, domain.OrderRef{Source: "Out let", IncrementID: "1"}, deadletter.Filter{}, `source "Out let" must be`},
+		"all":                 {"", deadletter.Filter{State: deadletter.Open, After: -1}, ""},
+		"of_an_order":         {"--order 1", deadletter.Filter{State: deadletter.Open, OrderKey: "1", After: -1}, ""},
+		"of_a_shops_order":    {"--source outlet --order a/b", deadletter.Filter{State: deadletter.Open, Source: "outlet", OrderKey: "outlet/a%2Fb", After: -1}, ""},
+		"a_shop_that_is_none": {"--source Out!let --order 1", deadletter.Filter{}, `"Out!let"`},
+		"a_day_that_is_none":  {"--since yesterday", deadletter.Filter{}, "--since "},
+		"an_empty_word":       {"--topic=", deadletter.Filter{}, "--topic is empty; leave it out to select all"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := deadletter.Filter{Limit: c.limit}
-			err := deadletterFilter(&f, c.state, c.ref)
+			var words deadletter.Words
+			cmd := &cobra.Command{}
+			letterFlags(cmd, &words)
+			require.NoError(t, cmd.ParseFlags(strings.Fields(c.args)))
+			f, err := letterFilter(cmd, words)
 			if c.err != "" {
 				require.ErrorContains(t, err, c.err)
 				return

@@ -13,7 +13,10 @@ func nextPage(cmd *cobra.Command, args []string, after string) string {
 	words := append(strings.Fields(cmd.CommandPath()), args...)
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if f.Name != "after" {
-			words = append(words, "--"+f.Name, f.Value.String())
+			words = append(words, "--"+f.Name)
+			if f.NoOptDefVal != f.Value.String() { // a flag that is on needs no word
+				words = append(words, f.Value.String())
+			}
 		}
 	})
 	words = append(words, "--after", after)

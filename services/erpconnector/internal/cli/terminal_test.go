@@ -98,7 +98,6 @@ func requireHarmless(t *testing.T, text string) {
 func TestFlagsThatSelectNothingAreRefused(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"deadletter list --source outlet":                           "--source goes with --order",
 		"deadletter list --state lost":                              "--state is",
 		"deadletter list --limit 0":                                 "--limit is 0",
 		"deadletter discard 7":                                      "--reason is required",
