@@ -6,6 +6,8 @@ CREATE TABLE erp_pace (
     breaker      jsonb       NOT NULL DEFAULT '{}', -- whether calls go out
     hold         jsonb       NOT NULL DEFAULT '{}', -- until when the ERP asked to wait
     concurrency  jsonb       NOT NULL DEFAULT '{}', -- how many calls may be under way at once
+    learnt_rate  jsonb       NOT NULL DEFAULT '{}', -- the rate that the ERP has shown by 429
+    meter        jsonb       NOT NULL DEFAULT '{}', -- the answers of the newest two seconds
     next_call_at timestamptz,                       -- when the next call may start, by erp_rate; null: at once
     settings     jsonb       NOT NULL DEFAULT '{}', -- those that the numbers before were made with
     version      bigint      NOT NULL DEFAULT 0,

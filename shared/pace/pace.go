@@ -14,6 +14,8 @@ type State struct {
 	Breaker domain.Breaker
 	Hold    domain.Hold
 	Limit   domain.Limit
+	Learnt  domain.LearntRate
+	Meter   domain.Meter
 	Next    time.Time // when the next call may start, by the rate; zero: at once
 	Made    Settings  // what Limit and Next were made with
 	Version int64     // grows by one with each change
@@ -37,6 +39,9 @@ func (s State) With(changed Settings, now time.Time) State {
 	s.Made = changed
 	return s
 }
+
+// Rate is the limit of calls a second at that time: the setting's, or the lower one that the ERP has shown.
+func (s State) Rate(set domain.Rate, now time.Time) domain.Rate { return set.Tighter(s.Learnt.At(now)) }
 
 // Op is one change of the state, as a pure function: it is made again when somebody else was first.
 type Op func(State) State
@@ -89,7 +94,7 @@ func (s State) Apply(ops []Op) (next State, events []domain.BreakerEvent) {
 // concerns reports whether others must hear of the change at once. The numbers of calls are for the next judgement only.
 func (s State) concerns(next State) bool {
 	return s.Breaker.Epoch != next.Breaker.Epoch || s.Breaker.Allowed != next.Breaker.Allowed || s.Hold != next.Hold || s.Limit.Value != next.Limit.Value ||
-		s.Made != next.Made
+		s.Learnt != next.Learnt || s.Made != next.Made
 }
 
 // Past is one change of the breaker.

@@ -21,7 +21,7 @@ type Status struct {
 	InFlight     int                 `json:"in_flight"`
 	Limit        int                 `json:"limit"` // calls at once, now
 	MaxInFlight  int                 `json:"max_in_flight"`
-	Rate         float64             `json:"rate"` // calls a second; 0: no limit
+	Rate         float64             `json:"rate"` // calls a second, by erp_rate or as the ERP has shown by 429; 0: no limit
 	HeldUntil    *time.Time          `json:"held_until"`
 	HeldWhy      string              `json:"held_why,omitempty"`
 	WindowUntil  *time.Time          `json:"window_until"` // of a maintenance window, or until working hours
@@ -31,9 +31,10 @@ type Status struct {
 // StatusOf describes a view under the settings in force.
 func StatusOf(v View, s setting.Settings) Status {
 	b := v.Breaker
+	rate := v.Rate(s.CallRate(), v.At)
 	out := Status{
 		State: b.State, Since: given(b.Since), Why: b.Why, By: b.By, ByHand: b.ByHand, StoppedSince: given(b.OutSince), LastProbe: b.LastProbe,
-		InFlight: v.InFlight(), Limit: b.Allows(v.Limit.Current(s.LimitPolicy())), MaxInFlight: s.MaxInFlight, Rate: s.Rate, Processes: len(v.Members),
+		InFlight: v.InFlight(), Limit: b.Allows(v.Limit.Current(s.LimitPolicy())), MaxInFlight: s.MaxInFlight, Rate: float64(rate), Processes: len(v.Members),
 	}
 	if b.Is(domain.BreakerClosed) {
 		out.State = domain.BreakerClosed

@@ -27,7 +27,7 @@ type Store struct{ pool *pgxpool.Pool }
 // NewStore makes a Store.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-const stateColumns = `p.breaker, p.hold, p.concurrency, p.next_call_at, p.settings, p.version`
+const stateColumns = `p.breaker, p.hold, p.concurrency, p.learnt_rate, p.meter, p.next_call_at, p.settings, p.version`
 
 // members are those seen lately, but for one; they are read in the statement that reads the state, so both belong together.
 const members = `(SELECT coalesce(jsonb_agg(jsonb_build_object('ID', m.process, 'InFlight', m.in_flight, 'JoinedAt', m.joined_at, 'SeenAt', m.seen_at)), '[]')
@@ -48,7 +48,7 @@ func (s *Store) Load(ctx context.Context) (View, error) {
 func scanView(row pgx.Row, more ...any) (v View, err error) {
 	var next *time.Time
 	var all []Member
-	err = row.Scan(append([]any{&v.Breaker, &v.Hold, &v.Limit, &next, &v.Made, &v.Version, &all, &v.At}, more...)...)
+	err = row.Scan(append([]any{&v.Breaker, &v.Hold, &v.Limit, &v.Learnt, &v.Meter, &next, &v.Made, &v.Version, &all, &v.At}, more...)...)
 	if next != nil {
 		v.Next = next.UTC()
 	}
@@ -92,7 +92,7 @@ func (s *Store) swap(ctx context.Context, before, after State, events []domain.B
 	}
 	err = s.pool.QueryRow(ctx, `
 		WITH swapped AS (
-			UPDATE erp_pace SET breaker = $2, hold = $3, concurrency = $4, next_call_at = $5, settings = $9, version = version + 1, updated_at = clock_timestamp()
+			UPDATE erp_pace SET breaker = $2, hold = $3, concurrency = $4, next_call_at = $5, settings = $9, learnt_rate = $10, meter = $11, version = version + 1, updated_at = clock_timestamp()
 			WHERE version = $1 RETURNING version
 		),
 		history AS (
@@ -101,7 +101,7 @@ func (s *Store) swap(ctx context.Context, before, after State, events []domain.B
 			FROM swapped, jsonb_array_elements(nullif($6::jsonb, 'null')) WITH ORDINALITY AS h (e, n) ORDER BY n
 		)
 		SELECT true FROM swapped, LATERAL (SELECT CASE WHEN $7 THEN pg_notify($8, '')::text END) AS told`,
-		before.Version, after.Breaker, after.Hold, after.Limit, next, string(history), before.concerns(after), Channel, after.Made).Scan(&ok)
+		before.Version, after.Breaker, after.Hold, after.Limit, next, string(history), before.concerns(after), Channel, after.Made, after.Learnt, after.Meter).Scan(&ok)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}

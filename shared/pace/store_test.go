@@ -48,9 +48,10 @@ func TestTheStateSurvives(t *testing.T) {
 	hold := domain.Hold{Until: noon.Add(time.Minute), Why: "the ERP asked to wait"}
 	limit := domain.Limit{Value: 7, Latencies: []time.Duration{time.Millisecond}, Decreased: noon, Minimum: time.Millisecond}
 	next := noon.Add(1500 * time.Microsecond)
+	learnt, meter := domain.LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon}, domain.Meter{}.With(domain.HealthGood, noon)
 	made := pace.Settings{MaxInFlight: 64, Rate: 0.5}
 	after, events, err := store.Change(t.Context(), v.State, open("a new server"), func(s pace.State) pace.State {
-		s.Hold, s.Limit, s.Next, s.Made = hold, limit, next, made
+		s.Hold, s.Limit, s.Next, s.Made, s.Learnt, s.Meter = hold, limit, next, made, learnt, meter
 		return s
 	})
 	require.NoError(t, err)
@@ -58,7 +59,7 @@ func TestTheStateSurvives(t *testing.T) {
 	read, err := pace.NewStore(pool).Load(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, after, read.State)
-	require.Equal(t, pace.State{Breaker: after.Breaker, Hold: hold, Limit: limit, Next: next, Made: made, Version: 1}, read.State)
+	require.Equal(t, pace.State{Breaker: after.Breaker, Hold: hold, Limit: limit, Next: next, Made: made, Learnt: learnt, Meter: meter, Version: 1}, read.State)
 	require.Equal(t, domain.BreakerOpen, read.Breaker.State)
 
 	_, _, err = store.Change(t.Context(), read.State, closeByHand)

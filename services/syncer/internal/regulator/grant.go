@@ -124,7 +124,7 @@ func (r *Regulator) begun(leases int) {
 
 // takeSlot uses a reserved start, if the rate is limited.
 func (r *Regulator) takeSlot(now time.Time) bool {
-	rate := r.Settings.Current().CallRate()
+	rate := r.rate(now)
 	if rate == 0 {
 		return true
 	}
@@ -143,10 +143,15 @@ func (r *Regulator) takeSlot(now time.Time) bool {
 	return true
 }
 
+// rate is the limit of calls a second; 0: none.
+func (r *Regulator) rate(now time.Time) domain.Rate {
+	return r.state.Rate(r.Settings.Current().CallRate(), now)
+}
+
 // reserve takes as many starts as callers wait for, in the round trip of the changes. taken is theirs once that is written.
 func (r *Regulator) reserve() (op pace.Op, taken *domain.Reservation) {
 	taken = &domain.Reservation{}
-	rate := r.Settings.Current().CallRate()
+	rate := r.rate(r.now())
 	count := min(len(r.waiters), rate.Batch(pace.PollInterval)) - len(r.slots)
 	if !r.short || rate == 0 || count <= 0 {
 		return nil, taken

@@ -162,7 +162,13 @@ func (r *Regulator) judgeLimit(l *Lease, now time.Time) {
 	policy := r.Settings.Current().LimitPolicy()
 	call := domain.PacedCall{Began: l.call.Began, Ended: now, Health: l.call.Health, InFlight: l.beside}
 	r.count(func(s pace.State) pace.State {
-		s.Limit = s.Limit.After(call, policy)
+		s.Meter = s.Meter.With(call.Health, now)
+		if call.Health == domain.HealthBusy {
+			s.Learnt = s.Learnt.AfterBusy(call.Began, s.Meter, now)
+		}
+		met := call
+		met.BusyIsRare = s.Meter.BusyIsRare(now)
+		s.Limit = s.Limit.After(met, policy)
 		return s
 	})
 }

@@ -127,11 +127,11 @@ func (r *Regulator) judge(op pace.Op) {
 
 // count makes a change that counts. Unless it leads to another state of the breaker, nobody waits for it.
 func (r *Regulator) count(op pace.Op) {
-	epoch, limit := r.state.Breaker.Epoch, r.state.Limit.Value
+	epoch, limit, learnt := r.state.Breaker.Epoch, r.state.Limit.Value, r.state.Learnt
 	r.state = op(r.state)
 	leads := r.state.Breaker.Epoch != epoch
 	r.ops = append(r.ops, change{op: op, once: !leads})
-	if leads || r.state.Limit.Value < limit || r.state.Breaker.Is(domain.BreakerClosing) {
+	if leads || r.state.Limit.Value < limit || r.state.Learnt != learnt || r.state.Breaker.Is(domain.BreakerClosing) {
 		signal(r.write)
 	}
 }

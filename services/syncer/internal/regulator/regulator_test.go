@@ -290,3 +290,55 @@ func TestNoCallGoesOutWhileTheStateIsUnknown(t *testing.T) {
 		require.NotNil(t, within(r, 2*time.Second, 3))
 	})
 }
+
+// An ERP takes 50 calls a second, and says so by 429 alone.
+func TestARateThatNobodySetIsLearnt(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *bench) {
+		const perSecond, minutes = 50, 4
+		all := []*Regulator{b.start("first"), b.start("second"), b.start("third"), b.start("fourth")}
+		var mu sync.Mutex
+		began := time.Now()
+		counted, taken, refused := map[int64]int{}, 0, 0
+		answer := func() domain.Answer {
+			mu.Lock()
+			defer mu.Unlock()
+			now, settled := time.Now(), time.Since(began) > time.Minute
+			counted[now.Unix()]++
+			switch {
+			case counted[now.Unix()] > perSecond:
+				if settled {
+					refused++
+				}
+				return domain.Answer{StatusCode: 429}
+			case settled:
+				taken++
+			}
+			return domain.Answer{StatusCode: 201}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), minutes*time.Minute)
+		defer cancel()
+		var callers sync.WaitGroup
+		for i := range 4 * 64 {
+			callers.Go(func() {
+				for {
+					l, ok := all[i%len(all)].Acquire(ctx, ref(i), never)
+					if !ok {
+						return
+					}
+					if l.Begin() {
+						a := answer()
+						time.Sleep(50 * time.Millisecond)
+						l.Done(a)
+					} else {
+						l.Release()
+					}
+				}
+			})
+		}
+		callers.Wait()
+		used, share := float64(taken)/(perSecond*(minutes-1)*60), float64(refused)/float64(taken+refused)
+		t.Logf("%.1f %% of the rate is used, %.2f %% of the calls got 429", 100*used, 100*share)
+		require.GreaterOrEqual(t, used, 0.95)
+		require.LessOrEqual(t, share, 0.01)
+	})
+}
