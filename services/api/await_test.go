@@ -84,7 +84,7 @@ func TestAllWhoWaitShareOneLook(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.keys == callers/2
-	}, 20*time.Second, time.Millisecond, "one look at all orders that are waited for")
+	}, time.Minute, time.Millisecond, "one look at all orders that are waited for")
 	p.set(func(p *projection) {
 		for key, row := range p.rows {
 			row.row.status, row.stamp.Version = domain.Success, domain.AttemptVersion(1, 1, domain.PhaseTerminal)

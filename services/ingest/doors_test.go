@@ -319,7 +319,7 @@ func (s *shop) becomes(want, query string, args ...any) {
 	require.Eventually(s.t, func() bool {
 		got, err = s.tryRead(query, args...)
 		return err == nil && len(got) == 1 && got[0] == want
-	}, 20*time.Second, 5*time.Millisecond, "want %s from %s", want, query)
+	}, testkit.Patience, 5*time.Millisecond, "want %s from %s", want, query)
 }
 
 func (s *shop) read(query string, args ...any) []string {

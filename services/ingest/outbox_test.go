@@ -192,9 +192,9 @@ func TestTheDrainerGoesOnAfterItsSessionsEnded(t *testing.T) {
 	for i := range 5 {
 		_, err := s.pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return s.pool.Ping(t.Context()) == nil }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return s.pool.Ping(t.Context()) == nil }, time.Minute, 10*time.Millisecond)
 		id := fmt.Sprint("after", i)
-		require.Eventually(t, func() bool { return doors["go_pgx"](s, []string{invoice(id, id)}) == nil }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return doors["go_pgx"](s, []string{invoice(id, id)}) == nil }, time.Minute, 10*time.Millisecond)
 		s.accepted(id)
 	}
 }
@@ -211,7 +211,7 @@ func TestASecondDrainerTakesOver(t *testing.T) {
 		_, err := s.pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	s.publish(invoice("e2", "2"))
 	s.accepted("e2")
 }

@@ -332,7 +332,7 @@ func TestOneLeads(t *testing.T) {
 	running.Go(func() { _ = b.another(settings).Run(second) })
 	for range 2 {
 		b.hold(t, domain.HeldByDisabled, 10)
-		require.Eventually(t, func() bool { return b.sent(t) == b.put }, 20*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return b.sent(t) == b.put }, testkit.Patience, 10*time.Millisecond)
 		end()
 	}
 	endSecond()

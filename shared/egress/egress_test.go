@@ -196,7 +196,7 @@ func TestNamesAreCheckedAtEachConnection(t *testing.T) {
 	dialer := &net.Dialer{ControlContext: egress.Policy{}.Control, Resolver: names.resolver()}
 	dial := func(addr string) error {
 		names.addr.Store(new(netip.MustParseAddr(addr)))
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("erp.test", port))
 		if err == nil {

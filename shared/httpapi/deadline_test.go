@@ -59,7 +59,7 @@ func TestAClientThatDoesNotReadHoldsNothingForEver(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		require.Fail(t, "the handler still writes")
 	}
 }

@@ -77,7 +77,7 @@ func TestAProgramEndsWithItsParent(t *testing.T) {
 			select {
 			case err := <-ended:
 				require.NoError(t, err)
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				require.Fail(t, "the child lives on")
 			}
 		})
@@ -95,7 +95,7 @@ func TestAProgramThatEndsIsToldOf(t *testing.T) {
 			require.NoError(t, err)
 			select {
 			case <-ended:
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				require.Fail(t, "its end is not told")
 			}
 			require.Equal(t, 3, cmd.ProcessState.ExitCode())

@@ -70,7 +70,7 @@ func TestAFolderGoesWithItsProcess(t *testing.T) {
 				require.Eventually(t, func() bool {
 					_, err := os.Stat(dir)
 					return os.IsNotExist(err)
-				}, 20*time.Second, 10*time.Millisecond)
+				}, Patience, 10*time.Millisecond)
 			})
 		}
 	}

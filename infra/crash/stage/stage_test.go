@@ -72,7 +72,7 @@ func TestTheWatchOutlivesTheBroker(t *testing.T) {
 	b.Kill()
 	require.NoError(t, b.Restart())
 	require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "x.t"}).FirstErr())
-	require.Eventually(t, func() bool { return len(w.Sightings()) == 2 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(w.Sightings()) == 2 }, testkit.Patience, 10*time.Millisecond)
 	for offset, s := range w.Sightings() {
 		s.At = time.Time{}
 		require.Equal(t, history.Sighting{Topic: "t", Offset: int64(offset)}, s)
@@ -90,7 +90,7 @@ func TestTheFleetStartsWhatEnds(t *testing.T) {
 	f, err := NewFleet(FleetConfig{Binary: program, Processes: map[string]int{"a": 2}, Logs: logs})
 	require.NoError(t, err)
 	f.Start()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	f.AwaitUp(ctx, "a-1")
 	f.Kill("a-1", time.Millisecond)

@@ -102,7 +102,7 @@ func row(t *testing.T, pool *pgxpool.Pool, order string) string {
 func (w *warehouse) becomes(order, want string) {
 	w.Helper()
 	got := ""
-	require.Eventually(w, func() bool { got = row(w.T, w.pool, order); return got == want }, 30*time.Second, 10*time.Millisecond,
+	require.Eventually(w, func() bool { got = row(w.T, w.pool, order); return got == want }, testkit.Patience, 10*time.Millisecond,
 		"order %s does not become %q", order, want)
 }
 
@@ -112,7 +112,7 @@ func (w *warehouse) nextPoisoned() *message.Message {
 	case msg := <-w.poisoned:
 		require.True(w, msg.Ack())
 		return msg
-	case <-time.After(30 * time.Second):
+	case <-time.After(testkit.Patience):
 		require.Fail(w, "nothing came to the poison topic")
 		panic("unreachable")
 	}
@@ -133,7 +133,7 @@ func TestThePickListIsRightWhateverComesTwiceAndLate(t *testing.T) {
 		w.becomes("1", "stopped b - 2")
 		w.publish(event.TopicSuccess, terminal(t, event.TopicSuccess, "1", 1, "a"), terminal(t, event.TopicSuccess, "3", 1, "c"))
 		w.becomes("3", "to_pick c ERP-3 1")
-		require.Eventually(t, func() bool { return handled(t, w.registry, "true") == 8 }, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return handled(t, w.registry, "true") == 8 }, testkit.Patience, 10*time.Millisecond)
 		require.Equal(t, "stopped b - 2", row(t, w.pool, "1"), "what was seen long ago changes nothing")
 	})
 }
@@ -203,7 +203,7 @@ func TestAnOutageOfPostgresPoisonsNothing(t *testing.T) {
 		_, err := w.pool.Exec(t.Context(), "ALTER TABLE warehouse.pick RENAME TO away")
 		require.NoError(t, err)
 		w.publish(event.TopicSuccess, terminal(t, event.TopicSuccess, "1", 1, "a"))
-		require.Eventually(t, func() bool { return handled(t, w.registry, "false") > 1 }, 30*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return handled(t, w.registry, "false") > 1 }, testkit.Patience, 10*time.Millisecond)
 		_, err = w.pool.Exec(t.Context(), "ALTER TABLE warehouse.away RENAME TO pick")
 		require.NoError(t, err)
 		w.becomes("1", "to_pick a ERP-1 1")

@@ -128,7 +128,7 @@ func (w *wire) settled(t *testing.T) (connections, requests int) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.connections > before
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.connections - 1, w.requests
