@@ -30,7 +30,7 @@ type Calendar struct {
 const calendarHorizon = 400 * 24 * time.Hour
 
 // maxCalendarSteps bounds how many windows Until looks at. Windows that follow each other without a gap are as many.
-const maxCalendarSteps = 1000
+const maxCalendarSteps = 400
 
 // Until is when calls may go out again; shut is false when they may now. Windows that overlap or touch are one. When the calendar
 // does not open for very long, until is a time at which it is still shut: ask again then.
@@ -98,8 +98,7 @@ func (w Window) last(at time.Time) (from, to time.Time, ok bool) {
 				begins = next
 			}
 			from, _ = instants(begins, w.Zone)
-			_, to = instants(begins.Add(w.Duration), w.Zone)
-			return from, to, true
+			return from, lastBefore(begins.Add(w.Duration), w.Zone), true
 		}
 	}
 }
@@ -134,6 +133,17 @@ func wall(at time.Time, zone *time.Location) time.Time {
 	at = at.In(zone)
 	_, offset := at.Zone()
 	return at.UTC().Add(time.Duration(offset) * time.Second)
+}
+
+// lastBefore is the last moment until which the clock on the wall shows less than a time. A clock that goes back from 03:00 to 02:00
+// shows less than 02:00 only until the first 02:00, and less than 02:01 until the second 02:01.
+func lastBefore(shown time.Time, zone *time.Location) time.Time {
+	less := shown.Add(-1)
+	_, last := instants(less, zone)
+	if wall(last, zone).Equal(less) {
+		return last.Add(1)
+	}
+	return last // the clock has jumped over both
 }
 
 // instants are the first and the last moment at which the clock on the wall shows a time, which is written as if it were UTC. Both

@@ -214,6 +214,23 @@ func TestResolve(t *testing.T) {
 			rows: map[string]string{"retry_base_delay": `"1h"`}, change: func(*Settings) {},
 			unused: "retry_base_delay is 1h, with which retry_max_delay is 10m; it must be 0 (no cap) or at least the base delay, which is 1h",
 		},
+		"more_orders_than_calls": {
+			rows: map[string]string{"erp_breaker_min_calls": `8`, "erp_breaker_min_orders": `9`}, change: func(s *Settings) { s.BreakerCalls = 8 },
+			unused: "erp_breaker_min_orders is 9; it must be at most the fewest calls that the breaker judges, which are 8",
+		},
+		"fewer_calls_than_the_environments_orders": {
+			rows: map[string]string{"erp_breaker_min_calls": `4`}, change: func(*Settings) {},
+			unused: "erp_breaker_min_calls is 4, with which erp_breaker_min_orders is 5; it must be at most the fewest calls that the breaker judges, which are 4",
+		},
+		"windows_that_leave_no_time": {
+			rows: map[string]string{"erp_maintenance": `"0 * * * * 1h UTC"`}, change: func(*Settings) {},
+			unused: "erp_maintenance is 0 * * * * 1h UTC; it must leave a time in which orders can be sent",
+		},
+		"working_hours_within_maintenance": {
+			rows:   map[string]string{"erp_maintenance": `"0 8 * * * 4h UTC"`, "erp_working_hours": `"0 9 * * * 1h UTC"`},
+			change: func(s *Settings) { s.WorkingHours = "0 9 * * * 1h UTC" },
+			unused: "erp_maintenance is 0 8 * * * 4h UTC beside working hours of 0 9 * * * 1h UTC; it must leave a time in which orders can be sent",
+		},
 		"both_changed_and_at_odds": {
 			rows: map[string]string{"retry_base_delay": `"2m"`, "retry_max_delay": `"1m"`}, change: func(s *Settings) { s.BaseDelay = 2 * time.Minute },
 			unused: "retry_max_delay is 1m; it must be 0 (no cap) or at least the base delay, which is 2m",
