@@ -32,32 +32,40 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/orders"
+	"github.com/erpconnector/erpconnector/shared/pace"
+	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 // handler answers all requests but those about settings. It keeps nothing between requests except who waits.
 type handler struct {
-	pool    *pgxpool.Pool
-	orders  *orders.Orders
-	waiting *waiters
-	kafka   kafka.Config
-	secrets func() config.ERPSecrets // for the signatures of callbacks
-	log     *slog.Logger
+	pool     *pgxpool.Pool
+	orders   *orders.Orders
+	waiting  *waiters
+	pace     *pace.Store
+	settings setting.Reader
+	kafka    kafka.Config
+	secrets  func() config.ERPSecrets // for the signatures of callbacks
+	log      *slog.Logger
 }
 
-// routes are the requests about orders and dead letters. Each names the right that its token must hold, and the parameters that it
-// takes: the router refuses others, as a misspelt "source" would ask about another shop's order.
-func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp config.ERP, log *slog.Logger) []httpapi.Route {
+// routes are the requests about orders, dead letters and the ERP's pace. Each names the right that its token must hold, and the
+// parameters that it takes: the router refuses others, as a misspelt "source" would ask about another shop's order.
+func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp config.ERP, settings setting.Reader, log *slog.Logger) []httpapi.Route {
 	if erp.HMAC == "" { // a connector without callbacks works, so this is no reason to stop
 		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
 	}
 	log = log.With("service", "api")
-	h := &handler{pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), kafka: brokers, secrets: erp.Secrets(logging.Secrets(log)), log: log}
+	h := &handler{
+		pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), pace: pace.NewStore(pool), settings: settings, kafka: brokers,
+		secrets: erp.Secrets(logging.Secrets(log)), log: log,
+	}
 	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {
 		return httpapi.Route{
 			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.command(kind),
 		}
 	}
 	return append(h.deadLetterRoutes(), []httpapi.Route{
+		h.erpRoute(),
 		{
 			Method: http.MethodGet, Path: httpapi.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: httpapi.ResourceViewStatus,
 			Handler: http.HandlerFunc(h.syncStatus),

@@ -26,7 +26,8 @@ type status struct {
 	LastError        *string       `json:"last_error"`
 	CreatedAt        string        `json:"created_at"`
 	UpdatedAt        string        `json:"updated_at"`
-	Source           string        `json:"source"` // our own field, after those of the module
+	Source           string        `json:"source"`              // our own fields, after those of the module
+	WaitsFor         string        `json:"waits_for,omitempty"` // what keeps an order that could be sent now
 }
 
 // syncStatus answers where an order stands. It reads one row and takes no lock, so it may be asked as often as support likes.
@@ -108,6 +109,7 @@ func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error)
 			s.Attempts, last = 0, nil
 		}
 	}
+	s.WaitsFor = h.waits(ctx, s, next == nil || !next.After(time.Now()))
 	s.LastAttemptAt, s.NextAttemptAt = moduleTime(last), moduleTime(next)
 	s.CreatedAt, s.UpdatedAt = created.UTC().Format(domain.ModuleTime), updated.UTC().Format(domain.ModuleTime)
 	return s, nil

@@ -55,7 +55,7 @@ func serveWith(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handle
 	t.Helper()
 	router := mux.NewRouter().UseEncodedPath()
 	cfg := config.ERP{HMAC: "secret"}
-	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), kafka.Config{}, cfg, slog.New(slog.NewTextHandler(t.Output(), nil))) {
+	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), kafka.Config{}, cfg, setting.Fixed(s), slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	return router

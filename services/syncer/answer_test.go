@@ -35,10 +35,10 @@ func calling(t *testing.T, erp http.HandlerFunc) func(*Params) {
 	server := httptest.NewServer(erp)
 	t.Cleanup(server.Close)
 	s := setting.Defaults()
-	s.ErpBaseURL, s.ErpTimeout, s.BaseDelay = server.URL, time.Hour, time.Second
+	s.ErpBaseURL, s.ErpTimeout, s.BaseDelay, s.MaxInFlight = server.URL, time.Hour, time.Second, 16
 	return func(p *Params) {
 		p.Settings = setting.Fixed(s)
-		p.ERP = erphttp.New(erphttp.Config{InFlight: p.InFlight, Settings: p.Settings})
+		p.ERP = erphttp.New(erphttp.Config{InFlight: 16, Settings: p.Settings})
 	}
 }
 
@@ -70,7 +70,11 @@ func TestAnERPThatSwitchesProtocolsHoldsNoCall(t *testing.T) {
 				_ = conn.Close()
 			}
 		})
-		stop := b.start(t, erp, func(p *Params) { p.InFlight = 1 })
+		stop := b.start(t, erp, func(p *Params) {
+			one := p.Settings.Current()
+			one.MaxInFlight = 1
+			p.Settings = setting.Fixed(one)
+		})
 		b.request(t, "switched")
 		b.request(t, "good")
 		b.collect(t, func(s map[string]int) bool {
@@ -102,7 +106,7 @@ func TestTheSettingsReadAnAnswerInDisguise(t *testing.T) {
 			s.FailureFields, s.ReferenceFields = []domain.FailureField{{Field: "result.ok", Value: "false"}}, []domain.AnswerField{"data.number"}
 			s.AlreadyBooked = []domain.BookedAnswer{{Status: 422, Code: "DUP"}}
 			p.Settings = setting.Fixed(s)
-			p.ERP = erphttp.New(erphttp.Config{InFlight: p.InFlight, Settings: p.Settings})
+			p.ERP = erphttp.New(erphttp.Config{InFlight: 16, Settings: p.Settings})
 		})
 		b.request(t, "refused")
 		b.request(t, "booked")

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/services/syncer/internal/regulator"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/failpoint"
@@ -26,6 +27,11 @@ type lanes interface {
 	Hold(ctx context.Context, lane int32, topic string, why error) bool
 }
 
+// pace says when an order may be sent.
+type pace interface {
+	Acquire(ctx context.Context, order domain.OrderRef, stop func() bool) (l *regulator.Lease, ok bool)
+}
+
 // caller brings tasks to their outcomes. Its run is started as often as calls may be in flight.
 type caller struct {
 	cfg         kafka.Config
@@ -33,6 +39,7 @@ type caller struct {
 	lanes       lanes
 	owns        func() bool // whether the group coordinator has heard of this process lately
 	gates       gates
+	pace        pace
 	erp         erp
 	settings    setting.Reader
 	deadLetters *deadLetters
@@ -48,16 +55,16 @@ type caller struct {
 type progress int
 
 const (
-	ended     progress = iota // the task has an outcome, or ends without a call
-	laneHeld                  // its lane takes no records: it waits, and others go on
-	turnedOff                 // the connector was turned off before the call: it begins again once it is on
-	lookedUp                  // the ERP has said what it has of the order: it begins again with the gate, as that took a while
-	revoked                   // its partition is taken away: it is left to the next owner
+	ended      progress = iota // the task has an outcome, or ends without a call
+	laneHeld                   // its lane takes no records: it waits, and others go on
+	beginAgain                 // the order may not be sent any more: the connector was turned off before the call, or the pace has changed
+	lookedUp                   // the ERP has said what it has of the order: it begins again, as that took a while
+	revoked                    // its partition is taken away: it is left to the next owner
 )
 
-// run takes tasks from the queue until it is closed.
-func (c *caller) run() {
-	for {
+// run takes tasks from the queue until it is closed, or the caller is not needed any more.
+func (c *caller) run(surplus func() bool) {
+	for !surplus() {
 		t, ok := c.queue.next()
 		if !ok {
 			return
@@ -74,17 +81,17 @@ func (c *caller) run() {
 			if c.queue.holdBack(t, c.lanes.IsHeld) {
 				continue
 			}
-		case turnedOff, lookedUp, revoked: // the next owner works on it
+		case beginAgain, lookedUp, revoked: // the next owner works on it
 		}
 		c.queue.release(t.key)
 		t.Abandon()
 	}
 }
 
-// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), gate, before_send, call. An order
-// in doubt is looked up after the gate, and the gate is read again. While
-// the connector is off it waits before the gate. When the connector is turned off later, before the call, it starts
-// again with the gate, as the order may have changed meanwhile.
+// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), pace, gate, before_send, call. It waits before
+// the gate, while the connector is off and while the ERP is not to be called, as the order may change meanwhile. So when it may not be
+// sent any more right before the call, it starts again from there. So it does after an order in doubt was looked up, which
+// stands between the gate and before_send.
 func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 	for {
 		if c.lanes.IsHeld(t.Lane()) {
@@ -93,30 +100,40 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 		if !c.await(ctx, t, c.isEnabled) {
 			return revoked
 		}
-		advice, ok := c.readGate(ctx, t)
+		lease, ok := c.pace.Acquire(ctx, t.value.Sync.Ref(), func() bool {
+			return t.Stopping() || !c.isEnabled() || c.lanes.IsHeld(t.Lane())
+		})
 		if !ok {
-			return revoked
+			continue // and find out why
 		}
-		if c.endByGate(t, advice) {
-			return ended
-		}
-		if path, needs := c.needsLookUp(t); needs {
-			if p := c.lookUp(ctx, t, path); p != lookedUp {
-				return p
-			}
-			continue
-		}
-		if c.endByTime(t) {
-			return ended
-		}
-		p := c.sendOrder(ctx, t)
-		if p != ended {
-			t.lookup = domain.LookupResult{} // it may be outdated when the task begins again
-		}
-		if p != turnedOff {
+		p := c.advance(ctx, t, lease)
+		lease.Release()
+		if p != beginAgain && p != lookedUp {
 			return p
 		}
 	}
+}
+
+// advance takes the steps of a task that the pace lets out.
+func (c *caller) advance(ctx context.Context, t *task, lease *regulator.Lease) progress {
+	advice, ok := c.readGate(ctx, t)
+	if !ok {
+		return revoked
+	}
+	if c.endByGate(t, advice) {
+		return ended
+	}
+	if path, needs := c.needsLookUp(t); needs {
+		return c.lookUp(ctx, t, path)
+	}
+	if c.endByTime(t) {
+		return ended
+	}
+	p := c.sendOrder(ctx, t, lease)
+	if p != ended {
+		t.lookup = domain.LookupResult{} // it may be outdated when the task begins again
+	}
+	return p
 }
 
 // endByGate ends a task that the gate stops. It logs no alarm when this process may have lost the partition: another
@@ -148,7 +165,7 @@ func (c *caller) endByTime(t *task) bool {
 }
 
 // sendOrder builds the payload, makes the intent durable, and calls. What cannot be built or encoded ends the task.
-func (c *caller) sendOrder(ctx context.Context, t *task) progress {
+func (c *caller) sendOrder(ctx context.Context, t *task, lease *regulator.Lease) progress {
 	payload, err := t.payload()
 	if err != nil {
 		now := c.now()
@@ -172,17 +189,17 @@ func (c *caller) sendOrder(ctx context.Context, t *task) progress {
 		t.found(now)
 		return ended
 	}
-	return c.callERP(ctx, t, payload)
+	return c.callERP(ctx, t, lease, payload)
 }
 
-// callERP calls the ERP. The intent is durable by now, but the call may still not happen: the connector may be off, or
-// the partition lost. Then the intent will repeat.
-func (c *caller) callERP(ctx context.Context, t *task, payload []byte) progress {
+// callERP calls the ERP. The intent is durable by now, but the call may still not happen: the connector may be off, the
+// breaker open, or the partition lost. Then the intent will repeat.
+func (c *caller) callERP(ctx context.Context, t *task, lease *regulator.Lease, payload []byte) progress {
 	if !c.await(ctx, t, c.owns) {
 		return revoked
 	}
-	if !c.isEnabled() {
-		return turnedOff
+	if !c.isEnabled() || !lease.Begin() {
+		return beginAgain
 	}
 	c.logCall(ctx, t, payload)
 	callsInFlight.Inc()
@@ -196,6 +213,7 @@ func (c *caller) callERP(ctx context.Context, t *task, payload []byte) progress 
 	if reply.Cancelled {
 		return revoked
 	}
+	lease.Done(reply.Answer)
 	t.decide(reply, c.settings.Current().RetryPolicy(), c.now(), rand.Float64()) //nolint:gosec // jitter need not be secret
 	t.outcome.took = took
 	callSeconds.WithLabelValues(t.outcome.name()).Observe(took.Seconds())
@@ -209,7 +227,7 @@ func (c *caller) publishIntent(ctx context.Context, t *task, intent event.Record
 	wait, alone := run.Backoff{Min: 20 * time.Millisecond, Max: time.Second}, false
 	for c.await(ctx, t, c.owns) {
 		if !c.isEnabled() {
-			return turnedOff, false
+			return beginAgain, false
 		}
 		err := c.produce(ctx, intent, alone)
 		switch {

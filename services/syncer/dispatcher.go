@@ -10,8 +10,8 @@ import (
 // that many requests do not keep due retries out. A held request and an unreadable record end at once, without a call.
 type dispatcher struct {
 	queue       *queue
-	room        int    // tasks of one class
-	due         string // the topic of due retries, with the prefix
+	room        func() int // tasks of one class
+	due         string     // the topic of due retries, with the prefix
 	deadLetters *deadLetters
 }
 
@@ -21,7 +21,7 @@ func (d *dispatcher) Take(record *txn.Task) (taken bool, retryIn time.Duration) 
 	if record.Record.Topic == d.due {
 		c = classDue
 	}
-	if d.queue.length(c) >= d.room {
+	if d.queue.length(c) >= d.room() {
 		return false, 0
 	}
 	t, err := newTask(record, c, d.deadLetters.cfg.Event(record.Record))

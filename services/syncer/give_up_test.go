@@ -20,7 +20,7 @@ func (e *forgetful) calledFor(horizon time.Duration) func(*Params) {
 	s.ErpBaseURL, s.ErpTimeout, s.BaseDelay, s.GiveUpAfter = e.url, 10*time.Second, 100*time.Millisecond, horizon
 	return func(p *Params) {
 		p.Settings = setting.Fixed(s)
-		p.ERP = erphttp.New(erphttp.Config{InFlight: p.InFlight, Settings: p.Settings})
+		p.ERP = erphttp.New(erphttp.Config{InFlight: 16, Settings: p.Settings})
 	}
 }
 

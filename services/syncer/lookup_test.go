@@ -101,7 +101,7 @@ func (e *forgetful) called(path domain.LookupPath) func(*Params) {
 	s.ErpBaseURL, s.ErpTimeout, s.BaseDelay, s.ErpLookup = e.url, 10*time.Second, 100*time.Millisecond, path
 	return func(p *Params) {
 		p.Settings = setting.Fixed(s)
-		p.ERP = erphttp.New(erphttp.Config{InFlight: p.InFlight, Settings: p.Settings})
+		p.ERP = erphttp.New(erphttp.Config{InFlight: 16, Settings: p.Settings})
 	}
 }
 

@@ -12,9 +12,11 @@ import (
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 	"github.com/erpconnector/erpconnector/shared/logging"
+	pacestore "github.com/erpconnector/erpconnector/shared/pace"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/wiring"
@@ -24,7 +26,7 @@ import (
 const maxSyncers = 64
 
 // Module runs one syncer in the process.
-var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newWorker)))
+var Module = fx.Module("syncer", fx.Provide(wiring.AsWorker(newWorker), wiring.AsProbe(erpProbe)))
 
 // worker takes a lease, and then works as a syncer under its id.
 type worker struct {
@@ -46,10 +48,28 @@ func newWorker(pool *pgxpool.Pool, erp config.ERP, brokers kafka.Config, setting
 		log.Warn("the ERP connection needs attention", "warning", w)
 	}
 	return &worker{pool: pool, params: Params{
-		Kafka: brokers, InFlight: erp.InFlight, Gates: gate.NewStore(pool), ERP: client, Settings: settings,
+		Kafka: brokers, Pace: pacestore.NewStore(pool), Gates: gate.NewStore(pool), ERP: client, Settings: settings,
 		Log:        log,
 		CloseGates: func(ctx context.Context, ends []GenerationEnd) error { return closeGates(ctx, pool, ends) },
 	}}, nil
+}
+
+// erpProbe tells whether calls go out to the ERP. The service is ready in any case: what it does not send waits.
+func erpProbe(pool *pgxpool.Pool, settings setting.Reader) httpapi.Probe {
+	store := pacestore.NewStore(pool)
+	return httpapi.Probe{
+		Name: "erp", Check: func(context.Context) error { return nil },
+		Detail: func(ctx context.Context) string {
+			v, err := store.Load(ctx)
+			if err != nil {
+				return "" // the probe of Postgres says so
+			}
+			if waits := pacestore.StatusOf(v, settings.Current()).Waits(); waits != "" {
+				return "each order " + waits
+			}
+			return ""
+		},
+	}
 }
 
 // Name returns the service's name.

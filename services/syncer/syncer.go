@@ -6,22 +6,26 @@
 //	txn.Session → dispatcher → queue → caller → txn.Session, with the committer
 //
 // The session polls and offers each record to the dispatcher. The dispatcher makes it a task and puts it into the
-// queue. A caller takes the task and brings it to its outcome; there are as many callers as ERP calls in flight. Then
+// queue. A caller takes the task, waits until the regulator lets it call, and brings it to its outcome. Then
 // the session commits the outcome's records and the consumed offset in one transaction. The committer gives it the
 // records, and is called when they are committed. Read on in dispatcher.go, caller.go and committer.go.
 package syncer
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/services/syncer/internal/regulator"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -37,7 +41,7 @@ const (
 	commitTasks   = 500
 	commitBytes   = 8 << 20
 	idleCommit    = time.Second
-	queuePerCall  = 8 // how many tasks of each class may wait for each caller
+	queuePerCall  = 8 // how many tasks of each class may wait for each call at once
 	intentTimeout = 2 * time.Second
 )
 
@@ -47,17 +51,18 @@ type gates interface {
 	Committed(s domain.Sync)
 }
 
-// erp sends one order to the ERP, and asks for one.
+// erp sends one order to the ERP, asks for one, and asks whether the ERP works.
 type erp interface {
 	Send(ctx context.Context, r erphttp.Request) erphttp.Reply
 	LookUp(ctx context.Context, path string, r erphttp.Request) erphttp.Reply
+	Probe(ctx context.Context) domain.Answer
 }
 
 // Params describes a Syncer.
 type Params struct {
 	Kafka      kafka.Config
 	LeaseID    string // its transactional id; only this process holds the lease
-	InFlight   int    // ERP calls at once, at least 1
+	Pace       regulator.Store
 	Gates      gates
 	CloseGates func(ctx context.Context, ends []GenerationEnd) error // may fail: the projector closes gates too
 	ERP        erp
@@ -75,10 +80,11 @@ type GenerationEnd struct {
 
 // Syncer is one instance. It is used for one Run.
 type Syncer struct {
-	inFlight   int
 	queue      *queue
 	session    *txn.Session
 	caller     *caller
+	callers    callers
+	regulator  *regulator.Regulator
 	gateCloser *gateCloser
 }
 
@@ -87,17 +93,21 @@ func New(p Params) *Syncer {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
-	p.InFlight = max(1, p.InFlight)
 	kafkaOutage := dependency("kafka")
 	postgresOutage := dependency("postgres")
-	s := &Syncer{inFlight: p.InFlight, queue: newQueue()}
+	inFlight := func() int { return p.Settings.Current().MaxInFlight }
+	s := &Syncer{queue: newQueue(), callers: callers{want: inFlight}}
+	s.regulator = regulator.New(regulator.Params{
+		ID: p.LeaseID + "/" + strings.ToLower(rand.Text()[:6]), Store: p.Pace, Settings: p.Settings, Probe: p.ERP.Probe, Log: p.Log,
+		Now: p.Now, Random: mathrand.Float64,
+	})
 	s.gateCloser = newGateCloser(p.CloseGates, p.Log, postgresOutage)
 	letters := &deadLetters{cfg: p.Kafka, log: p.Log, now: p.Now}
 	handler := struct {
 		*dispatcher
 		*committer
 	}{
-		&dispatcher{queue: s.queue, room: queuePerCall * p.InFlight, due: p.Kafka.Topic(event.TopicDue), deadLetters: letters},
+		&dispatcher{queue: s.queue, room: func() int { return queuePerCall * inFlight() }, due: p.Kafka.Topic(event.TopicDue), deadLetters: letters},
 		&committer{queue: s.queue, cfg: p.Kafka, gates: p.Gates, gateCloser: s.gateCloser, deadLetters: letters, log: p.Log, postgres: postgresOutage},
 	}
 	s.session = txn.New(txn.Config{
@@ -107,7 +117,7 @@ func New(p Params) *Syncer {
 		Log: p.Log, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
 	s.caller = &caller{
-		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, erp: p.ERP, settings: p.Settings, deadLetters: letters,
+		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, pace: s.regulator, erp: p.ERP, settings: p.Settings, deadLetters: letters,
 		log: p.Log, now: p.Now, postgres: postgresOutage, kafka: kafkaOutage,
 	}
 	return s
@@ -130,15 +140,20 @@ func (s *Syncer) Run(ctx context.Context) error {
 	s.caller.intents = intents
 
 	done := make(chan struct{})
-	var workers sync.WaitGroup
-	for range s.inFlight {
-		workers.Go(s.caller.run)
-	}
+	var workers, pacing sync.WaitGroup
+	hiring, fire := context.WithCancel(ctx)
+	paced, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last call has ended
+	defer stop()
+	pacing.Go(func() { s.regulator.Run(paced) })
+	workers.Go(func() { s.callers.run(hiring, &workers, s.caller.run) })
 	workers.Go(func() { s.gateCloser.run(done) })
 	err = s.session.Run(ctx)
+	fire()
 	s.queue.close()
 	close(done)
 	workers.Wait()
+	stop()
+	pacing.Wait()
 	if err != nil && !errors.Is(err, txn.ErrOffsetMissing) {
 		err = fmt.Errorf("syncer: %w", err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/topics"
+	"github.com/erpconnector/erpconnector/shared/pace/pacetest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -93,10 +94,13 @@ func (e *scriptedERP) LookUp(context.Context, string, erphttp.Request) erphttp.R
 	return erphttp.Reply{Answer: domain.Answer{StatusCode: 404}}
 }
 
+func (e *scriptedERP) Probe(context.Context) domain.Answer { return domain.Answer{StatusCode: 200} }
+
 type bench struct {
 	cfg   kafka.Config
 	gates *memoryGates
 	erp   *scriptedERP
+	pace  *pacetest.Memory
 	cl    *kgo.Client
 
 	values map[string]event.Sync // the last that was collected, by "topic key"
@@ -109,6 +113,7 @@ func setup(t *testing.T, cfg kafka.Config) *bench {
 	b := &bench{
 		cfg:    cfg,
 		gates:  &memoryGates{gates: map[string]*domain.Gate{}},
+		pace:   pacetest.New(),
 		erp:    &scriptedERP{answers: map[string][]int{}, calls: map[string]int{}, active: map[string]int{}, held: map[string]chan struct{}{}, bodies: map[string]string{}},
 		values: map[string]event.Sync{},
 	}
@@ -131,9 +136,9 @@ func (b *bench) start(t *testing.T, change ...func(*Params)) (stop func()) {
 
 func (b *bench) syncer(change ...func(*Params)) *Syncer {
 	s := setting.Defaults()
-	s.BaseDelay = time.Second
+	s.BaseDelay, s.MaxInFlight = time.Second, 16
 	p := Params{
-		Kafka: b.cfg, LeaseID: "syncer-0", InFlight: 16, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
+		Kafka: b.cfg, LeaseID: "syncer-0", Pace: b.pace, Gates: b.gates, ERP: b.erp, Settings: setting.Fixed(s),
 		Log:        slog.New(slog.DiscardHandler),
 		CloseGates: func(context.Context, []GenerationEnd) error { return nil },
 	}

@@ -56,6 +56,7 @@ func (e *env) config() Config {
 		LogLevel:       e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
 	}
 	c.Settings = e.settings(e.egress())
+	c.ERP.InFlight = c.Settings.MaxInFlight
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
 	}

@@ -64,10 +64,11 @@ func TestFromEnv(t *testing.T) {
 	})
 	t.Run("bare_numbers_are_seconds", func(t *testing.T) {
 		t.Parallel()
-		cfg, err := config.FromEnv(from(map[string]string{"ERP_TIMEOUT": "5", "RETRY_BASE_DELAY": "1m30s"}))
+		cfg, err := config.FromEnv(from(map[string]string{"ERP_TIMEOUT": "5", "RETRY_BASE_DELAY": "1m30s", "ERP_MAX_IN_FLIGHT": "7"}))
 		require.NoError(t, err)
 		require.Equal(t, 5*time.Second, cfg.Settings.ErpTimeout)
 		require.Equal(t, 90*time.Second, cfg.Settings.BaseDelay)
+		require.Equal(t, []int{7, 7}, []int{cfg.Settings.MaxInFlight, cfg.ERP.InFlight}, "the setting, and what the syncer begins with")
 	})
 	t.Run("brokers_that_ask_for_a_login", func(t *testing.T) {
 		t.Parallel()

@@ -15,7 +15,7 @@ type ERP struct {
 	Basic        Basic
 	OAuth        OAuth
 	TLS          ERPTLS
-	InFlight     int  // ERP_MAX_IN_FLIGHT calls at once, default 64
+	InFlight     int  // connections kept open to the ERP
 	Proxy        bool // ERP_USE_PROXY: calls go through the environment's proxy
 
 	files map[string]string // by the secret's variable: the file that it was read from, and is read from again
@@ -93,9 +93,8 @@ func (e *env) erp() ERP {
 			Cert: e.text("ERP_TLS_CERT_FILE", "", "A PEM file with a client certificate, for an ERP that asks for one. A changed file is read again."),
 			Key:  e.text("ERP_TLS_KEY_FILE", "", "A PEM file with the key of that certificate."),
 		},
-		InFlight: e.number("ERP_MAX_IN_FLIGHT", 64, 1, 10_000, "The most ERP calls at once in one process."),
-		Proxy:    e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, ERP calls ignore these."),
-		files:    map[string]string{},
+		Proxy: e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, ERP calls ignore these."),
+		files: map[string]string{},
 	}
 	for _, name := range []string{erpAPIKey, erpHMAC, erpPreviousHMAC, erpPassword, erpOAuthSecret} {
 		if file := e.value(name+"_FILE", ""); file != "" {

@@ -77,7 +77,7 @@ func Found(s Sync, r LookupResult, now time.Time) Decision {
 // stay. The ERP is asked again after the delay that the next attempt would have had to wait, or when it says. Where that is too late
 // the sync is GivenUp, and due is nil.
 func Postponed(s Sync, a Answer, p RetryPolicy, now time.Time, random float64) (later Sync, due *time.Time) {
-	at, requested := Due(s.Attempts, ParseRetryAfter(a.RetryAfter, now).At, p, now, random), p.requestedAt(s)
+	at, requested := Due(s.Attempts, ParseRetryAfter(a.RetryAfter, p.MaxRetryAfter, now).At, p, now, random), p.requestedAt(s)
 	if p.isTooLate(requested, at) {
 		s.Doubtful = true
 		return GivenUp(s, now), nil

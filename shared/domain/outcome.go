@@ -55,6 +55,7 @@ type AnswerPolicy struct {
 	FailureFields   []FailureField // what in a 2xx means that it is a failure
 	ReferenceFields []AnswerField  // where the ERP's number of the order stands, beside erp_reference, erp_id and id
 	RetryPages      bool           // a 2xx that is an HTML page is tried again: a proxy has answered
+	MaxRetryAfter   time.Duration  // a longer Retry-After is capped; 0: at the constant of this name
 }
 
 // BookedAnswer is an answer that means: there is a booking under this key already.
@@ -109,7 +110,7 @@ func classify(a Answer, p AnswerPolicy, keySentBefore bool, now time.Time) Outco
 	default:
 		return Outcome{Kind: OutcomeFinal, Code: ErrorRejected, Error: truncate(errorText(a))}
 	}
-	after := ParseRetryAfter(a.RetryAfter, now)
+	after := ParseRetryAfter(a.RetryAfter, p.MaxRetryAfter, now)
 	o.RetryAfter, o.Error = after.At, withWords(errorText(a), after.words(a.RetryAfter))
 	return o
 }

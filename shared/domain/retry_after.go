@@ -7,24 +7,28 @@ import (
 	"time"
 )
 
-// MaxRetryAfter bounds what an ERP can ask for, so that a wrong header does not park an order for years.
+// MaxRetryAfter bounds every wait for the next attempt, so that no setting and no header parks an order for years.
 const MaxRetryAfter = 30 * 24 * time.Hour
 
 // RetryAfter is what the header of an answer asks for.
 type RetryAfter struct {
 	At     *time.Time // nil: nothing
-	Capped bool       // it asked for more than MaxRetryAfter
+	Capped bool       // it asked for more than the limit
+	limit  time.Duration
 }
 
 // ParseRetryAfter reads the header of RFC 9110, section 10.2.3: whole seconds, or a date. A date in the past asks for nothing, and so
-// does whatever cannot be read, like a negative number or a fraction. A longer wait than MaxRetryAfter is capped, however many
-// digits the number has.
-func ParseRetryAfter(header string, now time.Time) RetryAfter {
+// does whatever cannot be read, like a negative number or a fraction. A longer wait than the limit is capped, however many digits the
+// number has. Without a limit it is MaxRetryAfter, which is also the highest.
+func ParseRetryAfter(header string, limit time.Duration, now time.Time) RetryAfter {
+	if limit <= 0 || limit > MaxRetryAfter {
+		limit = MaxRetryAfter
+	}
 	header = strings.TrimSpace(header)
 	var at time.Time
 	switch wait, isNumber := parseSeconds(header); {
-	case isNumber && wait > MaxRetryAfter:
-		return capped(now)
+	case isNumber && wait > limit:
+		return capped(limit, now)
 	case isNumber:
 		at = now.Add(wait)
 	default:
@@ -32,16 +36,16 @@ func ParseRetryAfter(header string, now time.Time) RetryAfter {
 		if at, err = parseHTTPDate(header); err != nil || at.Before(now) {
 			return RetryAfter{}
 		}
-		if at.Sub(now) > MaxRetryAfter {
-			return capped(now)
+		if at.Sub(now) > limit {
+			return capped(limit, now)
 		}
 	}
 	return RetryAfter{At: &at}
 }
 
-func capped(now time.Time) RetryAfter {
-	at := now.Add(MaxRetryAfter)
-	return RetryAfter{At: &at, Capped: true}
+func capped(limit time.Duration, now time.Time) RetryAfter {
+	at := now.Add(limit)
+	return RetryAfter{At: &at, Capped: true, limit: limit}
 }
 
 // parseSeconds reads digits. A number that does not fit is longer than MaxRetryAfter.
@@ -71,5 +75,18 @@ func (r RetryAfter) words(header string) string {
 	if !r.Capped {
 		return ""
 	}
-	return fmt.Sprintf("Retry-After is %.40q: the connector waits %d days at most", strings.TrimSpace(header), MaxRetryAfter/(24*time.Hour))
+	return fmt.Sprintf("Retry-After is %.40q: the connector waits %s at most", strings.TrimSpace(header), waitWords(r.limit))
+}
+
+func waitWords(d time.Duration) string {
+	switch hours := d / time.Hour; {
+	case d%time.Hour != 0:
+		return d.String()
+	case hours > 48 && hours%24 == 0:
+		return fmt.Sprintf("%d days", hours/24)
+	case hours == 1:
+		return "1 hour"
+	default:
+		return fmt.Sprintf("%d hours", hours)
+	}
 }

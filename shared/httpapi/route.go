@@ -37,6 +37,7 @@ type Route struct {
 
 // Probe checks readiness: Check returns nil when the service can do its work now. It is called every few seconds.
 type Probe struct {
-	Name  string
-	Check func(ctx context.Context) error
+	Name   string
+	Check  func(ctx context.Context) error
+	Detail func(ctx context.Context) string // what else an operator should know, though the service is ready; nil or empty: nothing
 }

@@ -117,14 +117,22 @@ func ready(probes []Probe) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 		defer cancel()
-		status, checks := http.StatusOK, map[string]string{}
+		status, checks, details := http.StatusOK, map[string]string{}, map[string]string{}
 		for _, p := range probes {
 			checks[p.Name] = "ok"
 			if err := p.Check(ctx); err != nil {
 				status, checks[p.Name] = http.StatusServiceUnavailable, err.Error()
+			} else if p.Detail != nil {
+				if detail := p.Detail(ctx); detail != "" {
+					details[p.Name] = detail
+				}
 			}
 		}
-		problem.JSON(w, status, map[string]any{"ready": status == http.StatusOK, "checks": checks})
+		answer := map[string]any{"ready": status == http.StatusOK, "checks": checks}
+		if len(details) > 0 {
+			answer["details"] = details
+		}
+		problem.JSON(w, status, answer)
 	}
 }
 

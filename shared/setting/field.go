@@ -16,6 +16,11 @@ import (
 const (
 	nameBaseDelay = "retry_base_delay"
 	nameMaxDelay  = "retry_max_delay"
+
+	nameBreakerCalls  = "erp_breaker_min_calls"
+	nameBreakerOrders = "erp_breaker_min_orders"
+	nameMaintenance   = "erp_maintenance"
+	nameWorkingHours  = "erp_working_hours"
 )
 
 const maxGiveUpAfter = 365 * 24 * time.Hour
@@ -63,6 +68,30 @@ var fields = []Field{
 		"On: a 2xx that is an HTML page is tried again, as it is a proxy's page of maintenance or a login. Off: it is a success without a reference, as in the module."),
 	field("erp_lookup", "ERP_LOOKUP", func(s *Settings) *domain.LookupPath { return &s.ErpLookup }, lookupPath,
 		"Where the ERP says whether it has booked an order: a path below the base URL, which is asked by GET before an order is sent again whose answer was lost. Empty: nobody asks, and the order is sent again under the same key."),
+	field("erp_retry_after_max", "ERP_RETRY_AFTER_MAX", func(s *Settings) *time.Duration { return &s.MaxRetryAfter }, duration(time.Second, domain.MaxRetryAfter),
+		"The longest wait that the ERP can ask for by Retry-After. A longer one is capped, and `last_error` says so."),
+	field("erp_breaker", "ERP_BREAKER", func(s *Settings) *bool { return &s.Breaker }, boolean,
+		"On: when most calls fail, no more go out until a probe finds that the ERP works again. Off: every order is called, whatever the calls before have shown."),
+	field("erp_breaker_failure_rate", "ERP_BREAKER_FAILURE_RATE", func(s *Settings) *float64 { return &s.BreakerRate }, number(0.05, 1),
+		"The share of the newest calls that fail when the breaker opens."),
+	field(nameBreakerCalls, "ERP_BREAKER_MIN_CALLS", func(s *Settings) *int { return &s.BreakerCalls }, integer(1, 1000),
+		"The fewest calls that the breaker judges. It looks at the newest calls, up to five times as many, of the last ten minutes."),
+	field(nameBreakerOrders, "ERP_BREAKER_MIN_ORDERS", func(s *Settings) *int { return &s.BreakerOrders }, integer(1, 1000),
+		"The fewest different orders that must fail among them, at most the calls."),
+	field("erp_breaker_statuses", "ERP_BREAKER_STATUSES", func(s *Settings) *[]int { return &s.BreakerStatuses }, statuses,
+		"HTTP statuses of the ERP, beside 5xx, that tell of the ERP and not of the order: 401 and 403 of an ERP whose key was changed, 404 of one that has moved. They count as failures, and are tried again."),
+	field("erp_breaker_exceptions", "ERP_BREAKER_EXCEPTIONS", func(s *Settings) *[]domain.BookedAnswer { return &s.BreakerExceptions }, orderAnswers,
+		"Answers by which the ERP speaks of one order although their status is 5xx. They do not count as failures of the ERP, and are tried again like others."),
+	field("erp_health_path", "ERP_HEALTH_PATH", func(s *Settings) *string { return &s.HealthPath }, urlPath,
+		"Where the ERP tells whether it works: {erp_base_url}{this}. The breaker probes by it. Without it, or where it answers 404, 405 or 501, one real order is the probe."),
+	field("erp_max_in_flight", "ERP_MAX_IN_FLIGHT", func(s *Settings) *int { return &s.MaxInFlight }, integer(1, 10_000),
+		"The most ERP calls at once, of all processes together. There are fewer while the ERP is slow or busy."),
+	field("erp_rate", "ERP_RATE", func(s *Settings) *float64 { return &s.Rate }, number(0, 10_000),
+		"The most ERP calls a second, of all processes together; 0: no limit."),
+	field(nameMaintenance, "ERP_MAINTENANCE", func(s *Settings) *string { return &s.Maintenance }, windows,
+		"When the ERP is maintained: no order is sent then. What waits goes out afterwards."),
+	field(nameWorkingHours, "ERP_WORKING_HOURS", func(s *Settings) *string { return &s.WorkingHours }, windows,
+		"When orders are sent: none goes out at another time. Without it: always."),
 	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
 		"On: an order is refused when its totals do not add up, an amount is missing, or a quantity is not above 0. Off: it is accepted with a warning, in the answer and on the timeline."),
 }

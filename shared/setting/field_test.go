@@ -36,6 +36,14 @@ func TestValuesOfEachSetting(t *testing.T) {
 		"an_erp_with_a_path":             {"erp_base_url", `"https://erp.example.com:8443/api/"`, `"https://erp.example.com:8443/api/"`},
 		"a_schedule_with_names_and_gaps": {"cron_schedule", `" */5  6-22 * JAN MON-FRI "`, `"*/5 6-22 * JAN MON-FRI"`},
 		"a_leap_day":                     {"cron_schedule", `"0 0 29 2 *"`, `"0 0 29 2 *"`},
+		"a_path":                         {"erp_health_path", `"/v1/up/"`, `"/v1/up/"`},
+		"no_path":                        {"erp_health_path", `"none"`, `"none"`},
+		"statuses_of_the_erp":            {"erp_breaker_statuses", `[404, 401]`, `[401,404]`},
+		"answers_about_one_order":        {"erp_breaker_exceptions", `["500:NO_SKU", 501]`, `["500:NO_SKU","501"]`},
+		"half_a_call_a_second":           {"erp_rate", `0.5`, `0.5`},
+		"a_day_at_most":                  {"erp_retry_after_max", `86400`, `"24h"`},
+		"windows_in_one_form":            {"erp_maintenance", `" 0 2  * * SUN,MON 240m Europe/Berlin ;30 3 * * * 1800 UTC; "`, `"0 2 * * SUN,MON 4h Europe/Berlin; 30 3 * * * 30m UTC"`},
+		"no_windows":                     {"erp_working_hours", `"none"`, `"none"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,16 +60,19 @@ func TestValuesOfEachSetting(t *testing.T) {
 func TestRefusedValues(t *testing.T) {
 	t.Parallel()
 	const (
-		boolean  = "; it must be true or false"
-		attempts = "; it must be a whole number from 1 to 1000"
-		timeout  = "; it must be a duration from 100ms to 10m, like 30s, or a number of seconds"
-		url      = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
-		cron     = "; it must be five fields (minute, hour, day, month, weekday) in UTC that occur, like 0 * * * *"
-		answers  = "; it must be HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
-		failures = "; it must be fields of the answer's JSON with the value that means a failure, like success=false or result.status=error; in JSON a list of texts"
-		fields   = "; it must be fields of the answer's JSON, names with dots between them, like data.order.number; in JSON a list of texts"
-		lookup   = "; it must be empty, or a path below erp_base_url with {idempotency_key}, or with {order_increment_id} and, if there are several shops, {source}, like /orders?key={idempotency_key}"
-		codes    = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
+		boolean    = "; it must be true or false"
+		attempts   = "; it must be a whole number from 1 to 1000"
+		timeout    = "; it must be a duration from 100ms to 10m, like 30s, or a number of seconds"
+		url        = "; it must be an http or https URL without user, password, query and fragment, like https://erp.example.com/api"
+		cron       = "; it must be five fields (minute, hour, day, month, weekday) in UTC that occur, like 0 * * * *"
+		answers    = "; it must be HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts"
+		failures   = "; it must be fields of the answer's JSON with the value that means a failure, like success=false or result.status=error; in JSON a list of texts"
+		fields     = "; it must be fields of the answer's JSON, names with dots between them, like data.order.number; in JSON a list of texts"
+		lookup     = "; it must be empty, or a path below erp_base_url with {idempotency_key}, or with {order_increment_id} and, if there are several shops, {source}, like /orders?key={idempotency_key}"
+		codes      = "; it must be HTTP statuses from 300 to 499, like 409,423; in JSON a list"
+		path       = "; it must be a path that begins with a slash, without query and fragment, like /health; or none"
+		windows    = "; it must be windows, with a semicolon between two; each is five fields of cron for its begin, a duration from 1m to 168h, and an IANA time zone, like 0 2 * * SUN 4h Europe/Berlin; or none"
+		exceptions = "; it must be HTTP statuses from 500 to 599, each with the `code` of the answer's body where it has one, like 500:UNKNOWN_SKU; in JSON a list of texts"
 	)
 	for name, c := range map[string]struct{ setting, given, detail string }{
 		"a_boolean_as_text":          {"enabled", `"true"`, `enabled is "true"` + boolean},
@@ -107,6 +118,20 @@ func TestRefusedValues(t *testing.T) {
 		"a_list_in_a_list":           {"already_booked", `[["409"]]`, `already_booked is [["409"]]` + answers},
 		"a_look-up_elsewhere":        {"erp_lookup", `"https://erp/{idempotency_key}"`, `erp_lookup is "https://erp/{idempotency_key}"` + lookup},
 		"a_look-up_of_no_order":      {"erp_lookup", `"/orders"`, `erp_lookup is "/orders"` + lookup},
+		"a_path_without_a_slash":     {"erp_health_path", `"health"`, `erp_health_path is "health"` + path},
+		"a_path_with_a_query":        {"erp_health_path", `"/health?a=b"`, `erp_health_path is "/health?a=b"` + path},
+		"a_path_to_another_host":     {"erp_health_path", `"//evil.example/"`, `erp_health_path is "//evil.example/"` + path},
+		"no_text_is_not_none":        {"erp_health_path", `""`, `erp_health_path is ""` + path},
+		"a_4xx_about_one_order":      {"erp_breaker_exceptions", `["422"]`, `erp_breaker_exceptions is ["422"]` + exceptions},
+		"no_calls":                   {"erp_max_in_flight", `0`, `erp_max_in_flight is 0; it must be a whole number from 1 to 10000`},
+		"no_failures":                {"erp_breaker_failure_rate", `0`, `erp_breaker_failure_rate is 0; it must be a number from 0.05 to 1`},
+		"a_window_without_a_zone":    {"erp_maintenance", `"0 2 * * SUN 4h"`, `erp_maintenance is "0 2 * * SUN 4h"` + windows},
+		"a_zone_that_is_none":        {"erp_maintenance", `"0 2 * * SUN 4h Berlin"`, `erp_maintenance is "0 2 * * SUN 4h Berlin"` + windows},
+		"the_zone_of_the_machine":    {"erp_maintenance", `"0 2 * * SUN 4h Local"`, `erp_maintenance is "0 2 * * SUN 4h Local"` + windows},
+		"a_window_too_long":          {"erp_maintenance", `"0 2 * * SUN 169h UTC"`, `erp_maintenance is "0 2 * * SUN 169h UTC"` + windows},
+		"a_window_of_seconds":        {"erp_maintenance", `"0 2 * * SUN 59s UTC"`, `erp_maintenance is "0 2 * * SUN 59s UTC"` + windows},
+		"a_day_without_a_window":     {"erp_working_hours", `"0 0 31 2 * 4h UTC"`, `erp_working_hours is "0 0 31 2 * 4h UTC"` + windows},
+		"no_window":                  {"erp_working_hours", `";"`, `erp_working_hours is ";"` + windows},
 		"null":                       {"cron_batch", `null`, `cron_batch is null; it must be a whole number from 0 to 10000`},
 		"no_json":                    {"cron_batch", `5 6`, `cron_batch is 5 6; it must be a whole number from 0 to 10000`},
 	} {
@@ -129,7 +154,12 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 		MaxAttempts: 1, BaseDelay: time.Second, MaxDelay: time.Hour, GiveUpAfter: time.Hour, Jitter: 0.5, RetryableCodes: []int{409},
 		AlreadyBooked: []domain.BookedAnswer{{Status: 409}}, ErpLookup: "/{idempotency_key}",
 		FailureFields: []domain.FailureField{{Field: "success", Value: "false"}}, ReferenceFields: []domain.AnswerField{"data.id"}, RetryPages: true,
-		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1,
+		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1, MaxRetryAfter: time.Hour,
+		Pace: Pace{
+			Breaker: false, BreakerRate: 0.25, BreakerCalls: 20, BreakerOrders: 6, BreakerStatuses: []int{401}, HealthPath: "/up",
+			BreakerExceptions: []domain.BookedAnswer{{Status: 500, Code: "NO_SKU"}}, MaxInFlight: 8, Rate: 50,
+			Maintenance: "0 2 * * SUN 4h Europe/Berlin", WorkingHours: "0 8 * * MON-FRI 10h UTC; 0 9 * * SAT 3h UTC",
+		},
 	}
 	names, variables := map[string]bool{}, map[string]bool{}
 	got := Defaults()
@@ -184,6 +214,23 @@ func TestResolve(t *testing.T) {
 			rows: map[string]string{"retry_base_delay": `"1h"`}, change: func(*Settings) {},
 			unused: "retry_base_delay is 1h, with which retry_max_delay is 10m; it must be 0 (no cap) or at least the base delay, which is 1h",
 		},
+		"more_orders_than_calls": {
+			rows: map[string]string{"erp_breaker_min_calls": `8`, "erp_breaker_min_orders": `9`}, change: func(s *Settings) { s.BreakerCalls = 8 },
+			unused: "erp_breaker_min_orders is 9; it must be at most the fewest calls that the breaker judges, which are 8",
+		},
+		"fewer_calls_than_the_environments_orders": {
+			rows: map[string]string{"erp_breaker_min_calls": `4`}, change: func(*Settings) {},
+			unused: "erp_breaker_min_calls is 4, with which erp_breaker_min_orders is 5; it must be at most the fewest calls that the breaker judges, which are 4",
+		},
+		"windows_that_leave_no_time": {
+			rows: map[string]string{"erp_maintenance": `"0 * * * * 1h UTC"`}, change: func(*Settings) {},
+			unused: "erp_maintenance is 0 * * * * 1h UTC; it must leave a time in which orders can be sent",
+		},
+		"working_hours_within_maintenance": {
+			rows:   map[string]string{"erp_maintenance": `"0 8 * * * 4h UTC"`, "erp_working_hours": `"0 9 * * * 1h UTC"`},
+			change: func(s *Settings) { s.WorkingHours = "0 9 * * * 1h UTC" },
+			unused: "erp_maintenance is 0 8 * * * 4h UTC beside working hours of 0 9 * * * 1h UTC; it must leave a time in which orders can be sent",
+		},
 		"both_changed_and_at_odds": {
 			rows: map[string]string{"retry_base_delay": `"2m"`, "retry_max_delay": `"1m"`}, change: func(s *Settings) { s.BaseDelay = 2 * time.Minute },
 			unused: "retry_max_delay is 1m; it must be 0 (no cap) or at least the base delay, which is 2m",
@@ -230,12 +277,12 @@ var (
 	})
 	anyValue = rapid.SampledFrom([]string{
 		`true`, `false`, `null`, `0`, `1`, `5`, `0.5`, `-1`, `1000`, `"30s"`, `"1ms"`, `"2m"`, `"24h"`, `""`, `"soon"`, `[]`, `[409]`, `[200]`, `{}`,
-		`"http://erp"`, `"http://u:p@erp"`, `"0 * * * *"`, `"@daily"`,
+		`"http://erp"`, `"http://u:p@erp"`, `"0 * * * *"`, `"@daily"`, `"none"`, `"/up"`, `"0 * * * * 1h UTC"`, `"0 2 * * * 4h Europe/Berlin"`,
 	})
 )
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"0 * * * *", "TZ=", "CRON_TZ= ", "30s", "409,423", "http://[::1", "*/0 * * * *", "NaN", "0 0 */-1 * *"} {
+	for _, s := range []string{"0 * * * *", "TZ=", "CRON_TZ= ", "30s", "409,423", "http://[::1", "*/0 * * * *", "NaN", "0 0 */-1 * *", "0 2 * * SUN 4h Europe/Berlin; 0 3 * * * 1m UTC", "none", "/up"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

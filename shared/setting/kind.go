@@ -20,8 +20,8 @@ import (
 // Type is the kind of value that a setting has, for programs.
 type Type string
 
-// The types. In JSON a duration is a string like "30s" or a number of seconds, and answers are a list of strings like
-// "409:ALREADY_BOOKED"; the others are what they are called.
+// The types. In JSON a duration is a string like "30s" or a number of seconds, answers are a list of strings like
+// "409:ALREADY_BOOKED", and windows are one string; the others are what they are called.
 const (
 	Boolean  Type = "boolean"
 	Integer  Type = "integer"
@@ -33,6 +33,7 @@ const (
 	Answers  Type = "answers"
 	Path     Type = "path"
 	Places   Type = "fields"
+	Windows  Type = "windows"
 )
 
 // kind is how the values of a type are read, written and bounded.
@@ -254,6 +255,16 @@ var bookedAnswers = kind[[]domain.BookedAnswer]{
 		})
 	},
 }
+
+// orderAnswers are 5xx answers that speak of one order.
+var orderAnswers = func() kind[[]domain.BookedAnswer] {
+	k := bookedAnswers
+	k.allowed = "HTTP statuses from 500 to 599, each with the `code` of the answer's body where it has one, like 500:UNKNOWN_SKU; in JSON a list of texts"
+	k.within = func(answers []domain.BookedAnswer) bool {
+		return !slices.ContainsFunc(answers, func(a domain.BookedAnswer) bool { return a.Status < 500 || a.Status > 599 })
+	}
+	return k
+}()
 
 // answerCode is a code that a body may have; what separates the setting's parts is not among it.
 var answerCode = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)

@@ -13,6 +13,7 @@
 package setting
 
 import (
+	"slices"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -39,9 +40,12 @@ type Settings struct {
 	ReferenceFields []domain.AnswerField  // where the ERP's number of the order may stand, too
 	RetryPages      bool                  // a 2xx that is an HTML page is tried again
 	ErpLookup       domain.LookupPath     // where the ERP is asked about an order in doubt; empty: nowhere
+	MaxRetryAfter   time.Duration         // a longer Retry-After of the ERP is capped
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int                   // orders of one run at most; 0: all that wait
+
+	Pace
 
 	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
@@ -51,7 +55,9 @@ func Defaults() Settings {
 	return Settings{
 		Enabled: true, ImmediateSync: true,
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
-		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
+		MaxRetryAfter: 24 * time.Hour,
+		CronEnabled:   true, CronSchedule: "0 * * * *", CronBatch: 100,
+		Pace: defaultPace(),
 	}
 }
 
@@ -69,12 +75,13 @@ func (s Settings) RequestPolicy() domain.RequestPolicy {
 	return domain.RequestPolicy{Enabled: s.Enabled, ImmediateSync: s.ImmediateSync, MaxAttempts: s.MaxAttempts}
 }
 
-// RetryPolicy is what the syncer's decision needs of the settings.
+// RetryPolicy is what the syncer's decision needs of the settings. A status that tells of the ERP's state is tried again, as the next
+// orders would be in vain otherwise until the breaker opens.
 func (s Settings) RetryPolicy() domain.RetryPolicy {
 	return domain.RetryPolicy{
 		BaseDelay: s.BaseDelay, MaxDelay: s.MaxDelay, Jitter: s.Jitter, GiveUpAfter: s.GiveUpAfter, LookUp: s.ErpLookup,
 		AnswerPolicy: domain.AnswerPolicy{
-			RetryableCodes: s.RetryableCodes, AlreadyBooked: s.AlreadyBooked,
+			RetryableCodes: slices.Concat(s.RetryableCodes, s.BreakerStatuses), AlreadyBooked: s.AlreadyBooked, MaxRetryAfter: s.MaxRetryAfter,
 			FailureFields: s.FailureFields, ReferenceFields: s.ReferenceFields, RetryPages: s.RetryPages,
 		},
 	}
@@ -90,6 +97,7 @@ func (s Settings) problems() (ps Problems) {
 		}
 	}
 	ps = append(ps, s.doubledPath()...)
+	ps = append(ps, s.paceProblems()...)
 	if err := s.Egress.CheckURL(s.ErpBaseURL); err != nil {
 		ps = append(ps, Problem{Name: NameErpBaseURL, Variable: "ERP_BASE_URL", Code: problem.CodeInvalid, Said: "is " + hidePassword(s.ErpBaseURL) + ": " + err.Error()})
 	}

@@ -115,13 +115,14 @@ func (p *product) everything() (stop func()) {
 func newProduct(t *testing.T, brokers kafka.Config) *product {
 	t.Helper()
 	cfg := configured(t, brokers)
+	cfg.Settings.Breaker = false // so many orders without luck would be an outage
 	return &product{t: t, cfg: cfg, base: "http://" + cfg.HTTP.Addr}
 }
 
 // parks brings an order to where it waits for a retry, an hour away.
 func (p *product) parks(order string) {
 	p.t.Helper()
-	p.fail(mockerp.Fault{Order: order, Status: http.StatusServiceUnavailable, RetryAfter: "3600", Times: 1})
+	p.fail(mockerp.Fault{Order: order, Status: http.StatusInternalServerError, RetryAfter: "3600", Times: 1})
 	p.publish(invoice("e"+order, order))
 	p.becomes(order, func(s map[string]any) bool { return s["attempts"] == 1.0 && s["next_attempt_at"] != nil })
 }

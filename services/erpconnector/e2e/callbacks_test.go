@@ -13,14 +13,14 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// resentAndParked brings an order that the ERP has to a second generation with another snapshot, parked after a 503.
+// resentAndParked brings an order that the ERP has to a second generation with another snapshot, parked after a 500.
 func (p *product) resentAndParked(order string) {
 	p.t.Helper()
 	updated := invoice("u"+order, order)
 	updated["type"] = "order.updated"
 	updated["order"].(map[string]any)["customer_email"] = "corrected@example.com" //nolint:forcetypeassert // a test
 	p.publish(updated)
-	p.fail(mockerp.Fault{Order: order, Status: 503, RetryAfter: "6", Times: 1})
+	p.fail(mockerp.Fault{Order: order, Status: 500, RetryAfter: "6", Times: 1})
 	status, answer := p.order("resync-order?wait=0", order, map[string]any{"newKey": true, "reason": "a correction"})
 	require.Equal(p.t, http.StatusAccepted, status, "%v", answer)
 	p.becomes(order, func(s map[string]any) bool {

@@ -59,7 +59,7 @@ func (p spoiler) skip(group event.Group, r *kgo.Record) {
 func (p spoiler) spoilRetry(order, topic, retryAfter string, spoil func(r *kgo.Record)) {
 	p.t.Helper()
 	stop := p.only("ingest", "relay", "syncer", "projector", "api", "mockerp")
-	p.fail(mockerp.Fault{Order: order, Status: http.StatusServiceUnavailable, RetryAfter: retryAfter, Times: 1})
+	p.fail(mockerp.Fault{Order: order, Status: http.StatusInternalServerError, RetryAfter: retryAfter, Times: 1})
 	p.publish(invoice("e"+order, order))
 	p.becomes(order, func(s map[string]any) bool { return s["attempts"] == 1.0 && s["next_attempt_at"] != nil })
 	stop()

@@ -53,6 +53,7 @@ func startForDemo(t *testing.T) (*product, demo.Options) {
 	t.Cleanup(broker.Close)
 	cfg := configured(t, kafka.Config{Brokers: broker.Addrs(), Prefix: "t."})
 	cfg.LogLevel = "error"
+	cfg.Settings.Breaker = false // every order is in trouble, which would be an outage
 	p := start(t, cfg)
 	return p, demo.Options{
 		URL: p.base, Token: cfg.HTTP.Token, TokenShell: "$API_TOKEN", Self: "erpconnector",

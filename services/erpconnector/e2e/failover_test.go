@@ -129,13 +129,13 @@ func (f *failover) lost(t *testing.T) {
 	f.publish([]any{update})
 	f.resync(t, "old-1", "old-2")
 	// Another one waits, and is settled by the ERP.
-	f.erp.Fail(mockerp.Fault{Order: "lost-settled", Status: http.StatusServiceUnavailable, RetryAfter: "6", Times: 1})
+	f.erp.Fail(mockerp.Fault{Order: "lost-settled", Status: http.StatusInternalServerError, RetryAfter: "6", Times: 1})
 	f.one("lost-settled")
 	f.p.becomes("lost-settled", func(s map[string]any) bool { return s["next_attempt_at"] != nil })
 	status, _ := f.p.accepts("lost-settled", "ERP-settled")
 	require.Equal(t, http.StatusOK, status)
 	// And one is parked for longer than the failover takes.
-	f.erp.Fail(mockerp.Fault{Order: "lost-parked", Status: http.StatusServiceUnavailable, RetryAfter: "12", Times: 1})
+	f.erp.Fail(mockerp.Fault{Order: "lost-parked", Status: http.StatusInternalServerError, RetryAfter: "12", Times: 1})
 	f.one("lost-parked")
 	f.p.becomes("lost-parked", func(s map[string]any) bool { return s["next_attempt_at"] != nil })
 }

@@ -82,7 +82,7 @@ func (p *product) calls(order string) []mockerp.Call {
 // waits brings an order to where it waits for a retry, long enough for a request until then.
 func (p *product) waits(order string) {
 	p.t.Helper()
-	p.fail(mockerp.Fault{Order: order, Status: 503, RetryAfter: "6", Times: 1})
+	p.fail(mockerp.Fault{Order: order, Status: 500, RetryAfter: "6", Times: 1})
 	p.publish(invoice("e"+order, order))
 	p.becomes(order, func(s map[string]any) bool { return s["attempts"] == 1.0 && s["next_attempt_at"] != nil })
 }

@@ -27,6 +27,7 @@ func TestALogThatIsReadAgainEndsNothingTwice(t *testing.T) {
 	binary := build(t)
 	testkit.OnApacheFirst(t, func(t *testing.T, brokers kafka.Config) {
 		c := &rereading{newCrashCase(t, binary, brokers)}
+		c.with = append(c.with, "ERP_BREAKER=false") // so many orders without luck would be an outage
 		session := c.run("")
 		c.listening()
 		c.endsOfAllKinds("seen-")
@@ -72,7 +73,7 @@ const parkedFor = 12 * time.Second // some forwards, and the time of a restart
 func (c *rereading) wait(orders ...string) {
 	c.p.t.Helper()
 	for _, order := range orders {
-		c.erp.Fail(mockerp.Fault{Order: order, Status: http.StatusServiceUnavailable, RetryAfter: fmt.Sprint(int(parkedFor.Seconds())), Times: 1})
+		c.erp.Fail(mockerp.Fault{Order: order, Status: http.StatusInternalServerError, RetryAfter: fmt.Sprint(int(parkedFor.Seconds())), Times: 1})
 		c.publish([]any{invoice("e"+order, order)})
 	}
 	for _, order := range orders {
@@ -130,7 +131,7 @@ func (c *rereading) resync(order string) {
 	}, "generation 2 of order %s is not made", order)
 }
 
-var parkedShortly = mockerp.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "4", Times: 1}
+var parkedShortly = mockerp.Fault{Status: http.StatusInternalServerError, RetryAfter: "4", Times: 1}
 
 func (c *rereading) ended(order string, ends int) {
 	c.p.t.Helper()

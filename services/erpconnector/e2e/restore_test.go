@@ -224,10 +224,10 @@ func TestKafkaWasLost(t *testing.T) {
 		c.listening()
 		c.sell(t, "1")
 		c.erp.Fail(mockerp.Fault{Order: "2", Status: http.StatusServiceUnavailable, Times: 2},
-			mockerp.Fault{Order: "2", Status: http.StatusServiceUnavailable, RetryAfter: "3600", Times: 1})
+			mockerp.Fault{Order: "2", Status: http.StatusInternalServerError, RetryAfter: "3600", Times: 1})
 		c.publish([]any{invoice("e2", "2")})
 		c.p.becomes("2", func(s map[string]any) bool { return s["attempts"] == 3.0 && s["next_attempt_at"] != nil })
-		c.erp.Fail(mockerp.Fault{Order: "4", Status: http.StatusServiceUnavailable, RetryAfter: "3600", Times: 1})
+		c.erp.Fail(mockerp.Fault{Order: "4", Status: http.StatusInternalServerError, RetryAfter: "3600", Times: 1})
 		c.publish([]any{invoice("e4", "4")})
 		c.p.becomes("4", func(s map[string]any) bool { return s["attempts"] == 1.0 && s["next_attempt_at"] != nil })
 		c.p.accepts("4", "ERP-4") // its terminal event would come with the retry

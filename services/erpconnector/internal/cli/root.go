@@ -24,7 +24,7 @@ func Root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), deadletterCommand(), cronCommand(), settingsCommand(), replayCommand(), healthCommand(), verifyCommand(), rebuildCommand(), auditCommand(), repairCommand())
+	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), deadletterCommand(), cronCommand(), settingsCommand(), erpCommand(), replayCommand(), healthCommand(), verifyCommand(), rebuildCommand(), auditCommand(), repairCommand())
 	return cmd
 }
 

@@ -102,7 +102,7 @@ func (c *Client) Warnings() []string {
 // Request is one attempt.
 type Request struct {
 	Payload        []byte
-	IdempotencyKey string
+	IdempotencyKey string // empty: about no order, without a signature
 	MessageID      string // webhook-id: the same for all attempts with one key; without a dot
 	At             time.Time
 }
@@ -210,10 +210,12 @@ func (c *Client) request(ctx context.Context, method, target string, r Request, 
 	h := req.Header
 	h.Set("Accept", "application/json")
 	h.Set("User-Agent", "erpconnector")
-	h.Set("X-Idempotency-Key", r.IdempotencyKey)
 	secrets := c.cfg.Secrets()
 	c.logIn(req, made.token, secrets)
-	sign(h, r, secrets.HMAC)
+	if r.IdempotencyKey != "" {
+		h.Set("X-Idempotency-Key", r.IdempotencyKey)
+		sign(h, r, secrets.HMAC)
+	}
 	return req, nil
 }
 

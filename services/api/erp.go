@@ -1,0 +1,55 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/pace"
+)
+
+// historyShown is how many changes of the breaker are shown, the newest first.
+const historyShown = 50
+
+// erpStatus is the answer: whether calls go out to the ERP, how many, and what has changed lately.
+type erpStatus struct {
+	pace.Status
+
+	History []pace.Past `json:"history"`
+}
+
+func (h *handler) erpRoute() httpapi.Route {
+	return httpapi.Route{Method: http.MethodGet, Path: httpapi.BasePath + "/erp", Resource: httpapi.ResourceViewStatus, Handler: http.HandlerFunc(h.erp)}
+}
+
+func (h *handler) erp(w http.ResponseWriter, r *http.Request) {
+	v, err := h.pace.Load(r.Context())
+	var past []pace.Past
+	if err == nil {
+		past, err = h.pace.History(r.Context(), historyShown)
+	}
+	if err != nil {
+		h.log.Error("the ERP's pace not read", "error", err)
+		w.Header().Set("Retry-After", "5")
+		problem.Write(w, problem.Problem{
+			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
+		})
+		return
+	}
+	problem.JSON(w, http.StatusOK, erpStatus{Status: pace.StatusOf(v, h.settings.Current()), History: past})
+}
+
+// waits says what keeps an order that could be sent now. Without an answer about that the status is told all the same.
+func (h *handler) waits(ctx context.Context, s status, due bool) string {
+	if s.Status != domain.Queued || !due {
+		return ""
+	}
+	v, err := h.pace.Load(ctx)
+	if err != nil {
+		h.log.Warn("the ERP's pace not read; the status is told without it", "error", err)
+		return ""
+	}
+	return pace.StatusOf(v, h.settings.Current()).Waits()
+}

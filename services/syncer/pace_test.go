@@ -1,0 +1,158 @@
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// away is an ERP that cannot be reached for a while.
+type away struct {
+	*scriptedERP
+
+	is     atomic.Bool
+	failed atomic.Int64 // calls while it was away
+	probes atomic.Int64
+}
+
+func (e *away) Send(ctx context.Context, r erphttp.Request) erphttp.Reply {
+	if e.is.Load() {
+		e.failed.Add(1)
+		return erphttp.Reply{Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "connection refused"}}
+	}
+	return e.scriptedERP.Send(ctx, r)
+}
+
+func (e *away) Probe(context.Context) domain.Answer {
+	e.probes.Add(1)
+	if e.is.Load() {
+		return domain.Answer{Failure: domain.ErrorNetwork, Cause: "connection refused"}
+	}
+	return domain.Answer{StatusCode: 200}
+}
+
+// Symptom: each order of the time in which the ERP was away used up its attempts, and had failed when it was back.
+func TestAnOutageOfTheERPUsesAnAttemptOfFewOrdersAndFailsNone(t *testing.T) {
+	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		const orders = 300 // more than callers and their queue hold
+		b := setup(t, cfg)
+		erp := &away{scriptedERP: b.erp}
+		erp.is.Store(true)
+		// Probes come early, so the breaker opens anew when the ERP is not back by then.
+		use := func(p *Params) { p.ERP = erp }
+		stop := b.start(t, use)
+		for i := range orders {
+			b.request(t, fmt.Sprint("o", i))
+		}
+		testkit.Eventually(t, func() bool { return erp.probes.Load() > 0 }, "the breaker is open, and the ERP is probed")
+		b.start(t, use, func(p *Params) { p.LeaseID = "syncer-1" })
+		b.members(t, 2)
+		began := time.Now()
+		stop()
+		require.Less(t, time.Since(began), revokeGrace, "callers that wait leave at once")
+		probes := erp.probes.Load()
+		testkit.Eventually(t, func() bool { return erp.probes.Load() > probes }, "the other process probes")
+		failed := erp.failed.Load()
+		require.LessOrEqual(t, failed, int64(10+16), "what opened the breaker, and what was in flight then")
+		erp.is.Store(false)
+		succeeded := func(s map[string]int) (n int) {
+			for i := range orders {
+				n += s[fmt.Sprint("vendor_erp_sync_success o", i)]
+			}
+			return n
+		}
+		seen := b.collect(t, func(s map[string]int) bool { return succeeded(s) == orders })
+		for i := range orders {
+			end := b.values[fmt.Sprint("vendor_erp_sync_success o", i)]
+			require.LessOrEqual(t, end.Sync.Attempts, 2)
+			require.Zero(t, seen[fmt.Sprint("vendor_erp_sync_failed o", i)])
+		}
+		require.Equal(t, failed, erp.failed.Load())
+		require.Equal(t, orders, b.allCalls())
+	})
+}
+
+// The number of callers was fixed at the start of the process.
+func TestTheNumberOfCallsFollowsTheSetting(t *testing.T) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		s := setting.Defaults()
+		s.MaxInFlight = 1
+		settings := settingtest.New(s)
+		answer := make(chan struct{})
+		for i := range 8 {
+			b.erp.held[fmt.Sprint(i)] = answer
+		}
+		b.start(t, func(p *Params) { p.Settings = settings })
+		t.Cleanup(func() { close(answer) }) // before the syncer is stopped
+		for i := range 8 {
+			b.request(t, fmt.Sprint(i))
+		}
+		testkit.Eventually(t, func() bool { return b.allCalls() == 1 }, "the first call")
+		callersChecked(t, settings)
+		require.Equal(t, 1, b.allCalls())
+		settings.Change(func(s *setting.Settings) { s.MaxInFlight = 8 })
+		testkit.Eventually(t, func() bool { return b.allCalls() == 8 }, "all calls at once")
+	})
+}
+
+// An order that waits for the ERP is cancelled, and must not go out afterwards.
+func TestTheGateIsReadAfterTheWaitForTheERP(t *testing.T) {
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
+		b := setup(t, cfg)
+		answer := make(chan struct{})
+		b.erp.held["1"] = answer
+		s := setting.Defaults()
+		s.MaxInFlight = 2
+		settings := settingtest.New(s)
+		b.start(t, func(p *Params) { p.Settings = settings })
+		release := sync.OnceFunc(func() { close(answer) })
+		t.Cleanup(release) // before the syncer is stopped
+		b.request(t, "1")
+		testkit.Eventually(t, func() bool { return b.allCalls() == 1 }, "the first call")
+		settings.Change(func(s *setting.Settings) { s.MaxInFlight = 1 }) // the second caller waits
+		b.request(t, "2")
+		callersChecked(t, settings)
+		b.gates.mu.Lock()
+		g := *b.gates.gates["2"]
+		b.gates.mu.Unlock()
+		g.State, g.ClosedBy = domain.GateClosed, domain.ClosedByCancelled
+		b.gates.set(g)
+		release()
+		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_failed 2"] == 1 })
+		require.Equal(t, 1, b.allCalls())
+	})
+}
+
+func TestTheProbeAsksTheHealthEndpoint(t *testing.T) {
+	var asked atomic.Pointer[http.Request]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(server.Close)
+	s := setting.Defaults()
+	s.ErpBaseURL, s.HealthPath = server.URL+"/api/", "/alive"
+	client := erphttp.New(erphttp.Config{Secrets: func() config.ERPSecrets { return config.ERPSecrets{APIKey: "key"} }, Settings: setting.Fixed(s)})
+	answer := client.Probe(t.Context())
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	require.Equal(t, "GET /api/alive", asked.Load().Method+" "+asked.Load().URL.Path)
+	require.Equal(t, "key", asked.Load().Header.Get("X-Api-Key"))
+	server.Close()
+	require.Equal(t, domain.ErrorNetwork, client.Probe(t.Context()).Failure)
+}

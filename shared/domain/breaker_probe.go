@@ -1,0 +1,127 @@
+package domain
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// BeginProbe gives the probe to whoever asks when one is due: of an open breaker, or of one whose prober has not been heard of. Only the
+// caller whose swap of the stored value succeeds has it. kind says how to probe.
+func (b Breaker) BeginProbe(p BreakerPolicy, m Moment) (next Breaker, ok bool) {
+	if !b.ProbeDue(m.Now) {
+		return b, false
+	}
+	kind := ProbeByHealth
+	if b.ByOrder || !p.HasHealth {
+		kind = ProbeByOrder
+	}
+	b = b.to(BreakerProbing, "probes by "+kind.words(), m)
+	b.Probe, b.ProbeAt = kind, NormalizeTime(m.Now.Add(p.ProbeLimit))
+	return b, true
+}
+
+func (k ProbeKind) words() string {
+	if k == ProbeByOrder {
+		return "one order"
+	}
+	return "the health endpoint"
+}
+
+// ProbeDue reports whether somebody should probe. Retry-After and windows hold probes too; they stand elsewhere.
+func (b Breaker) ProbeDue(now time.Time) bool {
+	isWaiting := b.Is(BreakerOpen) && !b.ByHand || b.Is(BreakerProbing)
+	return isWaiting && !now.Before(b.ProbeAt)
+}
+
+// ProbeResult is how a probe ended.
+type ProbeResult struct {
+	Epoch   int64 // of the breaker that BeginProbe gave: another probe's end is not this one's
+	Verdict ProbeVerdict
+	Said    string // by the ERP, or about its answer
+}
+
+// EndProbe goes on by the verdict: a working ERP gets one call at a time first, a failing one a longer wait. Without a health
+// endpoint an order probes at once. A probe of which nobody knows how it ended is made again at once.
+func (b Breaker) EndProbe(r ProbeResult, p BreakerPolicy, m Moment) (next Breaker, ok bool) {
+	if !b.Is(BreakerProbing) || b.Epoch != r.Epoch {
+		return b, false
+	}
+	kind := b.Probe
+	b.LastProbe = &Probed{At: NormalizeTime(m.Now), Kind: kind, Verdict: r.Verdict, Said: ReasonText.Fit(r.Said)}
+	switch r.Verdict {
+	case ProbeGood:
+		b = b.to(BreakerClosing, "the probe by "+kind.words()+" succeeded", m)
+		b.Allowed = 1
+		return b, true
+	case ProbeFailing:
+		return b.opened(withText("the probe by "+kind.words()+" failed", r.Said), p, m), true
+	case ProbeMissing:
+		b = b.to(BreakerOpen, withText("the health endpoint does not tell; an order is the next probe", r.Said), m)
+		b.ByOrder = true
+	default:
+		b = b.to(BreakerOpen, "the probe was not made", m)
+	}
+	b.ProbeAt = b.Since
+	return b, true
+}
+
+func withText(what, text string) string {
+	if text == "" {
+		return what
+	}
+	return what + ": " + text
+}
+
+// Tally counts calls of a closing breaker that began in its epoch.
+type Tally struct {
+	Epoch             int64
+	Succeeded, Failed int
+	Said              string // by the ERP, of the last failure
+}
+
+// With is the tally with one more call. Of a call of another epoch, and of one that says nothing, it is the same.
+func (t Tally) With(c Call, said string) Tally {
+	switch {
+	case c.Epoch != t.Epoch || c.Health == HealthUnknown:
+	case c.Health.Fails():
+		t.Failed++
+		t.Said = said
+	default:
+		t.Succeeded++
+	}
+	return t
+}
+
+// Count adds results to a closing breaker. When as many calls as were allowed at once have succeeded, twice as many are allowed, up
+// to the limit, at which it is closed.
+//
+// It opens as soon as the share of failures of the step cannot stay below the policy's rate. For one and two calls at once that is
+// the first failure. Later a single one is not enough: an ERP that fails one call of ten, as it did before the outage, would need
+// 127 successes in a row for 64 calls at once, and would never close.
+func (b Breaker) Count(t Tally, limit int, p BreakerPolicy, m Moment) (next Breaker, ok bool) {
+	if !b.Is(BreakerClosing) || b.Epoch != t.Epoch || t.Succeeded+t.Failed == 0 {
+		return b, false
+	}
+	b.Succeeded, b.Failed = b.Succeeded+t.Succeeded, b.Failed+t.Failed
+	step, ended := min(b.Allowed, limit), b.Succeeded+b.Failed
+	if b.Failed >= p.tolerated(max(step, ended)) {
+		b.ByOrder = b.ByOrder || b.LastProbe != nil && b.LastProbe.Kind == ProbeByHealth // it said that all was well
+		return b.opened(withText(fmt.Sprintf("%d of %d calls failed while it closed", b.Failed, ended), t.Said), p, m), true
+	}
+	if ended < step {
+		return b, true
+	}
+	if b.Allowed*2 > limit {
+		return b.closed("the ERP works again", m), true
+	}
+	b.Why = fmt.Sprintf("%d of %d calls succeeded", b.Succeeded, ended)
+	b.Allowed, b.Succeeded, b.Failed = b.Allowed*2, 0, 0
+	b.Since, b.By = NormalizeTime(m.Now), WhoText.Fit(m.By)
+	return b, true
+}
+
+// tolerated is the number of failures among so many calls that opens a closing breaker.
+func (p BreakerPolicy) tolerated(calls int) int {
+	return max(1, int(math.Ceil(p.FailureRate*float64(calls))))
+}

@@ -1,0 +1,225 @@
+package domain
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// limitedERP answers 429 beyond its rate, in one of the ways in which ERPs count.
+type limitedERP struct {
+	perSecond float64
+	burst     float64       // 0: it counts in each second; else a bucket of so many
+	latency   time.Duration // of what it takes
+
+	second time.Time
+	count  float64
+	filled time.Time
+}
+
+func (e *limitedERP) takes(now time.Time) bool {
+	if e.burst == 0 {
+		if s := now.Truncate(time.Second); s.After(e.second) {
+			e.second, e.count = s, 0
+		}
+		e.count++
+		return e.count <= e.perSecond
+	}
+	e.count = max(0, e.count-now.Sub(e.filled).Seconds()*e.perSecond)
+	e.filled = now
+	if e.count+1 > e.burst {
+		return false
+	}
+	e.count++
+	return true
+}
+
+// pacer is what a process does with the rules: it calls when the limit, the rate and its tokens let it, and always has work.
+type pacer struct {
+	policy LimitPolicy
+	limit  Limit
+	learnt LearntRate
+	meter  Meter
+	next   time.Time
+	fixed  Rate
+
+	flying []flight
+	token  bool
+	starts time.Time
+}
+
+type flight struct {
+	began, ends time.Time
+	health      Health
+	inFlight    int
+}
+
+func (p *pacer) step(e *limitedERP, now time.Time) (taken, refused int) {
+	kept := p.flying[:0]
+	for _, f := range p.flying {
+		if now.Before(f.ends) {
+			kept = append(kept, f)
+			continue
+		}
+		p.meter = p.meter.With(f.health, now)
+		if f.health == HealthBusy {
+			refused++
+			p.learnt = p.learnt.AfterBusy(f.began, p.meter, now)
+		} else {
+			taken++
+		}
+		p.limit = p.limit.After(PacedCall{Began: f.began, Ended: now, Health: f.health, InFlight: f.inFlight, BusyIsRare: p.meter.BusyIsRare(now)}, p.policy)
+	}
+	p.flying = kept
+	for len(p.flying) < p.limit.Current(p.policy) {
+		if !p.token {
+			var r Reservation
+			p.next, r = p.fixed.Tighter(p.learnt.At(now)).Reserve(p.next, 1, now)
+			p.token, p.starts = true, r.First
+		}
+		if now.Before(p.starts) {
+			break
+		}
+		p.token = false
+		f := flight{began: now, ends: now.Add(e.latency), health: HealthGood, inFlight: len(p.flying) + 1}
+		if !e.takes(now) {
+			f.health, f.ends = HealthBusy, now.Add(5*time.Millisecond)
+		}
+		p.flying = append(p.flying, f)
+	}
+	return taken, refused
+}
+
+// Issue 15: with an ERP of 50 requests a second, at most 1 % of the calls get 429 after the first minute, and at least 95 % of the
+// limit is used. It holds with the rate as a setting, and where nobody has told the rate.
+func TestAnERPOf50RequestsASecond(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]limitedERP{
+		"counts in each second":          {perSecond: 50, latency: 100 * time.Millisecond},
+		"counts in each second, is fast": {perSecond: 50, latency: 5 * time.Millisecond},
+		"counts in each second, is slow": {perSecond: 50, latency: time.Second},
+		"a bucket of 10":                 {perSecond: 50, burst: 10, latency: 100 * time.Millisecond},
+		"a bucket of 100, is fast":       {perSecond: 50, burst: 100, latency: 20 * time.Millisecond},
+	} {
+		for _, rate := range []Rate{0, 50} {
+			t.Run(fmt.Sprintf("%s, erp_rate %v", name, rate), func(t *testing.T) {
+				t.Parallel()
+				e, p := e, &pacer{policy: DefaultLimitPolicy(64), fixed: rate}
+				taken, refused := 0, 0
+				for now := noon; now.Before(noon.Add(6 * time.Minute)); now = now.Add(time.Millisecond) {
+					more, no := p.step(&e, now)
+					if now.After(noon.Add(time.Minute)) {
+						taken, refused = taken+more, refused+no
+					}
+				}
+				used, busy := float64(taken)/(5*60*50), float64(refused)/float64(taken+refused)
+				t.Logf("%.1f %% of the limit used, %.2f %% of the calls got 429", 100*used, 100*busy)
+				require.GreaterOrEqual(t, used, 0.95)
+				require.LessOrEqual(t, busy, 0.01)
+			})
+		}
+	}
+}
+
+// An ERP that takes ten times as much as yesterday was held to yesterday's rate; one that takes a tenth is not pushed for long.
+func TestALearntRateFollowsTheERP(t *testing.T) {
+	t.Parallel()
+	e, p := limitedERP{perSecond: 50, latency: 50 * time.Millisecond}, &pacer{policy: DefaultLimitPolicy(64)}
+	per := map[int][2]int{}
+	for now := noon; now.Before(noon.Add(15 * time.Minute)); now = now.Add(time.Millisecond) {
+		switch now.Sub(noon) {
+		case 5 * time.Minute:
+			e.perSecond = 500
+		case 10 * time.Minute:
+			e.perSecond = 5
+		}
+		taken, refused := p.step(&e, now)
+		minute := int(now.Sub(noon).Minutes())
+		per[minute] = [2]int{per[minute][0] + taken, per[minute][1] + refused}
+	}
+	require.GreaterOrEqual(t, per[9][0], 27_000, "90 %% of ten times as much, after four minutes")
+	require.LessOrEqual(t, per[11][1], 6, "a tenth, after a minute: %v", per)
+	require.GreaterOrEqual(t, per[14][0], 270)
+}
+
+func TestTheCurveOfALearntRate(t *testing.T) {
+	t.Parallel()
+	r := LearntRate{Ceiling: 100, Cut: 0.03, CutAt: noon}
+	for after, want := range map[time.Duration]float64{
+		-time.Hour: 97, 0: 97, 15 * time.Second: 99.625, 30 * time.Second: 100, 45 * time.Second: 100.375, time.Minute: 103, 2 * time.Minute: 181,
+	} {
+		require.InDelta(t, want, float64(r.At(noon.Add(after))), 1e-9, after)
+	}
+	require.Zero(t, r.At(noon.Add(10*time.Minute)), "it is forgotten")
+	require.Zero(t, LearntRate{}.At(noon))
+	rapid.Check(t, func(t *rapid.T) {
+		r := LearntRate{Ceiling: rapid.Float64Range(0.1, 1e4).Draw(t, "ceiling"), Cut: rapid.Float64Range(0.03, 0.3).Draw(t, "cut"), CutAt: noon}
+		a := rapid.Int64Range(0, int64(time.Hour)).Draw(t, "a")
+		early, late := r.At(noon.Add(time.Duration(a))), r.At(noon.Add(time.Duration(a+rapid.Int64Range(0, int64(time.Hour)).Draw(t, "b"))))
+		require.True(t, late == 0 || early > 0 && early <= late, "it never falls by itself")
+	})
+}
+
+func TestACutOfTheRate(t *testing.T) {
+	t.Parallel()
+	now := noon.Add(time.Second)
+	meter := func(taken, refused int) (m Meter) {
+		for range taken {
+			m = m.With(HealthGood, noon)
+		}
+		for range refused {
+			m = m.With(HealthBusy, noon)
+		}
+		return m.With(HealthUnknown, noon).With(HealthFailing, noon)
+	}
+	learnt := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}
+	for name, c := range map[string]struct {
+		before LearntRate
+		began  time.Time
+		meter  Meter
+		want   LearntRate
+	}{
+		"the first one: what the ERP took":         {LearntRate{}, noon, meter(25, 75), LearntRate{25, 0.03, now}},
+		"it took nothing: nothing is known":        {LearntRate{}, noon, meter(0, 5), LearntRate{}},
+		"no whole second yet: nothing is known":    {LearntRate{}, noon, Meter{}.With(HealthGood, now), LearntRate{}},
+		"a rare one: where the rate stood":         {learnt, noon, meter(25, 1), LearntRate{50, 0.03, now}},
+		"many of them: what the ERP took":          {learnt, noon, meter(25, 5), LearntRate{25, 0.03, now}},
+		"many, and it took more than the rate":     {learnt, noon, meter(80, 20), LearntRate{50, 0.03, now}},
+		"a very slow ERP":                          {LearntRate{Ceiling: 0.05, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}, noon, meter(0, 1), LearntRate{0.1, 0.03, now}},
+		"of a call that began before the last cut": {learnt, noon.Add(-31 * time.Second), meter(25, 1), learnt},
+		"of the rest of the second of the cut":     {learnt, noon.Add(-28*time.Second - 1), meter(25, 1), learnt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, c.before.AfterBusy(c.began, c.meter, now))
+		})
+	}
+}
+
+func TestAMeterCountsTwoSeconds(t *testing.T) {
+	t.Parallel()
+	var m Meter
+	for i := range 100 { // every 50 ms, for five seconds
+		m = m.With(HealthGood, noon.Add(time.Duration(i)*50*time.Millisecond))
+	}
+	require.Equal(t, 20.0, m.taken(noon.Add(5*time.Second)))
+	require.Equal(t, 20.0, m.taken(noon.Add(5999*time.Millisecond)))
+	require.Zero(t, m.taken(noon.Add(6*time.Second)))
+	require.Zero(t, m.taken(noon.Add(time.Minute)))
+	require.Equal(t, m, m.With(HealthUnknown, noon), "an answer that comes late counts in the second that runs")
+	for i, rare := range []bool{true, true, true, true, false} { // of 40 calls and these
+		m = m.With(HealthBusy, noon.Add(4900*time.Millisecond))
+		require.Equal(t, rare, m.BusyIsRare(noon.Add(4900*time.Millisecond)), i)
+	}
+	require.True(t, Meter{}.BusyIsRare(noon))
+}
+
+func TestTheTighterRate(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]Rate{{0, 0, 0}, {5, 0, 5}, {0, 5, 5}, {5, 7, 5}, {7, 5, 5}} {
+		require.Equal(t, c[2], c[0].Tighter(c[1]))
+	}
+}
