@@ -2,7 +2,6 @@ package domain
 
 import (
 	"encoding/json"
-	"fmt"
 	"testing"
 	"time"
 
@@ -374,5 +373,5 @@ func closeAll(t *rapid.T, b Breaker, p BreakerPolicy, now time.Time) {
 		case BreakerClosed:
 		}
 	}
-	require.True(t, b.Is(BreakerClosed), fmt.Sprintf("%+v", b))
+	require.True(t, b.Is(BreakerClosed), "%+v", b)
 }

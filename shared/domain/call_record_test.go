@@ -84,7 +84,9 @@ func TestTheRecordIsBounded(t *testing.T) {
 			before := slices.Clone(r)
 			held := r
 			r = r.With(c, p)
-			require.Equal(t, before, held)
+			kept := slices.Clone(r)
+			held.With(Call{Order: OrderRef{DefaultSource, "another"}, Began: noon, Health: HealthBusy}, p)
+			require.Equal(t, []CallRecord{before, kept}, []CallRecord{held, r}, "two may go on from one record")
 			if c.Health != HealthUnknown {
 				all = append(all, c)
 			}

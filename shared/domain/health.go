@@ -68,8 +68,8 @@ const (
 // endpoint, also where the settings call them failing. Other answers below 500 come from an ERP that does not want to tell, so an
 // order must find out. An ERP that is busy is left alone.
 func HealthProbe(a Answer, p HealthPolicy) ProbeVerdict {
-	switch {
-	case a.StatusCode == notFound, a.StatusCode == methodNotAllowed, a.StatusCode == notImplemented:
+	switch a.StatusCode {
+	case notFound, methodNotAllowed, notImplemented:
 		return ProbeMissing
 	}
 	switch HealthOf(a, HealthPolicy{FailingStatuses: p.FailingStatuses}) {

@@ -130,10 +130,10 @@ func TestALearntRateFollowsTheERP(t *testing.T) {
 	e, p := limitedERP{perSecond: 50, latency: 50 * time.Millisecond}, &pacer{policy: DefaultLimitPolicy(64)}
 	per := map[int][2]int{}
 	for now := noon; now.Before(noon.Add(15 * time.Minute)); now = now.Add(time.Millisecond) {
-		switch now.Sub(noon) {
-		case 5 * time.Minute:
+		if now.Equal(noon.Add(5 * time.Minute)) {
 			e.perSecond = 500
-		case 10 * time.Minute:
+		}
+		if now.Equal(noon.Add(10 * time.Minute)) {
 			e.perSecond = 5
 		}
 		taken, refused := p.step(&e, now)
@@ -205,8 +205,8 @@ func TestAMeterCountsTwoSeconds(t *testing.T) {
 	for i := range 100 { // every 50 ms, for five seconds
 		m = m.With(HealthGood, noon.Add(time.Duration(i)*50*time.Millisecond))
 	}
-	require.Equal(t, 20.0, m.taken(noon.Add(5*time.Second)))
-	require.Equal(t, 20.0, m.taken(noon.Add(5999*time.Millisecond)))
+	require.Equal(t, 20, int(m.taken(noon.Add(5*time.Second))))
+	require.Equal(t, 20, int(m.taken(noon.Add(5999*time.Millisecond))))
 	require.Zero(t, m.taken(noon.Add(6*time.Second)))
 	require.Zero(t, m.taken(noon.Add(time.Minute)))
 	require.Equal(t, m, m.With(HealthUnknown, noon), "an answer that comes late counts in the second that runs")
@@ -219,7 +219,7 @@ func TestAMeterCountsTwoSeconds(t *testing.T) {
 
 func TestTheTighterRate(t *testing.T) {
 	t.Parallel()
-	for _, c := range [][3]Rate{{0, 0, 0}, {5, 0, 5}, {0, 5, 5}, {5, 7, 5}, {7, 5, 5}} {
-		require.Equal(t, c[2], c[0].Tighter(c[1]))
+	for _, c := range [][3]int{{0, 0, 0}, {5, 0, 5}, {0, 5, 5}, {5, 7, 5}, {7, 5, 5}} {
+		require.Equal(t, c[2], int(Rate(c[0]).Tighter(Rate(c[1]))))
 	}
 }

@@ -209,7 +209,7 @@ func TestWindowsAreWhatTheClockShows(t *testing.T) {
 		const days, lead = 6, 2
 		c := clockOf(start.AddDate(0, 0, -lead), days+lead, w.Zone)
 		shut, open := make([]bool, len(c.newest)), make([]bool, len(c.newest))
-		for s := w.Begins.Next(c.oldest[0].AddDate(0, 0, -1)); s.Before(c.newest[len(c.newest)-1]); s = w.Begins.Next(s) {
+		for s := w.Begins.Next(c.oldest[0].AddDate(0, 0, -1)); !s.After(c.newest[len(c.newest)-1]); s = w.Begins.Next(s) {
 			from, to := c.span(s, lasts)
 			for m := from; m < min(len(shut), max(to, from+int(lasts.Minutes()))); m++ {
 				shut[m] = true
