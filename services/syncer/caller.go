@@ -29,7 +29,7 @@ type lanes interface {
 
 // pace says when an order may be sent.
 type pace interface {
-	Acquire(ctx context.Context, order domain.OrderRef, stop func() bool) (l *regulator.Lease, ok bool)
+	Acquire(ctx context.Context, order domain.OrderRef, stop func() bool) (p *regulator.Permit, ok bool)
 }
 
 // caller brings tasks to their outcomes. Its run is started as often as calls may be in flight.
@@ -100,14 +100,14 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 		if !c.await(ctx, t, c.isEnabled) {
 			return revoked
 		}
-		lease, ok := c.pace.Acquire(ctx, t.value.Sync.Ref(), func() bool {
+		permit, ok := c.pace.Acquire(ctx, t.value.Sync.Ref(), func() bool {
 			return t.Stopping() || !c.isEnabled() || c.lanes.IsHeld(t.Lane())
 		})
 		if !ok {
 			continue // and find out why
 		}
-		p := c.advance(ctx, t, lease)
-		lease.Release()
+		p := c.advance(ctx, t, permit)
+		permit.Release()
 		if p != beginAgain && p != lookedUp {
 			return p
 		}
@@ -115,7 +115,7 @@ func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
 }
 
 // advance takes the steps of a task that the pace lets out.
-func (c *caller) advance(ctx context.Context, t *task, lease *regulator.Lease) progress {
+func (c *caller) advance(ctx context.Context, t *task, permit *regulator.Permit) progress {
 	advice, ok := c.readGate(ctx, t)
 	if !ok {
 		return revoked
@@ -129,7 +129,7 @@ func (c *caller) advance(ctx context.Context, t *task, lease *regulator.Lease) p
 	if c.endByTime(t) {
 		return ended
 	}
-	p := c.sendOrder(ctx, t, lease)
+	p := c.sendOrder(ctx, t, permit)
 	if p != ended {
 		t.lookup = domain.LookupResult{} // it may be outdated when the task begins again
 	}
@@ -165,7 +165,7 @@ func (c *caller) endByTime(t *task) bool {
 }
 
 // sendOrder builds the payload, makes the intent durable, and calls. What cannot be built or encoded ends the task.
-func (c *caller) sendOrder(ctx context.Context, t *task, lease *regulator.Lease) progress {
+func (c *caller) sendOrder(ctx context.Context, t *task, permit *regulator.Permit) progress {
 	payload, err := t.payload()
 	if err != nil {
 		now := c.now()
@@ -189,16 +189,16 @@ func (c *caller) sendOrder(ctx context.Context, t *task, lease *regulator.Lease)
 		t.found(now)
 		return ended
 	}
-	return c.callERP(ctx, t, lease, payload)
+	return c.callERP(ctx, t, permit, payload)
 }
 
 // callERP calls the ERP. The intent is durable by now, but the call may still not happen: the connector may be off, the
 // breaker open, or the partition lost. Then the intent will repeat.
-func (c *caller) callERP(ctx context.Context, t *task, lease *regulator.Lease, payload []byte) progress {
+func (c *caller) callERP(ctx context.Context, t *task, permit *regulator.Permit, payload []byte) progress {
 	if !c.await(ctx, t, c.owns) {
 		return revoked
 	}
-	if !c.isEnabled() || !lease.Begin() {
+	if !c.isEnabled() || !permit.Begin() {
 		return beginAgain
 	}
 	c.logCall(ctx, t, payload)
@@ -213,7 +213,7 @@ func (c *caller) callERP(ctx context.Context, t *task, lease *regulator.Lease, p
 	if reply.Cancelled {
 		return revoked
 	}
-	lease.Done(reply.Answer)
+	permit.Done(reply.Answer)
 	t.decide(reply, c.settings.Current().RetryPolicy(), c.now(), rand.Float64()) //nolint:gosec // jitter need not be secret
 	t.outcome.took = took
 	callSeconds.WithLabelValues(t.outcome.name()).Observe(took.Seconds())

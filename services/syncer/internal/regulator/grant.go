@@ -20,7 +20,7 @@ const (
 // minLateness is how late a reserved start may be used at least. Later it is given up: several at once would be faster than the rate.
 const minLateness = 20 * time.Millisecond
 
-// grant gives leases to those who may call, and has the clock look again for the others.
+// grant gives permits to those who may call, and has the clock look again for the others.
 func (r *Regulator) grant() {
 	r.serve()
 	if len(r.waiters) > 0 {
@@ -28,17 +28,17 @@ func (r *Regulator) grant() {
 	}
 }
 
-// serve gives leases to those who may call, in their order.
+// serve gives permits to those who may call, in their order.
 func (r *Regulator) serve() {
 	for len(r.waiters) > 0 && r.mayCall(r.now()) {
 		w := r.waiters[0]
 		r.waiters = slices.Delete(r.waiters, 0, 1)
-		l := &Lease{r: r, order: w.order, granted: r.now()}
+		p := &Permit{r: r, order: w.order, granted: r.now()}
 		if r.state.Breaker.Is(domain.BreakerProbing) {
-			l.probe, r.probing.free = true, false
+			p.probe, r.probing.free = true, false
 		}
 		r.begun(1)
-		w.lease <- l
+		w.permit <- p
 	}
 	r.show()
 }
@@ -114,9 +114,9 @@ func (r *Regulator) haveTold(now time.Time) bool {
 	return true
 }
 
-// begun counts leases. Members that take turns must hear of each other's calls at once.
-func (r *Regulator) begun(leases int) {
-	r.inFlight += leases
+// begun counts permits. Members that take turns must hear of each other's calls at once.
+func (r *Regulator) begun(permits int) {
+	r.inFlight += permits
 	if r.takesTurns {
 		signal(r.tell)
 	}

@@ -4,7 +4,7 @@
 // What a call shows changes the state. A regulator makes the change at once for its own process, and then writes it; so the process that
 // finds out holds first, and the others when they read of it.
 //
-// Read on in lease.go (what a caller sees), grant.go (who may call), write.go and follow.go (the shared state), probe.go.
+// Read on in permit.go (what a caller sees), grant.go (who may call), write.go and follow.go (the shared state), probe.go.
 package regulator
 
 import (
@@ -60,7 +60,7 @@ type Regulator struct {
 	quickest   time.Duration // the time of the reading that gave skew
 	skew       time.Duration // the shared clock is ahead of the own one by this
 	waiters    []*waiter     // in their order of arrival
-	inFlight   int           // leases
+	inFlight   int           // permits
 	calls      domain.CallRecord
 	takesTurns bool        // there are fewer calls than members
 	slots      []time.Time // reserved starts by the rate, by the shared clock
@@ -79,7 +79,7 @@ func New(p Params) *Regulator {
 	}
 }
 
-// Run works until ctx ends. End ctx once no lease is held any more: then the other processes get this one's share.
+// Run works until ctx ends. End ctx once no permit is held any more: then the other processes get this one's share.
 func (r *Regulator) Run(ctx context.Context) {
 	r.probing.ctx = ctx
 	var workers sync.WaitGroup

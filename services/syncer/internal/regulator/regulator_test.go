@@ -71,8 +71,8 @@ func ref(n int) domain.OrderRef {
 
 func never() bool { return false }
 
-// within gets a lease, if there is one within the time.
-func within(r *Regulator, d time.Duration, order int) *Lease {
+// within gets a permit, if there is one within the time.
+func within(r *Regulator, d time.Duration, order int) *Permit {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	l, _ := r.Acquire(ctx, ref(order), never)
@@ -154,7 +154,7 @@ func TestWithoutAHealthEndpointOneOrderIsTheProbe(t *testing.T) {
 		require.NotNil(t, probe)
 		require.GreaterOrEqual(t, time.Since(began), 4*time.Second)
 		require.Nil(t, within(r, 10*time.Second, 2), "no second call beside the probe")
-		require.False(t, probe.Begin(), "a lease of ten seconds ago is too old")
+		require.False(t, probe.Begin(), "a permit of ten seconds ago is too old")
 		probe.Release()
 		probe = within(r, time.Minute, 1)
 		require.NotNil(t, probe, "the probe was not made, so another is")
@@ -186,7 +186,7 @@ func TestRetryAfterHoldsAllExactlyUntilThen(t *testing.T) {
 	})
 }
 
-func TestNothingGoesOutInAWindowAndALeaseFromBeforeIsNone(t *testing.T) {
+func TestNothingGoesOutInAWindowAndAPermitFromBeforeIsNone(t *testing.T) {
 	// A bubble begins at midnight UTC, at the start of 2000.
 	inBubble(t, func(s *setting.Settings) { s.Maintenance = "5 0 * * * 1h UTC" }, func(t *testing.T, b *bench) {
 		r := b.start("first")

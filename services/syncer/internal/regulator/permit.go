@@ -8,8 +8,8 @@ import (
 	"github.com/erpconnector/erpconnector/shared/pace"
 )
 
-// Lease is the right to make one call. Whoever has it calls Begin, and then Done; or Release when there is no call.
-type Lease struct {
+// Permit is the right to make one call. Whoever has it calls Begin, and then Done; or Release when there is no call.
+type Permit struct {
 	r       *Regulator
 	order   domain.OrderRef
 	probe   bool
@@ -19,10 +19,10 @@ type Lease struct {
 	ended   bool
 }
 
-// waiter is a caller that waits for its lease.
+// waiter is a caller that waits for its permit.
 type waiter struct {
-	order domain.OrderRef
-	lease chan *Lease
+	order  domain.OrderRef
+	permit chan *Permit
 }
 
 // stopInterval is how often a waiter looks whether it must stop.
@@ -30,23 +30,23 @@ const stopInterval = 100 * time.Millisecond
 
 // Acquire waits until the order may be sent: the breaker lets it, the ERP does not ask to wait, no window is on, and rate and number of
 // calls allow one more. Those who wait are served in their order. It is not ok when ctx ends first, or stop reports true.
-func (r *Regulator) Acquire(ctx context.Context, order domain.OrderRef, stop func() bool) (l *Lease, ok bool) {
-	w := &waiter{order: order, lease: make(chan *Lease, 1)}
+func (r *Regulator) Acquire(ctx context.Context, order domain.OrderRef, stop func() bool) (p *Permit, ok bool) {
+	w := &waiter{order: order, permit: make(chan *Permit, 1)}
 	r.mu.Lock()
 	r.waiters = append(r.waiters, w)
 	r.grant()
 	r.mu.Unlock()
 	select {
-	case l = <-w.lease: // the usual case needs no timer
-		return l, true
+	case p = <-w.permit: // the usual case needs no timer
+		return p, true
 	default:
 	}
 	look := time.NewTicker(stopInterval)
 	defer look.Stop()
 	for {
 		select {
-		case l = <-w.lease:
-			return l, true
+		case p = <-w.permit:
+			return p, true
 		case <-ctx.Done():
 			r.leave(w)
 			return nil, false
@@ -59,7 +59,7 @@ func (r *Regulator) Acquire(ctx context.Context, order domain.OrderRef, stop fun
 	}
 }
 
-// leave ends a waiter without a lease. What it was given meanwhile is for the next.
+// leave ends a waiter without a permit. What it was given meanwhile is for the next.
 func (r *Regulator) leave(w *waiter) {
 	r.mu.Lock()
 	for i, one := range r.waiters {
@@ -70,81 +70,81 @@ func (r *Regulator) leave(w *waiter) {
 	}
 	r.mu.Unlock()
 	select {
-	case l := <-w.lease:
-		l.Release()
+	case p := <-w.permit:
+		p.Release()
 	default:
 	}
 }
 
-// maxLeaseAge bounds the time between the lease and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
+// maxPermitAge bounds the time between the permit and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
 // call all at once.
-const maxLeaseAge = time.Second
+const maxPermitAge = time.Second
 
-// Begin is called right before the call. It is false when the order must not be sent any more: release the lease then, and wait for
+// Begin is called right before the call. It is false when the order must not be sent any more: release the permit then, and wait for
 // another.
-func (l *Lease) Begin() bool {
-	r := l.r
+func (p *Permit) Begin() bool {
+	r := p.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if now.Sub(l.granted) > maxLeaseAge || !r.isFresh() || r.heldUntil(now).After(now) || !l.allowed() {
+	if now.Sub(p.granted) > maxPermitAge || !r.isFresh() || r.heldUntil(now).After(now) || !p.allowed() {
 		return false
 	}
-	l.call = domain.Call{Order: l.order, Began: now, Epoch: r.state.Breaker.Epoch}
-	l.beside = r.inFlight
+	p.call = domain.Call{Order: p.order, Began: now, Epoch: r.state.Breaker.Epoch}
+	p.beside = r.inFlight
 	for _, m := range r.members {
 		if m.ID != r.ID {
-			l.beside += m.InFlight
+			p.beside += m.InFlight
 		}
 	}
 	return true
 }
 
-// allowed reports whether the breaker lets the call out. The number of calls was looked at when the lease was given.
-func (l *Lease) allowed() bool {
-	b := l.r.state.Breaker
-	if l.probe {
-		return b.Is(domain.BreakerProbing) && b.Epoch == l.r.probing.epoch
+// allowed reports whether the breaker lets the call out. The number of calls was looked at when the permit was given.
+func (p *Permit) allowed() bool {
+	b := p.r.state.Breaker
+	if p.probe {
+		return b.Is(domain.BreakerProbing) && b.Epoch == p.r.probing.epoch
 	}
 	return b.Is(domain.BreakerClosed) || b.Is(domain.BreakerClosing)
 }
 
 // Done takes the call's answer. What it shows counts for all processes.
-func (l *Lease) Done(a domain.Answer) {
-	r := l.r
+func (p *Permit) Done(a domain.Answer) {
+	r := p.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.end()
+	p.end()
 	s := r.Settings.Current()
-	l.call.Health = domain.HealthOf(a, s.HealthPolicy())
+	p.call.Health = domain.HealthOf(a, s.HealthPolicy())
 	m := r.moment()
 	r.judgeHold(a, s.MaxRetryAfter)
-	r.judgeLimit(l, m.Now)
-	if l.probe {
-		r.endProbe(domain.OrderProbe(l.call.Health), said(a))
+	r.judgeLimit(p, m.Now)
+	if p.probe {
+		r.endProbe(domain.OrderProbe(p.call.Health), said(a))
 	} else {
-		r.judgeBreaker(l.call, said(a), m)
+		r.judgeBreaker(p.call, said(a), m)
 	}
 	r.grant()
 }
 
-// Release gives the lease back without a call. After Done it does nothing.
-func (l *Lease) Release() {
-	l.r.mu.Lock()
-	defer l.r.mu.Unlock()
-	if l.ended {
+// Release gives the permit back without a call. After Done it does nothing.
+func (p *Permit) Release() {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	if p.ended {
 		return
 	}
-	l.end()
-	if l.probe {
-		l.r.endProbe(domain.ProbeAbandoned, "")
+	p.end()
+	if p.probe {
+		p.r.endProbe(domain.ProbeAbandoned, "")
 	}
-	l.r.grant()
+	p.r.grant()
 }
 
-func (l *Lease) end() {
-	l.ended = true
-	l.r.begun(-1)
+func (p *Permit) end() {
+	p.ended = true
+	p.r.begun(-1)
 }
 
 func (r *Regulator) judgeHold(a domain.Answer, limit time.Duration) {
@@ -158,9 +158,9 @@ func (r *Regulator) judgeHold(a domain.Answer, limit time.Duration) {
 	})
 }
 
-func (r *Regulator) judgeLimit(l *Lease, now time.Time) {
+func (r *Regulator) judgeLimit(p *Permit, now time.Time) {
 	policy := r.Settings.Current().LimitPolicy()
-	call := domain.PacedCall{Began: l.call.Began, Ended: now, Health: l.call.Health, InFlight: l.beside}
+	call := domain.PacedCall{Began: p.call.Began, Ended: now, Health: p.call.Health, InFlight: p.beside}
 	r.count(func(s pace.State) pace.State {
 		s.Meter = s.Meter.With(call.Health, now)
 		if call.Health == domain.HealthBusy {
