@@ -13,23 +13,13 @@ import (
 // historyShown is how many changes of the breaker are shown, the newest first.
 const historyShown = 50
 
-// erpStatus is the answer: whether calls go out to the ERP, how many, and what has changed lately.
-type erpStatus struct {
-	pace.Status
-
-	History []pace.Past `json:"history"`
-}
-
 func (h *handler) erpRoute() httpapi.Route {
 	return httpapi.Route{Method: http.MethodGet, Path: httpapi.BasePath + "/erp", Resource: httpapi.ResourceViewStatus, Handler: http.HandlerFunc(h.erp)}
 }
 
+// erp answers whether calls go out to the ERP, how many, and what has changed lately.
 func (h *handler) erp(w http.ResponseWriter, r *http.Request) {
-	v, err := h.pace.Load(r.Context())
-	var past []pace.Past
-	if err == nil {
-		past, err = h.pace.History(r.Context(), historyShown)
-	}
+	report, err := h.pace.Report(r.Context(), h.settings.Current(), historyShown)
 	if err != nil {
 		h.log.Error("the ERP's pace not read", "error", err)
 		w.Header().Set("Retry-After", "5")
@@ -38,7 +28,7 @@ func (h *handler) erp(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	problem.JSON(w, http.StatusOK, erpStatus{Status: pace.StatusOf(v, h.settings.Current()), History: past})
+	problem.JSON(w, http.StatusOK, report)
 }
 
 // waits says what keeps an order that could be sent now. Without an answer about that the status is told all the same.
@@ -51,5 +41,5 @@ func (h *handler) waits(ctx context.Context, s status, due bool) string {
 		h.log.Warn("the ERP's pace not read; the status is told without it", "error", err)
 		return ""
 	}
-	return pace.StatusOf(v, h.settings.Current()).Waits()
+	return pace.StatusOf(v, h.settings.Current()).WaitsFor
 }

@@ -64,7 +64,7 @@ func erpProbe(pool *pgxpool.Pool, settings setting.Reader) httpapi.Probe {
 			if err != nil {
 				return "" // the probe of Postgres says so
 			}
-			if waits := pacestore.StatusOf(v, settings.Current()).Waits(); waits != "" {
+			if waits := pacestore.StatusOf(v, settings.Current()).WaitsFor; waits != "" {
 				return "each order " + waits
 			}
 			return ""

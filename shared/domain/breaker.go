@@ -77,6 +77,7 @@ type Breaker struct {
 	ByHand bool         `json:"by_hand,omitempty"` // opened by an operator: only an operator closes it
 
 	OutSince  time.Time `json:"out_since,omitzero"`   // when it opened, while it is not closed
+	OutWhy    string    `json:"out_why,omitempty"`    // and why: each probe changes Why
 	Failures  int       `json:"failures,omitempty"`   // openings and failed probes in a row
 	ProbeAt   time.Time `json:"probe_at,omitzero"`    // open: when the next probe is due; probing: when the probe is nobody's
 	Probe     ProbeKind `json:"probe,omitempty"`      // probing: its kind
@@ -127,7 +128,7 @@ func (b Breaker) Trip(calls CallRecord, p BreakerPolicy, m Moment) (next Breaker
 	if m.Now.Sub(b.Since) > p.Period {
 		b.Failures = 0
 	}
-	b.OutSince, b.LastProbe, b.ByOrder = NormalizeTime(m.Now), nil, false
+	b.OutSince, b.OutWhy, b.LastProbe, b.ByOrder = NormalizeTime(m.Now), ReasonText.Fit(why), nil, false
 	return b.opened(why, p, m), true
 }
 
@@ -137,7 +138,7 @@ func (b Breaker) OpenByHand(why string, m Moment) (next Breaker, ok bool) {
 		return b, false
 	}
 	if b.Is(BreakerClosed) {
-		b.OutSince, b.LastProbe = NormalizeTime(m.Now), nil
+		b.OutSince, b.OutWhy, b.LastProbe = NormalizeTime(m.Now), ReasonText.Fit(why), nil
 	}
 	b = b.to(BreakerOpen, why, m)
 	b.ByHand = true
@@ -179,7 +180,7 @@ func (b Breaker) opened(why string, p BreakerPolicy, m Moment) Breaker {
 
 func (b Breaker) closed(why string, m Moment) Breaker {
 	b = b.to(BreakerClosed, why, m)
-	b.OutSince, b.ByOrder = time.Time{}, false
+	b.OutSince, b.OutWhy, b.ByOrder = time.Time{}, "", false
 	return b
 }
 

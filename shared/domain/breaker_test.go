@@ -24,7 +24,7 @@ func TestAnOutageFromTheFirstFailuresToTheLastStep(t *testing.T) {
 	b := outage(t)
 	require.Equal(t, Breaker{
 		State: BreakerOpen, Since: noon, Why: "10 of the newest 10 calls failed, of 10 orders", By: "syncer-1", Epoch: 1,
-		OutSince: noon, Failures: 1, ProbeAt: noon.Add(5 * time.Second),
+		OutSince: noon, OutWhy: "10 of the newest 10 calls failed, of 10 orders", Failures: 1, ProbeAt: noon.Add(5 * time.Second),
 	}, b)
 	_, ok := b.BeginProbe(p, at(4999*time.Millisecond))
 	require.False(t, ok, "not before its time")
@@ -37,7 +37,7 @@ func TestAnOutageFromTheFirstFailuresToTheLastStep(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "the probe by the health endpoint failed: HTTP 502 without a body", b.Why)
 	require.Equal(t, noon.Add(17*time.Second), b.ProbeAt, "twice as long")
-	require.Equal(t, noon, b.OutSince)
+	require.Equal(t, []any{noon, "10 of the newest 10 calls failed, of 10 orders"}, []any{b.OutSince, b.OutWhy}, "of the outage, whatever the probes say")
 	b, _ = b.BeginProbe(p, at(17*time.Second))
 	b, ok = b.EndProbe(ProbeResult{Epoch: b.Epoch, Verdict: ProbeGood}, p, at(18*time.Second))
 	require.True(t, ok)
@@ -50,7 +50,7 @@ func TestAnOutageFromTheFirstFailuresToTheLastStep(t *testing.T) {
 	}
 	require.Equal(t, []int{1, 2, 4, 8, 16, 32, 64}, steps)
 	require.True(t, b.Is(BreakerClosed))
-	require.Equal(t, []any{64, "the ERP works again", time.Time{}}, []any{b.Allows(64), b.Why, b.OutSince})
+	require.Equal(t, []any{64, "the ERP works again", time.Time{}, ""}, []any{b.Allows(64), b.Why, b.OutSince, b.OutWhy})
 }
 
 func TestAnOrderProbesWhereTheHealthEndpointCannot(t *testing.T) {
@@ -214,7 +214,7 @@ func TestByHand(t *testing.T) {
 	admin := Moment{Now: noon, By: "anna"}
 	b, ok := Breaker{}.OpenByHand("they move the server", admin)
 	require.True(t, ok)
-	require.Equal(t, Breaker{State: BreakerOpen, Since: noon, Why: "they move the server", By: "anna", Epoch: 1, ByHand: true, OutSince: noon}, b)
+	require.Equal(t, Breaker{State: BreakerOpen, Since: noon, Why: "they move the server", By: "anna", Epoch: 1, ByHand: true, OutSince: noon, OutWhy: "they move the server"}, b)
 	off := p
 	off.On = false
 	for name, change := range map[string]func() (Breaker, bool){
@@ -235,7 +235,7 @@ func TestByHand(t *testing.T) {
 
 	taken, ok := outage(t).OpenByHand("leave it", admin)
 	require.True(t, ok, "of an outage that is there already")
-	require.Equal(t, []any{noon, true}, []any{taken.OutSince, taken.ByHand})
+	require.Equal(t, []any{noon, outage(t).OutWhy, true}, []any{taken.OutSince, taken.OutWhy, taken.ByHand})
 	closed, ok := outage(t).TurnOff(off, admin)
 	require.True(t, ok)
 	require.Equal(t, "erp_breaker is off", closed.Why)
@@ -337,10 +337,12 @@ func checkChange(t *rapid.T, b, next Breaker, p BreakerPolicy, now time.Time) {
 	if b.ByHand && !next.Is(BreakerClosed) {
 		require.Equal(t, b, next, "only an operator closes it, and nobody probes")
 	}
+	require.Equal(t, next.Is(BreakerClosed), next.OutSince.IsZero())
+	require.True(t, next.OutSince.Equal(b.OutSince) && next.OutWhy == b.OutWhy || next.Is(BreakerClosed) || b.Is(BreakerClosed), "why it is out, for as long as it is")
+	require.False(t, next.Is(BreakerClosed) && next.OutWhy != "")
 	switch next.name() {
 	case BreakerOpen:
 		require.Zero(t, next.Allows(64))
-		require.False(t, next.OutSince.IsZero())
 		wait := next.ProbeAt.Sub(next.Since)
 		require.True(t, next.ByHand || wait <= p.MaxProbe*12/10, wait)
 	case BreakerProbing:
@@ -353,7 +355,6 @@ func checkChange(t *rapid.T, b, next Breaker, p BreakerPolicy, now time.Time) {
 		require.True(t, next.Allowed <= 2*max(1, b.Allowed) && next.Allowed >= 1)
 	case BreakerClosed:
 		require.Equal(t, 64, next.Allows(64))
-		require.True(t, next.OutSince.IsZero())
 	}
 }
 

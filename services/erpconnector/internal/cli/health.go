@@ -81,14 +81,19 @@ func askHealth(ctx context.Context, base string, live bool) (string, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var answer struct {
-		Checks map[string]string `json:"checks"`
+		Checks  map[string]string `json:"checks"`
+		Details map[string]string `json:"details"`
 	}
 	// A connection that switched protocols is not read: what comes on it is bound by no deadline.
 	if resp.StatusCode < http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&answer) != nil {
 		return "", fmt.Errorf("asking for health: %s%s answered %s and no JSON; does erpconnector listen there?", base, path, resp.Status)
 	}
 	if resp.StatusCode == http.StatusOK {
-		return domain.Printable("ok " + strings.Join(slices.Sorted(maps.Keys(answer.Checks)), " ")), nil
+		said := domain.Printable("ok " + strings.Join(slices.Sorted(maps.Keys(answer.Checks)), " "))
+		for _, name := range slices.Sorted(maps.Keys(answer.Details)) {
+			said += "\n" + domain.Printable(name+": "+answer.Details[name])
+		}
+		return said, nil
 	}
 	return "", notReady(resp.Status, answer.Checks)
 }

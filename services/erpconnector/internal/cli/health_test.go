@@ -115,6 +115,8 @@ func TestHealthAnswers(t *testing.T) {
 		said, err string
 	}{
 		"well":              {200, `{"checks":{"relay":"ok","postgres":"ok"}}`, false, "ok postgres relay", ""},
+		"with_details":      {200, `{"checks":{"relay":"ok","erp":"ok"},"details":{"erp":"each order waits"}}`, false, "ok erp relay\nerp: each order waits", ""},
+		"hostile_details":   {200, `{"checks":{},"details":{"\u001b[2J":"a\rb"}}`, false, "ok \n" + `\x1b[2J: a\rb`, ""},
 		"it_lives":          {200, `{}`, true, "ok ", ""},
 		"hostile":           {200, `{"checks":{"\u001b[2J":"ok"}}`, false, `ok \x1b[2J`, ""},
 		"one_is_not_well":   {503, `{"checks":{"relay":"no broker","postgres":"ok"}}`, false, "", "not ready (503 Service Unavailable)\nrelay: no broker"},

@@ -69,6 +69,10 @@ func TestOnADatabase(t *testing.T) {
 		"settings_change_and_return":      testSettingsChangeAndReturn,
 		"a_setting_that_is_not_in_force":  testASettingThatIsNotInForce,
 		"cron_run":                        testCronRun,
+		"erp_status":                      testERPStatus,
+		"erp_by_hand":                     testERPByHand,
+		"erp_by_hand_in_an_outage":        testERPByHandInAnOutage,
+		"erp_closed_inside_of_a_window":   testERPClosedInsideOfAWindow,
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +88,7 @@ func empty(t *testing.T, database testkit.Database) {
 	var tables string
 	require.NoError(t, database.Pool.QueryRow(t.Context(), `SELECT string_agg(quote_ident(relname), ', ') FROM pg_class
 		WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace AND relname NOT IN ('goose_db_version', 'projector_recheck')`).Scan(&tables))
-	_, err := database.Pool.Exec(t.Context(), "TRUNCATE "+tables+" RESTART IDENTITY")
+	_, err := database.Pool.Exec(t.Context(), "TRUNCATE "+tables+" RESTART IDENTITY; INSERT INTO erp_pace DEFAULT VALUES")
 	require.NoError(t, err)
 }
 

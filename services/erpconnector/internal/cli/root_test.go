@@ -30,7 +30,7 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 30, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 34, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -93,6 +93,18 @@ func TestMisuse(t *testing.T) {
 		"deadletter discard":                         {"name dead letters by their ids, or select them by --topic", 1},
 		"deadletter discard 99999999999999999999":    {`"99999999999999999999" is no id`, 1},
 		"cron run bogus":                             {unwanted, 1},
+		"topics bogus":                               {unwanted, 1},
+		"quarantine bogus":                           {unwanted, 1},
+		"deadletter bogus":                           {unwanted, 1},
+		"cron bogus":                                 {unwanted, 1},
+		"erp bogus":                                  {unwanted, 1},
+		"erp status bogus":                           {unwanted, 1},
+		"erp open":                                   {"--reason is required: it stands in the history", 1},
+		"erp open maintenance":                       {`unknown command "maintenance"`, 1},
+		"erp open --reason":                          {"flag needs an argument: --reason", 1},
+		"erp open --reason=":                         {"--reason is required", 1},
+		"erp close":                                  {"--reason is required", 1},
+		"erp close --json":                           {"unknown flag: --json", 1},
 		"settings bogus":                             {unwanted, 1},
 		"settings get":                               {"accepts 1 arg(s), received 0", 1},
 		"settings get cron_bach":                     {"did you mean cron_batch?", 1},
@@ -154,6 +166,10 @@ func TestWhatTheEnvironmentLacks(t *testing.T) {
 		"deadletter redrive 1 --reason=x": {[]string{database, brokers}, 1},
 		"deadletter discard 1 --reason=x": {[]string{database}, 1},
 		"cron run":                        {[]string{database}, 1},
+		"erp status":                      {[]string{database}, 1},
+		"erp status --json":               {[]string{database}, 1},
+		"erp open --reason=x":             {[]string{database}, 1},
+		"erp close --reason=x":            {[]string{database}, 1},
 		"settings":                        {[]string{database}, 1},
 		"settings get debug":              {[]string{database}, 1},
 		"settings set debug=true":         {[]string{database}, 1},
@@ -185,7 +201,7 @@ func TestAVariableThatCannotBe(t *testing.T) {
 	env := variables{"LOG_LEVEL": "loud", "DATABASE_URL": "postgres://127.0.0.1:1/db", "KAFKA_BROKERS": "127.0.0.1:1"}
 	for _, args := range []string{
 		"up", "demo", "run", "migrate", "topics ensure", "topics check", "quarantine list", "deadletter list", "deadletter show 1", "cron run",
-		"settings", "replay --order 1", "replay --from 2024-01-15", "health", "verify", "rebuild", "audit", "repair",
+		"erp status", "erp open --reason x", "erp close --reason x", "settings", "replay --order 1", "replay --from 2024-01-15", "health", "verify", "rebuild", "audit", "repair",
 	} {
 		p := invoke(t, env, strings.Fields(args)...)
 		require.ErrorContains(t, p.err, `LOG_LEVEL is "loud"; it must be debug, info, warn or error`, args)

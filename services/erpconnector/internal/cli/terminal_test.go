@@ -15,8 +15,10 @@ import (
 	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/services/projector"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/pace"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -43,6 +45,11 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 	audited := &audit.Report{
 		Sources: []*audit.Counts{{Source: hostile}}, Violations: []audit.Violation{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
 	}
+	erp := pace.Report{
+		Status:  pace.Status{Why: hostile, By: hostile, StoppedWhy: hostile, HeldWhy: hostile, WaitsFor: hostile, LastProbe: &domain.Probed{Said: hostile}, Since: new(time.Unix(0, 0))},
+		History: []pace.Past{{BreakerEvent: domain.BreakerEvent{By: hostile, Why: hostile}}},
+	}
+	erp.StoppedSince, erp.HeldUntil = erp.Since, erp.Since
 	generation := 1
 	letter := deadletter.Entry{
 		Letter: deadletter.Letter{ID: 7, By: deadletter.Writer(hostile), Topic: hostile, OrderKey: hostile, CeID: hostile, Reason: hostile},
@@ -57,6 +64,7 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 		"settings":         func(w *bytes.Buffer) error { return printSettings(w, settings) },
 		"settings get":     func(w *bytes.Buffer) error { return printSetting(w, settings, base) },
 		"settings history": func(w *bytes.Buffer) error { return printHistory(w, []setting.Past{past}, "") },
+		"erp status":       func(w *bytes.Buffer) error { return printERP(w, erp) },
 		"audit":            func(w *bytes.Buffer) error { return printReport(w, audited, false) },
 		"verify": func(w *bytes.Buffer) error {
 			printDifference(w)(projector.Difference{Source: hostile, OrderIncrementID: hostile, Column: "last_error", Live: hostile, Log: hostile})
@@ -101,6 +109,8 @@ func TestFlagsThatSelectNothingAreRefused(t *testing.T) {
 		"deadletter list --state lost":                              "--state is",
 		"deadletter list --limit 0":                                 "--limit is 0",
 		"deadletter discard 7":                                      "--reason is required",
+		"erp open --reason a\x1b[2J":                                "--reason contains the control character U+001B; remove it",
+		"erp close --reason a\xff":                                  "--reason is not valid UTF-8",
 		"deadletter discard 7 --reason a\x1b[2J":                    "--reason contains the control character U+001B; remove it",
 		"deadletter discard 7 --reason a\xff":                       "--reason is not valid UTF-8",
 		"replay --from 2024-01-15 --source outlet":                  "--source goes with --order",
