@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -281,5 +284,20 @@ func TestTheStatusIsToldWithoutThePace(t *testing.T) {
 		require.Empty(t, got.WaitsFor)
 		require.NotEmpty(t, got.Status)
 		require.Equal(t, warnings, bytes.Count(said.Bytes(), []byte(`msg="the ERP's pace not read; the status is told without it"`)), id)
+	}
+}
+
+// Who reads an answer finds each of its members on the page, with what it is.
+func TestThePageExplainsEachMemberOfTheERP(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/erp.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(page), "\n### Over HTTP\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n### ")
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[pace.Report]()) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			require.Contains(t, section, "`"+name+"`")
+		}
 	}
 }

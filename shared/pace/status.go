@@ -72,7 +72,7 @@ func StatusOf(v View, s setting.Settings) Status {
 	if until, shut := s.Calendar().Until(v.At); shut {
 		out.WindowUntil = given(until)
 	}
-	out.WaitsFor = out.waitsFor()
+	out.WaitsFor = out.waitsFor(s.Enabled)
 	return out
 }
 
@@ -86,9 +86,11 @@ func given(t time.Time) *time.Time {
 
 // waitsFor says what an order that could be sent now waits for; empty when nothing keeps it. Of several it is what ends last, as far as
 // that is known. While a window is on nobody probes, so that comes before an outage.
-func (s Status) waitsFor() string {
+func (s Status) waitsFor(enabled bool) string {
 	isHeldLonger := s.HeldUntil != nil && (s.WindowUntil == nil || s.HeldUntil.After(*s.WindowUntil))
 	switch {
+	case !enabled:
+		return "waits until the connector is turned on (erpconnector settings set enabled=true)"
 	case s.ByHand:
 		return fmt.Sprintf("waits until calls are let out by hand (erpconnector erp close); %s stopped them at %s: %s", s.By, s.Since.Format(time.RFC3339), s.Why)
 	case s.WindowUntil != nil && !isHeldLonger:

@@ -68,8 +68,11 @@ func TestWhatAnOrderWaitsFor(t *testing.T) {
 		breaker domain.Breaker
 		hold    domain.Hold
 		at      time.Time // noon, unless given
+		off     bool
 		want    string
 	}{
+		"the_connector_off":                   {off: true, want: "waits until the connector is turned on (erpconnector settings set enabled=true)"},
+		"the_connector_off_in_an_outage":      {off: true, breaker: open, want: "waits until the connector is turned on (erpconnector settings set enabled=true)"},
 		"nothing":                             {},
 		"a_hold_that_is_over":                 {hold: hold(noon)},
 		"a_window":                            {at: inWindow, want: window},
@@ -90,7 +93,7 @@ func TestWhatAnOrderWaitsFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setting.Defaults()
-			s.Maintenance = sunday
+			s.Maintenance, s.Enabled = sunday, !c.off
 			v := pace.View{State: pace.State{Breaker: c.breaker, Hold: c.hold}, At: noon}
 			if !c.at.IsZero() {
 				v.At = c.at

@@ -75,7 +75,7 @@ var fields = []Field{
 	field("erp_breaker_failure_rate", "ERP_BREAKER_FAILURE_RATE", func(s *Settings) *float64 { return &s.BreakerRate }, number(0.05, 1),
 		"The share of the newest calls that fail when the breaker opens."),
 	field(nameBreakerCalls, "ERP_BREAKER_MIN_CALLS", func(s *Settings) *int { return &s.BreakerCalls }, integer(1, 1000),
-		"The fewest calls that the breaker judges. It looks at the newest calls, up to five times as many, of the last ten minutes."),
+		"The fewest calls that the breaker judges; with fewer it never opens. Each syncer looks at its own newest calls, up to five times as many, of the last ten minutes."),
 	field(nameBreakerOrders, "ERP_BREAKER_MIN_ORDERS", func(s *Settings) *int { return &s.BreakerOrders }, integer(1, 1000),
 		"The fewest different orders that must fail among them, at most the calls."),
 	field("erp_breaker_statuses", "ERP_BREAKER_STATUSES", func(s *Settings) *[]int { return &s.BreakerStatuses }, statuses,

@@ -63,7 +63,7 @@ func TestGlossaryHasOurWords(t *testing.T) {
 	page := pagesOf(t, "docs/glossary.md")[filepath.Join(repository, "docs/glossary.md")]
 	for _, word := range []string{
 		"Generation", "Gate", "Chain record", "Fact", "Fold", "Settle", "Quarantine", "Replay", "Outbox", "Watermark", "Gap", "Retry tier",
-		"Forward", "Lease", "In doubt", "Dead letter", "Lane", "Epoch", "Shadow", "Breaker", "Pace",
+		"Forward", "Lease", "In doubt", "Dead letter", "Lane", "Epoch", "Shadow", "Breaker", "Pace", "Permit",
 	} {
 		_, entry, found := strings.Cut(page, "\n**"+word+".** ")
 		require.True(t, found, word)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -43,26 +44,32 @@ func anOutage(t *testing.T, database testkit.Database) {
 	require.Len(t, events, 3)
 }
 
-// The page of docs/erp.md shows this.
 func testERPStatus(t *testing.T, database testkit.Database, env variables) {
 	require.Equal(t, "breaker  closed\ncalls    0 under way, of at most 64 now and 64 by erp_max_in_flight; syncers: 0\n", does(t, env, "erp", "status"))
 	anOutage(t, database)
 	env["ERP_RATE"] = "20"
-	require.Equal(t, `each order           waits until the ERP works again; calls stopped at 2024-01-15T02:00:07Z: 10 of the newest 10 calls failed, of 10 orders
+	_, err := database.Pool.Exec(t.Context(), `INSERT INTO erp_member (process, joined_at, seen_at, in_flight)
+		SELECT p, now(), now() + interval '1 hour', n FROM (VALUES ('syncer-1/k2m7qa', 2), ('syncer-2/x9f3bd', 1)) AS m (p, n)`)
+	require.NoError(t, err)
+	want := `each order           waits until the ERP works again; calls stopped at 2024-01-15T02:00:07Z: 10 of the newest 10 calls failed, of 10 orders
 breaker              open
 since                2024-01-15T02:00:13Z (syncer-1/k2m7qa)
 why                  the probe by the health endpoint failed: HTTP 502
 calls stopped since  2024-01-15T02:00:07Z (10 of the newest 10 calls failed, of 10 orders)
 next probe           2024-01-15T02:00:23Z
 last probe           2024-01-15T02:00:13Z by health: failing (HTTP 502)
-calls                0 under way, of at most 0 now and 64 by erp_max_in_flight; syncers: 0
+calls                3 under way, of at most 0 now and 64 by erp_max_in_flight; syncers: 2
 rate                 20 a second
 
 AT                   FROM     TO       BY               WHY
 2024-01-15 02:00:13  probing  open     syncer-1/k2m7qa  the probe by the health endpoint failed: HTTP 502
 2024-01-15 02:00:12  open     probing  syncer-1/k2m7qa  probes by the health endpoint
 2024-01-15 02:00:07  closed   open     syncer-1/k2m7qa  10 of the newest 10 calls failed, of 10 orders
-`, does(t, env, "erp", "status"))
+`
+	require.Equal(t, want, does(t, env, "erp", "status"))
+	page, err := os.ReadFile("../../../../docs/erp.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), "$ erpconnector erp status\n"+want)
 
 	var got pace.Report
 	said := does(t, env, "erp", "status", "--json")
@@ -72,7 +79,7 @@ AT                   FROM     TO       BY               WHY
 	require.Contains(t, got.WaitsFor, "waits until the ERP works again")
 	require.Equal(t, "HTTP 502", got.LastProbe.Said)
 
-	_, err := database.Pool.Exec(t.Context(), `UPDATE erp_pace SET breaker = '{}', hold = '{"until": "2999-01-01T00:00:00Z", "why": "the ERP asked to wait by Retry-After"}'`)
+	_, err = database.Pool.Exec(t.Context(), `UPDATE erp_pace SET breaker = '{}', hold = '{"until": "2999-01-01T00:00:00Z", "why": "the ERP asked to wait by Retry-After"}'`)
 	require.NoError(t, err)
 	held := does(t, env, "erp", "status")
 	require.Regexp(t, `(?m)^each order +waits until 2999-01-01T00:00:00Z, as the ERP asked by Retry-After$`, held)
@@ -124,6 +131,14 @@ func testERPClosedInsideOfAWindow(t *testing.T, _ testkit.Database, env variable
 	require.Regexp(t, `^the breaker is closed; but each order waits for the ERP's window until \d{4}-\d\d-01T08:00:00Z\n$`,
 		does(t, env, "erp", "close", "--reason", "it has moved"))
 	require.Regexp(t, `(?m)^window until +\d{4}-\d\d-01T08:00:00Z$`, does(t, env, "erp", "status"))
+}
+
+// While the connector is off, nothing goes out whatever the breaker is.
+func testERPClosedWhileTheConnectorIsOff(t *testing.T, _ testkit.Database, env variables) {
+	env["CONNECTOR_ENABLED"] = "false"
+	does(t, env, "erp", "open", "--reason", "a new server")
+	require.Equal(t, "the breaker is closed; but each order waits until the connector is turned on (erpconnector settings set enabled=true)\n",
+		does(t, env, "erp", "close", "--reason", "it has moved"))
 }
 
 // Without Postgres each command says what to do, and does nothing.

@@ -73,6 +73,7 @@ func TestOnADatabase(t *testing.T) {
 		"erp_by_hand":                     testERPByHand,
 		"erp_by_hand_in_an_outage":        testERPByHandInAnOutage,
 		"erp_closed_inside_of_a_window":   testERPClosedInsideOfAWindow,
+		"erp_closed_while_off":            testERPClosedWhileTheConnectorIsOff,
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
 	} {
 		t.Run(name, func(t *testing.T) {
