@@ -33,7 +33,7 @@ func (r *Regulator) serve() {
 	for len(r.waiters) > 0 && r.mayCall(r.now()) {
 		w := r.waiters[0]
 		r.waiters = slices.Delete(r.waiters, 0, 1)
-		p := &Permit{r: r, order: w.order, granted: r.now()}
+		p := &Permit{r: r, order: w.order, granted: r.now(), patience: r.patience()}
 		if r.state.Breaker.Is(domain.BreakerProbing) {
 			p.probe, r.probing.free = true, false
 		}

@@ -10,13 +10,14 @@ import (
 
 // Permit is the right to make one call. Whoever has it calls Begin, and then Done; or Release when there is no call.
 type Permit struct {
-	r       *Regulator
-	order   domain.OrderRef
-	probe   bool
-	granted time.Time
-	call    domain.Call
-	beside  int // calls under way in all processes when it began, itself among them
-	ended   bool
+	r        *Regulator
+	order    domain.OrderRef
+	probe    bool
+	granted  time.Time
+	patience time.Duration // it is too old after that
+	call     domain.Call
+	beside   int // calls under way in all processes when it began, itself among them
+	ended    bool
 }
 
 // waiter is a caller that waits for its permit.
@@ -76,9 +77,15 @@ func (r *Regulator) leave(w *waiter) {
 	}
 }
 
-// maxPermitAge bounds the time between the permit and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
-// call all at once.
-const maxPermitAge = time.Second
+// minPatience bounds the time between a permit and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
+// call all at once. Where the way takes that long for all, permits last for twice as long.
+const minPatience = time.Second
+
+// patience is how old a permit that is given now may become.
+func (r *Regulator) patience() time.Duration { return max(minPatience, 2*r.way) }
+
+// noteWay takes down how long the way was from a permit to its call. A slow one is forgotten over the next calls.
+func (r *Regulator) noteWay(took time.Duration) { r.way = max(took, r.way-r.way/16) }
 
 // Begin is called right before the call. It is false when the order must not be sent any more: release the permit then, and wait for
 // another.
@@ -87,7 +94,9 @@ func (p *Permit) Begin() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if now.Sub(p.granted) > maxPermitAge || !r.isFresh() || r.heldUntil(now).After(now) || !p.allowed() {
+	age := now.Sub(p.granted)
+	r.noteWay(age)
+	if age > p.patience || !r.isFresh() || r.heldUntil(now).After(now) || !p.allowed() {
 		return false
 	}
 	p.call = domain.Call{Order: p.order, Began: now, Epoch: r.state.Breaker.Epoch}

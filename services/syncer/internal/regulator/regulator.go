@@ -60,6 +60,7 @@ type Regulator struct {
 	quickest   time.Duration // the time of the reading that gave skew
 	skew       time.Duration // the shared clock is ahead of the own one by this
 	waiters    []*waiter     // in their order of arrival
+	way        time.Duration // the longest of late from a permit to its call
 	inFlight   int           // permits
 	calls      domain.CallRecord
 	takesTurns bool        // there are fewer calls than members

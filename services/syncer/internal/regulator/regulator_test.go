@@ -164,6 +164,31 @@ func TestWithoutAHealthEndpointOneOrderIsTheProbe(t *testing.T) {
 	})
 }
 
+// Symptom: with a Kafka that took longer than a second for an intent, each permit was too old when its call could begin. No order was
+// sent any more, and each wrote its intent again and again.
+func TestASlowWayFromThePermitToTheCallDelaysNobodyForEver(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *bench) {
+		r := b.start("first")
+		slow := func() (began int) {
+			permits := []*Permit{within(r, time.Minute, 1), within(r, time.Minute, 2)}
+			time.Sleep(3 * time.Second)
+			for _, p := range permits {
+				if p.Begin() {
+					began++
+				}
+				p.Release()
+			}
+			return began
+		}
+		require.Zero(t, slow(), "who was held up on the way does not call beside those that came meanwhile")
+		require.Equal(t, 2, slow(), "but when that is how long it takes, it is waited for")
+		for i := range 100 {
+			call(t, r, i, 201)
+		}
+		require.Zero(t, slow(), "the way has been quick since")
+	})
+}
+
 func TestRetryAfterHoldsAllExactlyUntilThen(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bench) {
 		first, second := b.start("first"), b.start("second")
