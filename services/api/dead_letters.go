@@ -104,7 +104,7 @@ func (h *handler) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 	}
 	entries, more, err := deadletter.List(r.Context(), h.pool, f)
 	if err != nil {
-		h.deadLetterFailed(w, err)
+		h.deadLetterFailed(w, r, err)
 		return
 	}
 	page := deadLetters{DeadLetters: make([]deadLetter, 0, len(entries))}
@@ -147,7 +147,7 @@ func (h *handler) readDeadLetter(w http.ResponseWriter, r *http.Request) (e dead
 		e, err = deadletter.Get(r.Context(), h.pool, id)
 	}
 	if err != nil {
-		h.deadLetterFailed(w, err)
+		h.deadLetterFailed(w, r, err)
 	}
 	return e, err == nil
 }
@@ -160,7 +160,7 @@ func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
 	}
 	record, err := deadletter.Fetch(r.Context(), h.kafka, e.Letter)
 	if err != nil {
-		h.topicFailed(w, err)
+		h.topicFailed(w, r, err)
 		return
 	}
 	out := deadLetterRecord{deadLetter: deadLetterOf(e), Headers: kafka.Headers(record)}
@@ -204,7 +204,7 @@ func (h *handler) decideDeadLetter(w http.ResponseWriter, r *http.Request, e dea
 	}
 	e, err := decide(r.Context(), a)
 	if err != nil {
-		h.deadLetterFailed(w, err)
+		h.deadLetterFailed(w, r, err)
 		return
 	}
 	h.log.Info("dead letter decided", "dead_letter", e.ID, "state", e.State, "by", requester(r))
@@ -240,7 +240,7 @@ func readDecision(w http.ResponseWriter, r *http.Request, id int64, format bodyF
 }
 
 // deadLetterFailed answers what went wrong, by its kind. Each code tells a program whether to ask again: only 503 may be repeated.
-func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
+func (h *handler) deadLetterFailed(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *orders.DeadLetterError
 	switch {
 	case errors.Is(err, deadletter.ErrUnknown):
@@ -250,21 +250,17 @@ func (h *handler) deadLetterFailed(w http.ResponseWriter, err error) {
 	case errors.Is(err, orders.ErrDisabled):
 		writeDisabled(w, domain.OrderRef{})
 	case errors.Is(err, orders.ErrTopic):
-		h.topicFailed(w, err)
+		h.topicFailed(w, r, err)
 	default:
-		h.log.Error("dead letters not answered", "error", err)
-		w.Header().Set("Retry-After", "5")
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; look at the letter's state, then ask again",
+		httpapi.Failed(w, r, h.log, "dead letters not answered", err, problem.Problem{
+			Code: "database_unavailable", Detail: "the database does not answer; look at the letter's state, then ask again",
 		})
 	}
 }
 
 // topicFailed answers that the record could not be read from Kafka, and that nothing was done.
-func (h *handler) topicFailed(w http.ResponseWriter, err error) {
-	h.log.Error("dead letter not read from Kafka", "error", err)
-	w.Header().Set("Retry-After", "5")
-	problem.Write(w, problem.Problem{
-		Status: http.StatusServiceUnavailable, Code: "kafka_unavailable", Detail: "the dead-letter topic could not be read, so nothing was done: the log says why",
+func (h *handler) topicFailed(w http.ResponseWriter, r *http.Request, err error) {
+	httpapi.Failed(w, r, h.log, "dead letter not read from Kafka", err, problem.Problem{
+		Code: "kafka_unavailable", Detail: "the dead-letter topic could not be read, so nothing was done: the log says why",
 	})
 }

@@ -64,7 +64,7 @@ func (h *handler) decideDeadLetters(w http.ResponseWriter, r *http.Request, form
 		}
 	}
 	if err != nil {
-		h.deadLetterFailed(w, err)
+		h.deadLetterFailed(w, r, err)
 		return
 	}
 	out := bulkAnswer{DryRun: b.DryRun, Selected: result.Selected, DeadLetters: make([]bulkDeadLetter, 0, len(result.Letters))}

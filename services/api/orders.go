@@ -81,7 +81,7 @@ func (h *handler) command(kind commandKind) http.HandlerFunc {
 		}
 		done, err := h.orders.Do(r.Context(), cmd)
 		if err != nil {
-			h.failed(w, cmd.Ref, err)
+			h.failed(w, r, cmd.Ref, err)
 			return
 		}
 		h.log.Info("order request", "request", cmd.Request, "order_increment_id", cmd.Ref.IncrementID, "source", cmd.Ref.Source,
@@ -161,17 +161,15 @@ func writeDisabled(w http.ResponseWriter, ref domain.OrderRef) {
 }
 
 // failed answers a command that could not be carried out.
-func (h *handler) failed(w http.ResponseWriter, ref domain.OrderRef, err error) {
+func (h *handler) failed(w http.ResponseWriter, r *http.Request, ref domain.OrderRef, err error) {
 	if errors.Is(err, orders.ErrDisabled) {
 		writeDisabled(w, ref)
 		return
 	}
-	h.log.Error("order request not taken", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
-	w.Header().Set("Retry-After", "5")
-	problem.Write(w, problem.Problem{
-		Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer, so it is not known whether this was taken: look at sync-status, then ask again",
+	httpapi.Failed(w, r, h.log, "order request not taken", err, problem.Problem{
+		Code: "database_unavailable", Detail: "the database does not answer, so it is not known whether this was taken: look at sync-status, then ask again",
 		OrderIncrementID: ref.IncrementID, Source: ref.Source,
-	})
+	}, "order_increment_id", ref.IncrementID, "source", ref.Source)
 }
 
 // refusal says why a command is not possible in the order's state, and what is possible. The code holds the state (order_queued,
@@ -215,7 +213,7 @@ func (h *handler) respond(w http.ResponseWriter, r *http.Request, kind commandKi
 	}
 	row, err := h.waiting.await(r.Context(), done.Gate, wait)
 	if err != nil {
-		h.failed(w, done.Gate.Ref, err)
+		h.failed(w, r, done.Gate.Ref, err)
 		return
 	}
 	status, res := resultOf(kind, done, row)

@@ -92,7 +92,7 @@ func settingsTag(version int64) string { return fmt.Sprintf(`"%d"`, version) }
 func (h *settingsHandler) get(w http.ResponseWriter, r *http.Request) {
 	v, err := h.store.View(r.Context())
 	if err != nil {
-		h.unavailable(w, err, "the database does not answer; ask again")
+		h.unavailable(w, r, err, "the database does not answer; ask again")
 		return
 	}
 	h.answer(w, v)
@@ -140,7 +140,7 @@ func (h *settingsHandler) put(w http.ResponseWriter, r *http.Request) {
 			Detail: "nothing was changed: somebody changed the settings since you read them; current has them, send what is still to be changed with their ETag",
 		})
 	case err != nil:
-		h.unavailable(w, err, "the database does not answer; read the settings to see whether they were changed, and send what is then still to be changed")
+		h.unavailable(w, r, err, "the database does not answer; read the settings to see whether they were changed, and send what is then still to be changed")
 	default:
 		h.answer(w, v)
 	}
@@ -196,10 +196,6 @@ func readChange(w http.ResponseWriter, r *http.Request) (c setting.Change, ok bo
 	return c, true
 }
 
-func (h *settingsHandler) unavailable(w http.ResponseWriter, err error, detail string) {
-	h.log.Error("settings not answered", "error", err)
-	w.Header().Set("Retry-After", "5")
-	problem.Write(w, problem.Problem{
-		Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: detail,
-	})
+func (h *settingsHandler) unavailable(w http.ResponseWriter, r *http.Request, err error, detail string) {
+	httpapi.Failed(w, r, h.log, "settings not answered", err, problem.Problem{Code: "database_unavailable", Detail: detail})
 }

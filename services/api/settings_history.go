@@ -37,7 +37,7 @@ func (h *settingsHandler) history(w http.ResponseWriter, r *http.Request) {
 	}
 	past, next, err := h.store.History(r.Context(), filter)
 	if err != nil {
-		h.unavailable(w, err, "the database does not answer; ask again")
+		h.unavailable(w, r, err, "the database does not answer; ask again")
 		return
 	}
 	page := settingsHistory{Changes: make([]settingChange, 0, len(past))}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
@@ -41,12 +42,7 @@ func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, pgx.ErrNoRows):
 		notSynced(w, ref)
 	case err != nil:
-		h.log.Error("status not read", "order_increment_id", ref.IncrementID, "error", err)
-		w.Header().Set("Retry-After", "5")
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
-			OrderIncrementID: ref.IncrementID, Source: ref.Source,
-		})
+		httpapi.Failed(w, r, h.log, "status not read", err, notRead(ref), "order_increment_id", ref.IncrementID, "source", ref.Source)
 	default:
 		problem.JSON(w, http.StatusOK, s)
 	}
@@ -130,4 +126,12 @@ func moduleTime(t *time.Time) *string {
 	}
 	s := t.UTC().Format(domain.ModuleTime)
 	return &s
+}
+
+// notRead is the answer to a query about an order that the database did not answer.
+func notRead(ref domain.OrderRef) problem.Problem {
+	return problem.Problem{
+		Code: "database_unavailable", Detail: "the database does not answer; ask again",
+		OrderIncrementID: ref.IncrementID, Source: ref.Source,
+	}
 }

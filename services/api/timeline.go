@@ -63,12 +63,7 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, timeline.ErrUnknown):
 		notSynced(w, ref)
 	case err != nil:
-		h.log.Error("timeline not read", "order_increment_id", ref.IncrementID, "source", ref.Source, "error", err)
-		w.Header().Set("Retry-After", "5")
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
-			OrderIncrementID: ref.IncrementID, Source: ref.Source,
-		})
+		httpapi.Failed(w, r, h.log, "timeline not read", err, notRead(ref), "order_increment_id", ref.IncrementID, "source", ref.Source)
 	default:
 		problem.JSON(w, http.StatusOK, partOf(ref, page))
 	}

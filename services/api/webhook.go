@@ -78,7 +78,7 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := h.orders.Do(r.Context(), cmd)
 	if err != nil {
-		h.failed(w, ref, err)
+		h.failed(w, r, ref, err)
 		return
 	}
 	h.log.Info("webhook handled", "order_increment_id", ref.IncrementID, "source", ref.Source, "request", cmd.Request,
@@ -109,7 +109,7 @@ func (h *handler) annotate(w http.ResponseWriter, r *http.Request, cmd orders.Co
 	known, err := h.orders.Annotate(r.Context(), cmd, status)
 	switch {
 	case err != nil:
-		h.failed(w, cmd.Ref, err)
+		h.failed(w, r, cmd.Ref, err)
 	case !known:
 		respondToCallback(w, orders.Result{Action: domain.RefuseNotFound, Gate: domain.Gate{Ref: cmd.Ref}})
 	default:

@@ -152,12 +152,10 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 	acceptSeconds.Observe(time.Since(began).Seconds())
 	if err != nil {
 		events.WithLabelValues("failed").Add(float64(len(incoming)))
-		h.log.Error("events not accepted", "events", len(incoming), "error", err)
-		w.Header().Set("Retry-After", "5")
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "database_unavailable",
+		httpapi.Failed(w, r, h.log, "events not accepted", err, problem.Problem{
+			Code:   "database_unavailable",
 			Detail: "nothing of this request was accepted, as the database does not answer; send it again",
-		})
+		}, "events", len(incoming))
 		return nil, false
 	}
 	for _, r := range results {

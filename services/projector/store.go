@@ -76,7 +76,10 @@ func (s *store) positions(ctx context.Context, q querier) (map[kafka.TopicPartit
 		out[tp] = next
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, fmt.Errorf("reading the projection's positions: %w", err)
+	}
+	return out, nil
 }
 
 // apply writes a batch in one transaction, with a handful of statements however large the batch is.

@@ -193,11 +193,15 @@ func (c *comparison) page(ctx context.Context, query string, id int64) ([]found,
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox at id %d: %w", id, err)
 	}
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (f found, err error) {
+	page, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (f found, err error) {
 		err = r.Scan(&f.ID, &f.Topic, &f.Key, &f.created, &f.uuid, &f.trace, &f.time)
 		f.topic = f.Topic
 		return f, err
 	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox at id %d: %w", id, err)
+	}
+	return page, nil
 }
 
 // relayedRows searches the rows up to the position among the records. It goes from the newest row back until no row can have a record

@@ -113,6 +113,7 @@ func TestRefusedValues(t *testing.T) {
 		"a_status_without_a_code":    {"already_booked", `["404"]`, `already_booked is ["404"]` + answers},
 		"a_code_without_a_status":    {"already_booked", `[":DUP"]`, `already_booked is [":DUP"]` + answers},
 		"an_empty_code":              {"already_booked", `["409:"]`, `already_booked is ["409:"]` + answers},
+		"an_empty_text":              {"already_booked", `["409", " "]`, `already_booked is ["409", " "]` + answers}, // it was left out without a word
 		"a_code_with_a_comma":        {"already_booked", `["409:A,B"]`, `already_booked is ["409:A,B"]` + answers},
 		"answers_as_text":            {"already_booked", `"409"`, `already_booked is "409"` + answers},
 		"a_list_in_a_list":           {"already_booked", `[["409"]]`, `already_booked is [["409"]]` + answers},

@@ -89,7 +89,7 @@ func unpackList(raw json.RawMessage, list []any) (text, form string) {
 		case float64:
 			parts[i] = string(items[i])
 		case string:
-			if strings.Contains(item, ",") {
+			if strings.Contains(item, ",") || strings.TrimSpace(item) == "" {
 				return "", ""
 			}
 			parts[i], form = item, formTexts

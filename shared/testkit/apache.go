@@ -30,14 +30,6 @@ const ApacheVersion = "4.2.0"
 // ApacheOldVersion is the release of before transactions version 2, which most managed clusters still run.
 const ApacheOldVersion = "3.9.1"
 
-// apachePOM takes the version twice.
-const apachePOM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
-<groupId>test</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging><dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>%[1]s</version></dependency>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>%[1]s</version></dependency>
-<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
-</dependencies></project>`
-
 // apacheConfig is a broker and controller in one. The second half shortens what a production broker waits for, but
 // for its session: a busy machine may hold its breath for seconds.
 const apacheConfig = `process.roles=broker,controller
@@ -73,7 +65,7 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	if named := os.Getenv("KAFKA_BROKERS"); named != "" {
 		return strings.Split(named, ","), nil
 	}
-	libs, err := apacheLibs(ApacheVersion)
+	release, err := releaseOf(ApacheVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +73,7 @@ var apache = sync.OnceValues(func() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startApache(libs, dir)
+	return startApache(release, dir)
 })
 
 // HasApache reports whether this machine has what an Apache Kafka of a test's own needs.
@@ -94,27 +86,8 @@ func HasApache() bool {
 	return true
 }
 
-// apacheLibs are the jars of a release.
-func apacheLibs(version string) (string, error) {
-	if !HasApache() {
-		return "", errNoApache
-	}
-	dir, err := Cached("kafka-"+version, func(dir string) error {
-		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), fmt.Appendf(nil, apachePOM, version), 0o600); err != nil {
-			return err
-		}
-		cmd := exec.CommandContext(context.Background(), "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("fetching Apache Kafka %s with mvn: %w: %s", version, err, out)
-		}
-		return nil
-	})
-	return filepath.Join(dir, "libs"), err
-}
-
-func startApache(libs, dir string) ([]string, error) {
-	brokers, err := formatApache(libs, dir, 1, apacheExtras{})
+func startApache(release apacheRelease, dir string) ([]string, error) {
+	brokers, err := formatApache(release, dir, 1, apacheExtras{})
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +96,11 @@ func startApache(libs, dir string) ([]string, error) {
 
 // Apache is an Apache Kafka of a test's own, which it may kill and start again.
 type Apache struct {
-	libs, properties string
-	addrs            []string
-	process          *os.Process
-	ended            <-chan struct{}
+	release    apacheRelease
+	properties string
+	addrs      []string
+	process    *os.Process
+	ended      <-chan struct{}
 }
 
 // OwnApache starts an Apache Kafka that ends with the test, and skips the test where there is no java and mvn.
@@ -151,7 +125,7 @@ func OwnUpgradedApache(t testing.TB) *Apache {
 type apacheExtras struct {
 	listeners string   // each after a comma
 	config    string   // lines
-	format    []string // arguments to the making of its folder
+	format    []string // arguments to the making of its folder, by Kafka's own tool; nil: a fresh folder is copied
 }
 
 func ownApache(t testing.TB, version string, extras apacheExtras) *Apache {
@@ -161,12 +135,12 @@ func ownApache(t testing.TB, version string, extras apacheExtras) *Apache {
 
 func ownCluster(t testing.TB, version string, n int, extras apacheExtras) []*Apache {
 	t.Helper()
-	libs, err := apacheLibs(version)
+	release, err := releaseOf(version)
 	if errors.Is(err, errNoApache) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	brokers, err := formatApache(libs, t.TempDir(), n, extras)
+	brokers, err := formatApache(release, t.TempDir(), n, extras)
 	require.NoError(t, err)
 	for _, b := range brokers {
 		require.NoError(t, b.launch())
@@ -191,8 +165,14 @@ func (b *Apache) Kill() {
 	<-b.ended
 }
 
+// data is the broker's data folder.
+func (b *Apache) data() string { return filepath.Join(filepath.Dir(b.properties), "data") }
+
+// apacheCluster is the id of all our clusters.
+const apacheCluster = "MkU3OEVBNTcwNTJENDM2Qg"
+
 // formatApache makes the folders of a cluster.
-func formatApache(libs, dir string, n int, extras apacheExtras) (brokers []*Apache, err error) {
+func formatApache(release apacheRelease, dir string, n int, extras apacheExtras) (brokers []*Apache, err error) {
 	ports, err := freePorts(2 * n)
 	if err != nil {
 		return nil, err
@@ -204,8 +184,8 @@ func formatApache(libs, dir string, n int, extras apacheExtras) (brokers []*Apac
 	}
 	for i := range n {
 		folder := filepath.Join(dir, fmt.Sprint(i+1))
-		b := &Apache{libs: libs, properties: filepath.Join(folder, "server.properties"), addrs: addrs}
-		config := fmt.Sprintf(apacheConfig, ports[i], ports[n+i], filepath.Join(folder, "data"), extras.listeners, i+1,
+		b := &Apache{release: release, properties: filepath.Join(folder, "server.properties"), addrs: addrs}
+		config := fmt.Sprintf(apacheConfig, ports[i], ports[n+i], b.data(), extras.listeners, i+1,
 			strings.Join(voters, ","), n, max(1, n-1)) + extras.config
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return nil, err
@@ -213,19 +193,17 @@ func formatApache(libs, dir string, n int, extras apacheExtras) (brokers []*Apac
 		if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 			return nil, err
 		}
-		format := b.java(append([]string{"kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", b.properties}, extras.format...)...)
-		if out, err := format.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("formatting Apache Kafka's folder: %w: %s", err, out)
+		if extras.format == nil {
+			err = release.format(b.data(), i+1)
+		} else {
+			err = b.formatByTool(extras.format...)
+		}
+		if err != nil {
+			return nil, err
 		}
 		brokers = append(brokers, b)
 	}
 	return brokers, nil
-}
-
-func (b *Apache) java(args ...string) *exec.Cmd {
-	return exec.CommandContext(context.Background(), "java", append([]string{
-		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.io.tmpdir=" + filepath.Dir(b.properties), "-cp", filepath.Join(b.libs, "*"),
-	}, args...)...) //nolint:gosec // our own arguments
 }
 
 // Restart is Start outside of the test's own goroutine.

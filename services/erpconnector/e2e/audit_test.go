@@ -268,7 +268,7 @@ func TestAuditWhileLoadGoesOnRaisesNoFalseAlarm(t *testing.T) {
 	})
 }
 
-// touches publishes changes of the same twenty orders until it is stopped.
+// touches publishes changes of the same twenty orders, ten times a second, until it is stopped.
 func (p *product) touches() (stop func()) {
 	p.t.Helper()
 	change := func(round int) []any {
@@ -284,11 +284,13 @@ func (p *product) touches() (stop func()) {
 	stopped := make(chan struct{})
 	var touching sync.WaitGroup
 	touching.Go(func() {
+		pace := time.NewTicker(100 * time.Millisecond)
+		defer pace.Stop()
 		for round := 1; ; round++ {
 			select {
 			case <-stopped:
 				return
-			default:
+			case <-pace.C:
 				p.publish(change(round))
 			}
 		}

@@ -20,7 +20,7 @@ import (
 // messageAt is which argument of slog's methods is the message.
 var messageAt = map[string]int{
 	"Debug": 0, "Info": 0, "Warn": 0, "Error": 0,
-	"DebugContext": 1, "InfoContext": 1, "WarnContext": 1, "ErrorContext": 1, "Log": 2,
+	"DebugContext": 1, "InfoContext": 1, "WarnContext": 1, "ErrorContext": 1, "Log": 2, "Failed": 3,
 }
 
 // The page lists each line that the code can write, with the keys that the code names there, and no other.
@@ -84,6 +84,9 @@ func logLinesOf(path string, into map[string][]string) error {
 		if at, ok := messageAt[method.Sel.Name]; ok && len(call.Args) > at {
 			if message, ok := text(call.Args[at]); ok {
 				line := levelOf(method.Sel.Name) + ": " + message
+				if method.Sel.Name == "Failed" {
+					at += 2 // the error and the problem
+				}
 				into[line] = append(into[line], keysIn(call.Args[at+1:])...)
 			}
 		}
@@ -108,8 +111,11 @@ func outageLine(pair *ast.KeyValueExpr, into map[string][]string) {
 }
 
 func levelOf(method string) string {
-	if method == "Log" { // the level is decided there
+	switch method {
+	case "Log": // the level is decided there
 		return "info, warn"
+	case "Failed": // httpapi's
+		return "error"
 	}
 	return strings.ToLower(strings.TrimSuffix(method, "Context"))
 }

@@ -74,7 +74,7 @@ func serveERP(t *testing.T, erp *mockerp.ERP) (base string) {
 // Symptom: each answer that was lost made an ERP that knows no keys book the order once more.
 func TestAnERPThatForgetsKeysAndLosesAnswersBooksOnceWhereItIsAsked(t *testing.T) {
 	t.Parallel()
-	const orders = 200
+	const orders = 100
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		for name, path := range map[string]domain.LookupPath{"asked": byKey, "not_asked": ""} {
 			t.Run(name, func(t *testing.T) {

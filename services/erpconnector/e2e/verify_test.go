@@ -149,12 +149,12 @@ func (p *product) sql(statement string) {
 	require.NoError(p.t, err)
 }
 
-// load publishes fifty orders a second until it is stopped; then it waits for the last. It returns once some are published.
+// load publishes twenty orders a second until it is stopped; then it waits for the last. It returns once some are published.
 func (p *product) load() (stop func() int) {
 	p.t.Helper()
 	last, stopped, underWay := make(chan int, 1), make(chan struct{}), make(chan struct{})
 	go func() {
-		pace := time.NewTicker(20 * time.Millisecond)
+		pace := time.NewTicker(50 * time.Millisecond)
 		defer pace.Stop()
 		for o := 0; ; o++ {
 			select {

@@ -77,12 +77,13 @@ func (l *Lanes[K]) Hold(lane K, topic string, why error) {
 	h.topics[topic], h.trial = true, false
 }
 
-// Written ends the waits of lanes whose partitions have taken a record.
+// Written ends the trials of lanes whose partitions have taken a record. A lane that is held goes on waiting: the record was on its way
+// when the lane was held, perhaps to another topic, and only Recheck has the work that was kept back go on.
 func (l *Lanes[K]) Written(lanes []K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, lane := range lanes {
-		if h := l.held[lane]; h != nil {
+		if h := l.held[lane]; h != nil && h.trial {
 			l.log.Info("a partition takes records again", "lane", lane, "after_ms", time.Since(h.since).Milliseconds())
 			delete(l.held, lane)
 		}

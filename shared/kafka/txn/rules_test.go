@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"pgregory.net/rapid"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
@@ -282,8 +283,9 @@ func TestAHeldLaneWaitsForLonger(t *testing.T) {
 		require.GreaterOrEqual(t, waits[0], laneMinWait/2)
 		require.LessOrEqual(t, waits[7], laneMaxWait*3/2)
 		l.Hold(2, "p.out", errors.New("no leader"))
-		l.Written([]int32{1})
-		require.True(t, l.Any())
+		l.Written([]int32{1, 2})
+		require.True(t, l.IsHeld(2), "what was on its way when the lane was held ends no wait: nobody would be told to go on")
+		l.Try([]int32{2})
 		l.Written([]int32{2})
 		require.False(t, l.Any())
 		require.Equal(t, 2, strings.Count(log.String(), "a partition takes no records; what is in it waits, others go on"), "once for each lane")
@@ -291,6 +293,36 @@ func TestAHeldLaneWaitsForLonger(t *testing.T) {
 		l.Hold(3, "p.out", errors.New("no leader"))
 		l.Forget()
 		require.False(t, l.IsHeld(3), "the partitions have another owner")
+	})
+}
+
+// Symptom: on a busy machine a partition was held, and a commit that was on its way by then ended that wait. Nobody told the handler,
+// which kept the lane's tasks back: their orders waited until the next restart. So a lane that is held must be tried before it goes on.
+func TestAHandlerThatKeepsTasksBackIsToldToGoOn(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		lanes, kept := NewLanes[int32](slog.New(slog.DiscardHandler)), map[int32]bool{}
+		drawn := func(t *rapid.T) int32 { return rapid.Int32Range(0, 1).Draw(t, "lane") }
+		t.Repeat(map[string]func(*rapid.T){
+			"a_record_is_not_taken": func(t *rapid.T) { lanes.Hold(drawn(t), "p.out", errors.New("no leader")) },
+			"a_record_is_taken":     func(t *rapid.T) { lanes.Written([]int32{drawn(t)}) },
+			"a_task_comes": func(t *rapid.T) {
+				if lane := drawn(t); lanes.IsHeld(lane) {
+					kept[lane] = true
+				}
+			},
+			"the_brokers_are_asked": func(t *rapid.T) {
+				if lane := drawn(t); lanes.IsHeld(lane) {
+					lanes.Try([]int32{lane})
+					kept[lane] = false // Resumed
+				}
+			},
+			"": func(t *rapid.T) {
+				for lane, waits := range kept {
+					require.True(t, !waits || lanes.IsHeld(lane), "tasks of lane %d are kept back, and it is not watched any more", lane)
+				}
+			},
+		})
 	})
 }
 

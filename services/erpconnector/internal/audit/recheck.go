@@ -123,7 +123,10 @@ func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
 		}
 		return nil
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("looking up %d events: %w", len(keys), err)
+	}
+	return nil
 }
 
 // recheck judges a suspect by what is known by now. The dead letters are read only when one of them may explain what was found: the topic

@@ -137,5 +137,8 @@ func (b *batch) storedStates(ctx context.Context, keys []string) (map[string]*st
 		s = state{}
 		return nil
 	})
-	return stored, err
+	if err != nil {
+		return nil, fmt.Errorf("reading %d snapshots: %w", len(keys), err)
+	}
+	return stored, nil
 }

@@ -383,6 +383,8 @@ func testWhatFailedIsNamed(t *testing.T, b *bench) {
 	}
 	require.NoError(t, pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
 		batch := &batch{r: b.repairer, tx: tx, topic: event.TopicSalesOrder, now: time.Now()}
+		_, err := batch.storedStates(t.Context(), nil) // a connection that knows a statement fails later: with the rows
+		require.NoError(t, err)
 		for want, step := range map[string]func() error{
 			"noting 1 events":                     func() error { return batch.restoreAccepted(ended, make([]accepted, 1)) },
 			"reading 1 snapshots":                 func() error { _, err := batch.storedStates(ended, []string{"1"}); return err },

@@ -228,7 +228,10 @@ func (t *transaction) lock(ctx context.Context) error {
 		t.snapshots[key] = &snapshot{order: json.RawMessage(order), orderID: orderID, at: at}
 		return nil
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("reading snapshots: %w", err)
+	}
+	return nil
 }
 
 // eventKey names an event. Ids are the shops' own, so two shops may use the same.
@@ -261,7 +264,10 @@ func (t *transaction) seen(ctx context.Context) (map[eventKey]known, error) {
 		e.digest = nil // the next row must not share its memory
 		return nil
 	})
-	return seen, err
+	if err != nil {
+		return nil, fmt.Errorf("looking for duplicates: %w", err)
+	}
+	return seen, nil
 }
 
 // decide goes through the batch in its order and fills the results; it returns the events that are new.
