@@ -21,10 +21,8 @@ func (h *handler) erpRoute() httpapi.Route {
 func (h *handler) erp(w http.ResponseWriter, r *http.Request) {
 	report, err := h.pace.Report(r.Context(), h.settings.Current(), historyShown)
 	if err != nil {
-		h.log.Error("the ERP's pace not read", "error", err)
-		w.Header().Set("Retry-After", "5")
-		problem.Write(w, problem.Problem{
-			Status: http.StatusServiceUnavailable, Code: "database_unavailable", Detail: "the database does not answer; ask again",
+		httpapi.Failed(w, r, h.log, "the ERP's pace not read", err, problem.Problem{
+			Code: "database_unavailable", Detail: "the database does not answer; ask again",
 		})
 		return
 	}

@@ -18,10 +18,10 @@ type probing struct {
 }
 
 // wantsProbe reports whether this process should ask for the probe: it is due, the ERP may be called, and where an order is the probe,
-// there is one.
+// there is one. A process that stops asks for none.
 func (r *Regulator) wantsProbe() bool {
 	now, b := r.now(), r.state.Breaker
-	if !b.ProbeDue(now) || !r.isFresh() || r.heldUntil(now).After(now) {
+	if r.probing.ctx.Err() != nil || !b.ProbeDue(now) || !r.isFresh() || r.heldUntil(now).After(now) {
 		return false
 	}
 	return len(r.waiters) > 0 || !b.ByOrder && r.Settings.Current().BreakerPolicy().HasHealth
@@ -74,6 +74,15 @@ func (r *Regulator) probeHealth(epoch int64) {
 		r.endProbe(verdict, said(answer))
 	}
 	r.grant()
+}
+
+// leaveProbe gives back a probe that no order has become.
+func (r *Regulator) leaveProbe() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.probing.free {
+		r.endProbe(domain.ProbeAbandoned, "")
+	}
 }
 
 // endProbe tells how the probe of this process ended.

@@ -89,6 +89,7 @@ func (r *Regulator) Run(ctx context.Context) {
 	workers.Go(func() { r.keepTime(ctx) })
 	workers.Wait()
 	r.probing.health.Wait()
+	r.leaveProbe()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if err := errors.Join(r.flush(ending), r.Store.Leave(ending, r.ID)); err != nil {

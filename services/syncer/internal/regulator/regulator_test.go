@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/pace"
 	"github.com/erpconnector/erpconnector/shared/pace/pacetest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
@@ -52,9 +54,12 @@ func inBubble(t *testing.T, change func(*setting.Settings), test func(t *testing
 }
 
 // start runs a regulator, and waits until it has joined.
-func (b *bench) start(id string) *Regulator {
+func (b *bench) start(id string) *Regulator { return b.with(id, time.Now) }
+
+// with is start of a regulator with a clock of its own.
+func (b *bench) with(id string, now func() time.Time) *Regulator {
 	r := New(Params{
-		ID: id, Store: b.store, Settings: b.settings, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: time.Now,
+		ID: id, Store: b.store, Settings: b.settings, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: now,
 		Random: func() float64 { return 0.5 }, Probe: func(context.Context) domain.Answer { return b.health() },
 	})
 	ctx, cancel := context.WithCancel(b.t.Context())
@@ -161,6 +166,73 @@ func TestWithoutAHealthEndpointOneOrderIsTheProbe(t *testing.T) {
 		require.True(t, probe.Begin())
 		probe.Done(domain.Answer{StatusCode: 201})
 		require.NotNil(t, within(r, time.Minute, 3))
+	})
+}
+
+// Symptom: a process that stopped when the probe was due took it with its last words. The others waited for the answer of a process that
+// was gone, for as long as a call may take and more.
+func TestAProcessThatStopsTakesNoProbe(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *bench) {
+		b.health = func() domain.Answer { return domain.Answer{StatusCode: 503} }
+		var ahead atomic.Int64
+		r := b.with("first", func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+		outage(t, r)
+		time.Sleep(time.Until(r.state.Breaker.ProbeAt) - time.Millisecond)
+		ahead.Store(int64(time.Second / 2)) // nothing is written before its end
+		b.stops[0]()
+		v, err := b.store.Load(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, domain.BreakerOpen, v.Breaker.State)
+	})
+}
+
+// The same for a probe by an order, which this process was given, and its caller has left meanwhile.
+func TestAProcessThatStopsGivesItsProbeBack(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *bench) {
+		b.health = func() domain.Answer { return domain.Answer{StatusCode: 404} }
+		outage(t, b.start("first"))
+		time.Sleep(time.Minute)
+		v, err := b.store.Load(t.Context())
+		require.NoError(t, err)
+		require.True(t, v.Breaker.ByOrder)
+		policy := b.settings.Current().BreakerPolicy()
+		_, _, err = b.store.Change(t.Context(), v.State, func(s pace.State) pace.State {
+			s.Breaker, _ = s.Breaker.BeginProbe(policy, domain.Moment{Now: time.Now(), By: "first"})
+			require.True(t, s.Breaker.Is(domain.BreakerProbing))
+			return s
+		})
+		require.NoError(t, err)
+		time.Sleep(time.Millisecond)
+		b.stops[0]()
+		v, err = b.store.Load(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, domain.BreakerOpen, v.Breaker.State)
+	})
+}
+
+func TestAProbeWaitsForTheEndOfAWindow(t *testing.T) {
+	inBubble(t, func(s *setting.Settings) { s.Maintenance = "1 0 * * * 5m UTC" }, func(t *testing.T, b *bench) {
+		var probes []time.Time
+		b.health = func() domain.Answer {
+			probes = append(probes, time.Now())
+			return domain.Answer{StatusCode: 503}
+		}
+		began := time.Now().Truncate(24 * time.Hour)
+		r := b.start("first")
+		outage(t, r)
+		time.Sleep(time.Until(began.Add(7 * time.Minute)))
+		b.stops[0]()
+		require.NotEmpty(t, probes)
+		before := 0
+		for _, at := range probes {
+			if at.Before(began.Add(time.Minute)) {
+				before++
+				continue
+			}
+			require.False(t, at.Before(began.Add(6*time.Minute)), "a probe at %s", at)
+		}
+		require.Positive(t, before)
+		require.Greater(t, len(probes), before)
 	})
 }
 
