@@ -12,15 +12,19 @@ import (
 // it, and then goes on faster and faster, as the ERP may take more today. So a 429 is rare and most of the rate is used, and a rate
 // that was learnt does not bind for long once it is wrong. A zero LearntRate is no limit.
 type LearntRate struct {
-	Ceiling float64   `json:"ceiling,omitempty"` // calls a second at which 429 came
-	Cut     float64   `json:"cut,omitempty"`     // share of the ceiling that the last cut took
-	CutAt   time.Time `json:"cut_at,omitzero"`
+	Ceiling  float64   `json:"ceiling,omitempty"` // calls a second at which 429 came
+	Cut      float64   `json:"cut,omitempty"`     // share of the ceiling that the last cut took
+	CutAt    time.Time `json:"cut_at,omitzero"`
+	Early    int       `json:"early,omitempty"`    // how often 429 came again soon after a cut, since the rate has last met its ceiling
+	RaisedAt time.Time `json:"raised_at,omitzero"` // when a 429 soon after a cut raised the ceiling last
 }
 
 const (
 	rateRecovery   = 30 * time.Second // a cut rate is back at its ceiling after this
 	rateCut        = 0.03             // share of the ceiling that a cut takes
-	rareBusy       = 0.1              // share of the calls up to which 429 is rare
+	maxEarly       = 3                // cuts in a row that a rate above what the ERP takes may need
+	rateRaise      = 0.05             // share of the ceiling that it is raised by
+	rareBusy       = 0.15             // share of the calls up to which 429 is rare
 	rateForgetting = 10               // times the ceiling: nobody has met the limit for minutes
 )
 
@@ -41,24 +45,49 @@ func (r LearntRate) At(now time.Time) Rate {
 // answered. Calls that began before the last cut met a higher rate and say nothing about this one; nor do those of the second after
 // it, as an ERP that counts by the second refuses all of the rest of a second.
 //
-// Where many calls get 429, those that do not are what the ERP takes. Where few do, the rate is what it took until now. In the first
-// second of all neither is known, and nothing is learnt.
+// The first 429, and each where many calls get one, say that the ERP takes what it took. In the first second of all that is not known, and
+// nothing is learnt.
+//
+// Where few do, the rate has passed what the ERP takes, or the ERP refuses some orders whatever the rate is. In the first case a cut or
+// two bring it below, and 429 stays away until the rate is near its ceiling again. Where it keeps coming soon after the cuts, they gain
+// nothing, and the ceiling goes up again: such an ERP must not be called less and less.
 func (r LearntRate) AfterBusy(began time.Time, m Meter, now time.Time) LearntRate {
-	if r.Ceiling != 0 && began.Before(r.CutAt.Add(time.Second)) {
+	if r.Ceiling != 0 && began.Before(later(r.CutAt, r.RaisedAt).Add(time.Second)) {
 		return r
 	}
+	now = now.Round(0).UTC()
 	ceiling, taken := float64(r.At(now)), m.taken(now)
-	if taken > 0 && (ceiling == 0 || !m.BusyIsRare(now) && taken < ceiling) {
-		ceiling = taken
-	}
-	if ceiling == 0 {
+	early := 0
+	switch rare := m.BusyIsRare(); {
+	case ceiling == 0 && taken == 0:
 		return r
+	case ceiling == 0 || !rare && taken > 0 && taken < ceiling:
+		ceiling = taken
+	case rare && ceiling < r.Ceiling:
+		if r.Early >= maxEarly {
+			return r.raised(now)
+		}
+		if early = r.Early; ceiling < r.Ceiling*(1-r.Cut/2) {
+			early++
+		}
 	}
-	return LearntRate{Ceiling: max(ceiling, minLearntRate), Cut: rateCut, CutAt: now.Round(0).UTC()}
+	return LearntRate{Ceiling: max(ceiling, minLearntRate), Cut: rateCut, CutAt: now, Early: early}
 }
 
-// minLearntRate is the lowest ceiling: a call in ten seconds finds out when the ERP takes more again.
-const minLearntRate = 0.1
+// raised is the rate with a higher ceiling; one that no ERP takes is none.
+func (r LearntRate) raised(now time.Time) LearntRate {
+	r.Ceiling, r.RaisedAt = r.Ceiling*(1+rateRaise), now
+	if r.Ceiling > maxLearntRate {
+		return LearntRate{}
+	}
+	return r
+}
+
+// The lowest ceiling: a call in ten seconds finds out when the ERP takes more again. And the highest.
+const (
+	minLearntRate = 0.1
+	maxLearntRate = 10_000
+)
 
 // Tighter is the lower of two limits, where 0 is none.
 func (r Rate) Tighter(other Rate) Rate {
@@ -68,19 +97,28 @@ func (r Rate) Tighter(other Rate) Rate {
 	return r
 }
 
-// Meter counts answers by the second: the second that runs, and the whole one before it.
+// Meter counts answers: what the ERP took in the second that runs and in the whole one before it, and how many of the newest calls got
+// 429.
 type Meter struct {
-	Second         time.Time
-	Taken, Refused [2]int // by 429: refused; by anything else: taken. [0] runs, [1] is before it
+	Second time.Time
+	Taken  [2]int  // answered by anything but 429; [0] in the second that runs, [1] in the one before
+	Calls  float64 // answered; older ones count less and less
+	Busy   float64 // of them with 429
 }
+
+// meterCalls is after how many calls an answer counts a third.
+const meterCalls = 100
 
 // With is the meter after one more call.
 func (m Meter) With(h Health, ended time.Time) Meter {
 	m = m.until(ended)
-	switch {
-	case h == HealthBusy:
-		m.Refused[0]++
-	case h != HealthUnknown && !h.Fails():
+	if h == HealthUnknown || h.Fails() {
+		return m
+	}
+	m.Calls, m.Busy = m.Calls*(1-1./meterCalls)+1, m.Busy*(1-1./meterCalls)
+	if h == HealthBusy {
+		m.Busy++
+	} else {
 		m.Taken[0]++
 	}
 	return m
@@ -92,9 +130,9 @@ func (m Meter) until(now time.Time) Meter {
 	case passed <= 0:
 		return m
 	case passed == time.Second:
-		m.Taken, m.Refused = [2]int{0, m.Taken[0]}, [2]int{0, m.Refused[0]}
+		m.Taken = [2]int{0, m.Taken[0]}
 	default:
-		m.Taken, m.Refused = [2]int{}, [2]int{}
+		m.Taken = [2]int{}
 	}
 	m.Second = second
 	return m
@@ -104,8 +142,4 @@ func (m Meter) until(now time.Time) Meter {
 func (m Meter) taken(now time.Time) float64 { return float64(m.until(now).Taken[1]) }
 
 // BusyIsRare reports whether few of the newest calls got 429: the pace is a little above what the ERP takes, and not far above.
-func (m Meter) BusyIsRare(now time.Time) bool {
-	m = m.until(now)
-	taken, refused := m.Taken[0]+m.Taken[1], m.Refused[0]+m.Refused[1]
-	return float64(refused) <= rareBusy*float64(taken+refused)
-}
+func (m Meter) BusyIsRare() bool { return m.Busy <= rareBusy*m.Calls }

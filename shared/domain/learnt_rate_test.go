@@ -2,6 +2,8 @@ package domain
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +16,8 @@ type limitedERP struct {
 	perSecond float64
 	burst     float64       // 0: it counts in each second; else a bucket of so many
 	latency   time.Duration // of what it takes
+	refused   float64       // this share, whatever the rate
+	rng       *rand.Rand
 
 	second time.Time
 	count  float64
@@ -21,6 +25,9 @@ type limitedERP struct {
 }
 
 func (e *limitedERP) takes(now time.Time) bool {
+	if e.refused > 0 && e.rng.Float64() < e.refused {
+		return false
+	}
 	if e.burst == 0 {
 		if s := now.Truncate(time.Second); s.After(e.second) {
 			e.second, e.count = s, 0
@@ -37,14 +44,16 @@ func (e *limitedERP) takes(now time.Time) bool {
 	return true
 }
 
-// pacer is what a process does with the rules: it calls when the limit, the rate and its tokens let it, and always has work.
+// pacer is what a process does with the rules: it calls when the limit, the rate and its tokens let it.
 type pacer struct {
-	policy LimitPolicy
-	limit  Limit
-	learnt LearntRate
-	meter  Meter
-	next   time.Time
-	fixed  Rate
+	orders  float64 // that come in a second; 0: it always has work
+	waiting float64
+	policy  LimitPolicy
+	limit   Limit
+	learnt  LearntRate
+	meter   Meter
+	next    time.Time
+	fixed   Rate
 
 	flying []flight
 	token  bool
@@ -71,10 +80,11 @@ func (p *pacer) step(e *limitedERP, now time.Time) (taken, refused int) {
 		} else {
 			taken++
 		}
-		p.limit = p.limit.After(PacedCall{Began: f.began, Ended: now, Health: f.health, InFlight: f.inFlight, BusyIsRare: p.meter.BusyIsRare(now)}, p.policy)
+		p.limit = p.limit.After(PacedCall{Began: f.began, Ended: now, Health: f.health, InFlight: f.inFlight, BusyIsRare: p.meter.BusyIsRare()}, p.policy)
 	}
 	p.flying = kept
-	for len(p.flying) < p.limit.Current(p.policy) {
+	p.waiting += p.orders/1000 + float64(refused)
+	for len(p.flying) < p.limit.Current(p.policy) && (p.orders == 0 || p.waiting >= 1) {
 		if !p.token {
 			var r Reservation
 			p.next, r = p.fixed.Tighter(p.learnt.At(now)).Reserve(p.next, 1, now)
@@ -84,6 +94,7 @@ func (p *pacer) step(e *limitedERP, now time.Time) (taken, refused int) {
 			break
 		}
 		p.token = false
+		p.waiting--
 		f := flight{began: now, ends: now.Add(e.latency), health: HealthGood, inFlight: len(p.flying) + 1}
 		if !e.takes(now) {
 			f.health, f.ends = HealthBusy, now.Add(5*time.Millisecond)
@@ -121,6 +132,47 @@ func TestAnERPOf50RequestsASecond(t *testing.T) {
 				require.LessOrEqual(t, busy, 0.01)
 			})
 		}
+	}
+}
+
+// Symptom: an ERP that answers some orders with 429 whatever the rate, say for a customer who orders a lot, was called once a second in
+// the end: each 429 cut the rate, and a lower rate brought no fewer of them.
+func TestAnERPThatRefusesSomeOrdersWhateverTheRate(t *testing.T) {
+	t.Parallel()
+	for _, share := range []float64{0.005, 0.02, 0.04, 0.08} {
+		t.Run(fmt.Sprint(share), func(t *testing.T) {
+			t.Parallel()
+			e := limitedERP{perSecond: 50, latency: 50 * time.Millisecond, rng: rand.New(rand.NewPCG(15, 3))} //nolint:gosec // a seed that can be repeated
+			p := &pacer{policy: DefaultLimitPolicy(8)}
+			perMinute := make([]int, 15)
+			for now := noon; now.Before(noon.Add(15 * time.Minute)); now = now.Add(time.Millisecond) {
+				if now.Equal(noon.Add(2 * time.Minute)) { // its rate is learnt by then, and is none any more
+					e.perSecond, e.refused = 1e6, share
+				}
+				taken, _ := p.step(&e, now)
+				perMinute[int(now.Sub(noon).Minutes())] += taken
+			}
+			t.Logf("orders in each minute: %v", perMinute)
+			require.Greater(t, perMinute[1], 50*57)
+			require.Greater(t, perMinute[14], 6000, "8 calls at once of 50 ms are 9,600 a minute")
+		})
+	}
+}
+
+// The same with a shop that has a few orders a second: few calls must not look like few that the ERP takes.
+func TestAnERPThatRefusesSomeOfFewOrders(t *testing.T) {
+	t.Parallel()
+	for _, orders := range []float64{2, 20} {
+		t.Run(fmt.Sprint(orders), func(t *testing.T) {
+			t.Parallel()
+			e := limitedERP{perSecond: 1e6, latency: 50 * time.Millisecond, refused: 0.04, rng: rand.New(rand.NewPCG(15, 8))} //nolint:gosec // a seed that can be repeated
+			p := &pacer{policy: DefaultLimitPolicy(8), orders: orders}
+			for now := noon; now.Before(noon.Add(40 * time.Minute)); now = now.Add(time.Millisecond) {
+				p.step(&e, now)
+				require.Less(t, p.waiting, 60*orders+5, "orders wait for more than a minute at %s", now.Sub(noon))
+			}
+			t.Logf("at the end %.0f orders wait, the rate is %.1f", p.waiting, p.learnt.At(noon.Add(40*time.Minute)))
+		})
 	}
 }
 
@@ -176,19 +228,29 @@ func TestACutOfTheRate(t *testing.T) {
 		return m.With(HealthUnknown, noon).With(HealthFailing, noon)
 	}
 	learnt := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}
+	early := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-3 * time.Second)}
+	third := early
+	third.Early = 3
+	raised := third
+	raised.Ceiling, raised.RaisedAt = 52.5, now
+	cutTo := func(rate float64) LearntRate { return LearntRate{Ceiling: rate, Cut: 0.03, CutAt: now} }
 	for name, c := range map[string]struct {
 		before LearntRate
 		began  time.Time
 		meter  Meter
 		want   LearntRate
 	}{
-		"the first one: what the ERP took":         {LearntRate{}, noon, meter(25, 75), LearntRate{25, 0.03, now}},
+		"the first one: what the ERP took":         {LearntRate{}, noon, meter(25, 75), cutTo(25)},
 		"it took nothing: nothing is known":        {LearntRate{}, noon, meter(0, 5), LearntRate{}},
 		"no whole second yet: nothing is known":    {LearntRate{}, noon, Meter{}.With(HealthGood, now), LearntRate{}},
-		"a rare one: where the rate stood":         {learnt, noon, meter(25, 1), LearntRate{50, 0.03, now}},
-		"many of them: what the ERP took":          {learnt, noon, meter(25, 5), LearntRate{25, 0.03, now}},
-		"many, and it took more than the rate":     {learnt, noon, meter(80, 20), LearntRate{50, 0.03, now}},
-		"a very slow ERP":                          {LearntRate{Ceiling: 0.05, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}, noon, meter(0, 1), LearntRate{0.1, 0.03, now}},
+		"rare, and the first one":                  {LearntRate{}, noon, meter(25, 1), cutTo(25)},
+		"rare, soon after a cut":                   {early, noon, meter(25, 1), LearntRate{float64(early.At(now)), 0.03, now, 1, time.Time{}}},
+		"rare, soon after a third cut":             {third, noon, meter(25, 1), raised},
+		"of the rest of the second of a raise":     {raised, noon.Add(time.Second), meter(25, 1), raised},
+		"a rare one: where the rate stood":         {learnt, noon, meter(25, 1), cutTo(50)},
+		"many of them: what the ERP took":          {learnt, noon, meter(25, 5), cutTo(25)},
+		"many, and it took more than the rate":     {learnt, noon, meter(80, 20), cutTo(50)},
+		"a very slow ERP":                          {LearntRate{Ceiling: 0.05, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}, noon, meter(0, 1), cutTo(0.1)},
 		"of a call that began before the last cut": {learnt, noon.Add(-31 * time.Second), meter(25, 1), learnt},
 		"of the rest of the second of the cut":     {learnt, noon.Add(-28*time.Second - 1), meter(25, 1), learnt},
 	} {
@@ -210,11 +272,19 @@ func TestAMeterCountsTwoSeconds(t *testing.T) {
 	require.Zero(t, m.taken(noon.Add(6*time.Second)))
 	require.Zero(t, m.taken(noon.Add(time.Minute)))
 	require.Equal(t, m, m.With(HealthUnknown, noon), "an answer that comes late counts in the second that runs")
-	for i, rare := range []bool{true, true, true, true, false} { // of 40 calls and these
-		m = m.With(HealthBusy, noon.Add(4900*time.Millisecond))
-		require.Equal(t, rare, m.BusyIsRare(noon.Add(4900*time.Millisecond)), i)
+	m = Meter{}
+	for range 200 {
+		m = m.With(HealthGood, noon).With(HealthFailing, noon).With(HealthUnknown, noon)
 	}
-	require.True(t, Meter{}.BusyIsRare(noon))
+	for i, rare := range append(slices.Repeat([]bool{true}, 14), false) {
+		m = m.With(HealthBusy, noon)
+		require.Equal(t, rare, m.BusyIsRare(), i)
+	}
+	for i := 0; !m.BusyIsRare(); i++ {
+		require.Less(t, i, 10, "it is forgotten")
+		m = m.With(HealthGood, noon)
+	}
+	require.True(t, Meter{}.BusyIsRare())
 }
 
 func TestTheTighterRate(t *testing.T) {

@@ -176,7 +176,7 @@ func (r *Regulator) judgeLimit(p *Permit, now time.Time) {
 			s.Learnt = s.Learnt.AfterBusy(call.Began, s.Meter, now)
 		}
 		met := call
-		met.BusyIsRare = s.Meter.BusyIsRare(now)
+		met.BusyIsRare = s.Meter.BusyIsRare()
 		s.Limit = s.Limit.After(met, policy)
 		return s
 	})
