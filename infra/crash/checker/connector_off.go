@@ -45,6 +45,11 @@ func (c *checker) mayNotKnowSettings(from, to time.Time) bool {
 	})
 }
 
+// notSent reports whether nothing was to be sent in that time, or shortly before: the connector was off, or calls were held back.
+func (c *checker) notSent(from, to time.Time) bool {
+	return c.connectorOff(from, to) || c.heldBack(from, to)
+}
+
 // connectorOff reports whether the connector was off in that time, or shortly before.
 func (c *checker) connectorOff(from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Switches, func(s history.Switch) bool {

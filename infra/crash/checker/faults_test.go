@@ -21,6 +21,19 @@ var faults = map[string]fault{
 		off.OnRequested, off.On = at.Add(time.Second), at.Add(time.Second)
 		h.Switches = append(h.Switches, off)
 	})},
+	"a call before the time that the ERP has named": {8, "a call while the ERP was not to be called", changed(
+		func(o *actor) { retried(o.wait(time.Minute)) },
+		func(h *history.History) { call(h, 0).HoldUntil = call(h, 1).Began.Add(time.Millisecond) },
+	)},
+	"a call while the breaker is open": {8, "a call while the ERP was not to be called", changed(
+		func(o *actor) { sent(o.wait(time.Minute)) },
+		func(h *history.History) {
+			at := call(h, 0).Began
+			h.Breaker = []history.BreakerChange{
+				{At: at.Add(-2 * time.Second), From: "closed", To: "open", By: "syncer-1"}, {At: at.Add(time.Second), From: "open", To: "probing", By: "syncer-1"},
+			}
+		},
+	)},
 	"an event is lost": {1, "an accepted event that is lost", changed(sent, func(h *history.History) {
 		drop(h, topicEvent, 0)
 		i := slices.IndexFunc(h.Outbox, func(r history.OutboxRow) bool { return r.Key == faulty && r.Topic == topicEvent })

@@ -90,7 +90,7 @@ func sortedTopics(worst map[string]Disturbed) []string {
 func (c *checker) measureTakeOvers(o *order) {
 	for _, g := range o.generations() {
 		for _, s := range steps(g) {
-			if on, ok := o.continuedAt(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took && !c.connectorOff(s.ready, on) {
+			if on, ok := o.continuedAt(s, s.ready); ok && on.Sub(s.ready) > c.figures.Wait.Took && !c.notSent(s.ready, on) {
 				c.figures.Wait = Disturbed{Took: on.Sub(s.ready), What: o.key}
 			}
 			for i := range c.h.Disturbances {
@@ -112,7 +112,7 @@ func (c *checker) measureTakeOver(o *order, g *generation, s step, d *history.Di
 	if to.Equal(s.done) {
 		on, ok = o.continuedAt(s, d.At)
 	}
-	if !ok || c.outage(d.At, on) || c.erpDown(d.At, on) || c.connectorOff(d.At, on) {
+	if !ok || c.outage(d.At, on) || c.erpDown(d.At, on) || c.notSent(d.At, on) {
 		return
 	}
 	took := on.Sub(d.At)

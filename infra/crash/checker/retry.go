@@ -80,7 +80,7 @@ func (c *checker) checkRetryTime(o *order, g *generation, f *fact) {
 		c.violate(5, "a retry before its time", o, "call %d of generation %d, attempt %d arrived at %s, %s before %s",
 			call.Number, g.number, f.sync.Attempts+1, clock(call.Began), (-late).Round(time.Microsecond), clock(due))
 	}
-	if c.connectorOff(due, call.Began) {
+	if c.notSent(due, call.Began) {
 		return
 	}
 	if limit := c.h.Limits.Late; limit > 0 && late > limit {

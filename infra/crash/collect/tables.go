@@ -34,8 +34,21 @@ func readTables(ctx context.Context, databaseURL string, h *history.History) err
 		if err != nil {
 			return fmt.Errorf("reading the gates: %w", err)
 		}
+		h.Breaker, err = readBreaker(ctx, tx)
+		if err != nil {
+			return fmt.Errorf("reading the breaker's history: %w", err)
+		}
 		return nil
 	})
+}
+
+// readBreaker reads when the circuit breaker changed.
+func readBreaker(ctx context.Context, tx pgx.Tx) ([]history.BreakerChange, error) {
+	rows, err := tx.Query(ctx, `SELECT at AT TIME ZONE 'UTC', from_state, to_state, by FROM erp_pace_history ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[history.BreakerChange])
 }
 
 // readOutbox reads the outbox with the event ids, which are in the metadata.

@@ -55,13 +55,21 @@ func (v *visit) booked() (is bool) {
 
 // fail answers without a booking.
 func (v *visit) fail(status int) {
+	wait := time.Duration(v.plan.RetryAfter) * time.Second
 	switch v.plan.Behaviour {
 	case nemesis.Limited:
-		v.w.Header().Set("Retry-After", strconv.Itoa(v.plan.RetryAfter))
+		v.hold(strconv.Itoa(v.plan.RetryAfter), time.Now().Add(wait))
 	case nemesis.LimitedBy:
-		v.w.Header().Set("Retry-After", time.Now().Add(time.Duration(v.plan.RetryAfter)*time.Second).UTC().Format(http.TimeFormat))
+		until := time.Now().Add(wait).UTC().Truncate(time.Second)
+		v.hold(until.Format(http.TimeFormat), until)
 	}
 	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": "PLANNED"}`, v.plan.Behaviour))
+}
+
+// hold asks the callers to wait.
+func (v *visit) hold(retryAfter string, until time.Time) {
+	v.w.Header().Set("Retry-After", retryAfter)
+	v.erp.withLock(func() { v.call.HoldUntil = until.UTC() })
 }
 
 // bookAndAnswer books the order and answers, or loses the answer.

@@ -33,6 +33,7 @@ type History struct {
 	Disturbances []Disturbance
 	Switches     []Switch
 	Failovers    []Failover
+	Breaker      []BreakerChange // by time
 	Alarms       []Alarm
 	Exits        []Exit
 }
@@ -100,7 +101,8 @@ type Call struct {
 	Status    int       // 0: no answer was sent
 	Booked    bool      // this call made a booking; a repeated key is answered with the booking it made before
 	Reference string
-	Problem   string // the signature, header or body that was wrong; empty: none
+	HoldUntil time.Time // what the ERP asked all its callers to wait for, by Retry-After; zero: nothing
+	Problem   string    // the signature, header or body that was wrong; empty: none
 	BodyHash  string
 }
 
@@ -175,6 +177,13 @@ type Switch struct {
 type Failover struct {
 	From time.Time // the standby stops receiving
 	To   time.Time // the repair has brought back what Kafka has
+}
+
+// BreakerChange is one line of the circuit breaker's history, as the product wrote it.
+type BreakerChange struct {
+	At       time.Time
+	From, To string // closed, open, probing, closing
+	By       string
 }
 
 // Exit is the end of one process of the product.

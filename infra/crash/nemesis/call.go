@@ -39,27 +39,28 @@ type Call struct {
 	EchoKey       bool          // whether the callback carries the idempotency key
 }
 
-// behaviours have weights: a good answer is the most frequent, so that most orders come to an end within their attempts.
+// behaviours have weights: a good answer is the most frequent, so that most orders come to an end within their attempts. An answer with
+// Retry-After keeps all orders from the ERP for seconds, so it is rare.
 var behaviours = []struct {
 	name   string
 	weight int
 }{
-	{OK, 50},
-	{Slow, 8},
-	{SlowBody, 3},
-	{Busy, 8},
-	{Broken, 4},
+	{OK, 500},
+	{Slow, 80},
+	{SlowBody, 30},
+	{Busy, 80},
+	{Broken, 40},
 	{Limited, 2},
 	{LimitedBy, 2},
-	{Hang, 3},
-	{CutBefore, 4},
-	{CutAfter, 5},
-	{HangAfter, 2},
-	{NotJSON, 3},
-	{Huge, 2},
-	{LongHeader, 1},
-	{Oversized, 1},
-	{Refuse, 2},
+	{Hang, 30},
+	{CutBefore, 40},
+	{CutAfter, 50},
+	{HangAfter, 20},
+	{NotJSON, 30},
+	{Huge, 20},
+	{LongHeader, 10},
+	{Oversized, 10},
+	{Refuse, 20},
 }
 
 // Call returns how the ERP behaves at the nth call of an order, counted from 0 by arrival.
@@ -67,7 +68,7 @@ func (p Plan) Call(source, order string, n int) Call {
 	r := p.rng("call", source, " ", order, n)
 	c := Call{
 		Behaviour: behaviour(r), Delay: between(r, [2]time.Duration{100 * time.Millisecond, 1500 * time.Millisecond}),
-		RetryAfter: 1 + r.IntN(2), CallbackDelay: between(r, [2]time.Duration{0, 2 * time.Second}), EchoKey: chance(r, 0.7),
+		RetryAfter: 2 + r.IntN(2), CallbackDelay: between(r, [2]time.Duration{0, 2 * time.Second}), EchoKey: chance(r, 0.7),
 	}
 	switch c.Behaviour {
 	case OK, Slow, NotJSON, Huge, LongHeader:

@@ -1,0 +1,86 @@
+package checker
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/erpconnector/erpconnector/infra/crash/history"
+)
+
+const (
+	// maxHoldDelay is when every process must hold after one has learnt that the ERP is not to be called. The promise is 250 ms; the rest is
+	// for a busy machine and a call that had begun to arrive.
+	maxHoldDelay = time.Second
+	// holdAftermath is for how long after such a time its backlog may still show.
+	holdAftermath = 5 * time.Second
+)
+
+// span is a time in which the ERP was not to be called.
+type span struct {
+	from, to time.Time
+	why      string
+}
+
+// askedToWait returns the times for which the ERP asked all its callers to wait, by Retry-After.
+func (c *checker) askedToWait() (out []span) {
+	for _, call := range c.h.Calls {
+		if !call.HoldUntil.IsZero() {
+			out = append(out, span{call.Ended, call.HoldUntil, "the ERP asked by Retry-After"})
+		}
+	}
+	return out
+}
+
+// breaker returns the times in which the circuit breaker was in one of the states.
+func (c *checker) breaker(states ...string) (out []span) {
+	for i, change := range c.h.Breaker {
+		to := c.h.Ended
+		if i+1 < len(c.h.Breaker) {
+			to = c.h.Breaker[i+1].At
+		}
+		if slices.Contains(states, change.To) {
+			out = append(out, span{change.At, to, "the breaker was " + change.To + " by " + change.By})
+		}
+	}
+	return out
+}
+
+// checkPaceOfCalls is the second half of promise 8: nobody calls the ERP while the breaker is open, nor before the time that the ERP has
+// named. A probe is made in a state of its own, and then the breaker closes.
+func (c *checker) checkPaceOfCalls() {
+	spans := append(c.askedToWait(), c.breaker("open")...)
+	c.figures.Spared = len(spans)
+	for _, s := range spans {
+		from := s.from.Add(maxHoldDelay)
+		for _, o := range c.inOrder() {
+			for _, call := range o.calls {
+				if call.Began.After(from) && call.Began.Before(s.to) && !c.mayNotKnowPace(s.from, call.Began) {
+					c.violate(8, "a call while the ERP was not to be called", o, "call %d began at %s; from %s to %s %s",
+						call.Number, clock(call.Began), clock(s.from), clock(s.to), s.why)
+				}
+			}
+		}
+	}
+}
+
+// mayNotKnowPace reports whether some process may not have learnt of it: who had the ERP's answer died before it could tell, Postgres was
+// away or an older one took over, or a process was stopped.
+func (c *checker) mayNotKnowPace(from, to time.Time) bool {
+	return slices.ContainsFunc(c.h.Disturbances, func(d history.Disturbance) bool {
+		switch {
+		case d.Kind == "stop" || strings.HasPrefix(d.Target, "postgres"):
+			return d.At.Before(to) && c.endOf(d).Add(maxHoldDelay).After(from)
+		case d.Service == "syncer" || d.Service == "":
+			return d.At.Before(from.Add(maxHoldDelay)) && d.At.After(from.Add(-maxHoldDelay))
+		}
+		return false
+	}) || slices.ContainsFunc(c.h.Failovers, func(f history.Failover) bool { return f.From.Before(to) && f.To.Add(maxHoldDelay).After(from) })
+}
+
+// heldBack reports whether calls were held back in that time, or shortly before.
+func (c *checker) heldBack(from, to time.Time) bool {
+	return slices.ContainsFunc(append(c.askedToWait(), c.breaker("open", "probing", "closing")...), func(s span) bool {
+		return s.from.Before(to) && s.to.Add(holdAftermath).After(from)
+	})
+}
