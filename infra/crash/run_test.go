@@ -208,6 +208,7 @@ func (p *harness) environment(erpAddr string) []string {
 		"ERP_BASE_URL=http://" + erpAddr + "/erp", "ERP_TIMEOUT=" + erpTimeout.String(), "ERP_MAX_IN_FLIGHT=16",
 		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(),
 		"LOG_LEVEL=info", "CRON_SCHEDULE=* * * * *", "CRON_BATCH=10000",
+		"ERP_BREAKER_FAILURE_RATE=0.7", // the plan lets a quarter of the calls fail: that is no outage
 	}
 	if p.o.forgets {
 		env = append(env, "ERP_LOOKUP="+erp.LookupPath)
