@@ -146,7 +146,7 @@ func (l launcher) start(ctx context.Context, cfg Config) (*Server, error) {
 	cfg.Port = port
 	args := []string{
 		"-D", l.data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "max_connections=200", "-c", "max_prepared_transactions=20",
+		"-c", "max_connections=200", "-c", "max_prepared_transactions=200",
 	}
 	if runtime.GOOS != "windows" { // memory of the data folder's own: other kinds stay when a killed server is not started again
 		args = append(args, "-c", "dynamic_shared_memory_type=mmap")

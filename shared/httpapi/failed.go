@@ -18,7 +18,7 @@ func Failed(w http.ResponseWriter, r *http.Request, log *slog.Logger, msg string
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		log.Info("caller gone before its answer", append(keys, "what", msg)...)
 	} else {
-		log.Error(msg, append(keys, "error", err)...)
+		log.Error(msg, append(keys, "error", err)...) //nolint:sloglint // a literal of the caller
 	}
 	w.Header().Set("Retry-After", retryAfter)
 	p.Status = http.StatusServiceUnavailable

@@ -25,7 +25,7 @@ func TestACallerThatHangsUpIsNoError(t *testing.T) {
 	defer cancelLate()
 	failed := map[string]any{"level": "ERROR", "msg": "status not read", "order_increment_id": "7", "error": "cut"}
 	for name, c := range map[string]struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // a case
 		want map[string]any
 	}{
 		"waits":           {t.Context(), failed},

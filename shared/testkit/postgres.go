@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -58,12 +59,12 @@ func Postgres(t testing.TB) Database {
 	name := "t_" + hex.EncodeToString(random)
 	execute(t, base, "CREATE DATABASE "+name)
 	t.Cleanup(func() { execute(t, base, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
-	url := strings.Replace(base, "/"+databaseOf(t, base)+"?", "/"+name+"?", 1)
+	// On a busy machine a session may take seconds to begin, also that of a program which the test starts.
+	url := strings.Replace(base, "/"+databaseOf(t, base)+"?", fmt.Sprintf("/%s?connect_timeout=%.0f&", name, Patience.Seconds()), 1)
 	migrate(t, url)
 	config, err := postgres.ParseConfig(url)
 	require.NoError(t, err)
 	config.MaxConns = 30
-	config.ConnConfig.ConnectTimeout = Patience // on a busy machine a session may take seconds to begin
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)

@@ -33,7 +33,11 @@ func (a *Admin) Check(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, g := range groups {
-		lost, err := kafka.LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
+		var lost []kafka.LostOffset
+		err := kafka.Settle(ctx, func() (err error) {
+			lost, err = kafka.LostOffsets(ctx, a.adm, a.cfg.Group(string(g)), a.cfg.Topics(event.TopicsOf(g)))
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}

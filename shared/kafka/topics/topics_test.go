@@ -3,6 +3,7 @@ package topics_test
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -216,4 +217,40 @@ func TestEnsureWaitsForBrokersThatHaveNotRegisteredYet(t *testing.T) {
 	created, err := admin.Ensure(t.Context(), false)
 	require.NoError(t, err)
 	require.Len(t, created, len(event.Topics()))
+}
+
+// Symptom: on a busy machine a process ended at its start, as a partition that was made a moment before had no leader yet.
+func TestCheckWaitsForLeadersThatAreBeingElected(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	require.NoError(t, err)
+	defer cluster.Close()
+	admin, err := topics.NewAdmin(kafka.Config{Brokers: cluster.ListenAddrs()}, 2)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.Ensure(t.Context(), false)
+	require.NoError(t, err)
+	var refusals atomic.Int64
+	cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if refusals.Add(1) > 30 { // more than a client tries by itself
+			return nil, nil, false
+		}
+		req := r.(*kmsg.ListOffsetsRequest)
+		resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, topic := range req.Topics {
+			refused := kmsg.NewListOffsetsResponseTopic()
+			refused.Topic = topic.Topic
+			for _, p := range topic.Partitions {
+				partition := kmsg.NewListOffsetsResponseTopicPartition()
+				partition.Partition, partition.ErrorCode = p.Partition, kerr.LeaderNotAvailable.Code
+				refused.Partitions = append(refused.Partitions, partition)
+			}
+			resp.Topics = append(resp.Topics, refused)
+		}
+		return resp, nil, true
+	})
+	problems, err := admin.Check(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, problems)
 }

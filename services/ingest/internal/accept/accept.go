@@ -84,11 +84,12 @@ type Accepter struct {
 	settings setting.Reader
 	log      *slog.Logger
 	now      func() time.Time
+	timeout  time.Duration // of one transaction; txTimeout but in tests
 }
 
 // New makes an Accepter.
 func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepter {
-	return &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now}
+	return &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now, timeout: txTimeout}
 }
 
 // txTimeout bounds one transaction, so that a caller gets an answer before its own timeout when the database does not answer.
@@ -101,7 +102,7 @@ func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, err
 	if len(batch) == 0 {
 		return results, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.take(ctx, tx, batch) })
 	if err != nil {

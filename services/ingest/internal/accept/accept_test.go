@@ -43,7 +43,7 @@ func setupOn(t *testing.T, pool *pgxpool.Pool, change func(*setting.Settings)) b
 		change(&s)
 	}
 	a := New(pool, setting.Fixed(s), slog.New(slog.DiscardHandler))
-	a.now = func() time.Time { return now }
+	a.now, a.timeout = func() time.Time { return now }, testkit.Patience
 	return bundle{a, pool}
 }
 
