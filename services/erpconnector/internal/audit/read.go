@@ -74,10 +74,10 @@ func (a *auditor) consumed(ctx context.Context) (consumed, error) {
 	return c, nil
 }
 
-// done reports whether the chain record was consumed.
-func (c consumed) done(partition int32, at place) bool {
+// done reports whether the chain record of an order was consumed.
+func (c consumed) done(partition int32, key string, at place) bool {
 	topic := names[at.topic]
-	return c.groups[chains[topic]].Done(c.cfg.Topic(topic), partition, at.offset)
+	return c.groups[chains[topic]].Done(c.cfg.Topic(topic), partition, txn.FlowOfKey(key), at.offset)
 }
 
 // read reads what the topics say of one partition's orders: P, then E, then all records up to E.
