@@ -76,6 +76,9 @@ func (r *Regulator) leave(w *waiter) {
 	}
 }
 
+// For names the order that the call is for, when that is known only after the lease is given.
+func (l *Lease) For(order domain.OrderRef) { l.order = order }
+
 // maxLeaseAge bounds the time between the lease and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
 // call all at once.
 const maxLeaseAge = time.Second
