@@ -64,7 +64,10 @@ func (s *Session) readBehind(a *assignment) error {
 		ctx, cancel := context.WithTimeout(a.ctx, catchUpTimeout)
 		records, next, err := s.member.fetch(ctx, at.p.TopicPartition, at.from)
 		cancel()
-		if err != nil && a.ctx.Err() == nil {
+		if a.ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}
