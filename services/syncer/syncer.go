@@ -113,7 +113,7 @@ func New(p Params) *Syncer {
 	s.session = txn.New(txn.Config{
 		Kafka: p.Kafka, Name: "syncer", TransactionalID: p.LeaseID, MarkerTopic: event.TopicPosition,
 		Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer),
-		FlowOf:      func(r *kgo.Record) txn.Flow { return txn.FlowOfKey(string(r.Key)) },
+		FlowOf:      func(r *kgo.Record) txn.Flow { return txn.FlowOf(domain.SourceOfKey(string(r.Key))) }, // the audit knows it too
 		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
 		Log: p.Log, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)

@@ -8,8 +8,6 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
-
-	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
 // MaxMetadataBytes is the default limit of a broker for an offset's metadata (offset.metadata.max.bytes). The embedded
@@ -49,9 +47,6 @@ func FlowOf(name string) Flow {
 	_, _ = h.Write([]byte(name))
 	return Flow(max(h.Sum32(), 1))
 }
-
-// FlowOfKey returns the flow of an order's key: that of its shop.
-func FlowOfKey(key string) Flow { return FlowOf(domain.SourceOfKey(key)) }
 
 // committed is what a commit says of a partition.
 type committed struct {
