@@ -62,56 +62,58 @@ const (
 	revoked                    // its partition is taken away: it is left to the next owner
 )
 
-// run takes tasks from the queue until it is closed, or the caller is not needed any more.
-func (c *caller) run(surplus func() bool) {
-	for !surplus() {
-		t, ok := c.queue.next()
+// run brings tasks to their outcomes until ctx ends, the queue is closed, or the caller is not needed any more. It takes the steps
+// in the order of promise 6: a free caller (this one), pace, gate, before_send, call. It waits before the gate, while the connector is
+// off and while the ERP is not to be called, as the order may change meanwhile. So when an order may not be sent any more right before
+// the call, it starts again from there. So it does after an order in doubt was looked up, which stands between the gate and
+// before_send.
+func (c *caller) run(ctx context.Context, surplus func() bool) {
+	for !surplus() && c.queue.await() {
+		permit, ok := c.mayCall(ctx)
 		if !ok {
-			return
-		}
-		switch c.bringToOutcome(t.Context(), t) {
-		case ended:
-			if t.outcome != nil {
-				t.FinishPrepared()
-			} else {
-				t.Finish(t.kafkaRecords(c.cfg)...)
+			c.queue.leave()
+			if ctx.Err() != nil {
+				return
 			}
 			continue
-		case laneHeld:
-			if c.queue.holdBack(t, c.lanes.IsHeld) {
-				continue
-			}
-		case beginAgain, lookedUp, revoked: // the next owner works on it
 		}
-		c.queue.release(t.key)
-		t.Abandon()
+		if t, ok := c.queue.take(c.isHeld); ok {
+			permit.For(t.value.Sync.Ref())
+			c.put(t, c.advance(t.Context(), t, permit))
+		}
+		permit.Release()
 	}
 }
 
-// bringToOutcome takes the steps in the order of promise 6: a free caller (this one), pace, gate, before_send, call. It waits before
-// the gate, while the connector is off and while the ERP is not to be called, as the order may change meanwhile. So when it may not be
-// sent any more right before the call, it starts again from there. So it does after an order in doubt was looked up, which
-// stands between the gate and before_send.
-func (c *caller) bringToOutcome(ctx context.Context, t *task) progress {
-	for {
-		if c.lanes.IsHeld(t.Lane()) {
-			return laneHeld
-		}
-		if !c.await(ctx, t, c.isEnabled) {
-			return revoked
-		}
-		permit, ok := c.pace.Acquire(ctx, t.value.Sync.Ref(), func() bool {
-			return t.Stopping() || !c.isEnabled() || c.lanes.IsHeld(t.Lane())
-		})
-		if !ok {
-			continue // and find out why
-		}
-		p := c.advance(ctx, t, permit)
-		permit.Release()
-		if p != beginAgain && p != lookedUp {
-			return p
+// mayCall waits until the connector is on and an order may be sent. It is not ok when ctx ends first, or there is no order any more.
+func (c *caller) mayCall(ctx context.Context) (permit *regulator.Permit, ok bool) {
+	wait := run.Backoff{Min: 10 * time.Millisecond, Max: 100 * time.Millisecond}
+	for !c.isEnabled() {
+		if c.queue.isShort() || !wait.Sleep(ctx) {
+			return nil, false
 		}
 	}
+	return c.pace.Acquire(ctx, domain.OrderRef{}, func() bool { return !c.isEnabled() || c.queue.isShort() })
+}
+
+// put puts a task where it belongs after its progress.
+func (c *caller) put(t *task, p progress) {
+	switch p {
+	case ended:
+		if t.outcome != nil {
+			t.FinishPrepared()
+		} else {
+			t.Finish(t.kafkaRecords(c.cfg)...)
+		}
+		return
+	case laneHeld, beginAgain, lookedUp:
+		if c.queue.giveBack(t, c.isHeld) {
+			return
+		}
+	case revoked: // the next owner works on it
+	}
+	c.queue.release(t.key)
+	t.Abandon()
 }
 
 // advance takes the steps of a task that the pace lets out.
@@ -267,6 +269,8 @@ func (c *caller) produce(ctx context.Context, intent event.Record, alone bool) e
 	defer cancel()
 	return c.intents.ProduceSync(ctx, c.cfg.Record(intent)).FirstErr()
 }
+
+func (c *caller) isHeld(t *task) bool { return c.lanes.IsHeld(t.Lane()) }
 
 func (c *caller) isEnabled() bool { return c.settings.Current().Enabled }
 

@@ -60,7 +60,7 @@ func newCommitting() *committing {
 	cfg := kafka.Config{Prefix: "p."}
 	postgres := dependency("postgres")
 	c.committer = &committer{
-		queue: newQueue(), cfg: cfg, gates: c.gates, gateCloser: newGateCloser(nil, log, postgres),
+		queue: newTestQueue(), cfg: cfg, gates: c.gates, gateCloser: newGateCloser(nil, log, postgres),
 		deadLetters: &deadLetters{cfg: cfg, log: log, now: func() time.Time { return noon }}, log: log, postgres: postgres,
 	}
 	return c

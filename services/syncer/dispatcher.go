@@ -3,14 +3,16 @@ package syncer
 import (
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka/txn"
 )
 
 // dispatcher makes tasks of records and puts them into the queue, while there is room. Each class has its own room, so
-// that many requests do not keep due retries out. A held request and an unreadable record end at once, without a call.
+// that many requests do not keep due retries out; and in it a shop leaves some for others. A shop without room falls
+// behind (see txn.Config.FlowOf), and others go on. A held request and an unreadable record end at once, without a call.
 type dispatcher struct {
 	queue       *queue
-	room        func() int // tasks of one class
+	room        func() int // tasks of one class, of all shops
 	due         string     // the topic of due retries, with the prefix
 	deadLetters *deadLetters
 }
@@ -21,7 +23,7 @@ func (d *dispatcher) Take(record *txn.Task) (taken bool, retryIn time.Duration) 
 	if record.Record.Topic == d.due {
 		c = classDue
 	}
-	if d.queue.length(c) >= d.room() {
+	if !d.queue.hasRoom(domain.SourceOfKey(string(record.Record.Key)), c, d.room()) {
 		return false, 0
 	}
 	t, err := newTask(record, c, d.deadLetters.cfg.Event(record.Record))

@@ -2,7 +2,7 @@ package syncer
 
 import "sync"
 
-// class is a task's priority in the queue: due retries go before new requests.
+// class is what a task is: a due retry or a new request.
 type class int
 
 const (
@@ -13,20 +13,25 @@ const (
 
 func (c class) String() string { return [classes]string{"due", "requested"}[c] }
 
-// queue gives tasks to the callers: due ones first, each class in its order of arrival, and one task of an order at a
-// time. An order is busy from its first task's push until release, so a second record of it waits until the first one
-// is committed.
+// queue gives tasks to the callers: by turns, and one task of an order at a time. An order is busy from its first task's
+// push until release, so a second record of it waits until the first one is committed.
+//
+// A caller first waits for any task, then for its right to call, and only then takes one. So whatever waits for the ERP,
+// the next call is for the shop whose turn it is then.
 type queue struct {
+	retryWeight func() int
+
 	mu      sync.Mutex
 	changed *sync.Cond
-	ready   [classes][]*task
+	turns   *turns             // the tasks that are ready
+	callers int                // that wait for their right to call, each with a ready task in view
 	waiting map[string][]*task // tasks of busy orders, by key; the key exists, perhaps with no tasks, while the order is busy
 	held    map[int32][]*task  // tasks that callers gave back, by lane, until the lane resumes
 	closed  bool
 }
 
-func newQueue() *queue {
-	q := &queue{waiting: map[string][]*task{}, held: map[int32][]*task{}}
+func newQueue(retryWeight func() int) *queue {
+	q := &queue{retryWeight: retryWeight, turns: newTurns(), waiting: map[string][]*task{}, held: map[int32][]*task{}}
 	q.changed = sync.NewCond(&q.mu)
 	return q
 }
@@ -40,61 +45,85 @@ func (q *queue) push(t *task) {
 		return
 	}
 	q.waiting[t.key] = nil
-	q.makeReady(t)
-}
-
-// makeReady wakes one caller. The lock is held.
-func (q *queue) makeReady(t *task) {
-	q.ready[t.class] = append(q.ready[t.class], t)
+	q.turns.push(t)
 	q.changed.Signal()
 }
 
-// next waits until a task is ready. It is not ok once the queue is closed.
-func (q *queue) next() (t *task, ok bool) {
+// await waits until there is a ready task for one more caller. It is not ok once the queue is closed. The caller then
+// calls take or leave.
+func (q *queue) await() (ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for {
-		if q.closed {
-			return nil, false
-		}
-		for c := range q.ready {
-			if len(q.ready[c]) > 0 {
-				t, q.ready[c] = q.ready[c][0], q.ready[c][1:]
-				return t, true
-			}
-		}
+	for !q.closed && q.ready() <= q.callers {
 		q.changed.Wait()
 	}
+	if q.closed {
+		return false
+	}
+	q.callers++
+	return true
 }
 
-// holdBack keeps a task of a held lane until the lane resumes. Its order stays busy. When the lane is not held any
-// more, the task is ready at once. When its partition is taken away, holdBack is false.
-func (q *queue) holdBack(t *task, isHeld func(lane int32) bool) (kept bool) {
+// isShort reports whether there are fewer ready tasks than callers that wait: some were taken away. Then a caller should
+// leave.
+func (q *queue) isShort() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed || q.ready() < q.callers
+}
+
+// leave is called by a caller that does not take a task.
+func (q *queue) leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.callers--
+	q.changed.Signal()
+}
+
+// take returns the next task. Those of held lanes wait until their lane resumes. It is not ok when there is none any more.
+func (q *queue) take(isHeld func(*task) bool) (t *task, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.callers--
+	for t = q.turns.next(q.retryWeight()); t != nil && isHeld(t); t = q.turns.next(q.retryWeight()) {
+		q.held[t.Lane()] = append(q.held[t.Lane()], t)
+	}
+	return t, t != nil
+}
+
+// ready returns how many tasks are ready. The lock is held.
+func (q *queue) ready() int { return q.turns.ready[classDue] + q.turns.ready[classRequested] }
+
+// hasRoom reports whether a task of a shop and class may be pushed.
+func (q *queue) hasRoom(shop string, c class, room int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.turns.hasRoom(shop, c, room)
+}
+
+// giveBack takes a task back that its caller does not bring to an end. It is the next of its shop, once its lane is not
+// held. Its order stays busy. When its partition is taken away, giveBack is false.
+func (q *queue) giveBack(t *task, isHeld func(*task) bool) (kept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case t.Stopping():
 		return false
-	case isHeld(t.Lane()):
+	case isHeld(t):
 		q.held[t.Lane()] = append(q.held[t.Lane()], t)
 	default:
-		q.makeReady(t)
+		q.turns.pushFirst(t)
+		q.changed.Signal()
 	}
 	return true
 }
 
-// resume makes the tasks of the lanes ready, before all others of their class.
+// resume makes the tasks of the lanes ready, before all others of their shop and class.
 func (q *queue) resume(lanes []int32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, lane := range lanes {
-		var resumed [classes][]*task
-		for _, t := range q.held[lane] {
-			resumed[t.class] = append(resumed[t.class], t)
-		}
-		for c := range resumed {
-			q.ready[c] = append(resumed[c], q.ready[c]...)
-		}
+		q.turns.pushFirst(q.held[lane]...)
 		delete(q.held, lane)
 	}
 	q.changed.Broadcast()
@@ -110,18 +139,15 @@ func (q *queue) release(key string) {
 		return
 	}
 	q.waiting[key] = waiting[1:]
-	q.makeReady(waiting[0])
+	q.turns.push(waiting[0])
+	q.changed.Signal()
 }
 
 // drain removes and returns every task that no caller has. An order stays busy while a caller has a task of it.
 func (q *queue) drain() (all []*task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var first []*task // the tasks that make their orders busy
-	for c := range q.ready {
-		first = append(first, q.ready[c]...)
-		q.ready[c] = nil
-	}
+	first := q.turns.drain() // the tasks that make their orders busy
 	for _, held := range q.held {
 		first = append(first, held...)
 	}
@@ -147,5 +173,5 @@ func (q *queue) close() {
 func (q *queue) length(c class) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.ready[c])
+	return q.turns.ready[c]
 }

@@ -8,6 +8,17 @@ import (
 	"pgregory.net/rapid"
 )
 
+// newTestQueue returns a queue that gives three retries of a shop for each request.
+func newTestQueue() *queue { return newQueue(func() int { return 3 }) }
+
+// next waits for a task and takes it.
+func (q *queue) next() (t *task, ok bool) {
+	if !q.await() {
+		return nil, false
+	}
+	return q.take(func(*task) bool { return false })
+}
+
 // nextOf takes the next task, which must be ready.
 func nextOf(t require.TestingT, q *queue) *task {
 	require.NotZero(t, q.length(classDue)+q.length(classRequested), "no task is ready")
@@ -16,23 +27,39 @@ func nextOf(t require.TestingT, q *queue) *task {
 	return own
 }
 
-func TestDueTasksGoFirstEachClassInItsOrder(t *testing.T) {
-	q := newQueue()
-	for _, own := range []*task{
-		{key: "1", class: classRequested}, {key: "2", class: classDue}, {key: "3", class: classRequested}, {key: "4", class: classDue},
-	} {
-		q.push(own)
+// Callers that wait for the ERP have taken nothing: what comes meanwhile has its turn at once.
+func TestACallerTakesTheTaskWhoseTurnItIsWhenItMayCall(t *testing.T) {
+	q := newTestQueue()
+	for _, key := range []string{"1", "2", "3"} {
+		q.push(&task{key: key, shop: "noisy"})
 	}
-	require.Equal(t, 2, q.length(classDue))
-	var keys []string
-	for range 4 {
-		keys = append(keys, nextOf(t, q).key)
-	}
-	require.Equal(t, []string{"2", "4", "1", "3"}, keys)
+	require.True(t, q.await())
+	require.True(t, q.await())
+	q.push(&task{key: "b/1", shop: "b"})
+	first, _ := q.take(func(*task) bool { return false })
+	second, _ := q.take(func(*task) bool { return false })
+	require.Equal(t, []string{"1", "b/1"}, []string{first.key, second.key})
+}
+
+func TestCallersLeaveWhenTheirTasksAreTakenAway(t *testing.T) {
+	q := newTestQueue()
+	q.push(&task{key: "1"})
+	q.push(&task{key: "2"})
+	require.True(t, q.await())
+	require.True(t, q.await())
+	require.False(t, q.isShort())
+	q.drain()
+	require.True(t, q.isShort())
+	_, ok := q.take(func(*task) bool { return false })
+	require.False(t, ok)
+	q.leave()
+	require.False(t, q.isShort())
+	q.push(&task{key: "3"})
+	require.Equal(t, "3", nextOf(t, q).key)
 }
 
 func TestDrainReturnsWhatNoCallerHas(t *testing.T) {
-	q := newQueue()
+	q := newTestQueue()
 	inCall, second, other := &task{key: "1"}, &task{key: "1"}, &task{key: "2"}
 	q.push(inCall)
 	q.push(second)
@@ -46,7 +73,7 @@ func TestDrainReturnsWhatNoCallerHas(t *testing.T) {
 }
 
 func TestCloseWakesEveryCaller(t *testing.T) {
-	q := newQueue()
+	q := newTestQueue()
 	var callers sync.WaitGroup
 	for range 3 {
 		callers.Go(func() {
@@ -62,7 +89,7 @@ func TestCloseWakesEveryCaller(t *testing.T) {
 // order, and no task is lost or given twice.
 func TestTheQueueGivesEachOrderOneTaskAtATime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := newQueue()
+		q := newTestQueue()
 		inCall := map[string]bool{}
 		pushed, begun := map[string][]*task{}, map[string]int{}
 		t.Repeat(map[string]func(*rapid.T){

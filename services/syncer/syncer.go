@@ -6,8 +6,8 @@
 //	txn.Session → dispatcher → queue → caller → txn.Session, with the committer
 //
 // The session polls and offers each record to the dispatcher. The dispatcher makes it a task and puts it into the
-// queue. A caller takes the task, waits until the regulator lets it call, and brings it to its outcome. Then
-// the session commits the outcome's records and the consumed offset in one transaction. The committer gives it the
+// queue. A caller waits until the regulator lets it call. Then it takes the task whose turn it is (turns.go), and brings
+// it to its outcome. The session commits the outcome's records and the consumed offset in one transaction. The committer gives it the
 // records, and is called when they are committed. Read on in dispatcher.go, caller.go and committer.go.
 package syncer
 
@@ -96,7 +96,7 @@ func New(p Params) *Syncer {
 	kafkaOutage := dependency("kafka")
 	postgresOutage := dependency("postgres")
 	inFlight := func() int { return p.Settings.Current().MaxInFlight }
-	s := &Syncer{queue: newQueue(), callers: callers{want: inFlight}}
+	s := &Syncer{queue: newQueue(func() int { return p.Settings.Current().RetryWeight }), callers: callers{want: inFlight}}
 	s.regulator = regulator.New(regulator.Params{
 		ID: p.LeaseID + "/" + strings.ToLower(rand.Text()[:6]), Store: p.Pace, Settings: p.Settings, Probe: p.ERP.Probe, Log: p.Log,
 		Now: p.Now, Random: mathrand.Float64,
@@ -113,6 +113,7 @@ func New(p Params) *Syncer {
 	s.session = txn.New(txn.Config{
 		Kafka: p.Kafka, Name: "syncer", TransactionalID: p.LeaseID, MarkerTopic: event.TopicPosition,
 		Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer),
+		FlowOf:      func(r *kgo.Record) txn.Flow { return txn.FlowOf(domain.SourceOfKey(string(r.Key))) }, // the audit knows it too
 		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
 		Log: p.Log, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
@@ -145,7 +146,9 @@ func (s *Syncer) Run(ctx context.Context) error {
 	paced, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last call has ended
 	defer stop()
 	pacing.Go(func() { s.regulator.Run(paced) })
-	workers.Go(func() { s.callers.run(hiring, &workers, s.caller.run) })
+	workers.Go(func() {
+		s.callers.run(hiring, &workers, func(surplus func() bool) { s.caller.run(hiring, surplus) })
+	})
 	workers.Go(func() { s.gateCloser.run(done) })
 	err = s.session.Run(ctx)
 	fire()

@@ -171,15 +171,22 @@ func (b *bench) requestNamed(t *testing.T, id, name string) domain.Sync {
 
 func (b *bench) requestIn(t *testing.T, id, name string, in domain.RequestPolicy) domain.Sync {
 	t.Helper()
-	g, ok := domain.Gate{Ref: domain.OrderRef{Source: "default", IncrementID: id}, State: domain.GateNone}.Request(1, in, time.Now())
+	s, r := b.requestRecord(t, domain.OrderRef{Source: domain.DefaultSource, IncrementID: id}, name, in)
+	require.NoError(t, b.cl.ProduceSync(t.Context(), r).FirstErr())
+	return s
+}
+
+// requestRecord makes the gate of an order, and the record of its request.
+func (b *bench) requestRecord(t *testing.T, ref domain.OrderRef, name string, in domain.RequestPolicy) (domain.Sync, *kgo.Record) {
+	t.Helper()
+	g, ok := domain.Gate{Ref: ref, State: domain.GateNone}.Request(1, in, time.Now())
 	require.True(t, ok)
 	b.gates.set(g)
-	s := g.RequestedSync(nil, "evt")
+	s, id := g.RequestedSync(nil, "evt"), ref.IncrementID
 	order := json.RawMessage(fmt.Sprintf(`{"order_increment_id":%q,"items":[{"sku":"A","name":%q,"qty":1,"price":"1.50","row_total":"1.50"}],"totals":{"grand_total":"1.50"}}`, id, name))
 	r, err := event.NewSync(event.TopicRequested, event.Sync{Sync: s, Order: order}, event.Context{At: time.Now()})
 	require.NoError(t, err)
-	require.NoError(t, b.cl.ProduceSync(t.Context(), b.cfg.Record(r)).FirstErr())
-	return s
+	return s, b.cfg.Record(r)
 }
 
 // collect reads lifecycle records until enough is true.

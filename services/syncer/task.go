@@ -21,6 +21,7 @@ type task struct {
 
 	class class
 	key   string
+	shop  string
 	trace string
 	value event.Sync
 
@@ -38,7 +39,8 @@ type task struct {
 // newTask makes a task of a record. With an error the record cannot be decoded.
 func newTask(t *txn.Task, c class, record event.View) (*task, error) {
 	value, err := decode(record)
-	own := &task{Task: t, class: c, key: string(record.Key), trace: record.Traceparent(), value: value}
+	key := string(record.Key)
+	own := &task{Task: t, class: c, key: key, shop: domain.SourceOfKey(key), trace: record.Traceparent(), value: value}
 	t.Work = own
 	return own, err
 }

@@ -37,6 +37,14 @@ func (r OrderRef) Key() string {
 	return r.Source + "/" + id
 }
 
+// SourceOfKey returns the source in an order's key. It takes any key, also one that ParseKey refuses.
+func SourceOfKey(key string) string {
+	if source, _, found := strings.Cut(key, "/"); found {
+		return source
+	}
+	return DefaultSource
+}
+
 // ParseKey is the inverse of Key.
 func ParseKey(key string) (OrderRef, error) {
 	source, id, found := strings.Cut(key, "/")

@@ -88,6 +88,8 @@ var fields = []Field{
 		"The most ERP calls at once, of all processes together. There are fewer while the ERP is slow or busy."),
 	field("erp_rate", "ERP_RATE", func(s *Settings) *float64 { return &s.Rate }, number(0, 10_000),
 		"The most ERP calls a second, of all processes together; 0: no limit."),
+	field("erp_retry_weight", "ERP_RETRY_WEIGHT", func(s *Settings) *int { return &s.RetryWeight }, integer(1, 100),
+		"How many retries of a shop are sent for each new order of it, while both wait. Shops take turns in any case."),
 	field(nameMaintenance, "ERP_MAINTENANCE", func(s *Settings) *string { return &s.Maintenance }, windows,
 		"When the ERP is maintained: no order is sent then. What waits goes out afterwards."),
 	field(nameWorkingHours, "ERP_WORKING_HOURS", func(s *Settings) *string { return &s.WorkingHours }, windows,

@@ -158,7 +158,7 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1, MaxRetryAfter: time.Hour,
 		Pace: Pace{
 			Breaker: false, BreakerRate: 0.25, BreakerCalls: 20, BreakerOrders: 6, BreakerStatuses: []int{401}, HealthPath: "/up",
-			BreakerExceptions: []domain.BookedAnswer{{Status: 500, Code: "NO_SKU"}}, MaxInFlight: 8, Rate: 50,
+			BreakerExceptions: []domain.BookedAnswer{{Status: 500, Code: "NO_SKU"}}, MaxInFlight: 8, Rate: 50, RetryWeight: 2,
 			Maintenance: "0 2 * * SUN 4h Europe/Berlin", WorkingHours: "0 8 * * MON-FRI 10h UTC; 0 9 * * SAT 3h UTC",
 		},
 	}

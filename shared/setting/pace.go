@@ -20,6 +20,7 @@ type Pace struct {
 	HealthPath        string                // of the probe, below the base URL; "": there is none
 	MaxInFlight       int                   // calls at once in the whole installation
 	Rate              float64               // calls a second in the whole installation; 0: no limit
+	RetryWeight       int                   // calls for retries of a shop for each new order of it, while both wait
 	Maintenance       string                // nothing is sent inside; see ParseWindows
 	WorkingHours      string                // nothing is sent outside; "": always
 }
@@ -28,7 +29,7 @@ func defaultPace() Pace {
 	p := domain.DefaultBreakerPolicy()
 	return Pace{
 		Breaker: p.On, BreakerRate: p.FailureRate, BreakerCalls: p.MinCalls, BreakerOrders: p.MinOrders,
-		HealthPath: "/health", MaxInFlight: 64,
+		HealthPath: "/health", MaxInFlight: 64, RetryWeight: 3,
 	}
 }
 

@@ -155,9 +155,9 @@ func (s *Session) offsetMarker(tasks int) *kgo.Record {
 
 // offsets returns the positions of all partitions of the batch, as they are once the batch is done.
 func (s *Session) offsets(ctx context.Context, batch []*Task) (*Offsets, error) {
-	byPartition := map[*partition][]int64{}
+	byPartition := map[*partition][]*Task{}
 	for _, t := range batch {
-		byPartition[t.part] = append(byPartition[t.part], t.Record.Offset)
+		byPartition[t.part] = append(byPartition[t.part], t)
 	}
 	o, err := s.member.offsets(ctx)
 	if err != nil {
@@ -167,11 +167,11 @@ func (s *Session) offsets(ctx context.Context, batch []*Task) (*Offsets, error) 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for p, done := range byPartition {
-		position, metadata, err := p.tracker.snapshot(done)
+		at, err := p.offset(done)
 		if err != nil {
 			return nil, err
 		}
-		o.Add(p.Topic, p.Partition, Offset{At: position, Metadata: metadata})
+		o.Add(p.Topic, p.Partition, at)
 	}
 	return o, nil
 }
@@ -181,8 +181,8 @@ func (s *Session) confirm(batch []*Task) {
 	s.cfg.Outage.Report(s.cfg.Log, nil)
 	a := batch[0].part.assignment
 	a.mu.Lock()
-	for _, t := range batch {
-		t.part.tracker.confirm([]int64{t.Record.Offset})
+	for tracker, finished := range finishedBy(batch) {
+		tracker.confirm(finished)
 	}
 	a.mu.Unlock()
 	s.noteWritten(batch)
@@ -266,7 +266,7 @@ func (s *Session) wasCommitted(batch []*Task) (bool, error) {
 		return false, err
 	}
 	for _, t := range batch {
-		if !positions.Done(t.part.Topic, t.part.Partition, t.Record.Offset) {
+		if !positions.Done(t.part.Topic, t.part.Partition, s.flowOf(t.Record), t.Record.Offset) {
 			return false, nil
 		}
 	}

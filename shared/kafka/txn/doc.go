@@ -75,4 +75,11 @@
 // same count of partitions. So records with one key have the same partition number in every topic, and the records that
 // a task writes belong to the task's own lane. A lane can be held without a look at the records, and the records of a
 // key keep their order.
+//
+// # Flows
+//
+// A flow is what keeps its order within a partition, and need not wait for what else is there: with Config.FlowOf, the
+// orders of a shop. When the handler does not take a record, its flow falls behind, and the other flows of the partition go
+// on. The flow has a position of its own in the commit's metadata, so it is done once like everything else. What found no
+// place in memory is read again from there. Read behind.go, catchup.go, and metadata.go.
 package txn

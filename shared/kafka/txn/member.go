@@ -30,8 +30,8 @@ var ErrOffsetMissing = errors.New("committed offset missing or outside the log: 
 // assigned is one partition with the position that its group committed.
 type assigned struct {
 	kafka.TopicPartition
-	tracker *tracker // starts at that position
-	end     int64    // of the log
+	committed committed
+	end       int64 // of the log
 }
 
 // callbacks are called when an assignment begins or ends. They run between polls or during one; the group goes on only
@@ -56,6 +56,7 @@ type member struct {
 	admin        *kadm.Client
 	giveUp       context.CancelFunc // ends the client's requests
 	heartbeating sync.WaitGroup
+	starts       []assigned // between fetched and start, which are called one after the other
 
 	mu        sync.Mutex
 	lastHeard instant // when the last request was sent that the coordinator answered as a member's
@@ -81,6 +82,7 @@ func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, on 
 		kgo.RebalanceTimeout(kafka.RebalanceTimeout),
 		kgo.WithHooks(m),
 		kgo.OnOffsetsFetched(m.fetched),
+		kgo.AdjustFetchOffsetsFn(m.start),
 		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { on.revoked() }),
 		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { on.lost() }),
 	)...)
@@ -118,8 +120,20 @@ func (m *member) fetched(ctx context.Context, client *kgo.Client, resp *kmsg.Off
 	}
 	// The client keeps paused partitions over a rebalance, but a new assignment begins with nothing paused.
 	client.ResumeFetchPartitions(client.PauseFetchPartitions(nil))
+	m.starts = all
 	m.on.assigned(all)
 	return nil
+}
+
+// start lets the client read partitions from the position of their records that are not behind. That of the group may be
+// far before it: catchUp reads from there.
+func (m *member) start(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	for _, one := range m.starts {
+		if _, is := offsets[one.Topic][one.Partition]; is && len(one.committed.behind) > 0 {
+			offsets[one.Topic][one.Partition] = kgo.NewOffset().At(one.committed.position)
+		}
+	}
+	return offsets, nil
 }
 
 // ends reads where the logs end. A former owner may have begun records before that (Task.MayBeRepeated). A partition
@@ -149,11 +163,11 @@ func (m *member) assign(topic string, p *kmsg.OffsetFetchResponseGroupTopicParti
 	if p.Metadata != nil {
 		metadata = *p.Metadata
 	}
-	tracker, err := newTracker(p.Offset, metadata)
+	done, err := parse(p.Offset, metadata)
 	if err != nil {
 		return at, fmt.Errorf("%w: %w", ErrOffsetMissing, err)
 	}
-	at.tracker = tracker
+	at.committed = done
 	return at, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // maxOfferWait is the longest time until a record is offered again.
@@ -28,33 +30,93 @@ func (s *Session) offer(a *assignment) {
 	next := time.Duration(0)
 	for _, p := range a.partitions {
 		retryIn := s.offerPartition(p)
-		if len(p.backlog) > 0 {
+		if len(p.backlog)+p.waiting > 0 {
 			retryIn = min(cmp.Or(retryIn, maxOfferWait), maxOfferWait)
 		}
 		if retryIn > 0 && (next == 0 || retryIn < next) {
 			next = retryIn
 		}
 		s.pause(p, len(p.backlog) > s.cfg.Backlog)
+		if _, needed := p.toRead(); needed {
+			s.catchUpNow()
+		}
 	}
 	s.next.Store(int64(next))
 }
 
-// offerPartition offers one partition's records in their order, and stops at the first that is not taken.
+// offerPartition offers one partition's records in their order: first those of flows that are behind. It stops at the
+// first record that is not taken, unless its flow can fall behind.
 func (s *Session) offerPartition(p *partition) (retryIn time.Duration) {
-	for len(p.backlog) > 0 && !s.lanes.IsHeld(p.Partition) && p.tracker.canBegin(p.backlog[0].Offset) {
-		r := p.backlog[0]
-		if !p.tracker.isDone(r.Offset) { // a former owner may have finished it, out of order
-			p.assignment.inHand.Add(1) // its lock is held and it is not stopping, so nobody waits for inHand yet
-			taken, retryIn := s.handler.Take(&Task{Record: r, session: s, part: p})
-			if !taken {
-				p.assignment.inHand.Done()
-				return retryIn
-			}
+	if s.lanes.IsHeld(p.Partition) {
+		return 0
+	}
+	for _, flow := range p.flowsBehind() {
+		s.offerBehind(p, p.behind[flow])
+	}
+	p.rejoin()
+	for len(p.backlog) > 0 {
+		done, retryIn := s.offerNext(p, p.backlog[0])
+		if !done {
+			return retryIn
 		}
-		p.tracker.begin(r.Offset)
 		p.backlog[0], p.backlog = nil, p.backlog[1:]
 	}
 	return 0
+}
+
+// offerBehind offers the waiting records of a flow that is behind.
+func (s *Session) offerBehind(p *partition, l *laggard) {
+	for len(l.waiting) > 0 && p.canBeginBehind(l, l.waiting[0].Offset) {
+		if taken, _ := s.take(p, l.tracker, l.waiting[0]); !taken {
+			return
+		}
+		l.waiting[0], l.waiting = nil, l.waiting[1:]
+		p.waiting--
+	}
+}
+
+// offerNext offers the next record of a partition. With done, the partition has come past it.
+func (s *Session) offerNext(p *partition, r *kgo.Record) (done bool, retryIn time.Duration) {
+	flow := s.flowOf(r)
+	switch l := p.behind[flow]; {
+	case l != nil && r.Offset >= l.start:
+		p.passTo(l, r)
+		return true, 0
+	case p.tracker.isDone(r.Offset): // a former owner may have finished it, out of order
+		p.tracker.skip(r.Offset)
+		return true, 0
+	case !p.canBegin(r.Offset):
+		return false, 0
+	}
+	taken, retryIn := s.take(p, p.tracker, r)
+	if taken {
+		return true, 0
+	}
+	if l := p.fallBehind(flow, r); l != nil {
+		p.passTo(l, r)
+		return true, 0
+	}
+	return false, retryIn
+}
+
+// take offers a record to the handler.
+func (s *Session) take(p *partition, t *tracker, r *kgo.Record) (taken bool, retryIn time.Duration) {
+	p.assignment.inHand.Add(1) // its lock is held and it is not stopping, so nobody waits for inHand yet
+	taken, retryIn = s.handler.Take(&Task{Record: r, session: s, part: p, tracker: t})
+	if !taken {
+		p.assignment.inHand.Done()
+		return false, retryIn
+	}
+	t.begin(r.Offset)
+	return true, 0
+}
+
+// flowOf returns the flow of a record.
+func (s *Session) flowOf(r *kgo.Record) Flow {
+	if s.cfg.FlowOf == nil {
+		return 0
+	}
+	return s.cfg.FlowOf(r)
 }
 
 func (s *Session) pause(p *partition, pause bool) {

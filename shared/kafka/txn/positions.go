@@ -18,13 +18,13 @@ type Positions map[string]map[int32]position
 
 type position struct {
 	offset int64
-	done   map[int64]bool
+	done   committed
 }
 
-// Done reports whether a record is done.
-func (p Positions) Done(topic string, partition int32, offset int64) bool {
+// Done reports whether a record of a flow is done. Where the group knows no flows, any will do.
+func (p Positions) Done(topic string, partition int32, flow Flow, offset int64) bool {
 	at, ok := p[topic][partition]
-	return ok && (offset < at.offset || at.done[offset])
+	return ok && at.offset >= 0 && at.done.isDone(flow, offset)
 }
 
 // At returns the first offset of a partition that is not done. known is false when the group never committed one.
@@ -57,7 +57,7 @@ func positionsOf(offsets kadm.OffsetResponses) (Positions, error) {
 	out := Positions{}
 	var failed error
 	offsets.Each(func(o kadm.OffsetResponse) {
-		done, err := parseMetadata(o.At, o.Metadata)
+		done, err := parse(o.At, o.Metadata)
 		failed = errors.Join(failed, err)
 		if out[o.Topic] == nil {
 			out[o.Topic] = map[int32]position{}

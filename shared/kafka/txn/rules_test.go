@@ -53,14 +53,17 @@ func TestMetadataThatCannotBeRead(t *testing.T) {
 	for name, metadata := range map[string]string{
 		"no_base64":                 "no base64!",
 		"padding":                   base64.StdEncoding.EncodeToString([]byte{1, 1}),
-		"another_version":           encoded(2, 1, 1),
+		"another_version":           encoded(3, 1, 1),
 		"a_length_that_is_cut":      encoded(1, 0x80),
 		"a_length_beyond_64_bits":   encoded(1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1),
-		"a_run_beyond_the_window":   encoded(1, 0xb9, 0x17), // 3001
-		"runs_beyond_the_window":    encoded(1, 0xb8, 0x17, 0xb8, 0x17, 1),
+		"a_run_that_is_too_long":    encoded(1, 0x81, 0x80, 0x80, 0x80, 0x80, 0x20), // 1<<40 + 1
+		"runs_that_are_too_long":    encoded(1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 1),
+		"runs_that_are_missing":     encoded(2, 1, 1),
+		"a_flow_without_a_place":    encoded(2, 0, 0, 7),
+		"a_flow_that_is_cut":        encoded(2, 0, 0, 7, 0, 2, 1),
 		"one_that_a_person_has_put": "reset by jane",
 	} {
-		_, err := newTracker(5, metadata)
+		_, err := parse(5, metadata)
 		require.ErrorIs(t, err, errMetadata, name)
 		m := &member{group: "g", log: quiet}
 		_, err = m.assign("in", &kmsg.OffsetFetchResponseGroupTopicPartition{Offset: 5, Metadata: &metadata})
@@ -69,29 +72,28 @@ func TestMetadataThatCannotBeRead(t *testing.T) {
 	for metadata, done := range map[string]map[int64]bool{
 		"": {}, encoded(1): {}, encoded(1, 2): {}, encoded(1, 0, 2): {5: true, 6: true}, encoded(1, 1, 0, 1, 1): {7: true},
 	} {
-		tracker, err := newTracker(5, metadata)
-		require.NoError(t, err)
-		require.Equal(t, done, tracker.done)
+		tracker := restored(t, 5, metadata)
 		require.True(t, tracker.isDone(4), "below the position all is done")
-		require.Equal(t, done[5], tracker.isDone(5))
+		for o := range int64(5) {
+			require.Equal(t, done[5+o], tracker.isDone(5+o), "%s: %d", metadata, 5+o)
+		}
 	}
 }
 
-// A tracker that was made to begin more than its window says so, and commits nothing that the brokers would refuse.
+// A tracker that was made to begin more than the metadata can tell of says so, and commits nothing that the brokers would
+// refuse.
 func TestMetadataBeyondTheLimitIsAnError(t *testing.T) {
 	t.Parallel()
-	tracker, err := newTracker(0, "")
-	require.NoError(t, err)
+	tracker := newTracker(0, nil)
 	var done []int64
-	for o := range int64(2 * window) {
+	for o := range int64(2 * maxRawBytes) {
 		tracker.begin(o)
 		if o%2 == 1 {
 			done = append(done, o)
 		}
 	}
-	require.False(t, tracker.canBegin(2*window))
-	_, _, err = tracker.snapshot(done)
-	require.EqualError(t, err, "offset metadata has 8002 bytes, more than 4096: more records were begun than the window allows")
+	_, _, err := tracker.snapshot(done)
+	require.EqualError(t, err, "offset metadata has 8002 bytes, more than 4096: more records were begun than it can tell of")
 	tracker.confirm(done)
 	_, _, err = tracker.snapshot(nil)
 	require.Error(t, err)
@@ -122,7 +124,7 @@ func TestThePositionOfAPartition(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err, name)
-		require.Equal(t, c.at, a.tracker.position, name)
+		require.Equal(t, c.at, a.committed.position, name)
 		require.Equal(t, kafka.TopicPartition{Topic: "in", Partition: c.partition}, a.TopicPartition)
 	}
 	require.Equal(t, 2, strings.Count(log.String(), "the topic has more partitions than KAFKA_PARTITIONS"))
@@ -140,7 +142,7 @@ func TestPositionsOfAGroup(t *testing.T) {
 	positions, err := positionsOf(responses("AQECAQE"))
 	require.NoError(t, err)
 	for offset, done := range map[int64]bool{0: true, 4: true, 5: false, 6: true, 7: true, 8: false, 9: true, 10: false} {
-		require.Equal(t, done, positions.Done("in", 0, offset), "offset %d", offset)
+		require.Equal(t, done, positions.Done("in", 0, 0, offset), "offset %d", offset)
 	}
 	at, known := positions.At("in", 0)
 	require.Equal(t, int64(5), at)
@@ -148,7 +150,7 @@ func TestPositionsOfAGroup(t *testing.T) {
 	for _, unknown := range []kafka.TopicPartition{{Topic: "in", Partition: 1}, {Topic: "in", Partition: 2}, {Topic: "out"}} {
 		_, known = positions.At(unknown.Topic, unknown.Partition)
 		require.False(t, known, "%v", unknown)
-		require.False(t, positions.Done(unknown.Topic, unknown.Partition, 0), "nothing is done where nothing was committed")
+		require.False(t, positions.Done(unknown.Topic, unknown.Partition, 0, 0), "nothing is done where nothing was committed")
 	}
 	_, err = positionsOf(responses("?"))
 	require.ErrorIs(t, err, errMetadata)

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
@@ -21,9 +23,9 @@ const (
 
 // Handler does the work of a session. Its methods are called by several goroutines, but none of them twice at once.
 type Handler interface {
-	// Take gets the first record of a partition that is not taken yet. False leaves the record there. It is offered
-	// again after the next poll, after the next commit, and after retryIn, if that is not zero. Take must not block. It
-	// may finish the task at once.
+	// Take gets the first record of a partition that is not taken yet, or of a flow that is behind. False leaves the
+	// record there. It is offered again after the next poll, after the next commit, and after retryIn, if that is not
+	// zero. Take must not block. It may finish the task at once.
 	Take(t *Task) (taken bool, retryIn time.Duration)
 	// Prepare is called before each try to commit, with the tasks of the transaction. It may give them other records.
 	Prepare(ctx context.Context, tasks []*Task)
@@ -51,6 +53,9 @@ type Config struct {
 	Topics          []string // to read, without the prefix
 	// MarkerTopic, without the prefix, takes a record when a transaction has only offsets to commit.
 	MarkerTopic string
+	// FlowOf returns the flow of a record. When the handler does not take a record, its flow falls behind, and records of
+	// other flows in its partition go on. Without it each partition is one flow.
+	FlowOf func(*kgo.Record) Flow
 
 	PollRecords int           // maximum of one poll
 	Backlog     int           // a partition with more waiting records is paused
@@ -75,6 +80,7 @@ type Session struct {
 
 	finished *finished
 	flush    chan struct{}
+	toRead   chan struct{} // records of flows that are behind must be read
 	current  atomic.Pointer[assignment]
 	stopped  context.Context //nolint:containedctx // ends when results that cannot be committed are given up
 	next     atomic.Int64    // nanoseconds until something must be offered again; 0: nothing waits
@@ -84,7 +90,7 @@ type Session struct {
 func New(cfg Config, handler Handler) *Session {
 	return &Session{
 		cfg: cfg, handler: handler, producer: NewProducer(cfg.Kafka, cfg.TransactionalID), lanes: NewLanes[int32](cfg.Log),
-		finished: newFinished(), flush: make(chan struct{}, 1),
+		finished: newFinished(), flush: make(chan struct{}, 1), toRead: make(chan struct{}, 1),
 	}
 }
 
@@ -105,6 +111,7 @@ func (s *Session) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { s.commitFinished(done) })
 	workers.Go(func() { s.watchLanes(done) })
+	workers.Go(func() { s.catchUp(done) })
 
 	err := s.poll(ctx)
 	if a := s.current.Load(); a != nil {

@@ -34,12 +34,16 @@ type copier struct {
 	resumed  int
 	done     int // committed
 	repeated map[string]bool
-	replace  func(t *Task) // what a refused task writes; nil: a short text
+	replace  func(t *Task)      // what a refused task writes; nil: a short text
+	room     func(t *Task) bool // nil: for all
 }
 
 func (c *copier) Take(t *Task) (bool, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.room != nil && !c.room(t) {
+		return false, 0
+	}
 	value := string(t.Record.Value)
 	c.taken = append(c.taken, value)
 	c.repeated[value] = t.MayBeRepeated()
@@ -126,14 +130,18 @@ func copying(b *testkit.Bench, log *slog.Logger) (c *copier, stop func()) {
 	return c, stop
 }
 
-func copySession(b *testkit.Bench, log *slog.Logger) (c *copier, s *Session, stop func()) {
+func copySession(b *testkit.Bench, log *slog.Logger, change ...func(*Config, *copier)) (c *copier, s *Session, stop func()) {
 	b.Helper()
 	c = &copier{cfg: b.Cfg, held: map[string]*Task{}, repeated: map[string]bool{}}
-	s = New(Config{
+	config := Config{
 		Kafka: b.Cfg, Name: "copier", TransactionalID: "s-0", Group: "g", Topics: []string{"in"}, MarkerTopic: "markers",
 		PollRecords: 100, BatchTasks: 100, BatchBytes: 1 << 20, Grace: time.Second, IdleCommit: time.Second,
 		Log: log, Outage: &run.Outage{Began: "failing", Ended: "working"},
-	}, c)
+	}
+	for _, one := range change {
+		one(&config, c)
+	}
+	s = New(config, c)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Ctx))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

@@ -20,6 +20,7 @@ type Task struct {
 
 	session *Session
 	part    *partition
+	tracker *tracker      // its partition's, or that of its flow
 	records []*kgo.Record // to write
 	writes  bool          // it will have records to write; Prepare may give them
 	refused int           // how often the brokers refused its records
@@ -91,7 +92,9 @@ type partition struct {
 	kafka.TopicPartition
 
 	assignment *assignment
-	tracker    *tracker
+	tracker    *tracker // of all records but those of flows that are behind
+	behind     map[Flow]*laggard
+	waiting    int // records of flows that are behind
 	backlog    []*kgo.Record
 	paused     bool
 	end        int64 // of the log, at the time of the assignment
@@ -101,7 +104,7 @@ func newAssignment(ctx context.Context, all []assigned) *assignment {
 	a := &assignment{partitions: map[kafka.TopicPartition]*partition{}}
 	a.ctx, a.cancel = context.WithCancel(ctx)
 	for _, one := range all {
-		a.partitions[one.TopicPartition] = &partition{TopicPartition: one.TopicPartition, assignment: a, tracker: one.tracker, end: one.end}
+		a.partitions[one.TopicPartition] = newPartition(a, one)
 	}
 	return a
 }

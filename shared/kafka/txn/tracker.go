@@ -1,166 +1,187 @@
 package txn
 
 import (
-	"encoding/base64"
-	"encoding/binary"
-	"errors"
-	"fmt"
+	"slices"
 )
 
-// MaxMetadataBytes is the default limit of a broker for an offset's metadata (offset.metadata.max.bytes). The embedded
-// broker has no such limit, so tracker enforces it.
-const MaxMetadataBytes = 4096
-
-// tracker follows one partition whose records finish out of order. Offsets that were never begun (transaction markers,
-// compacted records) count as done once a later one has begun. It is not safe for concurrent use.
+// tracker follows records of one partition that finish out of order. Offsets that were never begun (transaction markers,
+// compacted records, records of flows that have a tracker of their own) count as done once a later one has begun. It is
+// not safe for concurrent use.
 //
-// The position is the first offset that is not done. What is done after it is kept in the commit's metadata: the base64
-// of a version byte and varints, which are the lengths of alternating runs of not done and done offsets, from the
-// position on. Example: the position is 5, and 6, 7 and 9 are done. The runs are 1 (5), 2 (6, 7), 1 (8) and 1 (9);
-// their base64 is "AQECAQE".
+// The position is the first offset that is not done. What is done after it is kept in the commit's metadata, see
+// metadata.go.
 type tracker struct {
-	position int64          // the first offset not done
-	next     int64          // the first offset not begun
-	open     map[int64]bool // begun, not done
-	done     map[int64]bool // read from the metadata: a former owner has finished these, at or after the position
+	position int64   // the first offset not done
+	next     int64   // the first offset not begun
+	open     []int64 // begun, not done; in their order
+	done     []span  // read from the metadata: a former owner has finished these, at or after the position; in their order
+	size     int     // an upper limit of the metadata's bytes, whichever of the open ones finish
 }
 
-const metadataVersion = 1
+// span is the offsets from one to before another.
+type span struct{ from, to int64 }
 
-// window is how far records may begin ahead of the position, so that the metadata stays below its limit. At worst each
-// offset is a run of its own and takes a byte. Then 1 + 3000 bytes are 4,004 in base64.
-const window = 3000
-
-var errMetadata = errors.New("offset metadata cannot be read")
-
-// newTracker returns a tracker that starts at a committed position with its metadata.
-func newTracker(position int64, metadata string) (*tracker, error) {
-	done, err := parseMetadata(position, metadata)
-	if err != nil {
-		return nil, err
-	}
-	return &tracker{position: position, next: position, open: map[int64]bool{}, done: done}, nil
+// newTracker returns a tracker that starts at a committed position, with what is done after it.
+func newTracker(position int64, done []span) *tracker {
+	t := &tracker{position: position, next: position, done: done}
+	t.measure()
+	return t
 }
 
 // isDone reports whether a former owner has finished the record, so that it must be skipped.
-func (t *tracker) isDone(offset int64) bool { return offset < t.position || t.done[offset] }
+func (t *tracker) isDone(offset int64) bool { return offset < t.position || contains(t.done, offset) }
 
-// canBegin reports whether the offset lies inside the window.
-func (t *tracker) canBegin(offset int64) bool { return offset < t.position+window || len(t.open) == 0 }
-
-// begin notes that work on a record begins. It is false when the record is done already and must be skipped.
+// begin notes that work on a record begins. It is false when the record is done already and must be skipped. Offsets
+// begin in their order.
 func (t *tracker) begin(offset int64) bool {
-	fresh := offset >= t.position && !t.done[offset]
-	t.next = max(t.next, offset+1)
+	fresh := offset >= t.next && !t.isDone(offset)
 	if fresh {
-		t.open[offset] = true
+		t.size += t.cost(offset)
+		t.open = append(t.open, offset)
 	}
-	t.advance()
+	t.skip(offset)
 	return fresh
 }
 
-// snapshot returns the position and metadata as if the given offsets were done too. The tracker does not change, as the
-// transaction may fail.
-func (t *tracker) snapshot(done []int64) (int64, string, error) {
-	extra := make(map[int64]bool, len(done))
-	for _, o := range done {
-		extra[o] = true
-	}
-	finished := func(o int64) bool { return extra[o] || t.finished(o) }
-	position, horizon := t.position, t.horizon()
-	for position < horizon && finished(position) {
-		position++
-	}
-	metadata := encodeMetadata(position, horizon, finished)
-	if len(metadata) > MaxMetadataBytes {
-		return 0, "", fmt.Errorf("offset metadata has %d bytes, more than %d: more records were begun than the window allows", len(metadata), MaxMetadataBytes)
-	}
-	return position, metadata, nil
+// skip notes that nothing is to be done for a record, nor for those before it that were not begun.
+func (t *tracker) skip(offset int64) {
+	t.next = max(t.next, offset+1)
+	t.advance()
 }
 
 // confirm marks offsets as done, once their transaction is committed.
 func (t *tracker) confirm(done []int64) {
-	for _, o := range done {
-		delete(t.open, o)
-	}
+	finished := setOf(done)
+	t.open = slices.DeleteFunc(t.open, func(o int64) bool { return finished[o] })
 	t.advance()
+	t.measure()
 }
 
-// finished reports whether an offset was begun and is not open any more, or is done by the metadata.
-func (t *tracker) finished(o int64) bool { return (o < t.next && !t.open[o]) || t.done[o] }
+// isIdle reports whether no record that has begun is unfinished, apart from the given ones.
+func (t *tracker) isIdle(finished map[int64]bool) bool {
+	return !slices.ContainsFunc(t.open, func(o int64) bool { return !finished[o] })
+}
 
-// horizon returns the offset after the last one that was begun or is done.
+// horizon is the offset after the last one that was begun or is done.
 func (t *tracker) horizon() int64 {
-	horizon := t.next
-	for o := range t.done {
-		horizon = max(horizon, o+1)
+	if n := len(t.done); n > 0 {
+		return max(t.next, t.done[n-1].to)
 	}
-	return horizon
+	return t.next
 }
 
 // advance moves the position to the first offset that is open or was never begun.
 func (t *tracker) advance() {
-	for t.position < t.next && !t.open[t.position] {
-		t.position++
+	t.position = t.next
+	if len(t.open) > 0 {
+		t.position = t.open[0]
 	}
-	for o := range t.done {
-		if o < t.position {
-			delete(t.done, o)
-		}
+	for len(t.done) > 0 && t.done[0].to <= t.next {
+		t.done = t.done[1:]
 	}
 }
 
-// encodeMetadata describes [position, horizon) by alternating runs, of which the first is not finished. It returns ""
-// when nothing is done there.
-func encodeMetadata(position, horizon int64, finished func(int64) bool) string {
-	if position >= horizon {
-		return ""
+// cost is what beginning a record may add to the metadata: a byte for the record, and a run of what is done before it.
+func (t *tracker) cost(offset int64) int {
+	before := t.position
+	if len(t.open) > 0 {
+		before = t.open[len(t.open)-1] + 1
 	}
-	out := []byte{metadataVersion}
-	length, runIsDone := uint64(0), false
-	anyDone := false
-	for o := position; o < horizon; o++ {
-		if f := finished(o); f != runIsDone {
-			out = binary.AppendUvarint(out, length)
-			length, runIsDone = 0, f
-			anyDone = anyDone || f
-		}
-		length++
-	}
-	if runIsDone { // a last run of offsets that are not done is left out
-		out = binary.AppendUvarint(out, length)
-	}
-	if !anyDone {
-		return ""
-	}
-	return base64.RawStdEncoding.EncodeToString(out)
+	return costOf(offset - before)
 }
 
-// parseMetadata returns the offsets that are done after the position. Empty metadata means none.
-func parseMetadata(position int64, metadata string) (map[int64]bool, error) {
-	done := map[int64]bool{}
-	if metadata == "" {
-		return done, nil
+// costOf is the cost of an open record after a run of done ones. A set of open records never costs more than the sum of
+// its members: when one of them finishes, its runs become one, which is not longer than both were.
+func costOf(gap int64) int {
+	if gap <= 0 {
+		return 1
 	}
-	raw, err := base64.RawStdEncoding.DecodeString(metadata)
-	if err != nil || len(raw) == 0 || raw[0] != metadataVersion {
-		return nil, errMetadata
+	return 1 + uvarintLen(gap)
+}
+
+// measure computes size anew.
+func (t *tracker) measure() {
+	t.size = 0
+	before := t.position
+	for _, o := range t.open {
+		t.size += costOf(o - before)
+		before = o + 1
 	}
-	raw = raw[1:]
-	o, runIsDone := position, false
-	for len(raw) > 0 {
-		length, n := binary.Uvarint(raw)
-		if n <= 0 || length > uint64(window) || o-position+int64(length) > 2*window {
-			return nil, errMetadata
+	before = t.next
+	for _, s := range t.done {
+		t.size += uvarintLen(max(s.from-before, 0)) + uvarintLen(s.to-s.from)
+		before = s.to
+	}
+}
+
+// after returns the position, and the runs after it, as if the given offsets were done too. The tracker does not change,
+// as the transaction may fail. The runs are the lengths of alternating runs of not done and done offsets. There are none
+// when nothing is done after the position.
+func (t *tracker) after(finished map[int64]bool) (position int64, runs []int64) {
+	var left []span // not done
+	add := func(from, to int64) {
+		if n := len(left); n > 0 && left[n-1].to == from {
+			left[n-1].to = to
+			return
 		}
-		raw = raw[n:]
-		for range length {
-			if runIsDone {
-				done[o] = true
-			}
-			o++
-		}
-		runIsDone = !runIsDone
+		left = append(left, span{from, to})
 	}
-	return done, nil
+	for _, o := range t.open {
+		if !finished[o] {
+			add(o, o+1)
+		}
+	}
+	horizon := t.next
+	for _, s := range t.done {
+		if s.from > horizon {
+			add(horizon, s.from)
+		}
+		horizon = max(horizon, s.to)
+	}
+	if len(left) == 0 {
+		return horizon, nil
+	}
+	for i, l := range left {
+		end := horizon
+		if i+1 < len(left) {
+			end = left[i+1].from
+		}
+		runs = append(runs, l.to-l.from)
+		if end > l.to {
+			runs = append(runs, end-l.to)
+		}
+	}
+	if len(runs) == 1 {
+		runs = nil
+	}
+	return left[0].from, runs
+}
+
+func setOf(offsets []int64) map[int64]bool {
+	set := make(map[int64]bool, len(offsets))
+	for _, o := range offsets {
+		set[o] = true
+	}
+	return set
+}
+
+// contains reports whether one of the spans has the offset.
+func contains(spans []span, offset int64) bool {
+	i, _ := slices.BinarySearchFunc(spans, offset, func(s span, o int64) int {
+		if s.to <= o {
+			return -1
+		}
+		return 1
+	})
+	return i < len(spans) && spans[i].from <= offset
+}
+
+// before returns the parts of spans before an offset.
+func before(spans []span, offset int64) (out []span) {
+	for _, s := range spans {
+		if s.from < offset {
+			out = append(out, span{s.from, min(s.to, offset)})
+		}
+	}
+	return out
 }

@@ -20,8 +20,7 @@ func TestTrackerRestoresExactlyWhatIsDone(t *testing.T) {
 		committed, metadata := int64(0), ""
 		done := map[int64]bool{}
 		for range 4 { // lives of the process
-			tracker, err := newTracker(committed, metadata)
-			require.NoError(t, err)
+			tracker := restored(t, committed, metadata)
 			var open []int64
 			for _, o := range log {
 				if o < committed {
@@ -54,26 +53,38 @@ func TestTrackerRestoresExactlyWhatIsDone(t *testing.T) {
 	})
 }
 
+// Whichever of the records finish that have begun, the metadata stays below the brokers' limit.
 func TestTrackerMetadataStaysBelowTheBrokersLimit(t *testing.T) {
-	tracker, err := newTracker(0, "")
-	require.NoError(t, err)
-	o := int64(0)
-	for ; tracker.canBegin(o); o++ {
-		tracker.begin(o)
-		if o%2 == 1 {
-			_, metadata, err := tracker.snapshot([]int64{o})
-			require.NoError(t, err)
-			require.LessOrEqual(t, len(metadata), MaxMetadataBytes)
-			tracker.confirm([]int64{o})
+	rapid.Check(t, func(t *rapid.T) {
+		p := newPartition(nil, assigned{})
+		gaps := rapid.SampledFrom([]int64{1, 3, 200, 40_000}).Draw(t, "gaps")
+		finish := rapid.IntRange(1, 5).Draw(t, "finish")
+		var open []int64
+		for o := int64(0); p.canBegin(o); o += rapid.Int64Range(1, gaps).Draw(t, "gap") {
+			require.True(t, p.tracker.begin(o))
+			open = append(open, o)
 		}
-	}
-	require.Equal(t, int64(window), o)
+		require.Greater(t, len(open), 500, "it does not stop long before")
+		var done []int64
+		for i, o := range open {
+			if i%finish == 0 {
+				done = append(done, o)
+			}
+		}
+		_, metadata, err := p.tracker.snapshot(done)
+		require.NoError(t, err)
+		size := p.tracker.size
+		p.tracker.confirm(done)
+		require.LessOrEqual(t, p.tracker.size, size)
+		_, again, err := p.tracker.snapshot(nil)
+		require.NoError(t, err)
+		require.Equal(t, metadata, again)
+	})
 }
 
-// The example of tracker's comment.
+// The example of metadata.go.
 func TestTheMetadataOfTheExample(t *testing.T) {
-	tracker, err := newTracker(5, "")
-	require.NoError(t, err)
+	tracker := newTracker(5, nil)
 	for o := int64(5); o <= 9; o++ {
 		tracker.begin(o)
 	}
@@ -81,25 +92,46 @@ func TestTheMetadataOfTheExample(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(5), position)
 	require.Equal(t, "AQECAQE", metadata)
-	done, err := parseMetadata(5, metadata)
-	require.NoError(t, err)
-	require.Equal(t, map[int64]bool{6: true, 7: true, 9: true}, done)
+	next := restored(t, 5, metadata)
+	for o, done := range map[int64]bool{4: true, 5: false, 6: true, 7: true, 8: false, 9: true, 10: false} {
+		require.Equal(t, done, next.isDone(o), o)
+	}
 }
 
 func FuzzParseMetadata(f *testing.F) {
 	f.Add(int64(5), "AQECAw")
+	f.Add(int64(5), "AgABAQcDAgEB")
 	f.Fuzz(func(t *testing.T, position int64, metadata string) {
 		if position < 0 || position > 1<<40 {
 			return
 		}
-		tracker, err := newTracker(position, metadata)
+		c, err := parse(position, metadata)
 		if err != nil {
 			return
 		}
-		committed, m, err := tracker.snapshot(nil)
-		require.NoError(t, err)
-		require.GreaterOrEqual(t, committed, position)
-		_, err = newTracker(committed, m)
+		p := newPartition(nil, assigned{committed: c})
+		at, err := p.offset(nil)
+		if err != nil {
+			return // more than a broker would have kept
+		}
+		require.GreaterOrEqual(t, at.At, position)
+		_, err = parse(at.At, at.Metadata)
 		require.NoError(t, err)
 	})
+}
+
+// restored returns a tracker that starts at a committed position.
+func restored(t require.TestingT, position int64, metadata string) *tracker {
+	c, err := parse(position, metadata)
+	require.NoError(t, err)
+	return newTracker(c.position, c.done)
+}
+
+// tracker returns a tracker that starts where the partition does.
+func (a assigned) tracker() *tracker { return newTracker(a.committed.position, a.committed.done) }
+
+// snapshot returns what to commit as if the offsets were done.
+func (t *tracker) snapshot(done []int64) (position int64, metadata string, err error) {
+	at, err := encode(t, nil, map[*tracker]map[int64]bool{t: setOf(done)})
+	return at.At, at.Metadata, err
 }

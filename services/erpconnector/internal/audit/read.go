@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/kafka/logreader"
@@ -74,10 +75,10 @@ func (a *auditor) consumed(ctx context.Context) (consumed, error) {
 	return c, nil
 }
 
-// done reports whether the chain record was consumed.
-func (c consumed) done(partition int32, at place) bool {
+// done reports whether the chain record of an order was consumed. In the syncer's group the records of a shop are a flow.
+func (c consumed) done(partition int32, key string, at place) bool {
 	topic := names[at.topic]
-	return c.groups[chains[topic]].Done(c.cfg.Topic(topic), partition, at.offset)
+	return c.groups[chains[topic]].Done(c.cfg.Topic(topic), partition, txn.FlowOf(domain.SourceOfKey(key)), at.offset)
 }
 
 // read reads what the topics say of one partition's orders: P, then E, then all records up to E.

@@ -44,7 +44,7 @@ func (a *auditor) judge(ctx context.Context, b *partition) error {
 func (b *partition) firstJudgement(o *order) *judgement {
 	j := &judgement{
 		o: o, partition: b.number, relayed: b.a.relayedIn(b.number), gate: o.gate,
-		before: func(at place) bool { return b.before.done(b.number, at) },
+		before: func(at place) bool { return b.before.done(b.number, o.key, at) },
 	}
 	j.run()
 	return j
@@ -150,8 +150,8 @@ func (b *partition) recheck(ctx context.Context, first *judgement, now *now, aft
 	}
 	j = &judgement{
 		o: &fresh, partition: b.number, relayed: b.a.relayedIn(b.number), gate: now.gates[o.key],
-		before:      func(at place) bool { return b.before.done(b.number, at) },
-		after:       func(at place) bool { return after.done(b.number, at) },
+		before:      func(at place) bool { return b.before.done(b.number, o.key, at) },
+		after:       func(at place) bool { return after.done(b.number, o.key, at) },
 		applied:     func(at place) bool { return now.applied[place{at.topic, int64(b.number)}] > at.offset },
 		deadLetters: func(generation int) bool { return dead[deadLetter{o.key, generation}] },
 	}

@@ -77,6 +77,9 @@ func (r *Regulator) leave(w *waiter) {
 	}
 }
 
+// For names the order that the call is for, when that is known only after the permit is given.
+func (p *Permit) For(order domain.OrderRef) { p.order = order }
+
 // minPatience bounds the time between a permit and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
 // call all at once. Where the way takes that long for all, permits last for twice as long.
 const minPatience = time.Second
