@@ -90,6 +90,7 @@ func (r *Regulator) Run(ctx context.Context) {
 	r.probing.health.Wait()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
+	r.giveProbeBack()
 	if err := errors.Join(r.flush(ending), r.Store.Leave(ending, r.ID)); err != nil {
 		r.Log.Debug("the other processes wait until this one is not seen any more", "error", err)
 	}

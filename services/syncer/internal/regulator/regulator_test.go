@@ -26,8 +26,12 @@ type bench struct {
 	store    *pacetest.Memory
 	settings *settingtest.Changeable
 	health   func() domain.Answer
+	probe    func(ctx context.Context) domain.Answer // in place of health
+	lossy    *lossy                                  // what stands between the regulators and the store
 	log      *testkit.Log
-	stops    []func()
+
+	regulators []*Regulator
+	stops      []func()
 }
 
 // inBubble runs a test in virtual time.
@@ -42,6 +46,7 @@ func inBubble(t *testing.T, change func(*setting.Settings), test func(t *testing
 			t: t, store: pacetest.New(), settings: settingtest.New(s), log: &testkit.Log{},
 			health: func() domain.Answer { return domain.Answer{StatusCode: 200} },
 		}
+		b.lossy = &lossy{Store: b.store}
 		defer func() {
 			for _, stop := range b.stops {
 				stop()
@@ -54,9 +59,15 @@ func inBubble(t *testing.T, change func(*setting.Settings), test func(t *testing
 // start runs a regulator, and waits until it has joined.
 func (b *bench) start(id string) *Regulator {
 	r := New(Params{
-		ID: id, Store: b.store, Settings: b.settings, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: time.Now,
-		Random: func() float64 { return 0.5 }, Probe: func(context.Context) domain.Answer { return b.health() },
+		ID: id, Store: b.lossy, Settings: b.settings, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: time.Now,
+		Random: func() float64 { return 0.5 }, Probe: func(ctx context.Context) domain.Answer {
+			if b.probe != nil {
+				return b.probe(ctx)
+			}
+			return b.health()
+		},
 	})
+	b.regulators = append(b.regulators, r)
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
