@@ -124,7 +124,7 @@ func (c *caller) advance(ctx context.Context, t *task, lease *regulator.Lease) p
 		return ended
 	}
 	if path, needs := c.needsLookUp(t); needs {
-		return c.lookUp(ctx, t, path)
+		return c.lookUp(ctx, t, lease, path)
 	}
 	if c.endByTime(t) {
 		return ended

@@ -76,9 +76,15 @@ func (r *Regulator) leave(w *waiter) {
 	}
 }
 
-// maxLeaseAge bounds the time between the lease and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
-// call all at once.
+// maxLeaseAge bounds the time between the lease and its call where a late call does harm.
 const maxLeaseAge = time.Second
+
+// isTooLate reports whether the call would come too late. Callers that Kafka or Postgres held up on the way would call all at once,
+// faster than the rate; and a probe may be nobody's before its answer comes. Without a rate the number of leases bounds the calls, and a
+// slow Kafka must not keep orders from the ERP for ever.
+func (l *Lease) isTooLate(now time.Time) bool {
+	return now.Sub(l.granted) > maxLeaseAge && (l.probe || l.r.rate(now) != 0)
+}
 
 // Begin is called right before the call. It is false when the order must not be sent any more: release the lease then, and wait for
 // another.
@@ -87,7 +93,7 @@ func (l *Lease) Begin() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if now.Sub(l.granted) > maxLeaseAge || !r.isFresh() || r.heldUntil(now).After(now) || !l.allowed() {
+	if l.isTooLate(now) || !r.isFresh() || r.heldUntil(now).After(now) || !l.allowed() {
 		return false
 	}
 	l.call = domain.Call{Order: l.order, Began: now, Epoch: r.state.Breaker.Epoch}

@@ -156,3 +156,16 @@ func TestAHoldAndAWindowHoldProbesToo(t *testing.T) {
 		})
 	}
 }
+
+// Symptom: where Kafka took more than a second to store an intent, each lease was too old for its call, and no order was ever sent.
+func TestALeaseMayBeUsedLateUnlessTheRateIsLimited(t *testing.T) {
+	for rate, want := range map[float64]bool{0: true, 50: false} {
+		inBubble(t, func(s *setting.Settings) { s.Rate = rate }, func(t *testing.T, b *bench) {
+			l := within(b.start("first"), time.Second, 1)
+			require.NotNil(t, l)
+			time.Sleep(10 * time.Second)
+			require.Equal(t, want, l.Begin(), "with the rate %v", rate)
+			l.Release()
+		})
+	}
+}
