@@ -165,5 +165,25 @@ func (c *checker) erpDown(from, to time.Time) bool {
 	})
 }
 
+// callsStopped reports whether few calls went out in that time, or shortly before, because the ERP was down, or because the breaker was not
+// closed after that. A breaker that opened without an outage of the ERP explains nothing.
+func (c *checker) callsStopped(from, to time.Time) bool {
+	return c.erpDown(from, to) || slices.ContainsFunc(c.h.Stops, func(s history.Stop) bool {
+		return s.From.Before(to) && c.closedAt(s).Add(maxBacklogDelay).After(from) && c.erpDown(s.From.Add(-maxNoticeDelay), s.From)
+	})
+}
+
+// closedAt is when the breaker was closed again, or the end of the run.
+func (c *checker) closedAt(s history.Stop) time.Time {
+	if s.To.IsZero() {
+		return c.h.Ended
+	}
+	return s.To
+}
+
+// maxNoticeDelay is how long after an outage of the ERP the breaker may still open: some calls end later, and a process that was stopped
+// finds out late.
+const maxNoticeDelay = 5 * time.Second
+
 // isERP reports whether the disturbance was one of the ERP.
 func isERP(d history.Disturbance) bool { return strings.HasPrefix(d.Target, "erp") }

@@ -38,6 +38,8 @@ type Figures struct {
 	Disturbances map[string]int // by what and service: "kill syncer"
 	Switches     int            // times in which an operator had a setting off
 	Failovers    int            // of Postgres, to a standby that lagged
+	Stops        int            // times in which the breaker was not closed
+	Stopped      time.Duration  // all of them together
 	LostGates    int            // warnings about gates that were missing or behind before a repair
 	Violations   map[int]int    // by promise
 
@@ -66,7 +68,10 @@ func (c *checker) count() {
 	f.Seed, f.Broker, f.Partitions, f.Took = h.Seed, h.Broker, h.Partitions, h.Ended.Sub(h.Began)
 	f.Publications, f.Requests, f.Calls, f.Records = len(h.Publications), len(h.Requests), len(h.Calls), len(h.Records)
 	f.OutboxRows, f.TableRows, f.Switches, f.Failovers = len(h.Outbox), len(h.Table), len(h.Switches), len(h.Failovers)
-	f.Orders = len(c.orders)
+	f.Orders, f.Stops = len(c.orders), len(h.Stops)
+	for _, s := range h.Stops {
+		f.Stopped += c.closedAt(s).Sub(s.From)
+	}
 	for _, o := range c.orders {
 		f.Events += len(o.events)
 		f.Generations += len(o.byNumber)
@@ -117,6 +122,7 @@ func (f Figures) String() string {
 	put("calls", "%d for %d attempts: %d repeated, %d without an answer, %d attempts that did not reach the ERP", f.Calls, f.Attempts, f.Repeated, f.Unanswered, f.NeverArrived)
 	put("bookings", "%d, %d of them again under a new key", f.Bookings, f.BookedAgain)
 	put("disturbances", "%s; a setting was off %d times", f.disturbances(), f.Switches)
+	put("breaker", "opened %d times, not closed for %s", f.Stops, ms(f.Stopped))
 	put("lost", "%d", f.Lost)
 	put("doubled", "%d", f.Doubled)
 	put("ended twice", "%d", f.TerminalTwice)

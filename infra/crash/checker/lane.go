@@ -61,7 +61,7 @@ func (c *checker) silences(partition int32, from, to time.Time) (out []silence) 
 	slices.SortFunc(times, time.Time.Compare)
 	for i := 1; i < len(times); i++ {
 		s := silence{times[i-1], times[i]}
-		if !c.erpDown(s.from, s.to) && !c.connectorOff(s.from, s.to) && !c.disturbedOtherwise(s) {
+		if !c.callsStopped(s.from, s.to) && !c.connectorOff(s.from, s.to) && !c.disturbedOtherwise(s) {
 			out = append(out, s)
 		}
 	}

@@ -34,6 +34,9 @@ func readTables(ctx context.Context, databaseURL string, h *history.History) err
 		if err != nil {
 			return fmt.Errorf("reading the gates: %w", err)
 		}
+		if h.Stops, err = readStops(ctx, tx); err != nil {
+			return fmt.Errorf("reading the breaker's history: %w", err)
+		}
 		return nil
 	})
 }
@@ -57,6 +60,26 @@ func readOutbox(ctx context.Context, tx pgx.Tx) ([]history.OutboxRow, error) {
 		return nil
 	})
 	return out, err
+}
+
+// readStops reads when the breaker was not closed.
+func readStops(ctx context.Context, tx pgx.Tx) (stops []history.Stop, err error) {
+	rows, err := tx.Query(ctx, `SELECT at, from_state, to_state FROM erp_pace_history WHERE 'closed' IN (from_state, to_state) ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	var at time.Time
+	var from, to string
+	_, err = pgx.ForEachRow(rows, []any{&at, &from, &to}, func() error {
+		switch {
+		case from == "closed":
+			stops = append(stops, history.Stop{From: at.UTC()})
+		case len(stops) > 0:
+			stops[len(stops)-1].To = at.UTC()
+		}
+		return nil
+	})
+	return stops, err
 }
 
 // readRows reads all columns by name. Times become text, so that a history is the same after it was saved and loaded.

@@ -53,6 +53,9 @@ func (v *visit) booked() (is bool) {
 	return is
 }
 
+// PlannedCode is what the ERP says with a 5xx that is about the order alone.
+const PlannedCode = "PLANNED"
+
 // fail answers without a booking.
 func (v *visit) fail(status int) {
 	switch v.plan.Behaviour {
@@ -61,7 +64,26 @@ func (v *visit) fail(status int) {
 	case nemesis.LimitedBy:
 		v.w.Header().Set("Retry-After", time.Now().Add(time.Duration(v.plan.RetryAfter)*time.Second).UTC().Format(http.TimeFormat))
 	}
-	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": "PLANNED"}`, v.plan.Behaviour))
+	if status == http.StatusTooManyRequests && !v.erp.mayLimit(time.Now()) {
+		status = http.StatusInternalServerError
+	}
+	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": %q}`, v.plan.Behaviour, PlannedCode))
+}
+
+// limitInterval is the shortest time between two answers with 429. Each one holds all calls of the product for its Retry-After, so with
+// more of them nothing would be under way when something is killed, and the run would not end. The others are a 500 with Retry-After,
+// which is about its order.
+const limitInterval = 15 * time.Second
+
+// mayLimit reports whether the ERP may answer with 429 now.
+func (e *ERP) mayLimit(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.Sub(e.limited) < limitInterval {
+		return false
+	}
+	e.limited = now
+	return true
 }
 
 // bookAndAnswer books the order and answers, or loses the answer.

@@ -33,6 +33,7 @@ type History struct {
 	Disturbances []Disturbance
 	Switches     []Switch
 	Failovers    []Failover
+	Stops        []Stop
 	Alarms       []Alarm
 	Exits        []Exit
 }
@@ -168,6 +169,12 @@ type Switch struct {
 	Off          time.Time // its answer, a success
 	OnRequested  time.Time // the last request to turn it on again
 	On           time.Time // its answer, a success; zero: none came
+}
+
+// Stop is a period in which the product's breaker was not closed: few calls went out, or none.
+type Stop struct {
+	From time.Time
+	To   time.Time // zero: it was not closed again
 }
 
 // Failover is a period in which Postgres could lose what it confirmed: its standby received nothing, and then took over.

@@ -12,8 +12,8 @@ const (
 	SlowBody   = "slow-body"   // the status at once, the body after a while
 	Busy       = "busy"        // 503
 	Broken     = "broken"      // 500
-	Limited    = "limited"     // 429 with Retry-After in seconds
-	LimitedBy  = "limited-by"  // 429 with Retry-After as a date
+	Limited    = "limited"     // 429 with Retry-After in seconds, or 500 when the last 429 was not long ago
+	LimitedBy  = "limited-by"  // the same with Retry-After as a date
 	Hang       = "hang"        // no answer until the caller gives up
 	CutBefore  = "cut-before"  // a connection reset, nothing was booked
 	CutAfter   = "cut-after"   // booked, and the answer is lost
