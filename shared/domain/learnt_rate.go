@@ -21,6 +21,7 @@ const (
 	rateRecovery   = 30 * time.Second // a cut rate is back at its ceiling after this
 	rateCut        = 0.03             // share of the ceiling that a cut takes
 	rareBusy       = 0.1              // share of the calls up to which 429 is rare
+	minBusy        = 10               // 429 answers lately from which an ERP shows a rate
 	rateForgetting = 10               // times the ceiling: nobody has met the limit for minutes
 )
 
@@ -42,12 +43,16 @@ func (r LearntRate) At(now time.Time) Rate {
 // it, as an ERP that counts by the second refuses all of the rest of a second.
 //
 // Where many calls get 429, those that do not are what the ERP takes. Where few do, the rate is what it took until now. In the first
-// second of all neither is known, and nothing is learnt.
+// second of all neither is known, and nothing is learnt. Nor is anything learnt of a few: in a quiet hour an ERP takes a call a second,
+// as there are no more, and what it answers to one order must not hold the next thousand to that.
 func (r LearntRate) AfterBusy(began time.Time, m Meter, now time.Time) LearntRate {
 	if r.Ceiling != 0 && began.Before(r.CutAt.Add(time.Second)) {
 		return r
 	}
 	ceiling, taken := float64(r.At(now)), m.taken(now)
+	if ceiling == 0 && m.until(now).Busy < minBusy {
+		return r
+	}
 	if taken > 0 && (ceiling == 0 || !m.BusyIsRare(now) && taken < ceiling) {
 		ceiling = taken
 	}
@@ -68,19 +73,36 @@ func (r Rate) Tighter(other Rate) Rate {
 	return r
 }
 
-// Meter counts answers by the second: the second that runs, and the whole one before it.
+// Meter counts answers by the second: the second that runs, and the whole one before it. For shops with few calls it remembers a little of
+// what was before.
 type Meter struct {
 	Second         time.Time
-	Taken, Refused [2]int // by 429: refused; by anything else: taken. [0] runs, [1] is before it
+	Taken, Refused [2]int  // by 429: refused; by anything else: taken. [0] runs, [1] is before it
+	Busy           float64 `json:",omitempty"` // 429 answers, each half as much after meterHalfLife
+	Slow           float64 `json:",omitempty"` // share of the newest calls, some meterCalls, that got 429 or 503
 }
+
+const (
+	meterHalfLife = 30 * time.Second
+	meterCalls    = 32
+)
 
 // With is the meter after one more call.
 func (m Meter) With(h Health, ended time.Time) Meter {
 	m = m.until(ended)
 	switch {
+	case h == HealthUnknown:
+		return m
+	case h.Slows():
+		m.Slow += (1 - m.Slow) / meterCalls
+	default:
+		m.Slow -= m.Slow / meterCalls
+	}
+	switch {
 	case h == HealthBusy:
 		m.Refused[0]++
-	case h != HealthUnknown && !h.Fails():
+		m.Busy++
+	case !h.Fails():
 		m.Taken[0]++
 	}
 	return m
@@ -96,12 +118,19 @@ func (m Meter) until(now time.Time) Meter {
 	default:
 		m.Taken, m.Refused = [2]int{}, [2]int{}
 	}
+	m.Busy *= math.Exp2(-float64(second.Sub(m.Second)) / float64(meterHalfLife))
 	m.Second = second
 	return m
 }
 
 // taken is how many calls the ERP took in the newest whole second.
 func (m Meter) taken(now time.Time) float64 { return float64(m.until(now).Taken[1]) }
+
+// IsRare reports whether few of the newest calls were answered like this one, by 429 or 503: it is about its order, or the learnt rate
+// follows it. The number of calls at once need not.
+func (m Meter) IsRare(h Health, now time.Time) bool {
+	return m.Slow <= rareBusy || h == HealthBusy && m.BusyIsRare(now)
+}
 
 // BusyIsRare reports whether few of the newest calls got 429: the pace is a little above what the ERP takes, and not far above.
 func (m Meter) BusyIsRare(now time.Time) bool {

@@ -71,7 +71,7 @@ func (p *pacer) step(e *limitedERP, now time.Time) (taken, refused int) {
 		} else {
 			taken++
 		}
-		p.limit = p.limit.After(PacedCall{Began: f.began, Ended: now, Health: f.health, InFlight: f.inFlight, BusyIsRare: p.meter.BusyIsRare(now)}, p.policy)
+		p.limit = p.limit.After(PacedCall{Began: f.began, Ended: now, Health: f.health, InFlight: f.inFlight, IsRare: p.meter.IsRare(f.health, now)}, p.policy)
 	}
 	p.flying = kept
 	for len(p.flying) < p.limit.Current(p.policy) {
@@ -215,6 +215,36 @@ func TestAMeterCountsTwoSeconds(t *testing.T) {
 		require.Equal(t, rare, m.BusyIsRare(noon.Add(4900*time.Millisecond)), i)
 	}
 	require.True(t, Meter{}.BusyIsRare(noon))
+}
+
+// Symptom: in a shop with a call a second one order got 429, and then a thousand orders went out one a second for minutes; and one order
+// in twenty that got 503 brought the calls at once down to one, behind which a slow order held up all others.
+func TestAFewOrdersWithoutLuckDoNotSlowTheOthers(t *testing.T) {
+	t.Parallel()
+	policy := DefaultLimitPolicy(64)
+	var meter Meter
+	var learnt LearntRate
+	var limit Limit
+	for i := range 300 { // a call a second
+		now, health := noon.Add(time.Duration(i)*time.Second), HealthGood
+		switch i % 40 {
+		case 7:
+			health = HealthBusy
+		case 17:
+			health = HealthUnavailable
+		}
+		meter = meter.With(health, now)
+		if health == HealthBusy {
+			learnt = learnt.AfterBusy(now, meter, now)
+		}
+		limit = limit.After(PacedCall{Began: now, Ended: now.Add(50 * time.Millisecond), Health: health, InFlight: 1, IsRare: meter.IsRare(health, now)}, policy)
+	}
+	require.Zero(t, learnt)
+	require.Equal(t, 64, limit.Current(policy))
+	for range 10 {
+		meter = meter.With(HealthUnavailable, noon.Add(5*time.Minute))
+	}
+	require.False(t, meter.IsRare(HealthUnavailable, noon.Add(5*time.Minute)), "many of them do")
 }
 
 func TestTheTighterRate(t *testing.T) {

@@ -211,14 +211,17 @@ func TestPoliciesCarryTheSettings(t *testing.T) {
 	t.Parallel()
 	s := Defaults()
 	require.Equal(t, domain.RequestPolicy{Enabled: true, ImmediateSync: true, MaxAttempts: 5}, s.RequestPolicy())
-	require.Equal(t, domain.RetryPolicy{BaseDelay: time.Minute}, s.RetryPolicy())
+	require.Equal(t, domain.RetryPolicy{BaseDelay: time.Minute, AnswerPolicy: domain.AnswerPolicy{MaxRetryAfter: 24 * time.Hour}}, s.RetryPolicy())
 	s.Enabled, s.ImmediateSync, s.MaxAttempts = false, false, 9
 	require.Equal(t, domain.RequestPolicy{MaxAttempts: 9}, s.RequestPolicy())
 	s.BaseDelay, s.MaxDelay, s.Jitter, s.RetryableCodes = time.Second, time.Hour, 0.5, []int{423}
 	s.AlreadyBooked = []domain.BookedAnswer{{Status: 409, Code: "DUP"}}
+	s.MaxRetryAfter, s.BreakerStatuses = time.Hour, []int{401}
 	require.Equal(t, domain.RetryPolicy{
 		BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5,
-		AnswerPolicy: domain.AnswerPolicy{RetryableCodes: []int{423}, AlreadyBooked: []domain.BookedAnswer{{Status: 409, Code: "DUP"}}},
+		AnswerPolicy: domain.AnswerPolicy{
+			RetryableCodes: []int{423, 401}, AlreadyBooked: []domain.BookedAnswer{{Status: 409, Code: "DUP"}}, MaxRetryAfter: time.Hour,
+		},
 	}, s.RetryPolicy())
 	require.Equal(t, s, Fixed(s).Current())
 }

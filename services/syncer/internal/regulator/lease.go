@@ -173,7 +173,7 @@ func (r *Regulator) judgeLimit(l *Lease, now time.Time) {
 			s.Learnt = s.Learnt.AfterBusy(call.Began, s.Meter, now)
 		}
 		met := call
-		met.BusyIsRare = s.Meter.BusyIsRare(now)
+		met.IsRare = s.Meter.IsRare(call.Health, now)
 		s.Limit = s.Limit.After(met, policy)
 		return s
 	})
