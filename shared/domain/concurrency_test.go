@@ -138,9 +138,9 @@ func TestALimitWhateverHappens(t *testing.T) {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(50*time.Millisecond)).Draw(t, "passed")))
 			c := PacedCall{
 				Began: now.Add(-time.Duration(rapid.Int64Range(0, int64(200*time.Millisecond)).Draw(t, "took"))), Ended: now,
-				Health:     rapid.SampledFrom([]Health{HealthUnknown, HealthGood, HealthGood, HealthOrderOwn, HealthFailing, HealthBusy, HealthUnavailable}).Draw(t, "health"),
-				InFlight:   rapid.IntRange(1, 20).Draw(t, "in flight"),
-				IsRare: rapid.Bool().Draw(t, "rare"),
+				Health:   rapid.SampledFrom([]Health{HealthUnknown, HealthGood, HealthGood, HealthOrderOwn, HealthFailing, HealthBusy, HealthUnavailable}).Draw(t, "health"),
+				InFlight: rapid.IntRange(1, 20).Draw(t, "in flight"),
+				IsRare:   rapid.Bool().Draw(t, "rare"),
 			}
 			before := l.Current(p)
 			held := l
