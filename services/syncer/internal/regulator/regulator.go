@@ -89,9 +89,9 @@ func (r *Regulator) Run(ctx context.Context) {
 	workers.Go(func() { r.keepTime(ctx) })
 	workers.Wait()
 	r.probing.health.Wait()
-	r.leaveProbe()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
+	r.giveProbeBack()
 	if err := errors.Join(r.flush(ending), r.Store.Leave(ending, r.ID)); err != nil {
 		r.Log.Debug("the other processes wait until this one is not seen any more", "error", err)
 	}
