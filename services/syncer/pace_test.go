@@ -58,7 +58,7 @@ func (e *away) Probe(context.Context) domain.Answer {
 func TestAnOutageOfTheERPUsesAnAttemptOfFewOrdersAndFailsNone(t *testing.T) {
 	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
-		t.Parallel() // most of it is waiting for probes
+		t.Parallel()       // most of it is waiting for probes
 		const orders = 300 // more than callers and their queue hold
 		b := setup(t, cfg)
 		erp := &away{scriptedERP: b.erp}

@@ -119,7 +119,9 @@ func requireTables(t *testing.T, h *history.History) {
 	require.Equal(t, "none", h.Gates[0]["state"])
 	ten := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
 	require.Equal(t, []history.BreakerChange{
-		{At: ten, From: "closed", To: "open"}, {At: ten.Add(time.Minute), From: "open", To: "closing"}, {At: ten.Add(2 * time.Minute), From: "closing", To: "closed"},
+		{At: ten, From: "closed", To: "open"},
+		{At: ten.Add(time.Minute), From: "open", To: "closing"},
+		{At: ten.Add(2 * time.Minute), From: "closing", To: "closed"},
 		{At: ten.Add(3 * time.Minute), From: "closed", To: "open"},
 	}, h.Breaker)
 }
