@@ -29,6 +29,7 @@ type bench struct {
 	probe    func(ctx context.Context) domain.Answer // in place of health
 	lossy    *lossy                                  // what stands between the regulators and the store
 	log      *testkit.Log
+	reading  sync.Mutex // while health runs; and for what it and the test both use
 
 	regulators []*Regulator
 	stops      []func()
@@ -61,9 +62,12 @@ func (b *bench) start(id string) *Regulator {
 	r := New(Params{
 		ID: id, Store: b.lossy, Settings: b.settings, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: time.Now,
 		Random: func() float64 { return 0.5 }, Probe: func(ctx context.Context) domain.Answer {
-			if b.probe != nil {
-				return b.probe(ctx)
+			b.reading.Lock()
+			if probe := b.probe; probe != nil {
+				b.reading.Unlock()
+				return probe(ctx)
 			}
+			defer b.reading.Unlock()
 			return b.health()
 		},
 	})
@@ -74,6 +78,13 @@ func (b *bench) start(id string) *Regulator {
 	b.stops = append(b.stops, sync.OnceFunc(func() { cancel(); running.Wait() }))
 	time.Sleep(2 * time.Second)
 	return r
+}
+
+// now does something while no probe reads or writes.
+func (b *bench) now(f func()) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	f()
 }
 
 func ref(n int) domain.OrderRef {
@@ -122,7 +133,7 @@ func TestAnOutageStopsTheCallsOfAllAndAProbeLetsThemOutAgain(t *testing.T) {
 		require.Nil(t, within(second, time.Minute, 12), "and the other's within 250 ms")
 		require.Nil(t, within(first, time.Hour, 13), "for as long as the probe fails")
 
-		works = true
+		b.now(func() { works = true })
 		for i := range 200 {
 			call := within(first, 2*time.Minute, i)
 			require.NotNil(t, call)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,12 +18,12 @@ import (
 // lossy is a store that loses answers to changes.
 type lossy struct {
 	Store
-	loses func(after pace.State) bool
+	loses atomic.Pointer[func(after pace.State) bool] // nil: none
 }
 
 func (l *lossy) Change(ctx context.Context, from pace.State, ops ...pace.Op) (pace.State, []domain.BreakerEvent, error) {
 	after, events, err := l.Store.Change(ctx, from, ops...)
-	if l.loses != nil && l.loses(after) {
+	if loses := l.loses.Load(); loses != nil && (*loses)(after) {
 		return pace.State{}, nil, errors.New("the connection was lost")
 	}
 	return after, events, err
@@ -42,28 +43,32 @@ func TestAProcessThatStopsKeepsNoProbe(t *testing.T) {
 		"it_asks_the_health_endpoint": func(t *testing.T, b *bench) {
 			asked := make(chan struct{})
 			ask := sync.OnceFunc(func() { close(asked) })
-			b.probe = func(ctx context.Context) domain.Answer {
-				ask()
-				<-ctx.Done()
-				return domain.Answer{Failure: domain.ErrorNetwork, Cause: "context canceled"}
-			}
+			b.now(func() {
+				b.probe = func(ctx context.Context) domain.Answer {
+					ask()
+					<-ctx.Done()
+					return domain.Answer{Failure: domain.ErrorNetwork, Cause: "context canceled"}
+				}
+			})
 			<-asked
 		},
 		"it_does_not_know_that_it_has_it": func(t *testing.T, b *bench) {
 			stopping := make(chan struct{})
-			b.lossy.loses = func(after pace.State) bool {
-				loses := after.Breaker.Is(domain.BreakerProbing)
-				if loses {
-					b.lossy.loses = nil
-					go b.stops[0]()
+			stop := b.stops[0]
+			loses := func(after pace.State) bool {
+				probing := after.Breaker.Is(domain.BreakerProbing)
+				if probing {
+					b.lossy.loses.Store(nil)
+					go stop()
 					close(stopping)
 				}
-				return loses
+				return probing
 			}
+			b.lossy.loses.Store(&loses)
 			<-stopping
 		},
 		"an_order_is_it_and_none_came": func(t *testing.T, b *bench) {
-			b.probe = func(context.Context) domain.Answer { return domain.Answer{StatusCode: 404} }
+			b.now(func() { b.probe = func(context.Context) domain.Answer { return domain.Answer{StatusCode: 404} } })
 			waiting, leave := context.WithCancel(t.Context())
 			left := make(chan struct{})
 			go func() {
@@ -93,8 +98,10 @@ func TestAProcessThatStopsKeepsNoProbe(t *testing.T) {
 				stands := b.store.Peek().Breaker
 				require.Equal(t, domain.BreakerOpen, stands.State, "%+v", stands)
 				require.Empty(t, b.store.Members())
-				b.probe = nil
-				b.health = func() domain.Answer { return domain.Answer{StatusCode: 200} }
+				b.now(func() {
+					b.probe = nil
+					b.health = func() domain.Answer { return domain.Answer{StatusCode: 200} }
+				})
 				next := b.start("second") // it takes two seconds to join
 				require.NotNil(t, within(next, 5*time.Second, 2), "the next process probes as soon as a probe is due")
 			})
@@ -148,13 +155,13 @@ func TestAHoldAndAWindowHoldProbesToo(t *testing.T) {
 				}
 				l := within(r, quiet-time.Since(midnight)-time.Millisecond, 11)
 				require.Nil(t, l, "an order went out after %s", time.Since(midnight))
-				require.Empty(t, probes)
+				b.now(func() { require.Empty(t, probes) })
 				if test.byOrder {
 					require.NotNil(t, within(r, 10*time.Second, 12), "then an order is the probe")
 					return
 				}
 				time.Sleep(10 * time.Second)
-				require.NotEmpty(t, probes, "then the health endpoint is asked")
+				b.now(func() { require.NotEmpty(t, probes, "then the health endpoint is asked") })
 			})
 		})
 	}
