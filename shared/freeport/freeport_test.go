@@ -9,7 +9,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/freeport"
 )
 
-// Symptom: about one run of the crash harness in thirty gave two of its servers the same port.
+// Symptom: two processes of a run of the crash harness had got the same port, and one never started.
 func TestNoTwoTestsGetTheSamePort(t *testing.T) {
 	t.Parallel()
 	const callers, each = 8, 50

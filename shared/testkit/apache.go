@@ -124,7 +124,7 @@ func OwnUpgradedApache(t testing.TB) *Apache {
 type apacheExtras struct {
 	listeners string   // each after a comma
 	config    string   // lines
-	format    []string // arguments to the making of its folder, by Kafka's own tool; nil: a fresh folder is copied
+	format    []string // arguments to the making of its folder, by Kafka's own tool; nil: a fresh folder is copied, if there is one
 }
 
 func ownApache(t testing.TB, version string, extras apacheExtras) *Apache {
@@ -192,7 +192,7 @@ func formatApache(release apacheRelease, dir string, n int, extras apacheExtras)
 		if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 			return nil, err
 		}
-		if extras.format == nil {
+		if extras.format == nil && release.fresh != "" {
 			err = release.format(b.data(), i+1)
 		} else {
 			err = b.formatByTool(extras.format...)
