@@ -47,6 +47,10 @@ const (
 	maxAttempts = 6
 	baseDelay   = 200 * time.Millisecond
 	maxDelay    = 3 * time.Second
+
+	// A sixth of all calls get no answer at any time, so only a larger share of failures is an outage. Otherwise the breaker would be open
+	// for most of the run, and nothing would be under way when something is killed.
+	breakerRate = 0.8
 )
 
 // starveShare is how often a partition is starved on a cluster, per kill and at least once, unless the profile says
@@ -184,7 +188,8 @@ func (p *harness) startWorld(erpAddr string) {
 	t.Cleanup(p.shops.Close)
 	p.erp, err = erp.Start(erp.Config{
 		Addr: erpAddr, APIKey: apiKey, Secret: secret, HangTimeout: erpTimeout + 300*time.Millisecond, ForgetsKeys: p.o.forgets,
-		Plan: p.plan.Call, Changed: p.shops.Changed, Callback: p.shops.Callback,
+		HasHealth: p.o.seed%2 == 0, // otherwise the breaker probes by an order
+		Plan:      p.plan.Call, Changed: p.shops.Changed, Callback: p.shops.Callback,
 	})
 	require.NoError(t, err)
 	t.Cleanup(p.erp.Close)
@@ -207,8 +212,8 @@ func (p *harness) environment(erpAddr string) []string {
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", partitions), "API_TOKEN=" + token, "ERP_API_KEY=" + apiKey, "ERP_HMAC_SECRET=" + secret,
 		"ERP_BASE_URL=http://" + erpAddr + "/erp", "ERP_TIMEOUT=" + erpTimeout.String(), "ERP_MAX_IN_FLIGHT=16",
 		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(),
+		fmt.Sprintf("ERP_BREAKER_FAILURE_RATE=%v", breakerRate), fmt.Sprintf("ERP_BREAKER_EXCEPTIONS=500:%[1]s,503:%[1]s", erp.PlannedCode),
 		"LOG_LEVEL=info", "CRON_SCHEDULE=* * * * *", "CRON_BATCH=10000",
-		"ERP_BREAKER_FAILURE_RATE=0.7", // the plan lets a quarter of the calls fail: that is no outage
 	}
 	if p.o.forgets {
 		env = append(env, "ERP_LOOKUP="+erp.LookupPath)

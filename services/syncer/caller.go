@@ -126,7 +126,7 @@ func (c *caller) advance(ctx context.Context, t *task, permit *regulator.Permit)
 		return ended
 	}
 	if path, needs := c.needsLookUp(t); needs {
-		return c.lookUp(ctx, t, path)
+		return c.lookUp(ctx, t, permit, path)
 	}
 	if c.endByTime(t) {
 		return ended

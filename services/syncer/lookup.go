@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
+	"github.com/erpconnector/erpconnector/services/syncer/internal/regulator"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 )
@@ -20,8 +21,12 @@ func (c *caller) needsLookUp(t *task) (path string, needs bool) {
 	return c.settings.Current().ErpLookup.For(t.value.Sync)
 }
 
-// lookUp asks the ERP about an order in doubt. Without an answer the task ends, and its record waits for the next look-up.
-func (c *caller) lookUp(ctx context.Context, t *task, path string) progress {
+// lookUp asks the ERP about an order in doubt. Without an answer the task ends, and its record waits for the next look-up; the pace
+// learns of that as of a call without an answer. What an ERP that answers says is about the order alone.
+func (c *caller) lookUp(ctx context.Context, t *task, permit *regulator.Permit, path string) progress {
+	if !permit.Begin() {
+		return beginAgain
+	}
 	s := t.value.Sync
 	began := time.Now()
 	reply := c.erp.LookUp(ctx, path, erphttp.Request{IdempotencyKey: s.IdempotencyKey, MessageID: s.IdempotencyKey, At: c.now()})
@@ -33,6 +38,7 @@ func (c *caller) lookUp(ctx context.Context, t *task, path string) progress {
 	c.log.DebugContext(ctx, "order looked up", append(t.orderFields(), "lookup", result.Lookup, "http_status", reply.StatusCode,
 		"took_ms", time.Since(began).Milliseconds())...)
 	if result.Lookup == domain.LookupUnanswered {
+		permit.Done(reply.Answer)
 		c.deadLetters.refuseOn(t, t.postpone(reply.Answer, result.Why, c.settings.Current().RetryPolicy(), c.now()))
 		return ended
 	}

@@ -107,10 +107,10 @@ func (e *forgetful) called(path domain.LookupPath) func(*Params) {
 
 const byNumber = domain.LookupPath("/orders/{order_increment_id}")
 
-// handOn hands the parked retry of order 1 on at once, as no delayer runs in these tests.
-func (b *bench) handOn(t *testing.T) {
+// handOn hands the parked retry of an order on at once, as no delayer runs in these tests.
+func (b *bench) handOn(t *testing.T, order string) {
 	t.Helper()
-	parked := b.values["vendor_erp_sync_retry_1s 1"]
+	parked := b.values["vendor_erp_sync_retry_1s "+order]
 	r, err := event.NewSync(event.TopicDue, parked, event.Context{At: time.Now()})
 	require.NoError(t, err)
 	require.NoError(t, b.cl.ProduceSync(t.Context(), b.cfg.Record(r)).FirstErr())
@@ -130,7 +130,7 @@ func TestAnOrderWhoseAnswerWasLostIsFoundAndNotSentAgain(t *testing.T) {
 		parked := b.values["vendor_erp_sync_retry_1s 1"]
 		require.True(t, parked.Sync.Doubtful)
 		require.Zero(t, erp.count(erp.asked))
-		b.handOn(t)
+		b.handOn(t, "1")
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
 		require.Equal(t, 1, erp.count(erp.booked))
 		end := b.values["vendor_erp_sync_success 1"]
@@ -157,7 +157,7 @@ func TestAnOrderThatIsNotFoundIsSent(t *testing.T) {
 		b.start(t, erp.called(byNumber))
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_retry_1s 1"] == 1 })
 		require.True(t, b.values["vendor_erp_sync_retry_1s 1"].Sync.Doubtful, "what the former owner has sent may still be booked")
-		b.handOn(t)
+		b.handOn(t, "1")
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
 		end := b.values["vendor_erp_sync_success 1"]
 		require.Equal(t, []any{domain.LookupNotFound, "CALL-1", 2}, []any{end.Sync.Lookup, *end.Sync.ErpReference, end.Sync.Attempts})
@@ -194,7 +194,7 @@ func TestALookupWithoutAnAnswerWaitsAndUsesUpNoAttempt(t *testing.T) {
 			parked := b.values["vendor_erp_sync_retry_1s 1"]
 			require.Equal(t, []any{domain.Queued, 0, domain.ErrorInDoubt, true}, []any{parked.Sync.Status, parked.Sync.Attempts, parked.Sync.ErrorCode, parked.Sync.Doubtful})
 			require.Contains(t, *parked.Error, []string{"HTTP 503", "HTTP 401"}[n])
-			b.handOn(t)
+			b.handOn(t, "1")
 		}
 		seen := b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
 		stop()
@@ -243,7 +243,7 @@ func TestWithoutTheSettingNobodyAsks(t *testing.T) {
 		b.start(t, erp.called(""))
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_retry_1s 1"] == 1 })
 		require.False(t, b.values["vendor_erp_sync_retry_1s 1"].Sync.Doubtful)
-		b.handOn(t)
+		b.handOn(t, "1")
 		b.collect(t, func(s map[string]int) bool { return s["vendor_erp_sync_success 1"] == 1 })
 		require.Zero(t, erp.count(erp.asked))
 		require.Equal(t, 2, erp.count(erp.booked), "this ERP knows no keys")

@@ -22,10 +22,10 @@ type outcome struct {
 	response *event.Response
 }
 
-// decide reads the answer and decides what follows. A former owner of the partition may have called already; then the
-// key counts as sent before.
+// decide reads the answer and decides what follows. A former owner of the partition may have called already, or the first call of this
+// attempt was made again; then the key counts as sent before.
 func (t *task) decide(r erphttp.Reply, policy domain.RetryPolicy, now time.Time, random float64) {
-	o := domain.Classify(r.Answer, policy.AnswerPolicy, t.value.Sync.KeySentBefore() || t.MayBeRepeated(), now)
+	o := domain.Classify(r.Answer, policy.AnswerPolicy, t.value.Sync.KeySentBefore() || t.MayBeRepeated() || r.SentBefore, now)
 	if t.lookup.Lookup == domain.LookupNotFound {
 		o.Lookup = t.lookup.Lookup
 	}

@@ -38,6 +38,14 @@ func (e *away) Send(ctx context.Context, r erphttp.Request) erphttp.Reply {
 	return e.scriptedERP.Send(ctx, r)
 }
 
+func (e *away) LookUp(ctx context.Context, path string, r erphttp.Request) erphttp.Reply {
+	if e.is.Load() {
+		e.failed.Add(1)
+		return erphttp.Reply{Answer: domain.Answer{Failure: domain.ErrorNetwork, Cause: "connection refused"}}
+	}
+	return e.scriptedERP.LookUp(ctx, path, r)
+}
+
 func (e *away) Probe(context.Context) domain.Answer {
 	e.probes.Add(1)
 	if e.is.Load() {
@@ -48,12 +56,13 @@ func (e *away) Probe(context.Context) domain.Answer {
 
 // Symptom: each order of the time in which the ERP was away used up its attempts, and had failed when it was back.
 func TestAnOutageOfTheERPUsesAnAttemptOfFewOrdersAndFailsNone(t *testing.T) {
+	t.Parallel()
 	testkit.OnBrokers(t, func(t *testing.T, cfg kafka.Config) {
+		t.Parallel()       // most of it is waiting for probes
 		const orders = 300 // more than callers and their queue hold
 		b := setup(t, cfg)
 		erp := &away{scriptedERP: b.erp}
 		erp.is.Store(true)
-		// Probes come early, so the breaker opens anew when the ERP is not back by then.
 		use := func(p *Params) { p.ERP = erp }
 		stop := b.start(t, use)
 		for i := range orders {
@@ -70,20 +79,59 @@ func TestAnOutageOfTheERPUsesAnAttemptOfFewOrdersAndFailsNone(t *testing.T) {
 		failed := erp.failed.Load()
 		require.LessOrEqual(t, failed, int64(10+16), "what opened the breaker, and what was in flight then")
 		erp.is.Store(false)
-		succeeded := func(s map[string]int) (n int) {
+		count := func(s map[string]int, topic string) (n int) {
 			for i := range orders {
-				n += s[fmt.Sprint("vendor_erp_sync_success o", i)]
+				n += s[fmt.Sprint(topic, " o", i)]
 			}
 			return n
 		}
-		seen := b.collect(t, func(s map[string]int) bool { return succeeded(s) == orders })
+		seen := b.collect(t, func(s map[string]int) bool {
+			return count(s, "vendor_erp_sync_success")+count(s, "vendor_erp_sync_retry_1s") == orders
+		})
+		parked := count(seen, "vendor_erp_sync_retry_1s")
+		require.EqualValues(t, failed, parked)
+		require.Zero(t, count(seen, "vendor_erp_sync_failed"))
 		for i := range orders {
-			end := b.values[fmt.Sprint("vendor_erp_sync_success o", i)]
-			require.LessOrEqual(t, end.Sync.Attempts, 2)
-			require.Zero(t, seen[fmt.Sprint("vendor_erp_sync_failed o", i)])
+			if order := fmt.Sprint("o", i); seen["vendor_erp_sync_retry_1s "+order] > 0 {
+				b.handOn(t, order)
+			}
+		}
+		seen = b.collect(t, func(s map[string]int) bool { return count(s, "vendor_erp_sync_success") == parked })
+		require.Zero(t, count(seen, "vendor_erp_sync_failed"))
+		for i := range orders {
+			require.LessOrEqual(t, b.values[fmt.Sprint("vendor_erp_sync_success o", i)].Sync.Attempts, 2)
 		}
 		require.Equal(t, failed, erp.failed.Load())
 		require.Equal(t, orders, b.allCalls())
+	})
+}
+
+// Symptom: look-ups told the pace nothing, so an ERP that was away was asked about each order in doubt, again and again.
+func TestLookUpsThatFailAreAnOutageToo(t *testing.T) {
+	t.Parallel()
+	testkit.OnEmbeddedFirst(t, func(t *testing.T, cfg kafka.Config) {
+		const orders = 100
+		b := setup(t, cfg)
+		erp := &away{scriptedERP: b.erp}
+		erp.is.Store(true)
+		for i := range orders { // before the syncer starts: a former owner may have called
+			b.request(t, fmt.Sprint("o", i))
+		}
+		b.start(t, func(p *Params) {
+			s := p.Settings.Current()
+			s.ErpLookup = byNumber
+			p.Settings, p.ERP = setting.Fixed(s), erp
+		})
+		testkit.Eventually(t, func() bool { return erp.probes.Load() >= 2 }, "the breaker is open, and a probe has failed")
+		require.LessOrEqual(t, erp.failed.Load(), int64(10+16), "what opened the breaker, and what was in flight then")
+		erp.is.Store(false)
+		b.collect(t, func(s map[string]int) bool {
+			ended := 0
+			for i := range orders {
+				ended += s[fmt.Sprint("vendor_erp_sync_success o", i)] + min(1, s[fmt.Sprint("vendor_erp_sync_retry_1s o", i)])
+			}
+			return ended == orders
+		})
 	})
 }
 

@@ -2,7 +2,6 @@ package domain
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -24,7 +23,7 @@ func (r CallRecord) With(c Call, p BreakerPolicy) CallRecord {
 		return r
 	}
 	kept := r[max(0, len(r)+1-p.maxCalls()):]
-	return append(slices.Clip(kept), c)
+	return append(append(make(CallRecord, 0, len(kept)+1), kept...), c)
 }
 
 // failing says why the ERP counts as failing; empty when it does not. It counts the calls of one epoch of the breaker within the

@@ -38,7 +38,7 @@ type PacedCall struct {
 	Began, Ended time.Time
 	Health       Health
 	InFlight     int  // calls under way when it began, itself among them
-	BusyIsRare   bool // few of the newest calls got 429, see Meter: the learnt rate follows it, and the limit need not
+	IsRare       bool // few of the newest calls were answered by 429 or 503 as this one, see Meter
 }
 
 // Current is how many calls may be under way now, from 1 to the maximum.
@@ -54,7 +54,7 @@ func (l Limit) Current(p LimitPolicy) int {
 // It grows by one when as many calls have succeeded as may be under way: a round. Only calls that began when at least half of the
 // limit was in use count, as an idle hour does not show that the ERP could take more.
 //
-// It shrinks on 429 and 503, and when the median latency of some calls has grown against its own minimum, but only once a round trip:
+// It shrinks on 429 and 503 unless they are rare, and when the median latency of some calls has grown against its own minimum, but only once a round trip:
 // calls that began before the last decrease met the larger limit.
 func (l Limit) After(c PacedCall, p LimitPolicy) Limit {
 	l.Value = l.Current(p)
@@ -62,7 +62,7 @@ func (l Limit) After(c PacedCall, p LimitPolicy) Limit {
 		return l
 	}
 	if c.Health.Slows() {
-		if c.Health == HealthBusy && c.BusyIsRare {
+		if c.IsRare {
 			return l
 		}
 		return l.decreased(p.Backoff, c.Ended)

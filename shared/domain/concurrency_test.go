@@ -28,8 +28,8 @@ func TestTheLimitAfterACall(t *testing.T) {
 		"429":                                       {Limit{Value: 10}, ended(HealthBusy, quick), 7},
 		"503":                                       {Limit{Value: 10}, ended(HealthUnavailable, quick), 7},
 		"never below one":                           {Limit{Value: 1}, ended(HealthBusy, quick), 1},
-		"a rare 429 is the rate's":                  {Limit{Value: 10}, PacedCall{Began: noon, Ended: noon, Health: HealthBusy, BusyIsRare: true}, 10},
-		"a 503 never is":                            {Limit{Value: 10}, PacedCall{Began: noon, Ended: noon, Health: HealthUnavailable, BusyIsRare: true}, 7},
+		"a rare 429 is the rate's":                  {Limit{Value: 10}, PacedCall{Began: noon, Ended: noon, Health: HealthBusy, IsRare: true}, 10},
+		"a rare 503 is its order's":                 {Limit{Value: 10}, PacedCall{Began: noon, Ended: noon, Health: HealthUnavailable, IsRare: true}, 10},
 		"a call of before the last decrease":        {Limit{Value: 10, Decreased: noon.Add(1)}, ended(HealthBusy, quick), 10},
 		"one that began with it":                    {Limit{Value: 10, Decreased: noon}, ended(HealthBusy, quick), 7},
 		"the last success of a round":               {Limit{Value: 10, Succeeded: 9}, ended(HealthGood, quick), 11},
@@ -138,9 +138,9 @@ func TestALimitWhateverHappens(t *testing.T) {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(50*time.Millisecond)).Draw(t, "passed")))
 			c := PacedCall{
 				Began: now.Add(-time.Duration(rapid.Int64Range(0, int64(200*time.Millisecond)).Draw(t, "took"))), Ended: now,
-				Health:     rapid.SampledFrom([]Health{HealthUnknown, HealthGood, HealthGood, HealthOrderOwn, HealthFailing, HealthBusy, HealthUnavailable}).Draw(t, "health"),
-				InFlight:   rapid.IntRange(1, 20).Draw(t, "in flight"),
-				BusyIsRare: rapid.Bool().Draw(t, "rare"),
+				Health:   rapid.SampledFrom([]Health{HealthUnknown, HealthGood, HealthGood, HealthOrderOwn, HealthFailing, HealthBusy, HealthUnavailable}).Draw(t, "health"),
+				InFlight: rapid.IntRange(1, 20).Draw(t, "in flight"),
+				IsRare:   rapid.Bool().Draw(t, "rare"),
 			}
 			before := l.Current(p)
 			held := l

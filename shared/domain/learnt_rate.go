@@ -22,6 +22,7 @@ type LearntRate struct {
 const (
 	rateRecovery   = 30 * time.Second // a cut rate is back at its ceiling after this
 	rateCut        = 0.03             // share of the ceiling that a cut takes
+	minBusy        = 10               // 429 answers lately from which an ERP shows a rate
 	maxEarly       = 3                // cuts in a row that a rate above what the ERP takes may need
 	rateRaise      = 0.05             // share of the ceiling that it is raised by
 	rareBusy       = 0.15             // share of the calls up to which 429 is rare
@@ -45,8 +46,9 @@ func (r LearntRate) At(now time.Time) Rate {
 // answered. Calls that began before the last cut met a higher rate and say nothing about this one; nor do those of the second after
 // it, as an ERP that counts by the second refuses all of the rest of a second.
 //
-// The first 429, and each where many calls get one, say that the ERP takes what it took. In the first second of all that is not known, and
-// nothing is learnt.
+// The first ten, and each where many calls get one, say that the ERP takes what it took. In the first second of all that is not known, and
+// nothing is learnt. Nor is anything learnt of a few: in a quiet hour an ERP takes a call a second, as there are no more, and what it
+// answers to one order must not hold the next thousand to that.
 //
 // Where few do, the rate has passed what the ERP takes, or the ERP refuses some orders whatever the rate is. In the first case a cut or
 // two bring it below, and 429 stays away until the rate is near its ceiling again. Where it keeps coming soon after the cuts, they gain
@@ -59,7 +61,7 @@ func (r LearntRate) AfterBusy(began time.Time, m Meter, now time.Time) LearntRat
 	ceiling, taken := float64(r.At(now)), m.taken(now)
 	early := 0
 	switch rare := m.BusyIsRare(); {
-	case ceiling == 0 && taken == 0:
+	case ceiling == 0 && (taken == 0 || m.until(now).Lately < minBusy):
 		return r
 	case ceiling == 0 || !rare && taken > 0 && taken < ceiling:
 		ceiling = taken
@@ -97,28 +99,39 @@ func (r Rate) Tighter(other Rate) Rate {
 	return r
 }
 
-// Meter counts answers: what the ERP took in the second that runs and in the whole one before it, and how many of the newest calls got
-// 429.
+// Meter counts answers: what the ERP took in the second that runs and in the whole one before it, and how many of the newest calls got 429
+// or 503.
 type Meter struct {
 	Second time.Time
-	Taken  [2]int  // answered by anything but 429; [0] in the second that runs, [1] in the one before
-	Calls  float64 // answered; older ones count less and less
-	Busy   float64 // of them with 429
+	Taken  [2]int  // neither 429 nor failed; [0] in the second that runs, [1] in the one before
+	Lately float64 `json:",omitempty"` // 429 answers, each half as much after meterHalfLife
+	Calls  float64 `json:",omitempty"` // answered; each counts less with each call after it
+	Busy   float64 `json:",omitempty"` // of them with 429
+	Slow   float64 `json:",omitempty"` // of them with 429 or 503
 }
 
-// meterCalls is after how many calls an answer counts a third.
-const meterCalls = 100
+const (
+	meterHalfLife = 30 * time.Second
+	meterCalls    = 50 // after so many calls an answer counts a third
+	meterFew      = 30 // a share is judged as one of so many calls at least
+)
 
 // With is the meter after one more call.
 func (m Meter) With(h Health, ended time.Time) Meter {
 	m = m.until(ended)
-	if h == HealthUnknown || h.Fails() {
+	if h == HealthUnknown {
 		return m
 	}
-	m.Calls, m.Busy = m.Calls*(1-1./meterCalls)+1, m.Busy*(1-1./meterCalls)
-	if h == HealthBusy {
+	const kept = 1 - 1./meterCalls
+	m.Calls, m.Busy, m.Slow = m.Calls*kept+1, m.Busy*kept, m.Slow*kept
+	if h.Slows() {
+		m.Slow++
+	}
+	switch {
+	case h == HealthBusy:
 		m.Busy++
-	} else {
+		m.Lately++
+	case !h.Fails():
 		m.Taken[0]++
 	}
 	return m
@@ -134,6 +147,7 @@ func (m Meter) until(now time.Time) Meter {
 	default:
 		m.Taken = [2]int{}
 	}
+	m.Lately *= math.Exp2(-float64(second.Sub(m.Second)) / float64(meterHalfLife))
 	m.Second = second
 	return m
 }
@@ -142,4 +156,10 @@ func (m Meter) until(now time.Time) Meter {
 func (m Meter) taken(now time.Time) float64 { return float64(m.until(now).Taken[1]) }
 
 // BusyIsRare reports whether few of the newest calls got 429: the pace is a little above what the ERP takes, and not far above.
-func (m Meter) BusyIsRare() bool { return m.Busy <= rareBusy*m.Calls }
+func (m Meter) BusyIsRare() bool { return m.isFew(m.Busy) }
+
+// IsRare reports whether few of the newest calls were answered like this one, by 429 or 503: it is about its order, or the learnt rate
+// follows it. The number of calls at once need not.
+func (m Meter) IsRare(h Health) bool { return m.isFew(m.Slow) || h == HealthBusy && m.BusyIsRare() }
+
+func (m Meter) isFew(calls float64) bool { return calls <= rareBusy*max(m.Calls, meterFew) }

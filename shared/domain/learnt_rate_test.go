@@ -3,7 +3,6 @@ package domain
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -80,7 +79,7 @@ func (p *pacer) step(e *limitedERP, now time.Time) (taken, refused int) {
 		} else {
 			taken++
 		}
-		p.limit = p.limit.After(PacedCall{Began: f.began, Ended: now, Health: f.health, InFlight: f.inFlight, BusyIsRare: p.meter.BusyIsRare()}, p.policy)
+		p.limit = p.limit.After(PacedCall{Began: f.began, Ended: now, Health: f.health, InFlight: f.inFlight, IsRare: p.meter.IsRare(f.health)}, p.policy)
 	}
 	p.flying = kept
 	p.waiting += p.orders/1000 + float64(refused)
@@ -243,7 +242,7 @@ func TestACutOfTheRate(t *testing.T) {
 		"the first one: what the ERP took":         {LearntRate{}, noon, meter(25, 75), cutTo(25)},
 		"it took nothing: nothing is known":        {LearntRate{}, noon, meter(0, 5), LearntRate{}},
 		"no whole second yet: nothing is known":    {LearntRate{}, noon, Meter{}.With(HealthGood, now), LearntRate{}},
-		"rare, and the first one":                  {LearntRate{}, noon, meter(25, 1), cutTo(25)},
+		"a few, and no rate is known: none is":     {LearntRate{}, noon, meter(25, 9), LearntRate{}},
 		"rare, soon after a cut":                   {early, noon, meter(25, 1), LearntRate{float64(early.At(now)), 0.03, now, 1, time.Time{}}},
 		"rare, soon after a third cut":             {third, noon, meter(25, 1), raised},
 		"of the rest of the second of a raise":     {raised, noon.Add(time.Second), meter(25, 1), raised},
@@ -276,15 +275,51 @@ func TestAMeterCountsTwoSeconds(t *testing.T) {
 	for range 200 {
 		m = m.With(HealthGood, noon).With(HealthFailing, noon).With(HealthUnknown, noon)
 	}
-	for i, rare := range append(slices.Repeat([]bool{true}, 14), false) {
-		m = m.With(HealthBusy, noon)
-		require.Equal(t, rare, m.BusyIsRare(), i)
+	rare := 0
+	for ; m.BusyIsRare(); m = m.With(HealthBusy, noon) {
+		rare++
 	}
+	require.InDelta(t, 0.15*meterCalls, rare, 2)
 	for i := 0; !m.BusyIsRare(); i++ {
 		require.Less(t, i, 10, "it is forgotten")
 		m = m.With(HealthGood, noon)
 	}
+	few := Meter{}
+	for range 4 {
+		few = few.With(HealthBusy, noon)
+		require.True(t, few.BusyIsRare(), "a few of few calls say nothing")
+	}
 	require.True(t, Meter{}.BusyIsRare())
+}
+
+// Symptom: in a shop with a call a second one order got 429, and then a thousand orders went out one a second for minutes; and one order
+// in twenty that got 503 brought the calls at once down to one, behind which a slow order held up all others.
+func TestAFewOrdersWithoutLuckDoNotSlowTheOthers(t *testing.T) {
+	t.Parallel()
+	policy := DefaultLimitPolicy(64)
+	var meter Meter
+	var learnt LearntRate
+	var limit Limit
+	for i := range 300 { // a call a second
+		now, health := noon.Add(time.Duration(i)*time.Second), HealthGood
+		switch i % 40 {
+		case 7:
+			health = HealthBusy
+		case 17:
+			health = HealthUnavailable
+		}
+		meter = meter.With(health, now)
+		if health == HealthBusy {
+			learnt = learnt.AfterBusy(now, meter, now)
+		}
+		limit = limit.After(PacedCall{Began: now, Ended: now.Add(50 * time.Millisecond), Health: health, InFlight: 1, IsRare: meter.IsRare(health)}, policy)
+	}
+	require.Zero(t, learnt)
+	require.Equal(t, 64, limit.Current(policy))
+	for range 10 {
+		meter = meter.With(HealthUnavailable, noon.Add(5*time.Minute))
+	}
+	require.False(t, meter.IsRare(HealthUnavailable), "many of them do")
 }
 
 func TestTheTighterRate(t *testing.T) {

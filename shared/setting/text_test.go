@@ -217,6 +217,7 @@ func TestPoliciesCarryTheSettings(t *testing.T) {
 	s.BaseDelay, s.MaxDelay, s.Jitter, s.RetryableCodes = time.Second, time.Hour, 0.5, []int{423}
 	s.BreakerStatuses, s.MaxRetryAfter = []int{401}, time.Hour
 	s.AlreadyBooked = []domain.BookedAnswer{{Status: 409, Code: "DUP"}}
+	s.MaxRetryAfter, s.BreakerStatuses = time.Hour, []int{401}
 	require.Equal(t, domain.RetryPolicy{
 		BaseDelay: time.Second, MaxDelay: time.Hour, Jitter: 0.5,
 		AnswerPolicy: domain.AnswerPolicy{

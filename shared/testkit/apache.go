@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/freeport"
 	"github.com/erpconnector/erpconnector/shared/subprocess"
 )
 
@@ -125,7 +124,7 @@ func OwnUpgradedApache(t testing.TB) *Apache {
 type apacheExtras struct {
 	listeners string   // each after a comma
 	config    string   // lines
-	format    []string // arguments to the making of its folder, by Kafka's own tool; nil: a fresh folder is copied
+	format    []string // arguments to the making of its folder, by Kafka's own tool; nil: a fresh folder is copied, if there is one
 }
 
 func ownApache(t testing.TB, version string, extras apacheExtras) *Apache {
@@ -193,7 +192,7 @@ func formatApache(release apacheRelease, dir string, n int, extras apacheExtras)
 		if err := os.WriteFile(b.properties, []byte(config), 0o600); err != nil {
 			return nil, err
 		}
-		if extras.format == nil {
+		if extras.format == nil && release.fresh != "" {
 			err = release.format(b.data(), i+1)
 		} else {
 			err = b.formatByTool(extras.format...)
@@ -249,20 +248,13 @@ func awaitBrokers(addrs []string, n int) error {
 	}
 }
 
-// freePorts are ports that nobody listens on. They lie below those that systems give to outgoing connections: else one of
-// them could take the port of a broker that is away for a moment.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for tries := 0; len(ports) < n; tries++ {
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 16000+rand.IntN(16000))) //nolint:gosec // no secret
+func freePorts(n int) (ports []int, err error) {
+	for range n {
+		port, err := freeport.Next()
 		if err != nil {
-			if tries > 100 {
-				return nil, err
-			}
-			continue
+			return nil, err
 		}
-		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener
+		ports = append(ports, port)
 	}
 	return ports, nil
 }

@@ -20,7 +20,7 @@ import (
 type apacheRelease struct {
 	jars    string // the folder of its jars
 	classes string // its classes as the JVM holds them in memory (class data sharing); "": there is no such file
-	fresh   string // the data folder of a broker that has never run
+	fresh   string // the data folder of a broker that has never run; "": there is none yet
 }
 
 // releaseOf fetches the release and prepares it, unless that was done before.
@@ -73,7 +73,7 @@ func (r apacheRelease) prepare(dir string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
-	brokers, err := formatApache(r, temp, 1, apacheExtras{format: []string{"--ignore-formatted"}})
+	brokers, err := formatApache(r, temp, 1, apacheExtras{})
 	if err != nil {
 		return err
 	}

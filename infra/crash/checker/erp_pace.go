@@ -12,8 +12,9 @@ const (
 	// maxHoldDelay is when every process must hold after one has learnt that the ERP is not to be called. The promise is 250 ms; the rest is
 	// for a busy machine and a call that had begun to arrive.
 	maxHoldDelay = time.Second
-	// holdAftermath is for how long after such a time its backlog may still show.
-	holdAftermath = 5 * time.Second
+	// maxNoticeDelay is how long after an outage of the ERP the breaker may still open: some calls end later, and a process that was stopped
+	// finds out late.
+	maxNoticeDelay = 5 * time.Second
 )
 
 // span is a time in which the ERP was not to be called.
@@ -51,6 +52,10 @@ func (c *checker) breaker(states ...string) (out []span) {
 func (c *checker) checkPaceOfCalls() {
 	spans := append(c.askedToWait(), c.breaker("open")...)
 	c.figures.Spared = len(spans)
+	for _, s := range c.stops() {
+		c.figures.Stops++
+		c.figures.Stopped += s.to.Sub(s.from)
+	}
 	for _, s := range spans {
 		from := s.from.Add(maxHoldDelay)
 		for _, o := range c.inOrder() {
@@ -78,9 +83,23 @@ func (c *checker) mayNotKnowPace(from, to time.Time) bool {
 	}) || slices.ContainsFunc(c.h.Failovers, func(f history.Failover) bool { return f.From.Before(to) && f.To.Add(maxHoldDelay).After(from) })
 }
 
-// heldBack reports whether calls were held back in that time, or shortly before.
+// stops returns the times from the opening of the breaker until it was closed again.
+func (c *checker) stops() (out []span) {
+	for _, s := range c.breaker("open", "probing", "closing") {
+		if n := len(out); n > 0 && out[n-1].to.Equal(s.from) {
+			out[n-1].to = s.to
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// heldBack reports whether calls were held back in that time, or shortly before, for a reason: the ERP asked for it, or it was down when
+// the breaker opened. A breaker that opened without an outage of the ERP explains nothing.
 func (c *checker) heldBack(from, to time.Time) bool {
-	return slices.ContainsFunc(append(c.askedToWait(), c.breaker("open", "probing", "closing")...), func(s span) bool {
-		return s.from.Before(to) && s.to.Add(holdAftermath).After(from)
+	touches := func(s span) bool { return s.from.Before(to) && s.to.Add(maxBacklogDelay).After(from) }
+	return slices.ContainsFunc(c.askedToWait(), touches) || slices.ContainsFunc(c.stops(), func(s span) bool {
+		return touches(s) && c.erpDown(s.from.Add(-maxNoticeDelay), s.from)
 	})
 }

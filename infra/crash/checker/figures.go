@@ -37,6 +37,8 @@ type Figures struct {
 
 	Disturbances map[string]int // by what and service: "kill syncer"
 	Switches     int            // times in which an operator had a setting off
+	Stops        int            // times in which the breaker was not closed
+	Stopped      time.Duration  // all of them together
 	Spared       int            // times in which the ERP was not to be called
 	Failovers    int            // of Postgres, to a standby that lagged
 	LostGates    int            // warnings about gates that were missing or behind before a repair
@@ -118,6 +120,7 @@ func (f Figures) String() string {
 	put("calls", "%d for %d attempts: %d repeated, %d without an answer, %d attempts that did not reach the ERP", f.Calls, f.Attempts, f.Repeated, f.Unanswered, f.NeverArrived)
 	put("bookings", "%d, %d of them again under a new key", f.Bookings, f.BookedAgain)
 	put("disturbances", "%s; a setting was off %d times, the ERP not to be called %d times", f.disturbances(), f.Switches, f.Spared)
+	put("breaker", "opened %d times, not closed for %s", f.Stops, ms(f.Stopped))
 	put("lost", "%d", f.Lost)
 	put("doubled", "%d", f.Doubled)
 	put("ended twice", "%d", f.TerminalTwice)

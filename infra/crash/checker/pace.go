@@ -82,7 +82,7 @@ func sortedTopics(worst map[string]Disturbed) []string {
 // accepted and not in Kafka, the delayer those that are due and not in the due topic, the syncer those that are there. The
 // take-over is the time from the death until the step comes to the next topic, or until the next call or outcome. A step
 // does not count when its call was running at the death and continued, as another process held it. It does not count either
-// when the ERP was down or the connector off.
+// when the ERP was down, or nothing was to be sent.
 //
 // Nobody outside knows which process held a step, so the work of the others counts too, and so does waiting for a free call
 // slot. The limit is for a load that the others carry without a backlog, and for a death that is the only one of its service

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -96,6 +97,9 @@ func fill(t *testing.T, database testkit.Database) {
 		SELECT n, n, 'success', 1, 5, '2026-01-01 12:00:00.000001+02', 'K', now(), now(), 'default', 1, 1 << 28, now(), 1 << 28, now() FROM generate_series(8, 9) n`,
 		`INSERT INTO sales_order (order_key, source, increment_id, snapshot, erp_synced, created_at, updated_at) VALUES ('8', 'default', '8', '{}', 1, now(), now())`,
 		`INSERT INTO erp_sync_gate (order_key, source, increment_id, updated_at) VALUES ('8', 'default', '8', now())`,
+		`INSERT INTO erp_pace_history (at, from_state, to_state, why, by, allowed) VALUES
+			('2026-01-01 12:00+02', 'closed', 'open', '', '', 0), ('2026-01-01 12:01+02', 'open', 'closing', '', '', 1),
+			('2026-01-01 12:02+02', 'closing', 'closed', '', '', 0), ('2026-01-01 12:03+02', 'closed', 'open', '', '', 0)`,
 	} {
 		_, err := database.Pool.Exec(t.Context(), statement)
 		require.NoError(t, err, statement)
@@ -113,6 +117,13 @@ func requireTables(t *testing.T, h *history.History) {
 	require.Nil(t, h.Table[0]["next_attempt_at"])
 	require.Len(t, h.Gates, 1)
 	require.Equal(t, "none", h.Gates[0]["state"])
+	ten := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	require.Equal(t, []history.BreakerChange{
+		{At: ten, From: "closed", To: "open"},
+		{At: ten.Add(time.Minute), From: "open", To: "closing"},
+		{At: ten.Add(2 * time.Minute), From: "closing", To: "closed"},
+		{At: ten.Add(3 * time.Minute), From: "closed", To: "open"},
+	}, h.Breaker)
 }
 
 // An empty history would have no violation. So a wrong prefix, and a server that is away, are errors.

@@ -53,23 +53,46 @@ func (v *visit) booked() (is bool) {
 	return is
 }
 
+// PlannedCode is what the ERP says with a 5xx that is about the order alone.
+const PlannedCode = "PLANNED"
+
 // fail answers without a booking.
 func (v *visit) fail(status int) {
-	wait := time.Duration(v.plan.RetryAfter) * time.Second
-	switch v.plan.Behaviour {
-	case nemesis.Limited:
-		v.hold(strconv.Itoa(v.plan.RetryAfter), time.Now().Add(wait))
-	case nemesis.LimitedBy:
-		until := time.Now().Add(wait).UTC().Truncate(time.Second)
-		v.hold(until.Format(http.TimeFormat), until)
+	if status == http.StatusTooManyRequests {
+		status = v.limit()
 	}
-	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": "PLANNED"}`, v.plan.Behaviour))
+	v.answer(status, fmt.Sprintf(`{"error": "planned: %s", "code": %q}`, v.plan.Behaviour, PlannedCode))
 }
 
-// hold asks the callers to wait.
-func (v *visit) hold(retryAfter string, until time.Time) {
-	v.w.Header().Set("Retry-After", retryAfter)
-	v.erp.withLock(func() { v.call.HoldUntil = until.UTC() })
+// limitInterval is the shortest time between two answers with 429. Each one holds all calls of the product for its Retry-After, so with
+// more of them nothing would be under way when something is killed, and the run would not end. The others are a 500 with Retry-After,
+// which is about its order.
+const limitInterval = 15 * time.Second
+
+// mayLimit reports whether the ERP may answer with 429 now.
+func (e *ERP) mayLimit(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.Sub(e.limited) < limitInterval {
+		return false
+	}
+	e.limited = now
+	return true
+}
+
+// limit asks the caller to wait: for this order, or with 429 for all.
+func (v *visit) limit() (status int) {
+	until, text := time.Now().Add(time.Duration(v.plan.RetryAfter)*time.Second).UTC(), strconv.Itoa(v.plan.RetryAfter)
+	if v.plan.Behaviour == nemesis.LimitedBy {
+		until = until.Truncate(time.Second)
+		text = until.Format(http.TimeFormat)
+	}
+	v.w.Header().Set("Retry-After", text)
+	if !v.erp.mayLimit(time.Now()) {
+		return http.StatusInternalServerError
+	}
+	v.erp.withLock(func() { v.call.HoldUntil = until })
+	return http.StatusTooManyRequests
 }
 
 // bookAndAnswer books the order and answers, or loses the answer.

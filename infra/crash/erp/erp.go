@@ -26,6 +26,7 @@ type Config struct {
 	APIKey      string
 	Secret      string
 	HangTimeout time.Duration // how long it leaves a caller without an answer
+	HasHealth   bool          // it tells at GET …/health whether it works
 	ForgetsKeys bool          // it books each call, whatever its key; it can be asked what it has
 	Plan        func(source, order string, n int) nemesis.Call
 	// Changed reports whether the shop has published more than one form of the order: only then may a key come with
@@ -40,7 +41,7 @@ type CallbackRequest struct {
 	Source, Order, Status, Reference, Key string
 }
 
-// ERP takes POST …/orders/sync, and says at GET …/orders?key= what it has booked under a key.
+// ERP takes POST …/orders/sync, and says at GET …/orders?key= what it has booked under a key, and at GET …/health that it works.
 type ERP struct {
 	cfg     Config
 	ctx     context.Context //nolint:containedctx // the life of callbacks, which outlive the calls they follow from
@@ -53,6 +54,7 @@ type ERP struct {
 	arrivals map[string]int     // by source and order
 	book     map[string]booking // by idempotency key
 	bookings int
+	limited  time.Time // when it answered with 429 last
 }
 
 // booking is the reference that the ERP gave to a key, and the body that came with it.
@@ -77,6 +79,9 @@ func (e *ERP) Up() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /erp/orders/sync", e.sync)
 	mux.HandleFunc("GET /erp/orders", e.lookUp)
+	if e.cfg.HasHealth {
+		mux.HandleFunc("GET /erp/health", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	e.mu.Lock()
 	e.server = server

@@ -124,3 +124,12 @@ func TestCallersThatAreLeftWithoutAnAnswer(t *testing.T) {
 	require.Len(t, calls, 3)
 	require.Equal(t, []bool{false, false, true}, []bool{calls[0].Booked, calls[1].Booked, calls[2].Booked})
 }
+
+// Each 429 with Retry-After holds all calls of the product, so more of them would leave nothing to kill.
+func TestOnlyOneOfManyLimitedCallsHoldsAll(t *testing.T) {
+	e := open(t, nemesis.Call{Behaviour: nemesis.Limited, RetryAfter: 1}, nemesis.Call{Behaviour: nemesis.LimitedBy, RetryAfter: 1}, nemesis.Call{Behaviour: nemesis.Limited, RetryAfter: 1})
+	for _, want := range []int{http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusInternalServerError} {
+		status := send(t, e, order, nil)
+		require.Equal(t, want, status)
+	}
+}

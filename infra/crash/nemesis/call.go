@@ -12,8 +12,8 @@ const (
 	SlowBody   = "slow-body"   // the status at once, the body after a while
 	Busy       = "busy"        // 503
 	Broken     = "broken"      // 500
-	Limited    = "limited"     // 429 with Retry-After in seconds
-	LimitedBy  = "limited-by"  // 429 with Retry-After as a date
+	Limited    = "limited"     // 429 with Retry-After in seconds, or 500 when the last 429 was not long ago
+	LimitedBy  = "limited-by"  // the same with Retry-After as a date
 	Hang       = "hang"        // no answer until the caller gives up
 	CutBefore  = "cut-before"  // a connection reset, nothing was booked
 	CutAfter   = "cut-after"   // booked, and the answer is lost
@@ -39,28 +39,27 @@ type Call struct {
 	EchoKey       bool          // whether the callback carries the idempotency key
 }
 
-// behaviours have weights: a good answer is the most frequent, so that most orders come to an end within their attempts. An answer with
-// Retry-After keeps all orders from the ERP for seconds, so it is rare.
+// behaviours have weights: a good answer is the most frequent, so that most orders come to an end within their attempts.
 var behaviours = []struct {
 	name   string
 	weight int
 }{
-	{OK, 500},
-	{Slow, 80},
-	{SlowBody, 30},
-	{Busy, 80},
-	{Broken, 40},
+	{OK, 50},
+	{Slow, 8},
+	{SlowBody, 3},
+	{Busy, 8},
+	{Broken, 4},
 	{Limited, 2},
 	{LimitedBy, 2},
-	{Hang, 30},
-	{CutBefore, 40},
-	{CutAfter, 50},
-	{HangAfter, 20},
-	{NotJSON, 30},
-	{Huge, 20},
-	{LongHeader, 10},
-	{Oversized, 10},
-	{Refuse, 20},
+	{Hang, 3},
+	{CutBefore, 4},
+	{CutAfter, 5},
+	{HangAfter, 2},
+	{NotJSON, 3},
+	{Huge, 2},
+	{LongHeader, 1},
+	{Oversized, 1},
+	{Refuse, 2},
 }
 
 // Call returns how the ERP behaves at the nth call of an order, counted from 0 by arrival.

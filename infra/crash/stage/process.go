@@ -6,14 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"syscall"
 	"time"
 
+	"github.com/erpconnector/erpconnector/shared/freeport"
 	"github.com/erpconnector/erpconnector/shared/subprocess"
 )
 
@@ -46,18 +45,10 @@ func (p *process) exit() (code int, signal string) {
 	return p.cmd.ProcessState.ExitCode(), ""
 }
 
-// FreeAddr returns an address that is free. Its port is below the range of outgoing connections: one of those could take it
-// while the server at this address is down.
+// FreeAddr returns an address that is free, and that nobody else gets.
 func FreeAddr() (string, error) {
-	var err error
-	for range 100 {
-		var l net.Listener
-		l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 16000+rand.IntN(16000))) //nolint:gosec // no secret
-		if err == nil {
-			return l.Addr().String(), l.Close()
-		}
-	}
-	return "", fmt.Errorf("looking for a free port: %w", err)
+	port, err := freeport.Next()
+	return fmt.Sprintf("127.0.0.1:%d", port), err
 }
 
 // healthy reports whether a process answers that it is ready.

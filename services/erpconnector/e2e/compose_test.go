@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -43,6 +44,22 @@ func composeProject(t *testing.T, environment map[string]string) *types.Project 
 
 func TestComposeFitsTheProgram(t *testing.T) {
 	require.Empty(t, composeProblems(composeProject(t, nil)))
+}
+
+// Symptom: ERP_RATE=50 docker compose up had no effect.
+func TestComposeHandsEverySettingOn(t *testing.T) {
+	const set = "set by the user"
+	environment := map[string]string{}
+	for _, f := range setting.Fields() {
+		environment[f.Variable] = set
+	}
+	for name, s := range composeProject(t, environment).Services {
+		for variable := range environment {
+			if ours(s) && name != "mockerp" {
+				require.Equal(t, set, value(s, variable), "%s of %s", variable, name)
+			}
+		}
+	}
 }
 
 // Each variant is docker-compose.yml with one thing wrong, and the words in which it must be found.

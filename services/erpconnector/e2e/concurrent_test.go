@@ -42,6 +42,7 @@ func requestsAtOnce(t *testing.T, brokers kafka.Config, immediate bool) {
 	server := httptest.NewServer(erp)
 	t.Cleanup(server.Close)
 	cfg.Settings.ErpBaseURL, cfg.Settings.ImmediateSync = server.URL, immediate
+	cfg.Settings.Breaker = false // so many orders without luck would be an outage
 	p := start(t, cfg)
 	pool, err := pgxpool.New(t.Context(), cfg.DatabaseURL)
 	require.NoError(t, err)

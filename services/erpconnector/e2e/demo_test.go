@@ -76,7 +76,9 @@ func TestDemoAgainstTheProduct(t *testing.T) {
 	require.Zero(t, first.RefusedUnasked+first.Known+first.Waiting+first.Held+first.UnderWay+first.TakenBack)
 	require.Equal(t, first.Success+first.Failed, first.Armed)
 	require.Equal(t, first.Success, first.ERP.Bookings)
-	require.Equal(t, first.Attempts, first.ERP.Calls)
+	// A Retry-After holds all calls, and connections are idle meanwhile. A call that breaks on such a one is repeated under its attempt.
+	require.GreaterOrEqual(t, first.ERP.Calls, first.Attempts)
+	require.Less(t, first.ERP.Calls-first.Attempts, first.Armed/4)
 	require.Zero(t, first.ERP.Doubles+first.ERP.Refused)
 	require.Greater(t, first.Slowest, first.Median)
 

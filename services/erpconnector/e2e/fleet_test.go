@@ -57,6 +57,10 @@ func newFleet(t *testing.T, img image, brokers kafka.Config, set map[string]stri
 			DatabaseURL: testkit.Postgres(t).URL, KafkaBrokers: brokers.Brokers, TopicPrefix: brokers.Prefix, Partitions: partitions,
 		},
 	}
+	for name, v := range set {
+		require.True(t, slices.ContainsFunc(slices.Collect(maps.Values(f.project.Services)), func(s types.ServiceConfig) bool { return value(s, name) == v }),
+			"docker-compose.yml hands %s to no container", name)
+	}
 	for name, s := range f.project.Services {
 		if ours(s) {
 			f.addr[name] = testkit.FreeAddr(t)

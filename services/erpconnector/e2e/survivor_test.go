@@ -77,12 +77,12 @@ func survivorsGoOn(t *testing.T, binary string, brokers kafka.Config, deaths []d
 func startPairs(t *testing.T, binary string, brokers kafka.Config) *pairs {
 	t.Helper()
 	erp := mockerp.New(mockerp.Options{APIKey: "key", Secret: "secret"})
-	erp.Fail(mockerp.Fault{Status: http.StatusServiceUnavailable, Rate: 0.25}, mockerp.Fault{Delay: 50 * time.Millisecond})
+	erp.Fail(mockerp.Fault{Status: http.StatusInternalServerError, Rate: 0.25}, mockerp.Fault{Delay: 50 * time.Millisecond})
 	server := httptest.NewServer(erp)
 	t.Cleanup(server.Close)
 	p := &pairs{erp: erp, arm: t.TempDir()}
 	p.fleet = newFleet(t, image{root: filepath.Dir(binary), entrypoint: "/" + filepath.Base(binary), bare: true}, brokers,
-		map[string]string{"ERP_BASE_URL": server.URL, "RETRY_MAX_ATTEMPTS": "20", "RETRY_MAX_DELAY": "400ms"})
+		map[string]string{"ERP_BASE_URL": server.URL, "ERP_BREAKER": "false", "RETRY_MAX_ATTEMPTS": "20", "RETRY_MAX_DELAY": "400ms"})
 	p.more = func(service string) []string {
 		return []string{"ERPCONNECTOR_FAILPOINT_FILE=" + filepath.Join(p.arm, service)}
 	}

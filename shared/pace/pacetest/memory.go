@@ -4,6 +4,7 @@ package pacetest
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -103,6 +104,13 @@ func (m *Memory) Peek() pace.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.state
+}
+
+// Members are the processes that have not left, whether they live or not.
+func (m *Memory) Members() (ids []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.members))
 }
 
 // Follow delivers the state.

@@ -30,8 +30,9 @@ const (
 // Reply is the ERP's answer, or why there is none.
 type Reply struct {
 	domain.Answer
-	Headers   map[string]string // those worth keeping
-	Cancelled bool              // the context ended first: the call has no outcome, whatever the ERP did
+	Headers    map[string]string // those worth keeping
+	Cancelled  bool              // the context ended first: the call has no outcome, whatever the ERP did
+	SentBefore bool              // the call was made again: the ERP may have read the key before
 }
 
 // call is one request in flight.

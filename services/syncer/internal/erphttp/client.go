@@ -128,10 +128,12 @@ func (c *Client) call(ctx context.Context, method, path string, r Request) Reply
 	timeout, cancel := context.WithTimeout(ctx, s.ErpTimeout)
 	defer cancel()
 	made, reply, err := c.exchange(timeout, s, method, path, r)
-	for again := new(repeats); again.allow(c, made, reply, err, s); {
+	again := new(repeats)
+	for again.allow(c, made, reply, err, s) {
 		made, reply, err = c.exchange(timeout, s, method, path, r)
 	}
 	if err == nil {
+		reply.SentBefore = again.connection
 		return reply
 	}
 	reply = c.unanswered(ctx, timeout, made, err)

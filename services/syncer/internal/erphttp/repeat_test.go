@@ -46,9 +46,12 @@ func TestACallThatFindsItsKeptConnectionClosedIsMadeAgainAtOnce(t *testing.T) {
 			client := clientOf(t, "http://"+w.listener.Addr().String(), c.change)
 			client.minIdle = c.minIdle
 			t.Cleanup(client.transport.(*http.Transport).CloseIdleConnections) //nolint:forcetypeassert // ours; the server waits for their end
-			require.Equal(t, http.StatusOK, send(t, client).StatusCode)
+			first := send(t, client)
+			require.Equal(t, http.StatusOK, first.StatusCode)
+			require.False(t, first.SentBefore)
 			reply := send(t, client)
 			require.Equal(t, c.want, reply.StatusCode, reply.Cause)
+			require.Equal(t, c.want == 200, reply.SentBefore, "the ERP may have read the first one, and says 409 to the second")
 			require.Equal(t, c.want == 0, domain.Classify(reply.Answer, domain.AnswerPolicy{}, false, at).Doubtful)
 			_, requests := w.settled(t)
 			require.Equal(t, c.wantRequests, requests)

@@ -48,12 +48,12 @@ func (r *Regulator) deliver(v pace.View) {
 	r.grant()
 }
 
-// compareClocks finds how far the shared clock is ahead. A reading that took longer tells less, so it counts only when none was quick for
+// compareClocks finds what the shared clock shows. A reading that took longer tells less, so it counts only when none was quick for
 // a while.
 func (r *Regulator) compareClocks(shared, now time.Time) {
 	took := now.Sub(r.asked)
 	if r.quickest += r.quickest / 16; r.quickest == 0 || took <= r.quickest {
-		r.quickest, r.skew = took, shared.Sub(r.asked.Add(took/2))
+		r.quickest, r.own, r.shared = took, r.asked.Add(took/2), shared
 	}
 }
 

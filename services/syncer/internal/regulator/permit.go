@@ -80,8 +80,8 @@ func (r *Regulator) leave(w *waiter) {
 // For names the order that the call is for, when that is known only after the permit is given.
 func (p *Permit) For(order domain.OrderRef) { p.order = order }
 
-// minPatience bounds the time between a permit and its call. Callers that were held up on the way, by Kafka or by Postgres, would else
-// call all at once. Where the way takes that long for all, permits last for twice as long.
+// minPatience bounds the time between a permit and its call where a late call does harm. Where the way takes that long for all, permits
+// last for twice as long.
 const minPatience = time.Second
 
 // patience is how old a permit that is given now may become.
@@ -89,6 +89,12 @@ func (r *Regulator) patience() time.Duration { return max(minPatience, 2*r.way) 
 
 // noteWay takes down how long the way was from a permit to its call. A slow one is forgotten over the next calls.
 func (r *Regulator) noteWay(took time.Duration) { r.way = max(took, r.way-r.way/16) }
+
+// isTooLate reports whether a call after that time would come too late. Callers that Kafka or Postgres held up on the way would call all at
+// once, faster than the rate; and a probe may be nobody's before its answer comes. Without a rate the number of permits bounds the calls.
+func (p *Permit) isTooLate(age time.Duration, now time.Time) bool {
+	return age > p.patience && (p.probe || p.r.rate(now) != 0)
+}
 
 // Begin is called right before the call. It is false when the order must not be sent any more: release the permit then, and wait for
 // another.
@@ -99,7 +105,7 @@ func (p *Permit) Begin() bool {
 	now := r.now()
 	age := now.Sub(p.granted)
 	r.noteWay(age)
-	if age > p.patience || !r.isFresh() || r.heldUntil(now).After(now) || !p.allowed() {
+	if p.isTooLate(age, now) || !r.isFresh() || r.heldUntil(now).After(now) || !p.allowed() {
 		return false
 	}
 	p.call = domain.Call{Order: p.order, Began: now, Epoch: r.state.Breaker.Epoch}
@@ -179,7 +185,7 @@ func (r *Regulator) judgeLimit(p *Permit, now time.Time) {
 			s.Learnt = s.Learnt.AfterBusy(call.Began, s.Meter, now)
 		}
 		met := call
-		met.BusyIsRare = s.Meter.BusyIsRare()
+		met.IsRare = s.Meter.IsRare(call.Health)
 		s.Limit = s.Limit.After(met, policy)
 		return s
 	})

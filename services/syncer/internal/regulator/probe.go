@@ -17,8 +17,8 @@ type probing struct {
 	ctx    context.Context //nolint:containedctx // of Run: a probe ends with it
 }
 
-// wantsProbe reports whether this process should ask for the probe: it is due, the ERP may be called, and where an order is the probe,
-// there is one. A process that stops asks for none.
+// wantsProbe reports whether this process should ask for the probe: it does not stop, a probe is due, the ERP may be called, and where an
+// order is the probe, there is one.
 func (r *Regulator) wantsProbe() bool {
 	now, b := r.now(), r.state.Breaker
 	if r.probing.ctx.Err() != nil || !b.ProbeDue(now) || !r.isFresh() || r.heldUntil(now).After(now) {
@@ -43,9 +43,8 @@ func (r *Regulator) askForProbe() pace.Op {
 // is made all the same.
 func (r *Regulator) beginProbe() {
 	b := r.base.Breaker
-	mine := b.Is(domain.BreakerProbing) && b.By == domain.WhoText.Fit(r.ID)
 	switch {
-	case !mine:
+	case !r.isProber(b):
 		return
 	case b.Epoch == r.probing.epoch:
 		if r.probing.free && len(r.waiters) == 0 {
@@ -57,6 +56,28 @@ func (r *Regulator) beginProbe() {
 		r.probing.epoch, r.probing.free = b.Epoch, false
 		r.probing.health.Go(func() { r.probeHealth(b.Epoch) })
 	}
+}
+
+// isProber reports whether the breaker's probe is this process's.
+func (r *Regulator) isProber(b domain.Breaker) bool {
+	return b.Is(domain.BreakerProbing) && b.By == domain.WhoText.Fit(r.ID)
+}
+
+// giveProbeBack lets another process probe when this one stops. It goes by what stands in the store, as the answer that gave the probe to
+// this process may have been lost.
+func (r *Regulator) giveProbeBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state.Breaker.Is(domain.BreakerClosed) {
+		return
+	}
+	policy, m := r.Settings.Current().BreakerPolicy(), r.moment()
+	r.judge(func(s pace.State) pace.State {
+		if r.isProber(s.Breaker) {
+			s.Breaker, _ = s.Breaker.EndProbe(domain.ProbeResult{Epoch: s.Breaker.Epoch, Verdict: domain.ProbeAbandoned}, policy, m)
+		}
+		return s
+	})
 }
 
 // probeHealth asks the ERP whether it works.
@@ -74,15 +95,6 @@ func (r *Regulator) probeHealth(epoch int64) {
 		r.endProbe(verdict, said(answer))
 	}
 	r.grant()
-}
-
-// leaveProbe gives back a probe that no order has become.
-func (r *Regulator) leaveProbe() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.probing.free {
-		r.endProbe(domain.ProbeAbandoned, "")
-	}
 }
 
 // endProbe tells how the probe of this process ended.

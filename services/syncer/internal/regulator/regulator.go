@@ -57,8 +57,9 @@ type Regulator struct {
 	read       time.Time     // when the reading began that gave what is known; zero: nothing is known
 	written    time.Time     // when the latest change was written, by the own clock
 	made       pace.Settings // of this process
-	quickest   time.Duration // the time of the reading that gave skew
-	skew       time.Duration // the shared clock is ahead of the own one by this
+	quickest   time.Duration // the time of the reading that compared the clocks
+	own        time.Time     // by the own clock, when the shared one showed shared
+	shared     time.Time
 	waiters    []*waiter     // in their order of arrival
 	way        time.Duration // the longest of late from a permit to its call
 	inFlight   int           // permits
@@ -89,9 +90,9 @@ func (r *Regulator) Run(ctx context.Context) {
 	workers.Go(func() { r.keepTime(ctx) })
 	workers.Wait()
 	r.probing.health.Wait()
-	r.leaveProbe()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
+	r.giveProbeBack()
 	if err := errors.Join(r.flush(ending), r.Store.Leave(ending, r.ID)); err != nil {
 		r.Log.Debug("the other processes wait until this one is not seen any more", "error", err)
 	}
@@ -99,8 +100,14 @@ func (r *Regulator) Run(ctx context.Context) {
 
 const leaveTimeout = time.Second
 
-// now is the time by the clock that all processes share.
-func (r *Regulator) now() time.Time { return r.Now().Add(r.skew) }
+// now is the time by the clock that all processes share. It counts on from when the clocks were compared, so an own clock that somebody
+// sets does not end a wait early.
+func (r *Regulator) now() time.Time {
+	if r.own.IsZero() {
+		return r.Now()
+	}
+	return r.shared.Add(r.Now().Sub(r.own))
+}
 
 func (r *Regulator) moment() domain.Moment {
 	return domain.Moment{Now: r.now(), By: r.ID, Random: r.Random()}

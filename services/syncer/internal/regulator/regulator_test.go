@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/pace"
 	"github.com/erpconnector/erpconnector/shared/pace/pacetest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
@@ -28,8 +26,13 @@ type bench struct {
 	store    *pacetest.Memory
 	settings *settingtest.Changeable
 	health   func() domain.Answer
+	probe    func(ctx context.Context) domain.Answer // in place of health
+	lossy    *lossy                                  // what stands between the regulators and the store
 	log      *testkit.Log
-	stops    []func()
+	reading  sync.Mutex // while health runs; and for what it and the test both use
+
+	regulators []*Regulator
+	stops      []func()
 }
 
 // inBubble runs a test in virtual time.
@@ -44,6 +47,7 @@ func inBubble(t *testing.T, change func(*setting.Settings), test func(t *testing
 			t: t, store: pacetest.New(), settings: settingtest.New(s), log: &testkit.Log{},
 			health: func() domain.Answer { return domain.Answer{StatusCode: 200} },
 		}
+		b.lossy = &lossy{Store: b.store}
 		defer func() {
 			for _, stop := range b.stops {
 				stop()
@@ -54,20 +58,33 @@ func inBubble(t *testing.T, change func(*setting.Settings), test func(t *testing
 }
 
 // start runs a regulator, and waits until it has joined.
-func (b *bench) start(id string) *Regulator { return b.with(id, time.Now) }
-
-// with is start of a regulator with a clock of its own.
-func (b *bench) with(id string, now func() time.Time) *Regulator {
+func (b *bench) start(id string) *Regulator {
 	r := New(Params{
-		ID: id, Store: b.store, Settings: b.settings, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: now,
-		Random: func() float64 { return 0.5 }, Probe: func(context.Context) domain.Answer { return b.health() },
+		ID: id, Store: b.lossy, Settings: b.settings, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: time.Now,
+		Random: func() float64 { return 0.5 }, Probe: func(ctx context.Context) domain.Answer {
+			b.reading.Lock()
+			if probe := b.probe; probe != nil {
+				b.reading.Unlock()
+				return probe(ctx)
+			}
+			defer b.reading.Unlock()
+			return b.health()
+		},
 	})
+	b.regulators = append(b.regulators, r)
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
 	b.stops = append(b.stops, sync.OnceFunc(func() { cancel(); running.Wait() }))
 	time.Sleep(2 * time.Second)
 	return r
+}
+
+// now does something while no probe reads or writes.
+func (b *bench) now(f func()) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	f()
 }
 
 func ref(n int) domain.OrderRef {
@@ -116,7 +133,7 @@ func TestAnOutageStopsTheCallsOfAllAndAProbeLetsThemOutAgain(t *testing.T) {
 		require.Nil(t, within(second, time.Minute, 12), "and the other's within 250 ms")
 		require.Nil(t, within(first, time.Hour, 13), "for as long as the probe fails")
 
-		works = true
+		b.now(func() { works = true })
 		for i := range 200 {
 			call := within(first, 2*time.Minute, i)
 			require.NotNil(t, call)
@@ -169,47 +186,6 @@ func TestWithoutAHealthEndpointOneOrderIsTheProbe(t *testing.T) {
 	})
 }
 
-// Symptom: a process that stopped when the probe was due took it with its last words. The others waited for the answer of a process that
-// was gone, for as long as a call may take and more.
-func TestAProcessThatStopsTakesNoProbe(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, b *bench) {
-		b.health = func() domain.Answer { return domain.Answer{StatusCode: 503} }
-		var ahead atomic.Int64
-		r := b.with("first", func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
-		outage(t, r)
-		time.Sleep(time.Until(r.state.Breaker.ProbeAt) - time.Millisecond)
-		ahead.Store(int64(time.Second / 2)) // nothing is written before its end
-		b.stops[0]()
-		v, err := b.store.Load(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, domain.BreakerOpen, v.Breaker.State)
-	})
-}
-
-// The same for a probe by an order, which this process was given, and its caller has left meanwhile.
-func TestAProcessThatStopsGivesItsProbeBack(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, b *bench) {
-		b.health = func() domain.Answer { return domain.Answer{StatusCode: 404} }
-		outage(t, b.start("first"))
-		time.Sleep(time.Minute)
-		v, err := b.store.Load(t.Context())
-		require.NoError(t, err)
-		require.True(t, v.Breaker.ByOrder)
-		policy := b.settings.Current().BreakerPolicy()
-		_, _, err = b.store.Change(t.Context(), v.State, func(s pace.State) pace.State {
-			s.Breaker, _ = s.Breaker.BeginProbe(policy, domain.Moment{Now: time.Now(), By: "first"})
-			require.True(t, s.Breaker.Is(domain.BreakerProbing))
-			return s
-		})
-		require.NoError(t, err)
-		time.Sleep(time.Millisecond)
-		b.stops[0]()
-		v, err = b.store.Load(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, domain.BreakerOpen, v.Breaker.State)
-	})
-}
-
 func TestAProbeWaitsForTheEndOfAWindow(t *testing.T) {
 	inBubble(t, func(s *setting.Settings) { s.Maintenance = "1 0 * * * 5m UTC" }, func(t *testing.T, b *bench) {
 		var probes []time.Time
@@ -239,7 +215,7 @@ func TestAProbeWaitsForTheEndOfAWindow(t *testing.T) {
 // Symptom: with a Kafka that took longer than a second for an intent, each permit was too old when its call could begin. No order was
 // sent any more, and each wrote its intent again and again.
 func TestASlowWayFromThePermitToTheCallDelaysNobodyForEver(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, b *bench) {
+	inBubble(t, func(s *setting.Settings) { s.Rate = 50 }, func(t *testing.T, b *bench) {
 		r := b.start("first")
 		slow := func() (began int) {
 			permits := []*Permit{within(r, time.Minute, 1), within(r, time.Minute, 2)}
