@@ -62,13 +62,17 @@ func lossy(t *testing.T, brokers kafka.Config, path domain.LookupPath, orders in
 // serveERP serves a mock ERP that outlives the product, and returns its base URL.
 func serveERP(t *testing.T, erp *mockerp.ERP) (base string) {
 	t.Helper()
+	server := httptest.NewServer(routed(erp))
+	t.Cleanup(server.Close)
+	return server.URL + httpapi.BasePath
+}
+
+func routed(erp *mockerp.ERP) http.Handler {
 	router := mux.NewRouter()
 	for _, r := range mockerp.Routes(erp) {
 		router.Handle(r.Path, r.Handler).Methods(r.Method)
 	}
-	server := httptest.NewServer(router)
-	t.Cleanup(server.Close)
-	return server.URL + httpapi.BasePath
+	return router
 }
 
 // Symptom: each answer that was lost made an ERP that knows no keys book the order once more.

@@ -180,8 +180,9 @@ func (p *pairs) die(t *testing.T, d death) *member {
 	return dead
 }
 
-func (p *pairs) first(service string) *member {
-	return p.members[slices.IndexFunc(p.members, func(m *member) bool { return m.service.Name == service })]
+// first returns a service's oldest process.
+func (f *fleet) first(service string) *member {
+	return f.members[slices.IndexFunc(f.members, func(m *member) bool { return m.service.Name == service })]
 }
 
 // succeeded counts the orders of which the table says success.
