@@ -29,6 +29,7 @@ var (
 	keepFlag      = flag.Bool("crash.keep", false, "keep history and logs of a run without a violation too")
 	binaryFlag    = flag.String("crash.binary", "", "the product's binary; empty: built from this repository")
 	forgetsFlag   = flag.Bool("crash.forgets", false, "the ERP knows no idempotency keys, and the product asks it about orders in doubt (ERP_LOOKUP)")
+	outageFlag    = flag.Duration("crash.outage", 0, "how long every third outage of the ERP is, like 3m; 0: seconds, as the others")
 	profileFlag   = flag.String("crash.profile", "", "what is disturbed: syncer=3,broker=1,term=0,stop=0,starve=0,together=0; empty: everything")
 )
 
@@ -56,7 +57,7 @@ func TestCrash(t *testing.T) {
 	}
 	o := options{
 		seed: *seedFlag, kills: *killsFlag, broker: *brokerFlag, rate: *rateFlag, binary: *binaryFlag, profile: profile, quiet: 2 * time.Minute,
-		forgets: *forgetsFlag,
+		forgets: *forgetsFlag, outage: *outageFlag,
 	}
 	if o.seed == 0 {
 		o.seed = uint64(time.Now().UnixNano())

@@ -42,7 +42,7 @@ func TestMutants(t *testing.T) {
 			broker := cmp.Or(mutant.Broker, *brokerFlag, embedded)
 			for i := range mutantRuns {
 				got := run(t, options{
-					seed: seed + uint64(i), kills: mutantKills, broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,
+					seed: seed + uint64(i), kills: cmp.Or(mutant.Kills, mutantKills), broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,
 					forgets: mutant.Forgets,
 				})
 				for _, v := range got.report.Violations {
@@ -53,7 +53,7 @@ func TestMutants(t *testing.T) {
 				}
 				t.Logf("run %d did not show it:\n%s", i+1, got.report)
 			}
-			t.Errorf("the checker did not find the mutant in %d runs of %d kills; first seed %d", mutantRuns, mutantKills, seed)
+			t.Errorf("the checker did not find the mutant in %d runs; first seed %d", mutantRuns, seed)
 		})
 	}
 }

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -20,8 +21,10 @@ func (p *harness) play() {
 	var selling, outages sync.WaitGroup
 	selling.Go(func() { p.shops.Run(publishCtx, runCtx) })
 	outages.Go(func() { p.runOutages(publishCtx) })
+	outages.Go(func() { p.runStorms(publishCtx) })
 	if !p.o.profile.FailsOver() { // a failover may lose a change of a setting
 		outages.Go(func() { p.toggleSettings(publishCtx) })
+		outages.Go(func() { p.keepWindows(publishCtx) })
 	}
 	p.disturb()
 	p.logPhase("the plan is carried out")
@@ -43,6 +46,9 @@ func (p *harness) play() {
 func (p *harness) runOutages(publishCtx context.Context) {
 	for n := 0; ; n++ {
 		outage := p.plan.Outage(n)
+		if p.o.outage > 0 && n%3 == 0 {
+			outage.Duration = p.o.outage
+		}
 		if !worker.Sleep(publishCtx, outage.Gap) {
 			return
 		}
@@ -59,6 +65,35 @@ func (p *harness) runOutages(publishCtx context.Context) {
 	}
 }
 
+// runStorms lets the ERP turn all calls away from time to time.
+func (p *harness) runStorms(publishCtx context.Context) {
+	for n := 0; ; n++ {
+		storm := p.plan.Storm(n)
+		if !worker.Sleep(publishCtx, storm.Gap) {
+			return
+		}
+		p.undisturbed.RLock()
+		d := history.Disturbance{Kind: "storm", Target: "erp", At: time.Now().UTC()}
+		p.erp.SetStorm(&storm)
+		worker.Sleep(publishCtx, storm.Duration)
+		p.erp.SetStorm(nil)
+		d.Restarted, d.Ready = time.Now().UTC(), time.Now().UTC()
+		p.undisturbed.RUnlock()
+		p.addDisturbance(d)
+	}
+}
+
+// keepWindows lets an operator tell of the ERP's maintenance windows, and that there are none any more.
+func (p *harness) keepWindows(publishCtx context.Context) {
+	for n := 0; ; n++ {
+		planned := p.plan.Windows(n)
+		if !worker.Sleep(publishCtx, planned.Gap) {
+			return
+		}
+		p.change(publishCtx, history.Maintenance, fmt.Sprintf("* * * * * %s UTC", history.MaintenanceTime), "", planned.Duration)
+	}
+}
+
 // turnOnTimeout is how long an operator may try to turn a setting on again. The broker and Postgres are down for less.
 const turnOnTimeout = 90 * time.Second
 
@@ -69,19 +104,27 @@ func (p *harness) toggleSettings(publishCtx context.Context) {
 		if !worker.Sleep(publishCtx, planned.Gap) {
 			return
 		}
-		p.undisturbed.RLock()
-		s := history.Switch{Setting: planned.Setting}
-		s.OffRequested, s.Off = p.shops.SetSetting(publishCtx, planned.Setting, false)
-		worker.Sleep(publishCtx, planned.Duration)
-		ctx, cancel := context.WithTimeout(p.t.Context(), turnOnTimeout) // also when publishCtx ended: the setting may be off
-		s.OnRequested, s.On = p.shops.SetSetting(ctx, planned.Setting, true)
-		cancel()
-		p.undisturbed.RUnlock()
-		if s.On.IsZero() {
-			p.violate("%s could not be turned on again within %s", planned.Setting, turnOnTimeout)
-		}
-		if !s.Off.IsZero() {
-			p.history.Switches = append(p.history.Switches, s)
-		}
+		p.change(publishCtx, planned.Setting, false, true, planned.Duration)
 	}
+}
+
+// change gives a setting another value for a while.
+func (p *harness) change(publishCtx context.Context, setting string, off, on any, d time.Duration) {
+	p.undisturbed.RLock()
+	s := history.Switch{Setting: setting}
+	s.OffRequested, s.Off = p.shops.SetSetting(publishCtx, setting, off)
+	worker.Sleep(publishCtx, d)
+	ctx, cancel := context.WithTimeout(p.t.Context(), turnOnTimeout) // also when publishCtx ended: the setting may be off
+	s.OnRequested, s.On = p.shops.SetSetting(ctx, setting, on)
+	cancel()
+	p.undisturbed.RUnlock()
+	if s.On.IsZero() {
+		p.violate("%s could not be set to %v again within %s", setting, on, turnOnTimeout)
+	}
+	if s.Off.IsZero() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.history.Switches = append(p.history.Switches, s)
 }

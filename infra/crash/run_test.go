@@ -33,7 +33,8 @@ type options struct {
 	binary  string          // empty: built from this repository
 	profile nemesis.Profile // what is disturbed, and how often
 	quiet   time.Duration
-	forgets bool // the ERP knows no keys, and the product asks it about orders in doubt
+	outage  time.Duration // of every third outage of the ERP; 0: as short as the others
+	forgets bool          // the ERP knows no keys, and the product asks it about orders in doubt
 }
 
 // The settings of the product in a run: short, so that every order ends within it.

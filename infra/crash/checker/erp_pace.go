@@ -33,6 +33,32 @@ func (c *checker) askedToWait() (out []span) {
 	return out
 }
 
+// windows returns the times at which the ERP was not to be called, as an operator had told of its maintenance windows.
+func (c *checker) windows() (out []span) {
+	for _, s := range c.h.Switches {
+		if s.Setting != history.Maintenance {
+			continue
+		}
+		known, until := s.Off.Add(maxInForceDelay), s.OnRequested
+		if until.IsZero() {
+			until = c.h.Ended
+		}
+		for m := s.Off.Truncate(time.Minute); m.Before(until); m = m.Add(time.Minute) {
+			w := span{m, m.Add(history.MaintenanceTime), "there was a maintenance window"}
+			if w.from.Before(known) {
+				w.from = known
+			}
+			if w.to.After(until) {
+				w.to = until
+			}
+			if w.from.Before(w.to) {
+				out = append(out, w)
+			}
+		}
+	}
+	return out
+}
+
 // breaker returns the times in which the circuit breaker was in one of the states.
 func (c *checker) breaker(states ...string) (out []span) {
 	for i, change := range c.h.Breaker {
@@ -48,9 +74,9 @@ func (c *checker) breaker(states ...string) (out []span) {
 }
 
 // checkPaceOfCalls is the second half of promise 8: nobody calls the ERP while the breaker is open, nor before the time that the ERP has
-// named. A probe is made in a state of its own, and then the breaker closes.
+// named, nor in a maintenance window. A probe is made in a state of its own, and then the breaker closes.
 func (c *checker) checkPaceOfCalls() {
-	spans := append(c.askedToWait(), c.breaker("open")...)
+	spans := slices.Concat(c.askedToWait(), c.breaker("open"), c.windows())
 	c.figures.Spared = len(spans)
 	for _, s := range c.stops() {
 		c.figures.Stops++
@@ -99,7 +125,7 @@ func (c *checker) stops() (out []span) {
 // the breaker opened. A breaker that opened without an outage of the ERP explains nothing.
 func (c *checker) heldBack(from, to time.Time) bool {
 	touches := func(s span) bool { return s.from.Before(to) && s.to.Add(maxBacklogDelay).After(from) }
-	return slices.ContainsFunc(c.askedToWait(), touches) || slices.ContainsFunc(c.stops(), func(s span) bool {
+	return slices.ContainsFunc(slices.Concat(c.askedToWait(), c.windows()), touches) || slices.ContainsFunc(c.stops(), func(s span) bool {
 		return touches(s) && c.erpDown(s.from.Add(-maxNoticeDelay), s.from)
 	})
 }

@@ -134,7 +134,7 @@ func (c *checker) disturbancesIn(lines []line) []line {
 	}
 	for _, s := range c.h.Switches {
 		if !s.OffRequested.After(last) && (s.On.IsZero() || !s.On.Before(first)) {
-			out = append(out, line{s.OffRequested, fmt.Sprintf("--- %s is turned off, answered %s, on again %s", s.Setting, clock(s.Off), clock(s.On))})
+			out = append(out, line{s.OffRequested, fmt.Sprintf("--- %s is changed, answered %s, changed back %s", s.Setting, clock(s.Off), clock(s.On))})
 		}
 	}
 	return out

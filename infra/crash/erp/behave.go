@@ -30,8 +30,13 @@ func (v *visit) behave() {
 			v.plan.Callback = nemesis.NoCallback
 		}
 	}
+	var storm *nemesis.Storm
+	v.erp.withLock(func() { storm = v.erp.storm })
 	status, fails := failureStatus[v.plan.Behaviour]
 	switch {
+	case storm != nil:
+		v.turnAway(*storm)
+		return
 	case fails:
 		v.fail(status)
 	case v.plan.Behaviour == nemesis.Hang:
@@ -51,6 +56,16 @@ func (v *visit) behave() {
 func (v *visit) booked() (is bool) {
 	v.erp.withLock(func() { _, is = v.erp.book[v.call.Key] })
 	return is
+}
+
+// turnAway answers during a storm. What the ERP says is about itself, not about the order.
+func (v *visit) turnAway(s nemesis.Storm) {
+	v.erp.withLock(func() { v.call.Behaviour = nemesis.Stormy })
+	if s.RetryAfter > 0 {
+		v.w.Header().Set("Retry-After", strconv.Itoa(s.RetryAfter))
+		v.erp.withLock(func() { v.call.HoldUntil = time.Now().Add(time.Duration(s.RetryAfter) * time.Second).UTC() })
+	}
+	v.answer(s.Status, `{"error": "all calls are turned away"}`)
 }
 
 // PlannedCode is what the ERP says with a 5xx that is about the order alone.

@@ -55,6 +55,7 @@ type ERP struct {
 	book     map[string]booking // by idempotency key
 	bookings int
 	limited  time.Time // when it answered with 429 last
+	storm    *nemesis.Storm
 }
 
 // booking is the reference that the ERP gave to a key, and the body that came with it.
@@ -97,6 +98,9 @@ func (e *ERP) Down() {
 	e.mu.Unlock()
 	_ = server.Close()
 }
+
+// SetStorm lets the ERP turn all calls away, until it is nil again.
+func (e *ERP) SetStorm(s *nemesis.Storm) { e.withLock(func() { e.storm = s }) }
 
 // Close ends the ERP and the callbacks that were not made yet.
 func (e *ERP) Close() {

@@ -133,3 +133,16 @@ func TestOnlyOneOfManyLimitedCallsHoldsAll(t *testing.T) {
 		require.Equal(t, want, status)
 	}
 }
+
+func TestAStormTurnsAllCallsAway(t *testing.T) {
+	e := open(t, nemesis.Call{Behaviour: nemesis.OK}, nemesis.Call{Behaviour: nemesis.OK}, nemesis.Call{Behaviour: nemesis.OK})
+	e.SetStorm(&nemesis.Storm{Status: http.StatusServiceUnavailable, RetryAfter: 2})
+	require.Equal(t, http.StatusServiceUnavailable, send(t, e, order, nil))
+	e.SetStorm(&nemesis.Storm{Status: http.StatusTooManyRequests})
+	require.Equal(t, http.StatusTooManyRequests, send(t, e, order, nil))
+	e.SetStorm(nil)
+	require.Equal(t, http.StatusCreated, send(t, e, order, nil))
+	calls := e.Calls()
+	require.Equal(t, []bool{false, true, true}, []bool{calls[0].HoldUntil.IsZero(), calls[1].HoldUntil.IsZero(), calls[2].HoldUntil.IsZero()})
+	require.Equal(t, []bool{false, false, true}, []bool{calls[0].Booked, calls[1].Booked, calls[2].Booked})
+}

@@ -151,7 +151,7 @@ type Gate map[string]any
 
 // Disturbance is one fault that the nemesis injected.
 type Disturbance struct {
-	Kind      string // kill, term, stop (SIGSTOP), down (the ERP), fail-over (Postgres), starve (see nemesis.Starve)
+	Kind      string // kill, term, stop (SIGSTOP), down (the ERP), storm (the ERP turns all calls away), fail-over (Postgres), starve (see nemesis.Starve)
 	Target    string // syncer-1, relay-0, broker, postgres, …
 	At        time.Time
 	Restarted time.Time // when the target, or its successor, was started again
@@ -163,14 +163,21 @@ type Disturbance struct {
 	ClockRestored time.Time     // when the clock was set right again
 }
 
-// Switch is one period in which an operator had a setting off. Between a request and its answer either value may apply.
+// Switch is one period in which an operator had a setting off, or the ERP's maintenance windows set. Between a request and its answer either value may apply.
 type Switch struct {
-	Setting      string    // enabled, immediate_sync
+	Setting      string    // enabled, immediate_sync, erp_maintenance
 	OffRequested time.Time // the request to turn it off
 	Off          time.Time // its answer, a success
 	OnRequested  time.Time // the last request to turn it on again
 	On           time.Time // its answer, a success; zero: none came
 }
+
+// Maintenance is the setting of the ERP's maintenance windows. While it is changed, there is one in the first MaintenanceTime of
+// each minute.
+const (
+	Maintenance     = "erp_maintenance"
+	MaintenanceTime = 8 * time.Second
+)
 
 // Failover is a period in which Postgres could lose what it confirmed: its standby received nothing, and then took over.
 // Shops publish again what they published in it. Requests of operators are not repeated.

@@ -198,4 +198,21 @@ var All = []Mutant{
 `, ``},
 		},
 	},
+	{
+		Name: "only who hears of Retry-After waits", Promises: []int{8}, Profile: "projector=1,term=0,stop=0", Kills: 15,
+		Edits: []Edit{
+			{"services/syncer/internal/regulator/follow.go", `		r.know(v.State)
+`, `		v.Hold = r.base.Hold
+		r.know(v.State)
+`},
+		},
+	},
+	{
+		Name: "calls go out in a maintenance window", Promises: []int{8}, Profile: "projector=1,term=0,stop=0", Kills: 30,
+		Edits: []Edit{
+			{"services/syncer/internal/regulator/grant.go", `; shut.After(until) {
+`, `; shut.After(until) && false {
+`},
+		},
+	},
 }

@@ -20,6 +20,7 @@ type Mutant struct {
 	Name     string
 	Promises []int  // the checker must find a violation of one of these
 	Profile  string // what a run disturbs so that the bug shows, as in -crash.profile
+	Kills    int    // how many kills show it; 0: few
 	Broker   string // the broker that it shows on, as in -crash.broker; empty: any
 	Forgets  bool   // it shows on an ERP that knows no keys and is asked about orders in doubt, as with -crash.forgets
 	Edits    []Edit

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"time"
 )
 
@@ -23,6 +24,7 @@ const (
 	LongHeader = "long-header" // booked, an answer with a header of half a megabyte
 	Oversized  = "oversized"   // booked, and the answer has more headers than a client reads, so it is lost
 	Refuse     = "refuse"      // 422, which is final
+	Stormy     = "stormy"      // 429 or 503 like every call of that time
 	Unplanned  = "unplanned"   // an answer that no plan has: to a wrong signature, or a key used for another body
 	NoCallback = ""            // the ERP does not call back
 	Accepted   = "accepted"    // the callback says that the order is booked
@@ -112,6 +114,39 @@ func (p Plan) Outage(n int) Outage {
 	return Outage{
 		Gap:      between(r, [2]time.Duration{8 * time.Second, 25 * time.Second}),
 		Duration: between(r, [2]time.Duration{time.Second, 4 * time.Second}),
+	}
+}
+
+// Storm is a period in which the ERP turns all calls away: it is busy, or they are too many for it.
+type Storm struct {
+	Gap, Duration time.Duration
+	Status        int // 429 or 503
+	RetryAfter    int // seconds; 0: it does not say
+}
+
+// Storm returns the nth one. Its gap counts from the end of the one before. Every second one names a time.
+func (p Plan) Storm(n int) Storm {
+	r := p.rng("storm", n)
+	s := Storm{
+		Gap:      between(r, [2]time.Duration{15 * time.Second, 40 * time.Second}),
+		Duration: between(r, [2]time.Duration{2 * time.Second, 5 * time.Second}),
+		Status:   []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}[r.IntN(2)],
+	}
+	if n%2 == 0 {
+		s.RetryAfter = 1 + r.IntN(3)
+	}
+	return s
+}
+
+// Windows is a period in which the ERP has maintenance windows. It is long enough for one.
+type Windows struct{ Gap, Duration time.Duration }
+
+// Windows returns the nth one. Its gap counts from the end of the one before.
+func (p Plan) Windows(n int) Windows {
+	r := p.rng("windows", n)
+	return Windows{
+		Gap:      between(r, [2]time.Duration{5 * time.Second, 30 * time.Second}),
+		Duration: between(r, [2]time.Duration{60 * time.Second, 80 * time.Second}),
 	}
 }
 

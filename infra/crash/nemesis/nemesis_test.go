@@ -18,6 +18,8 @@ func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
 		require.Equal(t, one.Call("default", "000001000", n), same.Call("default", "000001000", n))
 		require.Equal(t, one.Outage(n), same.Outage(n))
 		require.Equal(t, one.Switch(n), same.Switch(n))
+		require.Equal(t, one.Storm(n), same.Storm(n))
+		require.Equal(t, one.Windows(n), same.Windows(n))
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 
 // SetSetting changes a setting, and repeats the request until it is answered with success. It returns the times of the last
 // request and of its answer. Both are zero when ctx ended first.
-func (s *Shops) SetSetting(ctx context.Context, setting string, on bool) (requested, answered time.Time) {
-	body := encode(map[string]any{setting: on, "reason": "the crash harness requests it"})
+func (s *Shops) SetSetting(ctx context.Context, setting string, value any) (requested, answered time.Time) {
+	body := encode(map[string]any{setting: value, "reason": "the crash harness requests it"})
 	for ctx.Err() == nil {
 		requested = time.Now().UTC()
 		status, _, err := s.call(ctx, http.MethodPut, s.api()+"/settings", body, map[string]string{"If-Match": "*"})
