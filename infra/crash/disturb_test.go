@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	worker "github.com/erpconnector/erpconnector/shared/run"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // restartTimeout is how long a step waits for a target that an earlier step has ended.
@@ -104,11 +105,34 @@ func (p *harness) killServer(s nemesis.Step) error {
 		p.broker.Kill()
 	}
 	worker.Sleep(p.t.Context(), s.Downtime)
+	if s.Action == nemesis.Starve {
+		p.awaitOutcomes()
+	}
 	d.Restarted = time.Now().UTC()
 	err := restart()
 	d.Ready = time.Now().UTC()
 	p.addDisturbance(d)
 	return err
+}
+
+// lately is how long ago the latest outcome of a partition may be that goes on.
+const lately = 2 * time.Second
+
+// awaitOutcomes waits until the orders of every partition go on that takes records. Those that wait for the other partition
+// never do: then it gives up, and the checker sees it.
+func (p *harness) awaitOutcomes() {
+	ctx, cancel := context.WithTimeout(p.t.Context(), testkit.Patience)
+	defer cancel()
+	for partition := int32(0); partition < partitions; {
+		switch {
+		case partition == p.history.ThinPartition || p.watch.SinceOutcome(partition) < lately:
+			partition++
+		case worker.Sleep(ctx, 100*time.Millisecond):
+			partition = 0
+		default:
+			return
+		}
+	}
 }
 
 // quietPeriod is how long no record may come, while nothing is in progress in the table, before a run is over.

@@ -25,6 +25,7 @@ type Watch struct {
 	mu        sync.Mutex // guards what follows
 	sightings []history.Sighting
 	latest    time.Time // of a record about an order
+	outcomes  map[int32]time.Time
 }
 
 // StartWatch reads every topic with the prefix from its start.
@@ -43,7 +44,7 @@ func StartWatch(ctx context.Context, brokers []string, prefix string) (*Watch, e
 			client.AddConsumeTopics(name)
 		}
 	}
-	w := &Watch{client: client, prefix: prefix, latest: time.Now()}
+	w := &Watch{client: client, prefix: prefix, latest: time.Now(), outcomes: map[int32]time.Time{}}
 	ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	w.reading.Go(func() { w.read(ctx) })
 	return w, nil
@@ -60,6 +61,9 @@ func (w *Watch) read(ctx context.Context) {
 			w.sightings = append(w.sightings, history.Sighting{Topic: topic, Partition: r.Partition, Offset: r.Offset, At: now.UTC()})
 			if !strings.HasSuffix(topic, "_position") {
 				w.latest = now
+			}
+			if topic == outcomes {
+				w.outcomes[r.Partition] = now
 			}
 		})
 		w.mu.Unlock()
@@ -81,6 +85,16 @@ func (w *Watch) SinceLastRecord() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Since(w.latest)
+}
+
+// outcomes is the topic that has a record of each call.
+const outcomes = "vendor_erp_sync_after_send"
+
+// SinceOutcome returns how long no outcome came in a partition.
+func (w *Watch) SinceOutcome(partition int32) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.outcomes[partition])
 }
 
 // Close ends the reading.
