@@ -86,11 +86,22 @@ func (p *harness) runStorms(publishCtx context.Context) {
 // keepWindows lets an operator tell of the ERP's maintenance windows, and that there are none any more.
 func (p *harness) keepWindows(publishCtx context.Context) {
 	for n := 0; ; n++ {
-		planned := p.plan.Windows(n)
+		planned := p.plan.Window(n)
 		if !worker.Sleep(publishCtx, planned.Gap) {
 			return
 		}
-		p.change(publishCtx, history.Maintenance, fmt.Sprintf("* * * * * %s UTC", history.MaintenanceTime), "", planned.Duration)
+		minute := time.Now().UTC().Truncate(time.Minute).Add(time.Minute)
+		if time.Until(minute) < planned.Before {
+			minute = minute.Add(time.Minute)
+		}
+		if !worker.Sleep(publishCtx, time.Until(minute)-planned.Before) {
+			return
+		}
+		s := history.Switch{Setting: history.Maintenance, Begins: minute.Add(-time.Minute), Ends: minute}
+		if planned.Begins {
+			s.Begins, s.Ends = s.Ends, s.Ends.Add(time.Minute)
+		}
+		p.change(publishCtx, s, fmt.Sprintf("%d * * * * 1m UTC", s.Begins.Minute()), "none", planned.Before+planned.After)
 	}
 }
 
@@ -104,22 +115,21 @@ func (p *harness) toggleSettings(publishCtx context.Context) {
 		if !worker.Sleep(publishCtx, planned.Gap) {
 			return
 		}
-		p.change(publishCtx, planned.Setting, false, true, planned.Duration)
+		p.change(publishCtx, history.Switch{Setting: planned.Setting}, false, true, planned.Duration)
 	}
 }
 
 // change gives a setting another value for a while.
-func (p *harness) change(publishCtx context.Context, setting string, off, on any, d time.Duration) {
+func (p *harness) change(publishCtx context.Context, s history.Switch, off, on any, d time.Duration) {
 	p.undisturbed.RLock()
-	s := history.Switch{Setting: setting}
-	s.OffRequested, s.Off = p.shops.SetSetting(publishCtx, setting, off)
+	s.OffRequested, s.Off = p.shops.SetSetting(publishCtx, s.Setting, off)
 	worker.Sleep(publishCtx, d)
 	ctx, cancel := context.WithTimeout(p.t.Context(), turnOnTimeout) // also when publishCtx ended: the setting may be off
-	s.OnRequested, s.On = p.shops.SetSetting(ctx, setting, on)
+	s.OnRequested, s.On = p.shops.SetSetting(ctx, s.Setting, on)
 	cancel()
 	p.undisturbed.RUnlock()
 	if s.On.IsZero() {
-		p.violate("%s could not be set to %v again within %s", setting, on, turnOnTimeout)
+		p.violate("%s could not be set to %v again within %s", s.Setting, on, turnOnTimeout)
 	}
 	if s.Off.IsZero() {
 		return

@@ -43,17 +43,15 @@ func (c *checker) windows() (out []span) {
 		if until.IsZero() {
 			until = c.h.Ended
 		}
-		for m := s.Off.Truncate(time.Minute); m.Before(until); m = m.Add(time.Minute) {
-			w := span{m, m.Add(history.MaintenanceTime), "there was a maintenance window"}
-			if w.from.Before(known) {
-				w.from = known
-			}
-			if w.to.After(until) {
-				w.to = until
-			}
-			if w.from.Before(w.to) {
-				out = append(out, w)
-			}
+		w := span{s.Begins, s.Ends, "there was a maintenance window"}
+		if w.from.Before(known) {
+			w.from = known
+		}
+		if w.to.After(until) {
+			w.to = until
+		}
+		if w.from.Before(w.to) {
+			out = append(out, w)
 		}
 	}
 	return out

@@ -35,8 +35,8 @@ var faults = map[string]fault{
 		},
 	)},
 	"a call in a maintenance window": {8, "a call while the ERP was not to be called", changed(
-		func(o *actor) { sent(o.atSecond(3)) },
-		func(h *history.History) { h.Switches = append(h.Switches, windows(call(h, 0).Began)) },
+		func(o *actor) { sent(o.wait(time.Minute)) },
+		func(h *history.History) { h.Switches = append(h.Switches, window(call(h, 0).Began)) },
 	)},
 	"an event is lost": {1, "an accepted event that is lost", changed(sent, func(h *history.History) {
 		drop(h, topicEvent, 0)

@@ -163,21 +163,19 @@ type Disturbance struct {
 	ClockRestored time.Time     // when the clock was set right again
 }
 
-// Switch is one period in which an operator had a setting off, or the ERP's maintenance windows set. Between a request and its answer either value may apply.
+// Switch is one period in which an operator had a setting off, or a maintenance window of the ERP set. Between a request and its answer either value may apply.
 type Switch struct {
 	Setting      string    // enabled, immediate_sync, erp_maintenance
 	OffRequested time.Time // the request to turn it off
 	Off          time.Time // its answer, a success
 	OnRequested  time.Time // the last request to turn it on again
 	On           time.Time // its answer, a success; zero: none came
+
+	Begins, Ends time.Time // of the maintenance window that the setting named
 }
 
-// Maintenance is the setting of the ERP's maintenance windows. While it is changed, there is one in the first MaintenanceTime of
-// each minute.
-const (
-	Maintenance     = "erp_maintenance"
-	MaintenanceTime = 8 * time.Second
-)
+// Maintenance is the setting of the ERP's maintenance windows.
+const Maintenance = "erp_maintenance"
 
 // Failover is a period in which Postgres could lose what it confirmed: its standby received nothing, and then took over.
 // Shops publish again what they published in it. Requests of operators are not repeated.

@@ -138,16 +138,24 @@ func (p Plan) Storm(n int) Storm {
 	return s
 }
 
-// Windows is a period in which the ERP has maintenance windows. It is long enough for one.
-type Windows struct{ Gap, Duration time.Duration }
+// Window is one of the ERP's maintenance windows. Windows begin and end with a minute.
+type Window struct {
+	Gap    time.Duration
+	Begins bool          // calls go out until it begins, and an operator ends it early; otherwise they go out once it has ended
+	Before time.Duration // when the connector is told of it, before that minute
+	After  time.Duration // when it is told that there is none any more, after it
+}
 
-// Windows returns the nth one. Its gap counts from the end of the one before.
-func (p Plan) Windows(n int) Windows {
-	r := p.rng("windows", n)
-	return Windows{
-		Gap:      between(r, [2]time.Duration{5 * time.Second, 30 * time.Second}),
-		Duration: between(r, [2]time.Duration{60 * time.Second, 80 * time.Second}),
+// Window returns the nth one. Its gap counts from the end of the one before.
+func (p Plan) Window(n int) Window {
+	r := p.rng("window", n)
+	w := Window{
+		Gap:    between(r, [2]time.Duration{5 * time.Second, 20 * time.Second}),
+		Begins: n%2 == 0,
+		Before: between(r, [2]time.Duration{4 * time.Second, 8 * time.Second}),
+		After:  between(r, [2]time.Duration{3 * time.Second, 8 * time.Second}),
 	}
+	return w
 }
 
 // The settings that an operator turns off and on again.

@@ -19,7 +19,7 @@ func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
 		require.Equal(t, one.Outage(n), same.Outage(n))
 		require.Equal(t, one.Switch(n), same.Switch(n))
 		require.Equal(t, one.Storm(n), same.Storm(n))
-		require.Equal(t, one.Windows(n), same.Windows(n))
+		require.Equal(t, one.Window(n), same.Window(n))
 	}
 }
 
