@@ -208,7 +208,7 @@ var All = []Mutant{
 		},
 	},
 	{
-		Name: "calls go out in a maintenance window", Promises: []int{8}, Profile: "projector=1,term=0,stop=0", Kills: 30,
+		Name: "calls go out in a maintenance window", Promises: []int{8}, Profile: "projector=1,term=0,stop=0", Kills: 75,
 		Edits: []Edit{
 			{"services/syncer/internal/regulator/grant.go", `; shut.After(until) {
 `, `; shut.After(until) && false {

@@ -150,7 +150,7 @@ type Window struct {
 func (p Plan) Window(n int) Window {
 	r := p.rng("window", n)
 	w := Window{
-		Gap:    between(r, [2]time.Duration{5 * time.Second, 20 * time.Second}),
+		Gap:    between(r, [2]time.Duration{time.Second, 6 * time.Second}),
 		Begins: n%2 == 0,
 		Before: between(r, [2]time.Duration{4 * time.Second, 8 * time.Second}),
 		After:  between(r, [2]time.Duration{3 * time.Second, 8 * time.Second}),
