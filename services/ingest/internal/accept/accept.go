@@ -85,33 +85,44 @@ type Accepter struct {
 	log      *slog.Logger
 	now      func() time.Time
 	timeout  time.Duration // of one transaction; txTimeout but in tests
+	group    group
 }
 
 // New makes an Accepter.
 func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepter {
-	return &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now, timeout: txTimeout}
+	a := &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now, timeout: txTimeout}
+	a.group.take = a.commit
+	return a
 }
 
 // txTimeout bounds one transaction, so that a caller gets an answer before its own timeout when the database does not answer.
 const txTimeout = 5 * time.Second
 
-// Accept checks the events, and takes those that pass in one transaction, in their order. It deduplicates them, and writes gates,
+// Accept checks the events, and takes those that pass in one transaction, in their order; requests that come together may share it. It deduplicates them, and writes gates,
 // snapshots and outbox rows, with a handful of statements however many events there are. An error means that none was taken.
 func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, error) {
 	results, batch := a.check(events)
 	if len(batch) == 0 {
 		return results, nil
 	}
+	if err := a.group.accept(ctx, batch); err != nil {
+		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
+	}
+	a.Log(ctx, results)
+	return results, nil
+}
+
+// commit takes a batch in a transaction of its own.
+func (a *Accepter) commit(ctx context.Context, batch []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.take(ctx, tx, batch) })
 	if err != nil {
-		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
+		return err
 	}
 	failpoint.Hit("accept.after_commit")
 	outbox.Wake(ctx, a.pool)
-	a.Log(ctx, results)
-	return results, nil
+	return nil
 }
 
 // AcceptIn is Accept in a transaction of the caller, who may try it again. It differs in one thing: an invoice that comes before its

@@ -1,0 +1,209 @@
+package accept
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+)
+
+// database takes a second for each transaction, and refuses the events that are bad.
+type database struct {
+	mu           sync.Mutex
+	transactions [][]*item
+	running      int
+	most         int
+	bad          map[*item]error
+}
+
+func (d *database) take(ctx context.Context, batch []*item) error {
+	d.mu.Lock()
+	d.transactions = append(d.transactions, slices.Clone(batch))
+	d.running++
+	d.most = max(d.most, d.running)
+	d.mu.Unlock()
+	time.Sleep(time.Second)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running--
+	for _, it := range batch {
+		if err := d.bad[it]; err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func request(n int) (batch []*item) {
+	for range n {
+		batch = append(batch, &item{})
+	}
+	return batch
+}
+
+func TestRequestsThatWaitShareATransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		g := &group{take: d.take}
+		var requests sync.WaitGroup
+		began := time.Now()
+		for range 50 {
+			requests.Go(func() { require.NoError(t, g.accept(t.Context(), request(3))) })
+			synctest.Wait()
+		}
+		requests.Wait()
+		require.Equal(t, 2*time.Second, time.Since(began))
+		sizes := []int{}
+		for _, batch := range d.transactions {
+			sizes = append(sizes, len(batch))
+		}
+		require.Equal(t, []int{3, 3, 144}, sizes, "two begin at once, the others share the next")
+		require.Equal(t, maxTransactions, d.most)
+		require.Zero(t, g.running)
+
+		began = time.Now()
+		require.NoError(t, g.accept(t.Context(), request(1)))
+		require.Equal(t, time.Second, time.Since(began), "who is alone waits for nobody")
+	})
+}
+
+func TestASharedTransactionHasItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		g := &group{take: d.take}
+		var requests sync.WaitGroup
+		for _, n := range []int{1, 1, 150, 50, 1, 1000, 2} {
+			requests.Go(func() { require.NoError(t, g.accept(t.Context(), request(n))) })
+			synctest.Wait()
+		}
+		requests.Wait()
+		var sizes []int
+		for _, batch := range d.transactions {
+			sizes = append(sizes, len(batch))
+		}
+		slices.Sort(sizes)
+		require.Equal(t, []int{1, 1, 1, 2, 200, 1000}, sizes)
+	})
+}
+
+// An error about the data of one request is no error of the others. Without a database nobody is taken, and nobody tries.
+func TestWhoseErrorItIs(t *testing.T) {
+	data, away := &pgconn.PgError{Code: "22001"}, errors.New("no connection")
+	for name, c := range map[string]struct {
+		err    error
+		others bool // they get it too
+	}{"of_its_data": {data, false}, "of_the_database": {away, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &database{}
+				g := &group{take: d.take}
+				bad := request(1)
+				d.bad = map[*item]error{bad[0]: c.err}
+				var requests sync.WaitGroup
+				var errs [6]error
+				for i, batch := range [][]*item{request(1), request(1), request(2), bad, request(1), request(1)} {
+					requests.Go(func() { errs[i] = g.accept(t.Context(), batch) })
+					synctest.Wait()
+				}
+				requests.Wait()
+				for i, err := range errs {
+					switch {
+					case i == 3 || c.others && i > 1:
+						require.ErrorIs(t, err, c.err, fmt.Sprint(i))
+					default:
+						require.NoError(t, err, fmt.Sprint(i))
+					}
+				}
+				if c.others {
+					require.Len(t, d.transactions, 3)
+				}
+			})
+		})
+	}
+}
+
+func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		g := &group{take: d.take}
+		var requests sync.WaitGroup
+		waits, leads := contextOf(t), contextOf(t)
+		errs := map[string]error{}
+		var mu sync.Mutex
+		send := func(name string, ctx context.Context) {
+			requests.Go(func() {
+				err := g.accept(ctx, request(1))
+				mu.Lock()
+				defer mu.Unlock()
+				errs[name] = err
+			})
+			synctest.Wait()
+		}
+		send("first", t.Context())
+		send("second", t.Context())
+		send("goes while it leads", leads)
+		send("goes while it waits", waits)
+		send("stays", t.Context())
+		time.Sleep(500 * time.Millisecond)
+		waits.cancel()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		leads.cancel()
+		requests.Wait()
+		require.ErrorIs(t, errs["goes while it waits"], context.Canceled)
+		delete(errs, "goes while it waits")
+		for name, err := range errs {
+			require.NoError(t, err, name)
+		}
+		require.Zero(t, g.running)
+		require.Empty(t, g.waiting)
+	})
+}
+
+type cancellable struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+func contextOf(t *testing.T) cancellable {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return cancellable{ctx, cancel}
+}
+
+func TestATransactionThatPanicsTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		g := &group{take: func(context.Context, []*item) error {
+			n := calls.Add(1)
+			time.Sleep(time.Second)
+			if n > maxTransactions {
+				panic("planted")
+			}
+			return nil
+		}}
+		var requests sync.WaitGroup
+		var errs [4]error
+		for i := range errs {
+			requests.Go(func() {
+				defer func() { _ = recover() }()
+				errs[i] = errors.New("panic")
+				errs[i] = g.accept(t.Context(), request(1))
+			})
+			synctest.Wait()
+		}
+		requests.Wait()
+		require.NoError(t, errs[0])
+		require.NoError(t, errs[1])
+		require.Error(t, errs[2])
+		require.Error(t, errs[3])
+	})
+}
