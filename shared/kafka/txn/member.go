@@ -284,7 +284,7 @@ func (m *member) heartbeat(ctx context.Context) {
 func (m *member) noteHeard(at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := instantOf(at); i.monotonic > m.lastHeard.monotonic {
+	if i := instantOf(at); m.lastHeard.wall.IsZero() || i.monotonic > m.lastHeard.monotonic { // in virtual time all may be before the process began
 		m.lastHeard = i
 	}
 }
