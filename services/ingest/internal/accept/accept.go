@@ -11,6 +11,8 @@
 // So an invoice of 000000123 leaves: one row in accepted_event, the order in sales_order, its gate at generation 1, and two outbox
 // rows (sales_order_event and vendor_erp_sync_requested). All of them are there, or none.
 //
+// Requests that come while others are taken share the next transaction (group.go). A batch of them is one batch for the steps.
+//
 // What a caller may rely on: the same event, sent again at any time, makes no second request. The answer is given after the commit.
 package accept
 
