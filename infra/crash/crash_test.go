@@ -104,10 +104,8 @@ func keep(t *testing.T, o outcome) {
 	if len(o.report.Violations) > 0 {
 		t.Errorf("%d violations; seed %d", len(o.report.Violations), o.history.Seed)
 	}
-	if !wrong && !t.Failed() && !*keepFlag {
-		if err := os.RemoveAll(o.folder); err != nil {
-			t.Error(err)
-		}
+	*o.keep = wrong || t.Failed() || *keepFlag
+	if !*o.keep {
 		return
 	}
 	if err := o.history.Save(filepath.Join(o.folder, "history.json")); err != nil {

@@ -68,6 +68,7 @@ type outcome struct {
 	violations []string // what the harness itself saw and must not be
 	notes      []string // what it saw and a person should know
 	folder     string   // logs; and what else the caller keeps there
+	keep       *bool    // the folder stays when the test ends
 }
 
 // harness is one run.
@@ -124,6 +125,12 @@ func (p *harness) prepare() {
 	p.folder, err = os.MkdirTemp(folders, "erpconnector-crash-")
 	require.NoError(t, err)
 	testkit.SweepIfStopped(p.folder)
+	p.outcome.keep = new(bool)
+	t.Cleanup(func() { // after those of what is started now: a broker that still runs would write into it again
+		if !*p.outcome.keep && !t.Failed() {
+			require.NoError(t, os.RemoveAll(p.folder))
+		}
+	})
 	require.NoError(t, os.Chmod(p.folder, 0o711)) // the database's user walks through
 	p.outcome.folder = p.folder
 	p.history = &history.History{

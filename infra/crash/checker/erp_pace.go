@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// maxHoldDelay is when every process must hold after one has learnt that the ERP is not to be called. The promise is 250 ms; the rest is
-	// for a busy machine and a call that had begun to arrive.
-	maxHoldDelay = time.Second
+	// maxHoldDelay is when every process must hold after one has learnt that the ERP is not to be called. The promise is 250 ms, and a
+	// process that hears nothing for a second calls no more; the rest is for a busy machine and a call that had begun to arrive.
+	maxHoldDelay = 2 * time.Second
 	// maxNoticeDelay is how long after an outage of the ERP the breaker may still open: some calls end later, and a process that was stopped
 	// finds out late.
 	maxNoticeDelay = 5 * time.Second
