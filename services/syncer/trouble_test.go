@@ -29,7 +29,7 @@ import (
 
 var (
 	troubleSeed  = flag.Int64("trouble.seed", 1, "the first seed of the ERP's troubles")
-	troubleSeeds = flag.Int64("trouble.seeds", 2, "how many seeds are played; the gate plays 30")
+	troubleSeeds = flag.Int64("trouble.seeds", 2, "how many seeds are played; the gate plays 15")
 	longOutage   = flag.Duration("trouble.outage", 20*time.Minute, "how long the ERP is away in the test of a long outage")
 )
 
