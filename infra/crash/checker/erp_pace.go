@@ -12,6 +12,8 @@ const (
 	// maxHoldDelay is when every process must hold after one has learnt that the ERP is not to be called. The promise is 250 ms, and a
 	// process that hears nothing for a second calls no more; the rest is for a busy machine and a call that had begun to arrive.
 	maxHoldDelay = 2 * time.Second
+	// maxArrivalDelay is for a call that had begun before a window, which everybody knew of.
+	maxArrivalDelay = time.Second
 	// maxNoticeDelay is how long after an outage of the ERP the breaker may still open: some calls end later, and a process that was stopped
 	// finds out late.
 	maxNoticeDelay = 5 * time.Second
@@ -43,7 +45,7 @@ func (c *checker) windows() (out []span) {
 		if until.IsZero() {
 			until = c.h.Ended
 		}
-		w := span{s.Begins, s.Ends, "there was a maintenance window"}
+		w := span{s.Begins.Add(maxArrivalDelay - maxHoldDelay), s.Ends, "there was a maintenance window"}
 		if w.from.Before(known) {
 			w.from = known
 		}
