@@ -22,6 +22,7 @@ const (
 // span is a time in which the ERP was not to be called.
 type span struct {
 	from, to time.Time
+	delay    time.Duration // so long after its begin a call may still arrive
 	why      string
 }
 
@@ -29,7 +30,7 @@ type span struct {
 func (c *checker) askedToWait() (out []span) {
 	for _, call := range c.h.Calls {
 		if !call.HoldUntil.IsZero() {
-			out = append(out, span{call.Ended, call.HoldUntil, "the ERP asked by Retry-After"})
+			out = append(out, span{call.Ended, call.HoldUntil, maxHoldDelay, "the ERP asked by Retry-After"})
 		}
 	}
 	return out
@@ -45,7 +46,7 @@ func (c *checker) windows() (out []span) {
 		if until.IsZero() {
 			until = c.h.Ended
 		}
-		w := span{s.Begins.Add(maxArrivalDelay - maxHoldDelay), s.Ends, "there was a maintenance window"}
+		w := span{s.Begins, s.Ends, maxArrivalDelay, "there was a maintenance window"}
 		if w.from.Before(known) {
 			w.from = known
 		}
@@ -67,7 +68,7 @@ func (c *checker) breaker(states ...string) (out []span) {
 			to = c.h.Breaker[i+1].At
 		}
 		if slices.Contains(states, change.To) {
-			out = append(out, span{change.At, to, "the breaker was " + change.To + " by " + change.By})
+			out = append(out, span{change.At, to, maxHoldDelay, "the breaker was " + change.To + " by " + change.By})
 		}
 	}
 	return out
@@ -83,7 +84,7 @@ func (c *checker) checkPaceOfCalls() {
 		c.figures.Stopped += s.to.Sub(s.from)
 	}
 	for _, s := range spans {
-		from := s.from.Add(maxHoldDelay)
+		from := s.from.Add(s.delay)
 		for _, o := range c.inOrder() {
 			for _, call := range o.calls {
 				if call.Began.After(from) && call.Began.Before(s.to) && !c.mayNotKnowPace(s.from, call.Began) {
