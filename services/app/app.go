@@ -33,7 +33,10 @@ var modules = map[string]fx.Option{
 	"projector": projector.Module, "scheduler": scheduler.Module, "api": api.Module, "mockerp": mockerp.Module,
 }
 
-// StopTimeout is how long a process may take to start, and to stop after a signal. What is in flight then is lost and done again
+// startTimeout is how long a process may take to start. Postgres and Kafka may be slow to answer then: all that was stopped starts at once.
+const startTimeout = time.Minute
+
+// StopTimeout is how long a process may take to stop after a signal. What is in flight then is lost and done again
 // by others.
 const StopTimeout = 15 * time.Second
 
@@ -47,7 +50,7 @@ func DefaultNames() []string {
 
 // Options compose the named services for fx. A name that is not among Names composes nothing.
 func Options(cfg config.Config, log *slog.Logger, names ...string) fx.Option {
-	options := []fx.Option{wiring.Platform(cfg, log), fx.NopLogger, fx.StartTimeout(StopTimeout), fx.StopTimeout(StopTimeout)}
+	options := []fx.Option{wiring.Platform(cfg, log), fx.NopLogger, fx.StartTimeout(startTimeout), fx.StopTimeout(StopTimeout)}
 	for _, name := range names {
 		if module, known := modules[name]; known {
 			options = append(options, module)
@@ -67,9 +70,14 @@ func Run(ctx context.Context, cfg config.Config, names []string, started func())
 		return dig.RootCause(err) // what a constructor said, without the way to it
 	}
 	ended := app.Wait() // before the start: a signal that comes meanwhile is not lost
-	start, cancel := context.WithTimeout(context.Background(), StopTimeout)
+	starting, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer release()
+	start, cancel := context.WithTimeout(starting, startTimeout)
 	defer cancel()
 	if err := app.Start(start); err != nil {
+		if starting.Err() != nil { // it is to stop already
+			return nil //nolint:nilerr // that is no failure
+		}
 		return err
 	}
 	started()

@@ -29,7 +29,7 @@ import (
 
 var (
 	troubleSeed  = flag.Int64("trouble.seed", 1, "the first seed of the ERP's troubles")
-	troubleSeeds = flag.Int64("trouble.seeds", 2, "how many seeds are played; the gate plays 30")
+	troubleSeeds = flag.Int64("trouble.seeds", 2, "how many seeds are played; the gate plays 15")
 	longOutage   = flag.Duration("trouble.outage", 20*time.Minute, "how long the ERP is away in the test of a long outage")
 )
 
@@ -115,7 +115,19 @@ func (e *troubledERP) Probe(context.Context) domain.Answer {
 	}
 }
 
-// installation is two syncers and a delayer, the embedded broker on a network in memory, and an ERP, all in virtual time.
+// virtually runs a test in virtual time, with the embedded broker on a network in memory.
+func virtually(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen))
+		require.NoError(t, err)
+		t.Cleanup(cluster.Close)
+		test(t, kafka.Config{Brokers: cluster.ListenAddrs(), Prefix: "v.", Dial: network.DialContext})
+	})
+}
+
+// installation is two syncers, a delayer and an ERP.
 type installation struct {
 	*bench
 	t        *testing.T
@@ -125,16 +137,12 @@ type installation struct {
 	stops    []func()
 }
 
-func install(t *testing.T, seed int64, troubles ...trouble) *installation {
+func install(t *testing.T, cfg kafka.Config, seed int64, troubles ...trouble) *installation {
 	t.Helper()
-	network := &kfake.VirtualNetwork{}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen))
-	require.NoError(t, err)
-	t.Cleanup(cluster.Close)
 	settings := setting.Defaults()
 	settings.MaxInFlight = 8
 	i := &installation{
-		t: t, bench: setup(t, kafka.Config{Brokers: cluster.ListenAddrs(), Prefix: "v.", Dial: network.DialContext}),
+		t: t, bench: setup(t, cfg),
 		settings: settingtest.New(settings), began: time.Now(),
 	}
 	i.troubled = &troubledERP{
@@ -245,8 +253,8 @@ func (i *installation) openTimes() (all []period) {
 
 // The ERP is away for a long time. What comes meanwhile waits, and uses no attempt; what was under way uses one.
 func TestALongOutageCostsAnAttemptAtMost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i := install(t, 1, trouble{from: time.Minute, to: time.Minute + *longOutage})
+	virtually(t, func(t *testing.T, cfg kafka.Config) {
+		i := install(t, cfg, 1, trouble{from: time.Minute, to: time.Minute + *longOutage})
 		var times []time.Duration
 		for at := 10 * time.Second; at < *longOutage; at += 4 * time.Second {
 			times = append(times, at)
@@ -272,12 +280,12 @@ func TestTheERPInTrouble(t *testing.T) {
 	for seed := *troubleSeed; seed < *troubleSeed+*troubleSeeds; seed++ {
 		t.Run(fmt.Sprint("seed_", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { playTroubles(t, seed) })
+			virtually(t, func(t *testing.T, cfg kafka.Config) { playTroubles(t, cfg, seed) })
 		})
 	}
 }
 
-func playTroubles(t *testing.T, seed int64) {
+func playTroubles(t *testing.T, cfg kafka.Config, seed int64) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(uint64(seed), 7)) //nolint:gosec // a seed that can be repeated
 	between := func(from, to time.Duration) time.Duration { return from + time.Duration(rng.Int64N(int64(to-from))) }
@@ -296,7 +304,7 @@ func playTroubles(t *testing.T, seed int64) {
 		troubles = append(troubles, one)
 		at = one.to + between(20*time.Second, 90*time.Second)
 	}
-	i := install(t, seed, troubles...)
+	i := install(t, cfg, seed, troubles...)
 	window := rng.IntN(int(length/time.Minute)-2) + 1
 	i.settings.Change(func(s *setting.Settings) {
 		s.MaxAttempts, s.BaseDelay, s.Maintenance = 8, 15*time.Second, fmt.Sprintf("%d * * * * 1m UTC", window)

@@ -28,7 +28,7 @@ const (
 // BreakerPolicy says when the breaker opens, and how it closes again.
 type BreakerPolicy struct {
 	On          bool
-	FailureRate float64       // opens when this share of the calls fail, above 0 and up to 1
+	FailureRate float64       // opens when more than this share of the calls fail, see beyondChance; above 0 and up to 1
 	MinCalls    int           // and there are so many
 	MinOrders   int           // and so many different orders failed
 	Period      time.Duration // and the calls are not older than this
@@ -50,7 +50,7 @@ func DefaultBreakerPolicy() BreakerPolicy {
 	}
 }
 
-// maxCalls is how many calls the record keeps. An outage must fail FailureRate of them before the breaker opens.
+// maxCalls is how many calls the record keeps.
 func (p BreakerPolicy) maxCalls() int { return 5 * p.MinCalls }
 
 // wait is the time before the next probe, after so many failures in a row.
@@ -86,6 +86,7 @@ type Breaker struct {
 	Allowed   int       `json:"allowed,omitempty"`    // closing: calls at once
 	Succeeded int       `json:"succeeded,omitempty"`  // closing: of this step
 	Failed    int       `json:"failed,omitempty"`     // closing: of this step
+	Balance   float64   `json:"balance,omitempty"`    // closing: of successes and failures, see Count
 }
 
 // Probed is a probe that ended.
@@ -166,7 +167,7 @@ func (b Breaker) to(s BreakerState, why string, m Moment) Breaker {
 	b.State, b.Since, b.Why, b.By = s, NormalizeTime(m.Now), ReasonText.Fit(why), WhoText.Fit(m.By)
 	b.Epoch++
 	b.ByHand, b.ProbeAt, b.Probe = false, time.Time{}, ""
-	b.Allowed, b.Succeeded, b.Failed = 0, 0, 0
+	b.Allowed, b.Succeeded, b.Failed, b.Balance = 0, 0, 0, 0
 	return b
 }
 

@@ -2,7 +2,6 @@ package domain
 
 import (
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -93,23 +92,29 @@ func (t Tally) With(c Call, said string) Tally {
 	return t
 }
 
-// Count adds results to a closing breaker. When as many calls as were allowed at once have succeeded, twice as many are allowed, up
-// to the limit, at which it is closed.
+// Count adds results to a closing breaker. When as many calls as were allowed at once have ended, and less than the policy's rate
+// of them failed, twice as many are allowed, up to the limit, at which it is closed.
 //
-// It opens as soon as the share of failures of the step cannot stay below the policy's rate. For one and two calls at once that is
-// the first failure. Later a single one is not enough: an ERP that fails one call of ten, as it did before the outage, would need
-// 127 successes in a row for 64 calls at once, and would never close.
+// It opens when the balance of all its calls says that the ERP fails: for a rate of one half, when three more have failed than
+// succeeded. A single failure is not enough: an ERP that fails three calls of ten, as it did before the outage, would hardly ever
+// close. By the balance it closes nine times of ten, and an ERP that fails all calls costs three. (It is the gambler's ruin: with a
+// share p of failures the balance is ever lost with probability (p/(1-p))^3.)
+//
+// The first call alone opens it when the health endpoint has said that all is well: then this call is the probe.
 func (b Breaker) Count(t Tally, limit int, p BreakerPolicy, m Moment) (next Breaker, ok bool) {
 	if !b.Is(BreakerClosing) || b.Epoch != t.Epoch || t.Succeeded+t.Failed == 0 {
 		return b, false
 	}
 	b.Succeeded, b.Failed = b.Succeeded+t.Succeeded, b.Failed+t.Failed
+	weight := max(1-p.FailureRate, 0.1) // of a failure; that of a success is the rate
+	b.Balance = min(b.Balance+p.FailureRate*float64(t.Succeeded)-weight*float64(t.Failed), maxLead*min(p.FailureRate, weight))
 	step, ended := min(b.Allowed, limit), b.Succeeded+b.Failed
-	if b.Failed >= p.tolerated(max(step, ended)) {
-		b.ByOrder = b.ByOrder || b.LastProbe != nil && b.LastProbe.Kind == ProbeByHealth // it said that all was well
+	saidWell := b.LastProbe != nil && b.LastProbe.Kind == ProbeByHealth
+	if isProbe := saidWell && b.Allowed == 1 && b.Succeeded == 0; isProbe || b.Balance < -maxLoss*weight+weight/2 { // one half, as sums of fractions are not exact
+		b.ByOrder = b.ByOrder || saidWell
 		return b.opened(withText(fmt.Sprintf("%d of %d calls failed while it closed", b.Failed, ended), t.Said), p, m), true
 	}
-	if ended < step {
+	if ended < step || float64(b.Failed) >= p.FailureRate*float64(ended) {
 		return b, true
 	}
 	if b.Allowed*2 > limit {
@@ -121,7 +126,9 @@ func (b Breaker) Count(t Tally, limit int, p BreakerPolicy, m Moment) (next Brea
 	return b, true
 }
 
-// tolerated is the number of failures among so many calls that opens a closing breaker.
-func (p BreakerPolicy) tolerated(calls int) int {
-	return max(1, int(math.Ceil(p.FailureRate*float64(calls))))
-}
+// The balance of a closing breaker: it opens when it is lost, and successes give it a lead that is bounded, so that an ERP which
+// fails anew is noticed.
+const (
+	maxLoss = 3 // failures that no success makes up for
+	maxLead = 9 // successes that no failure makes up for
+)

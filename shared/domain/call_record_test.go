@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,8 +43,9 @@ func TestWhenTheBreakerOpens(t *testing.T) {
 	}{
 		"ten of ten":                              {callsOf("ffffffffff", noon), "10 of the newest 10 calls failed, of 10 orders"},
 		"nine are too few":                        {callsOf("fffffffff", noon), ""},
-		"half of them":                            {callsOf("gfgfgfgfgf", noon), "5 of the newest 10 calls failed, of 5 orders"},
-		"less than half":                          {callsOf("gfgfgfgfgfg", noon), ""},
+		"seven of ten":                            {callsOf("gfgffgffff", noon), "7 of the newest 10 calls failed, of 7 orders"},
+		"half of ten may be chance":               {callsOf("gfgfgfgfgf", noon), ""},
+		"more than half of fifty":                 {callsOf(strings.Repeat("gf", 22)+"gfffff", noon), "27 of the newest 50 calls failed, of 27 orders"},
 		"answers of 503 are an outage":            {callsOf("uuuuuuuuuu", noon), "10 of the newest 10 calls failed, of 10 orders"},
 		"a busy ERP works":                        {callsOf("bbbbbbbbbbbbbbb", noon), ""},
 		"an ERP that refuses orders works":        {callsOf("ooooooooooooooo", noon), ""},
@@ -53,8 +55,8 @@ func TestWhenTheBreakerOpens(t *testing.T) {
 		"what is long ago":                        {old, ""},
 		"calls of before the last outage":         {earlier, ""},
 		"nothing":                                 {nil, ""},
-		"an outage after many successes":          {callsOf(letters(200, 'g')+letters(25, 'f'), noon), "25 of the newest 50 calls failed, of 25 orders"},
-		"and a call less":                         {callsOf(letters(200, 'g')+letters(24, 'f'), noon), ""},
+		"an outage after many successes":          {callsOf(letters(200, 'g')+letters(10, 'f'), noon), "10 of the newest 10 calls failed, of 10 orders"},
+		"and a call less":                         {callsOf(letters(200, 'g')+letters(9, 'f'), noon), ""},
 		"an ERP that fails one call of ten works": {callsOf(letters(45, 'g')+letters(5, 'f'), noon), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

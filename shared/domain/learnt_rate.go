@@ -46,7 +46,7 @@ func (r LearntRate) At(now time.Time) Rate {
 // answered. Calls that began before the last cut met a higher rate and say nothing about this one; nor do those of the second after
 // it, as an ERP that counts by the second refuses all of the rest of a second.
 //
-// The first ten, and each where many calls get one, say that the ERP takes what it took. In the first second of all that is not known, and
+// The first ten, and each where many calls get one, say that the ERP takes what it took. In the first two seconds that is not known, and
 // nothing is learnt. Nor is anything learnt of a few: in a quiet hour an ERP takes a call a second, as there are no more, and what it
 // answers to one order must not hold the next thousand to that.
 //
@@ -61,7 +61,7 @@ func (r LearntRate) AfterBusy(began time.Time, m Meter, now time.Time) LearntRat
 	ceiling, taken := float64(r.At(now)), m.taken(now)
 	early := 0
 	switch rare := m.BusyIsRare(); {
-	case ceiling == 0 && (taken == 0 || m.until(now).Lately < minBusy):
+	case ceiling == 0 && (taken == 0 || !m.showsLimit(now)):
 		return r
 	case ceiling == 0 || !rare && taken > 0 && taken < ceiling:
 		ceiling = taken
@@ -99,15 +99,16 @@ func (r Rate) Tighter(other Rate) Rate {
 	return r
 }
 
-// Meter counts answers: what the ERP took in the second that runs and in the whole one before it, and how many of the newest calls got 429
+// Meter counts answers: what the ERP took in the second that runs and in the two before it, and how many of the newest calls got 429
 // or 503.
 type Meter struct {
-	Second time.Time
-	Taken  [2]int  // neither 429 nor failed; [0] in the second that runs, [1] in the one before
-	Lately float64 `json:",omitempty"` // 429 answers, each half as much after meterHalfLife
-	Calls  float64 `json:",omitempty"` // answered; each counts less with each call after it
-	Busy   float64 `json:",omitempty"` // of them with 429
-	Slow   float64 `json:",omitempty"` // of them with 429 or 503
+	Second  time.Time
+	Taken   [3]int  // neither 429 nor failed; [0] in the second that runs, [1] in the one before
+	Refused [3]int  // 429 answers in the same seconds
+	Lately  float64 `json:",omitempty"` // 429 answers, each half as much after meterHalfLife
+	Calls   float64 `json:",omitempty"` // answered; each counts less with each call after it
+	Busy    float64 `json:",omitempty"` // of them with 429
+	Slow    float64 `json:",omitempty"` // of them with 429 or 503
 }
 
 const (
@@ -131,6 +132,7 @@ func (m Meter) With(h Health, ended time.Time) Meter {
 	case h == HealthBusy:
 		m.Busy++
 		m.Lately++
+		m.Refused[0]++
 	case !h.Fails():
 		m.Taken[0]++
 	}
@@ -143,17 +145,33 @@ func (m Meter) until(now time.Time) Meter {
 	case passed <= 0:
 		return m
 	case passed == time.Second:
-		m.Taken = [2]int{0, m.Taken[0]}
+		m.Taken, m.Refused = [3]int{0, m.Taken[0], m.Taken[1]}, [3]int{0, m.Refused[0], m.Refused[1]}
+	case passed == 2*time.Second:
+		m.Taken, m.Refused = [3]int{2: m.Taken[0]}, [3]int{2: m.Refused[0]}
 	default:
-		m.Taken = [2]int{}
+		m.Taken, m.Refused = [3]int{}, [3]int{}
 	}
 	m.Lately *= math.Exp2(-float64(second.Sub(m.Second)) / float64(meterHalfLife))
 	m.Second = second
 	return m
 }
 
-// taken is how many calls the ERP took in the newest whole second.
-func (m Meter) taken(now time.Time) float64 { return float64(m.until(now).Taken[1]) }
+// taken is the most calls that the ERP took in one of the newest two whole seconds; 0 where it was not called in both. Calls that begin in
+// the middle of a second have only the rest of it, and what the ERP took in that rest is too low a rate.
+func (m Meter) taken(now time.Time) float64 {
+	m = m.until(now)
+	if m.Taken[2]+m.Refused[2] == 0 {
+		return 0
+	}
+	return float64(max(m.Taken[1], m.Taken[2]))
+}
+
+// showsLimit reports whether enough 429 came lately, and not all in the second that runs: what the ERP took in a second before the first
+// of them is no more than it was asked.
+func (m Meter) showsLimit(now time.Time) bool {
+	m = m.until(now)
+	return m.Lately >= minBusy && m.Lately-float64(m.Refused[0]) >= minBusy/2
+}
 
 // BusyIsRare reports whether few of the newest calls got 429: the pace is a little above what the ERP takes, and not far above.
 func (m Meter) BusyIsRare() bool { return m.isFew(m.Busy) }

@@ -114,14 +114,18 @@ func TestAnERPOf50RequestsASecond(t *testing.T) {
 		"a bucket of 10":                 {perSecond: 50, burst: 10, latency: 100 * time.Millisecond},
 		"a bucket of 100, is fast":       {perSecond: 50, burst: 100, latency: 20 * time.Millisecond},
 	} {
-		for _, rate := range []Rate{0, 50} {
-			t.Run(fmt.Sprintf("%s, erp_rate %v", name, rate), func(t *testing.T) {
+		for _, c := range []struct {
+			rate  Rate
+			start time.Duration // in the ERP's second
+		}{{50, 0}, {0, 0}, {0, 300 * time.Millisecond}, {0, 800 * time.Millisecond}, {0, 990 * time.Millisecond}} {
+			t.Run(fmt.Sprintf("%s, erp_rate %v, from %v on", name, c.rate, c.start), func(t *testing.T) {
 				t.Parallel()
-				e, p := e, &pacer{policy: DefaultLimitPolicy(64), fixed: rate}
+				e, p := e, &pacer{policy: DefaultLimitPolicy(64), fixed: c.rate}
 				taken, refused := 0, 0
-				for now := noon; now.Before(noon.Add(6 * time.Minute)); now = now.Add(time.Millisecond) {
+				start := noon.Add(c.start)
+				for now := start; now.Before(start.Add(6 * time.Minute)); now = now.Add(time.Millisecond) {
 					more, no := p.step(&e, now)
-					if now.After(noon.Add(time.Minute)) {
+					if now.After(start.Add(time.Minute)) {
 						taken, refused = taken+more, refused+no
 					}
 				}
@@ -217,14 +221,17 @@ func TestTheCurveOfALearntRate(t *testing.T) {
 func TestACutOfTheRate(t *testing.T) {
 	t.Parallel()
 	now := noon.Add(time.Second)
-	meter := func(taken, refused int) (m Meter) {
+	inSecond := func(m Meter, second time.Time, taken, refused int) Meter {
 		for range taken {
-			m = m.With(HealthGood, noon)
+			m = m.With(HealthGood, second)
 		}
 		for range refused {
-			m = m.With(HealthBusy, noon)
+			m = m.With(HealthBusy, second)
 		}
-		return m.With(HealthUnknown, noon).With(HealthFailing, noon)
+		return m.With(HealthUnknown, second).With(HealthFailing, second)
+	}
+	meter := func(taken, refused int) Meter {
+		return inSecond(inSecond(Meter{}, noon.Add(-time.Second), taken, refused), noon, taken, refused)
 	}
 	learnt := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}
 	early := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-3 * time.Second)}
@@ -242,7 +249,12 @@ func TestACutOfTheRate(t *testing.T) {
 		"the first one: what the ERP took":         {LearntRate{}, noon, meter(25, 75), cutTo(25)},
 		"it took nothing: nothing is known":        {LearntRate{}, noon, meter(0, 5), LearntRate{}},
 		"no whole second yet: nothing is known":    {LearntRate{}, noon, Meter{}.With(HealthGood, now), LearntRate{}},
-		"a few, and no rate is known: none is":     {LearntRate{}, noon, meter(25, 9), LearntRate{}},
+		"429 only in the last whole second":        {LearntRate{}, noon, inSecond(inSecond(Meter{}, noon.Add(-time.Second), 25, 0), noon, 25, 75), cutTo(25)},
+		"429 only in the second that runs":         {LearntRate{}, noon, inSecond(inSecond(meter(25, 0), noon, 25, 0), now, 25, 75), LearntRate{}},
+		"calls only in the last whole second":      {LearntRate{}, noon, inSecond(Meter{}, noon, 25, 75), LearntRate{}},
+		"it began in the middle of a second":       {LearntRate{}, noon, inSecond(inSecond(Meter{}, noon.Add(-time.Second), 5, 20), noon, 25, 75), cutTo(25)},
+		"it ended in the middle of a second":       {LearntRate{}, noon, inSecond(inSecond(Meter{}, noon.Add(-time.Second), 25, 75), noon, 5, 20), cutTo(25)},
+		"a few, and no rate is known: none is":     {LearntRate{}, noon, meter(25, 4), LearntRate{}},
 		"rare, soon after a cut":                   {early, noon, meter(25, 1), LearntRate{float64(early.At(now)), 0.03, now, 1, time.Time{}}},
 		"rare, soon after a third cut":             {third, noon, meter(25, 1), raised},
 		"of the rest of the second of a raise":     {raised, noon.Add(time.Second), meter(25, 1), raised},
@@ -260,7 +272,7 @@ func TestACutOfTheRate(t *testing.T) {
 	}
 }
 
-func TestAMeterCountsTwoSeconds(t *testing.T) {
+func TestAMeterCountsSeconds(t *testing.T) {
 	t.Parallel()
 	var m Meter
 	for i := range 100 { // every 50 ms, for five seconds
@@ -268,8 +280,10 @@ func TestAMeterCountsTwoSeconds(t *testing.T) {
 	}
 	require.Equal(t, 20, int(m.taken(noon.Add(5*time.Second))))
 	require.Equal(t, 20, int(m.taken(noon.Add(5999*time.Millisecond))))
-	require.Zero(t, m.taken(noon.Add(6*time.Second)))
+	require.Equal(t, 20, int(m.taken(noon.Add(6*time.Second))), "the second before")
+	require.Zero(t, m.taken(noon.Add(7*time.Second)))
 	require.Zero(t, m.taken(noon.Add(time.Minute)))
+	require.Zero(t, Meter{}.With(HealthGood, noon).taken(noon.Add(time.Second)), "the calls began in the middle of a second")
 	require.Equal(t, m, m.With(HealthUnknown, noon), "an answer that comes late counts in the second that runs")
 	m = Meter{}
 	for range 200 {

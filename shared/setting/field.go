@@ -73,7 +73,7 @@ var fields = []Field{
 	field("erp_breaker", "ERP_BREAKER", func(s *Settings) *bool { return &s.Breaker }, boolean,
 		"On: when most calls fail, no more go out until a probe finds that the ERP works again. Off: every order is called, whatever the calls before have shown."),
 	field("erp_breaker_failure_rate", "ERP_BREAKER_FAILURE_RATE", func(s *Settings) *float64 { return &s.BreakerRate }, number(0.05, 1),
-		"The share of the newest calls that fail when the breaker opens."),
+		"The breaker opens when more than this share of the newest calls fail, with 0.5 for example 7 of 10, or 27 of 50; and when the newest ones all fail, as many as `erp_breaker_min_calls`."),
 	field(nameBreakerCalls, "ERP_BREAKER_MIN_CALLS", func(s *Settings) *int { return &s.BreakerCalls }, integer(1, 1000),
 		"The fewest calls that the breaker judges; with fewer it never opens. Each syncer looks at its own newest calls, up to five times as many, of the last ten minutes."),
 	field(nameBreakerOrders, "ERP_BREAKER_MIN_ORDERS", func(s *Settings) *int { return &s.BreakerOrders }, integer(1, 1000),

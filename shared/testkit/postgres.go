@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -59,8 +58,7 @@ func Postgres(t testing.TB) Database {
 	name := "t_" + hex.EncodeToString(random)
 	execute(t, base, "CREATE DATABASE "+name)
 	t.Cleanup(func() { execute(t, base, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
-	// On a busy machine a session may take seconds to begin, also that of a program which the test starts.
-	url := strings.Replace(base, "/"+databaseOf(t, base)+"?", fmt.Sprintf("/%s?connect_timeout=%.0f&", name, Patience.Seconds()), 1)
+	url := patient(strings.Replace(base, "/"+databaseOf(t, base)+"?", "/"+name+"?", 1))
 	migrate(t, url)
 	config, err := postgres.ParseConfig(url)
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,12 @@ func started(t testing.TB, s *devpg.Server, err error) *Server {
 	t.Helper()
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
-	return &Server{URL: s.URL(), server: s}
+	return &Server{URL: patient(s.URL()), server: s}
+}
+
+// patient is the URL with a session's begin that may take long: the machine may be busy, also for a program that a test starts.
+func patient(url string) string {
+	return strings.Replace(url, "?", fmt.Sprintf("?connect_timeout=%.0f&", Patience.Seconds()), 1)
 }
 
 // Standby starts a hot standby that follows s by streaming.
@@ -98,7 +104,7 @@ func (s *Server) Restart(t testing.TB) {
 		if err != nil {
 			return false
 		}
-		s.server, s.URL = server, server.URL()
+		s.server, s.URL = server, patient(server.URL())
 		t.Cleanup(server.Stop)
 		return true
 	}, Patience, 200*time.Millisecond)

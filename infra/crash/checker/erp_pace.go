@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// maxHoldDelay is when every process must hold after one has learnt that the ERP is not to be called. The promise is 250 ms; the rest is
-	// for a busy machine and a call that had begun to arrive.
-	maxHoldDelay = time.Second
+	// maxHoldDelay is when every process must hold after one has learnt that the ERP is not to be called. The promise is 250 ms, and a
+	// process that hears nothing for a second calls no more; the rest is for a busy machine and a call that had begun to arrive.
+	maxHoldDelay = 2 * time.Second
+	// maxArrivalDelay is for a call that had begun before a window, which everybody knew of.
+	maxArrivalDelay = time.Second
 	// maxNoticeDelay is how long after an outage of the ERP the breaker may still open: some calls end later, and a process that was stopped
 	// finds out late.
 	maxNoticeDelay = 5 * time.Second
@@ -20,6 +22,7 @@ const (
 // span is a time in which the ERP was not to be called.
 type span struct {
 	from, to time.Time
+	delay    time.Duration // so long after its begin a call may still arrive
 	why      string
 }
 
@@ -27,7 +30,7 @@ type span struct {
 func (c *checker) askedToWait() (out []span) {
 	for _, call := range c.h.Calls {
 		if !call.HoldUntil.IsZero() {
-			out = append(out, span{call.Ended, call.HoldUntil, "the ERP asked by Retry-After"})
+			out = append(out, span{call.Ended, call.HoldUntil, maxHoldDelay, "the ERP asked by Retry-After"})
 		}
 	}
 	return out
@@ -43,7 +46,7 @@ func (c *checker) windows() (out []span) {
 		if until.IsZero() {
 			until = c.h.Ended
 		}
-		w := span{s.Begins, s.Ends, "there was a maintenance window"}
+		w := span{s.Begins, s.Ends, maxArrivalDelay, "there was a maintenance window"}
 		if w.from.Before(known) {
 			w.from = known
 		}
@@ -65,7 +68,7 @@ func (c *checker) breaker(states ...string) (out []span) {
 			to = c.h.Breaker[i+1].At
 		}
 		if slices.Contains(states, change.To) {
-			out = append(out, span{change.At, to, "the breaker was " + change.To + " by " + change.By})
+			out = append(out, span{change.At, to, maxHoldDelay, "the breaker was " + change.To + " by " + change.By})
 		}
 	}
 	return out
@@ -81,7 +84,7 @@ func (c *checker) checkPaceOfCalls() {
 		c.figures.Stopped += s.to.Sub(s.from)
 	}
 	for _, s := range spans {
-		from := s.from.Add(maxHoldDelay)
+		from := s.from.Add(s.delay)
 		for _, o := range c.inOrder() {
 			for _, call := range o.calls {
 				if call.Began.After(from) && call.Began.Before(s.to) && !c.mayNotKnowPace(s.from, call.Began) {

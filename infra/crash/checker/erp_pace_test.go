@@ -14,7 +14,7 @@ func window(called time.Time) history.Switch {
 	return history.Switch{
 		Setting: history.Maintenance, OffRequested: called.Add(-20 * time.Second), Off: called.Add(-19 * time.Second),
 		OnRequested: called.Add(time.Minute), On: called.Add(time.Minute),
-		Begins: called.Add(-2 * time.Second), Ends: called.Add(58 * time.Second),
+		Begins: called.Add(-3 * time.Second), Ends: called.Add(58 * time.Second),
 	}
 }
 

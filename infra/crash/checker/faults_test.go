@@ -30,7 +30,7 @@ var faults = map[string]fault{
 		func(h *history.History) {
 			at := call(h, 0).Began
 			h.Breaker = []history.BreakerChange{
-				{At: at.Add(-2 * time.Second), From: "closed", To: "open", By: "syncer-1"}, {At: at.Add(time.Second), From: "open", To: "probing", By: "syncer-1"},
+				{At: at.Add(-3 * time.Second), From: "closed", To: "open", By: "syncer-1"}, {At: at.Add(time.Second), From: "open", To: "probing", By: "syncer-1"},
 			}
 		},
 	)},

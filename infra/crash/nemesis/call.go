@@ -69,7 +69,7 @@ func (p Plan) Call(source, order string, n int) Call {
 	r := p.rng("call", source, " ", order, n)
 	c := Call{
 		Behaviour: behaviour(r), Delay: between(r, [2]time.Duration{100 * time.Millisecond, 1500 * time.Millisecond}),
-		RetryAfter: 2 + r.IntN(2), CallbackDelay: between(r, [2]time.Duration{0, 2 * time.Second}), EchoKey: chance(r, 0.7),
+		RetryAfter: 4 + r.IntN(2), CallbackDelay: between(r, [2]time.Duration{0, 2 * time.Second}), EchoKey: chance(r, 0.7),
 	}
 	switch c.Behaviour {
 	case OK, Slow, NotJSON, Huge, LongHeader:
@@ -133,7 +133,7 @@ func (p Plan) Storm(n int) Storm {
 		Status:   []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}[r.IntN(2)],
 	}
 	if n%2 == 0 {
-		s.RetryAfter = 1 + r.IntN(3)
+		s.RetryAfter = 3 + r.IntN(3)
 	}
 	return s
 }

@@ -25,10 +25,10 @@ seed 7
 		{ID: "000001002-0", Type: InvoiceCreated, Door: HTTPBatch, DuplicateDoor: HTTPBatch, Hold: 7022971, GiveUp: true},
 		{ID: "000001002-1", Type: OrderUpdated, Door: HTTPBatch, Pause: 393505739, Hold: 18020776},
 	}}, p.Scenario(7))
-	require.Equal(t, Call{Behaviour: Busy, Delay: 239138997, RetryAfter: 3, CallbackDelay: 1245253390, EchoKey: true}, p.Call("shop-b", "000001002", 1))
+	require.Equal(t, Call{Behaviour: Busy, Delay: 239138997, RetryAfter: 5, CallbackDelay: 1245253390, EchoKey: true}, p.Call("shop-b", "000001002", 1))
 	require.Equal(t, Outage{Gap: 12803677865, Duration: 3010450548}, p.Outage(0))
 	require.Equal(t, Switch{Setting: ImmediateSync, Gap: 10060761273, Duration: 2937676902}, p.Switch(2))
-	require.Equal(t, Storm{Gap: 36188046057, Duration: 3071042973, Status: 429, RetryAfter: 2}, p.Storm(0))
+	require.Equal(t, Storm{Gap: 36188046057, Duration: 3071042973, Status: 429, RetryAfter: 4}, p.Storm(0))
 	require.Equal(t, Window{Gap: 2308208649, Begins: true, Before: 4463542470, After: 5087514568}, p.Window(0))
 }
 

@@ -9,10 +9,12 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +33,7 @@ import (
 var (
 	outageTime   = flag.Duration("outage", 2*time.Minute, "how long the ERP is away")
 	outageOrders = flag.Int("outage.orders", 10_000, "orders that come meanwhile")
+	paceKills    = flag.Bool("pace.kills", false, "the syncers that come and go are killed, in place of being stopped")
 	paceTime     = flag.Duration("pace", 3*time.Minute, "how long an ERP with a limit is called")
 	fairOrders   = flag.Int("fair.orders", 100_000, "orders of the other shop")
 	syncerCounts = flag.String("syncers", "1,2,4", "how many processes share the calls")
@@ -265,7 +268,7 @@ func TestSpeedOfAnOutage(t *testing.T) {
 }
 
 // TestSpeedOfThePace prints how well an ERP's limit of 50 calls a second is used, which it tells by 429 only, and how many
-// calls are under way at an ERP that answers in 200 ms; a syncer is killed, and started again, every 20 seconds.
+// calls are under way at an ERP that answers in 200 ms; a syncer is stopped, and started again, every 20 seconds.
 func TestSpeedOfThePace(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -291,10 +294,10 @@ func TestSpeedOfThePace(t *testing.T) {
 						require.True(t, run.Sleep(t.Context(), 20*time.Second))
 						if syncers > 1 {
 							m := f.first("syncer")
-							require.NoError(t, m.cmd.Process.Kill())
+							require.NoError(t, m.cmd.Process.Signal(map[bool]os.Signal{false: syscall.SIGTERM, true: syscall.SIGKILL}[*paceKills]))
 							<-m.done
 							f.members = slices.DeleteFunc(f.members, func(one *member) bool { return one == m })
-							f.start(m.service, m.addr)
+							f.awaitHealth(f.start(m.service, m.addr))
 						}
 					}
 					took := time.Since(first)

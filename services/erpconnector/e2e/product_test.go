@@ -164,9 +164,14 @@ func ended(status string) func(map[string]any) bool {
 	return func(s map[string]any) bool { return s["status"] == status && s["last_attempt_at"] != nil }
 }
 
-func (p *product) publish(event any) (int, map[string]any) {
+// publish sends an event as a shop does: once more when nothing of it was taken, as the database was too slow.
+func (p *product) publish(event any) (status int, answer map[string]any) {
 	p.t.Helper()
-	return p.do(http.MethodPost, httpapi.BasePath+"/events", event)
+	testkit.Eventually(p.t, func() bool {
+		status, answer = p.do(http.MethodPost, httpapi.BasePath+"/events", event)
+		return status != http.StatusServiceUnavailable
+	}, "the event is not taken: %v", &answer)
+	return status, answer
 }
 
 // joined waits until a group has this many members and each partition belongs to one.
