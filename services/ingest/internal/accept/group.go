@@ -3,7 +3,9 @@ package accept
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
@@ -12,6 +14,10 @@ const (
 	// maxTransactions is how many transactions of requests run at once. A request that finds fewer begins at once; others wait for
 	// the end of one, and then share the next.
 	maxTransactions = 2
+	// maxWait is how long requests wait for others. Then those that run are not merely busy: one of them may wait for the lock of an
+	// order. So another begins, up to maxSlowTransactions.
+	maxWait             = 50 * time.Millisecond
+	maxSlowTransactions = 8
 	// maxShared is how many events requests may bring into one transaction together. A request alone may bring more.
 	maxShared = 200
 )
@@ -39,7 +45,9 @@ var errNoAnswer = errors.New("the transaction has no end")
 // only the waiting: a transaction that has begun goes on.
 func (g *group) accept(ctx context.Context, batch []*item) error {
 	own := &share{batch: batch, turn: make(chan bool, 1)}
-	g.join(own)
+	if g.join(own) {
+		defer time.AfterFunc(maxWait, g.hurry).Stop()
+	}
 	leads := false
 	select {
 	case leads = <-own.turn:
@@ -55,35 +63,50 @@ func (g *group) accept(ctx context.Context, batch []*item) error {
 	return own.err
 }
 
-func (g *group) join(own *share) {
+// join lets a request lead, or wait.
+func (g *group) join(own *share) (waits bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.running == maxTransactions {
-		g.waiting = append(g.waiting, own)
-		return
+	g.waiting = append(g.waiting, own)
+	if g.running < maxTransactions {
+		g.begin()
+		return false
 	}
+	return true
+}
+
+// begin lets the request lead that has waited longest. The caller holds mu.
+func (g *group) begin() {
 	g.running++
-	own.turn <- true
+	g.waiting[0].turn <- true
+	g.waiting = g.waiting[1:]
+}
+
+// hurry begins another transaction, as requests have waited for long.
+func (g *group) hurry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) > 0 && g.running < maxSlowTransactions {
+		g.begin()
+	}
 }
 
 // leave ends the waiting of a request. It is false when its turn has come.
 func (g *group) leave(own *share) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, s := range g.waiting {
-		if s == own {
-			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
-			return true
-		}
+	i := slices.Index(g.waiting, own)
+	if i >= 0 {
+		g.waiting = slices.Delete(g.waiting, i, i+1)
 	}
-	return false
+	return i >= 0
 }
 
 // lead runs one transaction, for this request and for those that wait, and lets the next request lead.
 func (g *group) lead(ctx context.Context, own *share) {
 	all := []*share{own}
 	defer func() {
-		g.next()
+		g.end()
 		for _, s := range all[1:] {
 			s.turn <- false
 		}
@@ -114,14 +137,12 @@ func (g *group) gather(events int) (all []*share) {
 	return all
 }
 
-// next lets the next request lead, if one waits.
-func (g *group) next() {
+// end counts a transaction that has ended, and lets the next request lead, if one waits.
+func (g *group) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
-		g.running--
-		return
+	g.running--
+	if len(g.waiting) > 0 && g.running < maxTransactions {
+		g.begin()
 	}
-	g.waiting[0].turn <- true
-	g.waiting = g.waiting[1:]
 }

@@ -15,8 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// database takes a second for each transaction, and refuses the events that are bad.
+// txTime is what a transaction takes.
+const txTime = maxWait * 4 / 5
+
+// database takes its time for each transaction, and refuses the events that are bad.
 type database struct {
+	locked       []*item // a transaction with one of them takes a second more
+
 	mu           sync.Mutex
 	transactions [][]*item
 	running      int
@@ -30,7 +35,10 @@ func (d *database) take(ctx context.Context, batch []*item) error {
 	d.running++
 	d.most = max(d.most, d.running)
 	d.mu.Unlock()
-	time.Sleep(time.Second)
+	time.Sleep(txTime)
+	if slices.ContainsFunc(batch, func(it *item) bool { return slices.Contains(d.locked, it) }) {
+		time.Sleep(time.Second)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.running--
@@ -60,7 +68,7 @@ func TestRequestsThatWaitShareATransaction(t *testing.T) {
 			synctest.Wait()
 		}
 		requests.Wait()
-		require.Equal(t, 2*time.Second, time.Since(began))
+		require.Equal(t, 2*txTime, time.Since(began))
 		sizes := []int{}
 		for _, batch := range d.transactions {
 			sizes = append(sizes, len(batch))
@@ -71,7 +79,7 @@ func TestRequestsThatWaitShareATransaction(t *testing.T) {
 
 		began = time.Now()
 		require.NoError(t, g.accept(t.Context(), request(1)))
-		require.Equal(t, time.Second, time.Since(began), "who is alone waits for nobody")
+		require.Equal(t, txTime, time.Since(began), "who is alone waits for nobody")
 	})
 }
 
@@ -91,6 +99,28 @@ func TestASharedTransactionHasItsLimit(t *testing.T) {
 		}
 		slices.Sort(sizes)
 		require.Equal(t, []int{1, 1, 1, 2, 200, 1000}, sizes)
+	})
+}
+
+// Symptom: a transaction that waits for an order's lock holds up nobody but those who share it.
+func TestAnOrderThatIsLockedHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		g := &group{take: d.take}
+		d.locked = request(maxSlowTransactions - 1)
+		var requests sync.WaitGroup
+		for _, it := range d.locked {
+			requests.Go(func() { require.NoError(t, g.accept(t.Context(), []*item{it})) })
+			time.Sleep(maxWait + time.Millisecond)
+		}
+		for range 20 {
+			began := time.Now()
+			require.NoError(t, g.accept(t.Context(), request(1)))
+			require.LessOrEqual(t, time.Since(began), maxWait+2*txTime)
+		}
+		requests.Wait()
+		require.LessOrEqual(t, d.most, maxSlowTransactions)
+		require.Zero(t, g.running)
 	})
 }
 
@@ -152,10 +182,10 @@ func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
 		send("goes while it leads", leads)
 		send("goes while it waits", waits)
 		send("stays", t.Context())
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(txTime / 2)
 		waits.cancel()
 		synctest.Wait()
-		time.Sleep(time.Second)
+		time.Sleep(txTime)
 		leads.cancel()
 		requests.Wait()
 		require.ErrorIs(t, errs["goes while it waits"], context.Canceled)
@@ -184,7 +214,7 @@ func TestATransactionThatPanicsTakesNothing(t *testing.T) {
 		var calls atomic.Int32
 		g := &group{take: func(context.Context, []*item) error {
 			n := calls.Add(1)
-			time.Sleep(time.Second)
+			time.Sleep(txTime)
 			if n > maxTransactions {
 				panic("planted")
 			}
