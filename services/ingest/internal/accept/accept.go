@@ -11,7 +11,7 @@
 // So an invoice of 000000123 leaves: one row in accepted_event, the order in sales_order, its gate at generation 1, and two outbox
 // rows (sales_order_event and vendor_erp_sync_requested). All of them are there, or none.
 //
-// Requests that come while others are taken share the next transaction (group.go). A batch of them is one batch for the steps.
+// Requests that come while others are taken share the next transaction (shared/coalesce). A batch of them is one batch for the steps.
 //
 // What a caller may rely on: the same event, sent again at any time, makes no second request. The answer is given after the commit.
 package accept
@@ -29,6 +29,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/coalesce"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/failpoint"
@@ -87,27 +88,39 @@ type Accepter struct {
 	log      *slog.Logger
 	now      func() time.Time
 	timeout  time.Duration // of one transaction; txTimeout but in tests
-	group    group
+	shared   *coalesce.Group[*item]
 }
 
 // New makes an Accepter.
 func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepter {
 	a := &Accepter{pool: pool, settings: settings, log: log.With("service", "ingest"), now: time.Now, timeout: txTimeout}
-	a.group.take = a.commit
+	a.shared = &coalesce.Group[*item]{
+		Work: a.commit, Running: maxTransactions, SlowRunning: maxSlowTransactions, MaxWait: maxWait, MaxItems: maxShared, IsOwn: postgres.IsAboutData,
+	}
 	return a
 }
 
-// txTimeout bounds one transaction, so that a caller gets an answer before its own timeout when the database does not answer.
-const txTimeout = 5 * time.Second
+const (
+	// txTimeout bounds one transaction, so that a caller gets an answer before its own timeout when the database does not answer.
+	txTimeout = 5 * time.Second
 
-// Accept checks the events, and takes those that pass in one transaction, in their order; requests that come together may share it. It deduplicates them, and writes gates,
-// snapshots and outbox rows, with a handful of statements however many events there are. An error means that none was taken.
+	// maxTransactions is how many transactions of requests run at once, and maxSlowTransactions where those do not end within maxWait,
+	// as one of them waits for an order's lock.
+	maxTransactions     = 2
+	maxSlowTransactions = 8
+	maxWait             = 50 * time.Millisecond
+	maxShared           = 200 // events of several requests in one transaction
+)
+
+// Accept checks the events, and takes those that pass in one transaction, in their order. Requests that come at the same time may share
+// it. It deduplicates them, and writes gates, snapshots and outbox rows, with a handful of statements however many events there are. An
+// error means that none was taken.
 func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, error) {
 	results, batch := a.check(events)
 	if len(batch) == 0 {
 		return results, nil
 	}
-	if err := a.group.accept(ctx, batch); err != nil {
+	if err := a.shared.Do(ctx, batch...); err != nil {
 		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
 	}
 	a.Log(ctx, results)

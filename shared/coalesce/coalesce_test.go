@@ -1,4 +1,4 @@
-package accept
+package coalesce
 
 import (
 	"context"
@@ -11,32 +11,45 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 )
+
+const (
+	running     = 2
+	slowRunning = 8
+	maxWait     = 50 * time.Millisecond
+)
+
+func group(work func(context.Context, []*int) error) *Group[*int] {
+	return &Group[*int]{Work: work, Running: running, SlowRunning: slowRunning, MaxWait: maxWait, MaxItems: 200, IsOwn: isAboutData}
+}
+
+var errData = errors.New("bad data")
+
+func isAboutData(err error) bool { return errors.Is(err, errData) }
 
 // txTime is what a transaction takes.
 const txTime = maxWait * 4 / 5
 
-// database takes its time for each transaction, and refuses the events that are bad.
+// database takes its time for each transaction, and refuses items that are bad.
 type database struct {
-	locked       []*item // a transaction with one of them takes a second more
+	locked []*int // a transaction with one of them takes a second more
 
 	mu           sync.Mutex
-	transactions [][]*item
+	transactions [][]*int
 	running      int
 	most         int
-	bad          map[*item]error
+	bad          map[*int]error
 }
 
-func (d *database) take(ctx context.Context, batch []*item) error {
+func (d *database) take(ctx context.Context, batch []*int) error {
 	d.mu.Lock()
 	d.transactions = append(d.transactions, slices.Clone(batch))
 	d.running++
 	d.most = max(d.most, d.running)
 	d.mu.Unlock()
 	time.Sleep(txTime)
-	if slices.ContainsFunc(batch, func(it *item) bool { return slices.Contains(d.locked, it) }) {
+	if slices.ContainsFunc(batch, func(it *int) bool { return slices.Contains(d.locked, it) }) {
 		time.Sleep(time.Second)
 	}
 	d.mu.Lock()
@@ -50,9 +63,9 @@ func (d *database) take(ctx context.Context, batch []*item) error {
 	return ctx.Err()
 }
 
-func request(n int) (batch []*item) {
+func request(n int) (batch []*int) {
 	for range n {
-		batch = append(batch, &item{})
+		batch = append(batch, new(int))
 	}
 	return batch
 }
@@ -60,12 +73,12 @@ func request(n int) (batch []*item) {
 func TestRequestsThatWaitShareATransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &database{}
-		g := &group{take: d.take}
+		g := group(d.take)
 		var requests sync.WaitGroup
 		began := time.Now()
 		for range 50 {
-			requests.Go(func() { require.NoError(t, g.accept(t.Context(), request(3))) })
-			synctest.Wait()
+			requests.Go(func() { require.NoError(t, g.Do(t.Context(), request(3)...)) })
+			time.Sleep(time.Microsecond) // two that end at once would be followed by two
 		}
 		requests.Wait()
 		require.Equal(t, 2*txTime, time.Since(began))
@@ -74,11 +87,11 @@ func TestRequestsThatWaitShareATransaction(t *testing.T) {
 			sizes = append(sizes, len(batch))
 		}
 		require.Equal(t, []int{3, 3, 144}, sizes, "two begin at once, the others share the next")
-		require.Equal(t, maxTransactions, d.most)
+		require.Equal(t, running, d.most)
 		require.Zero(t, g.running)
 
 		began = time.Now()
-		require.NoError(t, g.accept(t.Context(), request(1)))
+		require.NoError(t, g.Do(t.Context(), request(1)...))
 		require.Equal(t, txTime, time.Since(began), "who is alone waits for nobody")
 	})
 }
@@ -86,11 +99,11 @@ func TestRequestsThatWaitShareATransaction(t *testing.T) {
 func TestASharedTransactionHasItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &database{}
-		g := &group{take: d.take}
+		g := group(d.take)
 		var requests sync.WaitGroup
 		for _, n := range []int{1, 1, 150, 50, 1, 1000, 2} {
-			requests.Go(func() { require.NoError(t, g.accept(t.Context(), request(n))) })
-			synctest.Wait()
+			requests.Go(func() { require.NoError(t, g.Do(t.Context(), request(n)...)) })
+			time.Sleep(time.Microsecond)
 		}
 		requests.Wait()
 		var sizes []int
@@ -106,27 +119,27 @@ func TestASharedTransactionHasItsLimit(t *testing.T) {
 func TestAnOrderThatIsLockedHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &database{}
-		g := &group{take: d.take}
-		d.locked = request(maxSlowTransactions - 1)
+		g := group(d.take)
+		d.locked = request(slowRunning - 1)
 		var requests sync.WaitGroup
 		for _, it := range d.locked {
-			requests.Go(func() { require.NoError(t, g.accept(t.Context(), []*item{it})) })
+			requests.Go(func() { require.NoError(t, g.Do(t.Context(), it)) })
 			time.Sleep(maxWait + time.Millisecond)
 		}
 		for range 20 {
 			began := time.Now()
-			require.NoError(t, g.accept(t.Context(), request(1)))
+			require.NoError(t, g.Do(t.Context(), request(1)...))
 			require.LessOrEqual(t, time.Since(began), maxWait+2*txTime)
 		}
 		requests.Wait()
-		require.LessOrEqual(t, d.most, maxSlowTransactions)
+		require.LessOrEqual(t, d.most, slowRunning)
 		require.Zero(t, g.running)
 	})
 }
 
 // An error about the data of one request is no error of the others. Without a database nobody is taken, and nobody tries.
 func TestWhoseErrorItIs(t *testing.T) {
-	data, away := &pgconn.PgError{Code: "22001"}, errors.New("no connection")
+	data, away := errData, errors.New("no connection")
 	for name, c := range map[string]struct {
 		err    error
 		others bool // they get it too
@@ -134,13 +147,13 @@ func TestWhoseErrorItIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := &database{}
-				g := &group{take: d.take}
+				g := group(d.take)
 				bad := request(1)
-				d.bad = map[*item]error{bad[0]: c.err}
+				d.bad = map[*int]error{bad[0]: c.err}
 				var requests sync.WaitGroup
 				var errs [6]error
-				for i, batch := range [][]*item{request(1), request(1), request(2), bad, request(1), request(1)} {
-					requests.Go(func() { errs[i] = g.accept(t.Context(), batch) })
+				for i, batch := range [][]*int{request(1), request(1), request(2), bad, request(1), request(1)} {
+					requests.Go(func() { errs[i] = g.Do(t.Context(), batch...) })
 					synctest.Wait()
 				}
 				requests.Wait()
@@ -163,14 +176,14 @@ func TestWhoseErrorItIs(t *testing.T) {
 func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &database{}
-		g := &group{take: d.take}
+		g := group(d.take)
 		var requests sync.WaitGroup
 		waits, leads := contextOf(t), contextOf(t)
 		errs := map[string]error{}
 		var mu sync.Mutex
 		send := func(name string, ctx context.Context) {
 			requests.Go(func() {
-				err := g.accept(ctx, request(1))
+				err := g.Do(ctx, request(1)...)
 				mu.Lock()
 				defer mu.Unlock()
 				errs[name] = err
@@ -212,21 +225,21 @@ func contextOf(t *testing.T) cancellable {
 func TestATransactionThatPanicsTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
-		g := &group{take: func(context.Context, []*item) error {
+		g := group(func(context.Context, []*int) error {
 			n := calls.Add(1)
 			time.Sleep(txTime)
-			if n > maxTransactions {
+			if n > running {
 				panic("planted")
 			}
 			return nil
-		}}
+		})
 		var requests sync.WaitGroup
 		var errs [4]error
 		for i := range errs {
 			requests.Go(func() {
 				defer func() { _ = recover() }()
 				errs[i] = errors.New("panic")
-				errs[i] = g.accept(t.Context(), request(1))
+				errs[i] = g.Do(t.Context(), request(1)...)
 			})
 			synctest.Wait()
 		}
