@@ -99,19 +99,27 @@ func (s *session) countPartitions(ctx context.Context) (int, error) {
 	return len(details[topic].Partitions), nil
 }
 
-// run relays batch after batch. It reads the next one while the one before commits.
+// run relays batch after batch. While many rows wait, it reads the next ones while those before commit. Otherwise it reads after the
+// commit, so that what comes meanwhile goes into one transaction.
 func (s *session) run(ctx context.Context) error {
-	read := s.last
+	read, manyWait := s.last, false
 	var pending <-chan error
 	for {
+		if pending != nil && !manyWait {
+			if err := s.await(pending, read); err != nil {
+				return err
+			}
+			pending = nil
+		}
 		s.source.woken = false
 		batch, err := s.reader.Next(ctx, read.LastID)
 		if pending != nil {
-			if failed := <-pending; failed != nil {
+			if failed := s.await(pending, read); failed != nil {
 				return failed
 			}
-			pending, s.last, s.committed = nil, read, true
+			pending = nil
 		}
+		manyWait = batch.Full
 		if err == nil {
 			err = s.checkLastRow(ctx, read, batch)
 		}
@@ -138,6 +146,15 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// await waits for the end of a transaction up to that position.
+func (s *session) await(pending <-chan error, at checkpoint.Position) error {
+	if err := <-pending; err != nil {
+		return err
+	}
+	s.last, s.committed = at, true
+	return nil
 }
 
 // positionAt returns the position after the row is in Kafka, or is passed over.

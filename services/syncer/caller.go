@@ -38,7 +38,7 @@ type caller struct {
 	queue       *queue
 	lanes       lanes
 	owns        func() bool // whether the group coordinator has heard of this process lately
-	gates       gates
+	gates       *gateReads
 	pace        pace
 	erp         erp
 	settings    setting.Reader
@@ -293,9 +293,9 @@ func (c *caller) await(ctx context.Context, t *task, holds func() bool) bool {
 func (c *caller) readGate(ctx context.Context, t *task) (advice domain.Advice, ok bool) {
 	wait := run.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for {
-		advice, err := c.gates.Advise(ctx, []domain.Sync{t.value.Sync})
+		advice, err := c.gates.advise(ctx, t.value.Sync)
 		if err == nil {
-			return advice[0], true
+			return advice, true
 		}
 		c.postgres.Report(c.log, err)
 		if !wait.Sleep(ctx) {

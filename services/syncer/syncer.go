@@ -118,7 +118,7 @@ func New(p Params) *Syncer {
 		Log: p.Log, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
 	s.caller = &caller{
-		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: p.Gates, pace: s.regulator, erp: p.ERP, settings: p.Settings, deadLetters: letters,
+		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: newGateReads(p.Gates), pace: s.regulator, erp: p.ERP, settings: p.Settings, deadLetters: letters,
 		log: p.Log, now: p.Now, postgres: postgresOutage, kafka: kafkaOutage,
 	}
 	return s

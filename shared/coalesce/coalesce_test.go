@@ -154,7 +154,7 @@ func TestWhoseErrorItIs(t *testing.T) {
 				var errs [6]error
 				for i, batch := range [][]*int{request(1), request(1), request(2), bad, request(1), request(1)} {
 					requests.Go(func() { errs[i] = g.Do(t.Context(), batch...) })
-					synctest.Wait()
+					time.Sleep(time.Microsecond)
 				}
 				requests.Wait()
 				for i, err := range errs {
@@ -188,7 +188,7 @@ func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
 				defer mu.Unlock()
 				errs[name] = err
 			})
-			synctest.Wait()
+			time.Sleep(time.Microsecond)
 		}
 		send("first", t.Context())
 		send("second", t.Context())
@@ -197,7 +197,7 @@ func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
 		send("stays", t.Context())
 		time.Sleep(txTime / 2)
 		waits.cancel()
-		synctest.Wait()
+		time.Sleep(time.Microsecond)
 		time.Sleep(txTime)
 		leads.cancel()
 		requests.Wait()
@@ -241,7 +241,7 @@ func TestATransactionThatPanicsTakesNothing(t *testing.T) {
 				errs[i] = errors.New("panic")
 				errs[i] = g.Do(t.Context(), request(1)...)
 			})
-			synctest.Wait()
+			time.Sleep(time.Microsecond)
 		}
 		requests.Wait()
 		require.NoError(t, errs[0])

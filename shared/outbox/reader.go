@@ -59,6 +59,7 @@ func NewReader(on Querier, limits Limits) *Reader {
 type Batch struct {
 	Rows    []Row
 	Blocked bool // there are rows after a gap that is not dead yet
+	Full    bool // it is as large as the limits let it be, so more rows may wait
 
 	Scanned bool   // the table was read; it is not while the reader waits for a gap
 	After   string // if scanned: the uuid of the row with the id given to Next; empty when there is no such row
@@ -92,7 +93,7 @@ func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
 	if n == 0 && !r.gap.isOpenAt(after) {
 		return r.Next(ctx, after) // nobody holds the lock: the gap is dead for the next snapshot
 	}
-	b.Rows, b.Blocked = rows[:n], r.gap.isOpenAt(last)
+	b.Rows, b.Blocked, b.Full = rows[:n], r.gap.isOpenAt(last), false
 	return b, nil
 }
 
@@ -122,6 +123,11 @@ func (r *Reader) read(ctx context.Context, after int64) (Batch, error) {
 		b.Rows, b.After = rows[1:], rows[0].Message.UUID
 	}
 	b.Rows = b.Rows[:min(len(b.Rows), r.limits.Rows)] // one too many came if there is no row with the given id
+	size := 0
+	for _, row := range b.Rows {
+		size += len(row.Message.Payload)
+	}
+	b.Full = len(b.Rows) == r.limits.Rows || size >= r.limits.Bytes
 	return b, nil
 }
 
