@@ -34,6 +34,10 @@ const (
 	busyPollInterval = 10 * time.Millisecond // while rows wait behind a gap
 	idlePollInterval = 50 * time.Millisecond // for rows of writers that do not wake the relay
 
+	// After a transaction the relay rests, unless many rows wait. So the next one takes more rows.
+	restShare = 1.
+	maxRest   = 20 * time.Millisecond
+
 	minRetryWait = 100 * time.Millisecond
 	maxRetryWait = 5 * time.Second
 

@@ -33,13 +33,14 @@ type session struct {
 	last       checkpoint.Position // committed to Kafka
 	committed  bool
 	measured   time.Time
+	pace       run.Pace
 }
 
 func openSession(ctx context.Context, r *Relay) (*session, error) {
 	if err := openProducer(ctx, r.producer); err != nil {
 		return nil, err
 	}
-	s := &session{r: r}
+	s := &session{r: r, pace: run.Pace{Rest: restShare, Max: maxRest}}
 	if err := s.begin(ctx); err != nil {
 		s.close(ctx)
 		return nil, err
@@ -110,6 +111,9 @@ func (s *session) run(ctx context.Context) error {
 				return err
 			}
 			pending = nil
+			if !s.pace.Sleep(ctx) {
+				return ctx.Err()
+			}
 		}
 		s.source.woken = false
 		batch, err := s.reader.Next(ctx, read.LastID)
@@ -154,6 +158,7 @@ func (s *session) await(pending <-chan error, at checkpoint.Position) error {
 		return err
 	}
 	s.last, s.committed = at, true
+	s.pace.Worked(at.At)
 	return nil
 }
 

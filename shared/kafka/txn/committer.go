@@ -16,9 +16,16 @@ import (
 // maxRefused is how often a task may be given other records before its lane is held instead.
 const maxRefused = 2
 
+// After a transaction the session rests, unless more tasks wait than one takes.
+const (
+	restShare = 1.
+	maxRest   = 20 * time.Millisecond
+)
+
 // commitFinished commits finished tasks, batch after batch: the records and the consumed offsets of a batch are one Kafka
-// transaction. While one batch commits, the next one collects.
+// transaction. While one batch commits, and in a rest after it, the next one collects.
 func (s *Session) commitFinished(done <-chan struct{}) {
+	pace := run.Pace{Rest: restShare, Max: maxRest}
 	var offsetsOnly []*Task // they have no records to write, so they wait for others that have
 	idle := time.NewTimer(s.cfg.IdleCommit)
 	defer idle.Stop()
@@ -26,6 +33,7 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		flush := false
 		select {
 		case <-s.finished.signal:
+			flush = s.rest(pace.Left(), done)
 		case <-idle.C:
 			flush = true
 		case <-s.flush:
@@ -40,7 +48,28 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 			continue
 		}
 		idle.Reset(s.cfg.IdleCommit)
+		began := time.Now()
 		s.commit(batch)
+		if len(batch) < s.cfg.BatchTasks {
+			pace.Worked(began)
+		}
+	}
+}
+
+// rest waits for that long, or until the tasks that have finished shall be committed now.
+func (s *Session) rest(d time.Duration, done <-chan struct{}) (flush bool) {
+	if d == 0 {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false
+	case <-s.flush:
+		return true
+	case <-done:
+		return false
 	}
 }
 
