@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -21,41 +22,56 @@ const columns = `order_key, source, increment_id, coalesce(sync_id, 0), generati
 
 // Lock locks the gates of the orders until tx ends, in the order of their keys. It makes those that are missing.
 func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time) (map[string]domain.Gate, error) {
+	return LockAnd(ctx, tx, refs, now, func(*pgx.Batch) {})
+}
+
+// LockAnd is Lock, and reads what the gates guard in the same round trip: read queues the statements, which run under all the locks. Where
+// a gate was there already it is called again, and the statements run a second time.
+func LockAnd(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time, read func(b *pgx.Batch)) (map[string]domain.Gate, error) {
 	byKey := map[string]domain.OrderRef{}
-	var keys []string
 	for _, ref := range refs {
-		key := ref.Key()
-		if _, seen := byKey[key]; !seen {
-			byKey[key] = ref
-			keys = append(keys, key)
-		}
+		byKey[ref.Key()] = ref
 	}
-	slices.Sort(keys)
+	keys := slices.Sorted(maps.Keys(byKey))
 	var sources, ids []string
 	for _, key := range keys {
 		sources, ids = append(sources, byKey[key].Source), append(ids, byKey[key].IncrementID)
 	}
-	created, err := tx.Query(ctx, `
+	gates := map[string]domain.Gate{}
+	var b pgx.Batch
+	b.Queue(`
 		INSERT INTO erp_sync_gate (order_key, source, increment_id, updated_at)
 		SELECT k, s, i, $4 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n (k, s, i, position) ORDER BY position
-		ON CONFLICT (order_key) DO NOTHING RETURNING `+columns, keys, sources, ids, domain.NormalizeTime(now))
-	if err != nil {
-		return nil, fmt.Errorf("making %d gates: %w", len(keys), err)
-	}
-	gates, err := collect(created)
-	if err != nil {
+		ON CONFLICT (order_key) DO NOTHING RETURNING `+columns, keys, sources, ids, domain.NormalizeTime(now)).Query(into(gates))
+	read(&b)
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("making %d gates: %w", len(keys), err)
 	}
 	keys = slices.DeleteFunc(keys, func(key string) bool { // a gate that this transaction made is locked already
 		_, made := gates[key]
 		return made
 	})
-	known, err := LockKnown(ctx, tx, keys)
-	if err != nil {
-		return nil, err
+	if len(keys) == 0 {
+		return gates, nil
 	}
-	maps.Copy(gates, known)
+	b = pgx.Batch{}
+	b.Queue(lockQuery, keys).Query(into(gates))
+	read(&b)
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
+	}
 	return gates, nil
+}
+
+const lockQuery = `SELECT ` + columns + ` FROM erp_sync_gate WHERE order_key = ANY($1) ORDER BY order_key COLLATE "C" FOR UPDATE`
+
+// into puts gates that were read into a map.
+func into(gates map[string]domain.Gate) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		read, err := collect(rows)
+		maps.Copy(gates, read)
+		return err
+	}
 }
 
 // LockKnown locks the gates that exist until tx ends, in the order of their keys. It leaves out orders without one.
@@ -63,7 +79,7 @@ func LockKnown(ctx context.Context, tx pgx.Tx, keys []string) (map[string]domain
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM erp_sync_gate WHERE order_key = ANY($1) ORDER BY order_key COLLATE "C" FOR UPDATE`, keys)
+	rows, err := tx.Query(ctx, lockQuery, keys)
 	if err != nil {
 		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
 	}
@@ -100,25 +116,38 @@ func Save(ctx context.Context, tx pgx.Tx, gates []domain.Gate) error {
 	if len(gates) == 0 {
 		return nil
 	}
-	tag, err := tx.Exec(ctx, `
-		UPDATE erp_sync_gate t SET sync_id = nullif(n.sync_id, 0), generation = n.generation, state = n.state,
-			held_by = nullif(n.held_by, ''), closed_by = nullif(n.closed_by, ''), idempotency_key = nullif(n.idempotency_key, ''),
-			key_number = n.key_number, key_answered = n.key_answered, max_attempts = n.max_attempts,
-			request_number = n.request_number, callback_number = n.callback_number, callback = nullif(n.callback, ''), version = n.version,
-			requested_at = nullif(n.requested_at, 'epoch'), updated_at = n.updated_at
-		FROM unnest($1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bool[],
-			$10::int[], $11::int[], $12::int[], $13::text[], $14::bigint[], $15::timestamptz[], $16::timestamptz[])
-			AS n (order_key, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number, key_answered,
-				max_attempts, request_number, callback_number, callback, version, requested_at, updated_at)
-		WHERE t.order_key = n.order_key`, columnsOf(gates)...)
-	if err != nil {
+	var b pgx.Batch
+	QueueSave(&b, gates)
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("saving %d gates: %w", len(gates), err)
-	}
-	if saved := tag.RowsAffected(); saved != int64(len(gates)) {
-		return fmt.Errorf("saving %d gates: %d were there; lock gates before saving them", len(gates), saved)
 	}
 	return nil
 }
+
+// QueueSave is Save in a batch, which fails when Save would.
+func QueueSave(b *pgx.Batch, gates []domain.Gate) {
+	if len(gates) == 0 {
+		return
+	}
+	b.Queue(saveQuery, columnsOf(gates)...).Exec(func(tag pgconn.CommandTag) error {
+		if saved := tag.RowsAffected(); saved != int64(len(gates)) {
+			return fmt.Errorf("%d gates are to be saved, and %d were there; lock gates before saving them", len(gates), saved)
+		}
+		return nil
+	})
+}
+
+const saveQuery = `
+	UPDATE erp_sync_gate t SET sync_id = nullif(n.sync_id, 0), generation = n.generation, state = n.state,
+		held_by = nullif(n.held_by, ''), closed_by = nullif(n.closed_by, ''), idempotency_key = nullif(n.idempotency_key, ''),
+		key_number = n.key_number, key_answered = n.key_answered, max_attempts = n.max_attempts,
+		request_number = n.request_number, callback_number = n.callback_number, callback = nullif(n.callback, ''), version = n.version,
+		requested_at = nullif(n.requested_at, 'epoch'), updated_at = n.updated_at
+	FROM unnest($1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bool[],
+		$10::int[], $11::int[], $12::int[], $13::text[], $14::bigint[], $15::timestamptz[], $16::timestamptz[])
+		AS n (order_key, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number, key_answered,
+			max_attempts, request_number, callback_number, callback, version, requested_at, updated_at)
+	WHERE t.order_key = n.order_key`
 
 // columnsOf turns gates into one array per column, in the order of Save's parameters.
 func columnsOf(gates []domain.Gate) []any {

@@ -14,6 +14,7 @@ import (
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 )
@@ -21,7 +22,11 @@ import (
 // NewTxPublisher returns Watermill's SQL publisher on erp_outbox in the caller's transaction: its messages commit and
 // roll back with tx. It can be used while tx and ctx can.
 func NewTxPublisher(ctx context.Context, tx pgx.Tx) (message.Publisher, error) {
-	p, err := wsql.NewPublisher(executor{ctx: ctx, tx: tx}, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermill.NopLogger{})
+	return newPublisher(executor{exec: func(query string, args []any) (pgconn.CommandTag, error) { return tx.Exec(ctx, query, args...) }})
+}
+
+func newPublisher(to executor) (message.Publisher, error) {
+	p, err := wsql.NewPublisher(to, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermill.NopLogger{})
 	if err != nil {
 		return nil, fmt.Errorf("making the outbox publisher: %w", err)
 	}
@@ -33,7 +38,22 @@ func Publish(ctx context.Context, tx pgx.Tx, recs []event.Record) error {
 	if len(recs) == 0 {
 		return nil
 	}
-	publisher, err := NewTxPublisher(ctx, tx)
+	var b pgx.Batch
+	if err := Queue(&b, recs); err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("writing %d records to the outbox: %w", len(recs), err)
+	}
+	return nil
+}
+
+// Queue is Publish in a batch of statements.
+func Queue(b *pgx.Batch, recs []event.Record) error {
+	publisher, err := newPublisher(executor{exec: func(query string, args []any) (pgconn.CommandTag, error) {
+		b.Queue(query, args...)
+		return pgconn.CommandTag{}, nil
+	}})
 	if err != nil {
 		return err
 	}
@@ -77,17 +97,16 @@ func FromMessage(topic string, msg *message.Message) event.Record {
 	return rec
 }
 
-// executor gives a pgx transaction to watermill-sql. It holds the caller's context because v3's publisher inserts with
-// context.Background(), which would neither end with the request nor carry its trace.
+// executor gives a pgx transaction, or a batch of statements, to watermill-sql. It knows the caller's context, as v3's publisher inserts
+// with context.Background(), which would neither end with the request nor carry its trace.
 type executor struct {
-	ctx context.Context //nolint:containedctx // see above
-	tx  pgx.Tx
+	exec func(query string, args []any) (pgconn.CommandTag, error)
 }
 
 var errInsertOnly = errors.New("the outbox's executor only inserts")
 
 func (e executor) ExecContext(_ context.Context, query string, args ...any) (stdsql.Result, error) {
-	tag, err := e.tx.Exec(e.ctx, query, args...)
+	tag, err := e.exec(query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +114,7 @@ func (e executor) ExecContext(_ context.Context, query string, args ...any) (std
 }
 
 func (e executor) Exec(query string, args ...any) (stdsql.Result, error) {
-	return e.ExecContext(e.ctx, query, args...)
+	return e.ExecContext(context.Background(), query, args...)
 }
 
 func (executor) Query(string, ...any) (*stdsql.Rows, error) { return nil, errInsertOnly }

@@ -22,7 +22,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -214,10 +213,7 @@ type transaction struct {
 
 // run is the steps 2 to 5. Every order is under its gate's lock from the first of them on.
 func (t *transaction) run(ctx context.Context) error {
-	if err := t.lock(ctx); err != nil {
-		return err
-	}
-	seen, err := t.seen(ctx)
+	seen, err := t.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -232,33 +228,34 @@ func (t *transaction) run(ctx context.Context) error {
 	return nil
 }
 
-// lock locks the gates in the order of their keys, and reads the snapshots that they guard.
-func (t *transaction) lock(ctx context.Context) error {
+// lock locks the gates in the order of their keys, and reads what they guard: the snapshots, and which events were accepted before.
+func (t *transaction) lock(ctx context.Context) (seen map[eventKey]known, err error) {
 	refs := make([]domain.OrderRef, 0, len(t.batch))
+	var keys, sources, ids []string
 	for _, it := range t.batch {
-		refs = append(refs, it.ref)
+		refs, keys = append(refs, it.ref), append(keys, it.ref.Key())
+		sources, ids = append(sources, it.event.Source), append(ids, it.event.EventID)
 	}
-	var err error
-	if t.gates, err = gate.Lock(ctx, t.tx, refs, t.now); err != nil {
-		return err
-	}
-	t.snapshots = map[string]*snapshot{}
-	rows, err := t.tx.Query(ctx, `SELECT order_key, snapshot::text, order_id, snapshot_at FROM sales_order WHERE order_key = ANY($1)`,
-		slices.Collect(maps.Keys(t.gates)))
-	if err != nil {
-		return fmt.Errorf("reading snapshots: %w", err)
-	}
+	t.gates, err = gate.LockAnd(ctx, t.tx, refs, t.now, func(b *pgx.Batch) {
+		t.snapshots, seen = map[string]*snapshot{}, map[eventKey]known{}
+		b.Queue(`SELECT order_key, snapshot::text, order_id, snapshot_at FROM sales_order WHERE order_key = ANY($1)`, keys).Query(t.readSnapshots)
+		b.Queue(`
+			SELECT e.source, e.event_id, e.order_key, coalesce(e.type, ''), e.digest FROM accepted_event e
+			JOIN (SELECT DISTINCT s, i FROM unnest($1::text[], $2::text[]) AS n (s, i)) n ON e.source = n.s AND e.event_id = n.i`,
+			sources, ids).Query(func(rows pgx.Rows) error { return readKnown(rows, seen) })
+	})
+	return seen, err
+}
+
+func (t *transaction) readSnapshots(rows pgx.Rows) error {
 	var key, order string
 	var orderID *int64
 	var at *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&key, &order, &orderID, &at}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&key, &order, &orderID, &at}, func() error {
 		t.snapshots[key] = &snapshot{order: json.RawMessage(order), orderID: orderID, at: at}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("reading snapshots: %w", err)
-	}
-	return nil
+	return err
 }
 
 // eventKey names an event. Ids are the shops' own, so two shops may use the same.
@@ -271,30 +268,15 @@ type known struct {
 	digest   []byte
 }
 
-// seen reads which of the batch's events were accepted before.
-func (t *transaction) seen(ctx context.Context) (map[eventKey]known, error) {
-	var sources, ids []string
-	for _, it := range t.batch {
-		sources, ids = append(sources, it.event.Source), append(ids, it.event.EventID)
-	}
-	rows, err := t.tx.Query(ctx, `
-		SELECT e.source, e.event_id, e.order_key, coalesce(e.type, ''), e.digest FROM accepted_event e
-		JOIN (SELECT DISTINCT s, i FROM unnest($1::text[], $2::text[]) AS n (s, i)) n ON e.source = n.s AND e.event_id = n.i`, sources, ids)
-	if err != nil {
-		return nil, fmt.Errorf("looking for duplicates: %w", err)
-	}
-	seen := map[eventKey]known{}
+func readKnown(rows pgx.Rows, seen map[eventKey]known) error {
 	var id eventKey
 	var e known
-	_, err = pgx.ForEachRow(rows, []any{&id.source, &id.id, &e.orderKey, &e.ofType, &e.digest}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id.source, &id.id, &e.orderKey, &e.ofType, &e.digest}, func() error {
 		seen[id] = e
 		e.digest = nil // the next row must not share its memory
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("looking for duplicates: %w", err)
-	}
-	return seen, nil
+	return err
 }
 
 // decide goes through the batch in its order and fills the results; it returns the events that are new.

@@ -41,22 +41,21 @@ func ReleaseKnown(ctx context.Context, pool *pgxpool.Pool) (map[string]int, erro
 	if err != nil {
 		return nil, fmt.Errorf("releasing invoices from the quarantine: %w", err)
 	}
-	released, err := countByOrder(rows)
-	if err != nil {
+	released := map[string]int{}
+	if err := countByOrder(rows, released); err != nil {
 		return nil, fmt.Errorf("releasing invoices from the quarantine: %w", err)
 	}
 	return released, nil
 }
 
-func countByOrder(rows pgx.Rows) (map[string]int, error) {
-	counts := map[string]int{}
+func countByOrder(rows pgx.Rows, counts map[string]int) error {
 	var key string
 	var n int
 	_, err := pgx.ForEachRow(rows, []any{&key, &n}, func() error {
 		counts[key] = n
 		return nil
 	})
-	return counts, err
+	return err
 }
 
 // setReleased notes in the result of one event of each order how many invoices it has released.
