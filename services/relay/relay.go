@@ -31,8 +31,10 @@ import (
 )
 
 const (
-	busyPollInterval = 10 * time.Millisecond // while rows wait behind a gap
-	idlePollInterval = 50 * time.Millisecond // for rows of writers that do not wake the relay
+	busyPollInterval  = 10 * time.Millisecond  // while rows wait behind a gap
+	idlePollInterval  = 50 * time.Millisecond  // for rows of writers that do not wake the relay
+	quietPollInterval = 250 * time.Millisecond // the same after quietAfter without rows
+	quietAfter        = time.Minute
 
 	// After a transaction the relay rests, unless many rows wait. So the next one takes more rows.
 	restShare = 1.

@@ -103,7 +103,7 @@ func (s *session) countPartitions(ctx context.Context) (int, error) {
 // run relays batch after batch. While many rows wait, it reads the next ones while those before commit. Otherwise it reads after the
 // commit, so that what comes meanwhile goes into one transaction.
 func (s *session) run(ctx context.Context) error {
-	read, manyWait := s.last, false
+	read, manyWait, lastRows := s.last, false, time.Now()
 	var pending <-chan error
 	for {
 		if pending != nil && !manyWait {
@@ -135,6 +135,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 		s.measure(ctx, batch)
 		if len(batch.Rows) > 0 {
+			lastRows = time.Now()
 			failpoint.Hit("relay.read")
 			var rows []outbox.Row
 			if rows, read = s.split(batch.Rows, read); len(rows) > 0 {
@@ -142,13 +143,21 @@ func (s *session) run(ctx context.Context) error {
 			}
 			continue
 		}
-		wait := idlePollInterval
-		if batch.Blocked {
-			wait = busyPollInterval
-		}
-		if err := s.source.wait(ctx, wait); err != nil {
+		if err := s.source.wait(ctx, pollAfter(batch.Blocked, time.Since(lastRows))); err != nil {
 			return err
 		}
+	}
+}
+
+// pollAfter is when to look again after a read without rows, unless a writer wakes the relay before.
+func pollAfter(blocked bool, none time.Duration) time.Duration {
+	switch {
+	case blocked:
+		return busyPollInterval
+	case none < quietAfter:
+		return idlePollInterval
+	default:
+		return quietPollInterval
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // NewTxPublisher takes one.
 //
 // The relay brings each message to Kafka, to the topic of Publish. Its metadata become headers, and the metadata
-// MetadataPartitionKey becomes the key. The relay finds it within 50 ms, and at once after Wake.
+// MetadataPartitionKey becomes the key. The relay finds it within 50 ms, after a quiet minute within 250 ms, and at once after Wake.
 func NewPublisher(db wsql.ContextExecutor, log *slog.Logger) (*wsql.Publisher, error) {
 	p, err := wsql.NewPublisher(db, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermillLogger(log))
 	if err != nil {

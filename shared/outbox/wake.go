@@ -28,7 +28,7 @@ type wakeUp struct{ sending, waiting sync.Mutex }
 
 // Wake tells the relay that rows were committed. Call it after the commit. For each pool at most one wake-up is in
 // flight and one waits. When one waits already, Wake returns at once: that one starts after this commit too. Wake
-// reports no failure, as the relay also finds the rows by polling, within 50 ms.
+// reports no failure, as the relay also finds the rows by polling.
 func Wake(ctx context.Context, pool *pgxpool.Pool) {
 	w := wakeUpOf(pool)
 	if !w.waiting.TryLock() {

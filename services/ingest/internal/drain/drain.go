@@ -31,9 +31,11 @@ const (
 	batchRows  = 1000
 	batchBytes = 8 << 20
 
-	pollBusy = 10 * time.Millisecond // while events come
-	pollIdle = 50 * time.Millisecond // after busyFor without any
-	busyFor  = time.Second
+	pollBusy  = 10 * time.Millisecond  // while events come
+	pollIdle  = 50 * time.Millisecond  // after busyFor without any
+	pollQuiet = 250 * time.Millisecond // after idleFor without any
+	busyFor   = time.Second
+	idleFor   = time.Minute
 
 	minRetry = 100 * time.Millisecond
 	maxRetry = 5 * time.Second
@@ -111,7 +113,7 @@ func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var busyUntil, sweepAt time.Time
+	last, sweepAt := time.Now(), time.Time{}
 	for ctx.Err() == nil {
 		rows, more, err := f.next(ctx)
 		if err == nil {
@@ -126,20 +128,25 @@ func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
 		progress = true
 		d.failure.Store(nil)
 		if len(rows) > 0 {
-			busyUntil = time.Now().Add(busyFor)
+			last = time.Now()
 		}
 		if !more {
-			run.Sleep(ctx, pollAfter(busyUntil))
+			run.Sleep(ctx, pollAfter(time.Since(last)))
 		}
 	}
 	return progress, ctx.Err()
 }
 
-func pollAfter(busyUntil time.Time) time.Duration {
-	if time.Now().Before(busyUntil) {
+// pollAfter is when to look again, so long after the last event.
+func pollAfter(none time.Duration) time.Duration {
+	switch {
+	case none < busyFor:
 		return pollBusy
+	case none < idleFor:
+		return pollIdle
+	default:
+		return pollQuiet
 	}
-	return pollIdle
 }
 
 // sweep measures the outbox, and returns when to do so next.

@@ -99,9 +99,11 @@ func TestBatchSize(t *testing.T) {
 
 func TestPollsOftenWhileEventsCome(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, pollBusy, pollAfter(time.Now().Add(time.Hour)))
-	require.Equal(t, pollIdle, pollAfter(time.Now().Add(-time.Millisecond)))
-	require.Equal(t, pollIdle, pollAfter(time.Time{}))
+	require.Equal(t, pollBusy, pollAfter(0))
+	require.Equal(t, pollBusy, pollAfter(busyFor-1))
+	require.Equal(t, pollIdle, pollAfter(busyFor))
+	require.Equal(t, pollIdle, pollAfter(idleFor-1))
+	require.Equal(t, pollQuiet, pollAfter(idleFor))
 }
 
 // Each row leaves the outbox once: as an accepted event, or into the quarantine with its reason.
