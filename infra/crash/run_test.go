@@ -48,6 +48,7 @@ const (
 	maxAttempts = 6
 	baseDelay   = 200 * time.Millisecond
 	maxDelay    = 3 * time.Second
+	giveUpAfter = 20 * time.Second // an order that meets an outage, or two
 
 	// A sixth of all calls get no answer at any time, so only a larger share of failures is an outage. Otherwise the breaker would be open
 	// for most of the run, and nothing would be under way when something is killed.
@@ -135,7 +136,7 @@ func (p *harness) prepare() {
 	p.outcome.folder = p.folder
 	p.history = &history.History{
 		Seed: p.o.seed, Partitions: partitions, ThinPartition: -1, Began: time.Now().UTC(),
-		Policy: history.Policy{MaxAttempts: maxAttempts, BaseDelay: baseDelay, MaxDelay: maxDelay},
+		Policy: history.Policy{MaxAttempts: maxAttempts, BaseDelay: baseDelay, MaxDelay: maxDelay, GiveUpAfter: giveUpAfter},
 	}
 	if p.o.binary == "" {
 		p.o.binary = build(t, p.folder)
@@ -219,7 +220,7 @@ func (p *harness) environment(erpAddr string) []string {
 		"DATABASE_URL=" + p.databaseURL(), "KAFKA_BROKERS=" + strings.Join(p.broker.Addrs(), ","), "KAFKA_TOPIC_PREFIX=" + prefix,
 		fmt.Sprintf("KAFKA_PARTITIONS=%d", partitions), "API_TOKEN=" + token, "ERP_API_KEY=" + apiKey, "ERP_HMAC_SECRET=" + secret,
 		"ERP_BASE_URL=http://" + erpAddr + "/erp", "ERP_TIMEOUT=" + erpTimeout.String(), "ERP_MAX_IN_FLIGHT=16",
-		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(),
+		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(), "RETRY_GIVE_UP_AFTER=" + giveUpAfter.String(),
 		fmt.Sprintf("ERP_BREAKER_FAILURE_RATE=%v", breakerRate), fmt.Sprintf("ERP_BREAKER_EXCEPTIONS=500:%[1]s,503:%[1]s", erp.PlannedCode),
 		"LOG_LEVEL=info", "CRON_SCHEDULE=* * * * *", "CRON_BATCH=10000",
 	}

@@ -161,7 +161,9 @@ func (c *checker) checkAnswered(o *order, g *generation, end *fact) {
 		c.violate(3, "a terminal event without an answer", o, "%s, and generation %d has no after_send", end.where(), g.number)
 	case last[0].answeredWithSuccess() != (end.Topic == topicSuccess):
 		c.violate(3, "a terminal event that contradicts the answer", o, "%s, and %s has status %d", end.where(), last[0].where(), last[0].status())
-	case last[0].sync.Status == "queued":
+	case last[0].sync.Status == "queued" && end.sync.ErrorCode != "given_up":
 		c.violate(3, "a terminal event that contradicts the answer", o, "%s, and %s says that a retry follows", end.where(), last[0].where())
+	default:
+		c.checkFailure(o, g, end, last[0])
 	}
 }

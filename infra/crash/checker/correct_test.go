@@ -27,6 +27,10 @@ var scenarios = map[string]func(o *actor){
 	"busy, says until when": func(o *actor) {
 		o.invoiced(false).intends().calls(429, false, time.Millisecond).concludes(429, map[string]any{"retry-after": "9"}).sends(201)
 	},
+	"given up, as the retry waited": func(o *actor) { o.invoiced(false).sends(503).wait(5 * time.Minute).givesUp() },
+	"given up, as the ERP wants to be called later than that": func(o *actor) {
+		o.invoiced(false).intends().calls(429, false, time.Millisecond).concludes(429, map[string]any{"retry-after": "400"})
+	},
 	"the answer is lost": func(o *actor) {
 		o.invoiced(false).intends().calls(0, true, time.Second).concludes(0, nil).sends(200)
 	},

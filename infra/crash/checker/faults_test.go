@@ -181,6 +181,30 @@ var faults = map[string]fault{
 	"a retry is 1 s early": {5, "a retry before its time", func() *history.History {
 		return around(func(o *actor) { o.invoiced(false).sends(503).wait(-time.Second).sends(201) })
 	}},
+	"an order fails with attempts left": {5, "an order that failed with attempts left", func() *history.History {
+		return around(func(o *actor) {
+			o.short = true
+			o.invoiced(false).sends(503)
+		})
+	}},
+	"an order is given up too early": {5, "an order that was given up too early", func() *history.History {
+		return around(func(o *actor) { o.invoiced(false).sends(503).wait(4 * time.Minute).givesUp() })
+	}},
+	"an order is given up after its last attempt": {5, "an order that was given up too early", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).sends(500).sends(500).sends(500).sends(500).intends().calls(500, false, time.Millisecond).concludes(500, map[string]any{"retry-after": "400"})
+			last := &o.records[len(o.records)-1]
+			last.Value = json.RawMessage(strings.Replace(string(last.Value), "erp_rejected", "given_up", 1))
+		})
+	}},
+	"a retry is planned too late": {5, "a retry after the time to give up", func() *history.History {
+		return around(func(o *actor) {
+			o.invoiced(false).intends().calls(429, false, time.Millisecond).concludes(429, map[string]any{"retry-after": "401"}).givesUp()
+		})
+	}},
+	"an attempt begins too late": {5, "an attempt after the time to give up", func() *history.History {
+		return around(func(o *actor) { o.invoiced(false).sends(503).wait(5 * time.Minute).sends(201) })
+	}},
 	"the backoff is wrong": {5, "a retry with a wrong time", func() *history.History {
 		h := around(func(o *actor) {
 			o.invoiced(false).intends().calls(503, false, time.Millisecond).concludes(503, map[string]any{"retry-after": "4"}).sends(201)

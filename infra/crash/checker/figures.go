@@ -20,6 +20,7 @@ type Figures struct {
 	Held         int // generations that wait for their release at the end
 	Successes    int
 	Failures     int
+	GivenUp      int // of the failures: attempts were left, but no time
 	Publications int
 	Requests     int
 	Records      int
@@ -114,7 +115,8 @@ func (f Figures) String() string {
 		fmt.Fprintf(&b, "%-13s "+format+"\n", append([]any{name}, args...)...)
 	}
 	put("run", "seed %d, %s, %d partitions, %s", f.Seed, f.Broker, f.Partitions, f.Took.Round(time.Millisecond))
-	put("orders", "%d, %d generations (%d held at the end), %d succeeded, %d failed", f.Orders, f.Generations, f.Held, f.Successes, f.Failures)
+	put("orders", "%d, %d generations (%d held at the end), %d succeeded, %d failed, %d of them given up",
+		f.Orders, f.Generations, f.Held, f.Successes, f.Failures, f.GivenUp)
 	put("requests", "%d publications, %d requests", f.Publications, f.Requests)
 	put("log", "%d records, %d of them events of shops; %d outbox rows, %d rows in the table", f.Records, f.Events, f.OutboxRows, f.TableRows)
 	put("calls", "%d for %d attempts: %d repeated, %d without an answer, %d attempts that did not reach the ERP", f.Calls, f.Attempts, f.Repeated, f.Unanswered, f.NeverArrived)

@@ -13,6 +13,7 @@ import (
 // that, and not later than Limits.Late after it.
 func (c *checker) checkRetries(o *order) {
 	for _, g := range o.generations() {
+		c.checkGivesUp(o, g)
 		for _, n := range slices.Sorted(maps.Keys(g.after)) {
 			f := g.after[n][0]
 			if f.sync.Status != "queued" {

@@ -34,7 +34,7 @@ type outboxRow struct {
 func newScript() *script {
 	return &script{h: history.History{
 		Seed: 1, Broker: "none", Partitions: 3, Began: began, Ended: began.Add(time.Hour),
-		Policy: history.Policy{MaxAttempts: 5, BaseDelay: base},
+		Policy: history.Policy{MaxAttempts: 5, BaseDelay: base, GiveUpAfter: 5 * time.Minute},
 		Limits: history.Limits{Stall: 2 * time.Second, TakeOver: 10 * time.Second},
 	}}
 }
@@ -62,6 +62,7 @@ type actor struct {
 	facts      []applied
 	synced     bool
 	found      bool // by a look-up
+	short      bool // the planted mistake: an order fails with attempts left
 }
 
 // applied is a fact as the table takes it.
@@ -239,8 +240,11 @@ func (o *actor) concludes(status int, headers map[string]any) *actor {
 	if !success {
 		more["error"] = "it says no"
 	}
-	retry := !success && (status == 0 || status == 429 || status >= 500) && o.attempts < 5
-	if retry {
+	retry, code := !success && (status == 0 || status == 429 || status >= 500) && o.attempts < 5, "erp_rejected"
+	if seconds, _ := headers["retry-after"].(string); retry && seconds == "400" {
+		retry, code = false, "given_up"
+	}
+	if retry && !o.short {
 		o.parks(more, headers)
 		return o
 	}
@@ -253,8 +257,14 @@ func (o *actor) concludes(status int, headers map[string]any) *actor {
 		o.answered = true
 		o.ends("success", map[string]any{"erp_reference": "REF " + o.key}, more, "answer")
 	} else {
-		o.ends("failed", map[string]any{"error_code": "erp_rejected"}, more, "failure")
+		o.ends("failed", map[string]any{"error_code": code}, more, "failure")
 	}
+	return o
+}
+
+// givesUp ends a retry whose time is over.
+func (o *actor) givesUp() *actor {
+	o.ends("failed", map[string]any{"error_code": "given_up"}, nil, "failure")
 	return o
 }
 

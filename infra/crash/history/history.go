@@ -43,6 +43,7 @@ type Policy struct {
 	MaxAttempts int
 	BaseDelay   time.Duration
 	MaxDelay    time.Duration // 0: none
+	GiveUpAfter time.Duration // from the request on; 0: nobody gives up
 }
 
 // Limits bound what a disturbance may cost. With 0 the checker reports the figure, and it is never a violation.

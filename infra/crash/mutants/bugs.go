@@ -215,4 +215,18 @@ var All = []Mutant{
 `},
 		},
 	},
+	{
+		Name: "the last attempt is never made", Promises: []int{5}, Profile: "projector=1,term=0,stop=0",
+		Edits: []Edit{
+			{"shared/domain/decide.go", `o.Kind == OutcomeRetryable && s.Attempts < s.MaxAttempts {`, `o.Kind == OutcomeRetryable && s.Attempts < s.MaxAttempts-1 {`},
+		},
+	},
+	{
+		Name: "the time to give up begins anew with each attempt", Promises: []int{5}, Profile: "projector=1,term=0,stop=0", Kills: 15,
+		Edits: []Edit{
+			{"shared/domain/decide.go", `	case s.RequestedAt != nil:
+		return s.RequestedAt
+`, ``},
+		},
+	},
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -190,13 +189,13 @@ func newCrashCase(t *testing.T, binary string, brokers kafka.Config) *crashCase 
 	return &crashCase{p: &product{t: t, cfg: cfg, base: "http://" + cfg.HTTP.Addr}, binary: binary, erp: erp}
 }
 
-// listening waits until the product takes requests.
+// listening waits until HTTP is served. That something listens is not enough: a start first tries whether the address is free.
 func (c *crashCase) listening() {
 	c.p.t.Helper()
 	testkit.Eventually(c.p.t, func() bool {
-		conn, err := net.Dial("tcp", c.p.cfg.HTTP.Addr)
+		resp, err := http.Get(c.p.base + "/healthz")
 		if err == nil {
-			_ = conn.Close()
+			_ = resp.Body.Close()
 		}
 		return err == nil
 	}, "nothing listens")

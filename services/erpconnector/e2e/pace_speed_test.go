@@ -33,7 +33,7 @@ import (
 var (
 	outageTime   = flag.Duration("outage", 2*time.Minute, "how long the ERP is away")
 	outageOrders = flag.Int("outage.orders", 10_000, "orders that come meanwhile")
-	paceKills    = flag.Bool("pace.kills", false, "the syncers that come and go are killed, in place of being stopped")
+	paceEnds     = flag.String("pace.ends", "stop", "how a syncer ends every 20 s, and another begins: stop, kill or none")
 	paceTime     = flag.Duration("pace", 3*time.Minute, "how long an ERP with a limit is called")
 	fairOrders   = flag.Int("fair.orders", 100_000, "orders of the other shop")
 	syncerCounts = flag.String("syncers", "1,2,4", "how many processes share the calls")
@@ -292,9 +292,9 @@ func TestSpeedOfThePace(t *testing.T) {
 					erp.mu.Unlock()
 					for time.Since(begin) < *paceTime {
 						require.True(t, run.Sleep(t.Context(), 20*time.Second))
-						if syncers > 1 {
+						if ends, some := map[string]os.Signal{"stop": syscall.SIGTERM, "kill": syscall.SIGKILL}[*paceEnds]; some && syncers > 1 {
 							m := f.first("syncer")
-							require.NoError(t, m.cmd.Process.Signal(map[bool]os.Signal{false: syscall.SIGTERM, true: syscall.SIGKILL}[*paceKills]))
+							require.NoError(t, m.cmd.Process.Signal(ends))
 							<-m.done
 							f.members = slices.DeleteFunc(f.members, func(one *member) bool { return one == m })
 							f.awaitHealth(f.start(m.service, m.addr))
