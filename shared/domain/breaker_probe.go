@@ -33,6 +33,16 @@ func (b Breaker) ProbeDue(now time.Time) bool {
 	return isWaiting && !now.Before(b.ProbeAt)
 }
 
+// ProbeNow makes the probe of an open breaker due at once, as the ERP is called in another way from now on: what its failures said of it
+// may be over. When it fails, the waits begin anew.
+func (b Breaker) ProbeNow(m Moment) (next Breaker, ok bool) {
+	if !b.Is(BreakerOpen) || b.ByHand || b.ProbeDue(m.Now) {
+		return b, false
+	}
+	b.ProbeAt, b.Failures, b.ByOrder = NormalizeTime(m.Now), 0, false
+	return b, true
+}
+
 // ProbeResult is how a probe ended.
 type ProbeResult struct {
 	Epoch   int64 // of the breaker that BeginProbe gave: another probe's end is not this one's

@@ -223,6 +223,7 @@ func TestByHand(t *testing.T) {
 	for name, change := range map[string]func() (Breaker, bool){
 		"a probe":          func() (Breaker, bool) { return b.BeginProbe(p, at(365*24*time.Hour)) },
 		"the setting":      func() (Breaker, bool) { return b.TurnOff(off, at(time.Hour)) },
+		"another address":  func() (Breaker, bool) { return b.ProbeNow(at(time.Hour)) },
 		"failures":         func() (Breaker, bool) { return b.Trip(callsOf("ffffffffff", noon), p, at(0)) },
 		"opening it again": func() (Breaker, bool) { return b.OpenByHand("again", at(time.Hour)) },
 	} {
@@ -244,6 +245,27 @@ func TestByHand(t *testing.T) {
 	require.Equal(t, "erp_breaker is off", closed.Why)
 	_, ok = outage(t).TurnOff(p, admin)
 	require.False(t, ok, "it is on")
+}
+
+func TestAProbeThatIsDueAtOnce(t *testing.T) {
+	t.Parallel()
+	p, b := DefaultBreakerPolicy(), outage(t)
+	b.Failures, b.ByOrder = 7, true
+	now, ok := b.ProbeNow(at(0))
+	require.True(t, ok)
+	require.True(t, now.ProbeDue(noon))
+	require.Equal(t, []any{b.Epoch, b.OutSince, b.OutWhy}, []any{now.Epoch, now.OutSince, now.OutWhy}, "it is the same outage")
+	_, ok = now.ProbeNow(at(0))
+	require.False(t, ok, "it is due")
+	probing, ok := now.BeginProbe(p, at(0))
+	require.True(t, ok)
+	require.Equal(t, ProbeByHealth, probing.Probe, "the health endpoint is another one")
+	_, ok = probing.ProbeNow(at(0))
+	require.False(t, ok, "somebody probes")
+	again, _ := probing.EndProbe(ProbeResult{Epoch: probing.Epoch, Verdict: ProbeFailing}, p, at(0))
+	require.Less(t, again.ProbeAt.Sub(noon), 10*time.Second, "the waits begin anew")
+	_, ok = Breaker{}.ProbeNow(at(0))
+	require.False(t, ok, "it is closed")
 }
 
 func TestTheHistoryOfABreaker(t *testing.T) {

@@ -57,6 +57,12 @@ func (r *Regulator) compareClocks(shared, now time.Time) {
 	}
 }
 
+// address is where the ERP is called, and how. Whoever changes it mends what the breaker has opened for.
+type address struct {
+	url, healthPath string
+	timeout         time.Duration
+}
+
 // followSettings brings the state to the settings in force.
 func (r *Regulator) followSettings() {
 	settings, m := r.Settings.Current(), r.moment()
@@ -66,6 +72,14 @@ func (r *Regulator) followSettings() {
 		r.made, r.slots = made, nil
 		r.judge(func(s pace.State) pace.State { return s.With(made, m.Now) })
 	}
+	called := address{settings.ErpBaseURL, settings.HealthPath, settings.ErpTimeout}
+	if r.address != (address{}) && r.address != called {
+		r.judge(func(s pace.State) pace.State {
+			s.Breaker, _ = s.Breaker.ProbeNow(m)
+			return s
+		})
+	}
+	r.address = called
 	policy := settings.BreakerPolicy()
 	if _, off := r.state.Breaker.TurnOff(policy, m); off {
 		r.judge(func(s pace.State) pace.State {

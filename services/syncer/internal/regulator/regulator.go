@@ -57,6 +57,7 @@ type Regulator struct {
 	read       time.Time     // when the reading began that gave what is known; zero: nothing is known
 	written    time.Time     // when the latest change was written, by the own clock
 	made       pace.Settings // of this process
+	address    address       // that this process calls, and how
 	quickest   time.Duration // the time of the reading that compared the clocks
 	own        time.Time     // by the own clock, when the shared one showed shared
 	shared     time.Time

@@ -154,6 +154,22 @@ func TestAnOutageStopsTheCallsOfAllAndAProbeLetsThemOutAgain(t *testing.T) {
 	})
 }
 
+// Symptom: an operator had mended the ERP's address, and orders waited up to a minute for the next probe.
+func TestAnotherAddressIsProbedAtOnce(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *bench) {
+		works := false
+		b.health = func() domain.Answer { return domain.Answer{StatusCode: map[bool]int{true: 200, false: 503}[works]} }
+		first := b.start("first")
+		b.start("second")
+		outage(t, first)
+		require.Nil(t, within(first, time.Hour, 11))
+		b.now(func() { works = true })
+		require.Nil(t, within(first, time.Second, 12), "the next probe is a minute away")
+		b.settings.Change(func(s *setting.Settings) { s.ErpBaseURL = "http://elsewhere.example/rest" })
+		require.NotNil(t, within(first, time.Second, 13))
+	})
+}
+
 // Symptom: a breaker in memory began closed after a restart, so each restart cost more attempts.
 func TestARestartDoesNotCloseTheBreaker(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bench) {
