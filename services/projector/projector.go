@@ -41,7 +41,7 @@ const (
 
 	// After a batch the projector rests, unless more wait than it takes at once. So the next one is larger, and an order's row is
 	// written less often.
-	restShare = 2.
+	restTimes = 2. // what the batch took
 	maxRest   = 50 * time.Millisecond
 )
 
@@ -99,7 +99,7 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 		return err
 	}
 	caughtUp := time.Now()
-	pace := run.Pace{Rest: restShare, Max: maxRest}
+	pace := run.Pace{Rest: restTimes, Max: maxRest}
 	for pace.Sleep(ctx) {
 		fetches := p.poll(ctx, client)
 		if ctx.Err() != nil {

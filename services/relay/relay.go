@@ -37,7 +37,7 @@ const (
 	quietAfter        = time.Minute
 
 	// After a transaction the relay rests, unless many rows wait. So the next one takes more rows.
-	restShare = 1.
+	restTimes = 1. // what the transaction took
 	maxRest   = 20 * time.Millisecond
 
 	minRetryWait = 100 * time.Millisecond

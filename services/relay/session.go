@@ -40,7 +40,7 @@ func openSession(ctx context.Context, r *Relay) (*session, error) {
 	if err := openProducer(ctx, r.producer); err != nil {
 		return nil, err
 	}
-	s := &session{r: r, pace: run.Pace{Rest: restShare, Max: maxRest}}
+	s := &session{r: r, pace: run.Pace{Rest: restTimes, Max: maxRest}}
 	if err := s.begin(ctx); err != nil {
 		s.close(ctx)
 		return nil, err

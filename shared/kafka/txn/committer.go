@@ -18,14 +18,14 @@ const maxRefused = 2
 
 // After a transaction the session rests, unless more tasks wait than one takes.
 const (
-	restShare = 1.
+	restTimes = 1. // what the transaction took
 	maxRest   = 20 * time.Millisecond
 )
 
 // commitFinished commits finished tasks, batch after batch: the records and the consumed offsets of a batch are one Kafka
 // transaction. While one batch commits, and in a rest after it, the next one collects.
 func (s *Session) commitFinished(done <-chan struct{}) {
-	pace := run.Pace{Rest: restShare, Max: maxRest}
+	pace := run.Pace{Rest: restTimes, Max: maxRest}
 	var offsetsOnly []*Task // they have no records to write, so they wait for others that have
 	idle := time.NewTimer(s.cfg.IdleCommit)
 	defer idle.Stop()
