@@ -8,8 +8,8 @@ import (
 // Pace lets a loop that works in batches rest after each, as long as the batch took, or a multiple of that. While there is much work the
 // batches grow, and an item costs less; who finds work after a pause begins at once. It is for one goroutine.
 type Pace struct {
-	Rest float64       // how long to rest, in times of what the batch took
-	Max  time.Duration // of one rest
+	Rest     float64       // how long to rest, in times of what the batch took
+	Min, Max time.Duration // of one rest
 
 	until time.Time
 }
@@ -17,7 +17,7 @@ type Pace struct {
 // Worked notes that a batch has ended, which began at that time.
 func (p *Pace) Worked(began time.Time) {
 	now := time.Now()
-	p.until = now.Add(min(p.Max, time.Duration(p.Rest*float64(now.Sub(began)))))
+	p.until = now.Add(min(p.Max, max(p.Min, time.Duration(p.Rest*float64(now.Sub(began))))))
 }
 
 // Left is how much of the rest is left; 0: nothing.

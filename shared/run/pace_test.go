@@ -13,7 +13,7 @@ import (
 
 func TestAPaceRestsAfterEachBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := run.Pace{Rest: 2, Max: 50 * time.Millisecond}
+		p := run.Pace{Rest: 2, Min: 3 * time.Millisecond, Max: 50 * time.Millisecond}
 		rests := func(took time.Duration) time.Duration {
 			began := time.Now()
 			time.Sleep(took)
@@ -25,6 +25,7 @@ func TestAPaceRestsAfterEachBatch(t *testing.T) {
 		require.Zero(t, p.Left(), "before the first batch")
 		require.Equal(t, 10*time.Millisecond, rests(5*time.Millisecond))
 		require.Equal(t, 50*time.Millisecond, rests(time.Minute))
+		require.Equal(t, 3*time.Millisecond, rests(time.Millisecond))
 		p.Worked(time.Now().Add(-5 * time.Millisecond))
 		time.Sleep(4 * time.Millisecond)
 		require.Equal(t, 6*time.Millisecond, p.Left(), "waiting for work is rest")
