@@ -15,13 +15,15 @@ type LearntRate struct {
 	Ceiling  float64   `json:"ceiling,omitempty"` // calls a second at which 429 came
 	Cut      float64   `json:"cut,omitempty"`     // share of the ceiling that the last cut took
 	CutAt    time.Time `json:"cut_at,omitzero"`
+	Met      bool      `json:"met,omitempty"`      // 429 came again since the ceiling was taken from what the ERP took
 	Early    int       `json:"early,omitempty"`    // how often 429 came again soon after a cut, since the rate has last met its ceiling
 	RaisedAt time.Time `json:"raised_at,omitzero"` // when a 429 soon after a cut raised the ceiling last
 }
 
 const (
 	rateRecovery   = 30 * time.Second // a cut rate is back at its ceiling after this
-	rateCut        = 0.03             // share of the ceiling that a cut takes
+	firstRecovery  = 10 * time.Second // until 429 has come there: what the ERP took may have been less than it takes
+	rateCut        = 0.03             // share of the ceiling that a cut takes; one soon after it takes twice as much
 	minBusy        = 10               // 429 answers lately from which an ERP shows a rate
 	maxEarly       = 3                // cuts in a row that a rate above what the ERP takes may need
 	rateRaise      = 0.05             // share of the ceiling that it is raised by
@@ -34,7 +36,11 @@ func (r LearntRate) At(now time.Time) Rate {
 	if r.Ceiling == 0 {
 		return 0
 	}
-	t := float64(now.Sub(r.CutAt))/float64(rateRecovery) - 1
+	recovery := firstRecovery
+	if r.Met {
+		recovery = rateRecovery
+	}
+	t := float64(now.Sub(r.CutAt))/float64(recovery) - 1
 	rate := r.Ceiling * (1 + r.Cut*math.Pow(max(-1, t), 3))
 	if rate > r.Ceiling*rateForgetting {
 		return 0
@@ -46,25 +52,28 @@ func (r LearntRate) At(now time.Time) Rate {
 // answered. Calls that began before the last cut met a higher rate and say nothing about this one; nor do those of the second after
 // it, as an ERP that counts by the second refuses all of the rest of a second.
 //
-// The first ten, and each where many calls get one, say that the ERP takes what it took. In the first two seconds that is not known, and
-// nothing is learnt. Nor is anything learnt of a few: in a quiet hour an ERP takes a call a second, as there are no more, and what it
+// The first ten, and each where many calls get one, say that the ERP takes what it took in a second in which it answered 429: in any other
+// it may have been asked for less. Nothing is learnt of a few: in a quiet hour an ERP takes a call a second, as there are no more, and what it
 // answers to one order must not hold the next thousand to that.
 //
-// Where few do, the rate has passed what the ERP takes, or the ERP refuses some orders whatever the rate is. In the first case a cut or
-// two bring it below, and 429 stays away until the rate is near its ceiling again. Where it keeps coming soon after the cuts, they gain
-// nothing, and the ceiling goes up again: such an ERP must not be called less and less.
+// Where few do, the rate has passed what the ERP takes, or the ERP refuses some orders whatever the rate is. In the first case cuts bring
+// it below, each twice as deep as the one before, and 429 stays away until the rate is near its ceiling again. Where it keeps coming soon
+// after the cuts, they gain nothing, and the ceiling goes up again: such an ERP must not be called less and less.
 func (r LearntRate) AfterBusy(began time.Time, m Meter, now time.Time) LearntRate {
 	if r.Ceiling != 0 && began.Before(later(r.CutAt, r.RaisedAt).Add(time.Second)) {
 		return r
 	}
 	now = now.Round(0).UTC()
-	ceiling, taken := float64(r.At(now)), m.taken(now)
-	early := 0
+	m = m.until(now)
+	ceiling, taken := float64(r.At(now)), m.taken()
+	early, met := 0, true
 	switch rare := m.BusyIsRare(); {
-	case ceiling == 0 && (taken == 0 || !m.showsLimit(now)):
+	case ceiling == 0 && (m.Shown == 0 || m.Lately < minBusy):
 		return r
-	case ceiling == 0 || !rare && taken > 0 && taken < ceiling:
-		ceiling = taken
+	case ceiling == 0:
+		ceiling, met = float64(m.Shown), false
+	case !rare && taken > 0 && taken < ceiling:
+		ceiling, met = taken, false
 	case rare && ceiling < r.Ceiling:
 		if r.Early >= maxEarly {
 			return r.raised(now)
@@ -73,7 +82,7 @@ func (r LearntRate) AfterBusy(began time.Time, m Meter, now time.Time) LearntRat
 			early++
 		}
 	}
-	return LearntRate{Ceiling: max(ceiling, minLearntRate), Cut: rateCut, CutAt: now, Early: early}
+	return LearntRate{Ceiling: max(ceiling, minLearntRate), Cut: rateCut * math.Exp2(float64(early)), CutAt: now, Met: met, Early: early}
 }
 
 // raised is the rate with a higher ceiling; one that no ERP takes is none.
@@ -103,16 +112,19 @@ func (r Rate) Tighter(other Rate) Rate {
 // or 503.
 type Meter struct {
 	Second  time.Time
-	Taken   [3]int  // neither 429 nor failed; [0] in the second that runs, [1] in the one before
-	Refused [3]int  // 429 answers in the same seconds
-	Lately  float64 `json:",omitempty"` // 429 answers, each half as much after meterHalfLife
-	Calls   float64 `json:",omitempty"` // answered; each counts less with each call after it
-	Busy    float64 `json:",omitempty"` // of them with 429
-	Slow    float64 `json:",omitempty"` // of them with 429 or 503
+	Taken   [3]int    // neither 429 nor failed; [0] in the second that runs, [1] in the one before
+	Refused [3]int    // 429 answers in the same seconds
+	Shown   int       `json:",omitempty"` // the most that it took in a whole second in which 429 came, within meterMemory
+	ShownAt time.Time `json:",omitzero"`  // that second
+	Lately  float64   `json:",omitempty"` // 429 answers, each half as much after meterHalfLife
+	Calls   float64   `json:",omitempty"` // answered; each counts less with each call after it
+	Busy    float64   `json:",omitempty"` // of them with 429
+	Slow    float64   `json:",omitempty"` // of them with 429 or 503
 }
 
 const (
 	meterHalfLife = 30 * time.Second
+	meterMemory   = time.Minute
 	meterCalls    = 50 // after so many calls an answer counts a third
 	meterFew      = 30 // a share is judged as one of so many calls at least
 )
@@ -141,36 +153,40 @@ func (m Meter) With(h Health, ended time.Time) Meter {
 
 func (m Meter) until(now time.Time) Meter {
 	second := now.Truncate(time.Second)
-	switch passed := second.Sub(m.Second); {
-	case passed <= 0:
+	passed := second.Sub(m.Second)
+	if passed <= 0 {
 		return m
-	case passed == time.Second:
+	}
+	if m.isWhole(0) && m.Refused[0] > 0 && m.Taken[0] >= m.Shown {
+		m.Shown, m.ShownAt = m.Taken[0], m.Second
+	}
+	if second.Sub(m.ShownAt) > meterMemory {
+		m.Shown = 0
+	}
+	switch passed {
+	case time.Second:
 		m.Taken, m.Refused = [3]int{0, m.Taken[0], m.Taken[1]}, [3]int{0, m.Refused[0], m.Refused[1]}
-	case passed == 2*time.Second:
+	case 2 * time.Second:
 		m.Taken, m.Refused = [3]int{2: m.Taken[0]}, [3]int{2: m.Refused[0]}
 	default:
 		m.Taken, m.Refused = [3]int{}, [3]int{}
 	}
-	m.Lately *= math.Exp2(-float64(second.Sub(m.Second)) / float64(meterHalfLife))
+	m.Lately *= math.Exp2(-float64(passed) / float64(meterHalfLife))
 	m.Second = second
 	return m
 }
 
-// taken is the most calls that the ERP took in one of the newest two whole seconds; 0 where it was not called in both. Calls that begin in
-// the middle of a second have only the rest of it, and what the ERP took in that rest is too low a rate.
-func (m Meter) taken(now time.Time) float64 {
-	m = m.until(now)
-	if m.Taken[2]+m.Refused[2] == 0 {
+// isWhole reports whether calls were made before that second too. Calls that begin in the middle of a second have only the rest of it, and
+// what the ERP took in that rest is too low a rate.
+func (m Meter) isWhole(second int) bool { return m.Taken[second+1]+m.Refused[second+1] > 0 }
+
+// taken is what the ERP took in the second before the one that runs, or in the one before that if it was more; 0 where the former was not
+// whole, or had no 429.
+func (m Meter) taken() float64 {
+	if !m.isWhole(1) || m.Refused[1] == 0 {
 		return 0
 	}
 	return float64(max(m.Taken[1], m.Taken[2]))
-}
-
-// showsLimit reports whether enough 429 came lately, and not all in the second that runs: what the ERP took in a second before the first
-// of them is no more than it was asked.
-func (m Meter) showsLimit(now time.Time) bool {
-	m = m.until(now)
-	return m.Lately >= minBusy && m.Lately-float64(m.Refused[0]) >= minBusy/2
 }
 
 // BusyIsRare reports whether few of the newest calls got 429: the pace is a little above what the ERP takes, and not far above.

@@ -138,6 +138,30 @@ func TestAnERPOf50RequestsASecond(t *testing.T) {
 	}
 }
 
+// Symptom: the rate had been learnt from a second in which the ERP took a burst too. A seventh of the calls got 429, which was taken for an
+// ERP that refuses some orders whatever the rate; so the rate was raised again and again.
+func TestARateThatWasLearntTooHigh(t *testing.T) {
+	t.Parallel()
+	for _, ceiling := range []float64{52, 55, 60, 65, 75} {
+		t.Run(fmt.Sprint(ceiling), func(t *testing.T) {
+			t.Parallel()
+			e := limitedERP{perSecond: 50, burst: 10, latency: 20 * time.Millisecond}
+			p := &pacer{policy: DefaultLimitPolicy(64), learnt: LearntRate{Ceiling: ceiling, Cut: rateCut, CutAt: noon}}
+			taken, refused := 0, 0
+			for now := noon; now.Before(noon.Add(3 * time.Minute)); now = now.Add(time.Millisecond) {
+				more, no := p.step(&e, now)
+				if now.After(noon.Add(time.Minute)) {
+					taken, refused = taken+more, refused+no
+				}
+			}
+			used, busy := float64(taken)/(2*60*50), float64(refused)/float64(taken+refused)
+			t.Logf("%.1f %% of the limit used, %.2f %% of the calls got 429", 100*used, 100*busy)
+			require.GreaterOrEqual(t, used, 0.95)
+			require.LessOrEqual(t, busy, 0.01)
+		})
+	}
+}
+
 // Symptom: an ERP that answers some orders with 429 whatever the rate, say for a customer who orders a lot, was called once a second in
 // the end: each 429 cut the rate, and a lower rate brought no fewer of them.
 func TestAnERPThatRefusesSomeOrdersWhateverTheRate(t *testing.T) {
@@ -202,13 +226,16 @@ func TestALearntRateFollowsTheERP(t *testing.T) {
 
 func TestTheCurveOfALearntRate(t *testing.T) {
 	t.Parallel()
-	r := LearntRate{Ceiling: 100, Cut: 0.03, CutAt: noon}
+	r := LearntRate{Ceiling: 100, Cut: 0.03, CutAt: noon, Met: true}
 	for after, want := range map[time.Duration]float64{
 		-time.Hour: 97, 0: 97, 15 * time.Second: 99.625, 30 * time.Second: 100, 45 * time.Second: 100.375, time.Minute: 103, 2 * time.Minute: 181,
 	} {
 		require.InDelta(t, want, float64(r.At(noon.Add(after))), 1e-9, after)
 	}
 	require.Zero(t, r.At(noon.Add(10*time.Minute)), "it is forgotten")
+	first := r
+	first.Met = false
+	require.Equal(t, r.At(noon.Add(90*time.Second)), first.At(noon.Add(30*time.Second)), "one that 429 has not met again grows three times as fast")
 	require.Zero(t, LearntRate{}.At(noon))
 	rapid.Check(t, func(t *rapid.T) {
 		r := LearntRate{Ceiling: rapid.Float64Range(0.1, 1e4).Draw(t, "ceiling"), Cut: rapid.Float64Range(0.03, 0.3).Draw(t, "cut"), CutAt: noon}
@@ -233,13 +260,14 @@ func TestACutOfTheRate(t *testing.T) {
 	meter := func(taken, refused int) Meter {
 		return inSecond(inSecond(Meter{}, noon.Add(-time.Second), taken, refused), noon, taken, refused)
 	}
-	learnt := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}
-	early := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-3 * time.Second)}
+	learnt := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-29 * time.Second), Met: true}
+	early := LearntRate{Ceiling: 50, Cut: 0.03, CutAt: noon.Add(-3 * time.Second), Met: true}
 	third := early
 	third.Early = 3
 	raised := third
 	raised.Ceiling, raised.RaisedAt = 52.5, now
 	cutTo := func(rate float64) LearntRate { return LearntRate{Ceiling: rate, Cut: 0.03, CutAt: now} }
+	metAt := func(rate float64, early int) LearntRate { return LearntRate{rate, []float64{0.03, 0.06}[early], now, true, early, time.Time{}} }
 	for name, c := range map[string]struct {
 		before LearntRate
 		began  time.Time
@@ -249,19 +277,20 @@ func TestACutOfTheRate(t *testing.T) {
 		"the first one: what the ERP took":         {LearntRate{}, noon, meter(25, 75), cutTo(25)},
 		"it took nothing: nothing is known":        {LearntRate{}, noon, meter(0, 5), LearntRate{}},
 		"no whole second yet: nothing is known":    {LearntRate{}, noon, Meter{}.With(HealthGood, now), LearntRate{}},
-		"429 only in the last whole second":        {LearntRate{}, noon, inSecond(inSecond(Meter{}, noon.Add(-time.Second), 25, 0), noon, 25, 75), cutTo(25)},
+		"429 only in the last whole second":        {LearntRate{}, noon, inSecond(inSecond(Meter{}, noon.Add(-time.Second), 40, 0), noon, 25, 75), cutTo(25)},
+		"429 in an earlier second":                 {LearntRate{}, noon, inSecond(meter(25, 75), now, 40, 1), cutTo(25)},
 		"429 only in the second that runs":         {LearntRate{}, noon, inSecond(inSecond(meter(25, 0), noon, 25, 0), now, 25, 75), LearntRate{}},
 		"calls only in the last whole second":      {LearntRate{}, noon, inSecond(Meter{}, noon, 25, 75), LearntRate{}},
 		"it began in the middle of a second":       {LearntRate{}, noon, inSecond(inSecond(Meter{}, noon.Add(-time.Second), 5, 20), noon, 25, 75), cutTo(25)},
-		"it ended in the middle of a second":       {LearntRate{}, noon, inSecond(inSecond(Meter{}, noon.Add(-time.Second), 25, 75), noon, 5, 20), cutTo(25)},
+		"it ended in the middle of a second":       {LearntRate{}, noon, inSecond(inSecond(inSecond(Meter{}, noon.Add(-2*time.Second), 5, 20), noon.Add(-time.Second), 25, 75), noon, 5, 20), cutTo(25)},
 		"a few, and no rate is known: none is":     {LearntRate{}, noon, meter(25, 4), LearntRate{}},
-		"rare, soon after a cut":                   {early, noon, meter(25, 1), LearntRate{float64(early.At(now)), 0.03, now, 1, time.Time{}}},
+		"rare, soon after a cut":                   {early, noon, meter(25, 1), metAt(float64(early.At(now)), 1)},
 		"rare, soon after a third cut":             {third, noon, meter(25, 1), raised},
 		"of the rest of the second of a raise":     {raised, noon.Add(time.Second), meter(25, 1), raised},
-		"a rare one: where the rate stood":         {learnt, noon, meter(25, 1), cutTo(50)},
+		"a rare one: where the rate stood":         {learnt, noon, meter(25, 1), metAt(50, 0)},
 		"many of them: what the ERP took":          {learnt, noon, meter(25, 5), cutTo(25)},
-		"many, and it took more than the rate":     {learnt, noon, meter(80, 20), cutTo(50)},
-		"a very slow ERP":                          {LearntRate{Ceiling: 0.05, Cut: 0.03, CutAt: noon.Add(-29 * time.Second)}, noon, meter(0, 1), cutTo(0.1)},
+		"many, and it took more than the rate":     {learnt, noon, meter(80, 20), metAt(50, 0)},
+		"a very slow ERP":                          {LearntRate{Ceiling: 0.05, Cut: 0.03, CutAt: noon.Add(-29 * time.Second), Met: true}, noon, meter(0, 1), metAt(0.1, 0)},
 		"of a call that began before the last cut": {learnt, noon.Add(-31 * time.Second), meter(25, 1), learnt},
 		"of the rest of the second of the cut":     {learnt, noon.Add(-28*time.Second - 1), meter(25, 1), learnt},
 	} {
@@ -276,14 +305,17 @@ func TestAMeterCountsSeconds(t *testing.T) {
 	t.Parallel()
 	var m Meter
 	for i := range 100 { // every 50 ms, for five seconds
-		m = m.With(HealthGood, noon.Add(time.Duration(i)*50*time.Millisecond))
+		m = m.With([]Health{HealthGood, HealthBusy}[i%2], noon.Add(time.Duration(i)*50*time.Millisecond))
 	}
-	require.Equal(t, 20, int(m.taken(noon.Add(5*time.Second))))
-	require.Equal(t, 20, int(m.taken(noon.Add(5999*time.Millisecond))))
-	require.Equal(t, 20, int(m.taken(noon.Add(6*time.Second))), "the second before")
-	require.Zero(t, m.taken(noon.Add(7*time.Second)))
-	require.Zero(t, m.taken(noon.Add(time.Minute)))
-	require.Zero(t, Meter{}.With(HealthGood, noon).taken(noon.Add(time.Second)), "the calls began in the middle of a second")
+	at := func(after time.Duration) []int {
+		m := m.until(noon.Add(after))
+		return []int{int(m.taken()), m.Shown}
+	}
+	require.Equal(t, []int{10, 10}, at(5*time.Second))
+	require.Equal(t, []int{10, 10}, at(5999*time.Millisecond))
+	require.Equal(t, []int{0, 10}, at(6*time.Second), "a second without 429 says nothing")
+	require.Equal(t, []int{0, 10}, at(time.Minute))
+	require.Equal(t, []int{0, 0}, at(time.Minute+5*time.Second), "it is forgotten")
 	require.Equal(t, m, m.With(HealthUnknown, noon), "an answer that comes late counts in the second that runs")
 	m = Meter{}
 	for range 200 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/app"
@@ -39,6 +40,17 @@ type member struct {
 	service types.ServiceConfig
 	addr    string
 	env     []string
+}
+
+// fleetWithERP is a fleet of the binary that calls an ERP of the test's own, and a pool of its database.
+func fleetWithERP(t *testing.T, binary string, brokers kafka.Config, set map[string]string) (*fleet, *pgxpool.Pool) {
+	t.Helper()
+	f := newFleet(t, image{root: filepath.Dir(binary), entrypoint: "/" + filepath.Base(binary), bare: true}, brokers, set)
+	delete(f.project.Services, "mockerp")
+	pool, err := pgxpool.New(t.Context(), f.cfg.DatabaseURL)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return f, pool
 }
 
 // newFleet reads the Compose file with short delays and what else the test sets; nothing runs yet.

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -167,14 +166,10 @@ func withSyncers(t *testing.T, erp func() http.Handler, set map[string]string, t
 				t.Cleanup(server.Close)
 				environment := map[string]string{"ERP_BASE_URL": server.URL + httpapi.BasePath, "ERP_TIMEOUT": "30s", "RETRY_MAX_ATTEMPTS": "5"}
 				maps.Copy(environment, set)
-				f := newFleet(t, image{root: filepath.Dir(binary), entrypoint: "/" + filepath.Base(binary), bare: true}, brokers, environment)
-				delete(f.project.Services, "mockerp")
+				f, pool := fleetWithERP(t, binary, brokers, environment)
 				s := f.project.Services["syncer"]
 				s.SetScale(n)
 				f.project.Services["syncer"] = s
-				pool, err := pgxpool.New(t.Context(), f.cfg.DatabaseURL)
-				require.NoError(t, err)
-				t.Cleanup(pool.Close)
 				f.up()
 				f.product().joined(event.GroupSyncer, n)
 				test(t, f, handler, pool, n)

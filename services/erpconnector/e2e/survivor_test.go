@@ -81,22 +81,17 @@ func startPairs(t *testing.T, binary string, brokers kafka.Config) *pairs {
 	server := httptest.NewServer(erp)
 	t.Cleanup(server.Close)
 	p := &pairs{erp: erp, arm: t.TempDir()}
-	p.fleet = newFleet(t, image{root: filepath.Dir(binary), entrypoint: "/" + filepath.Base(binary), bare: true}, brokers,
+	p.fleet, p.pool = fleetWithERP(t, binary, brokers,
 		map[string]string{"ERP_BASE_URL": server.URL, "ERP_BREAKER": "false", "RETRY_MAX_ATTEMPTS": "20", "RETRY_MAX_DELAY": "400ms"})
 	p.more = func(service string) []string {
 		return []string{"ERPCONNECTOR_FAILPOINT_FILE=" + filepath.Join(p.arm, service)}
 	}
-	delete(p.project.Services, "mockerp")
 	for name, s := range p.project.Services {
 		if ours(s) && !oneShot(s) {
 			s.SetScale(2)
 			p.project.Services[name] = s
 		}
 	}
-	var err error
-	p.pool, err = pgxpool.New(t.Context(), p.cfg.DatabaseURL)
-	require.NoError(t, err)
-	t.Cleanup(p.pool.Close)
 	p.up()
 	p.paired()
 	p.watch = startWatch(t, brokers)
