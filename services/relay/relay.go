@@ -36,7 +36,9 @@ const (
 	quietPollInterval = 250 * time.Millisecond // the same after quietAfter without rows
 	quietAfter        = time.Minute
 
-	// After a transaction the relay rests, unless many rows wait. So the next one takes more rows.
+	// After a transaction of some rows the relay rests, unless many more wait. So the next one takes more. While orders come one by one
+	// it does not rest.
+	restRows  = 8
 	restTimes = 1. // what the transaction took
 	maxRest   = 20 * time.Millisecond
 

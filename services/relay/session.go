@@ -34,6 +34,7 @@ type session struct {
 	committed  bool
 	measured   time.Time
 	pace       run.Pace
+	pending    int // rows of the transaction that is under way, or was last
 }
 
 func openSession(ctx context.Context, r *Relay) (*session, error) {
@@ -139,7 +140,7 @@ func (s *session) run(ctx context.Context) error {
 			failpoint.Hit("relay.read")
 			var rows []outbox.Row
 			if rows, read = s.split(batch.Rows, read); len(rows) > 0 {
-				pending = s.commit(ctx, rows, read)
+				pending, s.pending = s.commit(ctx, rows, read), len(rows)
 			}
 			continue
 		}
@@ -167,7 +168,9 @@ func (s *session) await(pending <-chan error, at checkpoint.Position) error {
 		return err
 	}
 	s.last, s.committed = at, true
-	s.pace.Worked(at.At)
+	if s.pending >= restRows {
+		s.pace.Worked(at.At)
+	}
 	return nil
 }
 

@@ -178,7 +178,9 @@ func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
 		d := &database{}
 		g := group(d.take)
 		var requests sync.WaitGroup
-		waits, leads := contextOf(t), contextOf(t)
+		waits, stopWaiting := context.WithCancel(t.Context())
+		leads, stopLeading := context.WithCancel(t.Context())
+		defer stopLeading()
 		errs := map[string]error{}
 		var mu sync.Mutex
 		send := func(name string, ctx context.Context) {
@@ -196,10 +198,10 @@ func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
 		send("goes while it waits", waits)
 		send("stays", t.Context())
 		time.Sleep(txTime / 2)
-		waits.cancel()
+		stopWaiting()
 		time.Sleep(time.Microsecond)
 		time.Sleep(txTime)
-		leads.cancel()
+		stopLeading()
 		requests.Wait()
 		require.ErrorIs(t, errs["goes while it waits"], context.Canceled)
 		delete(errs, "goes while it waits")
@@ -209,17 +211,6 @@ func TestACallerThatGoesTakesNobodyWithIt(t *testing.T) {
 		require.Zero(t, g.running)
 		require.Empty(t, g.waiting)
 	})
-}
-
-type cancellable struct {
-	context.Context
-	cancel context.CancelFunc
-}
-
-func contextOf(t *testing.T) cancellable {
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	return cancellable{ctx, cancel}
 }
 
 func TestATransactionThatPanicsTakesNothing(t *testing.T) {

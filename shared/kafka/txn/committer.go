@@ -16,8 +16,9 @@ import (
 // maxRefused is how often a task may be given other records before its lane is held instead.
 const maxRefused = 2
 
-// After a transaction the session rests, unless more tasks wait than one takes.
+// After a transaction of some tasks the session rests, unless more wait than one takes.
 const (
+	restTasks = 4
 	restTimes = 1. // what the transaction took
 	maxRest   = 20 * time.Millisecond
 )
@@ -50,7 +51,7 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		idle.Reset(s.cfg.IdleCommit)
 		began := time.Now()
 		s.commit(batch)
-		if len(batch) < s.cfg.BatchTasks {
+		if len(batch) >= restTasks && len(batch) < s.cfg.BatchTasks {
 			pace.Worked(began)
 		}
 	}
