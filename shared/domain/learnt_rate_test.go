@@ -235,7 +235,7 @@ func TestTheCurveOfALearntRate(t *testing.T) {
 	require.Zero(t, r.At(noon.Add(10*time.Minute)), "it is forgotten")
 	first := r
 	first.Met = false
-	require.InDelta(t, r.At(noon.Add(90*time.Second)), first.At(noon.Add(30*time.Second)), 1e-9, "one that 429 has not met again grows three times as fast")
+	require.InDelta(t, float64(r.At(noon.Add(90*time.Second))), float64(first.At(noon.Add(30*time.Second))), 1e-9, "one that 429 has not met again grows three times as fast")
 	require.Zero(t, LearntRate{}.At(noon))
 	rapid.Check(t, func(t *rapid.T) {
 		r := LearntRate{Ceiling: rapid.Float64Range(0.1, 1e4).Draw(t, "ceiling"), Cut: rapid.Float64Range(0.03, 0.3).Draw(t, "cut"), CutAt: noon}
