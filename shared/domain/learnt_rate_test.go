@@ -235,7 +235,7 @@ func TestTheCurveOfALearntRate(t *testing.T) {
 	require.Zero(t, r.At(noon.Add(10*time.Minute)), "it is forgotten")
 	first := r
 	first.Met = false
-	require.Equal(t, r.At(noon.Add(90*time.Second)), first.At(noon.Add(30*time.Second)), "one that 429 has not met again grows three times as fast")
+	require.InDelta(t, float64(r.At(noon.Add(90*time.Second))), float64(first.At(noon.Add(30*time.Second))), 1e-9, "one that 429 has not met again grows three times as fast")
 	require.Zero(t, LearntRate{}.At(noon))
 	rapid.Check(t, func(t *rapid.T) {
 		r := LearntRate{Ceiling: rapid.Float64Range(0.1, 1e4).Draw(t, "ceiling"), Cut: rapid.Float64Range(0.03, 0.3).Draw(t, "cut"), CutAt: noon}
@@ -267,7 +267,9 @@ func TestACutOfTheRate(t *testing.T) {
 	raised := third
 	raised.Ceiling, raised.RaisedAt = 52.5, now
 	cutTo := func(rate float64) LearntRate { return LearntRate{Ceiling: rate, Cut: 0.03, CutAt: now} }
-	metAt := func(rate float64, early int) LearntRate { return LearntRate{rate, []float64{0.03, 0.06}[early], now, true, early, time.Time{}} }
+	metAt := func(rate float64, early int) LearntRate {
+		return LearntRate{rate, []float64{0.03, 0.06}[early], now, true, early, time.Time{}}
+	}
 	for name, c := range map[string]struct {
 		before LearntRate
 		began  time.Time

@@ -263,9 +263,8 @@ func (o *actor) concludes(status int, headers map[string]any) *actor {
 }
 
 // givesUp ends a retry whose time is over.
-func (o *actor) givesUp() *actor {
+func (o *actor) givesUp() {
 	o.ends("failed", map[string]any{"error_code": "given_up"}, nil, "failure")
-	return o
 }
 
 func (o *actor) parks(more map[string]any, headers map[string]any) {
