@@ -105,12 +105,13 @@ func Refused(s Sync, now time.Time) Sync {
 	return s
 }
 
-// GivenUp is the terminal sync of a retry whose time is over: no call was made, so none is counted. What is in doubt stays so.
+// GivenUp is the terminal sync of a retry whose time is over: no call was made, so none is counted. What is in doubt stays so. Its version
+// is above that of the next attempt's before_send: a process that was killed may have announced it.
 func GivenUp(s Sync, now time.Time) Sync {
 	doubtful := s.Doubtful
 	s = Sending(s, now)
 	s.Status, s.ErrorCode, s.Doubtful = Failed, ErrorGivenUp, doubtful
-	s.Version = AttemptVersion(s.Generation, s.Attempts, PhaseTerminal)
+	s.Version = AttemptVersion(s.Generation, s.Attempts+1, PhaseTerminal)
 	return s
 }
 

@@ -41,6 +41,9 @@ func TestEndsWithoutACall(t *testing.T) {
 			want.Status, want.ErrorCode, want.ClosedBy = c.status, c.code, c.by
 			want.NextAttemptAt, want.ErpReference, want.Released, want.Cause = nil, nil, nil, ""
 			want.Version, want.UpdatedAt = AttemptVersion(2, 2, PhaseTerminal), later
+			if c.code == ErrorGivenUp {
+				want.Version = AttemptVersion(2, 3, PhaseTerminal)
+			}
 			require.Equal(t, want, c.got)
 			require.Equal(t, c.ended, c.got.EndedBy())
 		})

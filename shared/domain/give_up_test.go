@@ -73,6 +73,8 @@ func TestTheTimeEndsRetriesOnly(t *testing.T) {
 	require.False(t, p.MayBegin(retry, noon.Add(time.Hour+1)))
 	require.True(t, RetryPolicy{}.MayBegin(retry, late))
 	require.True(t, GivenUp(retry, late).Doubtful, "a resync asks the ERP first")
+	require.Greater(t, GivenUp(retry, late).Version, Sending(retry, late).Version,
+		"a process that was killed may have announced the attempt: the order stood at in_progress for ever")
 }
 
 // Symptom: an order in doubt was asked for without end, as a look-up without an answer uses up no attempt.
@@ -84,7 +86,7 @@ func TestALookupIsGivenUpToo(t *testing.T) {
 	require.Equal(t, []any{noon.Add(31 * time.Minute), noon}, []any{*due, *later.RequestedAt})
 	end, due := Postponed(later, Answer{StatusCode: 503}, p, noon.Add(time.Hour), 0)
 	require.Nil(t, due)
-	require.Equal(t, []any{Failed, ErrorGivenUp, 0, true, AttemptVersion(1, 0, PhaseTerminal)}, []any{end.Status, end.ErrorCode, end.Attempts, end.Doubtful, end.Version})
+	require.Equal(t, []any{Failed, ErrorGivenUp, 0, true, AttemptVersion(1, 1, PhaseTerminal)}, []any{end.Status, end.ErrorCode, end.Attempts, end.Doubtful, end.Version})
 }
 
 // However the ERP fails: no attempt is due later than the horizon, none is more than the maximum, the chain ends, and with more

@@ -38,7 +38,7 @@ const (
 func RequestVersion(generation, n int) Version { return pack(generation, ClassRequest, n) }
 
 // AttemptVersion is the version of a phase of an attempt. A terminal event without a call, because the gate was closed, has as its
-// attempt the number of calls made (0 when there was none).
+// attempt the number of calls made (0 when there was none); one because its time was over has one more.
 func AttemptVersion(generation, attempt int, phase Phase) Version {
 	return pack(generation, ClassAttempt, attempt<<3|int(phase))
 }

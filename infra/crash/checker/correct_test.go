@@ -27,7 +27,8 @@ var scenarios = map[string]func(o *actor){
 	"busy, says until when": func(o *actor) {
 		o.invoiced(false).intends().calls(429, false, time.Millisecond).concludes(429, map[string]any{"retry-after": "9"}).sends(201)
 	},
-	"given up, as the retry waited": func(o *actor) { o.invoiced(false).sends(503).wait(5 * time.Minute).givesUp() },
+	"given up, as the retry waited":                             func(o *actor) { o.invoiced(false).sends(503).wait(5 * time.Minute).givesUp() },
+	"given up, and the heir of a dead process finds its intent": func(o *actor) { o.invoiced(false).sends(503).intends().wait(5 * time.Minute).givesUp() },
 	"given up, as the ERP wants to be called later than that": func(o *actor) {
 		o.invoiced(false).intends().calls(429, false, time.Millisecond).concludes(429, map[string]any{"retry-after": "400"})
 	},

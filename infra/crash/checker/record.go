@@ -247,7 +247,8 @@ func (f *fact) readVersion() error {
 	case f.Topic == topicAfter, isRetryTopic(f.Topic):
 		ok = v.class() == classAttempt && v.phase() == phaseAfter && attempts == v.attempt()
 	case f.Topic == topicSuccess, f.Topic == topicFailed:
-		ok = v.class() == classAttempt && v.phase() == phaseTerminal && attempts == v.attempt()
+		uncalled := f.sync.ErrorCode == "given_up" && attempts == v.attempt()-1 // the next attempt may have been announced
+		ok = v.class() == classAttempt && v.phase() == phaseTerminal && (attempts == v.attempt() || uncalled)
 	}
 	if !ok {
 		return fmt.Errorf("version %d (class %d, number %d) and %d attempts do not fit the topic", v, v.class(), v.number(), attempts)

@@ -264,7 +264,8 @@ func (o *actor) concludes(status int, headers map[string]any) *actor {
 
 // givesUp ends a retry whose time is over.
 func (o *actor) givesUp() {
-	o.ends("failed", map[string]any{"error_code": "given_up"}, nil, "failure")
+	o.fact(topicFailed, o.sync("failed", attempt(o.attempts+1, phaseTerminal), map[string]any{"error_code": "given_up"}), nil)
+	o.gate, o.closedBy = "closed", "failure"
 }
 
 func (o *actor) parks(more map[string]any, headers map[string]any) {
