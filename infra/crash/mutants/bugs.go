@@ -216,9 +216,9 @@ var All = []Mutant{
 		},
 	},
 	{
-		Name: "the last attempt is never made", Promises: []int{5}, Profile: "projector=1,term=0,stop=0",
+		Name: "an order fails with attempts left", Promises: []int{5}, Profile: "projector=1,term=0,stop=0",
 		Edits: []Edit{
-			{"shared/domain/decide.go", `o.Kind == OutcomeRetryable && s.Attempts < s.MaxAttempts {`, `o.Kind == OutcomeRetryable && s.Attempts < s.MaxAttempts-1 {`},
+			{"shared/domain/decide.go", `o.Kind == OutcomeRetryable && s.Attempts < s.MaxAttempts {`, `o.Kind == OutcomeRetryable && s.Attempts < min(3, s.MaxAttempts) {`},
 		},
 	},
 	{
