@@ -34,7 +34,7 @@ type session struct {
 	committed  bool
 	measured   time.Time
 	pace       run.Pace
-	pending    int // rows of the transaction that is under way, or was last
+	underWay   int // rows of the transaction that is under way, or was last
 }
 
 func openSession(ctx context.Context, r *Relay) (*session, error) {
@@ -140,7 +140,7 @@ func (s *session) run(ctx context.Context) error {
 			failpoint.Hit("relay.read")
 			var rows []outbox.Row
 			if rows, read = s.split(batch.Rows, read); len(rows) > 0 {
-				pending, s.pending = s.commit(ctx, rows, read), len(rows)
+				pending, s.underWay = s.commit(ctx, rows, read), len(rows)
 			}
 			continue
 		}
@@ -168,7 +168,7 @@ func (s *session) await(pending <-chan error, at checkpoint.Position) error {
 		return err
 	}
 	s.last, s.committed = at, true
-	if s.pending >= restRows {
+	if s.underWay >= restRows {
 		s.pace.Worked(at.At)
 	}
 	return nil
