@@ -88,14 +88,14 @@ func TestAnERPThatForgetsKeysAndLosesAnswersBooksOnceWhereItIsAsked(t *testing.T
 				stats, succeeded := lossy(t, brokers, path, orders)
 				t.Logf("%d orders, %d successes with a reference: %+v", orders, succeeded, stats)
 				if path == "" {
-					require.Greater(t, stats.Doubles, 20, "the control: this ERP does double")
+					require.Greater(t, stats.Doubles, 5, "the control: this ERP does double")
 					require.Equal(t, orders+stats.Doubles, stats.Bookings)
 					return
 				}
 				require.Zero(t, stats.Doubles)
 				require.Equal(t, orders, succeeded)
 				require.Equal(t, orders, stats.Bookings)
-				require.Greater(t, stats.LookUps, 20)
+				require.Greater(t, stats.LookUps, 5, "three answers of ten are lost, by chance")
 			})
 		}
 	})
