@@ -74,7 +74,7 @@ func (b *bench) judged(letters int) []deadletter.Entry {
 // relayed gives what stands in the outbox to the log, as the relay does, and empties it.
 func (b *bench) relayed() (records []event.Record) {
 	b.Helper()
-	batch, err := outbox.NewReader(b.pool, outbox.Limits{}).Next(b.ctx, 0)
+	batch, err := outbox.NewReader(b.pool, outbox.Limits{}).Next(b.ctx, outbox.Cursor{})
 	require.NoError(b, err)
 	for _, row := range batch.Rows {
 		rec := outbox.FromMessage(row.Topic, row.Message)

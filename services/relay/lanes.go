@@ -15,26 +15,33 @@ import (
 const maxKeys = 20_000
 
 // split returns the rows of a batch that go to Kafka now, and the position after that. The other rows are of lanes that
-// are held or behind. They are passed over, and the position says so.
-func (s *session) split(rows []outbox.Row, read checkpoint.Position) (now []outbox.Row, at checkpoint.Position) {
-	behind := read.Behind
-	if len(behind) == 0 && !s.r.lanes.Any() {
-		return rows, s.positionAt(rows[len(rows)-1], nil)
+// are held or behind. They are passed over, and the position says so. A row that came late, in a gap up to which its
+// lane has come, stays in the gap.
+func (s *session) split(batch outbox.Batch, read checkpoint.Position) (now []outbox.Row, at checkpoint.Position) {
+	if len(read.Behind) == 0 && !s.r.lanes.Any() {
+		return batch.Rows, s.positionAfter(batch, read)
 	}
-	for _, row := range rows {
+	behind := maps.Clone(read.Behind) // read.Behind may be in the transaction that is under way
+	var late []int64
+	for _, row := range batch.Rows {
 		lane := s.laneOf(row)
 		if _, is := behind[lane]; !is && s.r.lanes.IsHeld(lane) {
-			behind = maps.Clone(behind) // read.Behind may be in the transaction that is under way
 			if behind == nil {
 				behind = map[string]int64{}
 			}
 			behind[lane] = read.LastID
 		}
-		if _, is := behind[lane]; !is {
+		switch upTo, is := behind[lane]; {
+		case !is:
 			now = append(now, row)
+		case row.ID <= upTo:
+			late = append(late, row.ID)
 		}
 	}
-	return now, s.positionAt(rows[len(rows)-1], behind)
+	s.late = s.late.And(outbox.GapsOf(late...))
+	at = s.positionAfter(batch, read)
+	at.Behind = behind
+	return now, at
 }
 
 // catchUp relays rows of lanes that are behind and whose partitions take records again, in one transaction for each
@@ -65,9 +72,15 @@ func (s *session) isOf(lane string, tp kafka.TopicPartition) bool {
 	return lane == name
 }
 
-// catchUpOne relays the next rows of the lane that were passed over, and returns the position after that.
+// catchUpOne relays the next rows of the lane that were passed over, or came late in a gap up to which it has come, and
+// returns the position after that.
 func (s *session) catchUpOne(ctx context.Context, read checkpoint.Position, lane string) (checkpoint.Position, error) {
-	keys, err := s.reader.Keys(ctx, read.Behind[lane], read.LastID, maxKeys)
+	from := read.Behind[lane]
+	parts := read.Open.UpTo(from)
+	if from < read.LastID {
+		parts = parts.And(outbox.Gaps{{First: from + 1, Last: read.LastID}})
+	}
+	keys, err := s.reader.Keys(ctx, parts, maxKeys)
 	if err != nil {
 		return read, err
 	}
@@ -88,18 +101,27 @@ func (s *session) catchUpOne(ctx context.Context, read checkpoint.Position, lane
 	if len(rows) < len(ids) {
 		upTo = rows[len(rows)-1].ID
 	}
+	written := outbox.GapsOf(idsOf(rows)...)
 	at := read
-	at.At, at.Behind = time.Now(), maps.Clone(read.Behind)
-	at.Behind[lane] = upTo
+	at.At, at.Behind, at.Open = time.Now(), maps.Clone(read.Behind), read.Open.Without(written)
+	at.Behind[lane] = max(from, upTo)
 	if upTo == read.LastID {
 		delete(at.Behind, lane)
 	}
-	if len(rows) == 0 {
-		return at, nil
+	if len(rows) > 0 {
+		if err := <-s.commit(ctx, rows, at); err != nil {
+			return read, err
+		}
+		s.last, s.committed = at, true
+		s.late = s.late.Without(written)
 	}
-	if err := <-s.commit(ctx, rows, at); err != nil {
-		return read, err
-	}
-	s.last, s.committed = at, true
 	return at, nil
+}
+
+func idsOf(rows []outbox.Row) []int64 {
+	ids := make([]int64, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
+	return ids
 }

@@ -1,4 +1,4 @@
-// Package relay moves the rows of erp_outbox to Kafka, each exactly once, in the order of their ids.
+// Package relay moves the rows of erp_outbox to Kafka, each exactly once, those of one order in the order of their ids.
 //
 // One relay leads at a time. It reads a batch, writes the records and its own position in one Kafka transaction, and
 // reads on. The position is only in Kafka (topic vendor_erp_sync_position, key "relay"). So it commits with the records
@@ -31,7 +31,8 @@ import (
 )
 
 const (
-	busyPollInterval  = 10 * time.Millisecond  // while rows wait behind a gap
+	busyPollInterval  = 10 * time.Millisecond  // while the position has gaps
+	busyFor           = time.Second            // after the last row; a gap that is open for longer is looked at as below
 	idlePollInterval  = 50 * time.Millisecond  // for rows of writers that do not wake the relay
 	quietPollInterval = 250 * time.Millisecond // the same after quietAfter without rows
 	quietAfter        = time.Minute

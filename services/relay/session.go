@@ -31,8 +31,10 @@ type session struct {
 	partitions int // of each keyed topic
 	server     outbox.Server
 	last       checkpoint.Position // committed to Kafka
+	late       outbox.Gaps         // rows in the position's gaps that wait for their lanes
 	committed  bool
 	measured   time.Time
+	waiting    bool // rows wait behind too many gaps, and the log says so
 	pace       run.Pace
 	underWay   int // rows of the transaction that is under way, or was last
 }
@@ -107,53 +109,67 @@ func (s *session) run(ctx context.Context) error {
 	read, manyWait, lastRows := s.last, false, time.Now()
 	var pending <-chan error
 	for {
-		if pending != nil && !manyWait {
+		if pending != nil && (!manyWait || s.anyLane(read)) {
 			if err := s.await(pending, read); err != nil {
 				return err
 			}
 			pending = nil
-			if !s.pace.Sleep(ctx) {
+			if !manyWait && !s.pace.Sleep(ctx) {
 				return ctx.Err()
 			}
 		}
 		s.source.woken = false
-		batch, err := s.reader.Next(ctx, read.LastID)
+		batch, next, err := s.next(ctx, read)
 		if pending != nil {
 			if failed := s.await(pending, read); failed != nil {
 				return failed
 			}
 			pending = nil
 		}
-		manyWait = batch.Full
-		if err == nil {
-			err = s.checkLastRow(ctx, read, batch)
-		}
-		if err == nil {
-			read, err = s.catchUp(ctx, read)
-		}
 		if err != nil {
 			return err
 		}
+		manyWait = batch.Full
 		s.measure(ctx, batch)
+		var rows []outbox.Row
+		if rows, read = s.split(batch, next); len(rows) > 0 {
+			failpoint.Hit("relay.read")
+			pending, s.underWay = s.commit(ctx, rows, read), len(rows)
+		}
 		if len(batch.Rows) > 0 {
 			lastRows = time.Now()
-			failpoint.Hit("relay.read")
-			var rows []outbox.Row
-			if rows, read = s.split(batch.Rows, read); len(rows) > 0 {
-				pending, s.underWay = s.commit(ctx, rows, read), len(rows)
-			}
 			continue
 		}
-		if err := s.source.wait(ctx, pollAfter(batch.Blocked, time.Since(lastRows))); err != nil {
+		if err := s.source.wait(ctx, pollAfter(len(read.Open) > 0, time.Since(lastRows))); err != nil {
 			return err
 		}
 	}
 }
 
+// anyLane reports whether there may be rows to catch up on. No other transaction may be under way then.
+func (s *session) anyLane(read checkpoint.Position) bool {
+	return len(read.Behind) > 0 || s.r.lanes.Any()
+}
+
+// next catches up with the lanes that go on, and reads the next batch. It returns the position that the batch is after.
+func (s *session) next(ctx context.Context, read checkpoint.Position) (outbox.Batch, checkpoint.Position, error) {
+	if s.anyLane(read) {
+		var err error
+		if read, err = s.catchUp(ctx, read); err != nil {
+			return outbox.Batch{}, read, err
+		}
+	}
+	batch, err := s.reader.Next(ctx, outbox.Cursor{After: read.LastID, Open: read.Open.Without(s.late)})
+	if err == nil {
+		err = s.checkLastRow(ctx, read, batch)
+	}
+	return batch, read, err
+}
+
 // pollAfter is when to look again after a read without rows, unless a writer wakes the relay before.
-func pollAfter(blocked bool, none time.Duration) time.Duration {
+func pollAfter(gaps bool, none time.Duration) time.Duration {
 	switch {
-	case blocked:
+	case gaps && none < busyFor:
 		return busyPollInterval
 	case none < quietAfter:
 		return idlePollInterval
@@ -174,11 +190,17 @@ func (s *session) await(pending <-chan error, at checkpoint.Position) error {
 	return nil
 }
 
-// positionAt returns the position after the row is in Kafka, or is passed over.
-func (s *session) positionAt(row outbox.Row, behind map[string]int64) checkpoint.Position {
-	return checkpoint.Position{
-		LastID: row.ID, At: time.Now(), Behind: behind, UUID: row.Message.UUID, System: s.server.System, Timeline: s.server.Timeline,
+// positionAfter returns the position after the rows of a batch are in Kafka, or are passed over.
+func (s *session) positionAfter(batch outbox.Batch, read checkpoint.Position) checkpoint.Position {
+	at := read
+	at.Open = batch.Next.Open.And(s.late)
+	if batch.Next.After > read.LastID {
+		at.LastID, at.UUID = batch.Next.After, batch.Rows[len(batch.Rows)-1].Message.UUID
 	}
+	if len(batch.Rows) > 0 {
+		at.At, at.System, at.Timeline = time.Now(), s.server.System, s.server.Timeline
+	}
+	return at
 }
 
 // measure sets the metrics of the lag. It reads the sequence once a second at most.
@@ -189,14 +211,28 @@ func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 	case !batch.Blocked:
 		lagSeconds.Set(0)
 	}
+	if batch.Blocked != s.waiting {
+		s.waiting = batch.Blocked
+		s.logGaps(batch.Next)
+	}
 	if time.Since(s.measured) < time.Second {
 		return
 	}
 	s.measured = time.Now()
 	lanesBehind.Set(float64(len(s.last.Behind)))
+	gaps.Set(float64(len(batch.Next.Open)))
 	if ids, err := outbox.Lag(ctx, s.source.conn, s.last.LastID); err == nil {
 		lagRows.Set(float64(ids))
 	}
+}
+
+func (s *session) logGaps(at outbox.Cursor) {
+	if s.waiting {
+		s.r.p.Log.Warn("rows wait: a transaction that writes to the outbox is open for too long; look for it in pg_stat_activity and end it",
+			"gaps", len(at.Open), "last_id", at.After)
+		return
+	}
+	s.r.p.Log.Info("rows go on past the gaps", "gaps", len(at.Open), "last_id", at.After)
 }
 
 // checkServer compares the position with the server. After a failover the server may lack more rows than the last one.
@@ -232,7 +268,7 @@ func (s *session) checkNothingIsLost(ctx context.Context, server outbox.Server) 
 // checkLastRow checks that the batch was read after the row that was relayed last. If that row is not there, retention
 // may have dropped it; the server's answer decides.
 func (s *session) checkLastRow(ctx context.Context, read checkpoint.Position, batch outbox.Batch) error {
-	if !batch.Scanned || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+	if read.LastID == 0 || batch.Last == read.UUID && batch.Last != "" {
 		return nil
 	}
 	_, err := read.CheckAt(ctx, s.source.conn)

@@ -16,6 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
 // key is the key of the relay's records in the position topic.
@@ -36,14 +37,17 @@ func Lease(cfg kafka.Config) string { return cfg.Prefix + "relay" }
 // time-out of 10 s, and the broker's search for expired transactions.
 const readTimeout = 30 * time.Second
 
-// Position says that every row up to LastID is in Kafka, each once, except for rows of lanes that are behind. The zero
-// value means that nothing was ever relayed.
+// Position says that every row up to LastID is in Kafka, each once, except for rows in open gaps and of lanes that are
+// behind. The zero value means that nothing was ever relayed.
 type Position struct {
 	LastID int64     `json:"last_id"`
 	At     time.Time `json:"at"`
 
-	// Behind holds, for each lane whose partition took no records, the id up to which all of its rows are in Kafka. A
-	// lane is the number of a partition, or the name of a topic without keys (see Lane).
+	// Open are ids up to LastID of which no row was visible yet. A row that comes there is to be relayed.
+	Open outbox.Gaps `json:"open,omitempty"`
+
+	// Behind holds, for each lane whose partition took no records, the id up to which all of its rows are in Kafka, but
+	// for those in gaps. A lane is the number of a partition, or the name of a topic without keys (see Lane).
 	Behind map[string]int64 `json:"behind,omitempty"`
 
 	// The history that LastID belongs to. Records of earlier versions lack these three.
@@ -52,7 +56,10 @@ type Position struct {
 	Timeline int    `json:"timeline,omitempty"`
 }
 
-// UpTo returns the id up to which every row of the lane is in Kafka.
+// Cursor returns the place in the outbox from which reading goes on.
+func (p Position) Cursor() outbox.Cursor { return outbox.Cursor{After: p.LastID, Open: p.Open} }
+
+// UpTo returns the id up to which every row of the lane is in Kafka, but for those in gaps.
 func (p Position) UpTo(lane string) int64 {
 	if id, behind := p.Behind[lane]; behind {
 		return id
@@ -60,9 +67,12 @@ func (p Position) UpTo(lane string) int64 {
 	return p.LastID
 }
 
-// Waits reports whether a row was passed over: its lane is behind, and it is not in Kafka yet.
+// Waits reports whether a row was passed over, as its lane is behind, or came late, in a gap: it is not in Kafka yet.
 func (p Position) Waits(cfg kafka.Config, topic, key string, id int64, partitions int) bool {
-	return len(p.Behind) > 0 && id <= p.LastID && id > p.UpTo(Lane(cfg, topic, key, partitions))
+	if id > p.LastID {
+		return false
+	}
+	return p.Open.Has(id) || len(p.Behind) > 0 && id > p.UpTo(Lane(cfg, topic, key, partitions))
 }
 
 // Lane returns the lane of a row, by its topic (without the prefix) and key. For a keyed topic of the connector it is

@@ -8,6 +8,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
 func TestLane(t *testing.T) {
@@ -55,4 +56,9 @@ func TestALaneThatIsBehind(t *testing.T) {
 		require.Equal(t, c.waits, p.Waits(cfg, c.topic, c.key, c.id, partitions), name)
 	}
 	require.False(t, Position{LastID: 50}.Waits(cfg, event.TopicRequested, "a", 21, partitions), "no lane is behind")
+
+	p.Open = outbox.Gaps{{First: 5, Last: 6}}
+	require.True(t, p.Waits(cfg, event.TopicRequested, other, 6, partitions), "a row that came late")
+	require.False(t, p.Waits(cfg, event.TopicRequested, other, 7, partitions))
+	require.Equal(t, outbox.Cursor{After: 50, Open: p.Open}, p.Cursor())
 }

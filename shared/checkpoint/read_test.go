@@ -12,6 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -64,6 +65,7 @@ func TestReadReturnsTheLastPosition(t *testing.T) {
 		write(b, marker("1"), recordOf(b, at(7)), marker("2"))
 		want := at(9)
 		want.UUID, want.System, want.Timeline, want.Behind = "u9", "S", 2, map[string]int64{"3": 4}
+		want.Open = outbox.Gaps{{First: 2, Last: 3}, {First: 6, Last: 6}}
 		write(b, recordOf(b, at(8)), recordOf(b, want), marker("3"))
 		found, err = Read(b.Ctx, b.Cfg)
 		require.NoError(b, err)

@@ -25,7 +25,7 @@ func TestAPublisherOnATransactionWritesOurRowsWhenItCommits(t *testing.T) {
 	}
 	require.NoError(t, publish("u1").Rollback())
 	require.NoError(t, publish("u2").Commit())
-	batch, err := outbox.NewReader(s.pool, outbox.Limits{}).Next(s.ctx, 0)
+	batch, err := outbox.NewReader(s.pool, outbox.Limits{}).Next(s.ctx, outbox.Cursor{})
 	require.NoError(t, err)
 	require.Len(t, batch.Rows, 1)
 	require.Equal(t, record("a", "k", "u2"), outbox.FromMessage(batch.Rows[0].Topic, batch.Rows[0].Message))

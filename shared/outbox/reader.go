@@ -3,10 +3,14 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
 // Row is one row of erp_outbox.
@@ -32,15 +36,28 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Reader reads erp_outbox in the order of ids. Each statement is a transaction of its own, and writes nothing. It is
-// for one goroutine.
+// Cursor says which rows were given: those up to After, except for those whose ids are Open. No row of these was visible
+// yet, as the transactions that were given the ids were open, or have left no row. The zero value is before the first row.
+type Cursor struct {
+	After int64
+	Open  Gaps
+}
+
+// MaxGaps is how many gaps a Cursor may have. They are written down with the relay's position in each transaction.
+const MaxGaps = 1000
+
+// Reader reads erp_outbox in the order in which rows become visible; rows that become visible together come in the order
+// of their ids. Each statement is a transaction of its own, and writes nothing. It is for one goroutine.
 //
 // Ids come from a sequence, so their order is not the order of commits: row 8 may be visible while the transaction that
-// got 7 is open. Reading past 7 would lose it. Reader stops at such a gap until it is dead (see gap).
+// got 7 is open. Reader goes on past 7, remembers it as a gap, and gives it when it is there. A gap ends without a row
+// once it is proven dead (see writers). Rows of one order are written under its gate's lock, so the next one gets its id
+// when the one before is committed: their ids are in the order of their commits.
 type Reader struct {
-	on     Querier
-	limits Limits
-	gap    gap
+	on      Querier
+	limits  Limits
+	writers writers
+	blocked bool // the last read ended at one gap too many
 }
 
 // NewReader returns a reader; zero limits mean their defaults. It must read from one server all the time, so on must be
@@ -57,77 +74,113 @@ func NewReader(on Querier, limits Limits) *Reader {
 
 // Batch is the result of one read.
 type Batch struct {
-	Rows    []Row
-	Blocked bool // there are rows after a gap that is not dead yet
-	Full    bool // it is as large as the limits let it be, so more rows may wait
+	Rows []Row
+	Next Cursor // after these rows
 
-	Scanned bool   // the table was read; it is not while the reader waits for a gap
-	After   string // if scanned: the uuid of the row with the id given to Next; empty when there is no such row
+	Full    bool   // it is as large as the limits let it be, so more rows may wait
+	Blocked bool   // there are rows after MaxGaps gaps; they wait until one of them has ended
+	Last    string // the uuid of the row Cursor.After that was given to Next; empty when there is no such row
 }
 
-// Next returns the rows after the given id that may be relayed now. After an empty batch, and after an error, call it
-// again later.
-func (r *Reader) Next(ctx context.Context, after int64) (Batch, error) {
-	if r.gap.isOpenAt(after) {
-		blocked, err := r.isStillBlocked(ctx, after)
-		if err != nil || blocked {
-			return Batch{Blocked: blocked}, err
-		}
-	}
-	b, err := r.read(ctx, after)
+// Next returns rows after the cursor. After an empty batch, and after an error, call it again later.
+func (r *Reader) Next(ctx context.Context, at Cursor) (Batch, error) {
+	settled := r.writers.settled // before the snapshot
+	b, err := r.read(ctx, at)
 	if err != nil {
 		return Batch{}, err
 	}
-	rows := b.Rows
-	n := r.gap.passable(after, rows)
-	if n == len(rows) {
-		return b, nil
+	b.pass(at, settled)
+	r.blocked = b.Blocked
+	if len(b.Next.Open) > 0 && len(at.Open) > 0 { // a gap that is new may be gone by the next read
+		err = r.look(ctx)
 	}
-	last := after
-	if n > 0 {
-		last = rows[n-1].ID
-	}
-	if err := r.watchGap(ctx, last); err != nil {
-		return Batch{}, err
-	}
-	if n == 0 && !r.gap.isOpenAt(after) {
-		return r.Next(ctx, after) // nobody holds the lock: the gap is dead for the next snapshot
-	}
-	b.Rows, b.Blocked, b.Full = rows[:n], r.gap.isOpenAt(last), false
-	return b, nil
+	return b, err
 }
 
-// The row with the given id comes first, without its payload: it shows the relay that the last row it relayed is still
-// there. The bytes are summed before any payload is fetched; octet_length of a toasted value reads only its header.
-const readQuery = `
-SELECT id, topic, key, uuid, metadata, CASE WHEN id > $1 THEN payload END, created_at
+// pass finds the cursor after the rows, or after those before one gap too many.
+func (b *Batch) pass(at Cursor, settled int64) {
+	late, readUpTo := b.late(at.After), int64(math.MaxInt64)
+	if n := len(b.Rows); b.Full && n > 0 {
+		readUpTo = b.Rows[n-1].ID
+	}
+	open := at.Open.Without(at.Open.UpTo(min(settled, readUpTo))).Without(GapsOf(late...))
+	n, after, fresh := len(late), at.After, Gaps{}
+	for _, row := range b.Rows[n:] {
+		if first := max(after, settled) + 1; first < row.ID {
+			if len(open)+len(fresh) >= MaxGaps {
+				b.Blocked, b.Full = true, false
+				break
+			}
+			fresh = append(fresh, Range{first, row.ID - 1})
+		}
+		n, after = n+1, row.ID
+	}
+	b.Rows, b.Next = b.Rows[:n], Cursor{after, open.And(fresh)}
+}
+
+// late returns the ids of the rows that were in gaps. They come first.
+func (b *Batch) late(after int64) (ids []int64) {
+	for _, row := range b.Rows {
+		if row.ID < after {
+			ids = append(ids, row.ID)
+		}
+	}
+	return ids
+}
+
+// The row with the given id comes without its payload: it shows the relay that the last row it relayed is still there.
+// The bytes are summed before any payload is fetched; octet_length of a toasted value reads only its header.
+const (
+	pageQuery = `SELECT * FROM erp_outbox WHERE id >= $1 ORDER BY id LIMIT $2 + 1`
+	lateQuery = `
+    SELECT late.* FROM unnest($5::bigint[], $6::bigint[]) AS gap (first, last)
+        CROSS JOIN LATERAL (SELECT * FROM erp_outbox WHERE id BETWEEN gap.first AND gap.last ORDER BY id LIMIT $4) AS late
+    UNION ALL (` + pageQuery + `)`
+	readQuery = `
+SELECT id, topic, key, uuid, metadata, CASE WHEN id <> $1 THEN payload END, created_at
 FROM (
-    SELECT *, sum(octet_length(payload)) FILTER (WHERE id > $1) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
-    FROM (SELECT * FROM erp_outbox WHERE id >= $1 ORDER BY id LIMIT $2 + 1) AS page
+    SELECT *, sum(octet_length(payload)) FILTER (WHERE id <> $1) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
+    FROM (%s) AS found
 ) AS sized
 WHERE id = $1 OR bytes_before < $3
 ORDER BY id
-LIMIT $2 + 1`
+LIMIT $4 + 1`
+)
 
-func (r *Reader) read(ctx context.Context, after int64) (Batch, error) {
-	found, err := r.on.Query(ctx, readQuery, after, r.limits.Rows, r.limits.Bytes)
+var (
+	readNew  = fmt.Sprintf(readQuery, pageQuery)
+	readBoth = fmt.Sprintf(readQuery, lateQuery)
+)
+
+// read reads the rows in the gaps and those after them, in one snapshot.
+func (r *Reader) read(ctx context.Context, at Cursor) (Batch, error) {
+	query, args := readNew, []any{at.After, r.limits.Rows, r.limits.Bytes, r.limits.Rows}
+	if r.blocked {
+		args[1] = 1 // what waits is not fetched again and again
+	}
+	if len(at.Open) > 0 {
+		firsts, lasts := at.Open.columns()
+		query, args = readBoth, append(args, firsts, lasts)
+	}
+	found, err := r.on.Query(ctx, query, args...)
 	if err != nil {
-		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", after, err)
+		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", at.After, err)
 	}
 	rows, err := pgx.CollectRows(found, scanRow)
 	if err != nil {
-		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", after, err)
+		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", at.After, err)
 	}
-	b := Batch{Rows: rows, Scanned: true}
-	if len(rows) > 0 && rows[0].ID == after {
-		b.Rows, b.After = rows[1:], rows[0].Message.UUID
+	b := Batch{Rows: rows}
+	if i := slices.IndexFunc(rows, func(row Row) bool { return row.ID == at.After }); i >= 0 {
+		b.Last = rows[i].Message.UUID
+		b.Rows = slices.Delete(rows, i, i+1)
 	}
 	b.Rows = b.Rows[:min(len(b.Rows), r.limits.Rows)] // one too many came if there is no row with the given id
 	size := 0
 	for _, row := range b.Rows {
 		size += len(row.Message.Payload)
 	}
-	b.Full = len(b.Rows) == r.limits.Rows || size >= r.limits.Bytes
+	b.Full = len(b.Rows) == r.limits.Rows || size >= r.limits.Bytes || r.blocked && len(b.Rows) > 0
 	return b, nil
 }
 
@@ -137,16 +190,21 @@ type Key struct {
 	Topic, Key string
 }
 
-// Keys reads the rows after one id up to another, limit at most, without their contents. Next must have returned the
-// rows up to there already, so that no gap among them is open.
-func (r *Reader) Keys(ctx context.Context, after, upTo int64, limit int) ([]Key, error) {
-	found, err := r.on.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3`, after, upTo, limit)
+const keysQuery = `
+SELECT found.id, found.topic, found.key FROM unnest($1::bigint[], $2::bigint[]) AS part (first, last)
+    CROSS JOIN LATERAL (SELECT id, topic, key FROM erp_outbox WHERE id BETWEEN part.first AND part.last ORDER BY id LIMIT $3) AS found
+ORDER BY found.id LIMIT $3`
+
+// Keys reads the rows with ids in the ranges, limit at most, without their contents.
+func (r *Reader) Keys(ctx context.Context, in Gaps, limit int) ([]Key, error) {
+	firsts, lasts := in.columns()
+	found, err := r.on.Query(ctx, keysQuery, firsts, lasts, limit)
 	if err != nil {
-		return nil, fmt.Errorf("reading the keys of the outbox after id %d: %w", after, err)
+		return nil, fmt.Errorf("reading the keys of the outbox: %w", err)
 	}
 	keys, err := pgx.CollectRows(found, pgx.RowToStructByPos[Key])
 	if err != nil {
-		return nil, fmt.Errorf("reading the keys of the outbox after id %d: %w", after, err)
+		return nil, fmt.Errorf("reading the keys of the outbox: %w", err)
 	}
 	return keys, nil
 }
@@ -202,59 +260,41 @@ FROM pg_locks
 WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND relation IN (SELECT relid FROM pg_partition_tree('erp_outbox'))`
-	nextIDQuery = `SELECT min(id) FROM erp_outbox WHERE id > $1`
 )
 
-// watchGap starts watching the gap after the given id, or updates the watch that covers it.
-func (r *Reader) watchGap(ctx context.Context, after int64) error {
-	if r.gap.covers(after + 1) {
-		r.gap.at = after
-		holders, err := r.holders(ctx)
-		if err == nil {
-			r.gap.update(holders)
-		}
-		return err
-	}
+// look finds out which gaps are dead. The next snapshot shows the rows in the others.
+func (r *Reader) look(ctx context.Context) error {
 	lastID, err := LastID(ctx, r.on)
 	if err != nil {
 		return err
 	}
-	holders, err := r.holders(ctx)
-	if err != nil {
-		return err
-	}
-	r.gap.watch(after, lastID, holders)
-	return nil
-}
-
-// isStillBlocked reads the locks again. It does not fetch the waiting rows.
-func (r *Reader) isStillBlocked(ctx context.Context, after int64) (bool, error) {
-	holders, err := r.holders(ctx)
-	if err != nil {
-		return false, err
-	}
-	r.gap.update(holders)
-	if !r.gap.isOpenAt(after) {
-		return false, nil
-	}
-	var next *int64
-	if err := r.on.QueryRow(ctx, nextIDQuery, after).Scan(&next); err != nil {
-		return false, fmt.Errorf("looking for outbox id %d: %w", after+1, err)
-	}
-	return next != nil && *next > after+1, nil
-}
-
-// holders lists the transactions that hold the writers' lock.
-func (r *Reader) holders(ctx context.Context) ([]string, error) {
 	found, err := r.on.Query(ctx, holdersQuery)
 	if err != nil {
-		return nil, fmt.Errorf("listing the transactions that write to the outbox: %w", err)
+		return fmt.Errorf("listing the transactions that write to the outbox: %w", err)
 	}
 	holders, err := pgx.CollectRows(found, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("listing the transactions that write to the outbox: %w", err)
+		return fmt.Errorf("listing the transactions that write to the outbox: %w", err)
 	}
-	return holders, nil
+	r.writers.saw(lastID, holders)
+	return nil
+}
+
+// settleInterval is how often Settle looks.
+const settleInterval = 20 * time.Millisecond
+
+// Settle returns when each id in the gaps has its row, or will never have one: the transactions that may write there have
+// ended.
+func (r *Reader) Settle(ctx context.Context, gaps Gaps) error {
+	for len(gaps) > 0 && gaps[len(gaps)-1].Last > r.writers.settled {
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+		if !run.Sleep(ctx, settleInterval) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // LastID returns the highest id that was ever allotted, or 0.

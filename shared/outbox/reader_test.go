@@ -33,6 +33,23 @@ func write(t *testing.T, tx pgx.Tx, ids ...string) {
 	require.NoError(t, outbox.Publish(context.Background(), tx, recs))
 }
 
+// reading goes on with each batch where the one before has ended.
+type reading struct {
+	t      *testing.T
+	reader *outbox.Reader
+	at     outbox.Cursor
+	batch  outbox.Batch
+}
+
+func (r *reading) next() []string {
+	r.t.Helper()
+	var err error
+	r.batch, err = r.reader.Next(r.t.Context(), r.at)
+	require.NoError(r.t, err)
+	r.at = r.batch.Next
+	return uuids(r.batch)
+}
+
 func uuids(b outbox.Batch) []string {
 	ids := []string{}
 	for _, row := range b.Rows {
@@ -49,7 +66,7 @@ func TestReader(t *testing.T) {
 		recs := []event.Record{record("a", "1", "u1"), record("a", "2", "u2"), record("b", "1", "u3"), record("a", "1", "u4")}
 		require.NoError(t, outbox.Publish(ctx, tx, recs))
 		require.NoError(t, tx.Commit(ctx))
-		batch, err := outbox.NewReader(pool, outbox.Limits{}).Next(ctx, 0)
+		batch, err := outbox.NewReader(pool, outbox.Limits{}).Next(ctx, outbox.Cursor{})
 		require.NoError(t, err)
 		got := []event.Record{}
 		for _, row := range batch.Rows {
@@ -57,30 +74,25 @@ func TestReader(t *testing.T) {
 		}
 		require.Equal(t, []event.Record{recs[0], recs[1], recs[3], recs[2]}, got)
 	})
-	t.Run("rows_before_an_open_writer_are_given_rows_behind_it_wait", func(t *testing.T) {
-		ctx, pool := ctxOf(t), database(t)
-		reader := outbox.NewReader(pool, outbox.Limits{})
+	t.Run("rows_behind_an_open_writer_do_not_wait_for_it", func(t *testing.T) {
+		pool := database(t)
+		r := &reading{t: t, reader: outbox.NewReader(pool, outbox.Limits{})}
 		first, slow, last := begin(t, pool), begin(t, pool), begin(t, pool)
 		write(t, first, "u1")
 		write(t, slow, "u2")
 		write(t, last, "u3")
-		require.NoError(t, first.Commit(ctx))
-		require.NoError(t, last.Commit(ctx))
-		batch, err := reader.Next(ctx, 0)
-		require.NoError(t, err)
-		require.Equal(t, []string{"u1"}, uuids(batch))
+		require.NoError(t, first.Commit(r.t.Context()))
+		require.NoError(t, last.Commit(r.t.Context()))
+		require.Equal(t, []string{"u1", "u3"}, r.next())
+		require.Equal(t, outbox.Cursor{After: 3, Open: outbox.Gaps{{First: 2, Last: 2}}}, r.at)
 		for range 3 {
-			batch, err = reader.Next(ctx, 1)
-			require.NoError(t, err)
-			require.Empty(t, batch.Rows)
-			require.True(t, batch.Blocked)
+			require.Empty(t, r.next())
 		}
-		require.NoError(t, slow.Commit(ctx))
-		batch, err = reader.Next(ctx, 1)
-		require.NoError(t, err)
-		require.Equal(t, []string{"u2", "u3"}, uuids(batch))
+		require.NoError(t, slow.Commit(r.t.Context()))
+		require.Equal(t, []string{"u2"}, r.next())
+		require.Equal(t, outbox.Cursor{After: 3}, r.at)
 	})
-	t.Run("a_thousand_rollbacks_cost_one_look_while_others_hold_no_lock", func(t *testing.T) {
+	t.Run("a_thousand_rollbacks_are_gaps_that_end_by_one_look_while_others_hold_no_lock", func(t *testing.T) {
 		ctx, pool := ctxOf(t), database(t)
 		foreign := begin(t, pool)
 		_, err := foreign.Exec(ctx, "CREATE TABLE elsewhere (id int); SELECT pg_current_xact_id(); SELECT count(*) FROM erp_outbox")
@@ -94,47 +106,97 @@ func TestReader(t *testing.T) {
 				require.NoError(t, tx.Commit(ctx))
 			}
 		}
-		batch, err := outbox.NewReader(pool, outbox.Limits{}).Next(ctx, 0)
-		require.NoError(t, err)
-		require.Len(t, batch.Rows, 100)
+		r := &reading{t: t, reader: outbox.NewReader(pool, outbox.Limits{})}
+		require.Len(t, r.next(), 100)
+		require.Len(t, r.at.Open, 100)
+		require.Empty(t, r.next()) // looks
+		require.Empty(t, r.next())
+		require.Empty(t, r.at.Open)
 	})
 	t.Run("a_prepared_transaction_is_waited_for", func(t *testing.T) {
 		ctx, pool := ctxOf(t), database(t)
-		reader := outbox.NewReader(pool, outbox.Limits{})
+		r := &reading{t: t, reader: outbox.NewReader(pool, outbox.Limits{})}
 		name := fmt.Sprintf("p%d", time.Now().UnixNano())
 		slow, last := begin(t, pool), begin(t, pool)
 		write(t, slow, "u1")
 		write(t, last, "u2")
 		require.NoError(t, last.Commit(ctx))
-		batch, err := reader.Next(ctx, 0) // watches the transaction before it is prepared
-		require.NoError(t, err)
-		require.True(t, batch.Blocked)
-		_, err = slow.Exec(ctx, "PREPARE TRANSACTION '"+name+"'")
+		require.Equal(t, []string{"u2"}, r.next())
+		require.Empty(t, r.next()) // sees the transaction before it is prepared
+		_, err := slow.Exec(ctx, "PREPARE TRANSACTION '"+name+"'")
 		require.NoError(t, err)
 		for range 3 {
-			batch, err = reader.Next(ctx, 0)
-			require.NoError(t, err)
-			require.True(t, batch.Blocked)
+			require.Empty(t, r.next())
+			require.Equal(t, outbox.Gaps{{First: 1, Last: 1}}, r.at.Open)
 		}
 		_, err = pool.Exec(ctx, "COMMIT PREPARED '"+name+"'")
 		require.NoError(t, err)
-		batch, err = reader.Next(ctx, 0)
-		require.NoError(t, err)
-		require.Equal(t, []string{"u1", "u2"}, uuids(batch))
+		require.Equal(t, []string{"u1"}, r.next())
+		require.Empty(t, r.at.Open)
+	})
+	t.Run("rows_wait_behind_a_gap_too_many", func(t *testing.T) {
+		ctx, pool := ctxOf(t), database(t)
+		slow := begin(t, pool)
+		write(t, slow, "slow")
+		for i := range outbox.MaxGaps + 2 {
+			_, err := pool.Exec(ctx, "SELECT nextval('erp_outbox_id_seq')")
+			require.NoError(t, err)
+			tx := begin(t, pool)
+			write(t, tx, fmt.Sprint(i))
+			require.NoError(t, tx.Commit(ctx))
+		}
+		r := &reading{t: t, reader: outbox.NewReader(pool, outbox.Limits{Rows: 2 * outbox.MaxGaps})}
+		require.Len(t, r.next(), outbox.MaxGaps)
+		require.True(t, r.batch.Blocked)
+		for range 3 {
+			require.Empty(t, r.next())
+			require.True(t, r.batch.Blocked)
+		}
+		require.NoError(t, slow.Commit(ctx))
+		require.Equal(t, []string{"slow"}, r.next())
+		require.Len(t, append(r.next(), r.next()...), 2)
+		require.False(t, r.batch.Blocked)
+	})
+	t.Run("a_gap_with_more_rows_than_a_batch_comes_in_parts", func(t *testing.T) {
+		ctx, pool := ctxOf(t), database(t)
+		r := &reading{t: t, reader: outbox.NewReader(pool, outbox.Limits{Rows: 2})}
+		slow, last := begin(t, pool), begin(t, pool)
+		write(t, slow, "u1", "u2", "u3", "u4", "u5")
+		write(t, last, "u6")
+		require.NoError(t, last.Commit(ctx))
+		require.Equal(t, []string{"u6"}, r.next())
+		require.NoError(t, slow.Commit(ctx))
+		require.Equal(t, []string{"u1", "u2"}, r.next())
+		require.True(t, r.batch.Full)
+		require.Equal(t, []string{"u3", "u4"}, r.next())
+		require.Equal(t, []string{"u5"}, r.next())
+		require.Equal(t, outbox.Cursor{After: 6}, r.at)
+	})
+	t.Run("a_gap_is_settled_when_its_writer_has_ended", func(t *testing.T) {
+		ctx, pool := ctxOf(t), database(t)
+		reader, gaps := outbox.NewReader(pool, outbox.Limits{}), outbox.Gaps{{First: 1, Last: 1}}
+		require.NoError(t, reader.Settle(ctx, nil))
+		slow := begin(t, pool)
+		write(t, slow, "u1")
+		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, reader.Settle(short, gaps), context.DeadlineExceeded)
+		require.NoError(t, slow.Commit(ctx))
+		require.NoError(t, reader.Settle(ctx, gaps))
 	})
 	t.Run("a_batch_ends_at_its_bytes_but_has_a_row", func(t *testing.T) {
 		ctx, pool := ctxOf(t), database(t)
 		tx := begin(t, pool)
 		write(t, tx, "u1", "u2", "u3")
 		require.NoError(t, tx.Commit(ctx))
-		batch, err := outbox.NewReader(pool, outbox.Limits{Bytes: 1}).Next(ctx, 0)
+		batch, err := outbox.NewReader(pool, outbox.Limits{Bytes: 1}).Next(ctx, outbox.Cursor{})
 		require.NoError(t, err)
 		require.Equal(t, []string{"u1"}, uuids(batch))
 	})
 }
 
 // Writers commit out of order, roll back, hang and prepare, while another transaction stays open. Every committed row
-// must be read once, in the order of ids.
+// must be read once.
 func TestReaderLosesNothing(t *testing.T) {
 	t.Parallel()
 	ctx, pool := ctxOf(t), database(t)
@@ -144,16 +206,14 @@ func TestReaderLosesNothing(t *testing.T) {
 
 	committed := map[string]bool{}
 	done := writeConcurrently(ctx, t, pool, committed)
-	reader, after, seen := outbox.NewReader(pool, outbox.Limits{Rows: 50}), int64(0), map[string]bool{}
+	r, seen := &reading{t: t, reader: outbox.NewReader(pool, outbox.Limits{Rows: 50})}, map[string]bool{}
 	for finished := false; ; {
-		batch, err := reader.Next(ctx, after)
-		require.NoError(t, err)
-		for _, row := range batch.Rows {
-			require.Greater(t, row.ID, after)
-			require.False(t, seen[row.Message.UUID])
-			after, seen[row.Message.UUID] = row.ID, true
+		none := true
+		for _, id := range r.next() {
+			require.False(t, seen[id])
+			seen[id], none = true, false
 		}
-		if finished && len(batch.Rows) == 0 && !batch.Blocked {
+		if finished && none && len(r.at.Open) == 0 {
 			break
 		}
 		select {

@@ -117,9 +117,8 @@ var All = []Mutant{
 	{
 		Name: "relay passes over what is not committed yet", Promises: []int{1, 2}, Profile: "relay=1",
 		Edits: []Edit{
-			{"shared/outbox/reader.go", `	n := r.gap.passable(after, rows)
-`, `	n := len(rows)
-`},
+			{"shared/outbox/reader.go", `			fresh = append(fresh, Range{first, row.ID - 1})
+`, ``},
 			{"services/ingest/internal/accept/accept.go", `	failpoint.Hit("accept.before_commit")
 `, `	failpoint.Hit("accept.before_commit")
 	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
@@ -148,10 +147,10 @@ var All = []Mutant{
 		return server, err
 	}
 `},
-			{"services/relay/session.go", `	if !batch.Scanned || read.LastID == 0 || batch.After == read.UUID && batch.After != "" {
+			{"services/relay/session.go", `	if read.LastID == 0 || batch.Last == read.UUID && batch.Last != "" {
 		return nil
 	}
-`, `	if batch.Scanned {
+`, `	if batch.Rows != nil {
 		return nil
 	}
 `},

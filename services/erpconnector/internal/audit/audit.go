@@ -138,7 +138,7 @@ func (a *auditor) position(ctx context.Context) (checkpoint.Position, error) {
 	return at, err
 }
 
-// relayedIn is the last row that the relay has passed in a partition.
+// relayedIn is the last row that the relay has passed in a partition. Rows in the position's gaps are not relayed.
 func (a *auditor) relayedIn(partition int32) int64 {
 	return a.relayed.UpTo(checkpoint.LaneOfPartition(partition))
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
 // judgement judges one order, twice if need be. The first takes everything as the snapshot and the topics have it: what it finds
@@ -14,6 +15,7 @@ type judgement struct {
 	o           *order
 	partition   int32
 	relayed     int64                     // R
+	open        outbox.Gaps               // in R: rows that come there are not relayed
 	before      func(place) bool          // consumed by P
 	gate        *gateRow                  // as it is at this judgement
 	after       func(place) bool          // consumed by positions read after the topics; nil at the first judgement
@@ -101,7 +103,7 @@ func (j *judgement) rowsAndRecords() {
 	for f, ids := range rows {
 		slices.Sort(ids)
 		for _, id := range ids[min(len(ids), len(records[f])):] {
-			if id > j.relayed {
+			if id > j.relayed || j.open.Has(id) {
 				j.underWay++
 				continue
 			}

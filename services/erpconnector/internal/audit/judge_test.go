@@ -7,6 +7,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
 const syncID = 7
@@ -94,7 +95,8 @@ func TestJudgement(t *testing.T) {
 	requested, due, rung := in(event.TopicRequested, 0), in(event.TopicDue, 0), in(event.RetryTiers[0].Topic, 0)
 	for name, c := range map[string]struct {
 		order           *order
-		relayed         int64   // default 100
+		relayed         int64 // default 100
+		open            outbox.Gaps
 		consumed, since []place // by P; and since
 		notApplied      bool
 		letter          bool
@@ -188,6 +190,7 @@ func TestJudgement(t *testing.T) {
 		"the_same_is_said_twice_in_log":      {order: log(said(1, 2)), suspect: true, want: []Kind{TwiceInKafka}},
 		"one_of_the_same_is_under_way":       {order: log(said(2, 1)), relayed: 20, stands: Counts{Alive: Alive{Requested: 1}}},
 		"one_of_the_same_is_missing":         {order: log(said(2, 1)), relayed: 21, suspect: true, want: []Kind{RowNotInKafka}},
+		"one_of_the_same_came_late":          {order: log(said(2, 1)), open: outbox.Gaps{{First: 21, Last: 21}}, stands: Counts{Alive: Alive{Requested: 1}}},
 		"retention_has_dropped_its_rows":     {order: log(withoutRows(true), said(0, 2)), suspect: true, want: []Kind{RecordUnknown}},
 		"retention_had_dropped_its_rows":     {order: log(said(0, 2), withoutRows(true)), stands: Counts{Alive: Alive{Requested: 1}}},
 		"somebody_has_deleted_its_rows":      {order: log(withoutRows(false)), suspect: true, want: []Kind{RecordUnknown, RecordUnknown}},
@@ -206,7 +209,7 @@ func TestJudgement(t *testing.T) {
 					return false
 				}
 			}
-			j := judgement{o: c.order, relayed: 100, gate: c.order.gate, before: at(c.consumed)}
+			j := judgement{o: c.order, relayed: 100, open: c.open, gate: c.order.gate, before: at(c.consumed)}
 			if c.relayed != 0 {
 				j.relayed = c.relayed
 			}

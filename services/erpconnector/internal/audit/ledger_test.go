@@ -118,7 +118,7 @@ func (l *ledger) relay() {
 	conn, err := l.pool.Acquire(l.t.Context())
 	require.NoError(l.t, err)
 	defer conn.Release()
-	batch, err := outbox.NewReader(conn.Conn(), outbox.Limits{Rows: 1000}).Next(l.t.Context(), l.passed)
+	batch, err := outbox.NewReader(conn.Conn(), outbox.Limits{Rows: 1000}).Next(l.t.Context(), outbox.Cursor{After: l.passed})
 	require.NoError(l.t, err)
 	for _, row := range batch.Rows {
 		l.produce(l.cfg.Record(outbox.FromMessage(row.Topic, row.Message)))

@@ -43,7 +43,7 @@ func (a *auditor) judge(ctx context.Context, b *partition) error {
 // firstJudgement judges an order by the snapshot and the topics alone.
 func (b *partition) firstJudgement(o *order) *judgement {
 	j := &judgement{
-		o: o, partition: b.number, relayed: b.a.relayedIn(b.number), gate: o.gate,
+		o: o, partition: b.number, relayed: b.a.relayedIn(b.number), open: b.a.relayed.Open, gate: o.gate,
 		before: func(at place) bool { return b.before.done(b.number, o.key, at) },
 	}
 	j.run()
@@ -149,7 +149,7 @@ func (b *partition) recheck(ctx context.Context, first *judgement, now *now, aft
 		}
 	}
 	j = &judgement{
-		o: &fresh, partition: b.number, relayed: b.a.relayedIn(b.number), gate: now.gates[o.key],
+		o: &fresh, partition: b.number, relayed: b.a.relayedIn(b.number), open: b.a.relayed.Open, gate: now.gates[o.key],
 		before:      func(at place) bool { return b.before.done(b.number, o.key, at) },
 		after:       func(at place) bool { return after.done(b.number, o.key, at) },
 		applied:     func(at place) bool { return now.applied[place{at.topic, int64(b.number)}] > at.offset },
@@ -162,7 +162,7 @@ func (b *partition) recheck(ctx context.Context, first *judgement, now *now, aft
 // now is what Postgres says when suspects are judged again.
 type now struct {
 	gates   map[string]*gateRow
-	rows    map[string][]row // beyond R: those before it were in the snapshot
+	rows    map[string][]row // beyond R and in its gaps: the others were in the snapshot
 	applied map[place]int64  // the projector's next offset by topic and partition
 }
 
@@ -172,6 +172,9 @@ func (a *auditor) readNow(ctx context.Context, suspects []*order, upTo int64) (*
 	keys := make([]string, len(suspects))
 	for i, o := range suspects {
 		keys[i] = o.key
+	}
+	if open := a.relayed.Open; len(open) > 0 {
+		upTo = min(upTo, open[0].First-1) // rows of the snapshot may come again
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()

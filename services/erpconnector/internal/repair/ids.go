@@ -102,32 +102,60 @@ func (r *repairer) moveRows(ctx context.Context, reused []reconcile.Row, epoch i
 	return nil
 }
 
-// moveWaiting moves rows that were passed over, as their partitions took no records, to where they are to be relayed in any
-// case, and says so in the position: then every row up to the position is in Kafka, and lost ones can have their places among
-// them. Whoever finds the position changed finds the rows moved.
+// moveWaiting moves rows that were passed over, as their partitions took no records or as they came late, to where they are
+// to be relayed in any case, and says so in the position: then every row up to the position is in Kafka, and lost ones can
+// have their places among them. Whoever finds the position changed finds the rows moved.
 func (r *repairer) moveWaiting(ctx context.Context, producer *txn.Producer) error {
 	p := r.report.Position
-	if len(p.Behind) == 0 {
+	if len(p.Behind) == 0 && len(p.Open) == 0 {
 		return nil
+	}
+	if err := r.closeGaps(ctx); err != nil {
+		return err
 	}
 	waiting, err := r.waiting(ctx)
 	if err != nil {
 		return err
 	}
+	if len(waiting) > 0 {
+		if err := r.moveBehind(ctx, p.LastID, waiting); err != nil {
+			return err
+		}
+	}
+	failpoint.Hit("repair.waiting_moved")
+	p.Behind, p.Open, p.At = nil, nil, time.Now()
+	r.report.Position = p
+	return r.write(ctx, producer, p)
+}
+
+// closeGaps waits until no row can come any more in the gaps of the position.
+func (r *repairer) closeGaps(ctx context.Context) error {
+	conn, err := r.Pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for rows that wait to be relayed: %w", err)
+	}
+	defer conn.Release()
+	ctx, cancel := context.WithTimeoutCause(ctx, gapTimeout, errOpenWriter)
+	defer cancel()
+	if err := outbox.NewReader(conn, outbox.Limits{}).Settle(ctx, r.report.Position.Open); err != nil {
+		return cmp.Or(context.Cause(ctx), err)
+	}
+	return nil
+}
+
+// moveBehind moves rows up to the last one behind it.
+func (r *repairer) moveBehind(ctx context.Context, last int64, waiting []int64) error {
 	given, err := r.lastID(ctx, `SELECT erp_know_server()`)
-	if err == nil && given>>40 <= p.LastID>>40 {
-		given, err = r.lastID(ctx, `SELECT erp_new_epoch($1, 0)`, p.LastID)
+	if err == nil && given>>40 <= last>>40 {
+		given, err = r.lastID(ctx, `SELECT erp_new_epoch($1, 0)`, last)
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := r.Pool.Exec(ctx, moveToFront, waiting, p.LastID, given>>40<<40, p.LastID+1, reconcile.Topics); err != nil {
-		return fmt.Errorf("moving %d rows that wait for their partitions: %w", len(waiting), err)
+	if _, err := r.Pool.Exec(ctx, moveToFront, waiting, last, given>>40<<40, last+1, reconcile.Topics); err != nil {
+		return fmt.Errorf("moving %d rows that wait to be relayed: %w", len(waiting), err)
 	}
-	failpoint.Hit("repair.waiting_moved")
-	p.Behind, p.At = nil, time.Now()
-	r.report.Position = p
-	return r.write(ctx, producer, p)
+	return nil
 }
 
 // waiting are the ids of the rows that were passed over.
@@ -141,9 +169,12 @@ func (r *repairer) waiting(ctx context.Context) (ids []int64, err error) {
 	for _, id := range p.Behind {
 		first = min(first, id)
 	}
+	if len(p.Open) > 0 {
+		first = min(first, p.Open[0].First-1)
+	}
 	rows, err := r.Pool.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2`, first, p.LastID)
 	if err != nil {
-		return nil, fmt.Errorf("looking for rows that wait for their partitions: %w", err)
+		return nil, fmt.Errorf("looking for rows that wait to be relayed: %w", err)
 	}
 	var id int64
 	var topic, key string
@@ -155,7 +186,7 @@ func (r *repairer) waiting(ctx context.Context) (ids []int64, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking for rows that wait for their partitions: %w", err)
+		return nil, fmt.Errorf("looking for rows that wait to be relayed: %w", err)
 	}
 	return ids, nil
 }

@@ -37,6 +37,7 @@ const (
 	leaseInterval = 100 * time.Millisecond
 	openTimeout   = 10 * time.Second
 	commitTimeout = 15 * time.Second
+	gapTimeout    = time.Minute
 	maxRounds     = 10 // of comparing and mending; the second one finds what came while the first one worked
 )
 
@@ -117,6 +118,8 @@ func Run(ctx context.Context, p Params) (*Report, error) {
 	}
 	return r.report, r.look(ctx, producer)
 }
+
+var errOpenWriter = fmt.Errorf("a transaction has been writing to erp_outbox for longer than %s: look for it in pg_stat_activity, end it, and run the repair again", gapTimeout)
 
 // lease keeps relays from working, those of this database.
 func (p Params) lease(ctx context.Context) (release func(), err error) {

@@ -371,7 +371,7 @@ func testWhatFailedIsNamed(t *testing.T, b *bench) {
 		"beginning the repair":                      func() error { _, err := b.begin(ended, time.Now()); return err },
 		"moving the ids on; a repair runs as the owner of the schema, as migrate does": func() error { return b.freeIDs(ended, &reconcile.Comparison{}) },
 		"moving 1 rows whose ids were given before":                                    func() error { return b.moveRows(ended, []reconcile.Row{{ID: 9}}, 1<<40) },
-		"looking for rows that wait for their partitions":                              func() error { return b.moveWaiting(ended, nil) },
+		"looking for rows that wait to be relayed":                                     func() error { return b.moveWaiting(ended, nil) },
 		"taking 2 rows out that are in Kafka already":                                  func() error { return b.dropAgain(ended, make([]reconcile.Row, 2)) },
 		"looking for free ids":                                                         func() error { _, err := b.freePlaces(ended, 1); return err },
 		"reading the last relayed row":                                                 func() error { _, err := b.newPosition(ended); return err },
