@@ -6,13 +6,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
 
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
 // Module runs a scheduler in the process.
 var Module = fx.Module("scheduler", fx.Provide(wiring.AsWorker(
-	func(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Scheduler {
-		return New(pool, settings, log.With("service", "scheduler"))
+	func(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, log *slog.Logger) *Scheduler {
+		return New(pool, cfg, settings, log.With("service", "scheduler"))
 	},
 )))

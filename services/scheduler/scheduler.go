@@ -1,5 +1,5 @@
 // Package scheduler releases held orders: those that wait for the cron when it is due, and those that were held because the connector
-// was off as soon as it is on. The rule when a run is due is in due.go.
+// was off as soon as it is on. The rule when a run is due is in due.go. It also keeps the outbox's partitions (keeper.go).
 package scheduler
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/failpoint"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/run"
@@ -48,12 +49,14 @@ type Scheduler struct {
 	made    *madeRun  // by the cron since held orders were counted last
 	backlog backlog
 	outage  *run.Outage // of the ticks
+	keeper  *keeper
 }
 
 // New makes a scheduler that does nothing before Run.
-func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Scheduler {
+func New(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, log *slog.Logger) *Scheduler {
 	return &Scheduler{
 		pool: pool, orders: orders.New(pool, settings), settings: settings, log: log, now: time.Now,
+		keeper: newKeeper(pool, cfg, settings, log),
 		outage: &run.Outage{Began: "held orders are not released; trying on", Ended: "held orders are released again"},
 	}
 }
@@ -67,6 +70,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return postgres.WithLease(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
 		leader.Set(1)
 		defer resign()
+		keeping := make(chan struct{})
+		go func() { s.keeper.run(ctx); close(keeping) }()
+		defer func() { <-keeping }()
 		s.countAt, s.made, s.backlog = time.Time{}, nil, backlog{} // others may have made runs meanwhile
 		for ctx.Err() == nil {
 			more, err := s.tick(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
@@ -43,7 +44,7 @@ func setup(t *testing.T) (*bench, *settingtest.Changeable) {
 
 // another is one more scheduler at the same clock.
 func (b *bench) another(settings setting.Reader) *Scheduler {
-	s := New(b.pool, settings, slog.New(slog.DiscardHandler))
+	s := New(b.pool, kafka.Config{}, settings, slog.New(slog.DiscardHandler))
 	s.now = func() time.Time { return b.clock }
 	return s
 }

@@ -67,6 +67,18 @@ func (p Position) UpTo(lane string) int64 {
 	return p.LastID
 }
 
+// Whole returns the id up to which every row is in Kafka.
+func (p Position) Whole() int64 {
+	id := p.LastID
+	for _, upTo := range p.Behind {
+		id = min(id, upTo)
+	}
+	if len(p.Open) > 0 {
+		id = min(id, p.Open[0].First-1)
+	}
+	return id
+}
+
 // Waits reports whether a row was passed over, as its lane is behind, or came late, in a gap: it is not in Kafka yet.
 func (p Position) Waits(cfg kafka.Config, topic, key string, id int64, partitions int) bool {
 	if id > p.LastID {

@@ -30,10 +30,14 @@ func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) e
 }
 
 // IsAboutData reports whether the same statement with the same values will fail again: SQLSTATE classes 22 (data), 23
-// (constraints) and 54 (limits).
+// (constraints) and 54 (limits). A row for which there is no partition is a check violation without a constraint, and not about
+// its data.
 func IsAboutData(err error) bool {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && slices.Contains([]string{"22", "23", "54"}, pgErr.Code[:2])
+	if !errors.As(err, &pgErr) || pgErr.Code == "23514" && pgErr.ConstraintName == "" {
+		return false
+	}
+	return slices.Contains([]string{"22", "23", "54"}, pgErr.Code[:2])
 }
 
 // LogFields returns the code and the constraint of a Postgres error, for the log. Its text is left out, as it may quote

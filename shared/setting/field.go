@@ -23,7 +23,10 @@ const (
 	nameWorkingHours  = "erp_working_hours"
 )
 
-const maxGiveUpAfter = 365 * 24 * time.Hour
+const (
+	maxGiveUpAfter = 365 * 24 * time.Hour
+	maxRetention   = 10 * 365 * 24 * time.Hour
+)
 
 // NameErpBaseURL is the setting that says where orders go. Changing it needs a right of its own.
 const NameErpBaseURL = "erp_base_url"
@@ -90,6 +93,8 @@ var fields = []Field{
 		"The most ERP calls a second, of all processes together; 0: no limit."),
 	field("erp_retry_weight", "ERP_RETRY_WEIGHT", func(s *Settings) *int { return &s.RetryWeight }, integer(1, 100),
 		"How many retries of a shop are sent for each new order of it, while both wait. Shops take turns in any case."),
+	field("outbox_retention", "OUTBOX_RETENTION", func(s *Settings) *time.Duration { return &s.OutboxRetention }, duration(0, maxRetention),
+		"Rows of the outbox that are older and relayed are dropped, as whole partitions of 250,000 rows or more. Keep more than a failover may go back. 0: they are kept for ever."),
 	field(nameMaintenance, "ERP_MAINTENANCE", func(s *Settings) *string { return &s.Maintenance }, windows,
 		"When the ERP is maintained: no order is sent then. What waits goes out afterwards."),
 	field(nameWorkingHours, "ERP_WORKING_HOURS", func(s *Settings) *string { return &s.WorkingHours }, windows,

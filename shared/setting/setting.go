@@ -44,6 +44,7 @@ type Settings struct {
 	CronEnabled     bool                  // the cron releases what waits for it
 	CronSchedule    string                // five fields of cron, in UTC; see ParseSchedule
 	CronBatch       int                   // orders of one run at most; 0: all that wait
+	OutboxRetention time.Duration         // relayed rows of the outbox are kept for this long; 0: for ever
 
 	Pace
 
@@ -55,8 +56,8 @@ func Defaults() Settings {
 	return Settings{
 		Enabled: true, ImmediateSync: true,
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
-		MaxRetryAfter: 24 * time.Hour,
-		CronEnabled:   true, CronSchedule: "0 * * * *", CronBatch: 100,
+		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour,
+		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
 		Pace: defaultPace(),
 	}
 }

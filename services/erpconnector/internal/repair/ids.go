@@ -70,6 +70,20 @@ func (r *repairer) freeIDs(ctx context.Context, found *reconcile.Comparison) err
 	return r.moveRows(ctx, found.Reused, given>>40<<40)
 }
 
+// makePlaces makes partitions for the ids up to the position: a database that was restored may have none there.
+func (r *repairer) makePlaces(ctx context.Context) error {
+	last, err := outbox.LastID(ctx, r.Pool)
+	if err != nil {
+		return err
+	}
+	beyond := r.report.Position.LastID - last
+	if beyond <= 0 || r.report.Position.LastID>>40 != last>>40 {
+		return nil // later epochs have a partition
+	}
+	_, err = outbox.Extend(ctx, r.Pool, outbox.MaxWidth, beyond+outbox.Ahead)
+	return err
+}
+
 // lastID is the highest id given, after a statement that may move the ids on.
 func (r *repairer) lastID(ctx context.Context, move string, args ...any) (int64, error) {
 	if _, err := r.Pool.Exec(ctx, move, args...); err != nil {
@@ -165,14 +179,7 @@ func (r *repairer) waiting(ctx context.Context) (ids []int64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	first := p.LastID
-	for _, id := range p.Behind {
-		first = min(first, id)
-	}
-	if len(p.Open) > 0 {
-		first = min(first, p.Open[0].First-1)
-	}
-	rows, err := r.Pool.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2`, first, p.LastID)
+	rows, err := r.Pool.Query(ctx, `SELECT id, topic, key FROM erp_outbox WHERE id > $1 AND id <= $2`, p.Whole(), p.LastID)
 	if err != nil {
 		return nil, fmt.Errorf("looking for rows that wait to be relayed: %w", err)
 	}

@@ -195,6 +195,9 @@ func (r *repairer) mend(ctx context.Context, found *reconcile.Comparison, produc
 	if r.open, err = r.begin(ctx, found.Since); err != nil {
 		return err
 	}
+	if err := r.makePlaces(ctx); err != nil {
+		return err
+	}
 	if err := r.moveWaiting(ctx, producer); err != nil {
 		return err
 	}

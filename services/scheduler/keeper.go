@@ -1,0 +1,115 @@
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/run"
+	"github.com/erpconnector/erpconnector/shared/setting"
+)
+
+const (
+	extendInterval = 10 * time.Second
+	dropInterval   = time.Minute
+	dropTimeout    = 10 * time.Minute // a drop waits for transactions that have read the outbox before it; the next try ends it
+)
+
+// keeper keeps the partitions of the outbox: it makes those that are needed next, and drops those that are relayed and older than
+// outbox_retention.
+type keeper struct {
+	pool     *pgxpool.Pool
+	kafka    kafka.Config
+	settings setting.Reader
+	log      *slog.Logger
+
+	dropAt          time.Time
+	extends, reaped run.Outage
+}
+
+func newKeeper(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, log *slog.Logger) *keeper {
+	return &keeper{
+		pool: pool, kafka: cfg, settings: settings, log: log,
+		extends: run.Outage{Began: "no place is made for new rows of the outbox; trying on", Ended: "place is made for new rows of the outbox again"},
+		reaped:  run.Outage{Began: "old rows of the outbox are not dropped; trying on", Ended: "old rows of the outbox are dropped again"},
+	}
+}
+
+// run keeps the partitions until ctx ends. Only the leader does.
+func (k *keeper) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := k.extend(ctx); ctx.Err() == nil {
+			k.extends.Report(k.log, err)
+		}
+		if time.Now().After(k.dropAt) {
+			if err := k.drop(ctx); ctx.Err() == nil {
+				k.reaped.Report(k.log, err)
+			}
+			k.dropAt = time.Now().Add(dropInterval)
+		}
+		run.Sleep(ctx, extendInterval)
+	}
+}
+
+func (k *keeper) extend(ctx context.Context) error {
+	width, err := outbox.Width(ctx, k.pool, time.Now())
+	if err != nil {
+		return err
+	}
+	made, err := outbox.Extend(ctx, k.pool, width, max(outbox.Ahead, 2*width))
+	if made > 0 {
+		k.log.Info("place made for new rows of the outbox", "partitions", made, "ids", width)
+	}
+	return err
+}
+
+// drop drops the partitions whose rows are all relayed, and older than outbox_retention.
+func (k *keeper) drop(ctx context.Context) error {
+	retention := k.settings.Current().OutboxRetention
+	if retention == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, dropTimeout)
+	defer cancel()
+	names, err := outbox.DropRest(ctx, k.pool)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		k.log.Info("old rows of the outbox dropped", "table", name)
+	}
+	partitions, err := outbox.Partitions(ctx, k.pool)
+	if err != nil {
+		return err
+	}
+	relayed := int64(-1) // not read yet: Kafka is asked only when something is old
+	for _, p := range partitions {
+		if p.To == 0 {
+			return nil
+		}
+		done, err := p.IsDone(ctx, k.pool, time.Now().Add(-retention))
+		if err != nil || !done && !p.Detaching {
+			return err
+		}
+		if relayed < 0 {
+			at, err := checkpoint.Read(ctx, k.kafka)
+			if err != nil {
+				return err
+			}
+			relayed = at.Whole()
+		}
+		if p.To > relayed && !p.Detaching {
+			return nil
+		}
+		if err := p.Drop(ctx, k.pool); err != nil {
+			return err
+		}
+		k.log.Info("old rows of the outbox dropped", "table", p.Name)
+	}
+	return nil
+}

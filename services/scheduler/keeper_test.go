@@ -1,0 +1,119 @@
+package scheduler
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// kept is an outbox with a keeper: two partitions of old rows and one of new ones.
+type kept struct {
+	*keeper
+	t        *testing.T
+	cfg      kafka.Config
+	client   *kgo.Client
+	settings *settingtest.Changeable
+	log      bytes.Buffer
+}
+
+func keep(t *testing.T) *kept {
+	t.Helper()
+	k := &kept{t: t, settings: settingtest.New(setting.Defaults())}
+	k.cfg, k.client = testkit.WithTopics(t, 2)
+	k.keeper = newKeeper(testkit.Postgres(t).Pool, k.cfg, k.settings, slog.New(slog.NewTextHandler(&k.log, nil)))
+	for i, days := range []int{30, 10, 1} {
+		k.exec(`SELECT setval('erp_outbox_id_seq', $1)`, max(1, i*outbox.MinWidth))
+		require.NoError(t, pgx.BeginFunc(t.Context(), k.pool, func(tx pgx.Tx) error {
+			return outbox.Publish(t.Context(), tx, []event.Record{{Topic: event.TopicRequested, Key: "k", UUID: fmt.Sprint(i), Value: []byte("{}")}})
+		}))
+		k.exec(`UPDATE erp_outbox SET created_at = $1 WHERE uuid = $2`, time.Now().AddDate(0, 0, -days), fmt.Sprint(i))
+	}
+	return k
+}
+
+func (k *kept) exec(sql string, args ...any) {
+	k.t.Helper()
+	_, err := k.pool.Exec(k.t.Context(), sql, args...)
+	require.NoError(k.t, err)
+}
+
+// relayed says what the relay has brought to Kafka.
+func (k *kept) relayed(at checkpoint.Position) {
+	k.t.Helper()
+	at.At = time.Now()
+	record, err := at.Record()
+	require.NoError(k.t, err)
+	record.Topic = k.cfg.Topic(event.TopicPosition)
+	require.NoError(k.t, k.client.ProduceSync(k.t.Context(), record).FirstErr())
+}
+
+// left are the partitions with rows after a drop, by the first digit of the row.
+func (k *kept) left() (uuids []string) {
+	k.t.Helper()
+	require.NoError(k.t, k.drop(k.t.Context()))
+	rows, err := k.pool.Query(k.t.Context(), `SELECT uuid FROM erp_outbox ORDER BY id`)
+	require.NoError(k.t, err)
+	uuids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(k.t, err)
+	return uuids
+}
+
+const lastRow = 2*outbox.MinWidth + 1
+
+func TestWhatIsRelayedAndOldIsDropped(t *testing.T) {
+	t.Parallel()
+	k := keep(t)
+	all := []string{"0", "1", "2"}
+	k.relayed(checkpoint.Position{LastID: 2})
+	require.Equal(t, all, k.left(), "nothing is relayed beyond the first rows")
+	for name, at := range map[string]checkpoint.Position{
+		"a lane is behind":   {LastID: lastRow, Behind: map[string]int64{"0": 2}},
+		"a row may come yet": {LastID: lastRow, Open: outbox.Gaps{{First: 3, Last: outbox.MinWidth}}},
+	} {
+		k.relayed(at)
+		require.Equal(t, all, k.left(), name)
+	}
+	k.relayed(checkpoint.Position{LastID: lastRow})
+	k.settings.Change(func(s *setting.Settings) { s.OutboxRetention = 0 })
+	require.Equal(t, all, k.left(), "rows are kept for ever")
+	k.settings.Change(func(s *setting.Settings) { s.OutboxRetention = 20 * 24 * time.Hour })
+	k.exec(`INSERT INTO erp_dead_letter (id, written_at, written_by, topic, partition, "offset", order_key, ce_id, bytes, reason, ended, judged)
+		VALUES (1, now() - interval '29 days', 'relay', '', -1, -1, 'k', '', 0, 'too large', false, true)`)
+	require.Equal(t, all, k.left(), "the relay's dead letter is its row alone")
+	k.exec(`UPDATE erp_dead_letter SET state = 'discarded', decided_at = now()`)
+	k.exec(`INSERT INTO erp_sync_gate (order_key, source, increment_id, sync_id, generation, state, idempotency_key, requested_at, updated_at)
+		VALUES ('k', 'default', 'k', 1, 1, 'open', 'K', now() - interval '31 days', now())`)
+	require.Equal(t, all, k.left(), "an order is under way that was requested then")
+	k.exec(`UPDATE erp_sync_gate SET state = 'closed', closed_by = 'answer'`)
+	require.Equal(t, []string{"1", "2"}, k.left())
+	k.settings.Change(func(s *setting.Settings) { s.OutboxRetention = 7 * 24 * time.Hour })
+	require.Equal(t, []string{"2"}, k.left())
+	k.settings.Change(func(s *setting.Settings) { s.OutboxRetention = time.Hour })
+	require.Equal(t, []string{"2"}, k.left(), "the row that was relayed last stays")
+	require.Contains(t, k.log.String(), "erp_outbox_p250000")
+}
+
+func TestTheKeeperMakesPlace(t *testing.T) {
+	t.Parallel()
+	k := keep(t)
+	require.NoError(t, k.extend(t.Context()))
+	partitions, err := outbox.Partitions(t.Context(), k.pool)
+	require.NoError(t, err)
+	require.True(t, slices.ContainsFunc(partitions, func(p outbox.Partition) bool { return p.From <= lastRow+outbox.Ahead && p.To > lastRow+outbox.Ahead }))
+	require.Contains(t, k.log.String(), "place made for new rows")
+}
