@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -138,18 +139,25 @@ func (p *harness) awaitOutcomes() {
 // quietPeriod is how long no record may come, while nothing is in progress in the table, before a run is over.
 const quietPeriod = 5 * time.Second
 
-// awaitQuiet waits until all orders have come to an end. It runs the cron for those that wait for it. After the limit the
-// run continues, and the checker finds what has no end.
+// awaitQuiet waits until all orders have come to an end. It runs the cron for those that wait for it. Once no further one has ended
+// within the limit the run continues, and the checker finds what has no end.
 func (p *harness) awaitQuiet() {
-	ctx, cancel := context.WithTimeout(p.t.Context(), p.o.quiet)
-	defer cancel()
-	began := time.Now()
-	for p.watch.SinceLastRecord() < quietPeriod || time.Since(began) < quietPeriod || p.underWay(ctx) != 0 {
-		p.runCron(ctx)
-		if !worker.Sleep(ctx, 200*time.Millisecond) {
-			p.violate("it is not quiet %s after the last disturbance: %d orders and events are under way", p.o.quiet, p.underWay(p.t.Context()))
+	ctx := p.t.Context()
+	least, since, began := math.MaxInt, time.Now(), time.Now()
+	for {
+		n := p.underWay(ctx)
+		switch {
+		case n == 0 && p.watch.SinceLastRecord() >= quietPeriod && time.Since(began) >= quietPeriod:
+			return
+		case n > 0 && n < least:
+			least, since = n, time.Now()
+		case time.Since(since) > p.o.quiet:
+			p.violate("it is not quiet %s after the last disturbance, and none has ended for %s: %d orders and events are under way",
+				time.Since(began).Round(time.Second), p.o.quiet, n)
 			return
 		}
+		p.runCron(ctx)
+		worker.Sleep(ctx, 200*time.Millisecond)
 	}
 }
 

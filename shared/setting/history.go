@@ -51,7 +51,7 @@ func ParseCursor(text string) (Cursor, error) {
 
 // History is what was changed, the newest first, and the cursor of the next page when there is one.
 func (s *Store) History(ctx context.Context, f Filter) (past []Past, next *Cursor, err error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	f.Limit = max(1, f.Limit)
 	rows, err := s.pool.Query(ctx, `

@@ -21,7 +21,6 @@ import (
 // Channel is the Postgres notification channel for committed changes.
 const Channel = "erp_setting"
 
-// queryTimeout bounds one reading or one change.
 const queryTimeout = 5 * time.Second
 
 // Store keeps what somebody changed, and its history. It is safe for concurrent use, in any number of processes.
@@ -29,6 +28,7 @@ type Store struct {
 	pool        *pgxpool.Pool
 	environment Settings
 	now         func() time.Time
+	timeout     time.Duration // of one reading or one change
 }
 
 // NewStore makes a Store over the environment's values. A nil now is time.Now.
@@ -36,7 +36,7 @@ func NewStore(pool *pgxpool.Pool, environment Settings, now func() time.Time) *S
 	if now == nil {
 		now = time.Now
 	}
-	return &Store{pool: pool, environment: environment, now: now}
+	return &Store{pool: pool, environment: environment, now: now, timeout: queryTimeout}
 }
 
 // View is all settings at one version.
@@ -85,7 +85,7 @@ func (e *StaleError) Error() string {
 
 // View reads the settings.
 func (s *Store) View(ctx context.Context) (View, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	v, err := s.view(ctx, s.pool)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) view(ctx context.Context, q querier) (View, error) {
 // Change changes the settings and notifies every process. Values that are in the table already make no history. The error
 // is Problems when values cannot be taken, and a *StaleError when the version is another one; then nothing was changed.
 func (s *Store) Change(ctx context.Context, c Change) (View, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	var after View
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {

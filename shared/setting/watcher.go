@@ -2,6 +2,7 @@ package setting
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -41,9 +42,13 @@ func NewWatcher(store *Store, log *slog.Logger) *Watcher {
 // Current returns the settings in force.
 func (w *Watcher) Current() Settings { return *w.current.Load() }
 
-// Load reads the settings for the first time. A process must not work before, as it would use other settings than those in force.
+// Load reads the settings for the first time. A process must not work before, as it would use other settings than those in force. While
+// Postgres is slow to answer, Load asks again until ctx ends.
 func (w *Watcher) Load(ctx context.Context) error {
 	v, err := w.store.View(ctx)
+	for errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		v, err = w.store.View(ctx)
+	}
 	if err != nil {
 		return err
 	}

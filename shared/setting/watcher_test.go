@@ -225,3 +225,24 @@ func TestNoStartWithoutSettings(t *testing.T) {
 	w := NewWatcher(NewStore(pool, Defaults(), nil), slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, w.Load(t.Context()), "reading the settings: ")
 }
+
+// Symptom: a process ended at its start, as Postgres took longer than five seconds to answer on a busy machine.
+func TestAStartWaitsForASlowPostgres(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	slow, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = slow.Exec(t.Context(), `LOCK TABLE setting IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	store := NewStore(pool, Defaults(), nil)
+	store.timeout = 200 * time.Millisecond
+	w, loaded := NewWatcher(store, slog.New(slog.DiscardHandler)), make(chan error, 1)
+	go func() { loaded <- w.Load(t.Context()) }()
+	select {
+	case err := <-loaded:
+		require.Fail(t, "it must wait", "%v", err)
+	case <-time.After(3 * store.timeout):
+	}
+	require.NoError(t, slow.Rollback(t.Context()))
+	require.NoError(t, <-loaded)
+}
