@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// childrenOf are the processes whose parent that is.
+// childrenOf are the living processes whose parent that is.
 func childrenOf(pid int) (children []int) {
-	list, _ := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=").Output()
+	list, _ := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=,stat=").Output()
 	for line := range strings.Lines(string(list)) {
 		fields := strings.Fields(line)
-		if len(fields) != 2 || fields[1] != strconv.Itoa(pid) {
+		if len(fields) != 3 || fields[1] != strconv.Itoa(pid) || strings.HasPrefix(fields[2], "Z") {
 			continue
 		}
 		if child, err := strconv.Atoi(fields[0]); err == nil {
@@ -22,4 +22,10 @@ func childrenOf(pid int) (children []int) {
 		}
 	}
 	return children
+}
+
+// isStopped reports whether the process does nothing any more, as after SIGSTOP.
+func isStopped(pid int) bool {
+	state, err := exec.CommandContext(context.Background(), "ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+	return err != nil || strings.HasPrefix(strings.TrimSpace(string(state)), "T") || strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
 }

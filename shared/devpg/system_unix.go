@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // serverFolders are where packages put their servers: Debian, Fedora, Homebrew on both of Apple's processors, Postgres.app.
@@ -73,13 +74,23 @@ func (s *Server) stopAtOnce() { _ = s.cmd.Process.Signal(syscall.SIGQUIT) }
 // killAll ends the server and its children as kill -9 does.
 func (s *Server) killAll() {
 	pid := s.cmd.Process.Pid
-	_ = syscall.Kill(pid, syscall.SIGSTOP) // no child is born meanwhile: it would live on and hold the shared memory
-	children := childrenOf(pid)
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-	for _, child := range children {
-		_ = syscall.Kill(child, syscall.SIGKILL)
+	// A child that lives on holds the shared memory, and may wait for a lock of a dead one for ever. The server bears none once it is
+	// stopped, which on a busy machine takes a moment: it may be about to fork. So children are looked for until none is left.
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	for again := time.Now().Add(maxChildren); ; {
+		children := childrenOf(pid)
+		for _, child := range children {
+			_ = syscall.Kill(child, syscall.SIGKILL)
+		}
+		if time.Now().After(again) || len(children) == 0 && isStopped(pid) {
+			break
+		}
 	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
 }
+
+// maxChildren is how long killAll looks for children.
+const maxChildren = time.Second
 
 // alive reports whether there is such a process.
 func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
