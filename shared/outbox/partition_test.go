@@ -212,9 +212,10 @@ func TestAnOutboxOfAnEarlierReleaseKeepsItsRows(t *testing.T) {
 		first []string // partitions
 	}{
 		"new":                   {nil, []string{"erp_outbox_p0 0 250000"}},
-		"some rows":             {[]int64{1, 2, 600_000}, []string{"erp_outbox_p0 0 750000"}},
-		"more than ten million": {[]int64{1, 9_999_999, 10_000_000, 12_345_678}, []string{"erp_outbox_p0 0 10000000", "erp_outbox_p10000000 10000000 12500000"}},
-		"after a failover":      {[]int64{1, 2, later}, []string{"erp_outbox_p0 0 10000000", fmt.Sprintf("erp_outbox_p10000000 10000000 %d", (later/250_000+1)*250_000)}},
+		"some rows":             {[]int64{1, 2, 200_000}, []string{"erp_outbox_p0 0 250000"}},
+		"more rows":             {[]int64{1, 2, 600_000}, []string{"erp_outbox_p0 0 10000000"}},
+		"more than ten million": {[]int64{1, 9_999_999, 10_000_000, 12_345_678}, []string{"erp_outbox_p0 0 10000000", "erp_outbox_p10000000 10000000 14500000"}},
+		"after a failover":      {[]int64{1, 2, later}, []string{"erp_outbox_p0 0 10000000", fmt.Sprintf("erp_outbox_p10000000 10000000 %d", (later/250_000+9)*250_000)}},
 	} {
 		p := parts(t)
 		p.exec(`DROP FUNCTION erp_outbox_partitions, erp_outbox_extend`)
