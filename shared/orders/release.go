@@ -26,6 +26,9 @@ type Releasing struct {
 	InTx func(ctx context.Context, tx pgx.Tx, released int) error
 }
 
+// releaseTimeout bounds a release. Nobody waits for its answer, and orders may be large.
+const releaseTimeout = 30 * time.Second
+
 // Release lets held orders go out, the oldest requests first. It skips orders that somebody has locked, so that any number of
 // callers share the work. released is 0 when none is held, or when others release the rest. While the connector is off it
 // releases nothing, and returns ErrDisabled.
@@ -33,7 +36,7 @@ func (o *Orders) Release(ctx context.Context, r Releasing) (released int, err er
 	if !o.settings.Current().Enabled {
 		return 0, ErrDisabled
 	}
-	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) (err error) {
 		released, err = releaseIn(ctx, tx, r, domain.NormalizeTime(o.now()))
@@ -81,7 +84,7 @@ func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (rele
 // Rehold lets orders that were held because the connector was off wait for the cron, at most limit of them. They stay pending and
 // keep their place in the order of arrival. So the log needs no fact of it.
 func (o *Orders) Rehold(ctx context.Context, limit int) (moved int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
 	err = postgres.InTx(ctx, o.pool, func(tx pgx.Tx) error {
 		gates, err := lockHeld(ctx, tx, domain.HeldByDisabled, limit)
