@@ -28,15 +28,15 @@ type keeper struct {
 	settings setting.Reader
 	log      *slog.Logger
 
-	dropAt          time.Time
-	extends, reaped run.Outage
+	dropAt           time.Time
+	making, dropping run.Outage
 }
 
 func newKeeper(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, log *slog.Logger) *keeper {
 	return &keeper{
 		pool: pool, kafka: cfg, settings: settings, log: log,
-		extends: run.Outage{Began: "no place is made for new rows of the outbox; trying on", Ended: "place is made for new rows of the outbox again"},
-		reaped:  run.Outage{Began: "old rows of the outbox are not dropped; trying on", Ended: "old rows of the outbox are dropped again"},
+		making:   run.Outage{Began: "no place is made for new rows of the outbox; trying on", Ended: "place is made for new rows of the outbox again"},
+		dropping: run.Outage{Began: "old rows of the outbox are not dropped; trying on", Ended: "old rows of the outbox are dropped again"},
 	}
 }
 
@@ -44,11 +44,11 @@ func newKeeper(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, lo
 func (k *keeper) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := k.extend(ctx); ctx.Err() == nil {
-			k.extends.Report(k.log, err)
+			k.making.Report(k.log, err)
 		}
 		if time.Now().After(k.dropAt) {
 			if err := k.drop(ctx); ctx.Err() == nil {
-				k.reaped.Report(k.log, err)
+				k.dropping.Report(k.log, err)
 			}
 			k.dropAt = time.Now().Add(dropInterval)
 		}
