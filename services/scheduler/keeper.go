@@ -17,7 +17,7 @@ import (
 const (
 	extendInterval = 10 * time.Second
 	dropInterval   = time.Minute
-	dropTimeout    = 10 * time.Minute // a drop waits for transactions that have read the outbox before it; the next try ends it
+	dropTimeout    = 30 * time.Second // a drop waits for transactions that have read the outbox before it; a later look ends it
 )
 
 // keeper keeps the partitions of the outbox: it makes those that are needed next, and drops those that are relayed and older than

@@ -56,9 +56,6 @@ type Position struct {
 	Timeline int    `json:"timeline,omitempty"`
 }
 
-// Cursor returns the place in the outbox from which reading goes on.
-func (p Position) Cursor() outbox.Cursor { return outbox.Cursor{After: p.LastID, Open: p.Open} }
-
 // UpTo returns the id up to which every row of the lane is in Kafka, but for those in gaps.
 func (p Position) UpTo(lane string) int64 {
 	if id, behind := p.Behind[lane]; behind {

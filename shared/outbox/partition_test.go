@@ -169,6 +169,8 @@ func TestADropThatIsInterrupted(t *testing.T) {
 	require.NoError(t, err)
 	write(t, writer, "new")
 	require.NoError(t, writer.Commit(p.ctx))
+	p.exec(`SELECT setval('erp_outbox_id_seq', 500001)`)
+	require.Positive(t, p.extend(), "place is made while a drop waits")
 	require.NoError(t, reader.Commit(p.ctx))
 	require.True(t, first().Detaching)
 	require.NoError(t, first().Drop(p.ctx, p.pool))

@@ -31,8 +31,7 @@ type Trace struct {
 const traceQuery = `
 SELECT coalesce((SELECT uuid FROM erp_outbox WHERE id = $1), ''),
     NOT EXISTS (SELECT FROM erp_outbox WHERE id <= $1)
-    AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'erp_outbox'::regclass AND pg_get_expr(c.relpartbound, c.oid) ~ 'FROM \(''?[01]''?\)')`
+    AND NOT EXISTS (SELECT FROM erp_outbox_partitions() WHERE from_id <= 1)`
 
 // TraceOf looks for the row with the id.
 func TraceOf(ctx context.Context, on Querier, id int64) (t Trace, err error) {

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
 // snapshot is what one snapshot of Postgres says, by Kafka partition, packed: some 90 bytes an order, whatever the size of its
@@ -84,32 +83,13 @@ func readSnapshot(ctx context.Context, p Params, partitions int32) (*snapshot, e
 	return c, nil
 }
 
-var partitionBounds = regexp.MustCompile(`FROM \('?(\d+)'?\)`)
-
 // readKept finds the first row that retention has left in the outbox. Retention drops whole partitions of the table, from the first.
 func (c *snapshot) readKept(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = 'erp_outbox'::regclass`)
+	partitions, err := outbox.Partitions(ctx, tx)
 	if err != nil {
 		return err
 	}
-	bounds, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	lowest := int64(-1)
-	for _, b := range bounds {
-		if m := partitionBounds.FindStringSubmatch(b); m != nil {
-			from, err := strconv.ParseInt(m[1], 10, 64)
-			if err != nil {
-				return err
-			}
-			if lowest < 0 || from < lowest {
-				lowest = from
-			}
-		}
-	}
-	if lowest == 0 || lowest == 1 {
+	if partitions[0].From <= 1 {
 		c.keptFrom = 1
 		return nil
 	}
