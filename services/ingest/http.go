@@ -154,7 +154,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 		events.WithLabelValues("failed").Add(float64(len(incoming)))
 		httpapi.Failed(w, r, h.log, "events not accepted", err, problem.Problem{
 			Code:   "database_unavailable",
-			Detail: "nothing of this request was accepted, as the database does not answer; send it again",
+			Detail: "nothing of this request was accepted, as the database does not take it now; send it again",
 		}, "events", len(incoming))
 		return nil, false
 	}
