@@ -15,7 +15,7 @@ import (
 
 const (
 	pollInterval = 25 * time.Millisecond // of requests that wait
-	readTimeout  = 5 * time.Second
+	readTimeout  = 10 * time.Second
 )
 
 // A command answers once its order has ended, so many requests wait at the same time: a shop that pushes 500 orders by hand has 500

@@ -23,6 +23,7 @@ type timelinePart struct {
 	SyncID           int64          `json:"sync_id"`
 	OrderIncrementID string         `json:"order_increment_id"`
 	Source           string         `json:"source"`
+	KeptFrom         string         `json:"kept_from,omitempty"` // facts of before may have been deleted: timeline_retention
 	Events           []timelineFact `json:"events"`
 	Next             *string        `json:"next"` // the cursor of the next page; null: this is the last
 }
@@ -86,6 +87,9 @@ func timelineQuery(r *http.Request) (after timeline.Cursor, limit int, wrong []p
 // of many.
 func partOf(ref domain.OrderRef, page timeline.Page) timelinePart {
 	part := timelinePart{SyncID: page.SyncID, OrderIncrementID: ref.IncrementID, Source: ref.Source, Events: make([]timelineFact, 0, len(page.Facts))}
+	if !page.KeptFrom.IsZero() {
+		part.KeptFrom = page.KeptFrom.UTC().Format(timelineTime)
+	}
 	for _, f := range page.Facts {
 		part.Events = append(part.Events, timelineFact{
 			OccurredAt: f.OccurredAt.In(time.UTC).Format(timelineTime), Type: f.Type, Status: f.Status, Generation: f.Version.Generation(),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/timeline"
 )
 
 // Lines is what the comparison of the timeline with the log came to.
@@ -32,7 +33,8 @@ func (l *Lines) add(more Lines) {
 func (l Lines) mismatches() int64 { return l.Differing + l.OnlyInLive + l.OnlyInLog }
 
 // timelineCheck compares the timeline with the log while a shadow folds, a batch at a time. It need not lock anything: the lines
-// of a stretch of the log below the live positions are all there, and never change.
+// of a stretch of the log below the live positions are all there, and never change. Old ones may be deleted, see timeline.Floor; a line
+// that is missing is no mismatch then.
 type timelineCheck struct {
 	mend  bool // write the lines that are missing, and replace those that differ; lines that the log does not hold stay
 	found func(Difference)
@@ -91,9 +93,16 @@ func (c *timelineCheck) run(ctx context.Context, tx pgx.Tx, b batch) (compared, 
 	if err != nil {
 		return out, err
 	}
+	floor, err := timeline.Floor(ctx, tx) // after the lines, which may be deleted meanwhile
+	if err != nil {
+		return out, err
+	}
 	for _, l := range slices.SortedFunc(maps.Values(left), func(a, b line) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	}) {
+		if l.OccurredAt.Before(floor) {
+			continue // deleted by timeline_retention
+		}
 		out.lines.Compared++
 		out.lines.OnlyInLog++
 		d := l.difference()

@@ -189,3 +189,29 @@ func TestVerifyThatIsStoppedLeavesNothing(t *testing.T) {
 		b.requireNoTables("vendor_erp_sync_verify%")
 	})
 }
+
+// TestLinesThatRetentionHasDeleted are no mismatch, and a rebuild does not bring them back. Those that are there are compared as ever.
+func TestLinesThatRetentionHasDeleted(t *testing.T) {
+	onEmbedded(t, func(b *bench) {
+		b.project()
+		const line = `FROM vendor_erp_sync_event WHERE sync_id = 2 AND topic = 'vendor_erp_sync_success'`
+		b.exec(`INSERT INTO erp_timeline_floor (before) SELECT occurred_at ` + line)
+		b.exec(`DELETE ` + line)
+		_, found := b.verify()
+		require.Len(b, found, 1, "what was deleted is older")
+
+		b.exec(`UPDATE erp_timeline_floor SET before = now() + interval '1 day'`)
+		v, found := b.verify()
+		require.Empty(b, found)
+		require.Equal(b, Lines{Compared: 11}, v.Timeline)
+		v, found, err := b.rebuild(Rebuilding{})
+		require.NoError(b, err)
+		require.Empty(b, found)
+		require.Equal(b, Lines{Compared: 11}, v.Timeline)
+		require.Empty(b, query(b, b.pool, `SELECT 1 AS one `+line))
+
+		b.exec(`UPDATE vendor_erp_sync_event SET attempts = 7 WHERE sync_id = 3 AND topic = 'vendor_erp_sync_success'`)
+		_, found = b.verify()
+		require.Len(b, found, 1, "a line that is there is wrong")
+	})
+}

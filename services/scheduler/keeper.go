@@ -12,24 +12,28 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/timeline"
 )
 
 const (
 	extendInterval = 10 * time.Second
 	dropInterval   = time.Minute
 	dropTimeout    = 30 * time.Second // a drop waits for transactions that have read the outbox before it; a later look ends it
+	cleanInterval  = 10 * time.Minute // until the next look for old timelines, once none is left
+	cleanLines     = 5_000            // lines of the timeline that a statement deletes at most
+	cleanTimeout   = 30 * time.Second // of one statement
 )
 
 // keeper keeps the partitions of the outbox: it makes those that are needed next, and drops those that are relayed and older than
-// outbox_retention.
+// outbox_retention. It deletes the timelines that are older than timeline_retention.
 type keeper struct {
 	pool     *pgxpool.Pool
 	kafka    kafka.Config
 	settings setting.Reader
 	log      *slog.Logger
 
-	dropAt           time.Time
-	making, dropping run.Outage
+	dropAt, cleanAt            time.Time
+	making, dropping, cleaning run.Outage
 }
 
 func newKeeper(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, log *slog.Logger) *keeper {
@@ -37,6 +41,7 @@ func newKeeper(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, lo
 		pool: pool, kafka: cfg, settings: settings, log: log,
 		making:   run.Outage{Began: "no place is made for new rows of the outbox; trying on", Ended: "place is made for new rows of the outbox again"},
 		dropping: run.Outage{Began: "old rows of the outbox are not dropped; trying on", Ended: "old rows of the outbox are dropped again"},
+		cleaning: run.Outage{Began: "old timelines are not deleted; trying on", Ended: "old timelines are deleted again"},
 	}
 }
 
@@ -51,6 +56,15 @@ func (k *keeper) run(ctx context.Context) {
 				k.dropping.Report(k.log, err)
 			}
 			k.dropAt = time.Now().Add(dropInterval)
+		}
+		if time.Now().After(k.cleanAt) {
+			more, err := k.clean(ctx)
+			if ctx.Err() == nil {
+				k.cleaning.Report(k.log, err)
+			}
+			if !more {
+				k.cleanAt = time.Now().Add(cleanInterval)
+			}
 		}
 		run.Sleep(ctx, extendInterval)
 	}
@@ -112,4 +126,23 @@ func (k *keeper) drop(ctx context.Context) error {
 		k.log.Info("old rows of the outbox dropped", "table", p.Name)
 	}
 	return nil
+}
+
+// clean deletes timelines that are older than timeline_retention, some thousand lines at a time. While there are more, run comes back
+// after extendInterval: so it takes some hundred lines a second, and leaves the database to the others.
+func (k *keeper) clean(ctx context.Context) (more bool, err error) {
+	retention := k.settings.Current().TimelineRetention
+	if retention == 0 {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	deleted, err := timeline.Clean(ctx, k.pool, time.Now().Add(-retention), cleanLines)
+	if err != nil {
+		return false, err
+	}
+	if deleted > 0 {
+		k.log.Info("old timelines deleted", "lines", deleted)
+	}
+	return deleted == cleanLines, nil
 }

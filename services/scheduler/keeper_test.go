@@ -117,3 +117,33 @@ func TestTheKeeperMakesPlace(t *testing.T) {
 	require.True(t, slices.ContainsFunc(partitions, func(p outbox.Partition) bool { return p.From <= lastRow+outbox.Ahead && p.To > lastRow+outbox.Ahead }))
 	require.Contains(t, k.log.String(), "place made for new rows")
 }
+
+func TestOldTimelinesAreDeleted(t *testing.T) {
+	t.Parallel()
+	k := keep(t)
+	k.exec(`INSERT INTO vendor_erp_sync_event (occurred_at, topic, partition, "offset", sync_id, version, type, status, attempts)
+		SELECT now() - interval '40 days', 'any', 0, i, 1, 1, 'any', 'success', 1 FROM generate_series(1, $1) AS i`, cleanLines+1)
+	k.exec(`INSERT INTO vendor_erp_sync (sync_id, order_increment_id, status, attempts, max_attempts, idempotency_key, created_at, updated_at,
+			source, generation, attempt_version, attempt_version_at, version, version_at)
+		VALUES (1, '1', 'success', 1, 5, 'ERP', now(), now() - interval '40 days', 'default', 1, 1, now(), 1, now())`)
+	clean := func() bool {
+		more, err := k.clean(t.Context())
+		require.NoError(t, err)
+		return more
+	}
+	lines := func() (n int) {
+		require.NoError(t, k.pool.QueryRow(t.Context(), `SELECT count(*) FROM vendor_erp_sync_event`).Scan(&n))
+		return n
+	}
+	require.False(t, clean())
+	require.Equal(t, cleanLines+1, lines(), "timelines are kept for ever unless somebody says otherwise")
+	k.settings.Change(func(s *setting.Settings) { s.TimelineRetention = 50 * 24 * time.Hour })
+	require.False(t, clean())
+	require.Equal(t, cleanLines+1, lines())
+	k.settings.Change(func(s *setting.Settings) { s.TimelineRetention = 30 * 24 * time.Hour })
+	require.True(t, clean(), "there is more")
+	require.Equal(t, 1, lines())
+	require.False(t, clean())
+	require.Zero(t, lines())
+	require.Contains(t, k.log.String(), "old timelines deleted")
+}

@@ -43,7 +43,7 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-const readTimeout = 5 * time.Second
+const readTimeout = 10 * time.Second
 
 // letterColumns are the columns that follow from the topic alone.
 const letterColumns = `id, written_at, written_by, topic, partition, "offset", order_key, ce_id, record_at, due_at, bytes, reason, ended`

@@ -138,14 +138,23 @@ func (s *Store) readAttempts(ctx context.Context, records []domain.Sync, which [
 }
 
 // readEnds finds in the timeline how the generations of some records ended: a version for each, 0 where it has not ended.
+//
+// Old lines may have been deleted (timeline_retention), all of a sync at once after its end. So a generation of that age without any line
+// has ended.
 func (s *Store) readEnds(ctx context.Context, records []domain.Sync, which []int) ([]domain.Version, error) {
 	lowest := column(which, func(i int) int64 { v, _ := domain.AttemptVersions(records[i].Generation); return int64(v) })
 	highest := column(which, func(i int) int64 { _, v := domain.AttemptVersions(records[i].Generation); return int64(v) })
 	rows, err := s.pool.Query(ctx, `
 		SELECT coalesce((SELECT version FROM vendor_erp_sync_event e
-			WHERE e.sync_id = a.sync_id AND e.version BETWEEN a.lowest AND a.highest AND e.version & 7 = $4 LIMIT 1), 0)
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS a (sync_id, lowest, highest, n) ORDER BY n`,
-		column(which, func(i int) int64 { return records[i].SyncID }), lowest, highest, int64(domain.PhaseTerminal))
+			WHERE e.sync_id = a.sync_id AND e.version BETWEEN a.lowest AND a.highest AND e.version & 7 = $4 LIMIT 1),
+			(SELECT (a.highest & ~7::bigint) | $4 FROM erp_timeline_floor WHERE a.written_at < before AND NOT EXISTS (SELECT FROM vendor_erp_sync_event e
+				WHERE e.sync_id = a.sync_id AND e.version >= a.first AND e.version < a.next)), 0)
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $5::timestamptz[], $6::bigint[], $7::bigint[])
+			WITH ORDINALITY AS a (sync_id, lowest, highest, written_at, first, next, n) ORDER BY n`,
+		column(which, func(i int) int64 { return records[i].SyncID }), lowest, highest, int64(domain.PhaseTerminal),
+		column(which, func(i int) time.Time { return records[i].UpdatedAt }),
+		column(which, func(i int) int64 { return int64(domain.RequestVersion(records[i].Generation, 0)) }),
+		column(which, func(i int) int64 { return int64(domain.RequestVersion(records[i].Generation+1, 0)) }))
 	if err != nil {
 		return nil, fmt.Errorf("reading whether %d generations have ended: %w", len(which), err)
 	}

@@ -185,3 +185,32 @@ func TestWhatWasCommittedLatelyIsBounded(t *testing.T) {
 	}
 	require.Zero(t, r.of(sync(0)))
 }
+
+// TestAnOldGenerationWithoutLinesHasEnded guards against a second end of a generation whose lines timeline_retention has deleted.
+func TestAnOldGenerationWithoutLinesHasEnded(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	g := open(plain, 1, 3)
+	save(t, pool, g)
+	project(t, pool, g, domain.RequestVersion(3, 0))
+	rereadFrom(t, pool, time.Now())
+	old := record(g, 1, 1)
+	advice := func() domain.Advice { return advise(t, NewStore(pool), old)[0] }
+	require.False(t, advice().Ended, "nothing was deleted")
+
+	floor := func(at time.Time) {
+		_, err := pool.Exec(t.Context(), `INSERT INTO erp_timeline_floor (before) VALUES ($1) ON CONFLICT (single) DO UPDATE SET before = $1`, at)
+		require.NoError(t, err)
+	}
+	floor(old.UpdatedAt)
+	require.False(t, advice().Ended, "what was deleted is older")
+	floor(old.UpdatedAt.Add(time.Second))
+	require.Equal(t, domain.Advice{Stop: true, Ended: true}, advice())
+
+	tell(t, pool, g, domain.RequestVersion(2, 0))
+	require.True(t, advice().Ended, "another generation's line is there")
+	_, err := pool.Exec(t.Context(), `TRUNCATE vendor_erp_sync_event`)
+	require.NoError(t, err)
+	tell(t, pool, g, domain.RequestVersion(1, 0))
+	require.False(t, advice().Ended, "its lines are there, and no end is among them")
+}

@@ -36,7 +36,7 @@ import (
 var ErrDisabled = errors.New("the connector is off")
 
 // txTimeout bounds a command, the wait for the gate included. It is below the time-outs of callers, so that they get an answer.
-const txTimeout = 5 * time.Second
+const txTimeout = 10 * time.Second
 
 // Command is one request about an order.
 type Command struct {

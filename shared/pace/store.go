@@ -18,8 +18,12 @@ import (
 // Channel is the Postgres notification channel for changes that others must hear of at once.
 const Channel = "erp_pace"
 
-// queryTimeout bounds one reading or one change. After that Postgres counts as away.
-const queryTimeout = 2 * time.Second
+const (
+	// queryTimeout bounds one reading or one change of a member. After that Postgres counts as away.
+	queryTimeout = 2 * time.Second
+	// reportTimeout bounds what a person asks for, who would rather wait than ask again.
+	reportTimeout = 10 * time.Second
+)
 
 // Store keeps the state in Postgres. It is safe for concurrent use, in any number of processes.
 type Store struct{ pool *pgxpool.Pool }
@@ -33,9 +37,9 @@ const stateColumns = `p.breaker, p.hold, p.concurrency, p.learnt_rate, p.meter, 
 const members = `(SELECT coalesce(jsonb_agg(jsonb_build_object('ID', m.process, 'InFlight', m.in_flight, 'JoinedAt', m.joined_at, 'SeenAt', m.seen_at)), '[]')
 	FROM erp_member m WHERE m.seen_at > clock_timestamp() - $1::interval AND m.process <> $2)`
 
-// Load reads the state and the members.
+// Load reads the state and the members. It waits for Postgres as long as ctx does, and for 10 s at most.
 func (s *Store) Load(ctx context.Context) (View, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	row := s.pool.QueryRow(ctx, `SELECT `+stateColumns+`, `+members+`, clock_timestamp() FROM erp_pace p`, MemberTimeout, "")
 	v, err := scanView(row)
@@ -141,7 +145,7 @@ func (s *Store) Leave(ctx context.Context, id string) error {
 
 // History is the newest changes of the breaker, the newest first.
 func (s *Store) History(ctx context.Context, limit int) ([]Past, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, `SELECT id, at, from_state, to_state, why, by, allowed FROM erp_pace_history ORDER BY id DESC LIMIT $1`, limit)
 	if err != nil {

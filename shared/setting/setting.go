@@ -46,6 +46,8 @@ type Settings struct {
 	CronBatch       int                   // orders of one run at most; 0: all that wait
 	OutboxRetention time.Duration         // relayed rows of the outbox are kept for this long; 0: for ever
 
+	TimelineRetention time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
+
 	Pace
 
 	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone

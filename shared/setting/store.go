@@ -21,7 +21,7 @@ import (
 // Channel is the Postgres notification channel for committed changes.
 const Channel = "erp_setting"
 
-const queryTimeout = 5 * time.Second
+const queryTimeout = 10 * time.Second
 
 // Store keeps what somebody changed, and its history. It is safe for concurrent use, in any number of processes.
 type Store struct {

@@ -18,7 +18,7 @@ import (
 // ErrUnknown means that no sync of the order was ever requested.
 var ErrUnknown = errors.New("no sync of the order was ever requested")
 
-const queryTimeout = 5 * time.Second
+const queryTimeout = 10 * time.Second
 
 // Fact is one record of the log about an order's sync. The topic is without the prefix.
 type Fact struct {
@@ -40,9 +40,10 @@ type Fact struct {
 
 // Page is a part of an order's timeline, the oldest fact first.
 type Page struct {
-	SyncID int64
-	Facts  []Fact
-	Next   *Cursor // nil: this is the last page so far
+	SyncID   int64
+	Facts    []Fact
+	Next     *Cursor   // nil: this is the last page so far
+	KeptFrom time.Time // facts of before may have been deleted (timeline_retention); zero: none was
 }
 
 // Cursor is the place of a page's last fact in the order of the timeline. The zero value is before the first fact.
@@ -107,6 +108,9 @@ func Read(ctx context.Context, pool *pgxpool.Pool, ref domain.OrderRef, after Cu
 	}
 	if err != nil {
 		return p, fmt.Errorf("reading the timeline of order %s: %w", ref.Key(), err)
+	}
+	if p.KeptFrom, err = Floor(ctx, pool); err != nil {
+		return p, err
 	}
 	if len(p.Facts) > limit {
 		p.Facts = p.Facts[:limit]

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -18,13 +19,17 @@ const orderPage = 500 // facts of a timeline that are read at once
 
 // Order gives the records of an order's facts to the sink, in the order of its timeline: by when they occurred, and within
 // a millisecond by their versions. An order without a sync is timeline.ErrUnknown; a fact whose record the log does not
-// hold is an error, after those before it were given.
+// hold is an error, after those before it were given. So is a timeline that was deleted (timeline_retention).
 func Order(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, ref domain.OrderRef, sink logreader.Sink) error {
 	var after timeline.Cursor
 	for {
 		page, err := timeline.Read(ctx, pool, ref, after, orderPage)
 		if err != nil {
 			return err
+		}
+		if len(page.Facts) == 0 && after == (timeline.Cursor{}) && !page.KeptFrom.IsZero() {
+			return fmt.Errorf("order %s has no timeline; facts of before %s have been deleted (timeline_retention): `erpconnector replay --from … --to-time …` reads the log itself",
+				ref.Key(), page.KeptFrom.Format(time.RFC3339))
 		}
 		records, err := recordsOf(ctx, cfg, ref.Key(), page.Facts)
 		if takeErr := sink.Take(ctx, records); takeErr != nil {

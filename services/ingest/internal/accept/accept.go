@@ -101,7 +101,7 @@ func New(pool *pgxpool.Pool, settings setting.Reader, log *slog.Logger) *Accepte
 
 const (
 	// txTimeout bounds one transaction, so that a caller gets an answer before its own timeout when the database does not answer.
-	txTimeout = 5 * time.Second
+	txTimeout = 10 * time.Second
 
 	// maxTransactions is how many transactions of requests run at once, and maxSlowTransactions where those do not end within maxWait,
 	// as one of them waits for an order's lock.
