@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Where the report and the page are, from this folder.
+const (
+	reportFile = "figures.json"
+	pageFile   = "../../docs/benchmarks.md"
+)
+
+// Report is what a measurement found, and where it was made.
+type Report struct {
+	Date     string   `json:"date"`     // 2026-11-29
+	Machine  string   `json:"machine"`  // 2 cores, linux/amd64
+	Versions []string `json:"versions"` // Postgres 15.14
+	Runs     int      `json:"runs"`     // each figure is the median of so many
+	Figures  []Figure `json:"figures"`
+}
+
+// Encode gives the report as the JSON that Decode reads.
+func (r Report) Encode() ([]byte, error) {
+	encoded, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding a report: %w", err)
+	}
+	return append(encoded, '\n'), nil
+}
+
+// Decode reads a report.
+func Decode(encoded []byte) (r Report, err error) {
+	if err := json.Unmarshal(encoded, &r); err != nil {
+		return r, fmt.Errorf("reading a report: %w", err)
+	}
+	return r, nil
+}
+
+// Page is docs/benchmarks.md.
+func (r Report) Page() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, head, runs(r.Runs), r.Date, r.Machine, strings.Join(r.Versions, ", "))
+	section := ""
+	for _, f := range r.byCase() {
+		if f.Case != section {
+			section = f.Case
+			fmt.Fprintf(&b, "\n## %s\n\n| on | what | ours | beside | | ratio |\n|---|---|---|---|---|---|\n", upper(section))
+		}
+		beside, ratio := "", ""
+		if f.Base != 0 {
+			beside, ratio = text(f.Base), fmt.Sprintf("**%.2f**", f.Ratio())
+		}
+		better := ""
+		if f.Lower && f.Base != 0 {
+			better = " (less is better)"
+		}
+		fmt.Fprintf(&b, "| %s | %s%s | %s | %s | %s | %s |\n", f.On, f.What, better, text(f.Ours), beside, f.Beside, ratio)
+	}
+	b.WriteString(peer)
+	return b.String()
+}
+
+// byCase brings the figures of a case together, in the order in which the cases came.
+func (r Report) byCase() []Figure {
+	first := map[string]int{}
+	for i, f := range r.Figures {
+		if _, known := first[f.Case]; !known {
+			first[f.Case] = i
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(r.Figures), func(a, b Figure) int { return first[a.Case] - first[b.Case] })
+}
+
+func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+func runs(n int) string {
+	if n == 1 {
+		return "of one run"
+	}
+	return fmt.Sprintf("the median of %d runs", n)
+}
+
+// text is a figure with three digits, and a comma between thousands.
+func text(value float64) string {
+	value = round(value)
+	if value < 1000 {
+		return strconv.FormatFloat(value, 'f', -1, 64)
+	}
+	digits := strconv.FormatFloat(value, 'f', 0, 64)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+const head = `# How fast it is
+
+` + "```sh" + `
+task bench          # measures, and writes this page
+task bench:check    # says which ratio is more than 15 %% worse than this page
+` + "```" + `
+
+Read the ratios. Absolute figures of machines of one kind differ by three times; what stands beside a figure was measured in the
+same run. Postgres has fsync on, and everything shares the cores: the product, Postgres, the broker, the ERP and the load.
+
+Each figure is %s. Measured on %s: %s; %s.
+
+**naive connector**: one row an event, a call of the ERP, the row marked as done. It publishes nothing, keeps no log, has no gate
+against a second booking, and a crash after the ERP's answer books twice. **bare loop**: reads rows of the outbox and produces them
+in Kafka transactions of 1,000, nothing else. **Watermill**: its stock SQL subscriber, router and our publisher. **COPY**: the same
+rows into the same tables.
+`
+
+const peer = `
+## A peer, quoted
+
+hookdeck/outpost f67ae01 (Redis with its log on, RabbitMQ, Postgres, concurrency 100), measured on 2026-11-29 in turns with this product
+on the embedded broker: 10,000 single events, 64 connections, 2 cores, an endpoint that answers at once; the median of three. It keeps
+no order per key and writes no answer to a log, so it does less. This page's command cannot run it.
+
+| what | outpost | ours | ratio |
+|---|---|---|---|
+| events/s, to the endpoint | 1,081 | 1,034 | **0.96** |
+| CPU seconds per 1,000 | 1.59 | 1.72 | **1.08** |
+| POST p50, ms | 55.6 | 56.5 | **1.02** |
+| POST p99, ms | 122 | 131 | **1.07** |
+`

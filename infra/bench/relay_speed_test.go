@@ -1,0 +1,182 @@
+//go:build speed
+
+package bench
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
+	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// stock rows are enough for Watermill's path, which takes some hundred a second.
+const stock = 5_000
+
+// relay measures rows of 1 KiB from the outbox to a reader that sees what is committed, from the first to the last.
+func relay(t *testing.T, r *rig) []Figure {
+	t.Helper()
+	return onEach(t, func(t *testing.T, on string) []Figure {
+		var ours, bare, watermill, memory float64
+		t.Run("relay", func(t *testing.T) { ours, memory = r.drained(t, on, *rowsFlag, runRelay) })
+		t.Run("bare loop", func(t *testing.T) { bare, _ = r.drained(t, on, *rowsFlag, runBareLoop) })
+		t.Run("Watermill", func(t *testing.T) { watermill, _ = r.drained(t, on, stock, runWatermill) })
+		what := "relay, " + text(float64(*rowsFlag)) + " rows of 1 KiB"
+		return []Figure{
+			{Case: what, On: on, What: "rows/s", Ours: ours, Base: bare, Beside: "bare loop"},
+			{Case: what, On: on, What: "rows/s, Watermill's of " + text(stock), Ours: ours, Base: watermill, Beside: "Watermill"},
+			{Case: what, On: on, What: "peak memory, MB", Lower: true, Ours: memory},
+		}
+	})
+}
+
+// drain is one way to move the rows, on its own servers.
+type drain struct {
+	rig     *rig
+	url     string
+	pool    *pgxpool.Pool
+	brokers kafka.Config
+	env     []string
+}
+
+// drained fills the outbox, starts the way, and gives the rows a second that a reader sees, and the process's peak memory.
+func (r *rig) drained(t *testing.T, on string, rows int, begin func(*testing.T, *drain) (memory func() float64)) (rate, memory float64) {
+	t.Helper()
+	url, pool := r.database(t)
+	d := &drain{rig: r, url: url, pool: pool, brokers: broker(t, on)}
+	d.env = append(product(url, d.brokers), "HTTP_ADDR="+testkit.FreeAddr(t))
+	r.prepare(t, d.env, "topics", "ensure")
+	d.fill(t, rows)
+	reader, err := kgo.NewClient(kgo.SeedBrokers(d.brokers.Brokers...), kgo.ConsumeTopics(d.brokers.Prefix+event.TopicRequested), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	require.NoError(t, err)
+	t.Cleanup(reader.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*testkit.Patience)
+	defer cancel()
+	peak := begin(t, d)
+	var first time.Time
+	at, early := 0, 0
+	for at < rows {
+		fetches := reader.PollFetches(ctx)
+		require.NoError(t, fetches.Err(), "%d of %d", at, rows)
+		at += fetches.NumRecords()
+		if first.IsZero() && at > 0 {
+			first, early = time.Now(), at
+		}
+	}
+	return float64(rows-early) / time.Since(first).Seconds(), peak()
+}
+
+// fill writes rows of 1 KiB of a thousand orders.
+func (d *drain) fill(t *testing.T, rows int) {
+	t.Helper()
+	_, err := d.pool.Exec(t.Context(), `SELECT erp_outbox_extend(10000000, $1)`, rows+1)
+	require.NoError(t, err)
+	for left := rows; left > 0; left -= 1_000_000 {
+		_, err = d.pool.Exec(t.Context(), `INSERT INTO erp_outbox (topic, key, uuid, metadata, payload)
+			SELECT $1, 'default:' || i % 1000, gen_random_uuid()::text, '{}', convert_to(repeat(md5(i::text), 32), 'UTF8') FROM generate_series(1, $2) AS i`,
+			event.TopicRequested, min(left, 1_000_000))
+		require.NoError(t, err)
+	}
+	_, err = d.pool.Exec(t.Context(), `CHECKPOINT`)
+	require.NoError(t, err)
+}
+
+func runRelay(t *testing.T, d *drain) (memory func() float64) {
+	t.Helper()
+	process := start(t, d.env, d.rig.binary, "run", "relay")
+	return func() float64 {
+		peak, err := PeakMemory(process.cmd.Process.Pid)
+		require.NoError(t, err)
+		return peak
+	}
+}
+
+// bareRows is how many rows a transaction of the bare loop has.
+const bareRows = 1000
+
+// runBareLoop does what any relay must, and nothing else: it forgets its position, and does not know who else relays.
+func runBareLoop(t *testing.T, d *drain) (memory func() float64) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.brokers.Brokers...), kgo.TransactionalID(d.brokers.Prefix+"bare"))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	running(t, func(ctx context.Context) error {
+		for last := int64(-1); ; {
+			records, newest, err := bareRead(ctx, d, last)
+			if err != nil || len(records) == 0 {
+				return err
+			}
+			if err := client.BeginTransaction(); err != nil {
+				return err
+			}
+			if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+				return err
+			}
+			if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+				return err
+			}
+			last = newest
+		}
+	})
+	return func() float64 { return 0 }
+}
+
+func bareRead(ctx context.Context, d *drain, after int64) (records []*kgo.Record, newest int64, err error) {
+	rows, err := d.pool.Query(ctx, `SELECT id, topic, key, payload FROM erp_outbox WHERE id > $1 ORDER BY id LIMIT $2`, after, bareRows)
+	if err != nil {
+		return nil, 0, err
+	}
+	records, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*kgo.Record, error) {
+		var topic, key string
+		record := &kgo.Record{}
+		err := row.Scan(&newest, &topic, &key, &record.Value)
+		record.Topic, record.Key = d.brokers.Prefix+topic, []byte(key)
+		return record, err
+	})
+	return records, newest, err
+}
+
+// runWatermill sends the rows on by Watermill's stock subscriber and router.
+func runWatermill(t *testing.T, d *drain) (memory func() float64) {
+	t.Helper()
+	db := stdlib.OpenDBFromPool(d.pool)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	publisher, err := pubsub.NewPublisher(pubsub.PublisherConfig{Config: d.brokers})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, publisher.Close()) })
+	subscriber, err := outbox.NewSubscriber(db, outbox.SubscriberConfig{Group: "router", PollInterval: 10 * time.Millisecond}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	router, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
+	require.NoError(t, err)
+	router.AddHandler("relay", event.TopicRequested, subscriber, event.TopicRequested, publisher, message.PassthroughHandler)
+	running(t, router.Run)
+	t.Cleanup(func() { require.NoError(t, router.Close()) })
+	return func() float64 { return 0 }
+}
+
+// running runs beside the test until it ends.
+func running(t *testing.T, work func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- work(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; ctx.Err() == nil {
+			require.NoError(t, err)
+		}
+	})
+}

@@ -1,0 +1,16 @@
+package bench
+
+// CPU is CPU time in seconds, user and system, of all cores.
+type CPU struct {
+	Product  float64 // with the embedded broker, where it runs in the same process
+	Postgres float64
+	Kafka    float64 // Apache's
+}
+
+// All is the sum.
+func (c CPU) All() float64 { return c.Product + c.Postgres + c.Kafka }
+
+// Since is what was used after before.
+func (c CPU) Since(before CPU) CPU {
+	return CPU{Product: c.Product - before.Product, Postgres: c.Postgres - before.Postgres, Kafka: c.Kafka - before.Kafka}
+}
