@@ -42,7 +42,7 @@ func TestMutants(t *testing.T) {
 			broker := cmp.Or(mutant.Broker, *brokerFlag, embedded)
 			for i := range mutantRuns {
 				got := run(t, options{
-					seed: seed + uint64(i), kills: cmp.Or(mutant.Kills, mutantKills), broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: 20 * time.Second,
+					seed: seed + uint64(i), kills: cmp.Or(mutant.Kills, mutantKills), broker: broker, rate: *rateFlag, binary: binary, profile: profile, quiet: time.Minute,
 					forgets: mutant.Forgets,
 				})
 				for _, v := range got.report.Violations {
