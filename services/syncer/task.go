@@ -1,11 +1,11 @@
 package syncer
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
 
+	fastjson "github.com/go-json-experiment/json/v1"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
@@ -74,7 +74,7 @@ func (t *task) kafkaRecords(cfg kafka.Config) (out []*kgo.Record) {
 // payload builds the bytes for the ERP from the generation's snapshot.
 func (t *task) payload() ([]byte, error) {
 	var order domain.Order
-	if err := json.Unmarshal(t.value.Order, &order); err != nil {
+	if err := fastjson.Unmarshal(t.value.Order, &order); err != nil {
 		return nil, err
 	}
 	return domain.BuildPayload(t.value.Sync.Ref(), order)

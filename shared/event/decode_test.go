@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -69,7 +70,7 @@ func TestDecodeSyncReadsWhatWasWritten(t *testing.T) {
 }
 
 // FuzzDecodeSync holds that what decodes is written and read again as the same value, so that a record that goes
-// through the retry topics or the dead letters stays what it was.
+// through the retry topics or the dead letters stays what it was. It also holds that encoding/json reads the same.
 func FuzzDecodeSync(f *testing.F) {
 	f.Add([]byte(smallestSync))
 	for _, g := range goldens(f) {
@@ -77,8 +78,13 @@ func FuzzDecodeSync(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		v, err := event.DecodeSync(value)
-		if err != nil {
+		var standard event.Sync
+		if standardErr := json.Unmarshal(value, &standard); err != nil {
+			require.True(t, standardErr != nil || !strings.HasPrefix(err.Error(), "decoding"), "encoding/json reads it: %v", err)
 			return
+		} else {
+			require.NoError(t, standardErr)
+			require.Equal(t, standard, v)
 		}
 		written, err := domain.EncodeJSON(v)
 		require.NoError(t, err)

@@ -36,3 +36,18 @@ func TestTheURLSaysHowLongToWaitForASession(t *testing.T) {
 		require.Equal(t, want, c.ConnConfig.ConnectTimeout, url)
 	}
 }
+
+// TestAStatementIsPlannedOnce guards that no call of a prepared statement is planned for its own values.
+func TestAStatementIsPlannedOnce(t *testing.T) {
+	t.Parallel()
+	conn, err := testkit.Postgres(t).Pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	for range 3 {
+		_, err := conn.Exec(t.Context(), `SELECT relname FROM pg_class WHERE relname = ANY($1)`, []string{"pg_class"})
+		require.NoError(t, err)
+	}
+	var generic, custom int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%relname = ANY%' AND statement NOT LIKE '%prepared%'`).Scan(&generic, &custom))
+	require.Equal(t, []int{3, 0}, []int{generic, custom})
+}

@@ -9,12 +9,17 @@ import (
 	"strconv"
 	"strings"
 
+	fastjson "github.com/go-json-experiment/json/v1"
+
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // Decode reads JSON that has passed Check into v. It returns every value that does not fit its type, with its place below base.
 func Decode(base string, raw []byte, v any) []problem.FieldError {
-	err := json.Unmarshal(raw, v)
+	if fastjson.Unmarshal(raw, v) == nil { // reads the same as encoding/json, in less time
+		return nil
+	}
+	err := json.Unmarshal(raw, v) // its messages are told to the sender
 	if err == nil {
 		return nil
 	}

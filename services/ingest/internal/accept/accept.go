@@ -169,16 +169,17 @@ func early(batch []*item) []*item {
 func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 	refuseBadTotals := a.settings.Current().RefuseBadTotals
 	results := make([]Result, len(events))
-	var batch []*item
-	for i, in := range events {
+	batch := make([]*item, len(events))
+	each(len(events), func(i int) {
+		in := events[i]
 		c, problems := check(in.Body, refuseBadTotals)
 		if len(problems) > 0 {
 			results[i] = refused(in.Body, problems)
-			continue
+			return
 		}
-		batch = append(batch, &item{checked: c, digest: event.Digest(c.body), trace: in.Traceparent, result: &results[i]})
-	}
-	return results, batch
+		batch[i] = &item{checked: c, digest: event.Digest(c.body), trace: in.Traceparent, result: &results[i]}
+	})
+	return results, slices.DeleteFunc(batch, func(it *item) bool { return it == nil })
 }
 
 // take is one try at the events that have passed the checks. It reads the settings once, so that one batch has one policy.
