@@ -122,14 +122,14 @@ rows into the same tables.
 const peer = `
 ## A peer, quoted
 
-hookdeck/outpost f67ae01 (Redis with its log on, RabbitMQ, Postgres, concurrency 100), measured on 2026-11-29 in turns with this product
-on the embedded broker: 10,000 single events, 64 connections, 2 cores, an endpoint that answers at once; the median of three. It keeps
-no order per key and writes no answer to a log, so it does less. This page's command cannot run it.
+hookdeck/outpost f67ae01 (Redis with its log on, RabbitMQ, Postgres, concurrency 100), measured on 2026-11-29 in turns with this
+product: 10,000 single events, 64 connections, 2 cores, an endpoint that answers at once; medians of three. It keeps no order per
+key and writes no answer to a log, so it does less. This page's command cannot run it.
 
-| what | outpost | ours | ratio |
-|---|---|---|---|
-| events/s, to the endpoint | 1,081 | 1,034 | **0.96** |
-| CPU seconds per 1,000 | 1.59 | 1.72 | **1.08** |
-| POST p50, ms | 55.6 | 56.5 | **1.02** |
-| POST p99, ms | 122 | 131 | **1.07** |
+| what | outpost | ours, embedded broker | ratio | outpost | ours, Apache Kafka | ratio |
+|---|---|---|---|---|---|---|
+| events/s, to the endpoint | 1,134 | 1,489 | **1.31** | 1,227 | 1,077 | **0.88** |
+| CPU seconds per 1,000 | 1.47 | 1.14 | **0.78** | 1.38 | 1.68 | **1.22** |
+| POST p50, ms | 52.5 | 39.4 | **0.75** | 49.7 | 48.9 | **0.98** |
+| POST p99, ms | 113 | 106 | **0.94** | 99 | 145 | **1.46** |
 `
