@@ -172,14 +172,16 @@ func TestTheOutboxFollowsTheOrderOfAcceptance(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	want := map[string][]string{}
-	for range 10 {
+	for batch := range 10 {
 		var events []Incoming
-		for range 20 {
-			order, id := fmt.Sprint(rand.IntN(5)), fmt.Sprintf("e%d", rand.IntN(1e9)) //nolint:gosec // a test
+		for i := range 20 {
+			order, id := fmt.Sprint(rand.IntN(5)), fmt.Sprintf("e%d-%d-%d", batch, i, rand.IntN(1e9)) //nolint:gosec // a test
 			want[order] = append(want[order], "default:"+id)
 			events = append(events, incoming(t, id, event.OrderUpdated, order, nil))
 		}
-		b.accept(t, events...)
+		for i, r := range b.accept(t, events...) {
+			require.Equal(t, Accepted, r.Result, "%s: %+v", events[i].Body, r)
+		}
 	}
 	for order, ids := range want {
 		require.Equal(t, ids, b.strings(t, `SELECT metadata::json ->> 'ce_id' FROM erp_outbox WHERE key = $1 ORDER BY id`, order))
