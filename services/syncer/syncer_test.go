@@ -460,7 +460,7 @@ func TestAnOutcomeThatNoBrokerTakesEndsItsOrderAndDelaysNoOther(t *testing.T) {
 				n += s[fmt.Sprint("vendor_erp_sync_success a", i)] + s[fmt.Sprint("vendor_erp_sync_success b", i)]
 			}
 			return n == 20 && s["vendor_erp_sync_success large"] == 1 && s["vendor_erp_sync_failed busy"] == 1 && s["vendor_erp_sync_failed refused"] == 1 &&
-				s["vendor_erp_sync_dead_letter busy"] == 1 && s["vendor_erp_sync_dead_letter refused"] == 1
+				s["vendor_erp_sync_dead_letter busy"] == 1 && s["vendor_erp_sync_dead_letter refused"] == 1 && s["vendor_erp_sync_after_send large"] == 1
 		})
 		success := b.values["vendor_erp_sync_success large"].Sync
 		require.Equal(t, "ERP-large", *success.ErpReference, "the ERP's number stays")
