@@ -89,7 +89,11 @@ type rig struct {
 
 func (r *rig) versions(t *testing.T) []string {
 	t.Helper()
-	return []string{"Go " + strings.TrimPrefix(runtime.Version(), "go"), "Postgres " + r.server, "Apache Kafka " + testkit.ApacheVersion}
+	versions := []string{"Go " + strings.TrimPrefix(runtime.Version(), "go"), "Postgres " + r.server}
+	if strings.Contains(*onFlag, apache) {
+		versions = append(versions, "Apache Kafka "+testkit.ApacheVersion)
+	}
+	return versions
 }
 
 // database starts a server with fsync on, and a migrated database.

@@ -102,25 +102,25 @@ func (c *connector) measure(t *testing.T, batches bool) (f connectorFigures) {
 	t.Helper()
 	before, began := used(t), time.Now()
 	run.Sleep(t.Context(), rest)
-	f.rest = []Figure{{What: "share of a core, %", Lower: true, Ours: 100 * used(t).Since(before).All() / time.Since(began).Seconds()}}
+	f.rest = ofUse(Figure{What: "share of a core, %", Lower: true, Ours: 100 * used(t).Since(before).All() / time.Since(began).Seconds()})
 	c.publish(t, Load{Events: 500, Clients: 16, Batch: 1}) // the first events make tables, connections and plans warm
 	single := c.publish(t, Load{Events: burst, Clients: 64, Batch: 1})
 	f.single = []Figure{
 		{What: "orders/s", Ours: single.rate},
-		{What: "CPU seconds per 1,000", Lower: true, Ours: single.cpu},
 		{What: "POST p50, ms", Lower: true, Ours: milliseconds(quantile(single.Calls, 0.5))},
 		{What: "POST p99, ms", Lower: true, Ours: milliseconds(quantile(single.Calls, 0.99))},
 	}
+	f.single = append(f.single, cpuOf(single)...)
 	if batches {
 		many := c.publish(t, Load{Events: batched, Clients: 8, Batch: 100})
-		f.batches = []Figure{{What: "orders/s", Ours: many.rate}, {What: "CPU seconds per 1,000", Lower: true, Ours: many.cpu}}
+		f.batches = append([]Figure{{What: "orders/s", Ours: many.rate}}, cpuOf(many)...)
 	}
 	slow := c.publish(t, Load{Events: int(calm * calmTime.Seconds()), Clients: 8, Batch: 1, Rate: calm})
 	f.calm = []Figure{
-		{What: "CPU seconds per 1,000", Lower: true, Ours: slow.cpu},
 		{What: "accepted to the ERP, p50, ms", Lower: true, Ours: milliseconds(quantile(slow.toERP, 0.5))},
 		{What: "accepted to the ERP, p99, ms", Lower: true, Ours: milliseconds(quantile(slow.toERP, 0.99))},
 	}
+	f.calm = append(f.calm, cpuOf(slow)...)
 	return f
 }
 
@@ -152,6 +152,10 @@ type seen struct {
 	rate  float64         // orders a second, until the last is done
 	cpu   float64         // seconds per 1,000 orders
 	toERP []time.Duration // from the answer to POST to the ERP's request
+}
+
+func cpuOf(s seen) []Figure {
+	return ofUse(Figure{What: "CPU seconds per 1,000", Lower: true, Ours: s.cpu})
 }
 
 // publish publishes a load and waits until all of it is done.

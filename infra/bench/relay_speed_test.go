@@ -35,11 +35,11 @@ func relay(t *testing.T, r *rig) []Figure {
 		t.Run("bare loop", func(t *testing.T) { bare, _ = r.drained(t, on, *rowsFlag, runBareLoop) })
 		t.Run("Watermill", func(t *testing.T) { watermill, _ = r.drained(t, on, stock, runWatermill) })
 		what := "relay, " + text(float64(*rowsFlag)) + " rows of 1 KiB"
-		return []Figure{
+		figures := []Figure{
 			{Case: what, On: on, What: "rows/s", Ours: ours, Base: bare, Beside: "bare loop"},
 			{Case: what, On: on, What: "rows/s, Watermill's of " + text(stock), Ours: ours, Base: watermill, Beside: "Watermill"},
-			{Case: what, On: on, What: "peak memory, MB", Lower: true, Ours: memory},
 		}
+		return append(figures, ofUse(Figure{Case: what, On: on, What: "peak memory, MB", Lower: true, Ours: memory})...)
 	})
 }
 

@@ -1,5 +1,13 @@
 package bench
 
+// ofUse are figures that only a system which tells what processes use can give; elsewhere there are none.
+func ofUse(figures ...Figure) []Figure {
+	if !HasUsage {
+		return nil
+	}
+	return figures
+}
+
 // CPU is CPU time in seconds, user and system, of all cores.
 type CPU struct {
 	Product  float64 // with the embedded broker, where it runs in the same process

@@ -73,6 +73,12 @@ func TestTimelineGolden(t *testing.T) {
 			c.Whole = true
 			c.askTimeline("000000123")
 		},
+		"timeline_that_was_deleted": func(c *caller) {
+			c.twoAttempts()
+			_, err := c.pool.Exec(c.t.Context(), `WITH gone AS (DELETE FROM vendor_erp_sync_event) INSERT INTO erp_timeline_floor (before) VALUES ($1)`, requested.AddDate(0, 1, 0))
+			require.NoError(c.t, err)
+			c.askTimeline("000000123")
+		},
 		"timeline_of_orders_without_one": func(c *caller) {
 			c.askTimeline("000000123")
 			c.Note("placed, but never invoiced")

@@ -9,6 +9,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/gate"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // The write side, gates and orders, is updated in the transaction that applies the facts. The projection waits for nobody. When
@@ -72,7 +73,7 @@ func generationEndOf(f fact) (e gate.GenerationEnd, ok bool) {
 // markSynced marks orders that the ERP has. It waits for no lock: of the orders that are locked it notes that they are to be
 // marked. It does so for missing orders too, as they may come again after a restore of the database. locked reports whether
 // there are locked ones.
-func markSynced(ctx context.Context, q gate.Querier, keys []string) (locked bool, err error) {
+func markSynced(ctx context.Context, q postgres.Querier, keys []string) (locked bool, err error) {
 	rows, err := q.Query(ctx, `
 		WITH free AS (
 			SELECT order_key FROM sales_order WHERE order_key = ANY($1) AND erp_synced = 0 ORDER BY order_key FOR UPDATE SKIP LOCKED

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // ErrMismatch means that the outbox and Kafka do not belong together. No retry helps.
@@ -62,7 +63,7 @@ func counted(records int) string {
 }
 
 // CheckAt reads the server and its row LastID, and calls Check.
-func (p Position) CheckAt(ctx context.Context, on outbox.Querier) (outbox.Server, error) {
+func (p Position) CheckAt(ctx context.Context, on postgres.Querier) (outbox.Server, error) {
 	server, err := outbox.ServerOf(ctx, on)
 	if err != nil {
 		return server, err

@@ -38,11 +38,6 @@ type Entry struct {
 // ErrUnknown means that the table has no such dead letter.
 var ErrUnknown = errors.New("there is no such dead letter; erpconnector deadletter list shows them")
 
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 const readTimeout = 10 * time.Second
 
 // letterColumns are the columns that follow from the topic alone.
@@ -123,7 +118,7 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 }
 
 // List reads dead letters, the oldest first; more reports whether there are others after them.
-func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool, err error) {
+func List(ctx context.Context, q postgres.Querier, f Filter) (entries []Entry, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	where, args := f.condition()
@@ -141,7 +136,7 @@ func List(ctx context.Context, q Querier, f Filter) (entries []Entry, more bool,
 }
 
 // Count counts the dead letters that the filter selects, whatever its limit.
-func Count(ctx context.Context, q Querier, f Filter) (n int64, err error) {
+func Count(ctx context.Context, q postgres.Querier, f Filter) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	where, args := f.condition()
@@ -156,7 +151,7 @@ func Count(ctx context.Context, q Querier, f Filter) (n int64, err error) {
 }
 
 // CountOpen counts the dead letters that nobody has decided about. It reads only the index of these.
-func CountOpen(ctx context.Context, q Querier) (n int64, err error) {
+func CountOpen(ctx context.Context, q postgres.Querier) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rows, err := q.Query(ctx, `SELECT count(*) FROM erp_dead_letter WHERE state = 'open'`)
@@ -170,7 +165,7 @@ func CountOpen(ctx context.Context, q Querier) (n int64, err error) {
 }
 
 // Get reads one dead letter; the error is ErrUnknown when there is none.
-func Get(ctx context.Context, q Querier, id int64) (Entry, error) {
+func Get(ctx context.Context, q postgres.Querier, id int64) (Entry, error) {
 	return get(ctx, q, id, "")
 }
 
@@ -179,7 +174,7 @@ func Lock(ctx context.Context, tx pgx.Tx, id int64) (Entry, error) {
 	return get(ctx, tx, id, " FOR UPDATE")
 }
 
-func get(ctx context.Context, q Querier, id int64, lock string) (e Entry, err error) {
+func get(ctx context.Context, q postgres.Querier, id int64, lock string) (e Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rows, err := q.Query(ctx, `SELECT `+entryColumns+` FROM erp_dead_letter d WHERE id = $1`+lock, id)
@@ -224,7 +219,7 @@ func DiscardOf(ctx context.Context, tx pgx.Tx, orderKey string, generation int, 
 }
 
 // Unjudged reads dead letters that nobody has judged: it is not known yet whether they stop their orders.
-func Unjudged(ctx context.Context, q Querier, after int64, limit int) ([]Letter, error) {
+func Unjudged(ctx context.Context, q postgres.Querier, after int64, limit int) ([]Letter, error) {
 	return collect(q.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter WHERE NOT judged AND id > $1 ORDER BY id LIMIT $2`, after, limit))
 }
 
@@ -246,7 +241,7 @@ func scanLetter(row pgx.CollectableRow) (l Letter, err error) {
 }
 
 // Between reads the dead letters of a stretch of the topic, in its order.
-func Between(ctx context.Context, q Querier, first, next int64) ([]Letter, error) {
+func Between(ctx context.Context, q postgres.Querier, first, next int64) ([]Letter, error) {
 	return collect(q.Query(ctx, `SELECT `+letterColumns+` FROM erp_dead_letter WHERE id >= $1 AND id < $2 ORDER BY id`, first, next))
 }
 
@@ -261,7 +256,7 @@ func Judged(ctx context.Context, tx pgx.Tx, id int64, generation *int) (bool, er
 
 // WithoutKnown leaves out those of which the table has an earlier dead letter, of the same record and by the same consumer: Add would
 // not add them.
-func WithoutKnown(ctx context.Context, q Querier, letters []Letter) ([]Letter, error) {
+func WithoutKnown(ctx context.Context, q postgres.Querier, letters []Letter) ([]Letter, error) {
 	if len(letters) == 0 {
 		return nil, nil
 	}

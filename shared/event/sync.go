@@ -88,7 +88,7 @@ func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 }
 
 // DecodeSync reads the value of a record about a sync and checks what every consumer relies on. Each consumer reads each record, so it
-// takes the decoder that encoding/json is to have one day, with today's rules: it needs half the time, as it reads the value once.
+// takes the decoder that encoding/json is to have one day, with today's rules: it needs two thirds of the time, as it reads the value once.
 func DecodeSync(value []byte) (Sync, error) {
 	var v Sync
 	if err := fastjson.Unmarshal(value, &v); err != nil {

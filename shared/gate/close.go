@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // GenerationEnd says that a generation has its terminal event, or only that its key was answered.
@@ -25,11 +26,6 @@ type GenerationEnd struct {
 	Reference      *string         // what the ERP calls the order, when the fact says so
 }
 
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // Close closes the gates whose generation has ended, and notes the keys that were answered. It never waits for a lock: it skips
 // gates that somebody holds locked, and returns their keys.
 //
@@ -41,7 +37,7 @@ type Querier interface {
 //
 // Close also keeps what the ERP calls the order, for skipped gates too. It does so in the statement that closes the gate. So when
 // somebody makes a new generation because of an answer, the reference of that answer is known before any callback comes.
-func Close(ctx context.Context, q Querier, ends []GenerationEnd) (skipped []string, err error) {
+func Close(ctx context.Context, q postgres.Querier, ends []GenerationEnd) (skipped []string, err error) {
 	keys, closedBy, answered, err := byKey(ends)
 	if err != nil {
 		return nil, err

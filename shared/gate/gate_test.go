@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -67,7 +68,7 @@ func open(ref domain.OrderRef, syncID int64, generation int) domain.Gate {
 	}
 }
 
-func end(t *testing.T, q Querier, endings ...GenerationEnd) (skipped []string) {
+func end(t *testing.T, q postgres.Querier, endings ...GenerationEnd) (skipped []string) {
 	t.Helper()
 	skipped, err := Close(t.Context(), q, endings)
 	require.NoError(t, err)

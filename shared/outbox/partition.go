@@ -33,7 +33,7 @@ type Partition struct {
 }
 
 // Partitions lists the partitions in the order of their ids.
-func Partitions(ctx context.Context, on Querier) ([]Partition, error) {
+func Partitions(ctx context.Context, on postgres.Querier) ([]Partition, error) {
 	found, err := on.Query(ctx, `SELECT name, from_id, coalesce(to_id, 0), detaching FROM erp_outbox_partitions()`)
 	if err != nil {
 		return nil, fmt.Errorf("listing the outbox's partitions: %w", err)
@@ -47,7 +47,7 @@ func Partitions(ctx context.Context, on Querier) ([]Partition, error) {
 
 // Extend makes partitions of so many ids each, until so many ids after the last one that was given have a place. It returns how
 // many it made.
-func Extend(ctx context.Context, on Querier, width, ahead int64) (made int, err error) {
+func Extend(ctx context.Context, on postgres.Querier, width, ahead int64) (made int, err error) {
 	if err := on.QueryRow(ctx, `SELECT erp_outbox_extend($1, $2)`, width, ahead).Scan(&made); err != nil {
 		return 0, fmt.Errorf("making partitions of the outbox: %w", err)
 	}
@@ -56,7 +56,7 @@ func Extend(ctx context.Context, on Querier, width, ahead int64) (made int, err 
 
 // Width returns how many ids a new partition should have: as many as were given in a day, in steps of MinWidth, by the ids since the
 // first row of the newest partition that has one.
-func Width(ctx context.Context, on Querier, now time.Time) (int64, error) {
+func Width(ctx context.Context, on postgres.Querier, now time.Time) (int64, error) {
 	var ids int64
 	var since *time.Time
 	err := on.QueryRow(ctx, `
@@ -80,7 +80,7 @@ func Width(ctx context.Context, on Querier, now time.Time) (int64, error) {
 //   - No dead letter of the relay is undecided that may be of such a row. That letter's record is the row alone.
 //
 // A partition without rows is done.
-func (p Partition) IsDone(ctx context.Context, on Querier, then time.Time) (done bool, err error) {
+func (p Partition) IsDone(ctx context.Context, on postgres.Querier, then time.Time) (done bool, err error) {
 	err = on.QueryRow(ctx, `
 		WITH newest AS (SELECT created_at FROM erp_outbox WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 1),
 		oldest AS (SELECT created_at FROM erp_outbox WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1)
@@ -126,7 +126,7 @@ func (p Partition) Drop(ctx context.Context, on postgres.Execer) error {
 
 // Database is a connection or a pool.
 type Database interface {
-	Querier
+	postgres.Querier
 	postgres.Execer
 }
 

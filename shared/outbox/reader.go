@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
@@ -30,12 +31,6 @@ type Limits struct {
 	Bytes int // of payload, default 4 MiB
 }
 
-// Querier is a connection, a transaction or a pool.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // Cursor says which rows were given: those up to After, except for those whose ids are Open. No row of these was visible
 // yet, as the transactions that were given the ids were open, or have left no row. The zero value is before the first row.
 type Cursor struct {
@@ -54,7 +49,7 @@ const MaxGaps = 1000
 // once it is proven dead (see writers). Rows of one order are written under its gate's lock, so the next one gets its id
 // when the one before is committed: their ids are in the order of their commits.
 type Reader struct {
-	on      Querier
+	on      postgres.Querier
 	limits  Limits
 	writers writers
 	blocked bool // the last read ended at one gap too many
@@ -62,7 +57,7 @@ type Reader struct {
 
 // NewReader returns a reader; zero limits mean their defaults. It must read from one server all the time, so on must be
 // a connection: a pool may connect to another server between two statements.
-func NewReader(on Querier, limits Limits) *Reader {
+func NewReader(on postgres.Querier, limits Limits) *Reader {
 	if limits.Rows <= 0 {
 		limits.Rows = DefaultRows
 	}
@@ -298,7 +293,7 @@ func (r *Reader) Settle(ctx context.Context, gaps Gaps) error {
 }
 
 // LastID returns the highest id that was ever allotted, or 0.
-func LastID(ctx context.Context, on Querier) (int64, error) {
+func LastID(ctx context.Context, on postgres.Querier) (int64, error) {
 	var id int64
 	if err := on.QueryRow(ctx, lastIDQuery).Scan(&id); err != nil {
 		return 0, fmt.Errorf("reading the outbox's sequence: %w", err)

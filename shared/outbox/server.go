@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"fmt"
+
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // Server identifies a Postgres server and its history. A standby that was promoted has a timeline of its own, and so
@@ -15,7 +17,7 @@ type Server struct {
 func (s Server) String() string { return fmt.Sprintf("system %s, timeline %d", s.System, s.Timeline) }
 
 // ServerOf reads which server answers. It fails on a standby.
-func ServerOf(ctx context.Context, on Querier) (s Server, err error) {
+func ServerOf(ctx context.Context, on postgres.Querier) (s Server, err error) {
 	if err := on.QueryRow(ctx, `SELECT system, timeline FROM erp_server()`).Scan(&s.System, &s.Timeline); err != nil {
 		return s, fmt.Errorf("asking Postgres which server it is: %w", err)
 	}
@@ -34,7 +36,7 @@ SELECT coalesce((SELECT uuid FROM erp_outbox WHERE id = $1), ''),
     AND NOT EXISTS (SELECT FROM erp_outbox_partitions() WHERE from_id <= 1)`
 
 // TraceOf looks for the row with the id.
-func TraceOf(ctx context.Context, on Querier, id int64) (t Trace, err error) {
+func TraceOf(ctx context.Context, on postgres.Querier, id int64) (t Trace, err error) {
 	if err := on.QueryRow(ctx, traceQuery, id).Scan(&t.UUID, &t.Dropped); err != nil {
 		return t, fmt.Errorf("looking for outbox row %d: %w", id, err)
 	}
@@ -52,7 +54,7 @@ SELECT CASE WHEN last.id >> 40 = $1::bigint >> 40 THEN last.id - $1
 FROM last`
 
 // Lag returns how many ids were allotted after the given one.
-func Lag(ctx context.Context, on Querier, after int64) (ids int64, err error) {
+func Lag(ctx context.Context, on postgres.Querier, after int64) (ids int64, err error) {
 	if err := on.QueryRow(ctx, lagQuery, after).Scan(&ids); err != nil {
 		return 0, fmt.Errorf("counting outbox ids after %d: %w", after, err)
 	}

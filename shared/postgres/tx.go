@@ -50,6 +50,12 @@ func LogFields(err error) []any {
 	return []any{"sqlstate", pgErr.Code, "table", pgErr.TableName, "constraint", pgErr.ConstraintName}
 }
 
+// Querier is a pool, a connection or a transaction that is read by.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // Execer is a pool or a transaction that a statement runs on.
 type Execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)

@@ -14,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 const (
@@ -29,7 +29,7 @@ var Topics = []string{event.TopicSalesOrder, event.TopicRequested, event.TopicCa
 // Params say what is compared.
 type Params struct {
 	Kafka    kafka.Config
-	On       outbox.Querier
+	On       postgres.Querier
 	Position checkpoint.Position // the relay's: which rows were in Kafka
 	Since    time.Time           // read the log from this time at the latest; zero: as far back as needed
 }

@@ -12,14 +12,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// Querier is a pool, a connection or a transaction.
-type Querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // Floor is the time before which lines may have been deleted; zero when none was. In a transaction, read it after the lines: then it
 // is not older than what has taken them away.
-func Floor(ctx context.Context, on Querier) (floor time.Time, err error) {
+func Floor(ctx context.Context, on postgres.Querier) (floor time.Time, err error) {
 	err = on.QueryRow(ctx, `SELECT before FROM erp_timeline_floor`).Scan(&floor)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return time.Time{}, nil
