@@ -16,6 +16,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // parted is an outbox whose partitions a test makes and drops.
@@ -161,9 +162,12 @@ func TestADropThatIsInterrupted(t *testing.T) {
 		require.NoError(t, err)
 		return all[0]
 	}
-	short, cancel := context.WithTimeout(p.ctx, 500*time.Millisecond)
-	defer cancel()
-	require.Error(t, first().Drop(short, p.pool))
+	dropping, interrupt := context.WithCancel(p.ctx)
+	dropped, old := make(chan error, 1), first()
+	go func() { dropped <- old.Drop(dropping, p.pool) }()
+	testkit.Eventually(t, func() bool { return first().Detaching }, "the drop has begun")
+	interrupt()
+	require.Error(t, <-dropped)
 	writer := begin(t, p.pool)
 	_, err = writer.Exec(p.ctx, `SET LOCAL lock_timeout = '1ms'`)
 	require.NoError(t, err)

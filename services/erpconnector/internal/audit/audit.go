@@ -17,8 +17,11 @@
 // The audit shares no rule with the services that it checks, but for the forms of records and the names of states. A rule that both
 // had from one place would be wrong in both.
 //
-// The files: snapshot.go reads Postgres, read.go and dead_letters.go Kafka; order.go holds what is known of an order. judge.go and
-// judge_gate.go decide what is broken, by values alone; recheck.go looks a second time; report.go counts.
+// What was read is packed by order into buckets, which stand in a temporary file where they do not fit into memory.
+//
+// The files: snapshot.go reads Postgres, read.go and dead_letters.go Kafka; packed.go and spill.go keep what was read, order.go holds
+// what is known of an order. judge.go and judge_gate.go decide what is broken, by values alone; recheck.go looks a second time; report.go
+// counts.
 package audit
 
 import (
@@ -57,28 +60,38 @@ type Params struct {
 	OnProgress func(done, of int64)
 }
 
-// auditor is one run. It goes from partition to partition, so that its memory holds the records of one, however long the log is.
+// tuning is how much is done at once; a test changes it.
+type tuning struct {
+	gateTimeout  time.Duration // a test has no projector, and waits for nothing
+	bucketOrders int           // about how many orders are in memory at once; one whose payloads may be of any size takes a kilobyte
+	memory       int           // bytes that are kept in memory of the snapshot, and as many of the topics
+}
+
+// auditor is one run. It goes from partition to partition, and there from bucket to bucket, so that its memory holds the orders of one
+// bucket, however many there are.
 type auditor struct {
 	Params
 
-	gateTimeout time.Duration // a test has no projector, and waits for nothing
+	tuning
 
 	client     *kgo.Client
 	admin      *kadm.Client
 	partitions int32
 	relayed    checkpoint.Position // R
 	snapshot   *snapshot           // S
+	log        *spill              // what the topics say of the orders of the partition that is read
 	report     *Report
 	all, done  int64 // offsets
 }
 
 // Run audits. A violation is not an error: an error says that it could not be told. It writes nothing, and takes no lock that a service
 // waits for. When ctx ends, so does Run; there is no report of a part.
-func Run(ctx context.Context, p Params) (*Report, error) { return audit(ctx, p, gateTimeout) }
+func Run(ctx context.Context, p Params) (*Report, error) {
+	return audit(ctx, p, tuning{gateTimeout: gateTimeout, bucketOrders: 20_000, memory: 32 << 20})
+}
 
-func audit(ctx context.Context, p Params, gateTimeout time.Duration) (*Report, error) {
-	a := &auditor{Params: p, gateTimeout: gateTimeout, report: newReport(p)}
-	var err error
+func audit(ctx context.Context, p Params, tuned tuning) (_ *Report, err error) {
+	a := &auditor{Params: p, tuning: tuned, report: newReport(p)}
 	if a.client, err = kgo.NewClient(p.Kafka.Options()...); err != nil {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
@@ -90,9 +103,11 @@ func audit(ctx context.Context, p Params, gateTimeout time.Duration) (*Report, e
 	if a.relayed, err = a.position(ctx); err != nil {
 		return nil, err
 	}
-	if a.snapshot, err = readSnapshot(ctx, p, a.partitions); err != nil {
+	if a.snapshot, err = readSnapshot(ctx, p, a.partitions, tuned); err != nil {
 		return nil, err
 	}
+	a.log = newSpill(a.snapshot.buckets, tuned.memory)
+	defer func() { err = errors.Join(err, a.log.close(), a.snapshot.close()) }()
 	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed.LastID, a.snapshot.at, a.snapshot.keptFrom
 	for n := range a.partitions {
 		if err := a.partition(ctx, n); err != nil {
@@ -146,13 +161,13 @@ func (a *auditor) relayedIn(partition int32) int64 {
 // partition audits the orders of one Kafka partition. An order's records are in the partition of the same number in all topics.
 func (a *auditor) partition(ctx context.Context, number int32) error {
 	for try := 1; ; try++ {
-		b, err := a.read(ctx, number)
+		p, err := a.read(ctx, number)
 		if errors.Is(err, kerr.OffsetOutOfRange) && try < readTries {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		return a.judge(ctx, b)
+		return a.judge(ctx, p)
 	}
 }

@@ -18,13 +18,16 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
+// atOnce waits for no projector, and divides even a few orders.
+var atOnce = tuning{bucketOrders: 1}
+
 // run audits, and may fail.
 func (l *ledger) run(ctx context.Context, change ...func(*Params)) (*Report, error) {
 	p := Params{Kafka: l.cfg, Pool: l.pool}
 	for _, c := range change {
 		c(&p)
 	}
-	return audit(ctx, p, 0)
+	return audit(ctx, p, atOnce)
 }
 
 // An audit that cannot tell fails, and says what is in its way and which command mends it. It never says that all is well.
@@ -50,14 +53,14 @@ func TestAnAuditThatCannotTell(t *testing.T) {
 	closed.Close()
 	_, err = l.run(t.Context(), func(p *Params) { p.Pool = closed })
 	require.Error(t, err)
-	_, err = readSnapshot(t.Context(), Params{Pool: closed}, 1)
+	_, err = readSnapshot(t.Context(), Params{Pool: closed}, 1, atOnce)
 	require.ErrorContains(t, err, "reading gates, events and outbox: ")
 	_, err = (&auditor{Params: Params{Pool: closed}}).readNow(t.Context(), []*order{{key: "1"}, {key: "2"}}, 0)
 	require.ErrorContains(t, err, "reading 2 orders again: ")
 	lost := &judgement{o: &order{key: "1"}, violations: []Violation{{Kind: EventNotPublished}}}
 	require.ErrorContains(t, (&auditor{Params: Params{Pool: closed}}).nameEvents(t.Context(), []*judgement{lost}), "looking up 1 events: ")
-	nobodys := &partition{unknownOrders: map[string]unknownOrder{"1": {}}}
-	require.ErrorContains(t, (&auditor{Params: Params{Pool: closed}}).judgeUnknownOrders(t.Context(), nobodys), "looking for the gates of 1 orders: ")
+	nobodys := map[string]unknownOrder{"1": {}}
+	require.ErrorContains(t, (&auditor{Params: Params{Pool: closed}}).judgeUnknownOrders(t.Context(), 0, nobodys), "looking for the gates of 1 orders: ")
 
 	answer, err := l.admin.UpdatePartitions(t.Context(), 3, l.cfg.Topic(event.TopicDue))
 	require.NoError(t, err)
@@ -183,7 +186,7 @@ func TestAGateIsGivenTimeToClose(t *testing.T) {
 		pool, err := pgxpool.NewWithConfig(t.Context(), config)
 		require.NoError(t, err)
 		defer pool.Close()
-		r, err := audit(ctx, Params{Kafka: l.cfg, Pool: pool}, testkit.Patience)
+		r, err := audit(ctx, Params{Kafka: l.cfg, Pool: pool}, tuning{gateTimeout: testkit.Patience, bucketOrders: 1})
 		return r, second.looks, err
 	}
 	ctx, interrupt := context.WithCancel(t.Context())

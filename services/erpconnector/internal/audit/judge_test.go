@@ -244,16 +244,3 @@ func TestEachKindIsExplained(t *testing.T) {
 		require.NotEmpty(t, means[k], k)
 	}
 }
-
-func TestWhatIsPackedComesOutAgain(t *testing.T) {
-	c := &snapshot{partitions: 1, packed: make([][]byte, 1)}
-	g := gateRow{syncID: 1 << 40, generation: 300, state: domain.GateClosed, closedBy: domain.ClosedBySuperseded, key: 1 << 63, requests: 5, settling: 200}
-	c.add(entryGate, "other/1", g.append)
-	c.add(entryEvent, "1", func(b []byte) []byte { return appendHash(b, "a") })
-	c.add(entryEvent, "other/1", func(b []byte) []byte { return appendHash(b, "b") })
-	orders := c.orders(0)
-	require.Equal(t, map[string]*order{
-		"1": {key: "1", events: []uint64{hash("a")}}, "other/1": {key: "other/1", events: []uint64{hash("b")}, gate: &g},
-	}, orders)
-	require.NotEqual(t, hash("a"), hash("b"))
-}

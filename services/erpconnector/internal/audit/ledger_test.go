@@ -216,7 +216,7 @@ func (l *ledger) audit(change ...func(*Params)) *Report {
 	for _, c := range change {
 		c(&p)
 	}
-	r, err := audit(l.t.Context(), p, 0)
+	r, err := audit(l.t.Context(), p, atOnce)
 	require.NoError(l.t, err)
 	return r
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 )
 
-// partition is what is known of the orders of one Kafka partition: by the snapshot, and by the topics.
+// partition is one Kafka partition while it is audited. What is known of its orders stands in the auditor's buckets.
 type partition struct {
-	a             *auditor
-	number        int32
-	orders        map[string]*order
-	unknownOrders map[string]unknownOrder // keys that the snapshot does not know
-	before        consumed                // P
+	a        *auditor
+	number   int32
+	before   consumed // P
+	suspects []*order // look broken, and are looked at again
+	entry    []byte   // the last one that was packed
 }
 
 // unknownOrder is the first record of an order that the snapshot does not know: it was accepted later, was not asked for, or is
@@ -21,14 +21,6 @@ type partition struct {
 type unknownOrder struct {
 	place
 	at time.Time
-}
-
-// noteUnknown keeps the first record of an order that the snapshot does not know. Most such orders came after the snapshot: one record
-// is enough to ask about them at the end.
-func (b *partition) noteUnknown(key string, at place, when time.Time) {
-	if first, met := b.unknownOrders[key]; !met || at.topic < first.topic {
-		b.unknownOrders[key] = unknownOrder{at, when}
-	}
 }
 
 // place is where a record stands in its partition.
@@ -122,35 +114,77 @@ func (o *order) newest() (newest *generation) {
 	return newest
 }
 
-// noteRedrive keeps who sent the order's record back from the dead letters. A callback that cannot be read is none.
-func (o *order) noteRedrive(e event.View) {
-	s, err := e.SyncOnly()
-	if err == nil && s.IsRedrive() && s.Ref().Key() == o.key {
-		o.redrives = append(o.redrives, Redrive{Source: s.Source, Order: s.OrderIncrementID, Generation: s.Generation, At: e.OccurredAt().UTC(), What: s.Cause})
+// logRecord is what one record of the log says of its order.
+type logRecord struct {
+	place
+	at         time.Time // when the fact occurred; zero where the record does not say it
+	uuid       uint64    // where byOutbox
+	byOutbox   bool      // of a topic that only the outbox writes to
+	old        bool      // retention may have dropped its row
+	unreadable bool
+	redrive    string // not empty: an operator sent a record back from the dead letters; who, which and why
+
+	readable bool // what follows is known
+	saying
+}
+
+// saying is what a record says of its generation.
+type saying struct {
+	generation        int
+	syncID            int64
+	key               uint64
+	attempt, attempts int
+	held              bool // requested and not released
+	byGate            bool
+	written           time.Time
+}
+
+func sayingOf(s domain.Sync, written time.Time) saying {
+	return saying{
+		generation: s.Generation, syncID: s.SyncID, key: hash(s.IdempotencyKey), attempt: s.Version.Attempt(), attempts: s.Attempts,
+		held: s.Released != nil && !*s.Released, byGate: s.ClosedBy != "", written: written,
 	}
 }
 
-// note takes one record of the log into account. Topics are read one after the other, so what comes first says nothing about what
+// add adds a record to what is known of its order. Topics are read one after the other, so what comes first says nothing about what
 // happened first.
-func (g *generation) note(topic string, at place, s domain.Sync, written time.Time) {
-	g.syncID, g.key = s.SyncID, hash(s.IdempotencyKey)
-	switch topic {
+func (o *order) add(r logRecord) {
+	if r.byOutbox {
+		o.records = append(o.records, record{fact: fact{topic: r.topic, uuid: r.uuid}, place: r.place, old: r.old})
+	}
+	switch {
+	case r.redrive != "":
+		of := Redrive{Source: domain.DefaultSource, Order: o.key, Generation: r.generation, At: r.at.UTC(), What: r.redrive}
+		if ref, err := domain.ParseKey(o.key); err == nil {
+			of.Source, of.Order = ref.Source, ref.IncrementID
+		}
+		o.redrives = append(o.redrives, of)
+	case r.unreadable:
+		o.unreadable = append(o.unreadable, r.place)
+	case r.readable:
+		o.generation(r.generation).add(r.place, r.saying)
+	}
+}
+
+func (g *generation) add(at place, s saying) {
+	g.syncID, g.key = s.syncID, s.key
+	switch topic := names[at.topic]; topic {
 	case event.TopicRequested:
-		if s.Released != nil && !*s.Released {
+		if s.held {
 			g.held = true
 			return
 		}
 		g.links = append(g.links, link{at, 0})
 	case event.TopicBeforeSend:
-		if !marked(g.before, s.Version.Attempt()) { // an intent may repeat
-			g.before = append(g.before, mark{at, s.Version.Attempt()})
+		if !marked(g.before, s.attempt) { // an intent may repeat
+			g.before = append(g.before, mark{at, s.attempt})
 		}
 	case event.TopicAfterSend:
-		g.after = append(g.after, mark{at, s.Version.Attempt()})
+		g.after = append(g.after, mark{at, s.attempt})
 	case event.TopicSuccess, event.TopicFailed:
-		g.ends = append(g.ends, end{at, written, topic == event.TopicSuccess, s.Attempts, s.ClosedBy != ""})
+		g.ends = append(g.ends, end{at, s.written, topic == event.TopicSuccess, s.attempts, s.byGate})
 	default:
-		g.links = append(g.links, link{at, s.Attempts})
+		g.links = append(g.links, link{at, s.attempts})
 	}
 }
 

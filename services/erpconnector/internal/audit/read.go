@@ -91,8 +91,9 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &partition{number: number, orders: a.snapshot.orders(number), unknownOrders: map[string]unknownOrder{}, a: a, before: before}
-	err = logreader.Read(ctx, a.Kafka, spans, b, func() error {
+	p := &partition{a: a, number: number, before: before}
+	a.log.reset() // of what a try that failed has read
+	err = logreader.Read(ctx, a.Kafka, spans, p, func() error {
 		read, _ := logreader.Done(spans)
 		a.reportProgress(a.done + read)
 		return nil
@@ -103,7 +104,7 @@ func (a *auditor) read(ctx context.Context, number int32) (*partition, error) {
 	read, _ := logreader.Done(spans)
 	a.done += read
 	a.reportProgress(a.done)
-	return b, nil
+	return p, nil
 }
 
 // reportProgress tells how many offsets are read. The topics grow meanwhile, so it may come to the end a little early; it never goes
@@ -167,45 +168,45 @@ func (a *auditor) ends(ctx context.Context, topics []string) (kadm.ListedOffsets
 	return ends, nil
 }
 
-// Take adds records to their orders. It implements logreader.Sink.
-func (b *partition) Take(_ context.Context, records []*kgo.Record) error {
+// Take packs records into the buckets of their orders. It implements logreader.Sink.
+func (p *partition) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
-		b.take(r)
+		key := string(r.Key)
+		if ref, err := domain.ParseKey(key); p.a.Source != "" && err == nil && ref.Source != p.a.Source {
+			continue
+		}
+		p.entry = p.logRecord(r, key).append(appendText(p.entry[:0], key))
+		if err := p.a.log.add(bucketOf(key, p.a.snapshot.buckets), p.entry); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// take puts a record where it belongs: to the order of its key, and there to its generation. The key decides, not the value: the value
+// logRecord reads a record. It belongs to the order of its key, and there to a generation. The key decides, not the value: the value
 // may be unreadable, and the key is what all services go by.
-func (b *partition) take(r *kgo.Record) {
-	e := b.a.Kafka.Event(r)
-	topic := e.Topic
-	at := place{indexes[topic], r.Offset}
-	o := b.orders[string(r.Key)]
-	if o == nil {
-		b.noteUnknown(string(r.Key), at, e.OccurredAt())
-		return
+func (p *partition) logRecord(r *kgo.Record, key string) logRecord {
+	e := p.a.Kafka.Event(r)
+	out := logRecord{place: place{indexes[e.Topic], r.Offset}, at: e.OccurredAt()}
+	if _, out.byOutbox = relayed[e.Topic]; out.byOutbox {
+		out.uuid = hash(e.UUID())
+		since := p.a.snapshot.keptSince
+		out.old = !since.IsZero() && out.at.Before(since)
 	}
-	_, byOutbox := relayed[topic]
-	if byOutbox {
-		seen := record{place: at, fact: fact{topic: at.topic, uuid: hash(e.UUID())}}
-		if since := b.a.snapshot.keptSince; !since.IsZero() {
-			seen.old = e.OccurredAt().Before(since)
-		}
-		o.records = append(o.records, seen)
-		if topic == event.TopicCallback {
-			o.noteRedrive(e)
-		}
-		if topic != event.TopicRequested {
-			return
-		}
+	if e.Topic == event.TopicSalesOrder {
+		return out
 	}
 	s, err := e.SyncOnly()
-	if err != nil || s.Ref().Key() != o.key {
-		if !byOutbox { // that one is unknown to the outbox, which says enough
-			o.unreadable = append(o.unreadable, at)
+	readable := err == nil && s.Ref().Key() == key
+	switch {
+	case e.Topic == event.TopicCallback: // says nothing of its generation; one that cannot be read is no redrive
+		if readable && s.IsRedrive() {
+			out.redrive, out.readable, out.saying = s.Cause, true, sayingOf(s, r.Timestamp)
 		}
-		return
+	case readable:
+		out.readable, out.saying = true, sayingOf(s, r.Timestamp)
+	default:
+		out.unreadable = !out.byOutbox // that one is unknown to the outbox, which says enough
 	}
-	o.generation(s.Generation).note(topic, at, s, r.Timestamp)
+	return out
 }

@@ -13,12 +13,17 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// taken is a partition that knows the order 1, after it took the records.
-func taken(t *testing.T, keptSince time.Time, records ...*kgo.Record) *partition {
+// taken is a bucket that knows the order 1 by a gate, after the records were taken.
+func taken(t *testing.T, keptSince time.Time, records ...*kgo.Record) *bucket {
 	t.Helper()
-	a := &auditor{Params: Params{Kafka: kafka.Config{Prefix: "p."}}, snapshot: &snapshot{keptSince: keptSince}}
-	b := &partition{a: a, orders: map[string]*order{"1": {key: "1"}}, unknownOrders: map[string]unknownOrder{}}
-	require.NoError(t, b.Take(t.Context(), records))
+	a := &auditor{
+		Params: Params{Kafka: kafka.Config{Prefix: "p."}}, log: newSpill(1, 0),
+		snapshot: &snapshot{keptSince: keptSince, partitions: 1, buckets: 1, packed: newSpill(1, 0)},
+	}
+	require.NoError(t, a.snapshot.add(entryGate, "1", gateRow{}.append))
+	require.NoError(t, (&partition{a: a}).Take(t.Context(), records))
+	b, err := a.bucket(0, 0)
+	require.NoError(t, err)
 	return b
 }
 

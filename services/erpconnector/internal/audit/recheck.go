@@ -20,39 +20,64 @@ const (
 	recheckInterval = 250 * time.Millisecond // between two looks at a gate that is to be closed
 )
 
-// judge judges each order of the partition, and those that look broken a second time.
-func (a *auditor) judge(ctx context.Context, b *partition) error {
-	var suspects []*order
-	for _, key := range slices.Sorted(maps.Keys(b.orders)) {
-		j := b.firstJudgement(b.orders[key])
-		if len(j.violations) > 0 {
-			suspects = append(suspects, j.o)
-			continue
+// judge judges each order of the partition, one bucket after the other, and those that look broken a second time.
+func (a *auditor) judge(ctx context.Context, p *partition) error {
+	for n := range a.snapshot.buckets {
+		b, err := a.bucket(p.number, n)
+		if err != nil {
+			return err
 		}
-		a.report.count(j)
-	}
-	for batch := range slices.Chunk(suspects, recheckBatch) {
-		if err := a.recheck(ctx, b, batch); err != nil {
+		for _, key := range slices.Sorted(maps.Keys(b.orders)) {
+			if j := p.firstJudgement(b.orders[key]); len(j.violations) == 0 {
+				a.report.count(j)
+				continue
+			}
+			p.suspects = append(p.suspects, b.orders[key])
+			if len(p.suspects) < recheckBatch {
+				continue
+			}
+			if err := a.recheck(ctx, p); err != nil {
+				return err
+			}
+		}
+		if err := a.judgeUnknownOrders(ctx, p.number, b.unknownOrders); err != nil {
 			return err
 		}
 	}
-	a.snapshot.packed[b.number] = nil
-	return a.judgeUnknownOrders(ctx, b)
+	return a.recheck(ctx, p)
+}
+
+// bucket unpacks what is known of the orders of a bucket. What is packed of them is given up.
+func (a *auditor) bucket(partition int32, n int) (*bucket, error) {
+	snapshot, err := a.snapshot.take(partition, n)
+	if err != nil {
+		return nil, err
+	}
+	log, err := a.log.take(n)
+	if err != nil {
+		return nil, err
+	}
+	return unpackBucket(snapshot, log), nil
 }
 
 // firstJudgement judges an order by the snapshot and the topics alone.
-func (b *partition) firstJudgement(o *order) *judgement {
+func (p *partition) firstJudgement(o *order) *judgement {
 	j := &judgement{
-		o: o, partition: b.number, relayed: b.a.relayedIn(b.number), open: b.a.relayed.Open, gate: o.gate,
-		before: func(at place) bool { return b.before.done(b.number, o.key, at) },
+		o: o, partition: p.number, relayed: p.a.relayedIn(p.number), open: p.a.relayed.Open, gate: o.gate,
+		before: func(at place) bool { return p.before.done(p.number, o.key, at) },
 	}
 	j.run()
 	return j
 }
 
-// recheck reads again what may have moved on since the snapshot. It waits for a gate that is still open though its generation has
+// recheck judges the suspects again, if there are any, and counts them. It reads what may have moved on since the snapshot, and waits for a gate that is still open though its generation has
 // ended, until the projector has had the time to close it.
-func (a *auditor) recheck(ctx context.Context, b *partition, suspects []*order) error {
+func (a *auditor) recheck(ctx context.Context, p *partition) error {
+	suspects := p.suspects
+	p.suspects = nil
+	if len(suspects) == 0 {
+		return nil
+	}
 	after, err := a.consumed(ctx)
 	if err != nil {
 		return err
@@ -60,16 +85,16 @@ func (a *auditor) recheck(ctx context.Context, b *partition, suspects []*order) 
 	deadLetters := deadLettersOnce(a)
 	var final []*judgement
 	for began := time.Now(); len(suspects) > 0; {
-		now, err := a.readNow(ctx, suspects, a.relayedIn(b.number))
+		now, err := a.readNow(ctx, suspects, a.relayedIn(p.number))
 		if err != nil {
 			return err
 		}
 		late := time.Since(began) >= a.gateTimeout
 		var waiting []*order
 		for _, o := range suspects {
-			j := b.firstJudgement(o)
+			j := p.firstJudgement(o)
 			if len(j.violations) > 0 {
-				j, err = b.recheck(ctx, j, now, after, deadLetters)
+				j, err = p.recheck(ctx, j, now, after, deadLetters)
 			}
 			if err != nil {
 				return err
@@ -131,7 +156,7 @@ func (a *auditor) nameEvents(ctx context.Context, judged []*judgement) error {
 
 // recheck judges a suspect by what is known by now. The dead letters are read only when one of them may explain what was found: the topic
 // may be long, and most suspects have moved on by themselves.
-func (b *partition) recheck(ctx context.Context, first *judgement, now *now, after consumed, letters func(context.Context) (deadLetters, error)) (j *judgement, err error) {
+func (p *partition) recheck(ctx context.Context, first *judgement, now *now, after consumed, letters func(context.Context) (deadLetters, error)) (j *judgement, err error) {
 	o := first.o
 	var dead deadLetters
 	if slices.ContainsFunc(first.violations, func(b Violation) bool {
@@ -149,10 +174,10 @@ func (b *partition) recheck(ctx context.Context, first *judgement, now *now, aft
 		}
 	}
 	j = &judgement{
-		o: &fresh, partition: b.number, relayed: b.a.relayedIn(b.number), open: b.a.relayed.Open, gate: now.gates[o.key],
-		before:      func(at place) bool { return b.before.done(b.number, o.key, at) },
-		after:       func(at place) bool { return after.done(b.number, o.key, at) },
-		applied:     func(at place) bool { return now.applied[place{at.topic, int64(b.number)}] > at.offset },
+		o: &fresh, partition: p.number, relayed: p.a.relayedIn(p.number), open: p.a.relayed.Open, gate: now.gates[o.key],
+		before:      func(at place) bool { return p.before.done(p.number, o.key, at) },
+		after:       func(at place) bool { return after.done(p.number, o.key, at) },
+		applied:     func(at place) bool { return now.applied[place{at.topic, int64(p.number)}] > at.offset },
 		deadLetters: func(generation int) bool { return dead[deadLetter{o.key, generation}] },
 	}
 	j.run()
@@ -195,7 +220,11 @@ func (a *auditor) readNow(ctx context.Context, suspects []*order, upTo int64) (*
 		if rows, err = tx.Query(ctx, `SELECT `+gateColumns+` FROM erp_sync_gate g WHERE order_key = ANY($1)`, keys); err != nil {
 			return err
 		}
-		if err := eachGate(rows, func(key string, g gateRow) { n.gates[key] = &g }); err != nil {
+		err = eachGate(rows, func(key string, g gateRow) error {
+			n.gates[key] = &g
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 		if rows, err = tx.Query(ctx, `SELECT id, topic, key, uuid FROM erp_outbox WHERE id > $1 AND key = ANY($2)`, upTo, keys); err != nil {
@@ -216,9 +245,9 @@ func (a *auditor) readNow(ctx context.Context, suspects []*order, upTo int64) (*
 }
 
 // judgeUnknownOrders reports the orders that the log knows and no table does. Most unknown orders were accepted after the snapshot.
-func (a *auditor) judgeUnknownOrders(ctx context.Context, b *partition) error {
+func (a *auditor) judgeUnknownOrders(ctx context.Context, partition int32, orders map[string]unknownOrder) error {
 	asked := map[string]unknownOrder{}
-	for key, s := range b.unknownOrders {
+	for key, s := range orders {
 		ref, err := domain.ParseKey(key)
 		if err == nil && a.Source != "" && ref.Source != a.Source {
 			continue
@@ -239,10 +268,10 @@ func (a *auditor) judgeUnknownOrders(ctx context.Context, b *partition) error {
 		}
 		for _, key := range keys {
 			s := asked[key]
-			j := &judgement{o: &order{key: key}, partition: b.number}
+			j := &judgement{o: &order{key: key}, partition: partition}
 			if slices.Contains(unknown, key) {
 				j.found(LogWithoutGate, nil, &s.place)
-			} else if home := partitionOf(key, a.partitions); home != b.number {
+			} else if home := partitionOf(key, a.partitions); home != partition {
 				j.found(RecordUnknown, nil, &s.place).Found = "records of this order belong into partition " + strconv.Itoa(int(home))
 			}
 			if len(j.violations) > 0 {

@@ -2,9 +2,9 @@ package audit
 
 import (
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"hash/maphash"
+	"hash/fnv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,22 +15,17 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
-// snapshot is what one snapshot of Postgres says, by Kafka partition, packed: some 90 bytes an order, whatever the size of its
-// payloads. What a partition's orders need beyond that lives as long as their partition is audited.
+// snapshot is what one snapshot of Postgres says, packed: some 90 bytes an order. It is kept by Kafka partition, and there in buckets.
 type snapshot struct {
-	at         time.Time // of the snapshot, by the clock of Postgres
-	partitions int32
-	packed     [][]byte
-	keptFrom   int64     // the first id that the outbox still holds; below it retention has dropped rows
-	keptSince  time.Time // facts of this time or later have rows at keptFrom or above; zero: no row was dropped
-}
+	at        time.Time // of the snapshot, by the clock of Postgres
+	keptFrom  int64     // the first id that the outbox still holds; below it retention has dropped rows
+	keptSince time.Time // facts of this time or later have rows at keptFrom or above; zero: no row was dropped
 
-// The kinds of packed entries.
-const (
-	entryEvent byte = iota // an accepted event: its message uuid
-	entryRow               // a row of the outbox: id, topic and message uuid
-	entryGate
-)
+	partitions int32
+	buckets    int // of each partition
+	packed     *spill
+	entry      []byte // the last one that was packed
+}
 
 // gateRow is what is compared with the log. The rest of a gate, like why a request is held, has no trace in the log.
 type gateRow struct {
@@ -60,8 +55,8 @@ const gateColumns = `g.order_key, coalesce(g.sync_id, 0), g.generation, g.state,
 
 // readSnapshot reads all that is audited in one transaction, S. It must be one: rows and gates of two moments contradict each other
 // while the product runs.
-func readSnapshot(ctx context.Context, p Params, partitions int32) (*snapshot, error) {
-	c := &snapshot{partitions: partitions, packed: make([][]byte, partitions)}
+func readSnapshot(ctx context.Context, p Params, partitions int32, tuned tuning) (*snapshot, error) {
+	c := &snapshot{partitions: partitions}
 	err := pgx.BeginTxFunc(ctx, p.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		// The plans of our services find single rows; here whole tables are read.
 		_, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_seqscan = on;
@@ -73,14 +68,35 @@ func readSnapshot(ctx context.Context, p Params, partitions int32) (*snapshot, e
 			err = c.readKept(ctx, tx)
 		}
 		if err == nil {
+			err = c.divide(ctx, tx, tuned)
+		}
+		if err == nil {
 			err = c.readTables(ctx, tx, p)
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading gates, events and outbox: %w", err)
+		return nil, errors.Join(fmt.Errorf("reading gates, events and outbox: %w", err), c.close())
 	}
 	return c, nil
+}
+
+func (c *snapshot) close() error {
+	if c.packed == nil {
+		return nil
+	}
+	return c.packed.close()
+}
+
+// divide decides how many buckets there are.
+func (c *snapshot) divide(ctx context.Context, tx pgx.Tx, tuned tuning) error {
+	var orders int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM erp_sync_gate`).Scan(&orders); err != nil {
+		return err
+	}
+	c.buckets = 1 + orders/(int(c.partitions)*tuned.bucketOrders)
+	c.packed = newSpill(int(c.partitions)*c.buckets, tuned.memory)
+	return nil
 }
 
 // readKept finds the first row that retention has left in the outbox. Retention drops whole partitions of the table, from the first.
@@ -126,8 +142,7 @@ func (c *snapshot) readTables(ctx context.Context, tx pgx.Tx, p Params) error {
 		return err
 	}
 	_, err = pgx.ForEachRow(rows, []any{&key, &source, &id}, func() error {
-		c.add(entryEvent, key, func(b []byte) []byte { return appendHash(b, event.MessageUUID(event.CommerceID(source, id))) })
-		return nil
+		return c.add(entryEvent, key, func(b []byte) []byte { return appendHash(b, event.MessageUUID(event.CommerceID(source, id))) })
 	})
 	if err != nil {
 		return err
@@ -136,12 +151,11 @@ func (c *snapshot) readTables(ctx context.Context, tx pgx.Tx, p Params) error {
 		return err
 	}
 	_, err = pgx.ForEachRow(rows, []any{&row, &topic, &key, &uuid}, func() error {
-		if at, ours := relayed[topic]; ours {
-			c.add(entryRow, key, func(b []byte) []byte {
-				return appendHash(append(binary.AppendUvarint(b, uint64(row)), at), uuid) //nolint:gosec // ids are positive
-			})
+		at, ours := relayed[topic]
+		if !ours {
+			return nil
 		}
-		return nil
+		return c.add(entryRow, key, func(b []byte) []byte { return appendHash(append(appendNumber(b, row), at), uuid) })
 	})
 	if err != nil {
 		return err
@@ -149,124 +163,32 @@ func (c *snapshot) readTables(ctx context.Context, tx pgx.Tx, p Params) error {
 	if rows, err = tx.Query(ctx, chosen+`SELECT `+gateColumns+` FROM erp_sync_gate g `+of("g.order_key"), asked...); err != nil {
 		return err
 	}
-	return eachGate(rows, func(key string, g gateRow) { c.add(entryGate, key, g.append) })
+	return eachGate(rows, func(key string, g gateRow) error { return c.add(entryGate, key, g.append) })
 }
 
 // eachGate gives each gate to do. The snapshot and the second look read gates by it, so that they compare the same columns.
-func eachGate(rows pgx.Rows, do func(key string, g gateRow)) error {
+func eachGate(rows pgx.Rows, do func(key string, g gateRow) error) error {
 	var key, idempotencyKey string
 	var g gateRow
 	_, err := pgx.ForEachRow(rows, []any{
 		&key, &g.syncID, &g.generation, &g.state, &g.closedBy, &idempotencyKey, &g.requests, &g.settling,
 	}, func() error {
 		g.key = hash(idempotencyKey)
-		do(key, g)
-		return nil
+		return do(key, g)
 	})
 	return err
 }
 
-// add packs an entry: its kind, the order's key, and what more there is.
-func (c *snapshot) add(kind byte, key string, more func([]byte) []byte) {
-	n := partitionOf(key, c.partitions)
-	c.packed[n] = more(appendText(append(c.packed[n], kind), key))
+// add packs an entry into the bucket of its order.
+func (c *snapshot) add(kind byte, key string, more func([]byte) []byte) error {
+	c.entry = more(appendText(append(c.entry[:0], kind), key))
+	return c.packed.add(int(partitionOf(key, c.partitions))*c.buckets+bucketOf(key, c.buckets), c.entry)
 }
 
-// orders unpacks one partition, whose packed form is given up.
-func (c *snapshot) orders(number int32) map[string]*order {
-	orders := map[string]*order{}
-	u := unpacker(c.packed[number])
-	for len(u) > 0 {
-		kind, key := u.byte(), u.text()
-		o := orders[key]
-		if o == nil {
-			o = &order{key: key}
-			orders[key] = o
-		}
-		switch kind {
-		case entryEvent:
-			o.events = append(o.events, u.hash())
-		case entryRow:
-			o.rows = append(o.rows, row{id: u.number(), fact: fact{topic: u.byte(), uuid: u.hash()}})
-		default:
-			g := u.gate()
-			o.gate = &g
-		}
-	}
-	return orders
+// take returns the entries of a bucket of a partition, which are given up.
+func (c *snapshot) take(partition int32, bucket int) ([]byte, error) {
+	return c.packed.take(int(partition)*c.buckets + bucket)
 }
-
-var (
-	gateStates = []domain.GateState{domain.GateNone, domain.GateHeld, domain.GateOpen, domain.GateClosed}
-	closedBys  = []domain.ClosedBy{
-		"", domain.ClosedByAnswer, domain.ClosedByFailure, domain.ClosedByWebhook, domain.ClosedByHand, domain.ClosedByRejected,
-		domain.ClosedByCancelled, domain.ClosedBySuperseded, domain.ClosedByDeadLetter,
-	}
-)
-
-// append packs a gate; unpacker.gate is its inverse.
-func (g gateRow) append(b []byte) []byte {
-	for _, n := range []int64{g.syncID, int64(g.generation), int64(g.requests), int64(g.settling)} {
-		b = binary.AppendUvarint(b, uint64(n)) //nolint:gosec // none is negative
-	}
-	return binary.LittleEndian.AppendUint64(append(b, indexOf(gateStates, g.state), indexOf(closedBys, g.closedBy)), g.key)
-}
-
-func (u *unpacker) gate() gateRow {
-	g := gateRow{syncID: u.number(), generation: int(u.number()), requests: int(u.number()), settling: int(u.number())}
-	g.state, g.closedBy, g.key = gateStates[u.byte()], closedBys[u.byte()], u.hash()
-	return g
-}
-
-// indexOf is a state's number in the packed form. An unknown one, of a newer release, counts as the first, which is none.
-func indexOf[T comparable](all []T, one T) byte {
-	for i, x := range all {
-		if x == one {
-			return byte(i)
-		}
-	}
-	return 0
-}
-
-// unpacker takes what add has packed off its front.
-type unpacker []byte
-
-func (u *unpacker) byte() byte {
-	b := (*u)[0]
-	*u = (*u)[1:]
-	return b
-}
-
-func (u *unpacker) number() int64 {
-	n, size := binary.Uvarint(*u)
-	*u = (*u)[size:]
-	return int64(n) //nolint:gosec // what add packed was not negative
-}
-
-func (u *unpacker) text() string {
-	n := u.number()
-	s := string((*u)[:n])
-	*u = (*u)[n:]
-	return s
-}
-
-func (u *unpacker) hash() uint64 {
-	h := binary.LittleEndian.Uint64(*u)
-	*u = (*u)[8:]
-	return h
-}
-
-func appendText(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func appendHash(b []byte, s string) []byte { return binary.LittleEndian.AppendUint64(b, hash(s)) }
-
-// seed is of the hashes of one run.
-var seed = maphash.MakeSeed()
-
-// hash stands for a uuid or a key among those of one order, so that no two of a hundred are ever the same.
-func hash(s string) uint64 { return maphash.String(seed, s) }
 
 // partitioner is the one that all writers of keyed topics have in common (kafka.Config.Options).
 var partitioner = kgo.StickyKeyPartitioner(nil)
@@ -274,4 +196,11 @@ var partitioner = kgo.StickyKeyPartitioner(nil)
 // partitionOf is where all records of an order must be.
 func partitionOf(key string, partitions int32) int32 {
 	return int32(partitioner.ForTopic("").Partition(&kgo.Record{Key: []byte(key)}, int(partitions))) //nolint:gosec // below partitions
+}
+
+// bucketOf is the bucket of an order in its partition.
+func bucketOf(key string, buckets int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(key))
+	return int(h.Sum32() % uint32(buckets)) //nolint:gosec // as many as orders by thousands
 }

@@ -4,6 +4,7 @@ package audit
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -25,9 +26,9 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-const (
-	auditedOrders = 100_000 // of five records each, all ended
-	payloadBytes  = 1500
+var (
+	auditedOrders = flag.Int("audit.orders", 100_000, "orders, of five records each, all ended")
+	payloadBytes  = flag.Int("audit.bytes", 1500, "bytes of an order")
 )
 
 // TestSpeedOfAudit prints figures and claims none; it is built with the tag speed only: how long the audit of orders that
@@ -43,20 +44,23 @@ func TestSpeedOfAudit(t *testing.T) {
 		pool := testkit.Postgres(t).Pool
 		filled(t, cfg, pool)
 
-		cut, err := readSnapshot(t.Context(), Params{Pool: pool}, 8)
+		cut, err := readSnapshot(t.Context(), Params{Pool: pool}, 8, tuning{bucketOrders: *auditedOrders})
 		require.NoError(t, err)
 		bytes := 0
-		for _, p := range cut.packed {
-			bytes += len(p)
+		for n := range int32(8) {
+			packed, err := cut.take(n, 0)
+			require.NoError(t, err)
+			bytes += len(packed)
 		}
-		t.Logf("the cut packs %d bytes an order", bytes/auditedOrders)
+		require.NoError(t, cut.close())
+		t.Logf("the cut packs %d bytes an order", bytes / *auditedOrders)
 		for _, p := range []Params{{}, {From: time.Now().Add(-time.Hour)}} {
 			p.Kafka, p.Pool = cfg, pool
 			measured(t, func() {
 				r, err := Run(t.Context(), p)
 				require.NoError(t, err)
 				require.Empty(t, r.Violations)
-				require.Equal(t, Counts{Accepted: auditedOrders, Relayed: auditedOrders, Success: auditedOrders}, r.Total())
+				require.Equal(t, Counts{Accepted: *auditedOrders, Relayed: *auditedOrders, Success: *auditedOrders}, r.Total())
 			})
 		}
 	})
@@ -67,13 +71,13 @@ func filled(t *testing.T, cfg kafka.Config, pool *pgxpool.Pool) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	require.NoError(t, err)
 	defer client.Close()
-	padding := make([]byte, payloadBytes)
+	padding := make([]byte, *payloadBytes)
 	for i := range padding {
 		padding[i] = byte('a' + i%26)
 	}
 	payload := string(padding)
 	var last int64
-	for first := 0; first < auditedOrders; first += 1000 {
+	for first := 0; first < *auditedOrders; first += 1000 {
 		var rows []event.Record
 		var records []*kgo.Record
 		require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
@@ -93,7 +97,7 @@ func filled(t *testing.T, cfg kafka.Config, pool *pgxpool.Pool) {
 		`INSERT INTO erp_sync_gate (order_key, source, increment_id, sync_id, generation, state, closed_by, idempotency_key, updated_at)
 			SELECT (100000000 + o)::text, 'default', (100000000 + o)::text, o + 1, 1, 'closed', 'answer', 'key', now() FROM generate_series(0, $1 - 1) o`,
 	} {
-		_, err := pool.Exec(t.Context(), statement, auditedOrders)
+		_, err := pool.Exec(t.Context(), statement, *auditedOrders)
 		require.NoError(t, err)
 	}
 	require.NoError(t, pool.QueryRow(t.Context(), `SELECT max(id) FROM erp_outbox`).Scan(&last))
@@ -157,7 +161,7 @@ func measured(t *testing.T, work func()) {
 	took := time.Since(began)
 	cancel()
 	<-done
-	t.Logf("%d orders in %s, heap at most %d MiB, %d MiB before", auditedOrders, took.Round(10*time.Millisecond), most.Load()>>20, before.HeapAlloc>>20)
+	t.Logf("%d orders in %s, heap at most %d MiB, %d MiB before", *auditedOrders, took.Round(10*time.Millisecond), most.Load()>>20, before.HeapAlloc>>20)
 }
 
 // consumedAll commits the syncer's position at the ends of its topics.

@@ -204,7 +204,7 @@ func (l looks) order() *order {
 			o.records = append(o.records, record{fact: fact{r.place.topic, r.uuid}, place: r.place})
 		}
 		if r.topic() != event.TopicSalesOrder && r.topic() != event.TopicCallback {
-			o.generation(r.sync.Generation).note(r.topic(), r.place, r.sync, time.Unix(r.offset, 0))
+			o.generation(r.sync.Generation).add(r.place, sayingOf(r.sync, time.Unix(r.offset, 0)))
 		}
 	}
 	return o
