@@ -6,6 +6,7 @@
 //	GET  /sync-status/000000123                                                  200 {"status": "failed", "last_error": "no such sku", …}
 //	POST /resync-order?wait=30  {"orderIncrementId": "000000123"}                202 {"status": "queued", …}
 //	GET  /timeline/000000123                                                     200 {"events": [requested, before_send, …]}
+//	GET  /syncs?status=failed&error=no+such+sku                                  200 {"syncs": […], "next": "u.1705314600000000.7"}
 //
 // What the answers promise:
 //
@@ -16,14 +17,15 @@
 //     sync-status tells.
 //   - A failure is problem+json with a stable code, and says what to do next.
 //
-// The files: orders.go has the commands, and await.go how they wait; webhook.go the callbacks; status.go, timeline.go and
-// dead_letters.go what is shown; settings.go the settings. What a command does to an order is decided in shared/orders, by the table
+// The files: orders.go has the commands, and await.go how they wait; webhook.go the callbacks; status.go, timeline.go,
+// syncs.go and dead_letters.go what is shown; settings.go the settings. What a command does to an order is decided in shared/orders, by the table
 // in shared/domain; here it is only read and answered.
 package api
 
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -64,7 +66,7 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.command(kind),
 		}
 	}
-	return append(h.deadLetterRoutes(), []httpapi.Route{
+	return slices.Concat(h.deadLetterRoutes(), h.syncRoutes(), []httpapi.Route{
 		h.erpRoute(),
 		{
 			Method: http.MethodGet, Path: httpapi.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: httpapi.ResourceViewStatus,
@@ -82,5 +84,5 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 		{ // the signature covers only the body, so no parameter could be trusted
 			Method: http.MethodPost, Path: httpapi.BasePath + "/webhook", Resource: httpapi.ResourceNone, Handler: http.HandlerFunc(h.webhook),
 		},
-	}...)
+	})
 }

@@ -50,10 +50,12 @@ type timelineFact struct {
 // timeline answers what happened to an order: each request, call, answer and end, by the time at which it happened. A fact shows the
 // version that orders it, and its place in Kafka, where `replay` prints the whole record.
 func (h *handler) timeline(w http.ResponseWriter, r *http.Request) {
-	ref, ok := orderOf(w, r)
-	if !ok {
-		return
+	if ref, ok := orderOf(w, r); ok {
+		h.timelineOf(w, r, ref)
 	}
+}
+
+func (h *handler) timelineOf(w http.ResponseWriter, r *http.Request, ref domain.OrderRef) {
 	after, limit, wrong := timelineQuery(r)
 	if len(wrong) > 0 {
 		httpapi.RefuseQuery(w, wrong)

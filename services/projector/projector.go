@@ -54,6 +54,7 @@ type Projector struct {
 	cfg             kafka.Config
 	store           *store
 	log             *slog.Logger
+	counting        *run.Outage
 	now             func() time.Time
 	catchUpInterval time.Duration
 }
@@ -64,7 +65,8 @@ func New(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger) *Projector {
 }
 
 func newProjector(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, into target) *Projector {
-	return &Projector{cfg: cfg, store: newStore(pool, into), log: log, now: time.Now, catchUpInterval: catchUpInterval}
+	counting := &run.Outage{Began: "the syncs are not counted anew; the counts of lists are wrong until they are", Ended: "the syncs are counted anew"}
+	return &Projector{cfg: cfg, store: newStore(pool, into), log: log, counting: counting, now: time.Now, catchUpInterval: catchUpInterval}
 }
 
 // Run applies the log until ctx ends. It returns an error only when the log and the positions do not fit together: no
@@ -127,11 +129,18 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 	return nil
 }
 
-// catchUp does what earlier batches left out, also those of a process that was killed: gates and orders that were locked, dead letters that nobody has judged.
+// catchUp does what earlier batches left out, also those of a process that was killed: gates and orders that were locked, counts that
+// are not those of the rows, dead letters that nobody has judged.
 func (p *Projector) catchUp(ctx context.Context) error {
 	if err := p.store.catchUp(ctx); err != nil {
 		return err
 	}
+	// Wrong counts are no reason to stand still.
+	err := p.store.recount(ctx)
+	if ctx.Err() == nil {
+		p.counting.Report(p.log, err)
+	}
+	p.store.skipped = p.store.skipped || err != nil
 	return p.judgeDeadLetters(ctx)
 }
 

@@ -175,6 +175,9 @@ func (s *shadow) swap(ctx context.Context) error {
 		if err := s.rename(ctx, tx); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, `UPDATE vendor_erp_sync_counted SET offsets = -1`); err != nil { // the projector counts the new rows
+			return err
+		}
 		failpoint.Hit("rebuild.before_commit")
 		return nil
 	})

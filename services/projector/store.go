@@ -90,7 +90,7 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		if err := s.movePositions(ctx, tx, b); err != nil {
 			return err
 		}
-		rows, err := s.fold(ctx, tx, b.facts)
+		before, rows, err := s.fold(ctx, tx, b.facts)
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (s *store) apply(ctx context.Context, b batch) error {
 			return err
 		}
 		if s.into == live {
-			err = s.applyEffects(ctx, tx, b)
+			err = s.applyEffects(ctx, tx, b, before, rows)
 		} else {
 			found, err = s.compare(ctx, tx, b)
 		}
@@ -127,8 +127,11 @@ func (s *store) compare(ctx context.Context, tx pgx.Tx, b batch) (compared, erro
 	return s.check.run(ctx, tx, b)
 }
 
-// applyEffects is what only the live projection does with a batch: timeline, dead letters, write side.
-func (s *store) applyEffects(ctx context.Context, tx pgx.Tx, b batch) error {
+// applyEffects is what only the live projection does with a batch: counts, timeline, dead letters, write side.
+func (s *store) applyEffects(ctx context.Context, tx pgx.Tx, b batch, before, after map[int64]*domain.Row) error {
+	if err := s.count(ctx, tx, b, before, after); err != nil {
+		return err
+	}
 	if err := writeTimeline(ctx, tx, b.facts); err != nil {
 		return err
 	}
@@ -157,10 +160,10 @@ func (s *store) movePositions(ctx context.Context, tx pgx.Tx, b batch) error {
 	return nil
 }
 
-// fold reads the rows of the syncs that the facts are about, and applies the facts to them.
-func (s *store) fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*domain.Row, error) {
+// fold reads the rows of the syncs that the facts are about, and applies the facts to them. A sync that had no row has none in before.
+func (s *store) fold(ctx context.Context, tx pgx.Tx, facts []fact) (before, rows map[int64]*domain.Row, err error) {
 	var ids []int64
-	rows := map[int64]*domain.Row{}
+	before, rows = map[int64]*domain.Row{}, map[int64]*domain.Row{}
 	for _, f := range facts {
 		if _, seen := rows[f.Sync.SyncID]; !seen {
 			rows[f.Sync.SyncID] = nil
@@ -169,21 +172,21 @@ func (s *store) fold(ctx context.Context, tx pgx.Tx, facts []fact) (map[int64]*d
 	}
 	found, err := tx.Query(ctx, `SELECT * FROM `+s.into.rows+` WHERE sync_id = ANY($1)`, ids)
 	if err != nil {
-		return nil, fmt.Errorf("reading %d syncs: %w", len(ids), err)
+		return nil, nil, fmt.Errorf("reading %d syncs: %w", len(ids), err)
 	}
 	existing, err := pgx.CollectRows(found, pgx.RowToStructByName[row])
 	if err != nil {
-		return nil, fmt.Errorf("reading %d syncs: %w", len(ids), err)
+		return nil, nil, fmt.Errorf("reading %d syncs: %w", len(ids), err)
 	}
 	for _, r := range existing {
 		d := r.domain()
-		rows[r.SyncID] = &d
+		before[r.SyncID], rows[r.SyncID] = &d, &d
 	}
 	for _, f := range facts {
 		next := domain.Fold(rows[f.Sync.SyncID], f.Fact)
 		rows[f.Sync.SyncID] = &next
 	}
-	return rows, nil
+	return before, rows, nil
 }
 
 // writeRows writes folded rows, with one statement.

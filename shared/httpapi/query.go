@@ -83,6 +83,45 @@ func ParametersOf(r *http.Request) *Parameters { return &Parameters{values: r.UR
 // Text is the parameter's value; empty: it was not given.
 func (p *Parameters) Text(name string) string { return p.values.Get(name) }
 
+// Has reports whether the parameter was given, if only empty.
+func (p *Parameters) Has(name string) bool { return p.values.Has(name) }
+
+// Int64 is a whole number above 0, or 0 when it was not given.
+func (p *Parameters) Int64(name string) int64 {
+	text := p.values.Get(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		p.Refuse(name, problem.CodeRange, fmt.Sprintf("is %.100q; it must be a whole number above 0", text))
+		return 0
+	}
+	return n
+}
+
+// Time is a time, a day (UTC), or an age like 2h before now; zero when it was not given.
+func (p *Parameters) Time(name string) time.Time {
+	text := p.values.Get(name)
+	if text == "" {
+		return time.Time{}
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateTime, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil && t.Year() >= 1 && t.Year() <= maxYear {
+			return t.UTC()
+		}
+	}
+	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
+		return time.Now().Add(-age).UTC()
+	}
+	p.Refuse(name, problem.CodeInvalid, fmt.Sprintf(
+		"is %.100q; it must be a time like 2024-01-15T10:00:00Z, a day like 2024-01-15 (UTC), or an age like 90m or 24h before now", text))
+	return time.Time{}
+}
+
+// maxYear is the last one that Postgres and JSON can keep.
+const maxYear = 9999
+
 // Int is a whole number from least to most, or the fallback when it was not given.
 func (p *Parameters) Int(name string, fallback, least, most int) int {
 	text := p.values.Get(name)

@@ -1,0 +1,117 @@
+package projector
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// countsOf are the counts as they are kept.
+func countsOf(t require.TestingT, pool *pgxpool.Pool) []map[string]any {
+	return query(t, pool, `SELECT source, status, group_id, n::bigint AS n FROM vendor_erp_sync_count WHERE n <> 0 ORDER BY source, status, group_id`)
+}
+
+// countedNow are the counts that the rows and their errors have.
+func countedNow(t require.TestingT, pool *pgxpool.Pool) []map[string]any {
+	return query(t, pool, `SELECT source, status, coalesce(group_id, 0) AS group_id, count(*) AS n FROM vendor_erp_sync LEFT JOIN vendor_erp_sync_error USING (sync_id)
+		GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`)
+}
+
+// errorsOf are the errors as lists show them.
+func errorsOf(t require.TestingT, pool *pgxpool.Pool) []map[string]any {
+	return query(t, pool, `SELECT sync_id, http_status, error_code, text, updated_at FROM vendor_erp_sync_error JOIN vendor_erp_sync_error_group USING (group_id) ORDER BY sync_id`)
+}
+
+// Whatever is applied in whatever batches: the counts are those of the rows, each row with an error has its group, and a recount
+// changes nothing.
+func TestCountsAreThoseOfTheRows(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	rapid.Check(t, func(t *rapid.T) {
+		_, err := pool.Exec(context.Background(), `TRUNCATE vendor_erp_sync, vendor_erp_sync_event, vendor_erp_sync_error, vendor_erp_sync_count`)
+		require.NoError(t, err)
+		h := drawHistory(t)
+		applyInBatches(t, pool, rapid.Permutation(h.facts).Draw(t, "order"))
+		want := countedNow(t, pool)
+		require.Equal(t, want, countsOf(t, pool))
+		require.Empty(t, query(t, pool, `SELECT sync_id FROM vendor_erp_sync LEFT JOIN vendor_erp_sync_error e USING (sync_id)
+			WHERE (last_error IS NOT NULL AND status <> 'success') IS DISTINCT FROM (e.sync_id IS NOT NULL)`))
+		errors := errorsOf(t, pool)
+		_, err = pool.Exec(context.Background(), `UPDATE vendor_erp_sync_counted SET offsets = -1`)
+		require.NoError(t, err)
+		s := newStore(pool, live)
+		require.NoError(t, s.recount(context.Background()))
+		require.Equal(t, want, countsOf(t, pool))
+		require.Equal(t, errors, errorsOf(t, pool))
+		fits, err := countsFit(context.Background(), pool)
+		require.NoError(t, err)
+		require.True(t, fits)
+	})
+}
+
+// failedAt is the facts of an order that the ERP refused at its first attempt.
+func failedAt(order int, status int, text string) []fact {
+	requested := openGate(order, 1).RequestedSync(nil, "evt")
+	d := domain.Decide(requested, domain.Outcome{Kind: domain.OutcomeFinal, Code: domain.ErrorRejected}, domain.RetryPolicy{}, began, 0)
+	steps := []fact{
+		{at: kafka.TopicPartition{Topic: event.TopicRequested}, Fact: domain.Fact{Sync: requested}},
+		{at: kafka.TopicPartition{Topic: event.TopicBeforeSend}, Fact: domain.Fact{Sync: domain.Sending(requested, began)}},
+		{at: kafka.TopicPartition{Topic: event.TopicAfterSend}, Fact: domain.Fact{Sync: d.After, Error: &text}, httpStatus: &status},
+		{at: kafka.TopicPartition{Topic: event.TopicFailed}, Fact: domain.Fact{Sync: *d.Terminal, Error: &text}},
+	}
+	for i := range steps {
+		steps[i].offset, steps[i].Time = int64(order), began
+	}
+	return steps
+}
+
+// A failure's status stands in the record of the answer, and the end comes in another one: in any batches, they make one group.
+func TestAFailureIsOneGroupHoweverItIsApplied(t *testing.T) {
+	t.Parallel()
+	want := domain.ErrorGroup{HTTPStatus: 422, Code: domain.ErrorRejected, Text: "no such sku #"}
+	for name, order := range map[string][]int{"in_order": {0, 1, 2, 3}, "the_end_first": {3, 2, 1, 0}, "the_answer_last": {0, 1, 3, 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := testkit.Postgres(t).Pool
+			s := newStore(pool, live)
+			for o, text := range []string{"no such sku A1", "no such sku B2"} {
+				facts := failedAt(o, 422, text)
+				for _, i := range order {
+					require.NoError(t, s.apply(t.Context(), batch{facts: facts[i : i+1]}))
+				}
+			}
+			counts := query(t, pool, `SELECT status, group_id, sum(n)::bigint AS n FROM vendor_erp_sync_count WHERE n <> 0 GROUP BY 1, 2`)
+			require.Equal(t, []map[string]any{{"status": "failed", "group_id": want.ID(), "n": int64(2)}}, counts)
+			group := query(t, pool, `SELECT http_status, error_code, text FROM vendor_erp_sync_error_group WHERE group_id IN (SELECT group_id FROM vendor_erp_sync_error)`)
+			require.Equal(t, []map[string]any{{"http_status": int32(422), "error_code": "erp_rejected", "text": "no such sku #"}}, group)
+		})
+	}
+}
+
+// Rows that somebody else wrote, as an earlier release or a rebuild does, are counted by the next catch-up, and what follows is added.
+func TestRowsThatNobodyCountedAreCounted(t *testing.T) {
+	onOneBroker(t, func(b *bench) {
+		b.publish(success(0))
+		b.run()
+		counted := func() any {
+			return query(b, b.pool, `SELECT coalesce(sum(n), 0)::bigint AS n FROM vendor_erp_sync_count WHERE status = 'success'`)[0]["n"]
+		}
+		b.within("the order is counted", func() bool { return counted() == int64(1) })
+		_, err := b.pool.Exec(b.ctx, `UPDATE vendor_erp_sync_count SET n = 70; UPDATE vendor_erp_sync_counted SET offsets = -1`)
+		require.NoError(b, err)
+		b.publish(success(1))
+		b.within("both are counted", func() bool { return counted() == int64(2) })
+		p := New(b.cfg, b.pool, slog.New(slog.DiscardHandler))
+		require.NoError(b, p.store.recount(b.ctx))
+		require.Equal(b, countedNow(b, b.pool), countsOf(b, b.pool))
+	})
+}

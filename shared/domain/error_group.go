@@ -1,0 +1,43 @@
+package domain
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"regexp"
+	"strings"
+)
+
+// maxGroupText bounds the text of a group, in bytes. What errors say beyond that does not tell groups apart.
+const maxGroupText = 300
+
+// ErrorGroup is what errors of one kind have in common.
+type ErrorGroup struct {
+	HTTPStatus int // of the ERP's answer; 0: there was none
+	Code       ErrorCode
+	Text       string // see GroupText
+}
+
+// ID identifies the group: a hash, above 0, the same in every process and release.
+func (g ErrorGroup) ID() int64 {
+	h := fnv.New64a()
+	var status [8]byte
+	binary.BigEndian.PutUint64(status[:], uint64(g.HTTPStatus)) //nolint:gosec // a hash
+	_, _ = h.Write(status[:])
+	_, _ = h.Write([]byte(string(g.Code) + "\x00" + g.Text))
+	return int64(h.Sum64()>>1 | 1) //nolint:gosec // 63 bits
+}
+
+var (
+	groupQuoted = regexp.MustCompile(`"[^"]*"|'[^']*'|“[^”]*”|„[^“”]*[“”]|«[^»]*»`)
+	groupNumber = regexp.MustCompile(`[^\s,;:()\[\]{}<>="'“”„«»]*[0-9@][^\s,;:()\[\]{}<>="'“”„«»]*`)
+	groupSpace  = regexp.MustCompile(`\s+`)
+)
+
+// GroupText is a text without what differs between errors of one kind: "no such sku ABC-12 in order 000000123" and the same of another
+// order are "no such sku # in order #". A word with a digit or an @ becomes #, as does what stands in quotation marks.
+func GroupText(text string) string {
+	text = Truncate(text, 4*maxGroupText)
+	text = groupQuoted.ReplaceAllString(text, "#")
+	text = groupNumber.ReplaceAllString(text, "#")
+	return Truncate(strings.TrimSpace(groupSpace.ReplaceAllString(text, " ")), maxGroupText)
+}
