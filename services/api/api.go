@@ -63,18 +63,19 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 	}
 	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {
 		return httpapi.Route{
-			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, Handler: h.command(kind),
+			Method: http.MethodPost, Path: httpapi.BasePath + path, Query: []string{sourceParameter, "wait"}, Resource: resource, BySource: true,
+			Handler: h.command(kind),
 		}
 	}
 	return slices.Concat(h.deadLetterRoutes(), h.syncRoutes(), []httpapi.Route{
 		h.erpRoute(),
 		{
 			Method: http.MethodGet, Path: httpapi.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: httpapi.ResourceViewStatus,
-			Handler: http.HandlerFunc(h.syncStatus),
+			BySource: true, Handler: http.HandlerFunc(h.syncStatus),
 		},
 		{
 			Method: http.MethodGet, Path: httpapi.BasePath + "/timeline/{id}", Query: []string{"cursor", "limit", sourceParameter}, Resource: httpapi.ResourceViewStatus,
-			Handler: http.HandlerFunc(h.timeline),
+			BySource: true, Handler: http.HandlerFunc(h.timeline),
 		},
 		command("/sync-order", httpapi.ResourceSync, syncCommand),
 		command("/resync-order", httpapi.ResourceResync, resyncCommand),

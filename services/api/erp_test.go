@@ -237,7 +237,7 @@ func TestTheRightToSeeTheERP(t *testing.T) {
 	cfg, settings := config.ERP{HMAC: "secret"}, setting.Fixed(setting.Defaults())
 	log := slog.New(slog.DiscardHandler)
 	all := routes(pool, orders.New(pool, settings), kafka.Config{}, cfg, settings, log)
-	server := httpapi.NewServer(config.HTTP{Token: "s3cret"}, all, nil, log)
+	server := httpapi.NewServer(config.HTTP{Token: "s3cret"}, nil, all, nil, log)
 	for authorization, want := range map[string]int{
 		"Bearer s3cret": http.StatusOK,
 		"bearer s3cret": http.StatusOK,

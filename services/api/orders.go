@@ -90,8 +90,8 @@ func (h *handler) command(kind commandKind) http.HandlerFunc {
 	}
 }
 
-// requester is who gives the command, for the log and the history. There is only one token, which has no name.
-func requester(*http.Request) string { return "api" }
+// requester is who gives the command, for the log and the history: the token's name.
+func requester(r *http.Request) string { return httpapi.Requester(r.Context()) }
 
 // readCommand reads a command; ok is false when it has answered with a problem.
 func readCommand(w http.ResponseWriter, r *http.Request, kind commandKind) (cmd orders.Command, ok bool) {
@@ -108,7 +108,7 @@ func readCommand(w http.ResponseWriter, r *http.Request, kind commandKind) (cmd 
 		commands.refuse(w, wrong)
 		return cmd, false
 	}
-	return cmd, true
+	return cmd, mayTouch(w, r, cmd.Ref.Source)
 }
 
 // commandOf makes the command of a body, and lists everything that is wrong with it. It takes names that no new order may have:

@@ -42,11 +42,12 @@ func operating(t *testing.T, name string, pool *pgxpool.Pool) *operator {
 		require.EqualValues(t, "Escooter_ErpConnector::config", r.Resource)
 		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
-	holds := func(r httpapi.Resource) bool {
-		return name != "settings_without_the_right" || r != httpapi.ResourceErpAddress
+	who := httpapi.Identity{Name: "api", All: true}
+	if name == "settings_without_the_right" {
+		who = httpapi.Identity{Name: "api", Resources: []httpapi.Resource{httpapi.ResourceConfig}}
 	}
 	granted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		router.ServeHTTP(w, r.WithContext(httpapi.WithGrant(r.Context(), holds)))
+		router.ServeHTTP(w, r.WithContext(httpapi.WithIdentity(r.Context(), who)))
 	})
 	return &operator{Recorder: problemtest.New(t, name, granted), t: t, pool: pool}
 }

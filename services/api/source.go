@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,10 +17,10 @@ import (
 // sourceParameter is the name of the shop in a query.
 const sourceParameter = "source"
 
-// sourceOf is the shop that a request names in its query or its body, and the default shop when it names none. When both name one, they
-// must agree. body is nil when the body names none.
+// sourceOf is the shop that a request names in its query or its body. When it names none, it is the shop that the token is for, or the
+// default shop. When both name one, they must agree. body is nil when the body names none.
 func sourceOf(r *http.Request, body *string) (source string, wrong []problem.FieldError) {
-	source = domain.DefaultSource
+	source = cmp.Or(httpapi.BoundSource(r.Context()), domain.DefaultSource)
 	inQuery, named := r.URL.Query()[sourceParameter]
 	if named {
 		source = inQuery[0]
@@ -63,5 +64,18 @@ func orderOf(w http.ResponseWriter, r *http.Request) (ref domain.OrderRef, ok bo
 		problem.Write(w, problem.Problem{Status: http.StatusBadRequest, Code: "order_invalid", Detail: err.Error()})
 		return ref, false
 	}
-	return ref, true
+	return ref, mayTouch(w, r, source)
+}
+
+// mayTouch reports whether the token of a request may see and change orders of a shop; when not, it has answered with a problem.
+func mayTouch(w http.ResponseWriter, r *http.Request, source string) bool {
+	bound := httpapi.BoundSource(r.Context())
+	if bound == "" || bound == source {
+		return true
+	}
+	problem.Write(w, problem.Problem{
+		Status: http.StatusForbidden, Code: "forbidden", Source: source,
+		Detail: fmt.Sprintf("nothing was done: the token %q is for the shop %s only", httpapi.Requester(r.Context()), bound),
+	})
+	return false
 }

@@ -58,7 +58,12 @@ func serveWith(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handle
 	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), kafka.Config{}, cfg, setting.Fixed(s), slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
-	return router
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if httpapi.Requester(r.Context()) == "" {
+			r = r.WithContext(httpapi.WithIdentity(r.Context(), httpapi.Identity{Name: "api"}))
+		}
+		router.ServeHTTP(w, r)
+	})
 }
 
 func (c *caller) ask(pathAndQuery string) []byte {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ var (
 // syncRoutes find syncs. What was sent and answered holds personal data, and needs the right to manage.
 func (h *handler) syncRoutes() []httpapi.Route {
 	route := func(path string, handle http.HandlerFunc, query ...string) httpapi.Route {
-		return httpapi.Route{Method: http.MethodGet, Path: syncsPath + path, Query: query, Resource: httpapi.ResourceViewStatus, Handler: handle}
+		return httpapi.Route{Method: http.MethodGet, Path: syncsPath + path, Query: query, Resource: httpapi.ResourceViewStatus, BySource: true, Handler: handle}
 	}
 	return []httpapi.Route{
 		route("", h.listSyncs, syncParameters...),
@@ -95,8 +96,7 @@ func (h *handler) listSyncs(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
 	f := syncFilter(p)
 	fields := fieldsOf(p)
-	if len(p.Wrong) > 0 {
-		httpapi.RefuseQuery(w, p.Wrong)
+	if !taken(w, r, p, &f) {
 		return
 	}
 	page, err := syncs.List(r.Context(), h.pool, f)
@@ -143,6 +143,17 @@ func syncFilter(p *httpapi.Parameters) syncs.Filter {
 		}
 	}
 	return f
+}
+
+// taken reports whether a query can be answered; when not, it has answered with a problem. A token for one shop asks about that shop.
+func taken(w http.ResponseWriter, r *http.Request, p *httpapi.Parameters, f *syncs.Filter) bool {
+	if len(p.Wrong) > 0 {
+		httpapi.RefuseQuery(w, p.Wrong)
+		return false
+	}
+	bound := httpapi.BoundSource(r.Context())
+	f.Source = cmp.Or(f.Source, bound)
+	return bound == "" || mayTouch(w, r, f.Source)
 }
 
 // listed puts names into a sentence.
@@ -250,8 +261,7 @@ type sourceCounts struct {
 func (h *handler) countSyncs(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
 	f := syncs.Filter{Source: sourceOfList(p), Statuses: statusesOf(p)}
-	if len(p.Wrong) > 0 {
-		httpapi.RefuseQuery(w, p.Wrong)
+	if !taken(w, r, p, &f) {
 		return
 	}
 	counts, ready, err := syncs.Counts(r.Context(), h.pool, f)
@@ -299,8 +309,7 @@ func (h *handler) listErrors(w http.ResponseWriter, r *http.Request) {
 		Source: sourceOfList(p), Statuses: statusesOf(p), ErrorCode: domain.ErrorCode(p.Text("error_code")), Error: p.Text("error"),
 		HTTPStatus: p.Int("http_status", 0, 100, 599), ErrorGroup: p.Int64("error_group"), Limit: p.Int("limit", syncsPage, 1, maxGroupsPage),
 	}
-	if len(p.Wrong) > 0 {
-		httpapi.RefuseQuery(w, p.Wrong)
+	if !taken(w, r, p, &f) {
 		return
 	}
 	groups, err := syncs.Groups(r.Context(), h.pool, f)
@@ -329,6 +338,9 @@ func (h *handler) readSync(w http.ResponseWriter, r *http.Request) (s syncs.Sync
 		err = syncs.ErrUnknown
 	} else {
 		s, c, err = syncs.Get(r.Context(), h.pool, id)
+	}
+	if bound := httpapi.BoundSource(r.Context()); err == nil && bound != "" && bound != s.Source {
+		s, c, err = syncs.Sync{}, syncs.Contents{}, syncs.ErrUnknown // another shop's numbers are none of its business
 	}
 	if err != nil {
 		h.syncsFailed(w, r, err)

@@ -142,7 +142,7 @@ func TestPayloadsAreForManagers(t *testing.T) {
 		holds httpapi.Resource
 		shown bool
 	}{{httpapi.ResourceManage, true}, {httpapi.ResourceViewStatus, false}} {
-		r := httptest.NewRequestWithContext(httpapi.WithGrant(t.Context(), func(r httpapi.Resource) bool { return r == grant.holds }), http.MethodGet, "/rest/V1/erpconnector/syncs/1", nil)
+		r := httptest.NewRequestWithContext(httpapi.WithIdentity(t.Context(), httpapi.Identity{Name: "jane", Resources: []httpapi.Resource{grant.holds}}), http.MethodGet, "/rest/V1/erpconnector/syncs/1", nil)
 		w := httptest.NewRecorder()
 		serve(t, c.pool).ServeHTTP(w, r)
 		require.Equal(t, http.StatusOK, w.Code)

@@ -40,7 +40,7 @@ type handler struct {
 func routes(a *accept.Accepter, log *slog.Logger) []httpapi.Route {
 	h := &handler{accepter: a, log: log.With("service", "ingest")}
 	return []httpapi.Route{{
-		Method: http.MethodPost, Path: httpapi.BasePath + "/events", Resource: httpapi.ResourcePublish,
+		Method: http.MethodPost, Path: httpapi.BasePath + "/events", Resource: httpapi.ResourcePublish, BySource: true,
 		Handler: http.HandlerFunc(h.events),
 	}}
 }
@@ -145,7 +145,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 	trace := r.Header.Get(event.HeaderTraceparent)
 	incoming := make([]accept.Incoming, len(bodies))
 	for i, b := range bodies {
-		incoming[i] = accept.Incoming{Body: b, Traceparent: trace}
+		incoming[i] = accept.Incoming{Body: b, Traceparent: trace, Source: httpapi.BoundSource(r.Context())}
 	}
 	began := time.Now()
 	results, err := h.accepter.Accept(r.Context(), incoming)

@@ -288,3 +288,19 @@ func TestNothingIsAcceptedWhilePostgresIsAway(t *testing.T) {
 		})
 	}
 }
+
+// A token for one shop publishes that shop's events. One of another shop is refused and told why; those beside it are taken.
+func TestATokenForOneShopPublishesItsEventsOnly(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	handler := serve(t, pool, setting.Defaults())
+	bound := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r.WithContext(httpapi.WithIdentity(r.Context(), httpapi.Identity{Name: "shop", Source: "outlet"})))
+	})
+	p := &publisher{Recorder: problemtest.New(t, "token_for_one_shop", bound), t: t, pool: pool}
+	own := strings.Replace(placed("e-1", "000000123"), `"type"`, `"source": "outlet", "type"`, 1)
+	p.post(own)
+	p.post(placed("e-2", "000000124"))
+	p.post("[" + strings.Replace(own, "e-1", "e-3", 1) + "," + placed("e-4", "000000125") + "]")
+	p.outbox()
+}

@@ -3,6 +3,7 @@ package projector
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,15 +58,15 @@ func (s *store) count(ctx context.Context, tx pgx.Tx, b batch, before, after map
 		if err != nil {
 			return err
 		}
-		errors := map[int64]domain.ErrorGroup{}
+		groups := map[int64]domain.ErrorGroup{}
 		for _, id := range failing {
 			groupsBefore[id] = known[id].GroupID
 			if hasError(after[id]) {
 				g := groupOf(before[id], after[id], b.facts, known[id])
-				errors[id], groupsAfter[id] = g, g.ID()
+				groups[id], groupsAfter[id] = g, g.ID()
 			}
 		}
-		if err := writeErrors(ctx, tx, after, errors, failing); err != nil {
+		if err := writeErrors(ctx, tx, after, groups, failing); err != nil {
 			return err
 		}
 	}
@@ -125,17 +126,17 @@ func readErrors(ctx context.Context, tx pgx.Tx, ids []int64) (map[int64]shownErr
 }
 
 // writeErrors writes the errors that there are, and deletes those of the other syncs.
-func writeErrors(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row, errors map[int64]domain.ErrorGroup, of []int64) error {
-	var gone, ids, groups, statuses []int64
+func writeErrors(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row, groups map[int64]domain.ErrorGroup, of []int64) error {
+	var gone, ids, groupIDs, statuses []int64
 	var times []time.Time
 	var codes, texts []string
 	for _, id := range slices.Sorted(slices.Values(of)) {
-		g, there := errors[id]
+		g, there := groups[id]
 		if !there {
 			gone = append(gone, id)
 			continue
 		}
-		ids, groups, times = append(ids, id), append(groups, g.ID()), append(times, rows[id].UpdatedAt)
+		ids, groupIDs, times = append(ids, id), append(groupIDs, g.ID()), append(times, rows[id].UpdatedAt)
 		statuses, codes, texts = append(statuses, int64(g.HTTPStatus)), append(codes, string(g.Code)), append(texts, g.Text)
 	}
 	if len(gone) > 0 {
@@ -156,7 +157,7 @@ func writeErrors(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row, err
 		)
 		INSERT INTO vendor_erp_sync_error (sync_id, group_id, updated_at) SELECT sync_id, group_id, at FROM said
 		ON CONFLICT (sync_id) DO UPDATE SET group_id = excluded.group_id, updated_at = excluded.updated_at`,
-		ids, groups, times, statuses, codes, texts)
+		ids, groupIDs, times, statuses, codes, texts)
 	if err != nil {
 		return fmt.Errorf("writing the errors of %d syncs: %w", len(ids), err)
 	}
@@ -185,6 +186,9 @@ func (s *store) writeCounts(ctx context.Context, tx pgx.Tx, b batch, moves map[p
 		)
 		UPDATE vendor_erp_sync_counted SET offsets = CASE WHEN offsets < 0 THEN -1 ELSE offsets + $5 END RETURNING offsets`,
 		sources, statuses, groups, numbers, moved).Scan(&offsets)
+	if errors.Is(err, pgx.ErrNoRows) { // somebody has emptied the tables
+		offsets, err = -1, nil
+	}
 	if err != nil {
 		return fmt.Errorf("counting %d syncs: %w", len(moves), err)
 	}
@@ -216,6 +220,9 @@ func (s *store) recount(ctx context.Context) error {
 
 func countsFit(ctx context.Context, q postgres.Querier) (fits bool, err error) {
 	err = q.QueryRow(ctx, `SELECT offsets = (SELECT coalesce(sum(next_offset), 0) FROM projector_position) FROM vendor_erp_sync_counted`).Scan(&fits)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("reading which positions the counts belong to: %w", err)
 	}
@@ -230,7 +237,8 @@ WITH failing AS MATERIALIZED (
 ), every AS MATERIALIZED (
 	SELECT source, status, count(*) AS n FROM vendor_erp_sync GROUP BY 1, 2
 ), counted AS (
-	UPDATE vendor_erp_sync_counted SET offsets = (SELECT coalesce(sum(next_offset), 0) FROM projector_position)
+	INSERT INTO vendor_erp_sync_counted (offsets) SELECT coalesce(sum(next_offset), 0) FROM projector_position
+	ON CONFLICT (single) DO UPDATE SET offsets = excluded.offsets
 )
 INSERT INTO vendor_erp_sync_count (source, status, group_id, n)
 SELECT source, status, group_id, n FROM failing
@@ -262,7 +270,7 @@ func rebuildErrors(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for {
-		rows, errors := map[int64]*domain.Row{}, map[int64]domain.ErrorGroup{}
+		rows, groups := map[int64]*domain.Row{}, map[int64]domain.ErrorGroup{}
 		found, err := tx.Query(ctx, fmt.Sprintf(`FETCH %d FROM failing`, errorsPage))
 		if err != nil {
 			return err
@@ -273,13 +281,13 @@ func rebuildErrors(ctx context.Context, tx pgx.Tx) error {
 		var g domain.ErrorGroup
 		_, err = pgx.ForEachRow(found, []any{&id, &at, &text, &g.Code, &g.HTTPStatus}, func() error {
 			g.Text = domain.GroupText(text)
-			rows[id], errors[id] = &domain.Row{UpdatedAt: at}, g
+			rows[id], groups[id] = &domain.Row{UpdatedAt: at}, g
 			return nil
 		})
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		if err := writeErrors(ctx, tx, rows, errors, slices.Collect(maps.Keys(rows))); err != nil {
+		if err := writeErrors(ctx, tx, rows, groups, slices.Collect(maps.Keys(rows))); err != nil {
 			return err
 		}
 	}

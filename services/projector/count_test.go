@@ -106,7 +106,7 @@ func TestRowsThatNobodyCountedAreCounted(t *testing.T) {
 			return query(b, b.pool, `SELECT coalesce(sum(n), 0)::bigint AS n FROM vendor_erp_sync_count WHERE status = 'success'`)[0]["n"]
 		}
 		b.within("the order is counted", func() bool { return counted() == int64(1) })
-		_, err := b.pool.Exec(b.ctx, `UPDATE vendor_erp_sync_count SET n = 70; UPDATE vendor_erp_sync_counted SET offsets = -1`)
+		_, err := b.pool.Exec(b.ctx, `UPDATE vendor_erp_sync_count SET n = 70; DELETE FROM vendor_erp_sync_counted`)
 		require.NoError(b, err)
 		b.publish(success(1))
 		b.within("both are counted", func() bool { return counted() == int64(2) })

@@ -21,7 +21,7 @@ import (
 func readyz(t *testing.T, pool *pgxpool.Pool) (status int, detail string) {
 	t.Helper()
 	probes := []httpapi.Probe{erpProbe(pool, setting.Fixed(setting.Defaults()))}
-	server := httpapi.NewServer(config.HTTP{}, nil, probes, slog.New(slog.DiscardHandler))
+	server := httpapi.NewServer(config.HTTP{}, nil, nil, probes, slog.New(slog.DiscardHandler))
 	w := httptest.NewRecorder()
 	server.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
 	var answer struct{ Details map[string]string }

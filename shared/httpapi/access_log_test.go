@@ -20,7 +20,7 @@ import (
 func served(t *testing.T, method, path string, h http.HandlerFunc) (int, []map[string]any) {
 	t.Helper()
 	var out bytes.Buffer
-	s := NewServer(config.HTTP{Token: "token"}, []Route{{Method: http.MethodPost, Path: "/orders/{id}", Query: []string{"token"}, Resource: ResourceSync, Handler: h}},
+	s := NewServer(config.HTTP{Token: "token"}, nil, []Route{{Method: http.MethodPost, Path: "/orders/{id}", Query: []string{"token"}, Resource: ResourceSync, Handler: h}},
 		nil, logging.New(&out, slog.LevelDebug))
 	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(`{"a": 1}`))
 	req.Header.Set("Authorization", "Bearer token")

@@ -20,7 +20,7 @@ import (
 // listening is a server of one route, with the limits, on an address of its own.
 func listening(t *testing.T, l limits, h http.HandlerFunc) (addr string) {
 	t.Helper()
-	s := newServer(config.HTTP{}, []Route{{Method: http.MethodGet, Path: "/", Handler: h}}, nil, slog.New(slog.DiscardHandler), l)
+	s := newServer(config.HTTP{}, nil, []Route{{Method: http.MethodGet, Path: "/", Handler: h}}, nil, slog.New(slog.DiscardHandler), l)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served := make(chan error, 1)

@@ -36,7 +36,7 @@ func TestReadiness(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httpapi.NewServer(config.HTTP{}, nil, c.probes, slog.New(slog.DiscardHandler))
+			server := httpapi.NewServer(config.HTTP{}, nil, nil, c.probes, slog.New(slog.DiscardHandler))
 			w := httptest.NewRecorder()
 			server.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
 			require.Equal(t, c.status, w.Code)

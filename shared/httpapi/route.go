@@ -18,9 +18,19 @@ const (
 	ResourcePublish    Resource = "Escooter_ErpConnector::publish"
 	// ResourceErpAddress adds to ResourceConfig: with it the setting erp_base_url may be changed too.
 	ResourceErpAddress Resource = "Escooter_ErpConnector::erp_address"
+	// ResourceTokens lets a token make, list and revoke tokens.
+	ResourceTokens Resource = "Escooter_ErpConnector::tokens"
 	// ResourceNone marks a route without a token: the mock ERP, the webhook (its signature is checked), probes.
 	ResourceNone Resource = ""
 )
+
+// Resources are all that a token may hold.
+var Resources = []Resource{
+	ResourceConfig, ResourceErpAddress, ResourceManage, ResourcePublish, ResourceResync, ResourceSync, ResourceTokens, ResourceViewStatus,
+}
+
+// implied are what a resource holds beside itself, as in the module.
+var implied = map[Resource][]Resource{ResourceManage: {ResourceSync, ResourceResync, ResourceViewStatus}}
 
 // BasePath is the prefix of the module's REST paths.
 const BasePath = "/rest/V1/erpconnector"
@@ -32,6 +42,8 @@ type Route struct {
 	Path     string
 	Query    []string // the parameters that it takes; others are refused (see CheckQuery)
 	Resource Resource
+	// BySource: the handler heeds the shop that a token is bound to (BoundSource). Such tokens cannot use other routes.
+	BySource bool
 	Handler  http.Handler
 }
 

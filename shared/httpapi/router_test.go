@@ -29,7 +29,7 @@ func asked(name string) http.Handler {
 
 func serving(t *testing.T) *httptest.Server {
 	t.Helper()
-	s := httpapi.NewServer(config.HTTP{Token: "token"}, []httpapi.Route{
+	s := httpapi.NewServer(config.HTTP{Token: "token"}, nil, []httpapi.Route{
 		{Method: http.MethodGet, Path: "/rest/settings", Query: []string{"limit", "cursor"}, Handler: asked("read")},
 		{Method: http.MethodPut, Path: "/rest/settings", Handler: asked("write")},
 		{Method: http.MethodPost, Path: "/rest/events", Handler: asked("events")},

@@ -4,8 +4,6 @@ package httpapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,15 +39,17 @@ type limits struct {
 
 var defaultLimits = limits{header: 5 * time.Second, request: time.Minute, answer: time.Minute, idle: 2 * time.Minute, headerBytes: 64 << 10}
 
-// NewServer builds the router: every route behind its ACL resource, and /livez, /readyz and /metrics.
-func NewServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger) *Server {
-	return newServer(cfg, routes, probes, log, defaultLimits)
+// NewServer builds the router: every route behind its ACL resource, and /livez, /readyz and /metrics. The configured token holds every
+// resource; tokens tells about others, and may be nil.
+func NewServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Probe, log *slog.Logger) *Server {
+	return newServer(cfg, tokens, routes, probes, log, defaultLimits)
 }
 
-func newServer(cfg config.HTTP, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
+func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
 	router := newRouter()
+	who := configured{cfg.Token, tokens}
 	for _, r := range routes {
-		router.Handle(r.Path, named(r.Path, authorize(cfg.Token, r))).Methods(methods(r.Method)...)
+		router.Handle(r.Path, named(r.Path, authorize(who, r, log))).Methods(methods(r.Method)...)
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		problem.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -90,27 +90,39 @@ func (s *Server) Serve(l net.Listener) error {
 // Stop lets requests finish until ctx ends.
 func (s *Server) Stop(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
-// authorize is the one place where a token is checked. The configured token holds every resource.
-func authorize(token config.Secret, r Route) http.Handler {
+// authorize is the one place where a token is checked.
+func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 	handler := CheckQuery(r)
 	if r.Resource == ResourceNone {
 		return handler
 	}
-	want := sha256.Sum256([]byte(token.Reveal()))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		scheme, given, _ := strings.Cut(req.Header.Get("Authorization"), " ")
-		got := sha256.Sum256([]byte(strings.TrimSpace(given)))
-		if token == "" || !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="erpconnector"`)
-			problem.Write(w, problem.Problem{
-				Status: http.StatusUnauthorized, Code: "unauthorized",
-				Detail:  "send Authorization: Bearer with a token that holds " + string(r.Resource),
-				Message: "The consumer isn't authorized to access " + string(r.Resource) + ".",
-			})
-			return
+		id, err := Identity{}, ErrNoToken
+		if strings.EqualFold(scheme, "Bearer") {
+			id, err = who.Identify(req.Context(), strings.TrimSpace(given))
 		}
-		handler.ServeHTTP(w, req.WithContext(WithGrant(req.Context(), everything)))
+		switch {
+		case errors.Is(err, ErrNoToken):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="erpconnector"`)
+			deny(w, http.StatusUnauthorized, "unauthorized", "send Authorization: Bearer with a token that holds "+string(r.Resource), r.Resource)
+		case err != nil:
+			Failed(w, req, log, "token not checked", err, problem.Problem{
+				Code: "database_unavailable", Detail: "nothing was done: the token cannot be checked, as the database does not answer; ask again",
+			})
+		case !id.Holds(r.Resource):
+			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q does not hold %s", id.Name, r.Resource), r.Resource)
+		case id.Source != "" && !r.BySource:
+			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and this is about all shops", id.Name, id.Source), r.Resource)
+		default:
+			handler.ServeHTTP(w, req.WithContext(WithIdentity(req.Context(), id)))
+		}
 	})
+}
+
+// deny answers a request that its token does not allow. The message is Magento's.
+func deny(w http.ResponseWriter, status int, code, detail string, r Resource) {
+	problem.Write(w, problem.Problem{Status: status, Code: code, Detail: detail, Message: "The consumer isn't authorized to access " + string(r) + "."})
 }
 
 func ready(probes []Probe) http.HandlerFunc {

@@ -116,7 +116,7 @@ func Counts(ctx context.Context, q postgres.Querier, f Filter) (counts []Count, 
 		counts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Count])
 	}
 	if err == nil {
-		err = q.QueryRow(ctx, `SELECT offsets >= 0 FROM vendor_erp_sync_counted`).Scan(&ready)
+		err = q.QueryRow(ctx, `SELECT coalesce((SELECT offsets >= 0 FROM vendor_erp_sync_counted), false)`).Scan(&ready)
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("reading the counts of syncs: %w", err)

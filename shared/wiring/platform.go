@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/fx"
 
+	"github.com/erpconnector/erpconnector/shared/access"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/logging"
@@ -26,7 +27,11 @@ func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 			newWatcher,
 			func(w *setting.Watcher) setting.Reader { return w },
 			AsWorker(func(w *setting.Watcher) *setting.Watcher { return w }),
-			fx.Annotate(httpapi.NewServer, fx.ParamTags(``, `group:"routes"`, `group:"probes"`)),
+			fx.Annotate(httpapi.NewServer, fx.ParamTags(``, ``, `group:"routes"`, `group:"probes"`)),
+			access.NewStore,
+			access.NewVerifier,
+			func(v *access.Verifier) httpapi.Identifier { return v },
+			AsWorker(func(v *access.Verifier) *access.Verifier { return v }),
 			AsProbe(postgresProbe),
 		),
 		fx.Invoke(logging.FollowDebug),

@@ -35,7 +35,7 @@ func start(t *testing.T) (app *fx.App, s *listening, log *bytes.Buffer) {
 	t.Helper()
 	log = new(bytes.Buffer)
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	s = &listening{Server: httpapi.NewServer(config.HTTP{Addr: "127.0.0.1:0"}, nil, nil, logger)}
+	s = &listening{Server: httpapi.NewServer(config.HTTP{Addr: "127.0.0.1:0"}, nil, nil, nil, logger)}
 	app = fx.New(fx.NopLogger, fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner) { lc.Append(serving(s, sd, logger)) }))
 	require.NoError(t, app.Start(t.Context()))
 	resp, err := http.Get("http://" + s.listener.Addr().String() + "/livez")

@@ -77,14 +77,17 @@ func logLinesOf(path string, into map[string][]string) error {
 		if !ok {
 			return true
 		}
-		method, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok {
-			return true
+		method := ""
+		switch called := call.Fun.(type) {
+		case *ast.SelectorExpr:
+			method = called.Sel.Name
+		case *ast.Ident: // Failed, in its own package
+			method = called.Name
 		}
-		if at, ok := messageAt[method.Sel.Name]; ok && len(call.Args) > at {
+		if at, ok := messageAt[method]; ok && len(call.Args) > at {
 			if message, ok := text(call.Args[at]); ok {
-				line := levelOf(method.Sel.Name) + ": " + message
-				if method.Sel.Name == "Failed" {
+				line := levelOf(method) + ": " + message
+				if method == "Failed" {
 					at += 2 // the error and the problem
 				}
 				into[line] = append(into[line], keysIn(call.Args[at+1:])...)

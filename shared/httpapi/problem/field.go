@@ -32,6 +32,7 @@ const (
 	CodeInvalid     = "invalid"     // the value is none that is taken
 	CodeContradicts = "contradicts" // it does not go with something else
 	CodeMisplaced   = "misplaced"   // it is taken elsewhere
+	CodeForbidden   = "forbidden"   // the token does not allow it
 	CodeTooLarge    = "too_large"   // the event or body as a whole
 	CodeNotKnown    = "not_known"   // it names what the connector does not know
 )
@@ -39,7 +40,7 @@ const (
 // Codes are all of them.
 var Codes = []string{
 	CodeNotJSON, CodeNotUTF8, CodeTooDeep, CodeText, CodeUnknown, CodeCase, CodeTwice, CodeType, CodeRange, CodeTooLong, CodeRequired,
-	CodeInvalid, CodeContradicts, CodeMisplaced, CodeTooLarge, CodeNotKnown,
+	CodeInvalid, CodeContradicts, CodeMisplaced, CodeForbidden, CodeTooLarge, CodeNotKnown,
 }
 
 // fieldJSON is a FieldError as answers have it: with the one place that it has.

@@ -32,7 +32,7 @@ func health(ctx context.Context, args ...string) (string, error) {
 func running(t *testing.T, probes ...httpapi.Probe) (addr string) {
 	t.Helper()
 	addr = testkit.FreeAddr(t)
-	server := httpapi.NewServer(config.HTTP{Addr: addr}, nil, probes, slog.New(slog.DiscardHandler))
+	server := httpapi.NewServer(config.HTTP{Addr: addr}, nil, nil, probes, slog.New(slog.DiscardHandler))
 	listener, err := server.Listen(t.Context())
 	require.NoError(t, err)
 	go func() { _ = server.Serve(listener) }()

@@ -75,6 +75,7 @@ func TestOnADatabase(t *testing.T) {
 		"erp_closed_inside_of_a_window":   testERPClosedInsideOfAWindow,
 		"erp_closed_while_off":            testERPClosedWhileTheConnectorIsOff,
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
+		"tokens":                          testTokens,
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty(t, database)

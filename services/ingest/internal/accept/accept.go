@@ -43,6 +43,7 @@ import (
 type Incoming struct {
 	Body        []byte
 	Traceparent string
+	Source      string // the one shop whose events whoever sends them may send; empty: all
 }
 
 // Verdict is what became of an event.
@@ -173,6 +174,9 @@ func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 	each(len(events), func(i int) {
 		in := events[i]
 		c, problems := check(in.Body, refuseBadTotals)
+		if len(problems) == 0 && in.Source != "" && in.Source != c.event.Source {
+			problems = []problem.FieldError{wrong("/source", problem.CodeForbidden, "is %s, and the token is for the shop %s only", c.event.Source, in.Source)}
+		}
 		if len(problems) > 0 {
 			results[i] = refused(in.Body, problems)
 			return
