@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,7 +42,7 @@ func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	s, err := h.read(r.Context(), ref)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		notSynced(w, ref)
+		h.notSynced(w, r, ref)
 	case err != nil:
 		httpapi.Failed(w, r, h.log, "status not read", err, notRead(ref), "order_increment_id", ref.IncrementID, "source", ref.Source)
 	default:
@@ -48,16 +50,71 @@ func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notSynced answers as the module does about an order without a sync: with 404 and a status, not with a problem. It does not tell an
-// order that nobody has published from one without an invoice.
-func notSynced(w http.ResponseWriter, ref domain.OrderRef) {
-	answer := map[string]string{
-		"order_increment_id": ref.IncrementID, "source": ref.Source, "status": string(domain.NotSynced), "message": "No sync record found for this order",
-	}
-	if err := domain.ValidateIncrementID(ref.IncrementID); err != nil {
-		answer["detail"] = err.Error()
+// absent is the module's answer about an order without a sync, and why it has none.
+type absent struct {
+	Message          string        `json:"message"`
+	OrderIncrementID string        `json:"order_increment_id"`
+	Source           string        `json:"source"`
+	Status           domain.Status `json:"status"`
+	Reason           absence       `json:"reason"`
+	OtherSources     []string      `json:"other_sources,omitempty"` // shops that have an order of this number
+	Detail           string        `json:"detail"`
+}
+
+// absence is why an order has no sync.
+type absence string
+
+const (
+	notPublished  absence = "not_published"   // nobody has published the order, or it was refused
+	notInvoiced   absence = "not_invoiced"    // it is known, and no invoice came
+	waitsForOrder absence = "waits_for_order" // an invoice came before its order, and waits in the quarantine
+)
+
+// notSynced answers as the module does about an order without a sync: with 404 and a status, not with a problem.
+func (h *handler) notSynced(w http.ResponseWriter, r *http.Request, ref domain.OrderRef) {
+	answer, err := h.whyAbsent(r.Context(), ref)
+	if err != nil {
+		httpapi.Failed(w, r, h.log, "status not read", err, notRead(ref), "order_increment_id", ref.IncrementID, "source", ref.Source)
+		return
 	}
 	problem.JSON(w, http.StatusNotFound, answer)
+}
+
+// maxOtherSources bounds how many shops are named that have an order of the same number.
+const maxOtherSources = 10
+
+// whyAbsent finds out why an order has no sync. The shops are found by one look into an index for each.
+func (h *handler) whyAbsent(ctx context.Context, ref domain.OrderRef) (absent, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	answer := absent{
+		Message: "No sync record found for this order", OrderIncrementID: ref.IncrementID, Source: ref.Source, Status: domain.NotSynced, Reason: notPublished,
+	}
+	var known, waits bool
+	err := h.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM sales_order WHERE order_key = $1), EXISTS (SELECT FROM commerce_quarantine WHERE order_key = $1), ARRAY(
+			WITH RECURSIVE shops AS (
+				(SELECT source FROM sales_order ORDER BY source LIMIT 1)
+				UNION ALL
+				SELECT (SELECT o.source FROM sales_order o WHERE o.source > shops.source ORDER BY o.source LIMIT 1) FROM shops WHERE shops.source IS NOT NULL
+			)
+			SELECT shops.source FROM shops WHERE shops.source <> $2 AND ($4 = '' OR shops.source = $4)
+				AND EXISTS (SELECT FROM sales_order o WHERE o.source = shops.source AND o.increment_id = $3) LIMIT $5)`,
+		ref.Key(), ref.Source, ref.IncrementID, httpapi.BoundSource(ctx), maxOtherSources).Scan(&known, &waits, &answer.OtherSources)
+	if err != nil {
+		return answer, err
+	}
+	switch {
+	case known:
+		answer.Reason, answer.Detail = notInvoiced, "the order is known, and no invoice of it came: an invoice.created event or sync-order sends it"
+	case waits:
+		answer.Reason, answer.Detail = waitsForOrder, "an invoice of the order came, and waits in the quarantine until the order is published"
+	case len(answer.OtherSources) > 0:
+		answer.Detail = fmt.Sprintf("the shop %s has published no order of this number; %s has: name it with ?source=", ref.Source, strings.Join(answer.OtherSources, ", "))
+	default:
+		answer.Detail = unknownOrder("nobody has published the order, or it was refused: look at the answer that the shop got, and at the quarantine", ref)
+	}
+	return answer, nil
 }
 
 // unknownOrder adds to the detail what is wrong with the number, like a character that nobody sees. It does so only for unknown

@@ -131,6 +131,12 @@ func TestGolden(t *testing.T) {
 			c.Note("placed, but never invoiced")
 			c.accepted(domain.Gate{Ref: order, State: domain.GateNone, UpdatedAt: requested})
 			c.ask("000000123")
+			c.Note("another shop's")
+			c.ask("000000123?source=outlet")
+			c.Note("an invoice that came before its order")
+			c.exec(`INSERT INTO commerce_quarantine (source, order_key, code, problems, payload, published_at, quarantined_at)
+				VALUES ('default', '000000124', 'unknown_order', '[]', '{}', now(), now())`)
+			c.ask("000000124")
 		},
 		"right_after_accept": func(c *caller) {
 			c.accepted(open(order, 1))

@@ -64,7 +64,7 @@ func (h *handler) timelineOf(w http.ResponseWriter, r *http.Request, ref domain.
 	page, err := timeline.Read(r.Context(), h.pool, ref, after, limit)
 	switch {
 	case errors.Is(err, timeline.ErrUnknown):
-		notSynced(w, ref)
+		h.notSynced(w, r, ref)
 	case err != nil:
 		httpapi.Failed(w, r, h.log, "timeline not read", err, notRead(ref), "order_increment_id", ref.IncrementID, "source", ref.Source)
 	default:
