@@ -29,34 +29,38 @@ WITH n AS (SELECT i, CASE WHEN i % 10 = 0 THEN 'outlet' ELSE 'default' END AS so
 )
 INSERT INTO vendor_erp_sync_error SELECT i, CASE WHEN i % 100 = 0 THEN 1 ELSE 2 + i / 50 % 49 END, at + interval '1 second' FROM n WHERE i % 50 = 0`
 
+var eight = time.Date(2024, 1, 15, 8, 0, 0, 0, time.UTC)
+
+// searches are the walks, each with the index that it goes along.
+var searches = map[string]struct {
+	filter Filter
+	index  string
+}{
+	"all":                   {Filter{}, "vendor_erp_sync_source_status"},
+	"by_creation":           {Filter{Sort: ByCreation, CreatedSince: eight}, "vendor_erp_sync_created"},
+	"a_shops_failures":      {Filter{Source: "outlet", Statuses: []domain.Status{domain.Failed}}, "vendor_erp_sync_source_status"},
+	"a_status_that_is_rare": {Filter{Statuses: []domain.Status{domain.Queued}}, "vendor_erp_sync_source_status"},
+	"changed_since":         {Filter{UpdatedSince: eight, UpdatedUntil: eight.Add(time.Hour)}, "vendor_erp_sync_source_status"},
+	"what_nothing_matches":  {Filter{AttemptsFrom: 7}, "vendor_erp_sync_source_status"},
+	"an_order":              {Filter{Order: "1000000007"}, "vendor_erp_sync_source_order_increment_id_key"},
+	"a_shops_order":         {Filter{Order: "1000000010", Source: "outlet"}, "vendor_erp_sync_source_order_increment_id_key"},
+	"a_number":              {Filter{OrderID: 7}, "vendor_erp_sync_order_id"},
+	"a_key":                 {Filter{Key: "ERP_1"}, "vendor_erp_sync_key"},
+	"a_reference":           {Filter{ErpReference: "ERP-7"}, "vendor_erp_sync_reference"},
+	"a_customer":            {Filter{Email: "C7@example.test"}, "sales_order_personal_email"},
+	"an_error":              {Filter{Error: "no such sku", HTTPStatus: 422}, "vendor_erp_sync_error_of_group"},
+	"an_error_by_creation":  {Filter{ErrorGroup: 1, Sort: ByCreationDown}, "vendor_erp_sync_created"},
+	"errors_of_a_shop":      {Filter{ErrorGroup: 1, Source: "default"}, "vendor_erp_sync_error_of_group"},
+	"the_next_page":         {Filter{After: Cursor{eight.UnixMicro(), 7, "u"}}, "vendor_erp_sync_source_status"},
+}
+
 // TestEachSearchWalksAlongItsIndex guards that a search reads a few pages of the tables, whatever it asks for, and never a whole one.
 func TestEachSearchWalksAlongItsIndex(t *testing.T) {
 	t.Parallel()
 	pool := testkit.Postgres(t).Pool
 	_, err := pool.Exec(t.Context(), fill, 30_000)
 	require.NoError(t, err)
-	at := time.Date(2024, 1, 15, 8, 0, 0, 0, time.UTC)
-	for name, c := range map[string]struct {
-		filter Filter
-		index  string
-	}{
-		"all":                   {Filter{}, "vendor_erp_sync_source_status"},
-		"by_creation":           {Filter{Sort: ByCreation, CreatedSince: at}, "vendor_erp_sync_created"},
-		"a_shops_failures":      {Filter{Source: "outlet", Statuses: []domain.Status{domain.Failed}}, "vendor_erp_sync_source_status"},
-		"a_status_that_is_rare": {Filter{Statuses: []domain.Status{domain.Queued}}, "vendor_erp_sync_source_status"},
-		"changed_since":         {Filter{UpdatedSince: at, UpdatedUntil: at.Add(time.Hour)}, "vendor_erp_sync_source_status"},
-		"what_nothing_matches":  {Filter{AttemptsFrom: 7}, "vendor_erp_sync_source_status"},
-		"an_order":              {Filter{Order: "1000000007"}, "vendor_erp_sync_source_order_increment_id_key"},
-		"a_shops_order":         {Filter{Order: "1000000010", Source: "outlet"}, "vendor_erp_sync_source_order_increment_id_key"},
-		"a_number":              {Filter{OrderID: 7}, "vendor_erp_sync_order_id"},
-		"a_key":                 {Filter{Key: "ERP_1"}, "vendor_erp_sync_key"},
-		"a_reference":           {Filter{ErpReference: "ERP-7"}, "vendor_erp_sync_reference"},
-		"a_customer":            {Filter{Email: "C7@example.test"}, "sales_order_personal_email"},
-		"an_error":              {Filter{Error: "no such sku", HTTPStatus: 422}, "vendor_erp_sync_error_of_group"},
-		"an_error_by_creation":  {Filter{ErrorGroup: 1, Sort: ByCreationDown}, "vendor_erp_sync_created"},
-		"errors_of_a_shop":      {Filter{ErrorGroup: 1, Source: "default"}, "vendor_erp_sync_error_of_group"},
-		"the_next_page":         {Filter{After: Cursor{at.UnixMicro(), 7, "u"}}, "vendor_erp_sync_source_status"},
-	} {
+	for name, c := range searches {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := c.filter
