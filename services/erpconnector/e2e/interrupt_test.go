@@ -22,6 +22,7 @@ var waitingCommands = []string{
 	"quarantine list", "quarantine show 1", "quarantine send 1",
 	"deadletter list", "deadletter show 1", "deadletter redrive 1 --reason x", "deadletter discard 1 --reason x",
 	"cron run", "settings", "settings get debug", "settings set debug=true", "settings unset debug", "settings history",
+	"token create x --may sync", "token list", "token revoke 1",
 	"erp status", "erp open --reason x", "erp close --reason x",
 	"replay --order 1", "replay --from 2024-01-15", "verify", "rebuild", "audit", "repair",
 }

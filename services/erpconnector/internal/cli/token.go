@@ -28,7 +28,6 @@ func tokenCommand() *cobra.Command {
 		Use: "token", Short: "Make, list and revoke the tokens of the API",
 		Long: "Each token has a name, which stands in logs and histories, and holds what it may do: " + mayList() + ".\n" +
 			"manage includes sync, resync and view_status. A token that was revoked is refused by every process within two seconds.",
-		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(tokenCreateCommand(), tokenListCommand(), tokenRevokeCommand())
 	return cmd
