@@ -85,11 +85,11 @@ func (s *store) count(ctx context.Context, tx pgx.Tx, b batch, before, after map
 func groupOf(was, row *domain.Row, facts []fact, known shownError) domain.ErrorGroup {
 	g := domain.ErrorGroup{Text: domain.GroupText(*row.LastError)}
 	of := row.Version.Version
-	if was != nil && sameAttempt(was.Version.Version, of) {
+	if was != nil && was.Version.Version.SameAttempt(of) {
 		g.Code, g.HTTPStatus = known.Code, known.HTTPStatus
 	}
 	for _, f := range facts {
-		if f.Sync.SyncID != row.SyncID || !sameAttempt(f.Sync.Version, of) {
+		if f.Sync.SyncID != row.SyncID || !f.Sync.Version.SameAttempt(of) {
 			continue
 		}
 		if f.Sync.Version == of && f.Time.Equal(row.Version.Time) {
@@ -100,11 +100,6 @@ func groupOf(was, row *domain.Row, facts []fact, known shownError) domain.ErrorG
 		}
 	}
 	return g
-}
-
-// sameAttempt reports whether two facts are about one attempt, or are one fact.
-func sameAttempt(a, b domain.Version) bool {
-	return a == b || (a.Class() == domain.ClassAttempt && b.Class() == domain.ClassAttempt && a.Generation() == b.Generation() && a.Attempt() == b.Attempt())
 }
 
 // readErrors reads the errors of syncs as they are counted.

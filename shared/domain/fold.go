@@ -91,7 +91,7 @@ func Fold(row *Row, f Fact) Row {
 // foldAttempt applies a fact of class 0 or 1 to the attempt fields.
 func foldAttempt(row *Row, f Fact, stamp Stamp) {
 	s := f.Sync
-	same := s.Version.sameAttempt(row.AttemptVersion.Version)
+	same := s.Version.SameAttempt(row.AttemptVersion.Version)
 	if stamp.notBefore(row.AttemptVersion) {
 		if !same {
 			row.Payload, row.Response = nil, nil

@@ -65,8 +65,8 @@ func (v Version) Attempt() int { return v.Number() >> 3 }
 // Phase is the phase of a ClassAttempt version.
 func (v Version) Phase() Phase { return Phase(v.Number() & 7) }
 
-// sameAttempt reports whether both are facts of the same attempt; requests count as attempt 0.
-func (v Version) sameAttempt(o Version) bool {
+// SameAttempt reports whether both are facts of the same attempt; requests count as attempt 0.
+func (v Version) SameAttempt(o Version) bool {
 	return v.Generation() == o.Generation() && v.attemptOrZero() == o.attemptOrZero()
 }
 
