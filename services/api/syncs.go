@@ -168,15 +168,16 @@ func listed[T ~string](names []T) string {
 // sourceOfList is the shop that a list is about; empty: all.
 func sourceOfList(p *httpapi.Parameters) string {
 	source := p.Text(sourceParameter)
-	if p.Has(sourceParameter) {
-		if err := checkSource(source); err != nil {
-			p.Refuse(sourceParameter, problem.CodeInvalid, strings.Replace(err.Error(), "for the shop "+domain.DefaultSource, "for all shops", 1))
-		}
+	if !p.Has(sourceParameter) {
+		return ""
+	}
+	if source == "" {
+		p.Refuse(sourceParameter, problem.CodeInvalid, "is empty; leave it out for all shops")
+	} else if err := domain.ValidateKnownSource(source); err != nil {
+		p.Refuse(sourceParameter, problem.CodeInvalid, err.Error())
 	}
 	return source
 }
-
-var statuses = []domain.Status{domain.Pending, domain.Queued, domain.InProgress, domain.Success, domain.Failed}
 
 // statusesOf reads statuses with commas between them.
 func statusesOf(p *httpapi.Parameters) (out []domain.Status) {
@@ -184,8 +185,8 @@ func statusesOf(p *httpapi.Parameters) (out []domain.Status) {
 		return nil
 	}
 	for _, name := range strings.Split(p.Text("status"), ",") {
-		if !slices.Contains(statuses, domain.Status(name)) {
-			p.Refuse("status", problem.CodeInvalid, fmt.Sprintf("has %.100q; give one or more of %s, with commas between them", name, listed(statuses)))
+		if !slices.Contains(domain.Statuses, domain.Status(name)) {
+			p.Refuse("status", problem.CodeInvalid, fmt.Sprintf("has %.100q; give one or more of %s, with commas between them", name, listed(domain.Statuses)))
 			return nil
 		}
 		out = append(out, domain.Status(name))
@@ -332,20 +333,20 @@ func (h *handler) listErrors(w http.ResponseWriter, r *http.Request) {
 }
 
 // readSync reads the sync that the path names; ok is false when it has answered with a problem.
-func (h *handler) readSync(w http.ResponseWriter, r *http.Request) (s syncs.Sync, c syncs.Contents, ok bool) {
+func (h *handler) readSync(w http.ResponseWriter, r *http.Request) (s syncs.Sync, ok bool) {
 	id, err := strconv.ParseInt(mux.Vars(r)["sync"], 10, 64)
 	if err != nil {
 		err = syncs.ErrUnknown
 	} else {
-		s, c, err = syncs.Get(r.Context(), h.pool, id)
+		s, err = syncs.Get(r.Context(), h.pool, id)
 	}
 	if bound := httpapi.BoundSource(r.Context()); err == nil && bound != "" && bound != s.Source {
-		s, c, err = syncs.Sync{}, syncs.Contents{}, syncs.ErrUnknown // another shop's numbers are none of its business
+		s, err = syncs.Sync{}, syncs.ErrUnknown // another shop's numbers are none of its business
 	}
 	if err != nil {
 		h.syncsFailed(w, r, err)
 	}
-	return s, c, err == nil
+	return s, err == nil
 }
 
 // showSync answers one sync. No cache may keep what was sent and answered.
@@ -356,7 +357,7 @@ func (h *handler) showSync(w http.ResponseWriter, r *http.Request) {
 		httpapi.RefuseQuery(w, p.Wrong)
 		return
 	}
-	s, contents, ok := h.readSync(w, r)
+	s, ok := h.readSync(w, r)
 	if !ok {
 		return
 	}
@@ -366,6 +367,11 @@ func (h *handler) showSync(w http.ResponseWriter, r *http.Request) {
 	}
 	out := shownSync{listedSync: listedOf(s)}
 	if httpapi.Holds(r.Context(), httpapi.ResourceManage) {
+		contents, err := syncs.ReadContents(r.Context(), h.pool, s.SyncID)
+		if err != nil {
+			h.syncsFailed(w, r, err)
+			return
+		}
 		out.Payload, out.Response = contents.Payload, contents.Response
 		h.log.Info("payload shown", "sync_id", s.SyncID, "by", requester(r))
 		w.Header().Set("Cache-Control", "no-store")
@@ -377,7 +383,7 @@ func (h *handler) showSync(w http.ResponseWriter, r *http.Request) {
 
 // syncEvents answers the timeline of a sync.
 func (h *handler) syncEvents(w http.ResponseWriter, r *http.Request) {
-	s, _, ok := h.readSync(w, r)
+	s, ok := h.readSync(w, r)
 	if ok {
 		h.timelineOf(w, r, domain.OrderRef{Source: s.Source, IncrementID: s.OrderIncrementID})
 	}

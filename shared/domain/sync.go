@@ -15,6 +15,9 @@ const (
 	NotSynced  Status = "not_synced"
 )
 
+// Statuses are those that a sync may have.
+var Statuses = []Status{Pending, Queued, InProgress, Success, Failed}
+
 // Sync is the state of the effort to bring one order to the ERP, at one event. It is the `sync` of every lifecycle event. It holds no
 // personal data but the order's number.
 type Sync struct {

@@ -47,7 +47,7 @@ func NewServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 
 func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
 	router := newRouter()
-	who := configured{cfg.Token, tokens}
+	who := newConfigured(cfg.Token, tokens)
 	for _, r := range routes {
 		router.Handle(r.Path, named(r.Path, authorize(who, r, log))).Methods(methods(r.Method)...)
 	}

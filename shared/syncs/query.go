@@ -11,8 +11,6 @@ import (
 // maxCandidates is how many rows a search looks at where its conditions are not all in the index that it walks along.
 const maxCandidates = 2000
 
-var allStatuses = []string{string(domain.Pending), string(domain.Queued), string(domain.InProgress), string(domain.Success), string(domain.Failed)}
-
 // builder makes a statement whose values are arguments.
 type builder struct {
 	args []any
@@ -82,12 +80,9 @@ func (f Filter) walk(b *builder) (walk string, where []string) {
 		if f.Source != "" {
 			in = `(SELECT ` + b.arg(f.Source) + `::text AS source)`
 		}
-		statuses := allStatuses
-		if len(f.Statuses) > 0 {
-			statuses = nil
-			for _, s := range f.Statuses {
-				statuses = append(statuses, string(s))
-			}
+		statuses := f.Statuses
+		if len(statuses) == 0 {
+			statuses = domain.Statuses
 		}
 		return `SELECT w.sync_id, w.updated_at FROM ` + in + ` AS shop CROSS JOIN unnest(` + b.arg(statuses) + `::text[]) AS is_in (status) CROSS JOIN LATERAL (
 			SELECT x.sync_id, x.updated_at FROM vendor_erp_sync x WHERE x.source = shop.source AND x.status = is_in.status` + after("x.") +

@@ -57,7 +57,7 @@ func TestSpeedOfSearches(t *testing.T) {
 		require.NoError(t, err)
 	})
 	measure("one sync", func() {
-		_, _, err := Get(t.Context(), pool, int64(*speedRows/2))
+		_, err := Get(t.Context(), pool, int64(*speedRows/2))
 		require.NoError(t, err)
 	})
 }

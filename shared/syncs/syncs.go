@@ -61,24 +61,35 @@ type Contents struct {
 	Payload, Response *string
 }
 
-// Get reads one sync, with its contents. It returns ErrUnknown when there is none.
-func Get(ctx context.Context, q postgres.Querier, syncID int64) (s Sync, c Contents, err error) {
+// Get reads one sync. It returns ErrUnknown when there is none.
+func Get(ctx context.Context, q postgres.Querier, syncID int64) (s Sync, err error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	rows, err := q.Query(ctx, `SELECT `+columns+` FROM vendor_erp_sync v`+withError+` WHERE v.sync_id = $1`, syncID)
 	if err == nil {
 		s, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Sync])
 	}
-	if err == nil {
-		err = q.QueryRow(ctx, `SELECT payload, response FROM vendor_erp_sync WHERE sync_id = $1`, syncID).Scan(&c.Payload, &c.Response)
-	}
 	if errors.Is(err, pgx.ErrNoRows) {
-		return s, c, ErrUnknown
+		return s, ErrUnknown
 	}
 	if err != nil {
-		return s, c, fmt.Errorf("reading sync %d: %w", syncID, err)
+		return s, fmt.Errorf("reading sync %d: %w", syncID, err)
 	}
-	return s, c, nil
+	return s, nil
+}
+
+// ReadContents reads what was sent for a sync and answered to it. It returns ErrUnknown when there is none.
+func ReadContents(ctx context.Context, q postgres.Querier, syncID int64) (c Contents, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	err = q.QueryRow(ctx, `SELECT payload, response FROM vendor_erp_sync WHERE sync_id = $1`, syncID).Scan(&c.Payload, &c.Response)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return c, ErrUnknown
+	}
+	if err != nil {
+		return c, fmt.Errorf("reading what was sent for sync %d: %w", syncID, err)
+	}
+	return c, nil
 }
 
 // Page is a part of a list.

@@ -44,7 +44,7 @@ func drawItems(t *rapid.T) []item {
 		it := item{email: rapid.SampledFrom([]string{"", "Jane@example.test", "joe@example.test"}).Draw(t, "email")}
 		id := int64(100 + i)
 		it.Sync = Sync{
-			SyncID: id, Source: shop, OrderIncrementID: fmt.Sprint("0000", i/3, shop, i%3), Status: domain.Status(rapid.SampledFrom(allStatuses).Draw(t, "status")),
+			SyncID: id, Source: shop, OrderIncrementID: fmt.Sprint("0000", i/3, shop, i%3), Status: rapid.SampledFrom(domain.Statuses).Draw(t, "status"),
 			Attempts: rapid.IntRange(0, 3).Draw(t, "attempts"), MaxAttempts: 5, IdempotencyKey: fmt.Sprint("ERP_", i/2), Generation: 1,
 			CreatedAt: day.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "created")) * time.Hour),
 			UpdatedAt: day.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "updated")) * time.Hour),
@@ -259,11 +259,15 @@ func TestOneSync(t *testing.T) {
 	t.Parallel()
 	pool := testkit.Postgres(t).Pool
 	put(t, pool, []item{{Sync: Sync{SyncID: 7, Source: "default", OrderIncrementID: "1", Status: domain.Success, MaxAttempts: 5, Generation: 1, CreatedAt: day, UpdatedAt: day}}})
-	s, c, err := Get(t.Context(), pool, 7)
+	s, err := Get(t.Context(), pool, 7)
+	require.NoError(t, err)
+	c, err := ReadContents(t.Context(), pool, 7)
 	require.NoError(t, err)
 	require.Equal(t, "1", s.OrderIncrementID)
 	require.Equal(t, Contents{new(`{"sent": 1}`), new(`{"answered": 1}`)}, c)
-	_, _, err = Get(t.Context(), pool, 8)
+	_, err = Get(t.Context(), pool, 8)
+	require.ErrorIs(t, err, ErrUnknown)
+	_, err = ReadContents(t.Context(), pool, 8)
 	require.ErrorIs(t, err, ErrUnknown)
 }
 
