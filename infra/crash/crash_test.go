@@ -21,7 +21,7 @@ const (
 )
 
 var (
-	killsFlag     = flag.Int("crash.kills", 5, "how many times something is killed with kill -9")
+	killsFlag     = flag.Int("crash.kills", 3, "how many times something is killed with kill -9")
 	failoversFlag = flag.Int("crash.failovers", 3, "how many times something is killed in TestFailovers; a third of that are failovers")
 	seedFlag      = flag.Uint64("crash.seed", 0, "the seed of the plan; 0: a new one, which prints")
 	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: Apache Kafka where java and mvn are there, TestCrash on a cluster")

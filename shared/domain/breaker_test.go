@@ -333,7 +333,7 @@ func TestAnERPThatFailsSomeCallsIsNotHeldBack(t *testing.T) {
 	for share, most := range map[float64]struct{ opens, fails int }{0: {0, 0}, 0.1: {0, 1}, 0.2: {1, 3}, 0.3: {6, 12}} {
 		p, rng := DefaultBreakerPolicy(), rand.New(rand.NewPCG(15, uint64(share*100))) //nolint:gosec // repeatable
 		opens, fails := 0, 0
-		const tries = 1000
+		const tries = 300
 		for range tries {
 			var calls CallRecord
 			b := Breaker{}

@@ -29,7 +29,7 @@ func OwnPostgres(t testing.TB) *Server {
 	t.Helper()
 	server, err := devpg.Start(context.Background(), devpg.Config{Dir: ownDir(t), Durable: true})
 	s := started(t, server, err)
-	migrate(t, s.URL)
+	require.NoError(t, migrate(s.URL))
 	return s
 }
 

@@ -19,7 +19,7 @@ import (
 
 var (
 	firstSeed = flag.Int64("pace.seed", 1, "the first seed of the simulation")
-	seedCount = flag.Int64("pace.seeds", 20, "how many seeds the simulation runs; the gate runs 200")
+	seedCount = flag.Int64("pace.seeds", 10, "how many seeds the simulation runs; the gate runs 200")
 )
 
 // The promises that the simulation judges: how soon the other processes hold. Then how long a seed takes.
