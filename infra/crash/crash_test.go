@@ -24,7 +24,7 @@ var (
 	killsFlag     = flag.Int("crash.kills", 3, "how many times something is killed with kill -9")
 	failoversFlag = flag.Int("crash.failovers", 3, "how many times something is killed in TestFailovers; a third of that are failovers")
 	seedFlag      = flag.Uint64("crash.seed", 0, "the seed of the plan; 0: a new one, which prints")
-	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: Apache Kafka where java and mvn are there, TestCrash on a cluster")
+	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: Apache Kafka where java and mvn are there, from ten kills on a cluster")
 	rateFlag      = flag.Float64("crash.rate", 20, "orders per second")
 	keepFlag      = flag.Bool("crash.keep", false, "keep history and logs of a run without a violation too")
 	binaryFlag    = flag.String("crash.binary", "", "the product's binary; empty: built from this repository")
@@ -63,7 +63,10 @@ func TestCrash(t *testing.T) {
 		o.seed = uint64(time.Now().UnixNano())
 	}
 	if o.broker == "" {
-		o.broker = brokers()
+		o.broker = broker()
+		if o.broker == apache && o.kills >= manyKills {
+			o.broker = cluster
+		}
 	}
 	began := time.Now()
 	got := run(t, o)
@@ -74,13 +77,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// brokers is a cluster of Apache Kafka where java and mvn are there.
-func brokers() string {
-	if testkit.HasApache() {
-		return cluster
-	}
-	return embedded
-}
+// manyKills are worth the start of three brokers.
+const manyKills = 10
 
 // broker is one Apache Kafka where java and mvn are there.
 func broker() string {
