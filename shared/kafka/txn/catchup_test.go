@@ -25,13 +25,18 @@ func TestAFlowWithoutRoomDelaysNoOtherAndLosesNothing(t *testing.T) {
 		require.NoError(b, b.Client.ProduceSync(b.Ctx, records...).FirstErr())
 		b.send("other 1")
 		var room atomic.Int64
+		var refused atomic.Bool
 		byName := func(config *Config, c *copier) {
 			config.FlowOf = func(r *kgo.Record) Flow {
 				name, _, _ := strings.Cut(string(r.Value), " ")
 				return FlowOf(name)
 			}
 			c.room = func(t *Task) bool {
-				return !strings.HasPrefix(string(t.Record.Value), "noisy") || room.Add(-1) >= 0
+				taken := !strings.HasPrefix(string(t.Record.Value), "noisy") || room.Add(-1) >= 0
+				if !taken {
+					refused.Store(true)
+				}
+				return taken
 			}
 		}
 		_, _, stop := copySession(b.Bench, quiet, byName)
@@ -43,13 +48,18 @@ func TestAFlowWithoutRoomDelaysNoOtherAndLosesNothing(t *testing.T) {
 
 		room.Store(1500)
 		_, _, stop = copySession(b.Bench, quiet, byName)
+		require.Len(b, b.copied(1501), 1501, "though its reading is at the end of the log, and nothing comes")
 		b.send("other 2")
 		require.Len(b, b.copied(1502), 1502)
 		b.send("other 3")
 		require.Len(b, b.copied(1503), 1503)
 		stop()
-		room.Store(noisy)
+		room.Store(0)
+		refused.Store(false)
 		copySession(b.Bench, quiet, byName)
+		b.Within("a record is offered, and not taken", refused.Load)
+		room.Store(noisy)
+		require.Len(b, b.copied(noisy+3), noisy+3, "though nothing comes, and nothing is committed")
 		b.send("other 4")
 		got := b.copied(noisy + 4)
 		for i, v := range got {

@@ -7,6 +7,7 @@ import (
 func (s *Session) assigned(all []assigned) {
 	s.lanes.Forget()
 	s.current.Store(newAssignment(s.stopped, all))
+	s.catchUpNow() // nothing may be left to poll that would lead to an offer
 }
 
 // revoked returns only after the last transaction of the partitions has ended. The broker would not refuse a later

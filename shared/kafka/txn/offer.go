@@ -2,7 +2,6 @@ package txn
 
 import (
 	"cmp"
-	"context"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,12 +10,11 @@ import (
 // maxOfferWait is the longest time until a record is offered again.
 const maxOfferWait = time.Second
 
-// untilNext returns a context that ends when a record that was not taken must be offered again.
-func (s *Session) untilNext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if next := s.next.Load(); next > 0 {
-		return context.WithTimeout(ctx, time.Duration(next))
+// offerAgain offers what was not taken.
+func (s *Session) offerAgain() {
+	if a := s.current.Load(); a != nil {
+		s.offer(a)
 	}
-	return context.WithCancel(ctx)
 }
 
 // offer gives the waiting records to the handler, partition by partition, until it takes no more. It pauses partitions
@@ -41,7 +39,9 @@ func (s *Session) offer(a *assignment) {
 			s.catchUpNow()
 		}
 	}
-	s.next.Store(int64(next))
+	if next > 0 {
+		s.again.Reset(next)
+	}
 }
 
 // offerPartition offers one partition's records in their order: first those of flows that are behind. It stops at the

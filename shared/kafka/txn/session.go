@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,7 @@ type Session struct {
 	toRead   chan struct{} // records of flows that are behind must be read
 	current  atomic.Pointer[assignment]
 	stopped  context.Context //nolint:containedctx // ends when results that cannot be committed are given up
-	next     atomic.Int64    // nanoseconds until something must be offered again; 0: nothing waits
+	again    *time.Timer     // offers what was not taken, whether or not Kafka sends something meanwhile
 }
 
 // New prepares a session; Run connects it.
@@ -100,6 +101,8 @@ func (s *Session) Run(ctx context.Context) error {
 	stopped, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	s.stopped = stopped
+	s.again = time.AfterFunc(math.MaxInt64, s.offerAgain) // offer sets it
+	defer s.again.Stop()
 	if !s.fence(ctx) {
 		return nil
 	}
@@ -156,9 +159,7 @@ func (s *Session) join() error {
 
 func (s *Session) poll(ctx context.Context) error {
 	for {
-		waiting, cancel := s.untilNext(ctx)
-		fetches, err := s.member.poll(waiting, s.cfg.PollRecords)
-		cancel()
+		fetches, err := s.member.poll(ctx, s.cfg.PollRecords)
 		if a := s.current.Load(); a != nil {
 			a.receive(fetches)
 			s.offer(a)
