@@ -32,8 +32,8 @@
 // offset says which records after it are done already; these are skipped. A partition without a committed offset is a
 // loss, and reading from either end would hide it. So the session ends with ErrOffsetMissing.
 //
-// Run. One goroutine polls and offers records, one commits. A record that is not taken waits. When many wait, their
-// partition is paused.
+// Run. One goroutine polls and offers records, one commits. A record that is not taken waits. It is offered again after each
+// poll and each commit, and by a timer, as neither may come. When many wait, their partition is paused.
 //
 // Revoke. When the group takes partitions away, nothing new begins. Tasks under way get Config.Grace to finish; then
 // Task.Context ends. What has finished is committed. Only then does the revocation return, so that the next owner reads
