@@ -56,17 +56,19 @@ type member struct {
 	admin        *kadm.Client
 	giveUp       context.CancelFunc // ends the client's requests
 	heartbeating sync.WaitGroup
-	starts       []assigned // between fetched and start, which are called one after the other
+	starts       []assigned      // between fetched and start, which are called one after the other
+	failed       context.Context //nolint:containedctx // ends with ErrOffsetMissing, as its cause
+	fails        context.CancelCauseFunc
 
 	mu        sync.Mutex
 	lastHeard instant // when the last request was sent that the coordinator answered as a member's
-	missing   error
 	topicIDs  map[string][16]byte
 }
 
 // join makes a member of the group.
 func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, on callbacks) (*member, error) {
 	m := &member{cfg: cfg, group: group, topics: topics, log: log, on: on, topicIDs: map[string][16]byte{}}
+	m.failed, m.fails = context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithCancel(context.Background())
 	client, err := kgo.NewClient(append(cfg.Options(),
 		kgo.WithContext(ctx),
@@ -171,17 +173,18 @@ func (m *member) assign(topic string, p *kmsg.OffsetFetchResponseGroupTopicParti
 	return at, nil
 }
 
-// fail makes err final: every later poll returns it.
+// fail makes err final: a poll that is under way returns it, and every later one.
 func (m *member) fail(err error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.missing = err
+	m.fails(err)
 	return err
 }
 
 // poll waits for records until ctx ends. It may return records and an error. ErrOffsetMissing is final.
 func (m *member) poll(ctx context.Context, max int) (kgo.Fetches, error) {
-	fetches := m.client.PollRecords(ctx, max)
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.failed, cancel)()
+	fetches := m.client.PollRecords(waiting, max)
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		switch {
@@ -192,10 +195,8 @@ func (m *member) poll(ctx context.Context, max int) (kgo.Fetches, error) {
 			failed = fmt.Errorf("reading %s partition %d: %w", topic, partition, err)
 		}
 	})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.missing != nil {
-		return fetches, m.missing
+	if m.failed.Err() != nil {
+		return fetches, context.Cause(m.failed)
 	}
 	return fetches, failed
 }

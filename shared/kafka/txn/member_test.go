@@ -76,6 +76,23 @@ func TestAGroupWhoseOffsetLiesOutsideTheLogStops(t *testing.T) {
 	})
 }
 
+// A read of what is behind finds it while the poll waits for a record that may not come.
+func TestALossThatIsFoundBesideThePollEndsIt(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		b.input(1, 0)
+		m := b.join()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := m.poll(b.Ctx, 10)
+			ended <- err
+		}()
+		testkit.Receive(b.Bench, m.assigned, "an assignment")
+		_ = m.fail(ErrOffsetMissing)
+		require.ErrorIs(b, testkit.Receive(b.Bench, ended, "the end of the poll"), ErrOffsetMissing)
+		m.client.AllowRebalance()
+	})
+}
+
 // Symptom: a partition that was paused in one assignment was not read in the next one.
 func TestAnAssignmentBeginsWithNothingPaused(t *testing.T) {
 	onBrokers(t, func(b *bench) {
