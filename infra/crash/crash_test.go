@@ -24,7 +24,7 @@ var (
 	killsFlag     = flag.Int("crash.kills", 3, "how many times something is killed with kill -9")
 	failoversFlag = flag.Int("crash.failovers", 3, "how many times something is killed in TestFailovers; a third of that are failovers")
 	seedFlag      = flag.Uint64("crash.seed", 0, "the seed of the plan; 0: a new one, which prints")
-	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: Apache Kafka where java and mvn are there, from ten kills on a cluster")
+	brokerFlag    = flag.String("crash.broker", "", "apache, cluster (three brokers of it) or embedded; empty: Apache Kafka where java and mvn are there; TestCrash of ten kills or more takes a cluster")
 	rateFlag      = flag.Float64("crash.rate", 20, "orders per second")
 	keepFlag      = flag.Bool("crash.keep", false, "keep history and logs of a run without a violation too")
 	binaryFlag    = flag.String("crash.binary", "", "the product's binary; empty: built from this repository")

@@ -57,7 +57,9 @@ func Postgres(t testing.TB) Database {
 	random := make([]byte, 6)
 	_, _ = rand.Read(random)
 	name := "t_" + hex.EncodeToString(random)
-	url := patient(strings.Replace(base, "/"+databaseOf(t, base)+"?", "/"+name+"?", 1))
+	url, err := withDatabase(base, name)
+	require.NoError(t, err)
+	url = patient(url)
 	if os.Getenv("DATABASE_URL") == "" {
 		require.NoError(t, migrated())
 		execute(t, base, "CREATE DATABASE "+name+" TEMPLATE "+template)
@@ -89,17 +91,14 @@ var migrated = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, base)
+	if err := run(base, "CREATE DATABASE "+template); err != nil {
+		return err
+	}
+	url, err := withDatabase(base, template)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(ctx) }()
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+template); err != nil {
-		return err
-	}
-	return migrate(strings.Replace(base, "/"+conn.Config().Database+"?", "/"+template+"?", 1))
+	return migrate(url)
 })
 
 // migrate brings a database's schema up to date.
@@ -117,20 +116,28 @@ func migrate(url string) (err error) {
 	return err
 }
 
-func databaseOf(t testing.TB, url string) string {
-	t.Helper()
+// withDatabase returns the server's URL with another database.
+func withDatabase(url, database string) (string, error) {
 	c, err := pgx.ParseConfig(url)
-	require.NoError(t, err)
-	return c.Database
+	if err != nil {
+		return "", err
+	}
+	return strings.Replace(url, "/"+c.Database+"?", "/"+database+"?", 1), nil
 }
 
 func execute(t testing.TB, url, statement string) {
 	t.Helper()
+	require.NoError(t, run(url, statement))
+}
+
+func run(url, statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	defer func() { _ = conn.Close(ctx) }()
 	_, err = conn.Exec(ctx, statement)
-	require.NoError(t, err)
+	return err
 }

@@ -44,9 +44,7 @@ func (s *Session) watchLanes(done <-chan struct{}) {
 		}
 		s.handler.Resumed(lanes)
 		s.finished.wake()
-		if a := s.current.Load(); a != nil {
-			s.offer(a)
-		}
+		s.offerAgain()
 	}
 }
 

@@ -25,8 +25,8 @@ const (
 // Handler does the work of a session. Its methods are called by several goroutines, but none of them twice at once.
 type Handler interface {
 	// Take gets the first record of a partition that is not taken yet, or of a flow that is behind. False leaves the
-	// record there. It is offered again after the next poll, after the next commit, and after retryIn, if that is not
-	// zero. Take must not block. It may finish the task at once.
+	// record there. It is offered again after the next poll, after the next commit, and after retryIn, or after a second
+	// if retryIn is zero or longer. Take must not block. It may finish the task at once.
 	Take(t *Task) (taken bool, retryIn time.Duration)
 	// Prepare is called before each try to commit, with the tasks of the transaction. It may give them other records.
 	Prepare(ctx context.Context, tasks []*Task)
