@@ -28,6 +28,7 @@ type Limit struct {
 	Value     int             `json:"value"`               // 0: the maximum
 	Succeeded int             `json:"succeeded,omitempty"` // of this round
 	Decreased time.Time       `json:"decreased,omitzero"`  // calls that began before say nothing about the limit of now
+	Lessened  time.Time       `json:"lessened,omitzero"`   // a rare 429 or 503 of a call that began before takes nothing off again
 	Latencies []time.Duration `json:"latencies,omitempty"` // since the last judgement
 	Minimum   time.Duration   `json:"minimum,omitempty"`   // of the judged medians; it forgets
 	Judged    time.Time       `json:"judged,omitzero"`
@@ -54,8 +55,9 @@ func (l Limit) Current(p LimitPolicy) int {
 // It grows by one when as many calls have succeeded as may be under way: a round. Only calls that began when at least half of the
 // limit was in use count, as an idle hour does not show that the ERP could take more.
 //
-// It shrinks on 429 and 503 unless they are rare, and when the median latency of some calls has grown against its own minimum, but only once a round trip:
-// calls that began before the last decrease met the larger limit.
+// It shrinks on 429 and 503, and when the median latency of some calls has grown against its own minimum, but only once a round trip:
+// calls that began before the last decrease met the larger limit. A 429 or 503 that is rare may be about its order: it takes one call off,
+// and only where half of the limit was in use, so that a quiet day does not take one after the other from a later rush.
 func (l Limit) After(c PacedCall, p LimitPolicy) Limit {
 	l.Value = l.Current(p)
 	if c.Health == HealthUnknown || c.Began.Before(l.Decreased) {
@@ -63,7 +65,7 @@ func (l Limit) After(c PacedCall, p LimitPolicy) Limit {
 	}
 	if c.Health.Slows() {
 		if c.IsRare {
-			return l
+			return l.lessened(c)
 		}
 		return l.decreased(p.Backoff, c.Ended)
 	}
@@ -73,8 +75,11 @@ func (l Limit) After(c PacedCall, p LimitPolicy) Limit {
 	return l.timed(c, p)
 }
 
+// isUsed reports whether at least half of the limit was in use when the call began.
+func (l Limit) isUsed(c PacedCall) bool { return c.InFlight*2 >= l.Value }
+
 func (l Limit) succeeded(c PacedCall, p LimitPolicy) Limit {
-	if c.InFlight*2 < l.Value {
+	if !l.isUsed(c) {
 		return l
 	}
 	if l.Succeeded++; l.Succeeded >= l.Value {
@@ -114,6 +119,14 @@ func (l Limit) forgotten(median time.Duration, now time.Time, p LimitPolicy) tim
 	}
 	age := now.Sub(l.Judged)
 	return l.Minimum + time.Duration(float64(median-l.Minimum)*decay(age, p.Forget))
+}
+
+func (l Limit) lessened(c PacedCall) Limit {
+	if c.Began.Before(l.Lessened) || !l.isUsed(c) {
+		return l
+	}
+	l.Value, l.Lessened = max(1, l.Value-1), c.Ended.Round(0).UTC()
+	return l
 }
 
 func (l Limit) decreased(factor float64, now time.Time) Limit {

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +14,36 @@ import (
 // ended is a call that began at noon and took so long, while as many were under way as the limit lets.
 func ended(h Health, took time.Duration) PacedCall {
 	return PacedCall{Began: noon, Ended: noon.Add(took), Health: h, InFlight: 64}
+}
+
+// rare is a call of noon that was answered by 429 or 503 as few others, while so many were under way.
+func rare(h Health, inFlight int) PacedCall {
+	return PacedCall{Began: noon, Ended: noon, Health: h, InFlight: inFlight, IsRare: true}
+}
+
+// An ERP that fails a tenth of its calls for ever, whatever the pace, is still given some at once: what the rare ones take off, the rounds
+// of the others bring back.
+func TestALimitWithATenthOfUnavailable(t *testing.T) {
+	t.Parallel()
+	p, l := DefaultLimitPolicy(64), Limit{}
+	luck := rand.New(rand.NewPCG(1, 2))
+	var sum, lowest int = 0, 64
+	const rounds = 10_000
+	for i := range rounds {
+		began := noon.Add(time.Duration(i) * time.Second)
+		inFlight := l.Current(p)
+		for range inFlight {
+			c := PacedCall{Began: began, Ended: began.Add(50 * time.Millisecond), Health: HealthGood, InFlight: inFlight}
+			if luck.IntN(10) == 0 {
+				c.Health, c.IsRare = HealthUnavailable, true
+			}
+			l = l.After(c, p)
+		}
+		sum, lowest = sum+l.Current(p), min(lowest, l.Current(p))
+	}
+	require.GreaterOrEqual(t, sum/rounds, 16)
+	require.GreaterOrEqual(t, lowest, 5)
+	require.LessOrEqual(t, sum/rounds, 48, "and not all")
 }
 
 func TestTheLimitAfterACall(t *testing.T) {
@@ -28,8 +59,11 @@ func TestTheLimitAfterACall(t *testing.T) {
 		"429":                                       {Limit{Value: 10}, ended(HealthBusy, quick), 7},
 		"503":                                       {Limit{Value: 10}, ended(HealthUnavailable, quick), 7},
 		"never below one":                           {Limit{Value: 1}, ended(HealthBusy, quick), 1},
-		"a rare 429 is the rate's":                  {Limit{Value: 10}, PacedCall{Began: noon, Ended: noon, Health: HealthBusy, IsRare: true}, 10},
-		"a rare 503 is its order's":                 {Limit{Value: 10}, PacedCall{Began: noon, Ended: noon, Health: HealthUnavailable, IsRare: true}, 10},
+		"a rare 429 takes one off":                  {Limit{Value: 10}, rare(HealthBusy, 5), 9},
+		"so does a rare 503":                        {Limit{Value: 10}, rare(HealthUnavailable, 5), 9},
+		"but not in a quiet hour":                   {Limit{Value: 10}, rare(HealthBusy, 4), 10},
+		"nor twice in a round trip":                 {Limit{Value: 10, Lessened: noon.Add(1)}, rare(HealthBusy, 5), 10},
+		"never the last one":                        {Limit{Value: 1}, rare(HealthBusy, 1), 1},
 		"a call of before the last decrease":        {Limit{Value: 10, Decreased: noon.Add(1)}, ended(HealthBusy, quick), 10},
 		"one that began with it":                    {Limit{Value: 10, Decreased: noon}, ended(HealthBusy, quick), 7},
 		"the last success of a round":               {Limit{Value: 10, Succeeded: 9}, ended(HealthGood, quick), 11},
@@ -150,7 +184,13 @@ func TestALimitWhateverHappens(t *testing.T) {
 			require.LessOrEqual(t, next.Current(p), before+1)
 			if next.Current(p) < before {
 				require.False(t, c.Began.Before(l.Decreased), "a second decrease in one round trip")
-				require.Equal(t, now, next.Decreased)
+				if c.IsRare && c.Health.Slows() {
+					require.Equal(t, before-1, next.Current(p))
+					require.False(t, c.Began.Before(l.Lessened), "a second one in one round trip")
+					require.Equal(t, now, next.Lessened)
+				} else {
+					require.Equal(t, now, next.Decreased)
+				}
 			}
 			text, err := json.Marshal(next)
 			require.NoError(t, err)

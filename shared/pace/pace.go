@@ -4,6 +4,10 @@
 package pace
 
 import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -52,6 +56,18 @@ type Member struct {
 
 	JoinedAt time.Time
 	SeenAt   time.Time
+}
+
+// Roster names a list of members: another list has another name. The order of the list does not matter.
+func Roster(members []Member) int64 {
+	ids := make([]string, 0, len(members))
+	for _, m := range members {
+		ids = append(ids, fmt.Sprintf("%q %d", m.ID, m.JoinedAt.UnixMicro()))
+	}
+	slices.Sort(ids)
+	name := fnv.New64a()
+	_, _ = name.Write([]byte(strings.Join(ids, "\n")))
+	return int64(max(1, name.Sum64()>>1)) //nolint:gosec // 63 bits
 }
 
 // View is the state with those who go by it, at one moment.

@@ -34,7 +34,7 @@ func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 const stateColumns = `p.breaker, p.hold, p.concurrency, p.learnt_rate, p.meter, p.next_call_at, p.settings, p.version`
 
 // members are those seen lately, but for one; they are read in the statement that reads the state, so both belong together.
-const members = `(SELECT coalesce(jsonb_agg(jsonb_build_object('ID', m.process, 'InFlight', m.in_flight, 'JoinedAt', m.joined_at, 'SeenAt', m.seen_at)), '[]')
+const members = `(SELECT coalesce(jsonb_agg(jsonb_build_object('ID', m.process, 'InFlight', m.in_flight, 'Roster', m.roster, 'JoinedAt', m.joined_at, 'SeenAt', m.seen_at)), '[]')
 	FROM erp_member m WHERE m.seen_at > clock_timestamp() - $1::interval AND m.process <> $2)`
 
 // Load reads the state and the members. It waits for Postgres as long as ctx does, and for 10 s at most.
@@ -119,13 +119,13 @@ func beat(ctx context.Context, conn *pgx.Conn, m domain.Member) (View, error) {
 	own := Member{Member: m}
 	v, err := scanView(conn.QueryRow(ctx, `
 		WITH own AS (
-			INSERT INTO erp_member AS m (process, joined_at, seen_at, in_flight) VALUES ($2, clock_timestamp(), clock_timestamp(), $3)
-			ON CONFLICT (process) DO UPDATE SET seen_at = excluded.seen_at, in_flight = excluded.in_flight,
+			INSERT INTO erp_member AS m (process, joined_at, seen_at, in_flight, roster) VALUES ($2, clock_timestamp(), clock_timestamp(), $3, $4)
+			ON CONFLICT (process) DO UPDATE SET seen_at = excluded.seen_at, in_flight = excluded.in_flight, roster = excluded.roster,
 				joined_at = CASE WHEN m.seen_at > clock_timestamp() - $1::interval THEN m.joined_at ELSE excluded.joined_at END
 			RETURNING joined_at, seen_at
 		)
 		SELECT `+stateColumns+`, `+members+`, clock_timestamp(), own.joined_at, own.seen_at FROM erp_pace p, own`,
-		MemberTimeout, m.ID, m.InFlight), &own.JoinedAt, &own.SeenAt)
+		MemberTimeout, m.ID, m.InFlight, m.Roster), &own.JoinedAt, &own.SeenAt)
 	if err != nil {
 		return View{}, fmt.Errorf("reading the ERP's pace: %w", err)
 	}

@@ -25,7 +25,7 @@ func (r *Regulator) member() domain.Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked = r.Now()
-	return domain.Member{ID: r.ID, InFlight: r.inFlight}
+	return domain.Member{ID: r.ID, InFlight: r.inFlight, Roster: r.roster}
 }
 
 func (r *Regulator) deliver(v pace.View) {
@@ -36,6 +36,10 @@ func (r *Regulator) deliver(v pace.View) {
 	r.read = r.asked
 	r.compareClocks(v.At, now)
 	r.members = v.Members
+	if roster := pace.Roster(v.Members); r.roster != roster {
+		r.roster = roster
+		signal(r.tell)
+	}
 	// A database that was restored, or a standby that took over, may have an older version than was seen before.
 	if v.Version >= r.base.Version || r.asked.After(r.written) {
 		r.know(v.State)

@@ -90,7 +90,7 @@ func (r *Regulator) share(now time.Time) int {
 		return 0
 	}
 	limit := b.Allows(r.state.Limit.Current(r.Settings.Current().LimitPolicy()))
-	if r.takesTurns = limit < len(r.members); r.takesTurns && !r.haveTold(now) {
+	if r.takesTurns = limit < len(r.members); r.takesTurns && !(r.agree() && r.haveTold(now)) {
 		return 0
 	}
 	members := make([]domain.Member, 0, len(r.members))
@@ -101,6 +101,12 @@ func (r *Regulator) share(now time.Time) int {
 		members = append(members, m.Member)
 	}
 	return domain.Shares(limit, members, turn, now)[r.ID]
+}
+
+// agree reports whether all go by the same list of members, this process as it has told, too: by two lists it may be the turn of two
+// members. Who goes by another list later waits in turn for all others. A member of an older version does not tell.
+func (r *Regulator) agree() bool {
+	return !slices.ContainsFunc(r.members, func(m pace.Member) bool { return m.Roster != r.roster && m.Roster != 0 })
 }
 
 // haveTold reports whether all others have told of their calls since the turn began.

@@ -53,6 +53,7 @@ type Regulator struct {
 	ops        []change      // made here since
 	state      pace.State    // base with both
 	members    []pace.Member // as they were read last, this process among them
+	roster     int64         // names them
 	asked      time.Time     // when the latest reading began, by the own clock
 	read       time.Time     // when the reading began that gave what is known; zero: nothing is known
 	written    time.Time     // when the latest change was written, by the own clock

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/pace"
 	"github.com/erpconnector/erpconnector/shared/pace/pacetest"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
@@ -115,6 +116,34 @@ func outage(t *testing.T, r *Regulator) {
 	for i := range 10 {
 		call(t, r, i, 500)
 	}
+}
+
+// By one list of members it is the turn of one, by another list that of another one. So nobody has a turn before all go by the same list.
+func TestTurnsWaitUntilAllGoByTheSameMembers(t *testing.T) {
+	now := time.Unix(1_000_000, 0).Add(turn - time.Millisecond) // the others told after the turn began
+	own := pace.Member{Member: domain.Member{ID: "a", Roster: 7}}
+	other := pace.Member{Member: domain.Member{ID: "b", Roster: 7}}
+	shares := func(own, other pace.Member) (sum int) {
+		for range 2 { // turns
+			own.SeenAt, other.SeenAt = now, now
+			s := setting.Defaults()
+			s.MaxInFlight = 1
+			r := New(Params{ID: "a", Settings: setting.Fixed(s)})
+			r.members, r.roster = []pace.Member{own, other}, 7
+			sum += r.share(now)
+			now = now.Add(turn)
+		}
+		return sum
+	}
+	require.Equal(t, 1, shares(own, other), "one of two turns")
+	older := other
+	older.Roster = 6
+	require.Zero(t, shares(own, older), "another goes by an older list")
+	untold := own
+	untold.Roster = 6
+	require.Zero(t, shares(untold, other), "the others do not know that this process goes by the new list")
+	older.Roster = 0
+	require.Equal(t, 1, shares(own, older), "a process of an older version does not tell")
 }
 
 func TestAnOutageStopsTheCallsOfAllAndAProbeLetsThemOutAgain(t *testing.T) {
