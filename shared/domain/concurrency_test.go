@@ -27,7 +27,7 @@ func TestALimitWithATenthOfUnavailable(t *testing.T) {
 	t.Parallel()
 	p, l := DefaultLimitPolicy(64), Limit{}
 	luck := rand.New(rand.NewPCG(1, 2))
-	var sum, lowest int = 0, 64
+	sum, lowest := 0, 64
 	const rounds = 10_000
 	for i := range rounds {
 		began := noon.Add(time.Duration(i) * time.Second)

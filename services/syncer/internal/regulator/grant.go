@@ -90,7 +90,7 @@ func (r *Regulator) share(now time.Time) int {
 		return 0
 	}
 	limit := b.Allows(r.state.Limit.Current(r.Settings.Current().LimitPolicy()))
-	if r.takesTurns = limit < len(r.members); r.takesTurns && !(r.agree() && r.haveTold(now)) {
+	if r.takesTurns = limit < len(r.members); r.takesTurns && (!r.agree() || !r.haveTold(now)) {
 		return 0
 	}
 	members := make([]domain.Member, 0, len(r.members))
