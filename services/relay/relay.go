@@ -34,7 +34,7 @@ const (
 	busyPollInterval  = 10 * time.Millisecond  // while the position has gaps
 	busyFor           = time.Second            // after the last row; a gap that is open for longer is looked at as below
 	idlePollInterval  = 50 * time.Millisecond  // for rows of writers that do not wake the relay
-	quietPollInterval = 250 * time.Millisecond // the same after quietAfter without rows
+	quietPollInterval = 500 * time.Millisecond // the same after quietAfter without rows
 	quietAfter        = time.Minute
 
 	// After a transaction of some rows the relay rests, unless many more wait. So the next one takes more. While orders come one by one

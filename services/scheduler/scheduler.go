@@ -111,9 +111,14 @@ func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bo
 		}
 		return moved > 0, err
 	}
-	n, err := s.orders.Release(ctx, orders.Releasing{HeldBy: domain.HeldByDisabled, Limit: maxFree, Cause: "the connector is on again"})
-	if err != nil {
+	n := 0
+	if held, err := s.orders.IsAnyHeld(ctx, domain.HeldByDisabled); err != nil { // most of the time there is none
 		return false, err
+	} else if held {
+		n, err = s.orders.Release(ctx, orders.Releasing{HeldBy: domain.HeldByDisabled, Limit: maxFree, Cause: "the connector is on again"})
+		if err != nil {
+			return false, err
+		}
 	}
 	if n > 0 {
 		failpoint.Hit("scheduler.after_commit")

@@ -28,9 +28,9 @@ func (c Config) As(clientID string) Config {
 	return c
 }
 
-// fetchMaxWait is how long a broker may hold a fetch without records. It is short, as a resumed partition waits for the
-// fetch in flight. A new record ends the wait at once.
-const fetchMaxWait = 100 * time.Millisecond
+// fetchMaxWait is how long a broker may hold a fetch without records. A new record ends the wait at once. A partition that is resumed
+// waits for the fetch in flight. One that is assigned does not, as a rebalance ends all fetches.
+const fetchMaxWait = 500 * time.Millisecond
 
 // maxRecordBytes is the largest batch that a client sends. Topics are created with the same limit.
 const maxRecordBytes = 8 << 20

@@ -81,6 +81,17 @@ func releaseIn(ctx context.Context, tx pgx.Tx, r Releasing, now time.Time) (rele
 	return len(gates), err
 }
 
+// IsAnyHeld reports whether an order is held by that. It locks nothing.
+func (o *Orders) IsAnyHeld(ctx context.Context, by domain.HeldBy) (is bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	err = o.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM erp_sync_gate WHERE state = 'held' AND held_by = $1)`, by).Scan(&is)
+	if err != nil {
+		return false, fmt.Errorf("looking for orders held by %s: %w", by, err)
+	}
+	return is, nil
+}
+
 // Rehold lets orders that were held because the connector was off wait for the cron, at most limit of them. They stay pending and
 // keep their place in the order of arrival. So the log needs no fact of it.
 func (o *Orders) Rehold(ctx context.Context, limit int) (moved int, err error) {

@@ -14,11 +14,20 @@ import (
 type Follower struct {
 	Member  func() domain.Member // as it is now
 	Tell    <-chan struct{}      // a value: tell the others now, and read
-	Deliver func(View)           // called after each reading, at least each PollInterval
+	Deliver func(View)           // called after each reading
+	Poll    func() time.Duration // how long to wait for the next reading, at most; nil: PollInterval
+}
+
+// Wait is how long to wait for the next reading, at most.
+func (f Follower) Wait() time.Duration {
+	if f.Poll == nil {
+		return PollInterval
+	}
+	return f.Poll()
 }
 
 // Follow tells that a member lives, and delivers the state after each change that the others notify of, each time that it is asked to,
-// and each PollInterval. It ends with ctx, or with an error when Postgres does not answer.
+// and when its wait is over. It ends with ctx, or with an error when Postgres does not answer.
 //
 // It has a connection of its own, so that no load on the pool delays it.
 func (s *Store) Follow(ctx context.Context, f Follower) error {
@@ -37,7 +46,7 @@ func (s *Store) Follow(ctx context.Context, f Follower) error {
 			return err
 		}
 		f.Deliver(v)
-		if err := wait(ctx, conn, f.Tell); err != nil {
+		if err := wait(ctx, conn, f); err != nil {
 			return err
 		}
 	}
@@ -62,12 +71,12 @@ func (s *Store) listen(ctx context.Context) (*pgx.Conn, error) {
 }
 
 // wait returns when a notification came, when the member is to tell, or when it is time to poll.
-func wait(ctx context.Context, conn *pgx.Conn, tell <-chan struct{}) error {
-	quiet, cancel := context.WithTimeout(ctx, PollInterval)
+func wait(ctx context.Context, conn *pgx.Conn, f Follower) error {
+	quiet, cancel := context.WithTimeout(ctx, f.Wait())
 	defer cancel()
 	go func() {
 		select {
-		case <-tell:
+		case <-f.Tell:
 			cancel()
 		case <-quiet.Done():
 		}

@@ -90,6 +90,7 @@ func (v View) InFlight() (n int) {
 // count any more.
 const (
 	PollInterval  = 200 * time.Millisecond
+	IdleInterval  = 800 * time.Millisecond // the same of a member that has not called for a while, and may call as many as it likes
 	MaxAge        = time.Second
 	JoinWait      = time.Second
 	MemberTimeout = 3 * time.Second

@@ -130,7 +130,7 @@ func (m *Memory) Follow(ctx context.Context, f pace.Follower) error {
 			return err
 		}
 		f.Deliver(v)
-		poll := time.NewTimer(pace.PollInterval)
+		poll := time.NewTimer(f.Wait())
 		select {
 		case <-ctx.Done():
 			poll.Stop()

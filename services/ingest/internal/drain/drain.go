@@ -33,7 +33,7 @@ const (
 
 	pollBusy  = 10 * time.Millisecond  // while events come
 	pollIdle  = 50 * time.Millisecond  // after busyFor without any
-	pollQuiet = 250 * time.Millisecond // after idleFor without any
+	pollQuiet = 500 * time.Millisecond // after idleFor without any
 	busyFor   = time.Second
 	idleFor   = time.Minute
 

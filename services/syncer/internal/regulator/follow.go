@@ -12,7 +12,7 @@ import (
 // follow reads the shared state until ctx ends.
 func (r *Regulator) follow(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := r.Store.Follow(ctx, pace.Follower{Member: r.member, Tell: r.tell, Deliver: r.deliver})
+		err := r.Store.Follow(ctx, pace.Follower{Member: r.member, Tell: r.tell, Deliver: r.deliver, Poll: r.poll})
 		if ctx.Err() == nil {
 			r.postgres.Report(r.Log, err)
 		}
@@ -26,6 +26,22 @@ func (r *Regulator) member() domain.Member {
 	defer r.mu.Unlock()
 	r.asked = r.Now()
 	return domain.Member{ID: r.ID, InFlight: r.inFlight, Roster: r.roster}
+}
+
+// idleAfter is how long no caller must have come before this process reads less often.
+const idleAfter = 10 * time.Second
+
+// poll is when to read again. A process that nobody asks for a permit needs to know less often what goes on, as long as nobody waits for
+// it: no turns are taken, and nothing is found out about the ERP.
+func (r *Regulator) poll() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	limit := r.state.Limit.Current(r.Settings.Current().LimitPolicy())
+	busy := len(r.waiters) > 0 || r.inFlight > 0 || len(r.ops)+len(r.writing) > 0 || r.Now().Sub(r.came) < idleAfter
+	if r.idle = !busy && r.state.Breaker.Is(domain.BreakerClosed) && limit >= len(r.members); r.idle {
+		return pace.IdleInterval
+	}
+	return pace.PollInterval
 }
 
 func (r *Regulator) deliver(v pace.View) {

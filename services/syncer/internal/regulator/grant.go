@@ -190,6 +190,9 @@ func (r *Regulator) keepTime(ctx context.Context) {
 
 // nextTime is the time until something may change by the clock alone.
 func (r *Regulator) nextTime() time.Duration {
+	if len(r.waiters) == 0 {
+		return pace.IdleInterval // a waiter wakes the clock
+	}
 	now := r.now()
 	next := pace.PollInterval
 	if held := r.heldUntil(now); held.After(now) {

@@ -34,7 +34,11 @@ const stopInterval = 100 * time.Millisecond
 func (r *Regulator) Acquire(ctx context.Context, order domain.OrderRef, stop func() bool) (p *Permit, ok bool) {
 	w := &waiter{order: order, permit: make(chan *Permit, 1)}
 	r.mu.Lock()
-	r.waiters = append(r.waiters, w)
+	r.waiters, r.came = append(r.waiters, w), r.Now()
+	if r.idle { // the others should hear of the calls, and this process of theirs, as often as ever
+		r.idle = false
+		signal(r.tell)
+	}
 	r.grant()
 	r.mu.Unlock()
 	select {

@@ -45,6 +45,7 @@ type Regulator struct {
 	postgres run.Outage
 	wake     chan struct{} // look again at who may call
 	tell     chan struct{} // tell the others
+	changed  chan struct{} // there are changes to write, and nobody waits for them
 	write    chan struct{} // write the changes now
 
 	mu         sync.Mutex
@@ -63,6 +64,8 @@ type Regulator struct {
 	own        time.Time     // by the own clock, when the shared one showed shared
 	shared     time.Time
 	waiters    []*waiter     // in their order of arrival
+	came       time.Time     // when the last of them came, by the own clock
+	idle       bool          // it reads less often
 	way        time.Duration // the longest of late from a permit to its call
 	inFlight   int           // permits
 	calls      domain.CallRecord
@@ -76,7 +79,8 @@ type Regulator struct {
 // New prepares a Regulator; Run connects it.
 func New(p Params) *Regulator {
 	return &Regulator{
-		Params: p, wake: make(chan struct{}, 1), tell: make(chan struct{}, 1), write: make(chan struct{}, 1),
+		Params: p, wake: make(chan struct{}, 1), tell: make(chan struct{}, 1), changed: make(chan struct{}, 1), write: make(chan struct{}, 1),
+		came: p.Now(),
 		postgres: run.Outage{
 			Began: "the ERP's pace cannot be read; no call goes out until Postgres answers", Ended: "the ERP's pace is read again",
 		},
@@ -142,6 +146,7 @@ func (r *Regulator) count(op pace.Op) {
 	r.state = op(r.state)
 	leads := r.state.Breaker.Epoch != epoch
 	r.ops = append(r.ops, change{op: op, once: !leads})
+	signal(r.changed)
 	if leads || r.state.Limit.Value < limit || r.state.Learnt != learnt || r.state.Breaker.Is(domain.BreakerClosing) {
 		signal(r.write)
 	}

@@ -128,7 +128,7 @@ func TestTurnsWaitUntilAllGoByTheSameMembers(t *testing.T) {
 			own.SeenAt, other.SeenAt = now, now
 			s := setting.Defaults()
 			s.MaxInFlight = 1
-			r := New(Params{ID: "a", Settings: setting.Fixed(s)})
+			r := New(Params{ID: "a", Settings: setting.Fixed(s), Now: time.Now})
 			r.members, r.roster = []pace.Member{own, other}, 7
 			sum += r.share(now)
 			now = now.Add(turn)

@@ -5,29 +5,38 @@ import (
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/pace"
+	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// writeInterval is how often changes are written that nobody waits for.
+// writeInterval is how long changes are collected that nobody waits for.
 const writeInterval = 250 * time.Millisecond
 
 // writeChanges writes what this process has changed, until ctx ends.
 func (r *Regulator) writeChanges(ctx context.Context) {
-	tick := time.NewTicker(writeInterval)
-	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
 		case <-r.write:
+		case <-r.changed:
+			r.collect(ctx)
 		}
 		if err := r.flush(ctx); err != nil && ctx.Err() == nil {
 			r.postgres.Report(r.Log, err)
-			select { // not at once again, as someone may ask all the time
-			case <-ctx.Done():
-			case <-tick.C:
-			}
+			run.Sleep(ctx, writeInterval) // not at once again, as someone may ask all the time
+			signal(r.write)
 		}
+	}
+}
+
+// collect waits for more changes, unless somebody waits for those that are there.
+func (r *Regulator) collect(ctx context.Context) {
+	enough := time.NewTimer(writeInterval)
+	defer enough.Stop()
+	select {
+	case <-ctx.Done():
+	case <-r.write:
+	case <-enough.C:
 	}
 }
 
