@@ -33,10 +33,11 @@ const (
 
 // Params describes a Delayer.
 type Params struct {
-	Kafka   kafka.Config
-	LeaseID string // its transactional id; only this process holds the lease
-	Log     *slog.Logger
-	Now     func() time.Time // nil: time.Now
+	Kafka    kafka.Config
+	LeaseID  string        // its transactional id; only this process holds the lease
+	Activity *txn.Activity // notes when records come; nil: nobody asks
+	Log      *slog.Logger
+	Now      func() time.Time // nil: time.Now
 }
 
 // Delayer is one instance. It is used for one Run.
@@ -61,7 +62,8 @@ func New(p Params) *Delayer {
 		Kafka: p.Kafka, Name: "delayer", TransactionalID: p.LeaseID, MarkerTopic: event.TopicPosition,
 		Group: string(event.GroupDelayer), Topics: event.TopicsOf(event.GroupDelayer),
 		PollRecords: pollRecords, Backlog: maxWaiting, BatchTasks: batchTasks, BatchBytes: batchBytes, IdleCommit: idleCommit,
-		Log: p.Log, Outage: &run.Outage{Began: "retries cannot be forwarded; trying until Kafka answers", Ended: "retries are forwarded again"},
+		Log: p.Log, Activity: p.Activity,
+		Outage: &run.Outage{Began: "retries cannot be forwarded; trying until Kafka answers", Ended: "retries are forwarded again"},
 	}, d)
 	return d
 }

@@ -42,9 +42,10 @@ func (l *worker) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sweeping.Go(func() { topics.Trim(ctx, l.cfg, l.log) })
-	sweeping.Go(func() { txn.EndAbandoned(ctx, l.cfg, "delayer", l.lease, l.log) })
+	activity := new(txn.Activity)
+	sweeping.Go(func() { txn.EndAbandoned(ctx, l.cfg, "delayer", activity, l.lease, l.log) })
 	return postgres.WithLease(ctx, l.pool, "delayer", maxDelayers, l.log, func(ctx context.Context, leaseID string) error {
-		return New(Params{Kafka: l.cfg, LeaseID: leaseID, Log: l.log}).Run(ctx)
+		return New(Params{Kafka: l.cfg, LeaseID: leaseID, Activity: activity, Log: l.log}).Run(ctx)
 	})
 }
 

@@ -82,10 +82,11 @@ func (l *worker) Run(ctx context.Context) error {
 	defer sweeping.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sweeping.Go(func() { txn.EndAbandoned(ctx, l.params.Kafka, "syncer", l.lease, l.params.Log) })
+	activity := new(txn.Activity)
+	sweeping.Go(func() { txn.EndAbandoned(ctx, l.params.Kafka, "syncer", activity, l.lease, l.params.Log) })
 	return postgres.WithLease(ctx, l.pool, "syncer", maxSyncers, l.params.Log, func(ctx context.Context, leaseID string) error {
 		p := l.params
-		p.LeaseID = leaseID
+		p.LeaseID, p.Activity = leaseID, activity
 		return New(p).Run(ctx)
 	})
 }

@@ -61,7 +61,8 @@ type erp interface {
 // Params describes a Syncer.
 type Params struct {
 	Kafka      kafka.Config
-	LeaseID    string // its transactional id; only this process holds the lease
+	LeaseID    string        // its transactional id; only this process holds the lease
+	Activity   *txn.Activity // notes when records come; nil: nobody asks
 	Pace       regulator.Store
 	Gates      gates
 	CloseGates func(ctx context.Context, ends []GenerationEnd) error // may fail: the projector closes gates too
@@ -115,7 +116,7 @@ func New(p Params) *Syncer {
 		Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer),
 		FlowOf:      func(r *kgo.Record) txn.Flow { return txn.FlowOf(domain.SourceOfKey(string(r.Key))) }, // the audit knows it too
 		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
-		Log: p.Log, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
+		Log: p.Log, Activity: p.Activity, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
 	s.caller = &caller{
 		cfg: p.Kafka, queue: s.queue, lanes: s.session, owns: s.session.Owns, gates: newGateReads(p.Gates), pace: s.regulator, erp: p.ERP, settings: p.Settings, deadLetters: letters,

@@ -17,7 +17,7 @@ import (
 
 const (
 	leasePollInterval  = 200 * time.Millisecond // a freed lease is taken within this
-	leaseCheckInterval = time.Second
+	leaseCheckInterval = 2 * time.Second
 	leaseTimeout       = 3 * time.Second // an unanswered check after this means that the session, and so the lease, is gone
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,17 +17,36 @@ import (
 )
 
 const (
-	abandonedInterval = 500 * time.Millisecond
-	abandonedTimeout  = 5 * time.Second // for one round
+	abandonedInterval     = 500 * time.Millisecond
+	abandonedIdleInterval = 2 * time.Second  // the same after idleAfter without records
+	idleAfter             = 10 * time.Second // an open transaction hides nothing that comes while nothing comes
+	abandonedTimeout      = 5 * time.Second  // for one round
 )
+
+// Activity is when a session of this process has last received records. The zero value is none. It is safe for concurrent use.
+type Activity struct{ at atomic.Int64 }
+
+func (a *Activity) note() {
+	if a != nil {
+		a.at.Store(time.Now().UnixNano())
+	}
+}
+
+// abandonedWait is how long to wait until the next round.
+func (a *Activity) abandonedWait() time.Duration {
+	if time.Since(time.Unix(0, a.at.Load())) < idleAfter {
+		return abandonedInterval
+	}
+	return abandonedIdleInterval
+}
 
 // Lease takes the lease on a transactional id (without the prefix), when it is free. release gives it back.
 type Lease func(ctx context.Context, id string) (release func(), ok bool, err error)
 
 // EndAbandoned ends transactions that killed processes left open, under ids "name-…" whose lease is free. It runs until
-// ctx ends. An open transaction hides all later records of its partitions from readers until it times out, and it may
+// ctx ends, less often while the sessions that note their activity receive nothing. An open transaction hides all later records of its partitions from readers until it times out, and it may
 // take longer until another process uses the id.
-func EndAbandoned(ctx context.Context, cfg kafka.Config, name string, lease Lease, log *slog.Logger) {
+func EndAbandoned(ctx context.Context, cfg kafka.Config, name string, activity *Activity, lease Lease, log *slog.Logger) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {
 		log.Error("abandoned transactions are left to their time-out", "error", err)
@@ -36,7 +56,7 @@ func EndAbandoned(ctx context.Context, cfg kafka.Config, name string, lease Leas
 	outage := run.Outage{
 		Began: "cannot look for abandoned transactions; they end with their time-out", Ended: "looking for abandoned transactions again",
 	}
-	for run.Sleep(ctx, abandonedInterval) {
+	for run.Sleep(ctx, activity.abandonedWait()) {
 		err := endAbandoned(ctx, cfg, kadm.NewClient(client), name, lease, log)
 		if ctx.Err() == nil {
 			outage.Report(log, err)

@@ -41,7 +41,7 @@ func TestAnAbandonedTransactionIsEndedOnceItsLeaseIsFree(t *testing.T) {
 			tried <- struct{}{}
 			return func() { released <- struct{}{} }, id == "worker-3" && !held.Load(), nil
 		}
-		go EndAbandoned(ctx, cfg, "worker", lease, slog.New(slog.DiscardHandler))
+		go EndAbandoned(ctx, cfg, "worker", new(Activity), lease, slog.New(slog.DiscardHandler))
 		<-tried
 		<-tried // while the lease is held the transaction stays open
 		open, err := kadm.NewClient(plain).ListTransactions(ctx, nil, []string{"Ongoing"})

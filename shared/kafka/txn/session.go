@@ -66,6 +66,7 @@ type Config struct {
 	IdleCommit  time.Duration // after it, offsets are committed even when no task has records to write
 
 	Log      *slog.Logger
+	Activity *Activity                // notes when records come; nil: nobody asks
 	Outage   *run.Outage              // logs when Kafka begins to fail, and when it works again
 	OnCommit func(took time.Duration) // called after each transaction; may be nil
 }
@@ -161,6 +162,9 @@ func (s *Session) poll(ctx context.Context) error {
 	for {
 		fetches, err := s.member.poll(ctx, s.cfg.PollRecords)
 		if a := s.current.Load(); a != nil {
+			if !fetches.Empty() {
+				s.cfg.Activity.note()
+			}
 			a.receive(fetches)
 			s.offer(a)
 		}
