@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -53,5 +54,19 @@ func TestAnAbandonedTransactionIsEndedOnceItsLeaseIsFree(t *testing.T) {
 		require.NoError(t, fetches.Err())
 		require.Equal(t, "hidden behind it", string(fetches.Records()[0].Value))
 		<-released
+	})
+}
+
+func TestWhoReceivesRecordsLooksForAbandonedTransactionsOften(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var a Activity
+		require.Equal(t, abandonedIdleInterval, a.abandonedWait(), "at the start nothing has come")
+		a.note()
+		time.Sleep(idleAfter - 1)
+		require.Equal(t, abandonedInterval, a.abandonedWait())
+		time.Sleep(time.Nanosecond)
+		require.Equal(t, abandonedIdleInterval, a.abandonedWait())
+		(*Activity)(nil).note() // nobody asks
 	})
 }

@@ -90,6 +90,24 @@ func TestCallsDoNotTouchTheStore(t *testing.T) {
 	})
 }
 
+// A process that nobody asks for a permit reads less often. Who asks does not wait for that, and then it reads as often as ever.
+func TestAProcessWithoutCallsReadsLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, store := runMembers(t, 3)
+		readings := func(d time.Duration) int64 {
+			before := store.readings.Load()
+			time.Sleep(d)
+			return store.readings.Load() - before
+		}
+		time.Sleep(idleAfter + pace.PollInterval)
+		require.InDelta(t, 10, readings(10*pace.IdleInterval), 1)
+		asked := time.Now()
+		require.True(t, succeed(r, ref(1)))
+		require.Zero(t, time.Since(asked))
+		require.GreaterOrEqual(t, readings(10*pace.PollInterval), int64(10))
+	})
+}
+
 // BenchmarkCall is what the pace adds to a call of an ERP that works, where no rate is set.
 func BenchmarkCall(b *testing.B) {
 	for _, members := range []int{1, 8} {

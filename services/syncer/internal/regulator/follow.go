@@ -31,8 +31,8 @@ func (r *Regulator) member() domain.Member {
 // idleAfter is how long no caller must have come before this process reads less often.
 const idleAfter = 10 * time.Second
 
-// poll is when to read again. A process that nobody asks for a permit needs to know less often what goes on, as long as nobody waits for
-// it: no turns are taken, and nothing is found out about the ERP.
+// poll is when to read again. A process that nobody asks for a permit reads less often, as long as no other process waits for it: nobody
+// takes turns, and the ERP works.
 func (r *Regulator) poll() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
