@@ -9,7 +9,7 @@ import (
 
 // Config is the process's configuration, read once in main from the environment (see FromEnv and docs/config.md).
 type Config struct {
-	DatabaseURL    string         // DATABASE_URL
+	DatabaseURL    string         // DATABASE_URL (or DATABASE_URL_FILE), with the password
 	KafkaBrokers   []string       // KAFKA_BROKERS, comma-separated
 	TopicPrefix    string         // KAFKA_TOPIC_PREFIX, on topics, groups and transactional ids
 	KafkaAccess    kafka.Security // KAFKA_TLS…, KAFKA_SASL_…

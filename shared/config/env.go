@@ -41,7 +41,7 @@ type Variable struct {
 
 func (e *env) config() Config {
 	c := Config{
-		DatabaseURL:  e.text("DATABASE_URL", "", "Postgres, as postgres://user:password@host/database. You may name several hosts (host1,host2): the one that takes writes is used. `?connect_timeout=` is how many seconds a session may take to begin, 5 where it is left out. Without DATABASE_URL, `up` starts a Postgres of its own."),
+		DatabaseURL:  e.secret("DATABASE_URL", SecretKey, "Postgres, as postgres://user:password@host/database. You may name several hosts (host1,host2): the one that takes writes is used. `?connect_timeout=` is how many seconds a session may take to begin, 5 where it is left out. Without DATABASE_URL, `up` starts a Postgres of its own.").Reveal(),
 		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. Without it, `up` starts an embedded broker.")),
 		TopicPrefix:  e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
 		KafkaAccess:  e.kafkaAccess(),

@@ -62,6 +62,16 @@ func TestFromEnv(t *testing.T) {
 		require.Equal(t, "s3cret", cfg.ERP.HMAC.Reveal())
 		require.Equal(t, "****", cfg.ERP.HMAC.String())
 	})
+	t.Run("the_database_may_stand_in_a_file", func(t *testing.T) {
+		t.Parallel()
+		file := filepath.Join(t.TempDir(), "url")
+		require.NoError(t, os.WriteFile(file, []byte("postgres://erp:s3cret@pg/erp\n"), 0o600))
+		cfg, err := config.FromEnv(from(map[string]string{"DATABASE_URL": "postgres://other/erp", "DATABASE_URL_FILE": file}))
+		require.NoError(t, err)
+		require.Equal(t, "postgres://erp:s3cret@pg/erp", cfg.DatabaseURL)
+		_, err = config.FromEnv(from(map[string]string{"DATABASE_URL_FILE": file + ".missing"}))
+		require.ErrorContains(t, err, "DATABASE_URL_FILE: open "+file+".missing")
+	})
 	t.Run("bare_numbers_are_seconds", func(t *testing.T) {
 		t.Parallel()
 		cfg, err := config.FromEnv(from(map[string]string{"ERP_TIMEOUT": "5", "RETRY_BASE_DELAY": "1m30s", "ERP_MAX_IN_FLIGHT": "7"}))

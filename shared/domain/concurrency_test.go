@@ -28,7 +28,7 @@ func TestALimitWithATenthOfUnavailable(t *testing.T) {
 	p, l := DefaultLimitPolicy(64), Limit{}
 	luck := rand.New(rand.NewPCG(1, 2))
 	sum, lowest := 0, 64
-	const rounds = 10_000
+	const rounds = 1_000
 	for i := range rounds {
 		began := noon.Add(time.Duration(i) * time.Second)
 		inFlight := l.Current(p)

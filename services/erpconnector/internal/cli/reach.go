@@ -25,7 +25,7 @@ const answerTimeout = 15 * time.Second
 // reachPostgres makes sure that the database takes us, and else says what to do.
 func reachPostgres(ctx context.Context, url string) error {
 	if url == "" {
-		return errors.New("DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)")
+		return errors.New("DATABASE_URL is not set: name the Postgres database, there or in a file that DATABASE_URL_FILE names (`erpconnector up` needs none)")
 	}
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {

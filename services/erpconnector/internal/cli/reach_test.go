@@ -45,7 +45,7 @@ func TestReachPostgres(t *testing.T) {
 	database := testkit.Postgres(t)
 	require.NoError(t, reachPostgres(t.Context(), database.URL))
 	for url, want := range map[string]string{
-		"":                                "DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)",
+		"":                                "DATABASE_URL is not set: name the Postgres database, there or in a file that DATABASE_URL_FILE names (`erpconnector up` needs none)",
 		"postgres://u:p@127.0.0.1:1/d":    "nothing listens at 127.0.0.1:1: start Postgres there, or name another address in DATABASE_URL",
 		"postgres:///d?host=/nowhere":     "nothing listens at /nowhere:5432: start Postgres there, or name another address in DATABASE_URL",
 		"postgres://u:p@127.0.0.1:many/d": "DATABASE_URL cannot be read: write postgres://user:password@host:5432/database (",

@@ -234,7 +234,7 @@ func TestCompleteConfig(t *testing.T) {
 	require.Equal(t, []string{"a:1", "b:2"}, cfg.KafkaBrokers)
 	_, err = CompleteConfig(variables{"KAFKA_PARTITIONS": "0"}.lookup)
 	require.EqualError(t, err, `KAFKA_PARTITIONS is "0"; it must be a number from 1 to 1000`+"\n"+
-		"DATABASE_URL is not set: name the Postgres database (`erpconnector up` needs none)\n"+
+		"DATABASE_URL is not set: name the Postgres database, there or in a file that DATABASE_URL_FILE names (`erpconnector up` needs none)\n"+
 		"KAFKA_BROKERS is not set: name the brokers (`erpconnector up` needs none)")
 }
 
