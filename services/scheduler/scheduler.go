@@ -112,13 +112,12 @@ func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bo
 		return moved > 0, err
 	}
 	n := 0
-	if held, err := s.orders.IsAnyHeld(ctx, domain.HeldByDisabled); err != nil { // most of the time there is none
-		return false, err
-	} else if held {
+	held, err := s.orders.IsAnyHeld(ctx, domain.HeldByDisabled) // most of the time there is none
+	if err == nil && held {
 		n, err = s.orders.Release(ctx, orders.Releasing{HeldBy: domain.HeldByDisabled, Limit: maxFree, Cause: "the connector is on again"})
-		if err != nil {
-			return false, err
-		}
+	}
+	if err != nil {
+		return false, err
 	}
 	if n > 0 {
 		failpoint.Hit("scheduler.after_commit")
