@@ -29,8 +29,8 @@ func (c Config) As(clientID string) Config {
 }
 
 // fetchMaxWait is how long a broker may hold a fetch without records. A new record ends the wait at once. It is short, as a partition
-// that is resumed waits for the fetch in flight, and under load partitions are paused all the time: with 500 ms, of which a process at rest
-// takes a third less, a burst on Apache Kafka had 0.65 times the rate.
+// that is resumed waits for the fetch in flight, and under load partitions are paused all the time. With 500 ms a process at rest
+// took a third less, and a burst on Apache Kafka had 0.65 times the rate.
 const fetchMaxWait = 100 * time.Millisecond
 
 // maxRecordBytes is the largest batch that a client sends. Topics are created with the same limit.

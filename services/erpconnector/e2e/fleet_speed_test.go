@@ -98,7 +98,10 @@ func (p *product) booked(t *testing.T, orders int) {
 	}, "not all orders are booked")
 }
 
-var diskOrders = flag.Int("disk.orders", 50_000, "how many orders TestDisk publishes")
+var (
+	diskOrders = flag.Int("disk.orders", 50_000, "how many orders TestDisk publishes")
+	diskBatch  = flag.Int("disk.batch", 100, "how many of them in one request")
+)
 
 // TestDisk prints what orders take on disk that succeed at once: each table with its indexes, and each topic, per million orders.
 func TestDisk(t *testing.T) {
@@ -107,11 +110,10 @@ func TestDisk(t *testing.T) {
 		f := newFleet(t, img, brokers, map[string]string{"ERP_TIMEOUT": "30s", "ERP_MAX_IN_FLIGHT": "64"})
 		f.up()
 		p, pool := f.product(), testkit.PoolOf(t, f.cfg.DatabaseURL)
-		const batch = 100
 		bytes := 0
-		for n := 0; n < *diskOrders; n += batch {
+		for n := 0; n < *diskOrders; n += *diskBatch {
 			var events []any
-			for i := range batch {
+			for i := range *diskBatch {
 				events = append(events, largeInvoice(fmt.Sprintf("%09d", n+i)))
 			}
 			text, err := json.Marshal(events)

@@ -44,8 +44,8 @@ func (a *Activity) abandonedWait() time.Duration {
 type Lease func(ctx context.Context, id string) (release func(), ok bool, err error)
 
 // EndAbandoned ends transactions that killed processes left open, under ids "name-…" whose lease is free. It runs until
-// ctx ends, less often while the sessions that note their activity receive nothing. An open transaction hides all later records of its partitions from readers until it times out, and it may
-// take longer until another process uses the id.
+// ctx ends, less often while the sessions that note their activity receive nothing. An open transaction hides all later records of its
+// partitions from readers until it times out, and it may take longer until another process uses the id.
 func EndAbandoned(ctx context.Context, cfg kafka.Config, name string, activity *Activity, lease Lease, log *slog.Logger) {
 	client, err := kgo.NewClient(cfg.Options()...)
 	if err != nil {

@@ -22,10 +22,12 @@ import (
 // answerTimeout is how long a server may take for its first answer at the start.
 const answerTimeout = 15 * time.Second
 
+var errNoDatabase = errors.New("DATABASE_URL is not set: name the Postgres database, there or in a file that DATABASE_URL_FILE names (`erpconnector up` needs none)")
+
 // reachPostgres makes sure that the database takes us, and else says what to do.
 func reachPostgres(ctx context.Context, url string) error {
 	if url == "" {
-		return errors.New("DATABASE_URL is not set: name the Postgres database, there or in a file that DATABASE_URL_FILE names (`erpconnector up` needs none)")
+		return errNoDatabase
 	}
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {

@@ -77,7 +77,7 @@ func knownServices(_ *cobra.Command, names []string) error {
 func CompleteConfig(lookup config.Lookup) (config.Config, error) {
 	cfg, err := config.FromEnv(lookup)
 	if cfg.DatabaseURL == "" {
-		err = errors.Join(err, errors.New("DATABASE_URL is not set: name the Postgres database, there or in a file that DATABASE_URL_FILE names (`erpconnector up` needs none)"))
+		err = errors.Join(err, errNoDatabase)
 	}
 	if len(cfg.KafkaBrokers) == 0 {
 		err = errors.Join(err, errors.New("KAFKA_BROKERS is not set: name the brokers (`erpconnector up` needs none)"))
