@@ -19,13 +19,14 @@ const (
 	extendInterval = 10 * time.Second
 	dropInterval   = time.Minute
 	dropTimeout    = 30 * time.Second // a drop waits for transactions that have read the outbox before it; a later look ends it
-	cleanInterval  = 10 * time.Minute // until the next look for old timelines, once none is left
-	cleanLines     = 5_000            // lines of the timeline that a statement deletes at most
+	cleanInterval  = 10 * time.Minute // until the next look for old timelines and events, once none is left
+	cleanRows      = 5_000            // lines of timelines, or events, that a statement deletes at most
 	cleanTimeout   = 30 * time.Second // of one statement
 )
 
 // keeper keeps the partitions of the outbox: it makes those that are needed next, and drops those that are relayed and older than
-// outbox_retention. It deletes the timelines that are older than timeline_retention.
+// outbox_retention. It deletes the timelines that are older than timeline_retention, and forgets the events that are older than
+// event_retention.
 type keeper struct {
 	pool     *pgxpool.Pool
 	kafka    kafka.Config
@@ -41,7 +42,7 @@ func newKeeper(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, lo
 		pool: pool, kafka: cfg, settings: settings, log: log,
 		making:   run.Outage{Began: "no place is made for new rows of the outbox; trying on", Ended: "place is made for new rows of the outbox again"},
 		dropping: run.Outage{Began: "old rows of the outbox are not dropped; trying on", Ended: "old rows of the outbox are dropped again"},
-		cleaning: run.Outage{Began: "old timelines are not deleted; trying on", Ended: "old timelines are deleted again"},
+		cleaning: run.Outage{Began: "old timelines and events are not deleted; trying on", Ended: "old timelines and events are deleted again"},
 	}
 }
 
@@ -128,21 +129,32 @@ func (k *keeper) drop(ctx context.Context) error {
 	return nil
 }
 
-// clean deletes timelines that are older than timeline_retention, some thousand lines at a time. While there are more, run comes back
-// after extendInterval: so it takes some hundred lines a second, and leaves the database to the others.
+// clean deletes timelines that are older than timeline_retention, and events that are older than event_retention, some thousand rows at a
+// time. While there are more, run comes back after extendInterval: so it takes some hundred rows a second, and leaves the database to
+// the others.
 func (k *keeper) clean(ctx context.Context) (more bool, err error) {
-	retention := k.settings.Current().TimelineRetention
-	if retention == 0 {
-		return false, nil
+	s := k.settings.Current()
+	for _, c := range []struct {
+		retention time.Duration
+		table     string
+		delete    func(ctx context.Context, pool *pgxpool.Pool, before time.Time, limit int) (int, error)
+	}{
+		{s.TimelineRetention, "vendor_erp_sync_event", timeline.Clean},
+		{s.EventRetention, "accepted_event", forgetEvents},
+	} {
+		if c.retention == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+		deleted, err := c.delete(ctx, k.pool, time.Now().Add(-c.retention), cleanRows)
+		cancel()
+		if err != nil {
+			return false, err
+		}
+		if deleted > 0 {
+			k.log.Info("old rows deleted", "table", c.table, "rows", deleted)
+		}
+		more = more || deleted == cleanRows
 	}
-	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
-	defer cancel()
-	deleted, err := timeline.Clean(ctx, k.pool, time.Now().Add(-retention), cleanLines)
-	if err != nil {
-		return false, err
-	}
-	if deleted > 0 {
-		k.log.Info("old timelines deleted", "lines", deleted)
-	}
-	return deleted == cleanLines, nil
+	return more, nil
 }

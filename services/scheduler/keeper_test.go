@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
@@ -122,7 +124,7 @@ func TestOldTimelinesAreDeleted(t *testing.T) {
 	t.Parallel()
 	k := keep(t)
 	k.exec(`INSERT INTO vendor_erp_sync_event (occurred_at, topic, partition, "offset", sync_id, version, type, status, attempts)
-		SELECT now() - interval '40 days', 'any', 0, i, 1, 1, 'any', 'success', 1 FROM generate_series(1, $1) AS i`, cleanLines+1)
+		SELECT now() - interval '40 days', 'any', 0, i, 1, 1, 'any', 'success', 1 FROM generate_series(1, $1) AS i`, cleanRows+1)
 	k.exec(`INSERT INTO vendor_erp_sync (sync_id, order_increment_id, status, attempts, max_attempts, idempotency_key, created_at, updated_at,
 			source, generation, attempt_version, attempt_version_at, version, version_at)
 		VALUES (1, '1', 'success', 1, 5, 'ERP', now(), now() - interval '40 days', 'default', 1, 1, now(), 1, now())`)
@@ -136,14 +138,74 @@ func TestOldTimelinesAreDeleted(t *testing.T) {
 		return n
 	}
 	require.False(t, clean())
-	require.Equal(t, cleanLines+1, lines(), "timelines are kept for ever unless somebody says otherwise")
+	require.Equal(t, cleanRows+1, lines(), "timelines are kept for ever unless somebody says otherwise")
 	k.settings.Change(func(s *setting.Settings) { s.TimelineRetention = 50 * 24 * time.Hour })
 	require.False(t, clean())
-	require.Equal(t, cleanLines+1, lines())
+	require.Equal(t, cleanRows+1, lines())
 	k.settings.Change(func(s *setting.Settings) { s.TimelineRetention = 30 * 24 * time.Hour })
 	require.True(t, clean(), "there is more")
 	require.Equal(t, 1, lines())
 	require.False(t, clean())
 	require.Zero(t, lines())
-	require.Contains(t, k.log.String(), "old timelines deleted")
+	require.Contains(t, k.log.String(), "table=vendor_erp_sync_event rows=1")
+}
+
+// putEvent puts an accepted event of an order that was requested or not.
+func (k *kept) putEvent(order string, gate domain.GateState, of event.Type, days, changedDays int) {
+	k.t.Helper()
+	k.exec(`INSERT INTO erp_sync_gate (order_key, source, increment_id, state, held_by, closed_by, sync_id, generation, idempotency_key, updated_at)
+		SELECT $1::text, 'default', $1, $2::text, CASE WHEN $2 = 'held' THEN 'cron' END, CASE WHEN $2 = 'closed' THEN 'answer' END,
+			CASE WHEN $2 <> 'none' THEN nextval('erp_sync_id_seq') END, CASE WHEN $2 = 'none' THEN 0 ELSE 1 END, $1, now() - make_interval(days => $3::int)
+		ON CONFLICT (order_key) DO NOTHING`, order, gate, changedDays)
+	k.exec(`INSERT INTO accepted_event (source, event_id, order_key, digest, type, accepted_at)
+		VALUES ('default', $1 || '-' || $2::int, $1, '', $3, now() - make_interval(days => $2))`, order, days, of)
+}
+
+func TestOldEventsAreForgotten(t *testing.T) {
+	t.Parallel()
+	k := keep(t)
+	k.putEvent("ended", domain.GateClosed, event.OrderPlaced, 41, 40)
+	k.putEvent("ended", domain.GateClosed, event.InvoiceCreated, 40, 40)
+	k.putEvent("ended", domain.GateClosed, event.OrderUpdated, 20, 40)
+	k.putEvent("sent again", domain.GateClosed, event.InvoiceCreated, 40, 20)
+	k.putEvent("under way", domain.GateOpen, event.InvoiceCreated, 40, 40)
+	k.putEvent("waits", domain.GateHeld, event.InvoiceCreated, 40, 40)
+	k.putEvent("never invoiced", domain.GateNone, event.OrderPlaced, 40, 40)
+	k.putEvent("request lost", domain.GateNone, event.InvoiceCreated, 40, 40)
+	left := func() []string {
+		more, err := k.clean(t.Context())
+		require.NoError(t, err)
+		require.False(t, more)
+		rows, err := k.pool.Query(t.Context(), `SELECT event_id FROM accepted_event ORDER BY event_id`)
+		require.NoError(t, err)
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return ids
+	}
+	require.Len(t, left(), 8, "events are known for ever unless somebody says otherwise")
+	k.settings.Change(func(s *setting.Settings) { s.EventRetention = 50 * 24 * time.Hour })
+	require.Len(t, left(), 8)
+	k.settings.Change(func(s *setting.Settings) { s.EventRetention = 30 * 24 * time.Hour })
+	require.Equal(t, []string{"ended-20", "request lost-40", "sent again-40", "under way-40", "waits-40"}, left())
+	require.Contains(t, k.log.String(), "table=accepted_event rows=3")
+}
+
+// TestOldEventsAreFoundByTheIndex guards that a look with nothing to do does not read the whole table.
+func TestOldEventsAreFoundByTheIndex(t *testing.T) {
+	t.Parallel()
+	k := keep(t)
+	k.exec(`INSERT INTO accepted_event (source, event_id, order_key, digest, type, accepted_at)
+		SELECT 'default', i, i, '', 'order.placed', now() FROM generate_series(1, 50000) AS i`)
+	k.exec(`SELECT brin_summarize_new_values('accepted_event_at')`)
+	tx, err := k.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	_, err = tx.Exec(t.Context(), bitmapsOnly)
+	require.NoError(t, err)
+	rows, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, TIMING off, SUMMARY off) `+forgetQuery, time.Now().AddDate(0, 0, -1), 100, event.InvoiceCreated)
+	require.NoError(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Regexp(t, `Bitmap Index Scan on accepted_event_at .*Bitmap Index Scan on erp_sync_gate_pkey `, strings.Join(plan, " "))
+	require.NotContains(t, strings.Join(plan, " "), "Seq Scan")
 }

@@ -95,6 +95,8 @@ var fields = []Field{
 		"How many retries of a shop are sent for each new order of it, while both wait. Shops take turns in any case."),
 	field("outbox_retention", "OUTBOX_RETENTION", func(s *Settings) *time.Duration { return &s.OutboxRetention }, duration(0, maxRetention),
 		"Rows of the outbox that are older and relayed are dropped, as whole partitions of 250,000 rows or more. Keep more than a failover may go back. 0: they are kept for ever."),
+	field("event_retention", "EVENT_RETENTION", func(s *Settings) *time.Duration { return &s.EventRetention }, duration(0, maxRetention),
+		"An event that is sent again is known as a duplicate for so long, and for longer while its order is under way. After it the event counts as new: its order is not sent to the ERP again. 0: events are known for ever."),
 	field("timeline_retention", "TIMELINE_RETENTION", func(s *Settings) *time.Duration { return &s.TimelineRetention }, duration(0, maxRetention),
 		"The timeline of an order is deleted when the order has ended and nothing has happened to it for so long. Its status stays, and so do the records in Kafka, as long as the topics keep them. 0: timelines are kept for ever."),
 	field(nameMaintenance, "ERP_MAINTENANCE", func(s *Settings) *string { return &s.Maintenance }, windows,

@@ -46,6 +46,7 @@ type Settings struct {
 	CronBatch       int                   // orders of one run at most; 0: all that wait
 	OutboxRetention time.Duration         // relayed rows of the outbox are kept for this long; 0: for ever
 
+	EventRetention    time.Duration // accepted events of orders that have ended are known for this long; 0: for ever
 	TimelineRetention time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
 
 	Pace

@@ -104,3 +104,17 @@ func TestAnEventThatWasAcceptedWithoutAType(t *testing.T) {
 	require.Equal(t, Conflict, got.Result)
 	require.Equal(t, "was accepted before for order 1, and comes now for order 2 (order.placed): give each event an id of its own", got.Errors[0].Detail)
 }
+
+// event_retention forgets events of orders that have ended. Who sends one again must not get the order booked again.
+func TestAForgottenEventRequestsNothingMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	invoice := incoming(t, "e1", event.InvoiceCreated, "7", nil)
+	require.False(t, b.accept(t, invoice)[0].AlreadyRequested)
+	_, err := b.pool.Exec(t.Context(), `DELETE FROM accepted_event; UPDATE erp_sync_gate SET state = 'closed', closed_by = 'answer'`)
+	require.NoError(t, err)
+	again := b.accept(t, invoice)[0]
+	require.Equal(t, Accepted, again.Result)
+	require.True(t, again.AlreadyRequested)
+	require.Len(t, b.requests(t), 1)
+}
