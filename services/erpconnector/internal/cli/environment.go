@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os"
+	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/config"
 )
@@ -21,4 +22,16 @@ func environment(ctx context.Context) config.Lookup {
 		return lookup
 	}
 	return os.LookupEnv
+}
+
+// environmentNames are the names of all variables that the process has. Where the context has others, nobody knows their names.
+func environmentNames(ctx context.Context) (names []string) {
+	if _, other := ctx.Value(environmentKey{}).(config.Lookup); other {
+		return nil
+	}
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		names = append(names, name)
+	}
+	return names
 }

@@ -24,7 +24,7 @@ func Root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), deadletterCommand(), cronCommand(), settingsCommand(), tokenCommand(), erpCommand(), replayCommand(), healthCommand(), verifyCommand(), rebuildCommand(), auditCommand(), repairCommand())
+	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), deadletterCommand(), cronCommand(), settingsCommand(), tokenCommand(), erpCommand(), replayCommand(), healthCommand(), verifyCommand(), rebuildCommand(), auditCommand(), repairCommand(), doctorCommand(), configCommand(), versionCommand())
 	for _, c := range cmd.Commands() {
 		if !c.Runnable() { // it only has commands; cobra would show its help for a misspelt one, and end well
 			c.Args, c.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

@@ -30,7 +30,7 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 38, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 42, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -129,6 +129,12 @@ func TestMisuse(t *testing.T) {
 		"audit --to-time now":                        {`--to-time "now" is no time`, CouldNotTell},
 		"audit --from 2024-01-15 --to-time 2024-1-1": {`--to-time "2024-1-1" is no time`, CouldNotTell},
 		"audit --source Outlet":                      {`source "Outlet" must be`, CouldNotTell},
+		"doctor bogus":                               {unwanted, 1},
+		"doctor -o xml":                              {`--output is "xml"; it must be json`, 1},
+		"version bogus":                              {unwanted, 1},
+		"version -o xml":                             {`--output is "xml"; it must be json`, 1},
+		"config bogus":                               {unwanted, 1},
+		"config check bogus":                         {unwanted, 1},
 		"repair bogus":                               {unwanted, CouldNotTell},
 		"repair --bogus":                             {unknownFlag, CouldNotTell},
 		"repair --limit -1":                          {"--limit is -1; it must not be negative", CouldNotTell},
@@ -201,7 +207,7 @@ func TestAVariableThatCannotBe(t *testing.T) {
 	env := variables{"LOG_LEVEL": "loud", "DATABASE_URL": "postgres://127.0.0.1:1/db", "KAFKA_BROKERS": "127.0.0.1:1"}
 	for _, args := range []string{
 		"up", "demo", "run", "migrate", "topics ensure", "topics check", "quarantine list", "deadletter list", "deadletter show 1", "cron run",
-		"erp status", "erp open --reason x", "erp close --reason x", "settings", "replay --order 1", "replay --from 2024-01-15", "health", "verify", "rebuild", "audit", "repair",
+		"erp status", "erp open --reason x", "erp close --reason x", "settings", "replay --order 1", "replay --from 2024-01-15", "health", "verify", "rebuild", "audit", "repair", "config check",
 	} {
 		p := invoke(t, env, strings.Fields(args)...)
 		require.ErrorContains(t, p.err, `LOG_LEVEL is "loud"; it must be debug, info, warn or error`, args)

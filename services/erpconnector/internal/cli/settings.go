@@ -287,14 +287,22 @@ func withDatabase(ctx context.Context, use func(cfg config.Config, pool *pgxpool
 	if err := RequireMigrated(ctx, cfg); err != nil {
 		return err
 	}
-	poolConfig, err := postgres.ParseConfig(cfg.DatabaseURL)
+	pool, err := openPool(ctx, cfg.DatabaseURL)
 	if err != nil {
 		return err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
-	}
 	defer pool.Close()
 	return use(cfg, pool)
+}
+
+func openPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	poolConfig, err := postgres.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	return pool, nil
 }
