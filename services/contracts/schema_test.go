@@ -43,7 +43,7 @@ var written = map[reflect.Type]object{
 	reflect.TypeFor[time.Duration]():      {"type": "integer", "format": "int64", "description": "nanoseconds"},
 	reflect.TypeFor[json.RawMessage]():    {},
 	reflect.TypeFor[json.Number]():        {"type": "number"},
-	reflect.TypeFor[domain.Reference]():   {"type": []string{"string", "number"}},
+	reflect.TypeFor[domain.Reference]():   {"anyOf": []any{object{"type": "string"}, object{"type": "number"}}},
 	reflect.TypeFor[problem.FieldError](): {"$ref": "#/components/schemas/FieldError"},
 }
 
@@ -210,16 +210,40 @@ func (s *schemas) addEvents() {
 		return definitions
 	}
 	root := add("sales_order_event")
+	split(root)
 	delete(root, "$schema")
 	s.components["Event"] = root
 	s.owners["Event"] = nil
 	definitions, _ := add("sync")["$defs"].(object)
+	split(definitions)
 	for wanted := references(root); len(wanted) > 0; {
 		name := wanted[0]
 		wanted = wanted[1:]
 		if _, known := s.components[name]; !known {
 			s.components[name] = definitions[strings.TrimPrefix(name, "event_")]
 			wanted = append(wanted, references(s.components[name])...)
+		}
+	}
+}
+
+// split writes a choice between types, but for null, as anyOf: generators of clients do not know lists of types.
+func split(value any) {
+	switch value := value.(type) {
+	case object:
+		if kinds, several := value["type"].([]any); several && (len(kinds) > 2 || !slices.Contains(kinds, any("null"))) {
+			delete(value, "type")
+			choices := make([]any, len(kinds))
+			for i, kind := range kinds {
+				choices[i] = object{"type": kind}
+			}
+			value["anyOf"] = choices
+		}
+		for _, member := range value {
+			split(member)
+		}
+	case []any:
+		for _, member := range value {
+			split(member)
 		}
 	}
 }

@@ -24,12 +24,19 @@ var Descriptions = map[string]httpapi.Description{
 	"GET /openapi.json": {
 		ID: "openapi", Tag: "Process", Summary: "This description", Answers: map[int]any{http.StatusOK: map[string]any{}},
 	},
+	"GET /docs":          {ID: "docs", Tag: "Process", Summary: "This description for people", Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/html"}}},
+	"GET /docs/page.css": {ID: "docsStyle", Tag: "Process", Summary: "The look of that page", Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/css"}}},
 }
 
 // Routes serve the descriptions to everybody: they say nothing of an installation.
 func Routes() []httpapi.Route {
+	get := func(path string, h http.HandlerFunc) httpapi.Route {
+		return httpapi.Route{Method: http.MethodGet, Path: path, Resource: httpapi.ResourceNone, Handler: h}
+	}
 	return []httpapi.Route{
-		{Method: http.MethodGet, Path: "/openapi.json", Resource: httpapi.ResourceNone, Handler: file("application/json", OpenAPI)},
+		get("/openapi.json", file("application/json", OpenAPI)),
+		get("/docs", servePage),
+		get("/docs/page.css", file("text/css; charset=utf-8", func() []byte { return style })),
 	}
 }
 
