@@ -148,7 +148,7 @@ func changeSchema() map[string]any {
 	for _, f := range setting.Fields() {
 		members[f.Name] = map[string]any{"description": f.Meaning + " Takes " + f.Allowed + "."}
 	}
-	return map[string]any{"type": "object", "additionalProperties": false, "properties": members, "minProperties": 1}
+	return map[string]any{"title": "SettingsChange", "type": "object", "additionalProperties": false, "properties": members, "minProperties": 1}
 }
 
 // decisionBody is the body of a decision about a dead letter.

@@ -18,7 +18,7 @@ import (
 // Every golden answer has a status, a code and members that its route's description names, and lacks none that it promises.
 func TestGoldenAnswersFitTheDescription(t *testing.T) {
 	t.Parallel()
-	routes := describedRoutes(t)
+	find := finderOf(t, describedRoutes(t))
 	document := closed(t, openAPI(t))
 	for _, e := range goldenExchanges(t) {
 		if e.answer == nil {
@@ -26,7 +26,7 @@ func TestGoldenAnswersFitTheDescription(t *testing.T) {
 		}
 		what := fmt.Sprintf("%s: %s %s answers %d", e.file, e.method, e.target, e.status)
 		at := "/components/schemas/Problem"
-		if r, ok := routeOf(t, routes, e); ok {
+		if r, ok := find.routeOf(e); ok {
 			responses := "/paths/" + escaped(pattern.ReplaceAllString(r.Path, "{$1}")) + "/" + strings.ToLower(r.Method) + "/responses"
 			at = responses + "/" + strconv.Itoa(e.status) + "/content/" + escaped(e.contentType) + "/schema"
 		}
@@ -68,11 +68,11 @@ func closed(t *testing.T, document object) *jsonschema.Compiler {
 // Every request that was taken as a whole fits the schema of its route's body.
 func TestGoldenRequestsFitTheDescription(t *testing.T) {
 	t.Parallel()
-	routes := describedRoutes(t)
+	find := finderOf(t, describedRoutes(t))
 	document := closed(t, openAPI(t))
 	var met []string
 	for _, e := range goldenExchanges(t) {
-		r, ok := routeOf(t, routes, e)
+		r, ok := find.routeOf(e)
 		if !ok || r.Body == nil || e.status >= http.StatusMultiStatus || !json.Valid([]byte(e.request)) {
 			continue
 		}

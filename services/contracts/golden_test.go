@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,18 +78,28 @@ func (e exchange) code() string {
 	return p.Code
 }
 
-// routeOf finds the route that an exchange was with; it is false for what no route takes.
-func routeOf(t *testing.T, routes []described, e exchange) (described, bool) {
-	t.Helper()
-	router := mux.NewRouter().UseEncodedPath().SkipClean(true)
+// finder finds the routes of exchanges.
+type finder struct {
+	t      *testing.T
+	routes map[string]described
+	router *mux.Router
+}
+
+func finderOf(t *testing.T, routes []described) finder {
+	f := finder{t, map[string]described{}, mux.NewRouter().UseEncodedPath().SkipClean(true)}
 	for _, r := range routes {
-		router.Handle(r.Path, http.NotFoundHandler()).Methods(r.Method).Name(r.name())
+		f.routes[r.name()] = r
+		f.router.Handle(r.Path, http.NotFoundHandler()).Methods(r.Method).Name(r.name())
 	}
+	return f
+}
+
+// routeOf is the route that an exchange was with; it is false for what no route takes.
+func (f finder) routeOf(e exchange) (described, bool) {
 	var match mux.RouteMatch
 	method := strings.Replace(e.method, http.MethodHead, http.MethodGet, 1)
-	if !router.Match(httptest.NewRequestWithContext(t.Context(), method, e.target, nil), &match) || match.MatchErr != nil {
+	if !f.router.Match(httptest.NewRequestWithContext(f.t.Context(), method, e.target, nil), &match) || match.MatchErr != nil {
 		return described{}, false
 	}
-	i := slices.IndexFunc(routes, func(r described) bool { return r.name() == match.Route.GetName() })
-	return routes[i], true
+	return f.routes[match.Route.GetName()], true
 }

@@ -44,7 +44,7 @@ var written = map[reflect.Type]object{
 	reflect.TypeFor[json.RawMessage]():    {},
 	reflect.TypeFor[json.Number]():        {"type": "number"},
 	reflect.TypeFor[domain.Reference]():   {"anyOf": []any{object{"type": "string"}, object{"type": "number"}}},
-	reflect.TypeFor[problem.FieldError](): {"$ref": "#/components/schemas/FieldError"},
+	reflect.TypeFor[problem.FieldError](): reference("FieldError"),
 }
 
 // open are types of texts that may be others than those that have names.
@@ -72,7 +72,8 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 		return object{"type": "object", "additionalProperties": s.of(t.Elem(), answer)}
 	case reflect.String:
 		if names := constantsOf(s.t, t); len(names) > 0 && !slices.Contains(open, t) {
-			return object{"type": "string", "enum": names}
+			s.keep(componentName(t), t, object{"type": "string", "enum": names})
+			return reference(componentName(t))
 		}
 		return object{"type": "string"}
 	case reflect.Bool:
@@ -92,8 +93,9 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 
 // componentNames are names for types whose own says too little outside of their package.
 var componentNames = map[string]string{
-	"api.absent": "NoSync", "api.callback": "Callback", "api.result": "CommandResult", "api.settings": "Settings", "api.status": "SyncStatus",
-	"accept.Result": "EventResult", "httpapi.liveness": "Liveness", "httpapi.readiness": "Readiness", "pace.Past": "ErpChange", "pace.Report": "ErpState",
+	"api.absence": "WhyNoSync", "api.absent": "NoSync", "api.callback": "Callback", "api.result": "CommandResult", "api.settings": "Settings", "api.status": "SyncStatus",
+	"accept.Result": "EventResult", "accept.Verdict": "EventVerdict", "deadletter.State": "DeadLetterState", "setting.Type": "SettingType",
+	"httpapi.liveness": "Liveness", "httpapi.readiness": "Readiness", "pace.Past": "ErpChange", "pace.Report": "ErpState",
 	"mockerp.Call": "MockCall", "mockerp.Fault": "MockFault", "mockerp.Stats": "MockStats", "mockerp.booked": "MockBooking", "mockerp.faultCount": "MockFaultCount",
 	"mockerp.health": "MockHealth", "mockerp.refusal": "MockRefusal", "mockerp.stock": "MockStock", "mockerp.updated": "MockUpdated", "mockerp.updatedItem": "MockUpdatedItem",
 }
@@ -115,16 +117,22 @@ func (s *schemas) structure(name string, t reflect.Type, answer bool) object {
 	if name == "" {
 		return s.members(t, answer)
 	}
-	ref := object{"$ref": "#/components/schemas/" + name}
-	if owner, known := s.owners[name]; known {
-		require.Same(s.t, owner, t, "two types are called %s: add one to componentNames", name)
-		return ref
+	if s.owners[name] != t {
+		s.keep(name, t, object{}) // a type may hold itself
+		s.components[name] = s.members(t, answer)
 	}
-	s.owners[name] = t
-	s.components[name] = object{} // a type may hold itself
-	s.components[name] = s.members(t, answer)
-	return ref
+	return reference(name)
 }
+
+// keep adds a component.
+func (s *schemas) keep(name string, of reflect.Type, schema object) {
+	if owner, known := s.owners[name]; known {
+		require.Same(s.t, owner, of, "two types are called %s: add one to componentNames", name)
+	}
+	s.owners[name], s.components[name] = of, schema
+}
+
+func reference(name string) object { return object{"$ref": "#/components/schemas/" + name} }
 
 // part is the schema of a struct of which all members may lack.
 func (s *schemas) part(t reflect.Type) object {
@@ -136,7 +144,7 @@ func (s *schemas) part(t reflect.Type) object {
 	s.owners["Some"+name] = t
 	delete(s.components, name)
 	delete(s.owners, name)
-	return object{"$ref": "#/components/schemas/Some" + name}
+	return reference("Some" + name)
 }
 
 func (s *schemas) members(t reflect.Type, answer bool) object {
@@ -189,13 +197,6 @@ func orNull(schema object) object {
 	}
 	out := maps.Clone(schema)
 	out["type"] = []string{kind, "null"}
-	if names, ok := schema["enum"].([]string); ok {
-		values := []any{nil}
-		for _, name := range names {
-			values = append(values, name)
-		}
-		out["enum"] = values
-	}
 	return out
 }
 
@@ -270,7 +271,9 @@ func references(value any) (names []string) {
 func (s *schemas) body(body any, answer bool) object {
 	switch body := body.(type) {
 	case httpapi.Schema:
-		return object(body)
+		name, _ := body["title"].(string)
+		s.components[name], s.owners[name] = object(body), nil
+		return reference(name)
 	case httpapi.OneOf:
 		kinds := make([]any, len(body))
 		for i, kind := range body {

@@ -14,7 +14,7 @@ var Descriptions = map[string]httpapi.Description{
 		Detail: "One event is answered by the status: 202 accepted, 200 known before, 409 and 422 refused. A batch is answered 200 when all events are ours, " +
 			"207 when some are, and 422 when none is: `results` has one entry for each, in their order.",
 		Headers: []string{event.HeaderTraceparent, "Content-Encoding"},
-		Body: httpapi.Schema{"oneOf": []any{
+		Body: httpapi.Schema{"title": "EventOrBatch", "oneOf": []any{
 			map[string]any{"$ref": "#/components/schemas/Event"},
 			map[string]any{"type": "array", "maxItems": maxBatch, "items": map[string]any{"$ref": "#/components/schemas/Event"}},
 		}},

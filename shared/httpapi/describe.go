@@ -45,7 +45,7 @@ type Part[T any] struct{}
 // Of is the type T.
 func (Part[T]) Of() reflect.Type { return reflect.TypeFor[T]() }
 
-// Schema is a value with a JSON Schema of its own in a Description, in place of that of its Go type.
+// Schema is a JSON Schema in a Description, in place of a Go type. Its title is its name among the types.
 type Schema map[string]any
 
 // OneOf is an answer of one of several types.
