@@ -62,8 +62,8 @@ type listedSync struct {
 }
 
 // syncPage is one page of a list.
-type syncPage struct {
-	Syncs []any   `json:"syncs"`
+type syncPage[T any] struct {
+	Syncs []T     `json:"syncs"`
 	Next  *string `json:"next"` // the cursor of the next page; null: this is the last
 }
 
@@ -104,7 +104,7 @@ func (h *handler) listSyncs(w http.ResponseWriter, r *http.Request) {
 		h.syncsFailed(w, r, err)
 		return
 	}
-	out := syncPage{Syncs: make([]any, 0, len(page.Syncs))}
+	out := syncPage[any]{Syncs: make([]any, 0, len(page.Syncs))}
 	for _, s := range page.Syncs {
 		out.Syncs = append(out.Syncs, only(fields, listedOf(s)))
 	}

@@ -78,6 +78,11 @@ func tokenOf(t access.Token) shownToken {
 	}
 }
 
+// tokenList is the answer to a list.
+type tokenList struct {
+	Tokens []shownToken `json:"tokens"`
+}
+
 // list answers the tokens that are in force, or all.
 func (h *tokensHandler) list(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
@@ -96,7 +101,7 @@ func (h *tokensHandler) list(w http.ResponseWriter, r *http.Request) {
 	for _, t := range tokens {
 		out = append(out, tokenOf(t))
 	}
-	problem.JSON(w, http.StatusOK, map[string]any{"tokens": out})
+	problem.JSON(w, http.StatusOK, tokenList{out})
 }
 
 // create makes a token. It can do no more than the one that asks for it.

@@ -106,7 +106,7 @@ func TestATokenForOneShop(t *testing.T) {
 	o.listed()
 	o.accepted(open(order, 1))
 	shop := o.make(`{"name": "outlet's desk", "resources": ["Escooter_ErpConnector::manage"], "source": "outlet"}`).Token
-	var page syncPage
+	var page syncPage[any]
 	require.Equal(t, http.StatusOK, o.ask(shop, http.MethodGet, "/syncs?fields=source", "", &page))
 	require.Equal(t, []any{map[string]any{"source": "outlet"}}, page.Syncs)
 	var counts syncCounts

@@ -92,12 +92,18 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 }
 
-// single is a result that has sync_id also when it is null.
-func single(r accept.Result) any {
-	return struct {
-		accept.Result
-		SyncID *int64 `json:"sync_id"`
-	}{r, r.SyncID}
+// singleResult is a result that has sync_id also when it is null.
+type singleResult struct {
+	accept.Result
+
+	SyncID *int64 `json:"sync_id"` // null: the event starts no sync
+}
+
+func single(r accept.Result) singleResult { return singleResult{r, r.SyncID} }
+
+// batchResults are what became of the events of a batch, in their order.
+type batchResults struct {
+	Results []accept.Result `json:"results"`
 }
 
 // batch answers many events. One bad event does not spoil the others, so the answer has a result for each, in their order.
@@ -128,9 +134,9 @@ func answerBatch(w http.ResponseWriter, results []accept.Result) {
 	}
 	switch {
 	case taken == len(results):
-		problem.JSON(w, http.StatusOK, map[string]any{"results": results})
+		problem.JSON(w, http.StatusOK, batchResults{results})
 	case taken > 0:
-		problem.JSON(w, http.StatusMultiStatus, map[string]any{"results": results})
+		problem.JSON(w, http.StatusMultiStatus, batchResults{results})
 	default:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusUnprocessableEntity, Code: "batch_refused", Results: results,

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/erpconnector/erpconnector/shared/config"
@@ -22,8 +23,9 @@ import (
 
 // Server serves the routes of all services of a process.
 type Server struct {
-	http *http.Server
-	addr string
+	http   *http.Server
+	addr   string
+	router *mux.Router
 }
 
 const probeTimeout = 3 * time.Second
@@ -52,12 +54,12 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 		router.Handle(r.Path, named(r.Path, authorize(who, r, log))).Methods(methods(r.Method)...)
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
-		problem.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
+		problem.JSON(w, http.StatusOK, liveness{"ok"})
 	}).Methods(methods(http.MethodGet)...)
 	router.HandleFunc("/readyz", ready(probes)).Methods(methods(http.MethodGet)...)
 	router.Handle("/metrics", promhttp.Handler()).Methods(methods(http.MethodGet)...)
 	return &Server{
-		addr: cfg.Addr,
+		addr: cfg.Addr, router: router,
 		http: &http.Server{
 			Handler:           accessLog(answerTimeout(recovered(singleSlashes(router), log), l.answer), log),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
@@ -68,6 +70,24 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 
 // Handler is what is served.
 func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Walk names every route that the router has, by method and path as in Route. Who may GET may ask for the HEAD too, so that one is
+// not named.
+func (s *Server) Walk() (names []string, err error) {
+	err = s.router.Walk(func(r *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+		path, err := r.GetPathTemplate()
+		if err != nil {
+			return err
+		}
+		methods, err := r.GetMethods()
+		if err != nil {
+			return err
+		}
+		names = append(names, methods[0]+" "+path)
+		return nil
+	})
+	return names, err
+}
 
 // Listen takes the address that HTTP is served at.
 func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
@@ -140,11 +160,7 @@ func ready(probes []Probe) http.HandlerFunc {
 				}
 			}
 		}
-		answer := map[string]any{"ready": status == http.StatusOK, "checks": checks}
-		if len(details) > 0 {
-			answer["details"] = details
-		}
-		problem.JSON(w, status, answer)
+		problem.JSON(w, status, readiness{Ready: status == http.StatusOK, Checks: checks, Details: details})
 	}
 }
 

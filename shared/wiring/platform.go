@@ -10,6 +10,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/access"
 	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/contracts"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -33,6 +34,7 @@ func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 			func(v *access.Verifier) httpapi.Identifier { return v },
 			AsWorker(func(v *access.Verifier) *access.Verifier { return v }),
 			AsProbe(postgresProbe),
+			AsRoutes(contracts.Routes),
 		),
 		fx.Invoke(logging.FollowDebug),
 		Workers,

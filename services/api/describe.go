@@ -1,0 +1,235 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/pace"
+	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/signature"
+	"github.com/erpconnector/erpconnector/shared/syncs"
+)
+
+// Descriptions are what the OpenAPI description says of this service's routes: see httpapi.Description.
+var Descriptions = map[string]httpapi.Description{
+	"GET " + httpapi.BasePath + "/sync-status/{id}": {
+		ID: "syncStatus", Tag: "Orders", Summary: "Where an order stands",
+		Detail:   "The members, their order and the 404 of an order without a sync are the module's. `reason` of the 404 tells why there is none.",
+		Answers:  map[int]any{http.StatusOK: status{}, http.StatusNotFound: absent{}},
+		Problems: []string{"400 order_invalid"},
+	},
+	"GET " + httpapi.BasePath + "/timeline/{id}": {
+		ID: "timeline", Tag: "Orders", Summary: "What happened to an order, the oldest first",
+		Answers:  map[int]any{http.StatusOK: timelinePart{}, http.StatusNotFound: absent{}},
+		Problems: []string{"400 order_invalid"},
+	},
+	"POST " + httpapi.BasePath + "/sync-order": commandDescription("syncOrder", "Send an order to the ERP",
+		"What is under way already is waited for, so that asking twice sends nothing twice.", "503 connector_disabled"),
+	"POST " + httpapi.BasePath + "/resync-order": commandDescription("resyncOrder", "Send an order again",
+		"Of an order that has reached the ERP it needs `newKey` and a `reason`: the ERP books it a second time.",
+		"503 connector_disabled", "409 order_success"),
+	"POST " + httpapi.BasePath + "/send-order-now": commandDescription("sendOrderNow", "Send what waits for a retry now", "",
+		"503 connector_disabled", "409 order_failed", "409 order_success"),
+	"POST " + httpapi.BasePath + "/cancel-order": commandDescription("cancelOrder", "End a sync that has not reached the ERP", "It needs a `reason`.",
+		"409 order_failed", "409 order_in_flight", "409 order_queued", "409 order_success"),
+	"POST " + httpapi.BasePath + "/settle-order": commandDescription("settleOrder", "Say that the ERP has the order", "It needs a `reason`."),
+	"POST " + httpapi.BasePath + "/webhook": {
+		ID: "webhook", Tag: "Webhook", Summary: "A callback of the ERP",
+		Detail:  "Signed over the raw body, by `X-Signature` or as a Standard Webhook. Members of the ERP's own are taken.",
+		Headers: []string{signature.HeaderModule, signature.HeaderID, signature.HeaderTimestamp, signature.HeaderSignature},
+		Body:    callback{}, Required: []string{"orderIncrementId", "status"}, OpenBody: true,
+		Answers:  map[int]any{http.StatusOK: callbackAnswer{}},
+		Problems: append([]string{"401 signature_invalid", "422 callback_refused", "404 order_not_found", "503 connector_disabled", "503 database_unavailable"}, bodyProblems...),
+	},
+	"GET " + httpapi.BasePath + "/erp": {
+		ID: "erp", Tag: "ERP", Summary: "Whether calls go out to the ERP, and how many", Answers: map[int]any{http.StatusOK: pace.Report{}},
+	},
+	"GET " + syncsPath: {
+		ID: "listSyncs", Tag: "Syncs", Summary: "Find syncs, page by page",
+		Detail:  "A page may be short, or empty, and have a `next` all the same.",
+		Answers: map[int]any{http.StatusOK: syncPage[httpapi.Part[listedSync]]{}},
+	},
+	"GET " + syncsPath + "/counts": {
+		ID: "countSyncs", Tag: "Syncs", Summary: "How many syncs there are, by status and shop", Answers: map[int]any{http.StatusOK: syncCounts{}},
+	},
+	"GET " + syncsPath + "/errors": {
+		ID: "listErrors", Tag: "Syncs", Summary: "The kinds of errors, the most frequent first", Answers: map[int]any{http.StatusOK: errorGroups{}},
+	},
+	"GET " + syncsPath + "/{sync:[0-9]+}": {
+		ID: "showSync", Tag: "Syncs", Summary: "One sync, with what was sent and answered",
+		Detail:  "`payload` and `response` hold personal data: they need `" + string(httpapi.ResourceManage) + "`.",
+		Answers: map[int]any{http.StatusOK: httpapi.Part[shownSync]{}}, Problems: []string{"404 sync_not_found"},
+	},
+	"GET " + syncsPath + "/{sync:[0-9]+}/events": {
+		ID: "syncEvents", Tag: "Syncs", Summary: "The timeline of a sync's order",
+		Answers: map[int]any{http.StatusOK: timelinePart{}}, Problems: []string{"404 sync_not_found"},
+	},
+	"GET " + deadLettersPath: {
+		ID: "listDeadLetters", Tag: "Dead letters", Summary: "Records that nobody could read, the oldest first",
+		Answers:    map[int]any{http.StatusOK: deadLetters{}},
+		Parameters: map[string]httpapi.Parameter{"order": {Meaning: "Of this order of the shop.", Example: "000000123"}},
+	},
+	"POST " + deadLettersPath + "/redrive": {
+		ID: "redriveDeadLetters", Tag: "Dead letters", Summary: "Send many records back to their topics",
+		Detail: "It needs a word that selects, and a `reason` unless `dry_run` is true.",
+		Body:   bulkBody{}, Answers: map[int]any{http.StatusOK: bulkAnswer{}}, Problems: append([]string{"503 kafka_unavailable"}, commandBodyProblems...),
+	},
+	"POST " + deadLettersPath + "/discard": {
+		ID: "discardDeadLetters", Tag: "Dead letters", Summary: "Decide that many records are not needed",
+		Detail: "It needs a word that selects, and a `reason` unless `dry_run` is true. `force` is not taken here.",
+		Body:   bulkBody{}, Answers: map[int]any{http.StatusOK: bulkAnswer{}}, Problems: commandBodyProblems,
+	},
+	"GET " + deadLettersPath + "/{id}": {
+		ID: "showDeadLetter", Tag: "Dead letters", Summary: "A dead letter with its record",
+		Answers: map[int]any{http.StatusOK: deadLetterRecord{}}, Problems: []string{"404 dead_letter_not_found", "503 kafka_unavailable"},
+		Parameters: deadLetterID,
+	},
+	"POST " + deadLettersPath + "/{id}/redrive": {
+		ID: "redriveDeadLetter", Tag: "Dead letters", Summary: "Send a record back to its topic",
+		Body: decisionBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusAccepted: deadLetter{}},
+		Problems:   append([]string{"404 dead_letter_not_found", "409 dead_letter_refused", "503 connector_disabled", "503 kafka_unavailable"}, commandBodyProblems...),
+		Parameters: deadLetterID,
+	},
+	"POST " + deadLettersPath + "/{id}/discard": {
+		ID: "discardDeadLetter", Tag: "Dead letters", Summary: "Decide that a record is not needed", Detail: "`force` is not taken here.",
+		Body: decisionBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusOK: deadLetter{}},
+		Problems:   append([]string{"404 dead_letter_not_found", "409 dead_letter_refused"}, commandBodyProblems...),
+		Parameters: deadLetterID,
+	},
+	"GET " + settingsPath: {
+		ID: "settings", Tag: "Settings", Summary: "The settings that can be changed while it runs", Answers: map[int]any{http.StatusOK: settings{}},
+	},
+	"PUT " + settingsPath: {
+		ID: "changeSettings", Tag: "Settings", Summary: "Change the settings that the body names",
+		Detail:  "All of them, or none. The body has values by the settings' names, and may have a `reason`.",
+		Headers: []string{"If-Match"}, Body: httpapi.Schema(changeSchema()), Answers: map[int]any{http.StatusOK: settings{}},
+		Problems: append([]string{"400 if_match_invalid", "412 settings_changed_meanwhile", "422 settings_refused", "428 if_match_required"}, bodyProblems...),
+	},
+	"GET " + settingsPath + "/history": {
+		ID: "settingsHistory", Tag: "Settings", Summary: "Who changed which setting, the newest change first",
+		Answers: map[int]any{http.StatusOK: settingsHistory{}},
+	},
+	"GET " + tokensPath: {
+		ID: "listTokens", Tag: "Tokens", Summary: "The tokens", Answers: map[int]any{http.StatusOK: tokenList{}},
+	},
+	"POST " + tokensPath: {
+		ID: "createToken", Tag: "Tokens", Summary: "Make a token",
+		Detail: "It can do no more than the one that asks for it. The answer is the only place that shows it.",
+		Body:   newToken{}, Required: []string{"name", "resources"}, Answers: map[int]any{http.StatusCreated: shownToken{}},
+		Problems: append([]string{"409 token_name_taken"}, commandBodyProblems...),
+	},
+	"DELETE " + tokensPath + "/{token:[0-9]+}": {
+		ID: "revokeToken", Tag: "Tokens", Summary: "Take a token out of force", Answers: map[int]any{http.StatusOK: shownToken{}},
+		Problems: []string{"404 token_not_found"},
+	},
+}
+
+// bodyProblems are those of every body that is read by bodyFormat, and commandBodyProblems those with its usual code.
+var (
+	bodyProblems        = []string{"400 body_incomplete", "400 not_json", "413 too_large"}
+	commandBodyProblems = append([]string{"422 request_refused"}, bodyProblems...)
+)
+
+// commandDescription describes a command about one order.
+func commandDescription(id, summary, detail string, problems ...string) httpapi.Description {
+	return httpapi.Description{
+		ID: id, Tag: "Orders", Summary: summary, Detail: detail, Headers: []string{event.HeaderTraceparent},
+		Body: orderRequest{}, Required: []string{"orderIncrementId"}, Answers: map[int]any{http.StatusOK: result{}, http.StatusAccepted: result{}},
+		Problems: slices.Concat([]string{"404 order_not_found"}, problems, commandBodyProblems),
+	}
+}
+
+// changeSchema is a body that changes settings: values by their names.
+func changeSchema() map[string]any {
+	members := map[string]any{"reason": map[string]any{"type": "string", "description": "stays in the settings' history"}}
+	for _, f := range setting.Fields() {
+		members[f.Name] = map[string]any{"description": f.Meaning + " Takes " + f.Allowed + "."}
+	}
+	return map[string]any{"title": "SettingsChange", "type": "object", "additionalProperties": false, "properties": members, "minProperties": 1}
+}
+
+// decisionBody is the body of a decision about a dead letter.
+type decisionBody struct {
+	Reason string `json:"reason"` // stays with the dead letter
+	Force  bool   `json:"force"`  // redrive: also when it came back often
+}
+
+// bulkBody is the body of a decision about many dead letters.
+type bulkBody struct {
+	bulkWords
+
+	Cursor string `json:"cursor"`  // the next of an earlier answer
+	Limit  int    `json:"limit"`   // at most so many, 100 unless given
+	DryRun bool   `json:"dry_run"` // true: only show what would be done
+	Reason string `json:"reason"`  // stays with the dead letters
+	Force  bool   `json:"force"`   // redrive: also those that came back often
+}
+
+// bulkWords select dead letters.
+type bulkWords struct {
+	Topic  string `json:"topic"`  // where the record stood, without the prefix
+	Cause  string `json:"cause"`  // a part of the reason
+	Source string `json:"source"` // of this shop's orders
+	Order  string `json:"order"`  // of this order of the shop
+	Since  string `json:"since"`  // written then or later
+	Until  string `json:"until"`  // and before this
+}
+
+var deadLetterID = map[string]httpapi.Parameter{"id": {Meaning: "The dead letter's id.", Schema: positive, Example: 7}}
+
+// Kinds of parameters.
+var (
+	number   = map[string]any{"type": "integer"}
+	positive = map[string]any{"type": "integer", "format": "int64", "minimum": 1}
+	sinceThe = " A time like 2024-01-15T10:00:00Z, a day (UTC), or an age like 24h before now."
+)
+
+func between(least, most int) map[string]any {
+	return map[string]any{"type": "integer", "minimum": least, "maximum": most}
+}
+
+// Parameters describe those of paths, queries and headers by their names.
+var Parameters = map[string]httpapi.Parameter{
+	"id":              {Meaning: "The order's increment id. A slash in it is written %2F.", Example: "000000123"},
+	"sync":            {Meaning: "The sync's id.", Schema: positive, Example: 1},
+	"token":           {Meaning: "The token's id.", Schema: positive, Example: 1},
+	"source":          {Meaning: "The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.", Example: "outlet"},
+	"wait":            {Meaning: "Seconds that the answer waits for the end of what it started, 10 unless given.", Schema: map[string]any{"type": "number", "minimum": 0, "maximum": maxWait.Seconds()}, Example: 30},
+	"cursor":          {Meaning: "The `next` of the page before."},
+	"limit":           {Meaning: "How many a page has at most.", Schema: between(1, maxSyncsPage), Example: 100},
+	"status":          {Meaning: "Of these statuses, with commas between them.", Example: "failed,queued"},
+	"order":           {Meaning: "Of this increment id, in any shop.", Example: "000000123"},
+	"order_id":        {Meaning: "Of this order id of the shop.", Schema: positive, Example: 123},
+	"email":           {Meaning: "Of the customer with this address.", Example: "jane@example.com"},
+	"error":           {Meaning: "Whose error is of the same text; numbers and names in it do not count.", Example: "no such sku"},
+	"fields":          {Meaning: "Only these members, with commas between them.", Example: "sync_id,status"},
+	"sort":            {Meaning: "By what they are sorted; `-` is the newest first.", Schema: map[string]any{"type": "string", "enum": syncs.Sorts, "default": syncs.Sorts[0]}},
+	"error_code":      {Meaning: "Whose error has this code.", Example: "erp_timeout"},
+	"error_group":     {Meaning: "Whose error is of this group: see the errors' list.", Schema: positive},
+	"http_status":     {Meaning: "Whose error is an answer of the ERP with this status.", Schema: between(100, 599), Example: 422},
+	"erp_reference":   {Meaning: "That the ERP calls so.", Example: "ERP-123"},
+	"idempotency_key": {Meaning: "That was sent under this key."},
+	"attempts_from":   {Meaning: "With so many attempts or more.", Schema: number},
+	"attempts_to":     {Meaning: "With so many attempts or fewer.", Schema: number},
+	"created_since":   {Meaning: "Created then or later." + sinceThe, Example: "2024-01-15"},
+	"created_until":   {Meaning: "Created before that." + sinceThe, Example: "2024-01-16"},
+	"updated_since":   {Meaning: "Changed then or later." + sinceThe, Example: "24h"},
+	"updated_until":   {Meaning: "Changed before that." + sinceThe, Example: "90m"},
+	"cause":           {Meaning: "Whose reason has this text.", Example: "no JSON"},
+	"topic":           {Meaning: "Whose record stood in this topic, without the prefix.", Example: event.TopicRequested},
+	"state":           {Meaning: "In this state; `open` unless given.", Schema: map[string]any{"type": "string", "enum": []deadletter.State{deadletter.Open, deadletter.Redriven, deadletter.Discarded, "all"}}},
+	"since":           {Meaning: "Written then or later.", Example: "2024-01-15"},
+	"until":           {Meaning: "Written before that.", Example: "2024-01-16"},
+	"name":            {Meaning: "Of this setting.", Example: "erp_timeout"},
+	"all":             {Meaning: "true: those that are out of force too.", Schema: map[string]any{"type": "boolean", "default": false}},
+
+	"If-Match":                {Meaning: "The ETag of the settings that the change builds on, or `*`.", Required: true, Example: `"7"`},
+	event.HeaderTraceparent:   {Meaning: "W3C trace context, which the records of the request continue."},
+	signature.HeaderModule:    {Meaning: "base64 of HMAC-SHA256 over the raw body."},
+	signature.HeaderID:        {Meaning: "Standard Webhooks: the message's id."},
+	signature.HeaderTimestamp: {Meaning: "Standard Webhooks: Unix time in seconds."},
+	signature.HeaderSignature: {Meaning: "Standard Webhooks: `v1,` and the signature."},
+}
