@@ -24,7 +24,28 @@ func Root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(upCommand(), demoCommand(), runCommand(), migrateCommand(), topicsCommand(), quarantineCommand(), deadletterCommand(), cronCommand(), settingsCommand(), tokenCommand(), erpCommand(), replayCommand(), healthCommand(), verifyCommand(), rebuildCommand(), auditCommand(), repairCommand(), doctorCommand(), configCommand(), versionCommand())
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"start", "Start on this machine:", []*cobra.Command{upCommand(), demoCommand()}},
+		{"orders", "Orders, over HTTP (API_TOKEN, or a context):", append([]*cobra.Command{
+			statusCommand(), watchCommand(), listCommand(), failuresCommand(), contextCommand(),
+		}, orderCommands()...)},
+		{"operate", "Operate (DATABASE_URL, KAFKA_BROKERS):", []*cobra.Command{
+			doctorCommand(), erpCommand(), settingsCommand(), tokenCommand(), quarantineCommand(), deadletterCommand(), cronCommand(),
+			replayCommand(), auditCommand(), verifyCommand(), rebuildCommand(), repairCommand(),
+		}},
+		{"run", "Install and run:", []*cobra.Command{
+			migrateCommand(), topicsCommand(), runCommand(), healthCommand(), configCommand(), versionCommand(),
+		}},
+	} {
+		cmd.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			cmd.AddCommand(c)
+		}
+	}
 	for _, c := range cmd.Commands() {
 		if !c.Runnable() { // it only has commands; cobra would show its help for a misspelt one, and end well
 			c.Args, c.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

@@ -30,7 +30,7 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 42, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 56, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -129,6 +129,27 @@ func TestMisuse(t *testing.T) {
 		"audit --to-time now":                        {`--to-time "now" is no time`, CouldNotTell},
 		"audit --from 2024-01-15 --to-time 2024-1-1": {`--to-time "2024-1-1" is no time`, CouldNotTell},
 		"audit --source Outlet":                      {`source "Outlet" must be`, CouldNotTell},
+		"list bogus":                                 {unwanted, 1},
+		"list -o xml":                                {`--output is "xml"; it must be table, json (a list), ndjson`, 1},
+		"list --limit 0":                             {"--limit is 0; it must be from 1 to 1000000", 1},
+		"failures bogus":                             {unwanted, 1},
+		"failures -o yaml":                           {`--output is "yaml"`, 1},
+		"status":                                     {"accepts 1 arg(s), received 0", 1},
+		"status 1 -o csv":                            {`--output is "csv"; it must be text or json`, 1},
+		"watch 1 2":                                  {"accepts 1 arg(s), received 2", 1},
+		"sync":                                       {"accepts 1 arg(s), received 0", 1},
+		"sync 1 --wait 61s":                          {"--wait is 1m1s; it must be from 0s to 1m0s", 1},
+		"resync 1 -o csv":                            {`--output is "csv"`, 1},
+		"resync 1 --new-key":                         {"--reason is required", 1},
+		"send-now 1":                                 {"--reason is required", 1},
+		"cancel 1":                                   {"--reason is required", 1},
+		"cancel 1 --new-key":                         {"unknown flag: --new-key", 1},
+		"settle 1":                                   {"--reason is required", 1},
+		"context bogus":                              {unwanted, 1},
+		"context list bogus":                         {unwanted, 1},
+		"context set":                                {"accepts 1 arg(s), received 0", 1},
+		"context use":                                {"accepts 1 arg(s), received 0", 1},
+		"context remove":                             {"accepts 1 arg(s), received 0", 1},
 		"doctor bogus":                               {unwanted, 1},
 		"doctor -o xml":                              {`--output is "xml"; it must be json`, 1},
 		"version bogus":                              {unwanted, 1},

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// outputs are the forms of -o. The table is for people, and may change; the others are for programs, and do not.
+var outputs = []string{"table", "json", "ndjson", "csv"}
+
+const outputUsage = "table, json (a list), ndjson (an object a line) or csv"
+
+func checkOutput(output string) error {
+	if !slices.Contains(outputs, output) {
+		return fmt.Errorf("--output is %q; it must be %s", output, outputUsage)
+	}
+	return nil
+}
+
+// column is one of a table: its name, as in the API's JSON, and how a row has it.
+type column[T any] struct {
+	name string
+	cell func(T) string
+}
+
+// rowPrinter prints rows as they come, page by page.
+type rowPrinter[T any] struct {
+	w       io.Writer
+	output  string
+	columns []column[T]
+
+	table *tabwriter.Writer
+	csv   *csv.Writer
+	rows  int
+}
+
+// add prints a row, or keeps it until end where widths or brackets need that. raw is the row as the API answered it.
+func (p *rowPrinter[T]) add(row T, raw json.RawMessage) error {
+	p.begin()
+	p.rows++
+	switch p.output {
+	case "ndjson":
+		_, err := fmt.Fprintf(p.w, "%s\n", raw)
+		return err
+	case "json":
+		before := ",\n "
+		if p.rows == 1 {
+			before = "["
+		}
+		_, err := fmt.Fprintf(p.w, "%s%s", before, raw)
+		return err
+	case "csv":
+		return p.csv.Write(p.cells(row, spreadsheetSafe))
+	default:
+		_, err := fmt.Fprintln(p.table, strings.Join(p.cells(row, domain.Printable), "\t"))
+		return err
+	}
+}
+
+// begin prints the names of the columns.
+func (p *rowPrinter[T]) begin() {
+	if p.table != nil || p.csv != nil {
+		return
+	}
+	var names []string
+	for _, c := range p.columns {
+		names = append(names, c.name)
+	}
+	switch p.output {
+	case "csv":
+		p.csv = csv.NewWriter(p.w)
+		_ = p.csv.Write(names) // told by Flush
+	case "table":
+		p.table = tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(p.table, strings.ToUpper(strings.ReplaceAll(strings.Join(names, "\t"), "_", " ")))
+	}
+}
+
+// end prints what is left.
+func (p *rowPrinter[T]) end() error {
+	p.begin()
+	switch p.output {
+	case "json":
+		end := "]\n"
+		if p.rows == 0 {
+			end = "[]\n"
+		}
+		_, err := io.WriteString(p.w, end)
+		return err
+	case "csv":
+		p.csv.Flush()
+		return p.csv.Error()
+	case "table":
+		return p.table.Flush()
+	}
+	return nil
+}
+
+// flush prints the rows that came before an error.
+func (p *rowPrinter[T]) flush() error {
+	if p.rows == 0 {
+		return nil
+	}
+	return p.end()
+}
+
+func (p *rowPrinter[T]) cells(row T, safe func(string) string) []string {
+	cells := make([]string, len(p.columns))
+	for i, c := range p.columns {
+		cells[i] = safe(c.cell(row))
+	}
+	return cells
+}
+
+// spreadsheetSafe keeps a spreadsheet from taking what others wrote for a formula (OWASP, CSV injection).
+func spreadsheetSafe(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
+
+// textOf is a value that may be missing.
+func textOf[T any](v *T) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(*v)
+}
+
+// printJSON prints a value as one line of JSON.
+func printJSON(w io.Writer, value any) error { return json.NewEncoder(w).Encode(value) }
