@@ -48,6 +48,10 @@ func routes(a *accept.Accepter, log *slog.Logger) []httpapi.Route {
 // events takes one event (an object) or a batch (an array).
 func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	body, wrong := readBody(w, r)
+	if wrong == &httpapi.Overload { // nothing is wrong with it
+		problem.Write(w, *wrong)
+		return
+	}
 	if wrong != nil {
 		h.refuse(w, r, *wrong)
 		return

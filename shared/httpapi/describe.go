@@ -53,7 +53,7 @@ type OneOf []any
 
 // RouterProblems are those that a route has without its doing.
 func RouterProblems(r Route) []string {
-	problems := []string{"400 query_invalid", "500 internal"}
+	problems := []string{"400 query_invalid", "403 certificate_required", "429 rate_limited", "500 internal", "503 overloaded"}
 	if r.Resource != ResourceNone {
 		problems = append(problems, "401 unauthorized", "403 forbidden", "503 database_unavailable")
 	}

@@ -39,7 +39,7 @@ func login(t *testing.T, c testkit.Certificates, mechanism, password string) (s 
 	var err error
 	s.TLS, err = kafka.TLS(c.CA, "", "")
 	require.NoError(t, err)
-	s.SASL, err = kafka.SASL(mechanism, testkit.SecuredUser, password)
+	s.SASL, err = kafka.SASL(mechanism, testkit.SecuredUser, func() string { return password })
 	require.NoError(t, err)
 	return s
 }
