@@ -83,11 +83,15 @@ func (h *held) grow(n int64) error {
 	if h.load.bytes.Add(n) <= h.load.maxBytes {
 		return nil
 	}
+	h.release() // at once: of many bodies that come together only as many are refused as must be
 	overloaded(h.w)
 	return ErrOverloaded
 }
 
-func (h *held) release() { h.load.bytes.Add(-h.bytes) }
+func (h *held) release() {
+	h.load.bytes.Add(-h.bytes)
+	h.bytes = 0
+}
 
 type heldBody struct {
 	io.ReadCloser
