@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/erpconnector/erpconnector/shared/config"
@@ -59,9 +60,9 @@ func (l *load) bounded(next http.Handler) http.Handler {
 }
 
 // isProbe tells the requests by which a platform watches the process.
-func isProbe(r *http.Request) bool {
-	return r.URL.Path == "/livez" || r.URL.Path == "/readyz" || r.URL.Path == "/metrics"
-}
+func isProbe(r *http.Request) bool { return slices.Contains(probePaths, r.URL.Path) }
+
+var probePaths = []string{"/livez", "/readyz", "/metrics"}
 
 func overloaded(w http.ResponseWriter) {
 	refused.WithLabelValues(Overload.Code).Inc()

@@ -83,15 +83,13 @@ func tell(h http.Header, burst int, window time.Duration, policy string, now rea
 
 // tooMany answers 429.
 func tooMany(w http.ResponseWriter, wait time.Duration, detail string) {
-	refused.WithLabelValues(codeRateLimited).Inc()
+	refused.WithLabelValues("rate_limited").Inc()
 	after := seconds(wait)
 	w.Header().Set("Retry-After", strconv.Itoa(after))
 	problem.Write(w, problem.Problem{
-		Status: http.StatusTooManyRequests, Code: codeRateLimited, Detail: fmt.Sprintf("%s; ask again after %d s, as Retry-After says", detail, after),
+		Status: http.StatusTooManyRequests, Code: "rate_limited", Detail: fmt.Sprintf("%s; ask again after %d s, as Retry-After says", detail, after),
 	})
 }
-
-const codeRateLimited = "rate_limited"
 
 // seconds are whole ones, rounded up: who waits so long does not come too early.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
