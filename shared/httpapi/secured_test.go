@@ -154,16 +154,24 @@ func encrypted(t *testing.T, files config.ServerTLS, c testkit.Certificates, cli
 	return "https://" + listener.Addr().String(), &http.Client{Transport: transport}
 }
 
-func fetch(t *testing.T, client *http.Client, url string) (*http.Response, string) {
+// fetched is an answer that was read.
+type fetched struct {
+	status, proto int
+	header        http.Header
+	body          string
+}
+
+func fetch(t *testing.T, client *http.Client, url string) (fetched, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
 	resp, err := client.Do(req)
-	require.NoError(t, err)
+	if err != nil {
+		return fetched{}, err
+	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	return resp, string(body)
+	return fetched{resp.StatusCode, resp.ProtoMajor, resp.Header, string(body)}, err
 }
 
 // Over HTTP/2 the server's own limit on answers would have ended an order's ?wait=60 without an answer.
@@ -171,14 +179,14 @@ func TestHTTPSServesHTTP2AndWhatTakesLong(t *testing.T) {
 	t.Parallel()
 	c := testkit.NewCertificates(t)
 	base, client := encrypted(t, config.ServerTLS{Cert: c.Server, Key: c.ServerKey}, c)
-	resp, body := fetch(t, client, base+"/slow")
-	require.Equal(t, 2, resp.ProtoMajor)
-	require.Equal(t, "found", body)
-	require.Equal(t, "max-age=31536000", resp.Header.Get("Strict-Transport-Security"))
-	resp, err := http.Get(strings.Replace(base, "https:", "http:", 1) + "/livez") //nolint:noctx // a test
+	got, err := fetch(t, client, base+"/slow")
 	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusBadRequest, resp.StatusCode, "http is not served")
+	require.Equal(t, 2, got.proto)
+	require.Equal(t, "found", got.body)
+	require.Equal(t, "max-age=31536000", got.header.Get("Strict-Transport-Security"))
+	got, err = fetch(t, client, strings.Replace(base, "https:", "http:", 1)+"/livez")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusBadRequest, got.status, "http is not served")
 	_, err = tls.Dial("tcp", strings.TrimPrefix(base, "https://"), &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true}) //nolint:gosec // that it is refused
 	require.ErrorContains(t, err, "protocol version")
 }
@@ -190,20 +198,23 @@ func TestClientsPresentACertificateWhereOneIsAsked(t *testing.T) {
 	pair, err := tls.LoadX509KeyPair(c.Client, c.ClientKey)
 	require.NoError(t, err)
 	base, known := encrypted(t, files, c, pair)
-	resp, _ := fetch(t, known, base+"/slow")
-	require.Equal(t, http.StatusOK, resp.StatusCode)
+	got, err := fetch(t, known, base+"/slow")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, got.status)
 
 	base, nobody := encrypted(t, files, c)
-	resp, body := fetch(t, nobody, base+"/slow")
-	require.Equal(t, http.StatusForbidden, resp.StatusCode)
-	require.Contains(t, body, "certificate_required")
-	resp, _ = fetch(t, nobody, base+"/livez")
-	require.Equal(t, http.StatusOK, resp.StatusCode, "a platform's probe has none")
+	got, err = fetch(t, nobody, base+"/slow")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusForbidden, got.status)
+	require.Contains(t, got.body, "certificate_required")
+	got, err = fetch(t, nobody, base+"/livez")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, got.status, "a platform's probe has none")
 
 	other := testkit.NewCertificates(t)
 	strange, err := tls.LoadX509KeyPair(other.Client, other.ClientKey)
 	require.NoError(t, err)
 	base, stranger := encrypted(t, files, c, strange)
-	_, err = stranger.Get(base + "/livez") //nolint:noctx // a test
+	_, err = fetch(t, stranger, base+"/livez")
 	require.Error(t, err)
 }
