@@ -16,6 +16,7 @@ type Config struct {
 	Partitions     int            // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
 	HTTP           HTTP
 	ERP            ERP
+	Mail           Mail
 	PostgresMirror string           // POSTGRES_MIRROR of `up`
 	DataDir        string           // DATA_DIR of `up`
 	LogLevel       string           // LOG_LEVEL debug|info|warn|error, default info

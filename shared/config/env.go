@@ -56,6 +56,7 @@ func (e *env) config() Config {
 		Partitions:     e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
 		HTTP:           e.http(),
 		ERP:            e.erp(),
+		Mail:           e.mail(),
 		DataDir:        e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others, %LocalAppData%\\erpconnector on Windows."),
 		PostgresMirror: e.text("POSTGRES_MIRROR", "", "Where `up` fetches a Postgres for a machine that has none, and no packages of Debian: a mirror of Maven Central, like https://mirror.example.com/maven2. Without it: Maven Central itself."),
 		LogLevel:       e.text("LOG_LEVEL", "info", "debug, info, warn or error."),

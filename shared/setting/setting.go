@@ -50,6 +50,7 @@ type Settings struct {
 	TimelineRetention time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
 
 	Pace
+	Alerts
 
 	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
@@ -61,7 +62,7 @@ func Defaults() Settings {
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
 		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour,
 		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
-		Pace: defaultPace(),
+		Pace: defaultPace(), Alerts: defaultAlerts(),
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 	cfg.ReportSecrets(logging.Secrets(log))
 	return fx.Options(
-		fx.Supply(log, cfg.HTTP, cfg.ERP),
+		fx.Supply(log, cfg.HTTP, cfg.ERP, cfg.Mail),
 		fx.Supply(cfg.Kafka()),
 		fx.Provide(
 			func(lc fx.Lifecycle) (*pgxpool.Pool, error) { return newPool(lc, cfg) },
