@@ -167,28 +167,27 @@ func addDestination(cmd *cobra.Command, d alert.Destination) error {
 	})
 }
 
-// destinationNamed reads the destination of the argument.
-func destinationNamed(ctx context.Context, a alerting, args []string) (alert.Destination, error) {
+// withDestination reads the destination of the argument, and does something with it.
+func withDestination(ctx context.Context, args []string, do func(a alerting, d alert.Destination) error) error {
 	ids, err := parseIDs(args, "alert list")
 	if err != nil {
-		return alert.Destination{}, err
+		return err
 	}
-	d, err := a.Get(ctx, ids[0])
-	if err != nil {
-		return d, fmt.Errorf("destination %d: %w", ids[0], err)
-	}
-	return d, nil
+	return withAlerts(ctx, func(a alerting) error {
+		d, err := a.Get(ctx, ids[0])
+		if err != nil {
+			return fmt.Errorf("destination %d: %w", ids[0], err)
+		}
+		return do(a, d)
+	})
 }
 
 func alertRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove ID", Short: "Tell alerts there no more; what was not delivered yet is given up", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withAlerts(cmd.Context(), func(a alerting) error {
-				d, err := destinationNamed(cmd.Context(), a, args)
-				if err == nil {
-					d, err = a.Remove(cmd.Context(), d.ID)
-				}
+			return withDestination(cmd.Context(), args, func(a alerting, d alert.Destination) error {
+				d, err := a.Remove(cmd.Context(), d.ID)
 				if err != nil {
 					return err
 				}
@@ -205,11 +204,7 @@ func alertTestCommand() *cobra.Command {
 		Use: "test ID", Short: "Send a test to a destination, from here, and show what comes back", Args: cobra.ExactArgs(1),
 		Long: "Sends one notice of the type \"test\" at once, once, and from here. Exit code: 0 it was taken, 1 it was not.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withAlerts(cmd.Context(), func(a alerting) error {
-				d, err := destinationNamed(cmd.Context(), a, args)
-				if err != nil {
-					return err
-				}
+			return withDestination(cmd.Context(), args, func(a alerting, d alert.Destination) error {
 				password := func() config.Secret { return a.cfg.Mail.Password }
 				result, err := alert.NewSender(setting.Fixed(a.settings), a.cfg.ERP, a.cfg.Mail, password).Test(cmd.Context(), d, osUser())
 				if err != nil {
