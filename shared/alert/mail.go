@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"mime"
@@ -21,6 +22,7 @@ import (
 type mailer struct {
 	server   config.Mail
 	password func() config.Secret
+	roots    *x509.CertPool // to check the server's certificate by; nil: the system's
 }
 
 var errNoMailServer = errors.New("ALERT_SMTP_URL is not set: no mail goes out")
@@ -54,7 +56,7 @@ func (m mailer) dial(ctx context.Context) (*smtp.Client, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
 	}
-	secure := &tls.Config{ServerName: m.server.Host, MinVersion: tls.VersionTLS12}
+	secure := &tls.Config{ServerName: m.server.Host, RootCAs: m.roots, MinVersion: tls.VersionTLS12}
 	if m.server.TLS {
 		conn = tls.Client(conn, secure)
 	}

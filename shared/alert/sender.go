@@ -57,7 +57,7 @@ func NewSender(settings setting.Reader, erp config.ERP, mail config.Mail, passwo
 		return settings.Current().Egress.Control(ctx, network, address, conn)
 	}
 	transport.DialContext = (&net.Dialer{ControlContext: control}).DialContext
-	return &Sender{settings: settings, transport: transport, mail: mailer{mail, password}, now: time.Now}
+	return &Sender{settings: settings, transport: transport, mail: mailer{server: mail, password: password}, now: time.Now}
 }
 
 // Send sends a message once. Whatever the destination does, that takes no longer than SendTimeout.
