@@ -76,6 +76,8 @@ func TestOnADatabase(t *testing.T) {
 		"erp_closed_while_off":            testERPClosedWhileTheConnectorIsOff,
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
 		"tokens":                          testTokens,
+		"alerts":                          testAlerts,
+		"an_address_from_the_input":       testAnAddressFromTheInput,
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty(t, database)
