@@ -116,7 +116,7 @@ func (a *Alerter) apply(ctx context.Context, open alert.Open, c domain.AlertChan
 		return err
 	}
 	notices.WithLabelValues(string(c.Kind), string(c.Event)).Inc()
-	a.log.Info("alert", "alert", c.Kind, "subject", c.Subject, "state", c.Event, "level", c.Level, "more", c.More)
+	a.log.Info("alert", "alert", c.Kind, "subject", c.Subject, "state", c.Event, "count", c.Level, "more", c.More)
 	select {
 	case a.wake <- struct{}{}:
 	default: // it is awake

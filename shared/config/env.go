@@ -116,13 +116,13 @@ func (e *env) kafkaAccess() (s kafka.Security) {
 }
 
 func (e *env) egress() egress.Policy {
-	allowed, err := egress.ParseNetworks(e.text("ERP_ALLOWED_NETWORKS", "", "Networks like 169.254.10.0/24, comma-separated, that ERP calls may go to although they are refused otherwise: link-local, multicast, unspecified, the metadata services of clouds."))
+	allowed, err := egress.ParseNetworks(e.text("ERP_ALLOWED_NETWORKS", "", "Networks like 169.254.10.0/24, comma-separated, that ERP calls and alerts may go to although they are refused otherwise: link-local, multicast, unspecified, the metadata services of clouds."))
 	if err != nil {
 		e.problems = append(e.problems, fmt.Errorf("ERP_ALLOWED_NETWORKS: %w", err))
 	}
 	return egress.Policy{
 		Allowed:       allowed,
-		RefusePrivate: e.flag("ERP_REFUSE_PRIVATE", "Refuses ERP calls to private networks, to the machine itself, and to addresses behind a carrier's NAT, but for those in ERP_ALLOWED_NETWORKS: for a connector that should reach the internet only."),
+		RefusePrivate: e.flag("ERP_REFUSE_PRIVATE", "Refuses ERP calls and alerts to private networks, to the machine itself, and to addresses behind a carrier's NAT, but for those in ERP_ALLOWED_NETWORKS: for a connector that should reach the internet only."),
 	}
 }
 
