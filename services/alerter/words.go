@@ -100,8 +100,9 @@ func failedText(c domain.AlertChange, what string) string {
 		return "No order is failed any more with: " + what
 	case domain.AlertRepeated:
 		return fmt.Sprintf("%s failed, which makes %d, with: %s", have(c.More, "more order"), c.Level, what)
+	default:
+		return fmt.Sprintf("%s failed with: %s", have(c.Level, "order"), what)
 	}
-	return fmt.Sprintf("%s failed with: %s", have(c.Level, "order"), what)
 }
 
 // have is "1 order has" or "2 orders have".

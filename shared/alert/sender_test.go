@@ -26,10 +26,13 @@ func TestAnswers(t *testing.T) {
 		answer http.HandlerFunc
 		want   Answer
 	}{
-		"taken":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, Answer{Delivered: true, HTTPStatus: 204}},
-		"a_long_answer":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 1<<20))) }, Answer{Delivered: true, HTTPStatus: 200, Said: strings.Repeat("x", maxAnswer)}},
-		"a_redirect":      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, Answer{HTTPStatus: 302}},
-		"a_terminal":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = w.Write([]byte("\x1b[2J\xff")) }, Answer{HTTPStatus: 500, Said: `\x1b[2J\xff`}},
+		"taken":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, Answer{Delivered: true, HTTPStatus: 204}},
+		"a_long_answer": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 1<<20))) }, Answer{Delivered: true, HTTPStatus: 200, Said: strings.Repeat("x", maxAnswer)}},
+		"a_redirect":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, Answer{HTTPStatus: 302}},
+		"a_terminal": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500)
+			_, _ = w.Write([]byte("\x1b[2J\xff"))
+		}, Answer{HTTPStatus: 500, Said: `\x1b[2J\xff`}},
 		"gone":            {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }, Answer{HTTPStatus: 410, Gone: true}},
 		"a_broken_answer": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Answer{Said: "EOF"}},
 	} {
