@@ -117,7 +117,9 @@ func TestEachConditionIsTold(t *testing.T) {
 			begins: func(b *bench) {
 				b.exec(`UPDATE erp_pace SET breaker = '{"state": "open", "epoch": 1, "out_since": "2024-01-15T10:30:00Z", "out_why": "no answer"}', version = version + 1`)
 			},
-			grows:  func(b *bench) { b.exec(`UPDATE erp_pace SET breaker = breaker || '{"state": "probing"}', version = version + 1`) },
+			grows: func(b *bench) {
+				b.exec(`UPDATE erp_pace SET breaker = breaker || '{"state": "probing"}', version = version + 1`)
+			},
 			ends:   func(b *bench) { b.exec(`UPDATE erp_pace SET breaker = '{}', version = version + 1`) },
 			opened: "The breaker is open: calls to the ERP are held back, and orders wait. Why: no answer",
 		},
@@ -156,8 +158,12 @@ func TestEachConditionIsTold(t *testing.T) {
 			begins: func(b *bench) {
 				require.NoError(b.t, b.store.NoteAudit(b.t.Context(), alert.Audit{At: b.clock, Breaks: 1, Found: map[string]int{"row_not_in_kafka": 1}}))
 			},
-			grows:    func(b *bench) { require.NoError(b.t, b.store.NoteAudit(b.t.Context(), alert.Audit{At: b.clock, Breaks: 4, Found: map[string]int{"ended_twice": 4}})) },
-			ends:     func(b *bench) { require.NoError(b.t, b.store.NoteAudit(b.t.Context(), alert.Audit{At: b.clock, Found: map[string]int{}})) },
+			grows: func(b *bench) {
+				require.NoError(b.t, b.store.NoteAudit(b.t.Context(), alert.Audit{At: b.clock, Breaks: 4, Found: map[string]int{"ended_twice": 4}}))
+			},
+			ends: func(b *bench) {
+				require.NoError(b.t, b.store.NoteAudit(b.t.Context(), alert.Audit{At: b.clock, Found: map[string]int{}}))
+			},
 			opened:   " has found 1 break: orders are not where they should be.",
 			repeated: " has found 4 breaks: ",
 		},

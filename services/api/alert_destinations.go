@@ -76,6 +76,11 @@ func destinationOf(d alert.Destination) destination {
 	}
 }
 
+// destinationList is the answer to a list.
+type destinationList struct {
+	Destinations []destination `json:"destinations"`
+}
+
 func (h *alertsHandler) listDestinations(w http.ResponseWriter, r *http.Request) {
 	all, err := h.store.Destinations(r.Context())
 	if err != nil {
@@ -86,30 +91,50 @@ func (h *alertsHandler) listDestinations(w http.ResponseWriter, r *http.Request)
 	for _, d := range all {
 		out = append(out, destinationOf(d))
 	}
-	problem.JSON(w, http.StatusOK, map[string]any{"destinations": out})
+	problem.JSON(w, http.StatusOK, destinationList{out})
 }
 
-// destinationBody is the body that makes or changes a destination. A member that is not there changes nothing.
-type destinationBody struct {
-	Kind    *alert.Kind         `json:"kind"` // it is never changed
+// newDestination is the body that makes a destination.
+type newDestination struct {
+	Name    string             `json:"name"`
+	Kind    alert.Kind         `json:"kind"`
+	Address string             `json:"address"` // a URL, or an e-mail address
+	Secret  *string            `json:"secret"`  // of a webhook: whsec_ and base64; one is made unless given
+	Alerts  []domain.AlertKind `json:"alerts"`  // which are told here; none: all
+	Enabled *bool              `json:"enabled"` // true unless given
+}
+
+// of is the destination that the body asks for.
+func (n newDestination) of() alert.Destination {
+	d := alert.Destination{Name: n.Name, Kind: n.Kind, Address: n.Address, Alerts: n.Alerts, Enabled: n.Enabled == nil || *n.Enabled}
+	switch {
+	case n.Secret != nil:
+		d.Secret = config.Secret(*n.Secret)
+	case n.Kind == alert.KindWebhook:
+		d.Secret = alert.NewSecret()
+	}
+	return d
+}
+
+// destinationChange is the body that changes a destination. A member that is not there changes nothing.
+type destinationChange struct {
 	Name    *string             `json:"name"`
 	Address *string             `json:"address"`
-	Secret  *string             `json:"secret"`
-	Alerts  *[]domain.AlertKind `json:"alerts"`
+	Secret  *string             `json:"secret"` // of a webhook
+	Alerts  *[]domain.AlertKind `json:"alerts"` // an empty list: all
 	Enabled *bool               `json:"enabled"`
 }
 
 var (
-	destinationExample = `{"name": "on-call", "kind": "webhook", "address": "https://ops.example.com/alerts", "alerts": ["orders_failed", "breaker"]}`
-	newDestinations    = bodyFormat{shape: strictjson.ShapeOf[destinationBody]().Closed(), example: destinationExample, refused: "request_refused"}
-	destinationChanges = bodyFormat{shape: strictjson.Members("name", "address", "secret", "alerts", "enabled").Closed(), example: `{"enabled": false}`, refused: "request_refused"}
+	newDestinations = bodyFormat{
+		shape:   strictjson.ShapeOf[newDestination]().Closed(),
+		example: `{"name": "on-call", "kind": "webhook", "address": "https://ops.example.com/alerts", "alerts": ["breaker"]}`, refused: "request_refused",
+	}
+	destinationChanges = bodyFormat{shape: strictjson.ShapeOf[destinationChange]().Closed(), example: `{"enabled": false}`, refused: "request_refused"}
 )
 
 // to is the destination with the changes.
-func (c destinationBody) to(d alert.Destination) alert.Destination {
-	if c.Kind != nil {
-		d.Kind = *c.Kind
-	}
+func (c destinationChange) to(d alert.Destination) alert.Destination {
 	if c.Name != nil {
 		d.Name = *c.Name
 	}
@@ -131,14 +156,11 @@ func (c destinationBody) to(d alert.Destination) alert.Destination {
 // addDestination makes a destination. The secret of a webhook is made if none is given, and is shown this once.
 func (h *alertsHandler) addDestination(w http.ResponseWriter, r *http.Request) {
 	raw, ok := readBody(w, r, maxRequestBytes)
-	var body destinationBody
+	var body newDestination
 	if !ok || !newDestinations.decode(w, raw, &body) || !mayAddress(w, r) {
 		return
 	}
-	d := body.to(alert.Destination{Enabled: true})
-	if d.Kind == alert.KindWebhook && body.Secret == nil {
-		d.Secret = alert.NewSecret()
-	}
+	d := body.of()
 	if wrong := d.Check(h.rules()); len(wrong) > 0 {
 		newDestinations.refuse(w, wrong)
 		return
@@ -181,7 +203,7 @@ func (h *alertsHandler) changeDestination(w http.ResponseWriter, r *http.Request
 		return
 	}
 	raw, ok := readBody(w, r, maxRequestBytes)
-	var body destinationBody
+	var body destinationChange
 	if !ok || !destinationChanges.decode(w, raw, &body) || (body.Address != nil && !mayAddress(w, r)) {
 		return
 	}

@@ -94,6 +94,9 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 // componentNames are names for types whose own says too little outside of their package.
 var componentNames = map[string]string{
 	"api.absence": "WhyNoSync", "api.absent": "NoSync", "api.callback": "Callback", "api.result": "CommandResult", "api.settings": "Settings", "api.status": "SyncStatus",
+	"alert.Delivery": "AlertDelivery", "alert.Kind": "AlertDestinationKind", "alert.DeliveryState": "AlertDeliveryState",
+	"api.destination": "AlertDestination", "api.destinationChange": "AlertDestinationChange", "api.destinationList": "AlertDestinationList",
+	"api.newDestination": "NewAlertDestination", "api.shownAlert": "Alert", "api.testResult": "AlertTestResult",
 	"accept.Result": "EventResult", "accept.Verdict": "EventVerdict", "deadletter.State": "DeadLetterState", "setting.Type": "SettingType",
 	"httpapi.liveness": "Liveness", "httpapi.readiness": "Readiness", "pace.Past": "ErpChange", "pace.Report": "ErpState",
 	"mockerp.Call": "MockCall", "mockerp.Fault": "MockFault", "mockerp.Stats": "MockStats", "mockerp.booked": "MockBooking", "mockerp.faultCount": "MockFaultCount",
