@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/alert"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -48,7 +49,7 @@ var written = map[reflect.Type]object{
 }
 
 // open are types of texts that may be others than those that have names.
-var open = []reflect.Type{reflect.TypeFor[deadletter.Writer](), reflect.TypeFor[domain.ErrorCode]()}
+var open = []reflect.Type{reflect.TypeFor[alert.DeliveryState](), reflect.TypeFor[deadletter.Writer](), reflect.TypeFor[domain.ErrorCode]()}
 
 // of is the schema of a type: in an answer a member without omitempty is always there, in a request only what is required.
 func (s *schemas) of(t reflect.Type, answer bool) object {
@@ -94,7 +95,7 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 // componentNames are names for types whose own says too little outside of their package.
 var componentNames = map[string]string{
 	"api.absence": "WhyNoSync", "api.absent": "NoSync", "api.callback": "Callback", "api.result": "CommandResult", "api.settings": "Settings", "api.status": "SyncStatus",
-	"alert.Delivery": "AlertDelivery", "alert.Kind": "AlertDestinationKind", "alert.DeliveryState": "AlertDeliveryState",
+	"alert.Delivery": "AlertDelivery", "alert.Kind": "AlertDestinationKind",
 	"api.destination": "AlertDestination", "api.destinationChange": "AlertDestinationChange", "api.destinationList": "AlertDestinationList",
 	"api.newDestination": "NewAlertDestination", "api.shownAlert": "Alert", "api.testResult": "AlertTestResult",
 	"accept.Result": "EventResult", "accept.Verdict": "EventVerdict", "deadletter.State": "DeadLetterState", "setting.Type": "SettingType",

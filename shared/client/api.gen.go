@@ -17,6 +17,78 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AlertDestinationKind.
+const (
+	Email   AlertDestinationKind = "email"
+	Slack   AlertDestinationKind = "slack"
+	Webhook AlertDestinationKind = "webhook"
+)
+
+// Valid indicates whether the value is a known member of the AlertDestinationKind enum.
+func (e AlertDestinationKind) Valid() bool {
+	switch e {
+	case Email:
+		return true
+	case Slack:
+		return true
+	case Webhook:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlertEvent.
+const (
+	AlertEventOpened   AlertEvent = "opened"
+	AlertEventRepeated AlertEvent = "repeated"
+	AlertEventResolved AlertEvent = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the AlertEvent enum.
+func (e AlertEvent) Valid() bool {
+	switch e {
+	case AlertEventOpened:
+		return true
+	case AlertEventRepeated:
+		return true
+	case AlertEventResolved:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlertKind.
+const (
+	AlertKindAudit        AlertKind = "audit"
+	AlertKindBacklog      AlertKind = "backlog"
+	AlertKindBreaker      AlertKind = "breaker"
+	AlertKindDeadLetters  AlertKind = "dead_letters"
+	AlertKindOrdersFailed AlertKind = "orders_failed"
+	AlertKindQuarantine   AlertKind = "quarantine"
+)
+
+// Valid indicates whether the value is a known member of the AlertKind enum.
+func (e AlertKind) Valid() bool {
+	switch e {
+	case AlertKindAudit:
+		return true
+	case AlertKindBacklog:
+		return true
+	case AlertKindBreaker:
+		return true
+	case AlertKindDeadLetters:
+		return true
+	case AlertKindOrdersFailed:
+		return true
+	case AlertKindQuarantine:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BreakerState.
 const (
 	BreakerStateClosed  BreakerState = "closed"
@@ -293,6 +365,57 @@ func (e WhyNoSync) Valid() bool {
 	}
 }
 
+// Defines values for ListAlertsParamsAlert.
+const (
+	ListAlertsParamsAlertAudit        ListAlertsParamsAlert = "audit"
+	ListAlertsParamsAlertBacklog      ListAlertsParamsAlert = "backlog"
+	ListAlertsParamsAlertBreaker      ListAlertsParamsAlert = "breaker"
+	ListAlertsParamsAlertDeadLetters  ListAlertsParamsAlert = "dead_letters"
+	ListAlertsParamsAlertOrdersFailed ListAlertsParamsAlert = "orders_failed"
+	ListAlertsParamsAlertQuarantine   ListAlertsParamsAlert = "quarantine"
+)
+
+// Valid indicates whether the value is a known member of the ListAlertsParamsAlert enum.
+func (e ListAlertsParamsAlert) Valid() bool {
+	switch e {
+	case ListAlertsParamsAlertAudit:
+		return true
+	case ListAlertsParamsAlertBacklog:
+		return true
+	case ListAlertsParamsAlertBreaker:
+		return true
+	case ListAlertsParamsAlertDeadLetters:
+		return true
+	case ListAlertsParamsAlertOrdersFailed:
+		return true
+	case ListAlertsParamsAlertQuarantine:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAlertsParamsState.
+const (
+	ListAlertsParamsStateAll      ListAlertsParamsState = "all"
+	ListAlertsParamsStateOpen     ListAlertsParamsState = "open"
+	ListAlertsParamsStateResolved ListAlertsParamsState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the ListAlertsParamsState enum.
+func (e ListAlertsParamsState) Valid() bool {
+	switch e {
+	case ListAlertsParamsStateAll:
+		return true
+	case ListAlertsParamsStateOpen:
+		return true
+	case ListAlertsParamsStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListDeadLettersParamsState.
 const (
 	ListDeadLettersParamsStateAll       ListDeadLettersParamsState = "all"
@@ -357,6 +480,116 @@ func (e ListSyncsParamsSort) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Alert defines model for Alert.
+type Alert struct {
+	Alert   AlertKind `json:"alert"`
+	AlertId int64     `json:"alert_id"`
+
+	// Deliveries the newest ones
+	Deliveries []AlertDelivery         `json:"deliveries"`
+	Details    *map[string]interface{} `json:"details,omitempty"`
+
+	// Level as it was told last
+	Level      int64   `json:"level"`
+	Next       *string `json:"next,omitempty"`
+	OpenedAt   string  `json:"opened_at"`
+	ResolvedAt *string `json:"resolved_at"`
+
+	// State open, or resolved
+	State string `json:"state"`
+
+	// Subject what of the kind, like an error group
+	Subject string `json:"subject"`
+	Text    string `json:"text"`
+	ToldAt  string `json:"told_at"`
+}
+
+// AlertDelivery defines model for AlertDelivery.
+type AlertDelivery struct {
+	Attempts    int       `json:"attempts"`
+	CreatedAt   time.Time `json:"created_at"`
+	Destination string    `json:"destination"`
+
+	// EndedAt null: it is pending
+	EndedAt *time.Time `json:"ended_at"`
+	Event   AlertEvent `json:"event"`
+
+	// HttpStatus null: there was no answer
+	HttpStatus *int   `json:"http_status"`
+	MessageId  string `json:"message_id"`
+
+	// NextAt while it is pending
+	NextAt *time.Time `json:"next_at"`
+	Said   *string    `json:"said,omitempty"`
+	State  string     `json:"state"`
+}
+
+// AlertDestination defines model for AlertDestination.
+type AlertDestination struct {
+	// Address without what is secret of it
+	Address string `json:"address"`
+
+	// Alerts empty: all
+	Alerts        []AlertKind          `json:"alerts"`
+	ChangedAt     string               `json:"changed_at"`
+	ChangedBy     string               `json:"changed_by"`
+	CreatedAt     string               `json:"created_at"`
+	CreatedBy     string               `json:"created_by"`
+	DestinationId int64                `json:"destination_id"`
+	Enabled       bool                 `json:"enabled"`
+	Kind          AlertDestinationKind `json:"kind"`
+	Name          string               `json:"name"`
+
+	// Secret of a webhook, once, in the answer that made it
+	Secret *string `json:"secret,omitempty"`
+}
+
+// AlertDestinationChange defines model for AlertDestinationChange.
+type AlertDestinationChange struct {
+	Address *string `json:"address,omitempty"`
+
+	// Alerts an empty list: all
+	Alerts  *[]AlertKind `json:"alerts,omitempty"`
+	Enabled *bool        `json:"enabled,omitempty"`
+	Name    *string      `json:"name,omitempty"`
+
+	// Secret of a webhook
+	Secret *string `json:"secret,omitempty"`
+}
+
+// AlertDestinationKind defines model for AlertDestinationKind.
+type AlertDestinationKind string
+
+// AlertDestinationList defines model for AlertDestinationList.
+type AlertDestinationList struct {
+	Destinations []AlertDestination `json:"destinations"`
+}
+
+// AlertEvent defines model for AlertEvent.
+type AlertEvent string
+
+// AlertKind defines model for AlertKind.
+type AlertKind string
+
+// AlertPage defines model for AlertPage.
+type AlertPage struct {
+	Alerts []Alert `json:"alerts"`
+
+	// Next the cursor of the next page; null: this is the last
+	Next *string `json:"next"`
+}
+
+// AlertTestResult defines model for AlertTestResult.
+type AlertTestResult struct {
+	Delivered bool `json:"delivered"`
+
+	// HttpStatus null: there was no answer, or it is a mail
+	HttpStatus *int    `json:"http_status"`
+	MessageId  string  `json:"message_id"`
+	Said       *string `json:"said,omitempty"`
+	TookMs     int64   `json:"took_ms"`
 }
 
 // BatchResults defines model for BatchResults.
@@ -752,6 +985,23 @@ type FieldError struct {
 	Pointer   *string `json:"pointer,omitempty"`
 }
 
+// NewAlertDestination defines model for NewAlertDestination.
+type NewAlertDestination struct {
+	// Address a URL, or an e-mail address
+	Address string `json:"address"`
+
+	// Alerts which are told here; none: all
+	Alerts *[]AlertKind `json:"alerts,omitempty"`
+
+	// Enabled true unless given
+	Enabled *bool                `json:"enabled,omitempty"`
+	Kind    AlertDestinationKind `json:"kind"`
+	Name    string               `json:"name"`
+
+	// Secret of a webhook: whsec_ and base64; one is made unless given
+	Secret *string `json:"secret,omitempty"`
+}
+
 // NewToken defines model for NewToken.
 type NewToken struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -876,6 +1126,18 @@ type Settings struct {
 
 // SettingsChange defines model for SettingsChange.
 type SettingsChange struct {
+	// AlertAllowHttp On: alerts may go to http URLs. Off: to https, and to http on the machine itself. Takes true or false.
+	AlertAllowHttp interface{} `json:"alert_allow_http,omitempty"`
+
+	// AlertBacklogAge An order that is on its way for longer raises an alert, as does an event in the commerce outbox. 0: none does. Takes a duration from 0s to 720h, like 30s, or a number of seconds.
+	AlertBacklogAge interface{} `json:"alert_backlog_age,omitempty"`
+
+	// AlertInterval The least time from one notice of an alert to the next that says what has come since. Takes a duration from 10s to 720h, like 30s, or a number of seconds.
+	AlertInterval interface{} `json:"alert_interval,omitempty"`
+
+	// AlertRetention Alerts that are over, and what became of their notices, are deleted so long afterwards. 0: they are kept for ever. Takes a duration from 0s to 87600h, like 30s, or a number of seconds.
+	AlertRetention interface{} `json:"alert_retention,omitempty"`
+
 	// AlreadyBooked Answers by which the ERP says that it has already booked the order under this key. They are a success; the reference stands in their body. Do not name an answer that may also mean that the ERP is still at work. Takes HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts.
 	AlreadyBooked interface{} `json:"already_booked,omitempty"`
 
@@ -1325,6 +1587,27 @@ type EventTotals struct {
 	Tax        *EventAmountOrNull `json:"tax,omitempty"`
 }
 
+// ListAlertsParams defines parameters for ListAlerts.
+type ListAlertsParams struct {
+	// Alert About this.
+	Alert *ListAlertsParamsAlert `form:"alert,omitempty" json:"alert,omitempty"`
+
+	// Cursor The `next` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// State In this state; `all` unless given.
+	State *ListAlertsParamsState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// ListAlertsParamsAlert defines parameters for ListAlerts.
+type ListAlertsParamsAlert string
+
+// ListAlertsParamsState defines parameters for ListAlerts.
+type ListAlertsParamsState string
+
 // CancelOrderParams defines parameters for CancelOrder.
 type CancelOrderParams struct {
 	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
@@ -1608,6 +1891,12 @@ type WebhookParams struct {
 	// WebhookSignature Standard Webhooks: `v1,` and the signature.
 	WebhookSignature *string `json:"Webhook-Signature,omitempty"`
 }
+
+// AddAlertDestinationJSONRequestBody defines body for AddAlertDestination for application/json ContentType.
+type AddAlertDestinationJSONRequestBody = NewAlertDestination
+
+// ChangeAlertDestinationJSONRequestBody defines body for ChangeAlertDestination for application/json ContentType.
+type ChangeAlertDestinationJSONRequestBody = AlertDestinationChange
 
 // CancelOrderJSONRequestBody defines body for CancelOrder for application/json ContentType.
 type CancelOrderJSONRequestBody = OrderRequest
@@ -2319,6 +2608,62 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// ListAlerts What was wrong, or is, the newest first
+	//
+	// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
+	ListAlerts(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAlertDestinations Where alerts are told
+	//
+	// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
+	ListAlertDestinations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddAlertDestinationWithBody Tell alerts somewhere
+	//
+	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+	AddAlertDestinationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddAlertDestination Tell alerts somewhere
+	//
+	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+	AddAlertDestination(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveAlertDestination Tell alerts there no more
+	//
+	// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
+	RemoveAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeAlertDestinationWithBody Change what the body names of a destination
+	//
+	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+	ChangeAlertDestinationWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeAlertDestination Change what the body names of a destination
+	//
+	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+	ChangeAlertDestination(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestAlertDestination Send a test to a destination, and see what comes back
+	//
+	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
+	TestAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CancelOrderWithBody End a sync that has not reached the ERP
 	//
 	// It needs a `reason`.
@@ -2620,6 +2965,142 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /rest/V1/erpconnector/webhook (the `Webhook` operationId).
 	Webhook(ctx context.Context, params *WebhookParams, body WebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListAlerts What was wrong, or is, the newest first
+//
+// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
+func (c *Requests) ListAlerts(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAlertsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAlertDestinations Where alerts are told
+//
+// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
+func (c *Requests) ListAlertDestinations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAlertDestinationsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddAlertDestinationWithBody Tell alerts somewhere
+//
+// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+func (c *Requests) AddAlertDestinationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddAlertDestinationRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddAlertDestination Tell alerts somewhere
+//
+// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+func (c *Requests) AddAlertDestination(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddAlertDestinationRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveAlertDestination Tell alerts there no more
+//
+// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
+func (c *Requests) RemoveAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveAlertDestinationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeAlertDestinationWithBody Change what the body names of a destination
+//
+// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+func (c *Requests) ChangeAlertDestinationWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeAlertDestinationRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeAlertDestination Change what the body names of a destination
+//
+// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+func (c *Requests) ChangeAlertDestination(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeAlertDestinationRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestAlertDestination Send a test to a destination, and see what comes back
+//
+// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
+func (c *Requests) TestAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestAlertDestinationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // CancelOrderWithBody End a sync that has not reached the ERP
@@ -3322,6 +3803,278 @@ func (c *Requests) Webhook(ctx context.Context, params *WebhookParams, body Webh
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListAlertsRequest constructs an http.Request for the ListAlerts method
+func NewListAlertsRequest(server string, params *ListAlertsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Alert != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "alert", *params.Alert, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAlertDestinationsRequest constructs an http.Request for the ListAlertDestinations method
+func NewListAlertDestinationsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddAlertDestinationRequest calls the generic AddAlertDestination builder with application/json body
+func NewAddAlertDestinationRequest(server string, body AddAlertDestinationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddAlertDestinationRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddAlertDestinationRequestWithBody constructs an http.Request for the AddAlertDestination method, with any body, and a specified content type
+func NewAddAlertDestinationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveAlertDestinationRequest constructs an http.Request for the RemoveAlertDestination method
+func NewRemoveAlertDestinationRequest(server string, id int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewChangeAlertDestinationRequest calls the generic ChangeAlertDestination builder with application/json body
+func NewChangeAlertDestinationRequest(server string, id int64, body ChangeAlertDestinationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeAlertDestinationRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewChangeAlertDestinationRequestWithBody constructs an http.Request for the ChangeAlertDestination method, with any body, and a specified content type
+func NewChangeAlertDestinationRequestWithBody(server string, id int64, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTestAlertDestinationRequest constructs an http.Request for the TestAlertDestination method
+func NewTestAlertDestinationRequest(server string, id int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations/%s/test", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewCancelOrderRequest calls the generic CancelOrder builder with application/json body
@@ -5429,6 +6182,70 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ListAlertsWithResponse What was wrong, or is, the newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
+	ListAlertsWithResponse(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*ListAlertsResponse, error)
+
+	// ListAlertDestinationsWithResponse Where alerts are told
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
+	ListAlertDestinationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAlertDestinationsResponse, error)
+
+	// AddAlertDestinationWithBodyWithResponse Tell alerts somewhere
+	//
+	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+	AddAlertDestinationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error)
+
+	// AddAlertDestinationWithResponse Tell alerts somewhere
+	//
+	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+	AddAlertDestinationWithResponse(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error)
+
+	// RemoveAlertDestinationWithResponse Tell alerts there no more
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
+	RemoveAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*RemoveAlertDestinationResponse, error)
+
+	// ChangeAlertDestinationWithBodyWithResponse Change what the body names of a destination
+	//
+	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+	ChangeAlertDestinationWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error)
+
+	// ChangeAlertDestinationWithResponse Change what the body names of a destination
+	//
+	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+	ChangeAlertDestinationWithResponse(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error)
+
+	// TestAlertDestinationWithResponse Send a test to a destination, and see what comes back
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
+	TestAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*TestAlertDestinationResponse, error)
+
 	// CancelOrderWithBodyWithResponse End a sync that has not reached the ERP
 	//
 	// It needs a `reason`.
@@ -5758,6 +6575,525 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /rest/V1/erpconnector/webhook (the `Webhook` operationId).
 	WebhookWithResponse(ctx context.Context, params *WebhookParams, body WebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookResponse, error)
+}
+
+type ListAlertsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AlertPage
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAlertsResponse) GetJSON200() *AlertPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListAlertsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListAlertsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListAlertsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListAlertsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListAlertsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAlertsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAlertsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAlertsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAlertsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAlertDestinationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AlertDestinationList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAlertDestinationsResponse) GetJSON200() *AlertDestinationList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListAlertDestinationsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListAlertDestinationsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListAlertDestinationsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListAlertDestinationsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListAlertDestinationsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAlertDestinationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAlertDestinationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAlertDestinationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAlertDestinationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddAlertDestinationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *AlertDestination
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddAlertDestinationResponse) GetJSON201() *AlertDestination {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r AddAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r AddAlertDestinationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddAlertDestinationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddAlertDestinationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddAlertDestinationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RemoveAlertDestinationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AlertDestination
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RemoveAlertDestinationResponse) GetJSON200() *AlertDestination {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveAlertDestinationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveAlertDestinationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveAlertDestinationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveAlertDestinationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ChangeAlertDestinationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AlertDestination
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeAlertDestinationResponse) GetJSON200() *AlertDestination {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeAlertDestinationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeAlertDestinationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeAlertDestinationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeAlertDestinationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TestAlertDestinationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AlertTestResult
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestAlertDestinationResponse) GetJSON200() *AlertTestResult {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r TestAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r TestAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r TestAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r TestAlertDestinationResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r TestAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r TestAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r TestAlertDestinationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestAlertDestinationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestAlertDestinationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestAlertDestinationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type CancelOrderResponse struct {
@@ -8400,6 +9736,118 @@ func (r WebhookResponse) ContentType() string {
 	return ""
 }
 
+// ListAlertsWithResponse What was wrong, or is, the newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
+func (c *ClientWithResponses) ListAlertsWithResponse(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*ListAlertsResponse, error) {
+	rsp, err := c.ListAlerts(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAlertsResponse(rsp)
+}
+
+// ListAlertDestinationsWithResponse Where alerts are told
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
+func (c *ClientWithResponses) ListAlertDestinationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAlertDestinationsResponse, error) {
+	rsp, err := c.ListAlertDestinations(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAlertDestinationsResponse(rsp)
+}
+
+// AddAlertDestinationWithBodyWithResponse Tell alerts somewhere
+//
+// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+func (c *ClientWithResponses) AddAlertDestinationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error) {
+	rsp, err := c.AddAlertDestinationWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddAlertDestinationResponse(rsp)
+}
+
+// AddAlertDestinationWithResponse Tell alerts somewhere
+//
+// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
+func (c *ClientWithResponses) AddAlertDestinationWithResponse(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error) {
+	rsp, err := c.AddAlertDestination(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddAlertDestinationResponse(rsp)
+}
+
+// RemoveAlertDestinationWithResponse Tell alerts there no more
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
+func (c *ClientWithResponses) RemoveAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*RemoveAlertDestinationResponse, error) {
+	rsp, err := c.RemoveAlertDestination(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveAlertDestinationResponse(rsp)
+}
+
+// ChangeAlertDestinationWithBodyWithResponse Change what the body names of a destination
+//
+// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+func (c *ClientWithResponses) ChangeAlertDestinationWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error) {
+	rsp, err := c.ChangeAlertDestinationWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeAlertDestinationResponse(rsp)
+}
+
+// ChangeAlertDestinationWithResponse Change what the body names of a destination
+//
+// To change the address it needs `Escooter_ErpConnector::erp_address` too.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
+func (c *ClientWithResponses) ChangeAlertDestinationWithResponse(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error) {
+	rsp, err := c.ChangeAlertDestination(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeAlertDestinationResponse(rsp)
+}
+
+// TestAlertDestinationWithResponse Send a test to a destination, and see what comes back
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
+func (c *ClientWithResponses) TestAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*TestAlertDestinationResponse, error) {
+	rsp, err := c.TestAlertDestination(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestAlertDestinationResponse(rsp)
+}
+
 // CancelOrderWithBodyWithResponse End a sync that has not reached the ERP
 //
 // It needs a `reason`.
@@ -8968,6 +10416,435 @@ func (c *ClientWithResponses) WebhookWithResponse(ctx context.Context, params *W
 		return nil, err
 	}
 	return ParseWebhookResponse(rsp)
+}
+
+// ParseListAlertsResponse parses an HTTP response from a ListAlertsWithResponse call
+func ParseListAlertsResponse(rsp *http.Response) (*ListAlertsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAlertsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AlertPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAlertDestinationsResponse parses an HTTP response from a ListAlertDestinationsWithResponse call
+func ParseListAlertDestinationsResponse(rsp *http.Response) (*ListAlertDestinationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAlertDestinationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AlertDestinationList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddAlertDestinationResponse parses an HTTP response from a AddAlertDestinationWithResponse call
+func ParseAddAlertDestinationResponse(rsp *http.Response) (*AddAlertDestinationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddAlertDestinationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest AlertDestination
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveAlertDestinationResponse parses an HTTP response from a RemoveAlertDestinationWithResponse call
+func ParseRemoveAlertDestinationResponse(rsp *http.Response) (*RemoveAlertDestinationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveAlertDestinationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AlertDestination
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseChangeAlertDestinationResponse parses an HTTP response from a ChangeAlertDestinationWithResponse call
+func ParseChangeAlertDestinationResponse(rsp *http.Response) (*ChangeAlertDestinationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeAlertDestinationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AlertDestination
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTestAlertDestinationResponse parses an HTTP response from a TestAlertDestinationWithResponse call
+func ParseTestAlertDestinationResponse(rsp *http.Response) (*TestAlertDestinationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestAlertDestinationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AlertTestResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseCancelOrderResponse parses an HTTP response from a CancelOrderWithResponse call
