@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,12 +39,12 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calls := 0
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls++; c.answer(w, r) }))
+			var calls atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls.Add(1); c.answer(w, r) }))
 			t.Cleanup(server.Close)
 			got, err := sending(setting.Defaults()).Test(t.Context(), webhook(server.URL+"/?token=hunter2"), "jane")
 			require.NoError(t, err)
-			require.Equal(t, 1, calls, "nobody follows a redirect")
+			require.EqualValues(t, 1, calls.Load(), "nobody follows a redirect")
 			require.Equal(t, c.want, got.Answer)
 			require.Regexp(t, `^msg_[A-Z2-7]{20,}$`, got.MessageID)
 		})
