@@ -26,6 +26,9 @@ type Config struct {
 type HTTP struct {
 	Addr  string // HTTP_ADDR, default :8080
 	Token Secret // API_TOKEN (or API_TOKEN_FILE): the first admin token
+
+	Stores map[string]string // STORE_SOURCES: the source of a store code in a path; others are sources themselves
+	OIDC   OIDC
 }
 
 // Kafka is the cluster.

@@ -49,6 +49,8 @@ func (e *env) config() Config {
 		HTTP: HTTP{
 			Addr:  e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
 			Token: e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
+
+			Stores: e.stores(), OIDC: e.oidc(),
 		},
 		ERP:            e.erp(),
 		DataDir:        e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others, %LocalAppData%\\erpconnector on Windows."),

@@ -61,7 +61,7 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 	return &Server{
 		addr: cfg.Addr, router: router,
 		http: &http.Server{
-			Handler:           accessLog(answerTimeout(recovered(singleSlashes(router), log), l.answer), log),
+			Handler:           accessLog(answerTimeout(recovered(singleSlashes(storePaths(router, cfg.Stores)), log), l.answer), log),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
@@ -126,6 +126,10 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 		case errors.Is(err, ErrNoToken):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="erpconnector"`)
 			deny(w, http.StatusUnauthorized, "unauthorized", "send Authorization: Bearer with a token that holds "+string(r.Resource), r.Resource)
+		case errors.Is(err, ErrIssuerAway):
+			Failed(w, req, log, "token not checked", err, problem.Problem{
+				Code: "issuer_unavailable", Detail: "nothing was done: the token cannot be checked, as its issuer does not answer; ask again",
+			})
 		case err != nil:
 			Failed(w, req, log, "token not checked", err, problem.Problem{
 				Code: "database_unavailable", Detail: "nothing was done: the token cannot be checked, as the database does not answer; ask again",
@@ -134,6 +138,8 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q does not hold %s", id.Name, r.Resource), r.Resource)
 		case id.Source != "" && !r.BySource:
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and this is about all shops", id.Name, id.Source), r.Resource)
+		case !id.enter(PathSource(req.Context()), r.BySource):
+			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and the path names another", id.Name, id.Source), r.Resource)
 		default:
 			handler.ServeHTTP(w, req.WithContext(WithIdentity(req.Context(), id)))
 		}
