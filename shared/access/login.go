@@ -21,7 +21,9 @@ var ErrCredentials = errors.New("no user who may log in has this name and this p
 type LimitedError struct{ After time.Duration }
 
 // Error says so.
-func (e *LimitedError) Error() string { return fmt.Sprintf("too many logins failed; the next is looked at in %s", e.After) }
+func (e *LimitedError) Error() string {
+	return fmt.Sprintf("too many logins failed; the next is looked at in %s", e.After)
+}
 
 // Logins lets users in. It is safe for concurrent use.
 type Logins struct {

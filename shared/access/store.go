@@ -247,7 +247,9 @@ func (s *Store) find(ctx context.Context, secret string) (t Token, err error) {
 	return one(ctx, s.pool, `WHERE t.hash = $1`, hash[:])
 }
 
-func get(ctx context.Context, q querier, id int64) (Token, error) { return one(ctx, q, `WHERE t.token_id = $1`, id) }
+func get(ctx context.Context, q querier, id int64) (Token, error) {
+	return one(ctx, q, `WHERE t.token_id = $1`, id)
+}
 
 // one reads a token; ErrUnknown: there is none.
 func one(ctx context.Context, q querier, where string, args ...any) (t Token, err error) {

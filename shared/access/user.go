@@ -100,4 +100,6 @@ func (c UserChange) Gives() bool {
 }
 
 // endsSessions reports whether sessions that began before end with the change.
-func (c UserChange) endsSessions() bool { return c.Password != nil || (c.Disabled != nil && *c.Disabled) }
+func (c UserChange) endsSessions() bool {
+	return c.Password != nil || (c.Disabled != nil && *c.Disabled)
+}

@@ -56,7 +56,7 @@ func parseOIDCRules(text string) (rules []OIDCRule, err error) {
 		if rule = strings.TrimSpace(rule); rule == "" {
 			continue
 		}
-		claim, rest, hasClaim := strings.Cut(rule, ":")
+		claim, rest, hasClaim := cutClaim(rule)
 		at := strings.LastIndex(rest, "=")
 		if !hasClaim || claim == "" || at < 1 || len(split(rest[at+1:])) == 0 {
 			return nil, fmt.Errorf("OIDC_RESOURCES has %q; a rule is claim:value=resource,resource, like groups:erp-admin=all", rule)
@@ -64,6 +64,16 @@ func parseOIDCRules(text string) (rules []OIDCRule, err error) {
 		rules = append(rules, OIDCRule{Claim: claim, Value: rest[:at], Resources: split(rest[at+1:])})
 	}
 	return rules, nil
+}
+
+// cutClaim cuts at the first colon that is not part of a URL: some providers have claims like https://example.com/roles.
+func cutClaim(rule string) (claim, rest string, ok bool) {
+	begin := strings.Index(rule, "://")
+	if begin >= 0 && strings.Index(rule, ":") == begin {
+		claim, rest, ok = strings.Cut(rule[begin+len("://"):], ":")
+		return rule[:begin+len("://")] + claim, rest, ok
+	}
+	return strings.Cut(rule, ":")
 }
 
 // stores reads STORE_SOURCES: code=source,…

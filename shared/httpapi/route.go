@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strings"
 )
 
 // Resource is an ACL resource of the module that a token must hold to use a route.
@@ -27,6 +28,26 @@ const (
 // Resources are all that a token may hold.
 var Resources = []Resource{
 	ResourceConfig, ResourceErpAddress, ResourceManage, ResourcePublish, ResourceResync, ResourceSync, ResourceTokens, ResourceViewStatus,
+}
+
+// resourcePrefix is left out where people write resources.
+const resourcePrefix = "Escooter_ErpConnector::"
+
+// ResourceOf is the resource of a name with or without its prefix. There may be none of that name.
+func ResourceOf(name string) Resource {
+	return Resource(resourcePrefix + strings.TrimPrefix(name, resourcePrefix))
+}
+
+// ShortName is the resource's name without its prefix.
+func (r Resource) ShortName() string { return strings.TrimPrefix(string(r), resourcePrefix) }
+
+// ShortNames are those of all resources.
+func ShortNames() []string {
+	names := make([]string, len(Resources))
+	for i, r := range Resources {
+		names[i] = r.ShortName()
+	}
+	return names
 }
 
 // implied are what a resource holds beside itself, as in the module.

@@ -26,6 +26,8 @@ const (
 const (
 	maxGiveUpAfter = 365 * 24 * time.Hour
 	maxRetention   = 10 * 365 * 24 * time.Hour
+
+	maxTokenLifetime = 30 * 24 * time.Hour
 )
 
 // NameErpBaseURL is the setting that says where orders go. Changing it needs a right of its own.
@@ -103,6 +105,8 @@ var fields = []Field{
 		"When the ERP is maintained: no order is sent then. What waits goes out afterwards."),
 	field(nameWorkingHours, "ERP_WORKING_HOURS", func(s *Settings) *string { return &s.WorkingHours }, windows,
 		"When orders are sent: none goes out at another time. Without it: always."),
+	field("admin_token_lifetime", "ADMIN_TOKEN_LIFETIME", func(s *Settings) *time.Duration { return &s.AdminTokenLifetime }, duration(time.Minute, maxTokenLifetime),
+		"How long a token is good that a user gets by `POST /rest/V1/integration/admin/token`. A change counts for later logins."),
 	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
 		"On: an order is refused when its totals do not add up, an amount is missing, or a quantity is not above 0. Off: it is accepted with a warning, in the answer and on the timeline."),
 }
