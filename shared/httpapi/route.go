@@ -30,16 +30,16 @@ var Resources = []Resource{
 	ResourceConfig, ResourceErpAddress, ResourceManage, ResourcePublish, ResourceResync, ResourceSync, ResourceTokens, ResourceViewStatus,
 }
 
-// resourcePrefix is left out where people write resources.
-const resourcePrefix = "Escooter_ErpConnector::"
+// ResourcePrefix begins the name of each resource; people may leave it out.
+const ResourcePrefix = "Escooter_ErpConnector::"
 
 // ResourceOf is the resource of a name with or without its prefix. There may be none of that name.
 func ResourceOf(name string) Resource {
-	return Resource(resourcePrefix + strings.TrimPrefix(name, resourcePrefix))
+	return Resource(ResourcePrefix + strings.TrimPrefix(name, ResourcePrefix))
 }
 
 // ShortName is the resource's name without its prefix.
-func (r Resource) ShortName() string { return strings.TrimPrefix(string(r), resourcePrefix) }
+func (r Resource) ShortName() string { return strings.TrimPrefix(string(r), ResourcePrefix) }
 
 // ShortNames are those of all resources.
 func ShortNames() []string {

@@ -76,6 +76,8 @@ func TestOnADatabase(t *testing.T) {
 		"erp_closed_while_off":            testERPClosedWhileTheConnectorIsOff,
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
 		"tokens":                          testTokens,
+		"users":                           testUsers,
+		"the_first_token":                 testFirstToken,
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty(t, database)
