@@ -86,7 +86,7 @@ func (i *Issuer) names(token string) bool {
 	if strings.Count(token, ".") != parts-1 {
 		return false
 	}
-	jws, err := jose.ParseSigned(token, algorithms)
+	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		return false
 	}

@@ -167,7 +167,7 @@ type signatures struct {
 
 // VerifySignature returns what was signed.
 func (s *signatures) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	jws, err := jose.ParseSigned(token, algorithms)
+	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		return nil, err
 	}
