@@ -81,17 +81,22 @@ func userOf(u access.User) shownUser {
 	}
 }
 
+// userList is the answer to a list.
+type userList struct {
+	Users []shownUser `json:"users"`
+}
+
 func (h *usersHandler) list(w http.ResponseWriter, r *http.Request) {
 	users, err := h.store.Users(r.Context())
 	if err != nil {
 		h.failed(w, r, err)
 		return
 	}
-	out := make([]shownUser, 0, len(users))
+	out := userList{Users: make([]shownUser, 0, len(users))}
 	for _, u := range users {
-		out = append(out, userOf(u))
+		out.Users = append(out.Users, userOf(u))
 	}
-	problem.JSON(w, http.StatusOK, map[string]any{"users": out})
+	problem.JSON(w, http.StatusOK, out)
 }
 
 // create makes a user, who can do no more than the token that asks for it.

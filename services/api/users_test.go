@@ -164,16 +164,16 @@ func TestStoreCodesInPaths(t *testing.T) {
 	w := o.at("", http.MethodPost, "/rest/default/V1/integration/admin/token", `{"username": "jane", "password": "correct horse battery"}`)
 	var session string
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &session), w.Body.String())
-	var page syncPage
+	var page syncPage[map[string]any]
 	read := func(path string) {
 		t.Helper()
 		w := o.at(session, http.MethodGet, path, "")
 		require.Equal(t, http.StatusOK, w.Code, w.Body)
-		page = syncPage{}
+		page = syncPage[map[string]any]{}
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &page))
 	}
 	read("/rest/outlet/V1/erpconnector/syncs?fields=source")
-	require.Equal(t, []any{map[string]any{"source": "outlet"}}, page.Syncs)
+	require.Equal(t, []map[string]any{{"source": "outlet"}}, page.Syncs)
 	read("/rest/V1/erpconnector/syncs?fields=source")
 	all := len(page.Syncs)
 	read("/rest/all/V1/erpconnector/syncs?fields=source")

@@ -55,7 +55,7 @@ type OneOf []any
 func RouterProblems(r Route) []string {
 	problems := []string{"400 query_invalid", "500 internal"}
 	if r.Resource != ResourceNone {
-		problems = append(problems, "401 unauthorized", "403 forbidden", "503 database_unavailable")
+		problems = append(problems, "401 unauthorized", "403 forbidden", "503 database_unavailable", "503 issuer_unavailable")
 	}
 	return problems
 }
