@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -29,25 +28,32 @@ const (
 )
 
 const (
-	hashesAtOnce = 2 // so that logins take 38 MiB at most
-	hashWait     = 2 * time.Second
+	hashesAtOnce  = 2  // so that logins take 38 MiB at most
+	hashesInQueue = 50 // with those at work: half a second of them
 )
 
-// ErrBusy says that so many log in at once that a password could not be checked in time.
+// ErrBusy says that so many log in at once that no more can wait.
 var ErrBusy = errors.New("too many logins at once")
 
-var hashing = make(chan struct{}, hashesAtOnce)
+var (
+	hashing = make(chan struct{}, hashesAtOnce)
+	queued  = make(chan struct{}, hashesInQueue)
+)
 
-// derive returns the argon2id key of a password. It waits while others are at it, for a few seconds at most.
+// derive returns the argon2id key of a password. It waits while others are at it, and returns ErrBusy when too many wait.
 func derive(ctx context.Context, password string, salt []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, hashWait, ErrBusy)
-	defer cancel()
+	select {
+	case queued <- struct{}{}:
+		defer func() { <-queued }()
+	default:
+		return nil, ErrBusy
+	}
 	select {
 	case hashing <- struct{}{}:
 		defer func() { <-hashing }()
 		return argon2.IDKey([]byte(password), salt, hashPasses, hashKiB, hashLanes, hashBytes), nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 }
 
