@@ -155,6 +155,31 @@ var Descriptions = map[string]httpapi.Description{
 		ID: "revokeToken", Tag: "Tokens", Summary: "Take a token out of force", Answers: map[int]any{http.StatusOK: shownToken{}},
 		Problems: []string{"404 token_not_found"},
 	},
+	"GET " + usersPath: {
+		ID: "listUsers", Tag: "Users", Summary: "The users, by their names", Answers: map[int]any{http.StatusOK: userList{}},
+	},
+	"POST " + usersPath: {
+		ID: "createUser", Tag: "Users", Summary: "Make a user, who logs in with a password",
+		Detail: "The user can do no more than the token that asks for it. The password is never shown.",
+		Body:   newUser{}, Required: []string{"name", "password", "resources"}, Answers: map[int]any{http.StatusCreated: shownUser{}},
+		Problems: append([]string{"409 user_name_taken", "503 logins_busy"}, commandBodyProblems...),
+	},
+	"PATCH " + usersPath + "/{user:[0-9]+}": {
+		ID: "changeUser", Tag: "Users", Summary: "Change a user: what the body leaves out stays",
+		Detail: "A new password, and being disabled, end the user's sessions. Who gives something must hold all that the user holds.",
+		Body:   userChange{}, Answers: map[int]any{http.StatusOK: shownUser{}}, Example: `{"disabled": true}`,
+		Problems: append([]string{"404 user_not_found", "503 logins_busy"}, commandBodyProblems...),
+	},
+	"DELETE " + usersPath + "/{user:[0-9]+}": {
+		ID: "deleteUser", Tag: "Users", Summary: "Delete a user, and end the user's sessions", Answers: map[int]any{http.StatusOK: shownUser{}},
+		Problems: []string{"404 user_not_found"},
+	},
+	"POST " + loginPath: {
+		ID: "adminToken", Tag: "Users", Summary: "Log in, as at Magento",
+		Detail: "The answer is the token of a session, which ends after `admin_token_lifetime`. `message` of a refusal is Magento's.",
+		Body:   credentials{}, Required: []string{"username", "password"}, Answers: map[int]any{http.StatusOK: ""},
+		Problems: append([]string{"401 login_refused", "429 login_limited", "503 database_unavailable", "503 logins_busy"}, commandBodyProblems...),
+	},
 }
 
 // bodyProblems are those of every body that is read by bodyFormat, and commandBodyProblems those with its usual code.
@@ -228,6 +253,7 @@ var Parameters = map[string]httpapi.Parameter{
 	"id":              {Meaning: "The order's increment id. A slash in it is written %2F.", Example: "000000123"},
 	"sync":            {Meaning: "The sync's id.", Schema: positive, Example: 1},
 	"token":           {Meaning: "The token's id.", Schema: positive, Example: 1},
+	"user":            {Meaning: "The user's id; in a list of tokens: the sessions of this user.", Schema: positive, Example: 1},
 	"source":          {Meaning: "The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.", Example: "outlet"},
 	"wait":            {Meaning: "Seconds that the answer waits for the end of what it started, 10 unless given.", Schema: map[string]any{"type": "number", "minimum": 0, "maximum": maxWait.Seconds()}, Example: 30},
 	"cursor":          {Meaning: "The `next` of the page before."},

@@ -91,7 +91,7 @@ func FuzzReadCallback(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		w := httptest.NewRecorder()
-		c, ref, ok := readCallback(w, body)
+		c, ref, ok := readCallback(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody), body)
 		if !ok {
 			require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, w.Code)
 			require.True(t, json.Valid(w.Body.Bytes()))

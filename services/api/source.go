@@ -37,10 +37,18 @@ func sourceOf(r *http.Request, body *string) (source string, wrong []problem.Fie
 	if named && *body != source && len(wrong) == 0 {
 		wrong = append(wrong, problem.FieldError{
 			Pointer: "/source", Code: problem.CodeContradicts,
-			Detail: fmt.Sprintf("is %.70q, and the query says source=%.70s: name one shop", *body, source),
+			Detail: fmt.Sprintf("is %.70q, and the %s: name one shop", *body, namedBy(r, source)),
 		})
 	}
 	return *body, wrong
+}
+
+// namedBy says where a request names a shop outside its body.
+func namedBy(r *http.Request, source string) string {
+	if httpapi.PathSource(r.Context()) != "" {
+		return "path names the shop " + source
+	}
+	return fmt.Sprintf("query says source=%.70s", source)
 }
 
 // checkSource refuses an empty text, unlike in an event: it is more likely an unfilled template than the default shop.

@@ -30,7 +30,7 @@ func tokenRoutes(store *access.Store, log *slog.Logger) []httpapi.Route {
 		return httpapi.Route{Method: method, Path: tokensPath + path, Query: query, Resource: httpapi.ResourceTokens, Handler: f}
 	}
 	return []httpapi.Route{
-		route(http.MethodGet, "", h.list, "all"),
+		route(http.MethodGet, "", h.list, "all", "user"),
 		route(http.MethodPost, "", h.create),
 		route(http.MethodDelete, "/{token:[0-9]+}", h.revoke),
 	}
@@ -52,6 +52,7 @@ var newTokens = bodyFormat{
 // shownToken is a token as the answers show it.
 type shownToken struct {
 	ID         int64              `json:"token_id"`
+	UserID     *int64             `json:"user_id,omitempty"` // whose session it is, if it is one
 	Name       string             `json:"name"`
 	Hint       string             `json:"hint"` // the token's first characters
 	Resources  []httpapi.Resource `json:"resources"`
@@ -66,15 +67,9 @@ type shownToken struct {
 }
 
 func tokenOf(t access.Token) shownToken {
-	at := func(t *time.Time) *string {
-		if t == nil {
-			return nil
-		}
-		return new(t.UTC().Format(time.RFC3339))
-	}
 	return shownToken{
-		ID: t.ID, Name: t.Name, Hint: t.Hint, Resources: t.Resources, Source: t.Source, CreatedAt: t.CreatedAt.UTC().Format(time.RFC3339), CreatedBy: t.CreatedBy,
-		ExpiresAt: at(t.ExpiresAt), LastUsedAt: at(t.LastUsedAt), RevokedAt: at(t.RevokedAt), RevokedBy: t.RevokedBy,
+		ID: t.ID, UserID: t.UserID, Name: t.Name, Hint: t.Hint, Resources: t.Resources, Source: t.Source, CreatedAt: t.CreatedAt.UTC().Format(time.RFC3339), CreatedBy: t.CreatedBy,
+		ExpiresAt: shownTime(t.ExpiresAt), LastUsedAt: shownTime(t.LastUsedAt), RevokedAt: shownTime(t.RevokedAt), RevokedBy: t.RevokedBy,
 	}
 }
 
@@ -83,16 +78,32 @@ type tokenList struct {
 	Tokens []shownToken `json:"tokens"`
 }
 
-// list answers the tokens that are in force, or all.
+func shownTime(t *time.Time) *string {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC().Format(time.RFC3339))
+}
+
+// list answers the tokens that are in force, or all; with user, those of the user's sessions.
 func (h *tokensHandler) list(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
 	all := p.Text("all")
+	user := p.Int64("user")
 	if p.Has("all") && all != "true" && all != "false" {
 		p.Refuse("all", problem.CodeInvalid, fmt.Sprintf("is %.100q; it must be true, or false", all))
+	}
+	if len(p.Wrong) > 0 {
 		httpapi.RefuseQuery(w, p.Wrong)
 		return
 	}
-	tokens, err := h.store.List(r.Context(), all == "true")
+	var tokens []access.Token
+	var err error
+	if user != 0 {
+		tokens, err = h.store.Sessions(r.Context(), user, all == "true")
+	} else {
+		tokens, err = h.store.List(r.Context(), all == "true")
+	}
 	if err != nil {
 		h.failed(w, r, err)
 		return
@@ -113,12 +124,8 @@ func (h *tokensHandler) create(w http.ResponseWriter, r *http.Request) {
 	}
 	n := access.New{Name: body.Name, Resources: body.Resources, Source: body.Source, ExpiresAt: body.ExpiresAt, By: requester(r)}
 	wrong := n.Check(time.Now())
-	for i, resource := range n.Resources {
-		if len(wrong) == 0 && !httpapi.Holds(r.Context(), resource) {
-			wrong = append(wrong, problem.FieldError{
-				Pointer: fmt.Sprintf("/resources/%d", i), Code: problem.CodeForbidden, Detail: "is " + string(resource) + ", which your own token does not hold",
-			})
-		}
+	if len(wrong) == 0 {
+		wrong = notHeld(r, n.Resources)
 	}
 	if len(wrong) > 0 {
 		newTokens.refuse(w, wrong)
@@ -134,6 +141,18 @@ func (h *tokensHandler) create(w http.ResponseWriter, r *http.Request) {
 	out.Token = secret
 	w.Header().Set("Cache-Control", "no-store")
 	problem.JSON(w, http.StatusCreated, out)
+}
+
+// notHeld finds the resources that the request's own token does not hold: nobody gives away what they may not do.
+func notHeld(r *http.Request, resources []httpapi.Resource) (wrong []problem.FieldError) {
+	for i, resource := range resources {
+		if !httpapi.Holds(r.Context(), resource) {
+			wrong = append(wrong, problem.FieldError{
+				Pointer: fmt.Sprintf("/resources/%d", i), Code: problem.CodeForbidden, Detail: "is " + string(resource) + ", which your own token does not hold",
+			})
+		}
+	}
+	return wrong
 }
 
 // revoke takes a token out of force.

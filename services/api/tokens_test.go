@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,15 +24,17 @@ import (
 type office struct {
 	*caller
 	server http.Handler
+	routes []httpapi.Route
 }
 
 func opened(t *testing.T) *office {
 	t.Helper()
 	pool, log, settings := testkit.Postgres(t).Pool, slog.New(slog.NewTextHandler(t.Output(), nil)), setting.Fixed(setting.Defaults())
 	store := access.NewStore(pool)
-	all := append(routes(pool, orders.New(pool, settings), kafka.Config{}, config.ERP{HMAC: "secret"}, settings, log), tokenRoutes(store, log)...)
+	all := slices.Concat(routes(pool, orders.New(pool, settings), kafka.Config{}, config.ERP{HMAC: "secret"}, settings, log), tokenRoutes(store, log),
+		userRoutes(store, log), loginRoutes(config.HTTP{}, access.NewLogins(store), settings, log))
 	server := httpapi.NewServer(config.HTTP{Token: "first"}, access.NewVerifier(store, log), all, nil, log)
-	return &office{&caller{t: t, pool: pool}, server.Handler()}
+	return &office{&caller{t: t, pool: pool}, server.Handler(), all}
 }
 
 // ask sends a request with a token; the answer's body is read into out unless that is nil.

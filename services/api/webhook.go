@@ -10,6 +10,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/signature"
@@ -58,7 +59,7 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, problem.Problem{Status: http.StatusUnauthorized, Code: "signature_invalid", Message: "Invalid webhook signature", Detail: why})
 		return
 	}
-	c, ref, ok := readCallback(w, body)
+	c, ref, ok := readCallback(w, r, body)
 	if !ok {
 		return
 	}
@@ -153,13 +154,19 @@ var callbacks = bodyFormat{
 }
 
 // readCallback reads a callback; ok is false when it has answered with a problem.
-func readCallback(w http.ResponseWriter, body []byte) (c callback, ref domain.OrderRef, ok bool) {
+func readCallback(w http.ResponseWriter, r *http.Request, body []byte) (c callback, ref domain.OrderRef, ok bool) {
 	if !callbacks.decode(w, body, &c) {
 		return c, ref, false
 	}
 	ref = domain.OrderRef{Source: cmp.Or(c.Source, domain.DefaultSource), IncrementID: c.OrderIncrementID}
 	c.Status = strings.TrimSpace(c.Status)
-	if wrong := c.check(ref); len(wrong) > 0 {
+	wrong := c.check(ref)
+	if named := httpapi.PathSource(r.Context()); named != "" && named != ref.Source && len(wrong) == 0 {
+		wrong = append(wrong, problem.FieldError{ // the signature covers the body only, so the path can add nothing
+			Pointer: "/source", Code: problem.CodeContradicts, Detail: fmt.Sprintf("is %s, and the path names the shop %s: name it in the body, too", ref.Source, named),
+		})
+	}
+	if len(wrong) > 0 {
 		callbacks.refuse(w, wrong)
 		return c, ref, false
 	}

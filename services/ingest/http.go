@@ -175,7 +175,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 	trace := r.Header.Get(event.HeaderTraceparent)
 	incoming := make([]accept.Incoming, len(bodies))
 	for i, b := range bodies {
-		incoming[i] = accept.Incoming{Body: b, Traceparent: trace, Source: httpapi.BoundSource(r.Context())}
+		incoming[i] = accept.Incoming{Body: b, Traceparent: trace, Source: httpapi.BoundSource(r.Context()), PathSource: httpapi.PathSource(r.Context())}
 	}
 	began := time.Now()
 	results, err := h.accepter.Accept(r.Context(), incoming)

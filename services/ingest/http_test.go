@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
@@ -303,4 +305,37 @@ func TestATokenForOneShopPublishesItsEventsOnly(t *testing.T) {
 	p.post(placed("e-2", "000000124"))
 	p.post("[" + strings.Replace(own, "e-1", "e-3", 1) + "," + placed("e-4", "000000125") + "]")
 	p.outbox()
+}
+
+// Events at a path with a store code name their shop themselves: an event means the same wherever it comes in.
+func TestEventsAtTheirStoresPath(t *testing.T) {
+	t.Parallel()
+	pool, log := testkit.Postgres(t).Pool, slog.New(slog.DiscardHandler)
+	server := httpapi.NewServer(config.HTTP{Token: "first"}, nil, routes(accept.New(pool, setting.Fixed(setting.Defaults()), log), log), nil, log).Handler()
+	for i, c := range []struct {
+		store, source string
+		want          int
+	}{
+		{"outlet", "outlet", http.StatusAccepted},
+		{"outlet", "", http.StatusUnprocessableEntity},
+		{"outlet", "default", http.StatusUnprocessableEntity},
+		{"default", "", http.StatusAccepted},
+		{"default", "outlet", http.StatusUnprocessableEntity},
+		{"all", "outlet", http.StatusAccepted},
+		{"all", "", http.StatusAccepted},
+	} {
+		event := placed(fmt.Sprintf("e-%d", i), fmt.Sprintf("00000012%d", i))
+		if c.source != "" {
+			event = strings.Replace(event, `"type"`, fmt.Sprintf(`"source": %q, "type"`, c.source), 1)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/rest/"+c.store+"/V1/erpconnector/events", strings.NewReader(event))
+		r.Header.Set("Authorization", "Bearer first")
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, r)
+		require.Equal(t, c.want, w.Code, "%s of %q: %s", c.store, c.source, w.Body)
+		if c.want != http.StatusAccepted {
+			require.Contains(t, w.Body.String(), `"contradicts"`)
+		}
+	}
 }

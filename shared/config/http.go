@@ -23,6 +23,9 @@ type HTTP struct {
 	AddressRate    int            // HTTP_ADDRESS_RATE: requests a second from one address; 0: as many as come
 	FailedLogins   int            // HTTP_FAILED_LOGINS a minute from one address, default DefaultFailedLogins
 
+	Stores map[string]string // STORE_SOURCES: the source of a store code in a path; others are sources themselves
+	OIDC   OIDC
+
 	live *liveFile[Secret] // the token's file; nil: it has none
 }
 
@@ -64,6 +67,7 @@ func (e *env) http() HTTP {
 		AddressRate:    e.number("HTTP_ADDRESS_RATE", 0, 0, mostRate, "The same for one address, with any token or none."),
 		FailedLogins:   e.number("HTTP_FAILED_LOGINS", DefaultFailedLogins, 1, mostRate, "Requests with a wrong token that a process takes from one address in a minute. Further ones get 429."),
 	}
+	h.Stores, h.OIDC = e.stores(), e.oidc()
 	h.Token, h.live = e.liveSecret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`.")
 	if !isAddress(h.Addr) {
 		e.bad("HTTP_ADDR", h.Addr, "host:port, or :port for all of the machine's addresses, with a port from 1 to 65535")

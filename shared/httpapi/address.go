@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// callerAddress is the address that a request counts for. A trusted proxy says in X-Forwarded-For whom it asks for; each proxy adds its
+// CallerAddress is the address that a request counts for. A trusted proxy says in X-Forwarded-For whom it asks for; each proxy adds its
 // caller at the end, and what stands before the last untrusted address may be invented. Of an IPv6 address it is the network of 64 bits:
 // that is what one customer of a provider has, with all its addresses.
-func callerAddress(r *http.Request, proxies []netip.Prefix) netip.Addr {
+func CallerAddress(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // a listener without addresses, as in tests

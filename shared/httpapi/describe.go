@@ -59,7 +59,7 @@ func RouterProblems(r Route) []string {
 		problems = append(problems, "403 certificate_required", "429 rate_limited", "503 overloaded")
 	}
 	if r.Resource != ResourceNone {
-		problems = append(problems, "401 unauthorized", "403 forbidden", "503 database_unavailable")
+		problems = append(problems, "401 unauthorized", "403 forbidden", "503 database_unavailable", "503 issuer_unavailable")
 	}
 	return problems
 }

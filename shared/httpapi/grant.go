@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/config"
 )
@@ -18,10 +19,34 @@ type Identity struct {
 	Source    string // the one shop that the token is for; empty: all
 }
 
+// environmentName is the name of the token of the environment.
+const environmentName = "api"
+
+// IsReservedName reports whether the log and histories mean another by a name: the token of the environment, or the ERP's callbacks.
+func IsReservedName(name string) bool {
+	return slices.Contains([]string{environmentName, "webhook"}, strings.ToLower(strings.TrimSpace(name)))
+}
+
 // Holds reports whether the identity holds a resource.
 func (i Identity) Holds(r Resource) bool {
 	return i.All || slices.Contains(i.Resources, r) || slices.ContainsFunc(i.Resources, func(held Resource) bool { return slices.Contains(implied[held], r) })
 }
+
+// enter binds the identity to the shop that the request's path names, if it names one and the route heeds shops. It reports false when the
+// identity is bound to another.
+func (i *Identity) enter(shop string, bySource bool) bool {
+	if shop == "" || !bySource {
+		return true
+	}
+	if i.Source != "" && i.Source != shop {
+		return false
+	}
+	i.Source = shop
+	return true
+}
+
+// ErrIssuerAway says that whoever issues tokens beside us does not answer.
+var ErrIssuerAway = errors.New("the issuer of tokens does not answer")
 
 // ErrNoToken says that a text is no token, or none that is in force.
 var ErrNoToken = errors.New("is no token that is in force")
@@ -29,6 +54,19 @@ var ErrNoToken = errors.New("is no token that is in force")
 // Identifier tells whose token a text is. It returns ErrNoToken when it is nobody's, and another error when that could not be told.
 type Identifier interface {
 	Identify(ctx context.Context, token string) (Identity, error)
+}
+
+// Identifiers ask one after the other, until one knows the token or cannot tell.
+type Identifiers []Identifier
+
+// Identify is the first one's answer that is not ErrNoToken.
+func (is Identifiers) Identify(ctx context.Context, token string) (Identity, error) {
+	for _, i := range is {
+		if id, err := i.Identify(ctx, token); !errors.Is(err, ErrNoToken) {
+			return id, err
+		}
+	}
+	return Identity{}, ErrNoToken
 }
 
 // configured knows the token of the environment, which holds everything, and asks next for others. next may be nil.
@@ -41,7 +79,7 @@ func (c configured) Identify(ctx context.Context, token string) (Identity, error
 	known := c.token()
 	want, got := sha256.Sum256([]byte(known)), sha256.Sum256([]byte(token))
 	if known != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1 {
-		return Identity{Name: "api", All: true}, nil
+		return Identity{Name: environmentName, All: true}, nil
 	}
 	if c.next == nil {
 		return Identity{}, ErrNoToken

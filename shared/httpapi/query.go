@@ -31,6 +31,11 @@ func CheckQuery(r Route) http.Handler {
 			RefuseQuery(w, wrong)
 			return
 		}
+		req, wrong := atPathSource(req, values, r.Query)
+		if len(wrong) > 0 {
+			RefuseQuery(w, wrong)
+			return
+		}
 		r.Handler.ServeHTTP(w, req)
 	})
 }

@@ -46,7 +46,7 @@ func (l *rates) byAddress(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isProbe(r) || counted(w, l.address, "address", callerAddress(r, l.proxies)) {
+		if isProbe(r) || counted(w, l.address, "address", CallerAddress(r, l.proxies)) {
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -127,7 +127,7 @@ func (l *rates) guarded(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		who := login{callerAddress(r, l.proxies), sha256.Sum256([]byte(sent))}
+		who := login{CallerAddress(r, l.proxies), sha256.Sum256([]byte(sent))}
 		if now := l.logins.failed.look(who.from); now.wait > 0 && !l.logins.wasRight(who) {
 			tell(w.Header(), l.logins.failed.burst, l.logins.failed.window(), "failed-logins", now)
 			tooMany(w, now.wait, "nothing was done: too many wrong tokens came from this address")

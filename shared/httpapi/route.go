@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strings"
 )
 
 // Resource is an ACL resource of the module that a token must hold to use a route.
@@ -27,6 +28,26 @@ const (
 // Resources are all that a token may hold.
 var Resources = []Resource{
 	ResourceConfig, ResourceErpAddress, ResourceManage, ResourcePublish, ResourceResync, ResourceSync, ResourceTokens, ResourceViewStatus,
+}
+
+// ResourcePrefix begins the name of each resource; people may leave it out.
+const ResourcePrefix = "Escooter_ErpConnector::"
+
+// ResourceOf is the resource of a name with or without its prefix. There may be none of that name.
+func ResourceOf(name string) Resource {
+	return Resource(ResourcePrefix + strings.TrimPrefix(name, ResourcePrefix))
+}
+
+// ShortName is the resource's name without its prefix.
+func (r Resource) ShortName() string { return strings.TrimPrefix(string(r), ResourcePrefix) }
+
+// ShortNames are those of all resources.
+func ShortNames() []string {
+	names := make([]string, len(Resources))
+	for i, r := range Resources {
+		names[i] = r.ShortName()
+	}
+	return names
 }
 
 // implied are what a resource holds beside itself, as in the module.

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -73,13 +72,7 @@ var slashes = regexp.MustCompile("/{2,}")
 func singleSlashes(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if path := r.URL.EscapedPath(); strings.Contains(path, "//") {
-			path = slashes.ReplaceAllString(path, "/")
-			if plain, err := url.PathUnescape(path); err == nil {
-				u := *r.URL
-				u.Path, u.RawPath = plain, path
-				r = r.Clone(r.Context())
-				r.URL = &u
-			}
+			r = withPath(r, slashes.ReplaceAllString(path, "/"))
 		}
 		next.ServeHTTP(w, r)
 	})

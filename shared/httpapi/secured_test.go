@@ -116,12 +116,12 @@ func TestWhoseAddressCounts(t *testing.T) {
 		if tt.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", tt.forwarded)
 		}
-		require.Equal(t, tt.want, callerAddress(r, proxies).String(), tt.story)
+		require.Equal(t, tt.want, CallerAddress(r, proxies).String(), tt.story)
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	r.RemoteAddr = "10.0.0.1:1"
 	r.Header["X-Forwarded-For"] = []string{"198.51.100.1", "192.0.2.7"}
-	require.Equal(t, "192.0.2.7", callerAddress(r, proxies).String(), "several lines are one list")
+	require.Equal(t, "192.0.2.7", CallerAddress(r, proxies).String(), "several lines are one list")
 }
 
 func encrypted(t *testing.T, files config.ServerTLS, c testkit.Certificates, client ...tls.Certificate) (base string, ask *http.Client) {

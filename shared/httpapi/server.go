@@ -61,7 +61,7 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 	}).Methods(methods(http.MethodGet)...)
 	router.HandleFunc("/readyz", ready(probes)).Methods(methods(http.MethodGet)...)
 	router.Handle("/metrics", promhttp.Handler()).Methods(methods(http.MethodGet)...)
-	handler := newLoad(cfg).bounded(rates.byAddress(singleSlashes(router)))
+	handler := newLoad(cfg).bounded(rates.byAddress(singleSlashes(storePaths(router, cfg.Stores))))
 	if cfg.TLS.ClientCA != "" {
 		handler = certified(handler)
 	}
@@ -150,6 +150,10 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 		case errors.Is(err, ErrNoToken):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="erpconnector"`)
 			deny(w, http.StatusUnauthorized, "unauthorized", "send Authorization: Bearer with a token that holds "+string(r.Resource), r.Resource)
+		case errors.Is(err, ErrIssuerAway):
+			Failed(w, req, log, "token not checked", err, problem.Problem{
+				Code: "issuer_unavailable", Detail: "nothing was done: the token cannot be checked, as its issuer does not answer; ask again",
+			})
 		case err != nil:
 			Failed(w, req, log, "token not checked", err, problem.Problem{
 				Code: "database_unavailable", Detail: "nothing was done: the token cannot be checked, as the database does not answer; ask again",
@@ -158,6 +162,8 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q does not hold %s", id.Name, r.Resource), r.Resource)
 		case id.Source != "" && !r.BySource:
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and this is about all shops", id.Name, id.Source), r.Resource)
+		case !id.enter(PathSource(req.Context()), r.BySource):
+			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and the path names another", id.Name, id.Source), r.Resource)
 		default:
 			handler.ServeHTTP(w, req.WithContext(WithIdentity(req.Context(), id)))
 		}

@@ -24,9 +24,10 @@ const (
 )
 
 const (
-	maxGiveUpAfter = 365 * 24 * time.Hour
-	maxRetention   = 10 * 365 * 24 * time.Hour
-	maxInterval    = 30 * 24 * time.Hour // of alerts
+	maxGiveUpAfter   = 365 * 24 * time.Hour
+	maxRetention     = 10 * 365 * 24 * time.Hour
+	maxInterval      = 30 * 24 * time.Hour // of alerts
+	maxTokenLifetime = 30 * 24 * time.Hour
 )
 
 // NameErpBaseURL is the setting that says where orders go. Changing it needs a right of its own.
@@ -112,6 +113,8 @@ var fields = []Field{
 		"Alerts that are over, and what became of their notices, are deleted so long afterwards. 0: they are kept for ever."),
 	field("alert_allow_http", "ALERT_ALLOW_HTTP", func(s *Settings) *bool { return &s.AlertAllowHTTP }, boolean,
 		"On: alerts may go to http URLs. Off: to https, and to http on the machine itself."),
+	field("admin_token_lifetime", "ADMIN_TOKEN_LIFETIME", func(s *Settings) *time.Duration { return &s.AdminTokenLifetime }, duration(time.Minute, maxTokenLifetime),
+		"How long a token is good that a user gets by `POST /rest/V1/integration/admin/token`. A change counts for later logins."),
 	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
 		"On: an order is refused when its totals do not add up, an amount is missing, or a quantity is not above 0. Off: it is accepted with a warning, in the answer and on the timeline."),
 }

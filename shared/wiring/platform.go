@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/erpconnector/erpconnector/shared/access"
+	"github.com/erpconnector/erpconnector/shared/access/issuer"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/contracts"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
@@ -32,7 +33,7 @@ func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 			fx.Annotate(httpapi.NewServer, fx.ParamTags(``, ``, `group:"routes"`, `group:"probes"`)),
 			access.NewStore,
 			access.NewVerifier,
-			func(v *access.Verifier) httpapi.Identifier { return v },
+			newIdentifier,
 			AsWorker(func(v *access.Verifier) *access.Verifier { return v }),
 			AsProbe(postgresProbe),
 			AsRoutes(contracts.Routes),
@@ -66,6 +67,18 @@ func newWatcher(lc fx.Lifecycle, store *setting.Store, log *slog.Logger) *settin
 	w := setting.NewWatcher(store, log)
 	lc.Append(fx.StartHook(w.Load))
 	return w
+}
+
+// newIdentifier asks for tokens in the table, then at the issuer's if there is one.
+func newIdentifier(cfg config.HTTP, v *access.Verifier, log *slog.Logger) (httpapi.Identifier, error) {
+	if cfg.OIDC.Issuer == "" {
+		return v, nil
+	}
+	i, err := issuer.New(cfg.OIDC, log)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.Identifiers{v, i}, nil
 }
 
 func postgresProbe(pool *pgxpool.Pool) httpapi.Probe {

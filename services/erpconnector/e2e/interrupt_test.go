@@ -24,6 +24,7 @@ var waitingCommands = []string{
 	"cron run", "settings", "settings get debug", "settings set debug=true", "settings unset debug", "settings history",
 	"token create x --may sync", "token list", "token revoke 1",
 	"alert list", "alert add x --email x@example.com", "alert remove 1", "alert test 1", "alert history",
+	"user create x --may sync", "user list", "user password x", "user disable x", "user enable x", "user delete x",
 	"erp status", "erp open --reason x", "erp close --reason x",
 	"replay --order 1", "replay --from 2024-01-15", "verify", "rebuild", "audit", "repair", "doctor",
 	"list", "failures", "status 1", "watch 1", "sync 1", "resync 1", "send-now 1 --reason x", "cancel 1 --reason x", "settle 1 --reason x",

@@ -74,6 +74,8 @@ var varying = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"`), `"TIME"`},
+	{regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"`), `"TIME"`},
+	{regexp.MustCompile(`"erpc_[^"]*"`), `"TOKEN"`},
 	{regexp.MustCompile(`"sync_id": [1-9]\d*`), `"sync_id": N`},
 	{regexp.MustCompile(`"ERP-\d+"`), `"ERP-N"`},
 }

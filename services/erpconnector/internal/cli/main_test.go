@@ -78,6 +78,8 @@ func TestOnADatabase(t *testing.T) {
 		"tokens":                          testTokens,
 		"alerts":                          testAlerts,
 		"an_address_from_the_input":       testAnAddressFromTheInput,
+		"users":                           testUsers,
+		"the_first_token":                 testFirstToken,
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty(t, database)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/migrations"
 	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/access"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -41,9 +42,23 @@ func migrateCommand() *cobra.Command {
 			if err == nil {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d migrations applied; the schema is up to date\n", applied)
 			}
+			if err == nil && cfg.HTTP.Token == "" && cfg.HTTP.OIDC.Issuer == "" {
+				err = hintAtFirstToken(cmd)
+			}
 			return err
 		},
 	}
+}
+
+// hintAtFirstToken says how to get in while nobody can. It makes no token: what migrate prints stands in the logs of many a deployment.
+func hintAtFirstToken(cmd *cobra.Command) error {
+	return withTokens(cmd.Context(), func(s *access.Store) error {
+		there, err := s.Anybody(cmd.Context())
+		if err == nil && !there {
+			_, err = fmt.Fprintln(cmd.ErrOrStderr(), "nobody can use the API yet: `erpconnector token create --first` prints a token that may do everything")
+		}
+		return err
+	})
 }
 
 // migrate says how many migrations it has applied; none is no error.

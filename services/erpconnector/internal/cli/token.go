@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -33,32 +34,57 @@ func tokenCommand() *cobra.Command {
 	return cmd
 }
 
-// resourcePrefix is left out on the command line.
-const resourcePrefix = "Escooter_ErpConnector::"
+func mayList() string { return strings.Join(httpapi.ShortNames(), ", ") }
 
-func mayList() string {
-	names := make([]string, len(httpapi.Resources))
-	for i, r := range httpapi.Resources {
-		names[i] = short(r)
+// shortList are resources as the command line takes them.
+func shortList(resources []httpapi.Resource) string {
+	names := make([]string, len(resources))
+	for i, r := range resources {
+		names[i] = r.ShortName()
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, ",")
 }
 
-func short(r httpapi.Resource) string { return strings.TrimPrefix(string(r), resourcePrefix) }
+// shopOf is the one shop of a token or a user, for people.
+func shopOf(source *string) string {
+	if source == nil {
+		return "all"
+	}
+	return *source
+}
+
+// minute is a time for people, or other words when there is none.
+func minute(of *time.Time, otherwise string) string {
+	if of == nil {
+		return otherwise
+	}
+	return of.UTC().Format("2006-01-02 15:04")
+}
+
+// firstToken is the name of the token that --first makes.
+const firstToken = "admin"
 
 func tokenCreateCommand() *cobra.Command {
 	var may []string
 	var source string
 	var expires time.Duration
+	var first bool
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a token, and print it once", Args: cobra.ExactArgs(1),
+		Use: "create NAME | create --first", Short: "Make a token, and print it once",
 		Example: "  erpconnector token create support --may view_status,resync\n" +
-			"  erpconnector token create \"outlet's shop\" --may publish --source outlet --expires 8760h",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			n := access.New{Name: args[0], Source: source, By: osUser()}
-			for _, name := range may {
-				n.Resources = append(n.Resources, httpapi.Resource(resourcePrefix+strings.TrimPrefix(name, resourcePrefix)))
+			"  erpconnector token create \"outlet's shop\" --may publish --source outlet --expires 8760h\n" +
+			"  erpconnector token create --first",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if first {
+				return cobra.NoArgs(cmd, args)
 			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if first {
+				return createFirst(cmd)
+			}
+			n := access.New{Name: args[0], Resources: resourcesOf(may), Source: source, By: osUser()}
 			if expires < 0 {
 				return fmt.Errorf("--expires is %s; it must be a time to come, like 720h", expires)
 			}
@@ -66,33 +92,63 @@ func tokenCreateCommand() *cobra.Command {
 				n.ExpiresAt = new(time.Now().Add(expires))
 			}
 			if wrong := n.Check(time.Now()); len(wrong) > 0 {
-				_, member, _ := strings.Cut(wrong[0].Pointer, "/")
-				member, _, _ = strings.Cut(member, "/")
-				flag := map[string]string{"name": "the name", "resources": "--may", "source": "--source"}[member]
-				return fmt.Errorf("%s %s", flag, strings.ReplaceAll(wrong[0].Detail, resourcePrefix, ""))
+				return flagError(wrong[0])
 			}
 			return withTokens(cmd.Context(), func(s *access.Store) error {
 				t, secret, err := s.Create(cmd.Context(), n)
 				if err != nil {
 					return err
 				}
-				_, _ = fmt.Fprintln(cmd.OutOrStdout(), secret)
-				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "token %d, %q: this is the only time that it is shown\n", t.ID, t.Name)
-				return nil
+				return printToken(cmd, t, secret)
 			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&may, "may", nil, "what it may do, with commas between: "+mayList())
 	cmd.Flags().StringVar(&source, "source", "", "the one shop that it is for; all unless said")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "after which time it is refused, like 720h; never unless said")
+	cmd.Flags().BoolVar(&first, "first", false, "a token named "+firstToken+" that may do everything, if nobody has made a token or a user yet; else nothing is made")
+	for _, other := range []string{"may", "source", "expires"} {
+		cmd.MarkFlagsMutuallyExclusive("first", other)
+	}
 	return cmd
+}
+
+// createFirst makes the first token. When there is one already it ends well, so that a script can call it at each start.
+func createFirst(cmd *cobra.Command) error {
+	return withTokens(cmd.Context(), func(s *access.Store) error {
+		t, secret, err := s.CreateFirst(cmd.Context(), access.New{Name: firstToken, Resources: httpapi.Resources, By: osUser()})
+		if errors.Is(err, access.ErrNoFirst) {
+			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s, so nothing was made\n", access.ErrNoFirst)
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		return printToken(cmd, t, secret)
+	})
+}
+
+func printToken(cmd *cobra.Command, t access.Token, secret string) error {
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "token %d, %q: this is the only time that it is shown\n", t.ID, t.Name)
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)
+	return err
 }
 
 func tokenListCommand() *cobra.Command {
 	var all bool
+	var user string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the tokens that are in force, the newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if user != "" {
+				return withUser(cmd.Context(), user, func(s *access.Store, id int64) error {
+					sessions, err := s.Sessions(cmd.Context(), id, all)
+					if err != nil {
+						return err
+					}
+					return printTokens(cmd.OutOrStdout(), sessions, time.Now())
+				})
+			}
 			return withTokens(cmd.Context(), func(s *access.Store) error {
 				tokens, err := s.List(cmd.Context(), all)
 				if err != nil {
@@ -103,38 +159,25 @@ func tokenListCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those that are revoked or expired too")
+	cmd.Flags().StringVar(&user, "user", "", "in place of them, the sessions of this user")
 	return cmd
 }
 
 func printTokens(w io.Writer, tokens []access.Token, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "ID\tNAME\tBEGINS\tMAY\tSHOP\tMADE\tLAST USED\tSTATE")
-	at := func(of *time.Time, otherwise string) string {
-		if of == nil {
-			return otherwise
-		}
-		return of.UTC().Format("2006-01-02 15:04")
-	}
 	for _, token := range tokens {
-		var may []string
-		for _, r := range token.Resources {
-			may = append(may, short(r))
-		}
 		state := "in force"
 		switch {
 		case token.RevokedAt != nil:
-			state = "revoked " + at(token.RevokedAt, "") + " by " + domain.Printable(*token.RevokedBy)
+			state = "revoked " + minute(token.RevokedAt, "") + " by " + domain.Printable(*token.RevokedBy)
 		case !token.InForce(now):
-			state = "expired " + at(token.ExpiresAt, "")
+			state = "expired " + minute(token.ExpiresAt, "")
 		case token.ExpiresAt != nil:
-			state = "until " + at(token.ExpiresAt, "")
+			state = "until " + minute(token.ExpiresAt, "")
 		}
-		shop := "all"
-		if token.Source != nil {
-			shop = *token.Source
-		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s…\t%s\t%s\t%s by %s\t%s\t%s\n", token.ID, domain.Printable(token.Name), token.Hint, strings.Join(may, ","), shop,
-			at(&token.CreatedAt, ""), domain.Printable(token.CreatedBy), at(token.LastUsedAt, "never"), state)
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s…\t%s\t%s\t%s by %s\t%s\t%s\n", token.ID, domain.Printable(token.Name), token.Hint, shortList(token.Resources), shopOf(token.Source),
+			minute(&token.CreatedAt, ""), domain.Printable(token.CreatedBy), minute(token.LastUsedAt, "never"), state)
 	}
 	return t.Flush()
 }

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/erpconnector/erpconnector/shared/domain"
+)
+
+// OIDC says whose bearer JWTs are taken (OpenID Connect); no issuer: nobody's.
+type OIDC struct {
+	Issuer      string // OIDC_ISSUER
+	Audience    string // OIDC_AUDIENCE: whom a token must be made for
+	NameClaim   string // OIDC_NAME_CLAIM, default preferred_username
+	SourceClaim string // OIDC_SOURCE_CLAIM; empty: tokens are for all shops
+	Rules       []OIDCRule
+}
+
+// OIDCRule is a rule of OIDC_RESOURCES: who has this value in this claim may do this.
+type OIDCRule struct {
+	Claim     string // a dot leads into an object
+	Value     string
+	Resources []string // names without their prefix, or all
+}
+
+func (e *env) oidc() OIDC {
+	o := OIDC{
+		Issuer:      e.text("OIDC_ISSUER", "", "The issuer whose tokens (JWT) are taken as `Authorization: Bearer …`, beside those made here: its URL, as its tokens have it in `iss`. [OpenID Connect](access.md#tokens-of-an-identity-provider)."),
+		Audience:    e.text("OIDC_AUDIENCE", "", "Whom such a token must be made for: its `aud`."),
+		NameClaim:   e.text("OIDC_NAME_CLAIM", "preferred_username", "The claim that logs and histories name its holder by, like `preferred_username`, `email` or `sub`."),
+		SourceClaim: e.text("OIDC_SOURCE_CLAIM", "", "The claim that names the one shop that the token is for, or `*` for all. Without this variable, all."),
+	}
+	rules := e.text("OIDC_RESOURCES", "", "What holders may do, by their claims: `groups:erp-support=view_status,resync;groups:erp-admin=all`.")
+	var err error
+	if o.Rules, err = parseOIDCRules(rules); err != nil {
+		e.problems = append(e.problems, err)
+	}
+	u, err := url.Parse(o.Issuer)
+	switch {
+	case o.Issuer == "" && o.Audience+o.SourceClaim+rules != "":
+		e.problems = append(e.problems, errors.New("an OIDC_… variable is set and OIDC_ISSUER is not: name the issuer"))
+	case o.Issuer == "":
+	case err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "":
+		e.bad("OIDC_ISSUER", o.Issuer, "the issuer's http or https URL")
+	case o.Audience == "" || rules == "":
+		e.problems = append(e.problems, errors.New("OIDC_ISSUER, OIDC_AUDIENCE and OIDC_RESOURCES go together: one of them is not set"))
+	}
+	return o
+}
+
+// parseOIDCRules reads claim:value=resource,…;… A value may have : and = in it.
+func parseOIDCRules(text string) (rules []OIDCRule, err error) {
+	for rule := range strings.SplitSeq(text, ";") {
+		if rule = strings.TrimSpace(rule); rule == "" {
+			continue
+		}
+		claim, rest, hasClaim := cutClaim(rule)
+		at := strings.LastIndex(rest, "=")
+		if !hasClaim || claim == "" || at < 1 || len(split(rest[at+1:])) == 0 {
+			return nil, fmt.Errorf("OIDC_RESOURCES has %q; a rule is claim:value=resource,resource, like groups:erp-admin=all", rule)
+		}
+		rules = append(rules, OIDCRule{Claim: claim, Value: rest[:at], Resources: split(rest[at+1:])})
+	}
+	return rules, nil
+}
+
+// cutClaim cuts at the first colon that is not part of a URL: some providers have claims like https://example.com/roles.
+func cutClaim(rule string) (claim, rest string, ok bool) {
+	begin := strings.Index(rule, "://")
+	if begin >= 0 && strings.Index(rule, ":") == begin {
+		claim, rest, ok = strings.Cut(rule[begin+len("://"):], ":")
+		return rule[:begin+len("://")] + claim, rest, ok
+	}
+	return strings.Cut(rule, ":")
+}
+
+// stores reads STORE_SOURCES: code=source,…
+func (e *env) stores() map[string]string {
+	stores := map[string]string{}
+	for _, entry := range split(e.text("STORE_SOURCES", "", "The source of a store code in a path of Magento (`/rest/{store}/V1/…`), where they differ: `de_store=outlet,en_store=outlet`.")) {
+		code, source, ok := strings.Cut(entry, "=")
+		if !ok || code == "" || code == "all" || strings.Contains(code, "/") || domain.ValidateSource(source) != nil {
+			e.bad("STORE_SOURCES", entry, "store=source, with any store code but all, and a source of a-z, 0-9, '.', '_' and '-'")
+			continue
+		}
+		stores[code] = source
+	}
+	return stores
+}
