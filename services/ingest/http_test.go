@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem/problemtest"
@@ -41,7 +42,7 @@ func serve(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	router := mux.NewRouter().UseEncodedPath()
-	for _, r := range routes(accept.New(pool, setting.Fixed(s), log), log) {
+	for _, r := range routes(pool, accept.New(pool, setting.Fixed(s), log), quarantine.NewKeeper(pool, log), log) {
 		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	return router

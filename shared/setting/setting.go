@@ -46,8 +46,9 @@ type Settings struct {
 	CronBatch       int                   // orders of one run at most; 0: all that wait
 	OutboxRetention time.Duration         // relayed rows of the outbox are kept for this long; 0: for ever
 
-	EventRetention    time.Duration // accepted events of orders that have ended are known for this long; 0: for ever
-	TimelineRetention time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
+	EventRetention      time.Duration // accepted events of orders that have ended are known for this long; 0: for ever
+	TimelineRetention   time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
+	QuarantineRetention time.Duration // events refused over HTTP, and discarded ones, are kept for this long; 0: for ever
 
 	Pace
 
@@ -59,7 +60,7 @@ func Defaults() Settings {
 	return Settings{
 		Enabled: true, ImmediateSync: true,
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
-		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour,
+		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour, QuarantineRetention: 30 * 24 * time.Hour,
 		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
 		Pace: defaultPace(),
 	}
