@@ -23,8 +23,7 @@ import (
 const MaxOfShop = 10_000
 
 const (
-	keepTimeout = 5 * time.Second // of one statement
-	keepWait    = 2 * time.Second // that an answer waits for it
+	keepTimeout = 2 * time.Second // of one statement, and of the wait for one: a shop waits for its answer
 	maxKept     = 200             // events of several requests in one statement
 )
 
@@ -65,7 +64,7 @@ func (k *Keeper) Keep(ctx context.Context, events []accept.Incoming, results []a
 	if len(refused) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait) // a caller that hangs up was refused all the same
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout) // a caller that hangs up was refused all the same
 	defer cancel()
 	if err := k.shared.Do(ctx, refused...); err != nil {
 		keptEvents.WithLabelValues("failed").Add(float64(len(refused)))

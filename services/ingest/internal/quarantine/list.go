@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,27 +54,24 @@ type found struct {
 	next    int64
 }
 
-// find walks along one index, the first that the filter allows, in the order of the ids. It looks at maxCandidates entries at most, so
-// what it costs does not grow with the quarantine. What the index does not decide is checked entry by entry.
-func find(ctx context.Context, pool *pgxpool.Pool, f Filter) (r found, err error) {
-	if f.Limit == 0 {
-		f.Limit = maxCandidates
-	}
-	walk := `true`
+// query makes the statement of a search. It walks along one index, the first that the filter allows, in the order of the ids, and looks
+// at maxCandidates entries at most: so what it costs does not grow with the quarantine. What the index does not decide is checked entry
+// by entry. The bounds are written as rows, not as equalities: only the index of both columns has their order, so it is the one that is
+// taken.
+func (f Filter) query() (sql string, args []any) {
+	const along = `%[1]s IS NOT NULL AND (%[1]s, id) > (%[2]s, $1) AND (%[1]s, id) <= (%[2]s, 9223372036854775807) ORDER BY %[1]s, id`
+	walk := `id > $1 ORDER BY id`
 	switch {
 	case f.EventID != "":
-		walk = `event_id = $3`
+		walk = fmt.Sprintf(along, "event_id", "$3")
 	case f.OrderKey != "":
-		walk = `about_order = $4`
+		walk = fmt.Sprintf(along, "about_order", "$4")
 	case f.Source != "":
-		walk = `source = $5`
+		walk = fmt.Sprintf(along, "source", "$5")
 	}
-	since, until := given(f.Since), given(f.Until)
-	var seen, last int64
-	err = pool.QueryRow(ctx, `
-		WITH candidates AS MATERIALIZED (
+	return `WITH candidates AS MATERIALIZED (
 			SELECT id, door, state, source, code, event_id, about_order, problems, quarantined_at FROM commerce_quarantine
-			WHERE id > $1 AND `+walk+` ORDER BY id LIMIT $2),
+			WHERE ` + walk + ` LIMIT $2),
 		matching AS MATERIALIZED (
 			SELECT id FROM candidates WHERE ($3 = '' OR event_id = $3) AND ($4 = '' OR about_order = $4) AND ($5 = '' OR source = $5)
 				AND ($6 = '' OR door = $6) AND ($7 = '' OR state = $7) AND ($8 = '' OR code = $8)
@@ -83,8 +79,17 @@ func find(ctx context.Context, pool *pgxpool.Pool, f Filter) (r found, err error
 				AND ($10::timestamptz IS NULL OR quarantined_at >= $10) AND ($11::timestamptz IS NULL OR quarantined_at < $11))
 		SELECT (SELECT count(*) FROM candidates), (SELECT coalesce(max(id), 0) FROM candidates), (SELECT count(*) FROM matching),
 			ARRAY(SELECT id FROM matching ORDER BY id LIMIT $12)`,
-		f.After, maxCandidates, f.EventID, f.OrderKey, f.Source, f.Door, f.State, f.Code, f.Text, since, until, f.Limit+1).
-		Scan(&seen, &last, &r.matched, &r.ids)
+		[]any{f.After, maxCandidates, f.EventID, f.OrderKey, f.Source, f.Door, f.State, f.Code, f.Text, given(f.Since), given(f.Until), f.Limit + 1}
+}
+
+// find searches for entries.
+func find(ctx context.Context, pool *pgxpool.Pool, f Filter) (r found, err error) {
+	if f.Limit == 0 {
+		f.Limit = maxCandidates
+	}
+	var seen, last int64
+	sql, args := f.query()
+	err = pool.QueryRow(ctx, sql, args...).Scan(&seen, &last, &r.matched, &r.ids)
 	switch {
 	case err != nil:
 		return r, err
@@ -162,12 +167,8 @@ type Counted struct {
 func Counts(ctx context.Context, pool *pgxpool.Pool, state State, source string) (counts []Counted, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	where := []string{`state = $1`}
-	args := []any{state}
-	if source != "" {
-		where, args = append(where, `source = $2`), append(args, source)
-	}
-	rows, err := pool.Query(ctx, `SELECT door, code, count(*) FROM commerce_quarantine WHERE `+strings.Join(where, " AND ")+` GROUP BY door, code ORDER BY door, code`, args...)
+	sql, args := countQuery(state, source)
+	rows, err := pool.Query(ctx, sql, args...)
 	if err == nil {
 		counts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Counted])
 	}
@@ -175,4 +176,12 @@ func Counts(ctx context.Context, pool *pgxpool.Pool, state State, source string)
 		return nil, fmt.Errorf("counting the quarantine: %w", err)
 	}
 	return counts, nil
+}
+
+func countQuery(state State, source string) (sql string, args []any) {
+	where, args := `state = $1`, []any{state}
+	if source != "" {
+		where, args = where+` AND source = $2`, append(args, source)
+	}
+	return `SELECT door, code, count(*) FROM commerce_quarantine WHERE ` + where + ` GROUP BY door, code ORDER BY door, code`, args
 }
