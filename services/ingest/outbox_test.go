@@ -356,3 +356,17 @@ func TestQuarantine(t *testing.T) {
 		require.Equal(t, []string{"2"}, s.read(`SELECT tries::text FROM commerce_quarantine WHERE code = 'failed'`))
 	})
 }
+
+// The drainer deletes what has aged in the quarantine. What waits of the outbox does not age.
+func TestTheDrainerDeletesWhatHasAged(t *testing.T) {
+	t.Parallel()
+	s := newUndrainedShop(t)
+	require.NoError(t, s.post([]string{wrongType(invoice("old", "1")), wrongType(invoice("new", "2"))}))
+	_, err := s.pool.Exec(t.Context(), `UPDATE commerce_quarantine SET quarantined_at = now() - interval '31 days' WHERE event_id = 'old'`)
+	require.NoError(t, err)
+	_, err = s.pool.Exec(t.Context(), `INSERT INTO commerce_quarantine (source, event_id, code, problems, payload, published_at, quarantined_at)
+		VALUES ('default', 'waits', 'refused', '[]', '', now() - interval '1 year', now() - interval '1 year')`)
+	require.NoError(t, err)
+	s.drain()
+	s.becomes("new waits", `SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM commerce_quarantine`)
+}

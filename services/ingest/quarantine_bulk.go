@@ -176,7 +176,8 @@ func (b *bulkRequest) check(raw []byte, bound string) (wrong []problem.FieldErro
 	}
 	if isEmpty {
 		wrong = append(wrong, problem.FieldError{
-			Pointer: "/code", Code: problem.CodeRequired, Detail: "is required, or another word that selects entries: door, source, order, event_id, text, since or until",
+			Pointer: "/code", Code: problem.CodeRequired,
+			Detail: "is required, or another word that selects entries: door, source, order, event_id, text, since or until",
 		})
 	}
 	var err error

@@ -24,7 +24,8 @@ const (
 
 var (
 	sends = jsonbody.Format{
-		Shape: strictjson.Members("event").Closed(), Example: `{"event": {"event_id": "e-77", …}}, or nothing to send the event as it is`, Refused: "request_refused",
+		Shape:   strictjson.Members("event").Closed(),
+		Example: `{"event": {"event_id": "e-77", …}}, or nothing to send the event as it is`, Refused: "request_refused",
 	}
 	discards = jsonbody.Format{
 		Shape: strictjson.Members("reason").Closed(), Example: `{"reason": "a test of the shop"}`, Refused: "request_refused",

@@ -161,10 +161,10 @@ func TestQuarantineGolden(t *testing.T) {
 	}
 }
 
-// door posts one body as the identity, and returns the status.
-func door(t *testing.T, h http.Handler, as httpapi.Identity, method, path, body string) *httptest.ResponseRecorder {
+// posted is the answer to a body that the identity posts.
+func posted(t *testing.T, h http.Handler, as httpapi.Identity, path, body string) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequestWithContext(httpapi.WithIdentity(t.Context(), as), method, httpapi.BasePath+path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(httpapi.WithIdentity(t.Context(), as), http.MethodPost, httpapi.BasePath+path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -203,7 +203,7 @@ func TestWhatIsKeptOfARequest(t *testing.T) {
 	} {
 		s.empty()
 		for _, body := range c.bodies {
-			door(t, h, anna, http.MethodPost, "/events", body)
+			posted(t, h, anna, "/events", body)
 		}
 		require.Equal(t, append([]string{}, c.want...), s.read(`SELECT coalesce(event_id, '-') || ' ' || tries FROM commerce_quarantine WHERE door = 'http' ORDER BY 1`), name)
 		require.Equal(t, []string{"0"}, s.read(`SELECT count(*)::text FROM commerce_outbox`), "%s: an invoice of HTTP does not go on by itself", name)
@@ -217,7 +217,7 @@ func TestTheNewestBodyIsKept(t *testing.T) {
 	h := serve(t, pool, setting.Defaults())
 	s := &shop{t: t, pool: pool}
 	for _, order := range []string{"1", "2"} {
-		door(t, h, anna, http.MethodPost, "/events", wrongType(invoice("e-1", order)))
+		posted(t, h, anna, "/events", wrongType(invoice("e-1", order)))
 	}
 	require.Equal(t, []string{wrongType(invoice("e-1", "2")) + " 2"}, s.read(`SELECT convert_from(payload, 'UTF8') || ' ' || about_order FROM commerce_quarantine`))
 	require.Equal(t, []string{"true"}, s.read(`SELECT (published_at < quarantined_at)::text FROM commerce_quarantine`))
@@ -231,7 +231,7 @@ func TestASentInvoiceLeavesOnceItsOrderIsThere(t *testing.T) {
 	h := serve(t, pool, setting.Defaults())
 	post := func(path, body string) (answer map[string]any) {
 		t.Helper()
-		require.NoError(t, json.Unmarshal(door(t, h, anna, http.MethodPost, path, body).Body.Bytes(), &answer))
+		require.NoError(t, json.Unmarshal(posted(t, h, anna, path, body).Body.Bytes(), &answer))
 		return answer
 	}
 	require.Equal(t, "event_refused", post("/events", invoiceOf("e-1", "1"))["code"])
@@ -247,7 +247,7 @@ func TestARefusalIsToldThoughItIsNotKept(t *testing.T) {
 	h := serve(t, pool, setting.Defaults())
 	_, err := pool.Exec(t.Context(), `ALTER TABLE commerce_quarantine ADD CHECK (event_id <> 'poison')`)
 	require.NoError(t, err)
-	w := door(t, h, anna, http.MethodPost, "/events", batch(wrongType(invoice("poison", "1")), placed("e-2", "1")))
+	w := posted(t, h, anna, "/events", batch(wrongType(invoice("poison", "1")), placed("e-2", "1")))
 	require.Equal(t, http.StatusMultiStatus, w.Code, w.Body)
 	require.Contains(t, w.Body.String(), `is \"invoice.paid\"`)
 }
@@ -260,10 +260,10 @@ func TestNobodyMakesEntriesOfAnotherShop(t *testing.T) {
 	s := &shop{t: t, pool: pool}
 	olaf := httpapi.Identity{Name: "olaf", Source: "outlet"}
 	own := wrongType(invoice("e-1", "1"))
-	door(t, h, anna, http.MethodPost, "/events", own)
-	door(t, h, olaf, http.MethodPost, "/events", ofOutlet(own))
-	door(t, h, olaf, http.MethodPost, "/events", invoice("e-1", "1"))
-	door(t, h, olaf, http.MethodPost, "/events", own)
+	posted(t, h, anna, "/events", own)
+	posted(t, h, olaf, "/events", ofOutlet(own))
+	posted(t, h, olaf, "/events", invoice("e-1", "1"))
+	posted(t, h, olaf, "/events", own)
 	require.Equal(t, []string{"default 1", "outlet -", "outlet -", "outlet outlet/1"},
 		s.read(`SELECT source || ' ' || coalesce(about_order, '-') FROM commerce_quarantine ORDER BY 1`))
 }
@@ -281,7 +281,7 @@ func TestManyRefusalsAtOnce(t *testing.T) {
 			for i := range events {
 				bodies = append(bodies, wrongType(invoice(fmt.Sprint("e-", i), fmt.Sprint(i))))
 			}
-			done <- door(t, h, anna, http.MethodPost, "/events", batch(bodies...)).Code
+			done <- posted(t, h, anna, "/events", batch(bodies...)).Code
 		}()
 	}
 	for range callers {
