@@ -39,24 +39,24 @@ type bulkRequest struct {
 	filter quarantine.Filter
 }
 
-// bulkAnswer is what became of the entries that were selected, or would become.
-type bulkAnswer struct {
-	DryRun   bool         `json:"dry_run"`
-	Selected int64        `json:"selected"` // by the words, among the 10,000 entries after cursor
-	Next     *string      `json:"next"`     // the cursor of those that limit left out; null: there are none
-	Results  []bulkResult `json:"results"`
+// quarantineBulk is what became of the entries that were selected, or would become.
+type quarantineBulk struct {
+	DryRun   bool                   `json:"dry_run"`
+	Selected int64                  `json:"selected"` // by the words, among the 10,000 entries after cursor
+	Next     *string                `json:"next"`     // the cursor of those that limit left out; null: there are none
+	Results  []quarantineBulkResult `json:"results"`
 }
 
-// bulkResult is what became of one entry.
-type bulkResult struct {
+// quarantineBulkResult is what became of one entry.
+type quarantineBulkResult struct {
 	ID     int64  `json:"id"`
 	Result string `json:"result"` // accepted, duplicate, refused, conflict; discarded; skipped: somebody else is deciding about it
-	quarantinedNames
+	entryNames
 
 	Errors []problem.FieldError `json:"errors,omitempty"`
 }
 
-type quarantinedNames struct {
+type entryNames struct {
 	Source           string  `json:"source"`
 	EventID          *string `json:"event_id"`
 	OrderIncrementID *string `json:"order_increment_id"`
@@ -125,12 +125,12 @@ func idsOf(entries []quarantine.Entry) []int64 {
 
 // answerBulk answers with the result of each entry; an empty one means that it was skipped.
 func answerBulk(w http.ResponseWriter, b bulkRequest, page quarantine.Page, resultOf func(id int64) (string, []problem.FieldError)) {
-	out := bulkAnswer{DryRun: b.DryRun, Selected: page.Selected, Next: cursorOf(page), Results: make([]bulkResult, 0, len(page.Entries))}
+	out := quarantineBulk{DryRun: b.DryRun, Selected: page.Selected, Next: cursorOf(page), Results: make([]quarantineBulkResult, 0, len(page.Entries))}
 	for _, e := range page.Entries {
 		result, errors := resultOf(e.ID)
 		q := quarantinedOf(e)
-		out.Results = append(out.Results, bulkResult{
-			ID: e.ID, Result: cmp.Or(result, skipped), quarantinedNames: quarantinedNames{q.Source, q.EventID, q.OrderIncrementID}, Errors: errors,
+		out.Results = append(out.Results, quarantineBulkResult{
+			ID: e.ID, Result: cmp.Or(result, skipped), entryNames: entryNames{q.Source, q.EventID, q.OrderIncrementID}, Errors: errors,
 		})
 	}
 	problem.JSON(w, http.StatusOK, out)

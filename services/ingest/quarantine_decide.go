@@ -32,8 +32,8 @@ var (
 	}
 )
 
-// sentAnswer is what became of an entry that was sent.
-type sentAnswer struct {
+// sentEntry is what became of an entry that was sent.
+type sentEntry struct {
 	ID int64 `json:"id"`
 	accept.Result
 }
@@ -62,7 +62,7 @@ func (h *handler) sendQuarantined(w http.ResponseWriter, r *http.Request) {
 	result := sent[0].Result
 	h.logSent(r.Context(), sent, corrected != nil)
 	if result.Result.Taken() {
-		problem.JSON(w, http.StatusOK, sentAnswer{id, result})
+		problem.JSON(w, http.StatusOK, sentEntry{id, result})
 		return
 	}
 	p := problem.Problem{

@@ -43,8 +43,8 @@ func (h *handler) quarantineRoutes() []httpapi.Route {
 	}
 }
 
-// quarantined is an entry without its event.
-type quarantined struct {
+// quarantineEntry is an entry without its event.
+type quarantineEntry struct {
 	ID               int64                `json:"id"`
 	Door             quarantine.Door      `json:"door"`
 	State            quarantine.State     `json:"state"`
@@ -62,8 +62,8 @@ type quarantined struct {
 	DiscardReason    *string              `json:"discard_reason"`
 }
 
-func quarantinedOf(e quarantine.Entry) quarantined {
-	out := quarantined{
+func quarantinedOf(e quarantine.Entry) quarantineEntry {
+	out := quarantineEntry{
 		ID: e.ID, Door: e.Door, State: e.State, Source: e.Source, Code: e.Code, Errors: e.Problems, Tries: e.Tries,
 		Since: e.PublishedAt.UTC().Format(quarantineTime), LastRefusedAt: e.QuarantinedAt.UTC().Format(quarantineTime), Bytes: e.Bytes,
 		DiscardedBy: e.DiscardedBy, DiscardReason: e.DiscardReason,
@@ -82,8 +82,8 @@ func quarantinedOf(e quarantine.Entry) quarantined {
 
 // quarantineList is one page, the oldest entry first.
 type quarantineList struct {
-	Entries []quarantined `json:"entries"`
-	Next    *string       `json:"next"` // the cursor of the next page; null: this is the last
+	Entries []quarantineEntry `json:"entries"`
+	Next    *string           `json:"next"` // the cursor of the next page; null: this is the last
 }
 
 func (h *handler) listQuarantine(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +116,7 @@ func (h *handler) listQuarantine(w http.ResponseWriter, r *http.Request) {
 		h.quarantineFailed(w, r, err)
 		return
 	}
-	out := quarantineList{Entries: make([]quarantined, 0, len(page.Entries)), Next: cursorOf(page)}
+	out := quarantineList{Entries: make([]quarantineEntry, 0, len(page.Entries)), Next: cursorOf(page)}
 	for _, e := range page.Entries {
 		out.Entries = append(out.Entries, quarantinedOf(e))
 	}
@@ -196,9 +196,9 @@ func (h *handler) countQuarantine(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, out)
 }
 
-// shownQuarantined is an entry with its event.
-type shownQuarantined struct {
-	quarantined
+// shownEntry is an entry with its event.
+type shownEntry struct {
+	quarantineEntry
 
 	Event    json.RawMessage `json:"event,omitempty"`
 	Bytes    []byte          `json:"event_base64,omitempty"` // in place of an event that is not JSON
@@ -213,7 +213,7 @@ func (h *handler) showQuarantined(w http.ResponseWriter, r *http.Request) {
 		h.quarantineFailed(w, r, err)
 		return
 	}
-	out := shownQuarantined{quarantined: quarantinedOf(e)}
+	out := shownEntry{quarantineEntry: quarantinedOf(e)}
 	switch {
 	case !httpapi.Holds(r.Context(), httpapi.ResourceManage):
 		out.Withheld = "the event holds personal data: it needs " + string(httpapi.ResourceManage)
