@@ -95,6 +95,7 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 var componentNames = map[string]string{
 	"api.absence": "WhyNoSync", "api.absent": "NoSync", "api.callback": "Callback", "api.result": "CommandResult", "api.settings": "Settings", "api.status": "SyncStatus",
 	"accept.Result": "EventResult", "accept.Verdict": "EventVerdict", "deadletter.State": "DeadLetterState", "setting.Type": "SettingType",
+	"quarantine.State": "QuarantineState", "quarantine.Door": "QuarantineDoor",
 	"httpapi.liveness": "Liveness", "httpapi.readiness": "Readiness", "pace.Past": "ErpChange", "pace.Report": "ErpState",
 	"mockerp.Call": "MockCall", "mockerp.Fault": "MockFault", "mockerp.Stats": "MockStats", "mockerp.booked": "MockBooking", "mockerp.faultCount": "MockFaultCount",
 	"mockerp.health": "MockHealth", "mockerp.refusal": "MockRefusal", "mockerp.stock": "MockStock", "mockerp.updated": "MockUpdated", "mockerp.updatedItem": "MockUpdatedItem",

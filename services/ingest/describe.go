@@ -120,7 +120,7 @@ var Parameters = map[string]httpapi.Parameter{
 	"id":       {Meaning: "The entry's id.", Schema: map[string]any{"type": "integer", "format": "int64", "minimum": 1}, Example: 1},
 	"door":     {Meaning: "That came through this door.", Schema: map[string]any{"type": "string", "enum": quarantine.Doors}},
 	"source":   {Meaning: "Of this shop; all that the token may see where it is left out.", Example: "outlet"},
-	"code":     {Meaning: "For this reason.", Schema: map[string]any{"type": "string", "enum": quarantine.Codes}},
+	"code":     {Meaning: "For this reason: refused, conflict, unknown_order, too_large or failed.", Example: "refused"},
 	"order":    {Meaning: "About this order of the shop; of the shop `default` where no source is named.", Example: "000000123"},
 	"event_id": {Meaning: "The event of this id.", Example: "e-77"},
 	"text":     {Meaning: "With this in what is wrong, in small or capital letters.", Example: "invoice.paid"},

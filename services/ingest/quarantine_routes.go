@@ -51,7 +51,7 @@ type quarantineEntry struct {
 	Source           string               `json:"source"`
 	EventID          *string              `json:"event_id"`           // null when the event has none that can be read
 	OrderIncrementID *string              `json:"order_increment_id"` // null when it names no order that can be read
-	Code             quarantine.Code      `json:"code"`
+	Code             string               `json:"code"`               // the reason: refused, conflict, unknown_order, too_large or failed
 	Errors           []problem.FieldError `json:"errors"`
 	Tries            int                  `json:"tries"`
 	Since            string               `json:"since"` // published (outbox), or refused for the first time (http)
@@ -64,7 +64,7 @@ type quarantineEntry struct {
 
 func quarantinedOf(e quarantine.Entry) quarantineEntry {
 	out := quarantineEntry{
-		ID: e.ID, Door: e.Door, State: e.State, Source: e.Source, Code: e.Code, Errors: e.Problems, Tries: e.Tries,
+		ID: e.ID, Door: e.Door, State: e.State, Source: e.Source, Code: string(e.Code), Errors: e.Problems, Tries: e.Tries,
 		Since: e.PublishedAt.UTC().Format(quarantineTime), LastRefusedAt: e.QuarantinedAt.UTC().Format(quarantineTime), Bytes: e.Bytes,
 		DiscardedBy: e.DiscardedBy, DiscardReason: e.DiscardReason,
 	}
@@ -158,9 +158,9 @@ func mayTouch(w http.ResponseWriter, r *http.Request, source string) bool {
 
 // quarantineCounts are how many entries there are, and why.
 type quarantineCounts struct {
-	Total  int64                     `json:"total"`
-	ByDoor map[quarantine.Door]int64 `json:"by_door"`
-	ByCode map[quarantine.Code]int64 `json:"by_code"`
+	Total  int64            `json:"total"`
+	ByDoor map[string]int64 `json:"by_door"`
+	ByCode map[string]int64 `json:"by_code"`
 }
 
 func (h *handler) countQuarantine(w http.ResponseWriter, r *http.Request) {
@@ -187,11 +187,11 @@ func (h *handler) countQuarantine(w http.ResponseWriter, r *http.Request) {
 		h.quarantineFailed(w, r, err)
 		return
 	}
-	out := quarantineCounts{ByDoor: map[quarantine.Door]int64{}, ByCode: map[quarantine.Code]int64{}}
+	out := quarantineCounts{ByDoor: map[string]int64{}, ByCode: map[string]int64{}}
 	for _, c := range counts {
 		out.Total += c.Entries
-		out.ByDoor[c.Door] += c.Entries
-		out.ByCode[c.Code] += c.Entries
+		out.ByDoor[string(c.Door)] += c.Entries
+		out.ByCode[string(c.Code)] += c.Entries
 	}
 	problem.JSON(w, http.StatusOK, out)
 }
