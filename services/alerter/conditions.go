@@ -81,7 +81,7 @@ func (c *conditions) levels(ctx context.Context, kind domain.AlertKind, f *findi
 	case domain.AlertBacklog:
 		return c.backlog(ctx, f, current, now)
 	case domain.AlertQuarantine:
-		return c.one(ctx, `SELECT count(*) FROM (SELECT FROM commerce_quarantine LIMIT $1) q`, maxCounted)
+		return c.one(ctx, `SELECT count(*) FROM (SELECT FROM commerce_quarantine WHERE state = 'open' LIMIT $1) q`, maxCounted)
 	case domain.AlertDeadLetters:
 		n, err := deadletter.CountOpen(ctx, c.pool)
 		return map[string]int64{"": n}, err

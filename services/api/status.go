@@ -58,14 +58,24 @@ type absent struct {
 	Status           domain.Status `json:"status"`
 	Reason           absence       `json:"reason"`
 	OtherSources     []string      `json:"other_sources,omitempty"` // shops that have an order of this number
+	Refused          *refusedEvent `json:"refused,omitempty"`       // the newest event of the order that waits in the quarantine
 	Detail           string        `json:"detail"`
+}
+
+// refusedEvent is an event of an order that was refused, and waits in the quarantine.
+type refusedEvent struct {
+	ID    int64  `json:"quarantine_id"`
+	Code  string `json:"code"`  // the kind of reason
+	Since string `json:"since"` // when it was refused for the first time, or published
+	Error string `json:"error"` // the first thing that is wrong with it
 }
 
 // absence is why an order has no sync.
 type absence string
 
 const (
-	notPublished  absence = "not_published"   // nobody has published the order, or it was refused
+	notPublished  absence = "not_published"   // nobody has published the order
+	isRefused     absence = "refused"         // an event of it was refused, and waits in the quarantine
 	notInvoiced   absence = "not_invoiced"    // it is known, and no invoice came
 	waitsForOrder absence = "waits_for_order" // an invoice came before its order, and waits in the quarantine
 )
@@ -92,7 +102,8 @@ func (h *handler) whyAbsent(ctx context.Context, ref domain.OrderRef) (absent, e
 	}
 	var known, waits bool
 	err := h.pool.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM sales_order WHERE order_key = $1), EXISTS (SELECT FROM commerce_quarantine WHERE order_key = $1), ARRAY(
+		SELECT EXISTS (SELECT FROM sales_order WHERE order_key = $1),
+			EXISTS (SELECT FROM commerce_quarantine WHERE order_key = $1 AND state = 'open'), ARRAY(
 			WITH RECURSIVE shops AS (
 				(SELECT source FROM sales_order ORDER BY source LIMIT 1)
 				UNION ALL
@@ -101,10 +112,16 @@ func (h *handler) whyAbsent(ctx context.Context, ref domain.OrderRef) (absent, e
 			SELECT shops.source FROM shops WHERE shops.source <> $2 AND ($4 = '' OR shops.source = $4)
 				AND EXISTS (SELECT FROM sales_order o WHERE o.source = shops.source AND o.increment_id = $3) LIMIT $5)`,
 		ref.Key(), ref.Source, ref.IncrementID, httpapi.BoundSource(ctx), maxOtherSources).Scan(&known, &waits, &answer.OtherSources)
+	if err == nil {
+		answer.Refused, err = h.refusedOf(ctx, ref)
+	}
 	if err != nil {
 		return answer, err
 	}
 	switch {
+	case answer.Refused != nil:
+		answer.Reason, answer.Detail = isRefused, fmt.Sprintf("an event of the order was refused: %s. GET %s/quarantine/%d shows it; correct it there, and send it again",
+			answer.Refused.Error, httpapi.BasePath, answer.Refused.ID)
 	case known:
 		answer.Reason, answer.Detail = notInvoiced, "the order is known, and no invoice of it came: an invoice.created event or sync-order sends it"
 	case waits:
@@ -112,9 +129,30 @@ func (h *handler) whyAbsent(ctx context.Context, ref domain.OrderRef) (absent, e
 	case len(answer.OtherSources) > 0:
 		answer.Detail = fmt.Sprintf("the shop %s has published no order of this number; %s has: name it with ?source=", ref.Source, strings.Join(answer.OtherSources, ", "))
 	default:
-		answer.Detail = unknownOrder("nobody has published the order, or it was refused: look at the answer that the shop got, and at the quarantine", ref)
+		answer.Detail = unknownOrder("nobody has published the order, or its event was refused and had no number that can be read: look at the quarantine", ref)
 	}
 	return answer, nil
+}
+
+// refusedOf finds the newest event of an order that was refused; nil: there is none. An invoice that waits for its order is none: nobody
+// has to do anything about it.
+func (h *handler) refusedOf(ctx context.Context, ref domain.OrderRef) (*refusedEvent, error) {
+	var r refusedEvent
+	var since time.Time
+	var wrong []problem.FieldError
+	err := h.pool.QueryRow(ctx, `SELECT id, code, published_at, problems FROM commerce_quarantine
+		WHERE about_order = $1 AND state = 'open' AND order_key IS NULL ORDER BY id DESC LIMIT 1`, ref.Key()).Scan(&r.ID, &r.Code, &since, &wrong)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	r.Since = *moduleTime(&since)
+	if len(wrong) > 0 {
+		r.Error = domain.Printable(wrong[0].Error())
+	}
+	return &r, nil
 }
 
 // unknownOrder adds to the detail what is wrong with the number, like a character that nobody sees. It does so only for unknown

@@ -137,6 +137,14 @@ func TestGolden(t *testing.T) {
 			c.exec(`INSERT INTO commerce_quarantine (source, order_key, code, problems, payload, published_at, quarantined_at)
 				VALUES ('default', '000000124', 'unknown_order', '[]', '{}', now(), now())`)
 			c.ask("000000124")
+			c.Note("its invoice was refused, twice; a discarded entry is none")
+			for _, e := range [][]any{{order.Key(), "refused", "open"}, {order.Key(), "conflict", "open"}, {order.Key(), "failed", "discarded"}, {"outlet/000000125", "refused", "open"}} {
+				c.exec(`INSERT INTO commerce_quarantine (source, about_order, code, state, problems, payload, published_at, quarantined_at, door, identity, discarded_at, discarded_by, discard_reason)
+					VALUES ('default', $1, $2, $3, '[{"pointer": "/type", "code": "invalid", "detail": "is \u001b \"x\""}]', '{}', '2024-01-15T10:30:00Z', now(), 'http', random()::text::bytea, now(), 'x', 'y')`, e...)
+			}
+			c.ask("000000123")
+			c.ask("000000125")
+			c.ask("000000125?source=outlet")
 		},
 		"right_after_accept": func(c *caller) {
 			c.accepted(open(order, 1))

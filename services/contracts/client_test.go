@@ -39,7 +39,7 @@ func TestTheClientTalksToTheProduct(t *testing.T) {
 
 	c, err := client.New("http://"+cfg.HTTP.Addr+"/", "secret")
 	require.NoError(t, err)
-	for _, want := range []client.EventVerdict{client.Accepted, client.Duplicate} {
+	for _, want := range []client.EventVerdict{client.EventVerdictAccepted, client.EventVerdictDuplicate} {
 		said, err := c.Publish(t.Context(), json.RawMessage(invoice))
 		require.NoError(t, err)
 		require.Equal(t, want, said.Result)

@@ -99,6 +99,7 @@ var componentNames = map[string]string{
 	"api.destination": "AlertDestination", "api.destinationChange": "AlertDestinationChange", "api.destinationList": "AlertDestinationList",
 	"api.newDestination": "NewAlertDestination", "api.shownAlert": "Alert", "api.testResult": "AlertTestResult",
 	"accept.Result": "EventResult", "accept.Verdict": "EventVerdict", "deadletter.State": "DeadLetterState", "setting.Type": "SettingType",
+	"quarantine.State": "QuarantineState", "quarantine.Door": "QuarantineDoor",
 	"httpapi.liveness": "Liveness", "httpapi.readiness": "Readiness", "pace.Past": "ErpChange", "pace.Report": "ErpState",
 	"mockerp.Call": "MockCall", "mockerp.Fault": "MockFault", "mockerp.Stats": "MockStats", "mockerp.booked": "MockBooking", "mockerp.faultCount": "MockFaultCount",
 	"mockerp.health": "MockHealth", "mockerp.refusal": "MockRefusal", "mockerp.stock": "MockStock", "mockerp.updated": "MockUpdated", "mockerp.updatedItem": "MockUpdatedItem",

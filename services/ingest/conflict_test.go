@@ -21,8 +21,7 @@ func TestAConflictWaitsInTheQuarantine(t *testing.T) {
 	s.publish(placed("e1", "1"))
 	s.publish(invoice("e1", "2"), replaced(invoice("e2", "1"), `"order_id": 123`, `"order_id": 124`))
 	s.becomes("2", `SELECT count(*)::text FROM commerce_quarantine WHERE code = 'conflict'`)
-	entries, err := q.List(t.Context(), QuarantineFilter{Code: "conflict"})
-	require.NoError(t, err)
+	entries := listed(t, q, QuarantineFilter{Code: "conflict"})
 	require.Equal(t, []string{"e1 /event_id", "e2 /order/order_id"}, []string{
 		entries[0].EventID + " " + entries[0].Problems[0].Pointer, entries[1].EventID + " " + entries[1].Problems[0].Pointer,
 	})
@@ -50,8 +49,7 @@ func TestTheQuarantineSendsNoOlderState(t *testing.T) {
 	s.becomes("1", `SELECT count(*)::text FROM commerce_quarantine`)
 	s.publish(replaced(updatedAt(placed("newer", "1"), "12:00:00"), "EUR", "USD"))
 	s.accepted("newer")
-	entries, err := q.List(t.Context(), QuarantineFilter{})
-	require.NoError(t, err)
+	entries := listed(t, q, QuarantineFilter{})
 	sent, err := q.SendCorrected(t.Context(), entries[0].ID, json.RawMessage(replaced(bad, `"sku": ""`, `"sku": "PROD-001"`)))
 	require.NoError(t, err)
 	require.Equal(t, "accepted", string(sent.Result.Result), "%+v", sent)

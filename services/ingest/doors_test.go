@@ -301,7 +301,7 @@ func (s *shop) drain() *drain.Drainer {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	log := slog.New(slog.NewTextHandler(s.t.Output(), nil))
-	d := drain.New(s.pool, accept.New(s.pool, setting.Fixed(setting.Defaults()), log), log)
+	d := drain.New(s.pool, accept.New(s.pool, setting.Fixed(setting.Defaults()), log), setting.Fixed(setting.Defaults()), log)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
 	s.t.Cleanup(func() {
@@ -341,7 +341,7 @@ func (s *shop) tryRead(query string, args ...any) ([]string, error) {
 func (s *shop) comesOut() (out []string) {
 	out = append(out, s.refused...)
 	for _, q := range []string{
-		`SELECT 'refused ' || coalesce(event_id, '') || ' ' || problems FROM commerce_quarantine ORDER BY id`,
+		`SELECT 'refused ' || coalesce(event_id, '') || ' ' || problems FROM commerce_quarantine WHERE door = 'outbox' ORDER BY id`,
 		`SELECT 'event ' || source || ' ' || event_id || ' ' || order_key || ' ' || encode(digest, 'hex') FROM accepted_event ORDER BY source, event_id`,
 		`SELECT 'order ' || order_key || ' ' || coalesce(order_id::text, '-') || ' ' || snapshot FROM sales_order ORDER BY order_key`,
 		`SELECT 'gate ' || order_key || ' ' || state || ' ' || generation || ' ' || coalesce(idempotency_key, '-') || ' ' || version

@@ -6,10 +6,10 @@
 //
 // An answer of 200, 202 or 207 names what is ours from then on: nothing loses it. 503 means that nothing of the request was taken, so
 // far as is known; a shop sends it again, and what was taken after all is a duplicate. 409 and 422 come back the same until the
-// event is corrected, so a shop should not repeat them.
+// event is corrected, so a shop should not repeat them. What was refused is kept in the quarantine, where people find it.
 //
 // Shops that share the database write into the commerce outbox in place of this. internal/drain takes the events from there, and
-// internal/quarantine keeps those that accept refuses. All three meet in internal/accept: there is one way for an event to become ours.
+// internal/quarantine keeps those that accept refuses, of both doors. All three meet in internal/accept: there is one way for an event to become ours.
 package ingest
 
 import (
@@ -20,7 +20,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
@@ -36,16 +39,18 @@ const (
 
 type handler struct {
 	accepter *accept.Accepter
+	keeper   *quarantine.Keeper
+	pool     *pgxpool.Pool
 	large    chan struct{} // has room for one: whoever works on a large body
 	log      *slog.Logger
 }
 
-func routes(a *accept.Accepter, log *slog.Logger) []httpapi.Route {
-	h := &handler{accepter: a, large: make(chan struct{}, 1), log: log.With("service", "ingest")}
-	return []httpapi.Route{{
+func routes(pool *pgxpool.Pool, a *accept.Accepter, keeper *quarantine.Keeper, log *slog.Logger) []httpapi.Route {
+	h := &handler{accepter: a, keeper: keeper, pool: pool, large: make(chan struct{}, 1), log: log.With("service", "ingest")}
+	return append([]httpapi.Route{{
 		Method: http.MethodPost, Path: httpapi.BasePath + "/events", Resource: httpapi.ResourcePublish, BySource: true,
 		Handler: http.HandlerFunc(h.events),
-	}}
+	}}, h.quarantineRoutes()...)
 }
 
 // events takes one event (an object) or a batch (an array).
@@ -192,6 +197,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, bodies []json.R
 		events.WithLabelValues(string(r.Result)).Inc()
 	}
 	h.accepter.LogRefused(r.Context(), results)
+	h.keeper.Keep(r.Context(), incoming, results)
 	return results, true
 }
 

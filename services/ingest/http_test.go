@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
@@ -43,7 +44,7 @@ func serve(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	router := mux.NewRouter().UseEncodedPath()
-	for _, r := range routes(accept.New(pool, setting.Fixed(s), log), log) {
+	for _, r := range routes(pool, accept.New(pool, setting.Fixed(s), log), quarantine.NewKeeper(pool, log), log) {
 		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	return router
@@ -311,7 +312,7 @@ func TestATokenForOneShopPublishesItsEventsOnly(t *testing.T) {
 func TestEventsAtTheirStoresPath(t *testing.T) {
 	t.Parallel()
 	pool, log := testkit.Postgres(t).Pool, slog.New(slog.DiscardHandler)
-	server := httpapi.NewServer(config.HTTP{Token: "first"}, nil, routes(accept.New(pool, setting.Fixed(setting.Defaults()), log), log), nil, log).Handler()
+	server := httpapi.NewServer(config.HTTP{Token: "first"}, nil, routes(pool, accept.New(pool, setting.Fixed(setting.Defaults()), log), quarantine.NewKeeper(pool, log), log), nil, log).Handler()
 	for i, c := range []struct {
 		store, source string
 		want          int

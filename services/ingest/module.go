@@ -8,13 +8,15 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
 	"github.com/erpconnector/erpconnector/services/ingest/internal/drain"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/wiring"
 )
 
-// Module serves the ingest route and drains the commerce outbox.
+// Module serves the routes of events and of the quarantine, and drains the commerce outbox.
 var Module = fx.Module("ingest",
-	fx.Provide(accept.New, newDrainer, fx.Private),
+	fx.Provide(accept.New, quarantine.NewKeeper, newDrainer, fx.Private),
 	fx.Provide(
 		wiring.AsRoutes(routes),
 		wiring.AsWorker(func(d *drain.Drainer) *drain.Drainer { return d }),
@@ -23,6 +25,6 @@ var Module = fx.Module("ingest",
 )
 
 // newDrainer gives the drainer the same accepter as the route has, so that both take events under the same settings.
-func newDrainer(pool *pgxpool.Pool, accepter *accept.Accepter, log *slog.Logger) *drain.Drainer {
-	return drain.New(pool, accepter, log.With("service", "ingest"))
+func newDrainer(pool *pgxpool.Pool, accepter *accept.Accepter, settings setting.Reader, log *slog.Logger) *drain.Drainer {
+	return drain.New(pool, accepter, settings, log.With("service", "ingest"))
 }

@@ -263,6 +263,13 @@ func (s *shop) quarantine() *Quarantine {
 	return NewQuarantine(s.pool, setting.Fixed(setting.Defaults()), slog.New(slog.DiscardHandler))
 }
 
+func listed(t *testing.T, q *Quarantine, f QuarantineFilter) []QuarantineEntry {
+	t.Helper()
+	page, err := q.List(t.Context(), f)
+	require.NoError(t, err)
+	return page.Entries
+}
+
 func TestQuarantine(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -270,8 +277,7 @@ func TestQuarantine(t *testing.T) {
 	bad := replaced(placed("bad", "2"), "order.placed", "order.deleted")
 	s.publish(invoiceOf("early", "1"), bad, padded(event.MaxEventBytes+1))
 	s.becomes("3", `SELECT count(*)::text FROM commerce_quarantine`)
-	entries, err := q.List(t.Context(), QuarantineFilter{})
-	require.NoError(t, err)
+	entries := listed(t, q, QuarantineFilter{})
 	byCode := map[QuarantineCode]QuarantineEntry{}
 	for _, e := range entries {
 		byCode[e.Code] = e
@@ -293,9 +299,7 @@ func TestQuarantine(t *testing.T) {
 			{QuarantineFilter{Limit: 2}, 2},
 			{QuarantineFilter{After: entries[1].ID}, 1},
 		} {
-			found, err := q.List(t.Context(), c.filter)
-			require.NoError(t, err)
-			require.Len(t, found, c.want, "%+v", c.filter)
+			require.Len(t, listed(t, q, c.filter), c.want, "%+v", c.filter)
 		}
 	})
 	t.Run("shows_the_event_as_it_was_published", func(t *testing.T) {
@@ -313,8 +317,7 @@ func TestQuarantine(t *testing.T) {
 		for _, s := range sent {
 			require.Equal(t, "refused", string(s.Result.Result))
 		}
-		again, err := q.List(t.Context(), QuarantineFilter{})
-		require.NoError(t, err)
+		again := listed(t, q, QuarantineFilter{})
 		require.Len(t, again, 3)
 		for i, e := range again {
 			require.Equal(t, 2, e.Tries)
@@ -346,11 +349,24 @@ func TestQuarantine(t *testing.T) {
 		require.NoError(t, err)
 		s.publish(placed("p", "poison"))
 		s.becomes("1", `SELECT count(*)::text FROM commerce_quarantine WHERE code = 'failed'`)
-		failed, err := q.List(t.Context(), QuarantineFilter{Code: "failed"})
-		require.NoError(t, err)
+		failed := listed(t, q, QuarantineFilter{Code: "failed"})
 		sent, err := q.Send(t.Context(), []int64{failed[0].ID})
 		require.NoError(t, err)
 		require.Contains(t, sent[0].Result.Errors[0].Detail, "sales_order_increment_id_check")
 		require.Equal(t, []string{"2"}, s.read(`SELECT tries::text FROM commerce_quarantine WHERE code = 'failed'`))
 	})
+}
+
+// The drainer deletes what has aged in the quarantine. What waits of the outbox does not age.
+func TestTheDrainerDeletesWhatHasAged(t *testing.T) {
+	t.Parallel()
+	s := newUndrainedShop(t)
+	require.NoError(t, s.post([]string{wrongType(invoice("old", "1")), wrongType(invoice("new", "2"))}))
+	_, err := s.pool.Exec(t.Context(), `UPDATE commerce_quarantine SET quarantined_at = now() - interval '31 days' WHERE event_id = 'old'`)
+	require.NoError(t, err)
+	_, err = s.pool.Exec(t.Context(), `INSERT INTO commerce_quarantine (source, event_id, code, problems, payload, published_at, quarantined_at)
+		VALUES ('default', 'waits', 'refused', '[]', '', now() - interval '1 year', now() - interval '1 year')`)
+	require.NoError(t, err)
+	s.drain()
+	s.becomes("new waits", `SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM commerce_quarantine`)
 }

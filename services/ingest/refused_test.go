@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -43,7 +44,7 @@ func TestTheLogNamesWhatIsRefused(t *testing.T) {
 	pool := testkit.Postgres(t).Pool
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
-	handler := routes(accept.New(pool, setting.Fixed(setting.Defaults()), log), log)[0].Handler
+	handler := routes(pool, accept.New(pool, setting.Fixed(setting.Defaults()), log), quarantine.NewKeeper(pool, log), log)[0].Handler
 	post := func(body string) {
 		t.Helper()
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/rest/V1/erpconnector/events", strings.NewReader(body))

@@ -136,22 +136,22 @@ func (e DeadLetterState) Valid() bool {
 
 // Defines values for EventVerdict.
 const (
-	Accepted  EventVerdict = "accepted"
-	Conflict  EventVerdict = "conflict"
-	Duplicate EventVerdict = "duplicate"
-	Refused   EventVerdict = "refused"
+	EventVerdictAccepted  EventVerdict = "accepted"
+	EventVerdictConflict  EventVerdict = "conflict"
+	EventVerdictDuplicate EventVerdict = "duplicate"
+	EventVerdictRefused   EventVerdict = "refused"
 )
 
 // Valid indicates whether the value is a known member of the EventVerdict enum.
 func (e EventVerdict) Valid() bool {
 	switch e {
-	case Accepted:
+	case EventVerdictAccepted:
 		return true
-	case Conflict:
+	case EventVerdictConflict:
 		return true
-	case Duplicate:
+	case EventVerdictDuplicate:
 		return true
-	case Refused:
+	case EventVerdictRefused:
 		return true
 	default:
 		return false
@@ -194,6 +194,42 @@ func (e ProbeVerdict) Valid() bool {
 	case Good:
 		return true
 	case Missing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for QuarantineDoor.
+const (
+	QuarantineDoorHttp   QuarantineDoor = "http"
+	QuarantineDoorOutbox QuarantineDoor = "outbox"
+)
+
+// Valid indicates whether the value is a known member of the QuarantineDoor enum.
+func (e QuarantineDoor) Valid() bool {
+	switch e {
+	case QuarantineDoorHttp:
+		return true
+	case QuarantineDoorOutbox:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for QuarantineState.
+const (
+	QuarantineStateDiscarded QuarantineState = "discarded"
+	QuarantineStateOpen      QuarantineState = "open"
+)
+
+// Valid indicates whether the value is a known member of the QuarantineState enum.
+func (e QuarantineState) Valid() bool {
+	switch e {
+	case QuarantineStateDiscarded:
+		return true
+	case QuarantineStateOpen:
 		return true
 	default:
 		return false
@@ -346,19 +382,22 @@ func (e Status) Valid() bool {
 
 // Defines values for WhyNoSync.
 const (
-	NotInvoiced   WhyNoSync = "not_invoiced"
-	NotPublished  WhyNoSync = "not_published"
-	WaitsForOrder WhyNoSync = "waits_for_order"
+	WhyNoSyncNotInvoiced   WhyNoSync = "not_invoiced"
+	WhyNoSyncNotPublished  WhyNoSync = "not_published"
+	WhyNoSyncRefused       WhyNoSync = "refused"
+	WhyNoSyncWaitsForOrder WhyNoSync = "waits_for_order"
 )
 
 // Valid indicates whether the value is a known member of the WhyNoSync enum.
 func (e WhyNoSync) Valid() bool {
 	switch e {
-	case NotInvoiced:
+	case WhyNoSyncNotInvoiced:
 		return true
-	case NotPublished:
+	case WhyNoSyncNotPublished:
 		return true
-	case WaitsForOrder:
+	case WhyNoSyncRefused:
+		return true
+	case WhyNoSyncWaitsForOrder:
 		return true
 	default:
 		return false
@@ -452,6 +491,63 @@ func (e PublishEventsParamsContentEncoding) Valid() bool {
 	case Gzip:
 		return true
 	case Identity:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListQuarantineParamsDoor.
+const (
+	ListQuarantineParamsDoorHttp   ListQuarantineParamsDoor = "http"
+	ListQuarantineParamsDoorOutbox ListQuarantineParamsDoor = "outbox"
+)
+
+// Valid indicates whether the value is a known member of the ListQuarantineParamsDoor enum.
+func (e ListQuarantineParamsDoor) Valid() bool {
+	switch e {
+	case ListQuarantineParamsDoorHttp:
+		return true
+	case ListQuarantineParamsDoorOutbox:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListQuarantineParamsState.
+const (
+	ListQuarantineParamsStateAll       ListQuarantineParamsState = "all"
+	ListQuarantineParamsStateDiscarded ListQuarantineParamsState = "discarded"
+	ListQuarantineParamsStateOpen      ListQuarantineParamsState = "open"
+)
+
+// Valid indicates whether the value is a known member of the ListQuarantineParamsState enum.
+func (e ListQuarantineParamsState) Valid() bool {
+	switch e {
+	case ListQuarantineParamsStateAll:
+		return true
+	case ListQuarantineParamsStateDiscarded:
+		return true
+	case ListQuarantineParamsStateOpen:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CountQuarantineParamsState.
+const (
+	CountQuarantineParamsStateDiscarded CountQuarantineParamsState = "discarded"
+	CountQuarantineParamsStateOpen      CountQuarantineParamsState = "open"
+)
+
+// Valid indicates whether the value is a known member of the CountQuarantineParamsState enum.
+func (e CountQuarantineParamsState) Valid() bool {
+	switch e {
+	case CountQuarantineParamsStateDiscarded:
+		return true
+	case CountQuarantineParamsStateOpen:
 		return true
 	default:
 		return false
@@ -731,6 +827,12 @@ type CommandResult struct {
 	SyncId           int64   `json:"sync_id"`
 }
 
+// CorrectedBody defines model for CorrectedBody.
+type CorrectedBody struct {
+	// Event in place of the one that was refused
+	Event interface{} `json:"event,omitempty"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	Bytes            int     `json:"bytes"`
@@ -814,6 +916,51 @@ type DecisionBody struct {
 
 	// Reason stays with the dead letter
 	Reason string `json:"reason"`
+}
+
+// DiscardBody defines model for DiscardBody.
+type DiscardBody struct {
+	// Reason stays with the entry
+	Reason string `json:"reason"`
+}
+
+// DiscardSelectedBody defines model for DiscardSelectedBody.
+type DiscardSelectedBody struct {
+	// Code for this reason
+	Code *string `json:"code,omitempty"`
+
+	// Cursor the next of an earlier answer
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Door that they came through: http or outbox
+	Door *string `json:"door,omitempty"`
+
+	// DryRun true: only show what would be done
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// EventId the event of this id
+	EventId *string `json:"event_id,omitempty"`
+
+	// Limit at most so many, 100 unless given
+	Limit *int `json:"limit,omitempty"`
+
+	// Order about this order of the shop
+	Order *string `json:"order,omitempty"`
+
+	// Reason stays with the entries
+	Reason *string `json:"reason,omitempty"`
+
+	// Since refused last then or later
+	Since *string `json:"since,omitempty"`
+
+	// Source of this shop
+	Source *string `json:"source,omitempty"`
+
+	// Text with this in what is wrong
+	Text *string `json:"text,omitempty"`
+
+	// Until and before this
+	Until *string `json:"until,omitempty"`
 }
 
 // ErpChange defines model for ErpChange.
@@ -1019,8 +1166,11 @@ type NoSync struct {
 	// OtherSources shops that have an order of this number
 	OtherSources *[]string `json:"other_sources,omitempty"`
 	Reason       WhyNoSync `json:"reason"`
-	Source       string    `json:"source"`
-	Status       Status    `json:"status"`
+
+	// Refused the newest event of the order that waits in the quarantine
+	Refused *RefusedEvent `json:"refused,omitempty"`
+	Source  string        `json:"source"`
+	Status  Status        `json:"status"`
 }
 
 // OrderRequest defines model for OrderRequest.
@@ -1080,8 +1230,160 @@ type Problem struct {
 	Type             string        `json:"type"`
 }
 
+// QuarantineBulk defines model for QuarantineBulk.
+type QuarantineBulk struct {
+	DryRun bool `json:"dry_run"`
+
+	// Next the cursor of those that limit left out; null: there are none
+	Next    *string                `json:"next"`
+	Results []QuarantineBulkResult `json:"results"`
+
+	// Selected by the words, among the 10,000 entries after cursor
+	Selected int64 `json:"selected"`
+}
+
+// QuarantineBulkResult defines model for QuarantineBulkResult.
+type QuarantineBulkResult struct {
+	Errors           *[]FieldError `json:"errors,omitempty"`
+	EventId          *string       `json:"event_id"`
+	Id               int64         `json:"id"`
+	OrderIncrementId *string       `json:"order_increment_id"`
+
+	// Result accepted, duplicate, refused, conflict; discarded; skipped: somebody else is deciding about it
+	Result string `json:"result"`
+	Source string `json:"source"`
+}
+
+// QuarantineCounts defines model for QuarantineCounts.
+type QuarantineCounts struct {
+	ByCode map[string]int64 `json:"by_code"`
+	ByDoor map[string]int64 `json:"by_door"`
+	Total  int64            `json:"total"`
+}
+
+// QuarantineDoor defines model for QuarantineDoor.
+type QuarantineDoor string
+
+// QuarantineEntry defines model for QuarantineEntry.
+type QuarantineEntry struct {
+	Bytes int `json:"bytes"`
+
+	// Code the reason: refused, conflict, unknown_order, too_large or failed
+	Code          string  `json:"code"`
+	DiscardReason *string `json:"discard_reason"`
+
+	// DiscardedAt the last time; null: never
+	DiscardedAt *string        `json:"discarded_at"`
+	DiscardedBy *string        `json:"discarded_by"`
+	Door        QuarantineDoor `json:"door"`
+	Errors      []FieldError   `json:"errors"`
+
+	// EventId null when the event has none that can be read
+	EventId       *string `json:"event_id"`
+	Id            int64   `json:"id"`
+	LastRefusedAt string  `json:"last_refused_at"`
+
+	// OrderIncrementId null when it names no order that can be read
+	OrderIncrementId *string `json:"order_increment_id"`
+
+	// Since published (outbox), or refused for the first time (http)
+	Since  string          `json:"since"`
+	Source string          `json:"source"`
+	State  QuarantineState `json:"state"`
+	Tries  int             `json:"tries"`
+}
+
+// QuarantineList defines model for QuarantineList.
+type QuarantineList struct {
+	Entries []QuarantineEntry `json:"entries"`
+
+	// Next the cursor of the next page; null: this is the last
+	Next *string `json:"next"`
+}
+
+// QuarantineState defines model for QuarantineState.
+type QuarantineState string
+
+// RefusedEvent defines model for RefusedEvent.
+type RefusedEvent struct {
+	// Code the kind of reason
+	Code string `json:"code"`
+
+	// Error the first thing that is wrong with it
+	Error        string `json:"error"`
+	QuarantineId int64  `json:"quarantine_id"`
+
+	// Since when it was refused for the first time, or published
+	Since string `json:"since"`
+}
+
 // Resource defines model for Resource.
 type Resource string
+
+// SelectedBody defines model for SelectedBody.
+type SelectedBody struct {
+	// Code for this reason
+	Code *string `json:"code,omitempty"`
+
+	// Cursor the next of an earlier answer
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Door that they came through: http or outbox
+	Door *string `json:"door,omitempty"`
+
+	// DryRun true: only show what would be done
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// EventId the event of this id
+	EventId *string `json:"event_id,omitempty"`
+
+	// Limit at most so many, 100 unless given
+	Limit *int `json:"limit,omitempty"`
+
+	// Order about this order of the shop
+	Order *string `json:"order,omitempty"`
+
+	// Since refused last then or later
+	Since *string `json:"since,omitempty"`
+
+	// Source of this shop
+	Source *string `json:"source,omitempty"`
+
+	// Text with this in what is wrong
+	Text *string `json:"text,omitempty"`
+
+	// Until and before this
+	Until *string `json:"until,omitempty"`
+}
+
+// SentEntry defines model for SentEntry.
+type SentEntry struct {
+	// AlreadyRequested the event sends nothing more
+	AlreadyRequested *bool `json:"already_requested,omitempty"`
+
+	// Differs a duplicate with other content than the first one
+	Differs *bool         `json:"differs,omitempty"`
+	Errors  *[]FieldError `json:"errors,omitempty"`
+	EventId string        `json:"event_id"`
+	Id      int64         `json:"id"`
+
+	// NotSent what of the order the ERP is not sent, and why
+	NotSent *[]string `json:"not_sent,omitempty"`
+
+	// Note the same in words
+	Note *string `json:"note,omitempty"`
+
+	// Older a newer state of the order is known; it stays
+	Older            *bool        `json:"older,omitempty"`
+	OrderIncrementId *string      `json:"order_increment_id,omitempty"`
+	Result           EventVerdict `json:"result"`
+
+	// Source empty when the event names no valid one
+	Source   *string   `json:"source,omitempty"`
+	Status   *Status   `json:"status,omitempty"`
+	SyncId   *int64    `json:"sync_id,omitempty"`
+	Warnings *[]string `json:"warnings,omitempty"`
+}
 
 // SettingChange defines model for SettingChange.
 type SettingChange struct {
@@ -1219,6 +1521,9 @@ type SettingsChange struct {
 	// OutboxRetention Rows of the outbox that are older and relayed are dropped, as whole partitions of 250,000 rows or more. Keep more than a failover may go back. 0: they are kept for ever. Takes a duration from 0s to 87600h, like 30s, or a number of seconds.
 	OutboxRetention interface{} `json:"outbox_retention,omitempty"`
 
+	// QuarantineRetention Events that were refused over HTTP are kept in the quarantine for so long after the last refusal, and discarded ones of any door after that decision. Events of the commerce outbox that wait for one are kept in any case. 0: all are kept for ever. Takes a duration from 0s to 87600h, like 30s, or a number of seconds.
+	QuarantineRetention interface{} `json:"quarantine_retention,omitempty"`
+
 	// Reason stays in the settings' history
 	Reason *string `json:"reason,omitempty"`
 
@@ -1260,6 +1565,42 @@ type SettingsHistory struct {
 
 // Settled defines model for Settled.
 type Settled string
+
+// ShownEntry defines model for ShownEntry.
+type ShownEntry struct {
+	Bytes int `json:"bytes"`
+
+	// Code the reason: refused, conflict, unknown_order, too_large or failed
+	Code          string  `json:"code"`
+	DiscardReason *string `json:"discard_reason"`
+
+	// DiscardedAt the last time; null: never
+	DiscardedAt *string        `json:"discarded_at"`
+	DiscardedBy *string        `json:"discarded_by"`
+	Door        QuarantineDoor `json:"door"`
+	Errors      []FieldError   `json:"errors"`
+	Event       interface{}    `json:"event,omitempty"`
+
+	// EventBase64 in place of an event that is not JSON
+	EventBase64 *[]byte `json:"event_base64,omitempty"`
+
+	// EventId null when the event has none that can be read
+	EventId       *string `json:"event_id"`
+	Id            int64   `json:"id"`
+	LastRefusedAt string  `json:"last_refused_at"`
+
+	// OrderIncrementId null when it names no order that can be read
+	OrderIncrementId *string `json:"order_increment_id"`
+
+	// Since published (outbox), or refused for the first time (http)
+	Since  string          `json:"since"`
+	Source string          `json:"source"`
+	State  QuarantineState `json:"state"`
+	Tries  int             `json:"tries"`
+
+	// Withheld why the event is not shown
+	Withheld *string `json:"withheld,omitempty"`
+}
 
 // ShownToken defines model for ShownToken.
 type ShownToken struct {
@@ -1670,6 +2011,60 @@ type PublishEvents200JSONResponseBody struct {
 	union json.RawMessage
 }
 
+// ListQuarantineParams defines parameters for ListQuarantine.
+type ListQuarantineParams struct {
+	// Door That came through this door.
+	Door *ListQuarantineParamsDoor `form:"door,omitempty" json:"door,omitempty"`
+
+	// Source Of this shop; all that the token may see where it is left out.
+	Source *string `form:"source,omitempty" json:"source,omitempty"`
+
+	// Code For this reason: refused, conflict, unknown_order, too_large or failed.
+	Code *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// Order About this order of the shop; of the shop `default` where no source is named.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// EventId The event of this id.
+	EventId *string `form:"event_id,omitempty" json:"event_id,omitempty"`
+
+	// Text With this in what is wrong, in small or capital letters.
+	Text *string `form:"text,omitempty" json:"text,omitempty"`
+
+	// Since Refused last then or later.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Refused last before that.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
+	// State In this state; `open` unless given.
+	State *ListQuarantineParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Cursor The `next` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListQuarantineParamsDoor defines parameters for ListQuarantine.
+type ListQuarantineParamsDoor string
+
+// ListQuarantineParamsState defines parameters for ListQuarantine.
+type ListQuarantineParamsState string
+
+// CountQuarantineParams defines parameters for CountQuarantine.
+type CountQuarantineParams struct {
+	// Source Of this shop; all that the token may see where it is left out.
+	Source *string `form:"source,omitempty" json:"source,omitempty"`
+
+	// State In this state; `open` unless given.
+	State *CountQuarantineParamsState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// CountQuarantineParamsState defines parameters for CountQuarantine.
+type CountQuarantineParamsState string
+
 // ResyncOrderParams defines parameters for ResyncOrder.
 type ResyncOrderParams struct {
 	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
@@ -1915,6 +2310,18 @@ type RedriveDeadLetterJSONRequestBody = DecisionBody
 
 // PublishEventsJSONRequestBody defines body for PublishEvents for application/json ContentType.
 type PublishEventsJSONRequestBody = EventOrBatch
+
+// DiscardQuarantineJSONRequestBody defines body for DiscardQuarantine for application/json ContentType.
+type DiscardQuarantineJSONRequestBody = DiscardSelectedBody
+
+// SendQuarantineJSONRequestBody defines body for SendQuarantine for application/json ContentType.
+type SendQuarantineJSONRequestBody = SelectedBody
+
+// DiscardQuarantinedJSONRequestBody defines body for DiscardQuarantined for application/json ContentType.
+type DiscardQuarantinedJSONRequestBody = DiscardBody
+
+// SendQuarantinedJSONRequestBody defines body for SendQuarantined for application/json ContentType.
+type SendQuarantinedJSONRequestBody = CorrectedBody
 
 // ResyncOrderJSONRequestBody defines body for ResyncOrder for application/json ContentType.
 type ResyncOrderJSONRequestBody = OrderRequest
@@ -2783,6 +3190,93 @@ type ClientInterface interface {
 	// Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 	PublishEvents(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListQuarantine Events that were refused, the oldest first
+	//
+	// A page may be short, or empty, and have a `next` all the same.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
+	ListQuarantine(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CountQuarantine How many events were refused, by door and reason
+	//
+	// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
+	CountQuarantine(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscardQuarantineWithBody Decide that many events are not needed
+	//
+	// It needs a word that selects, and a `reason` unless `dry_run` is true.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+	DiscardQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscardQuarantine Decide that many events are not needed
+	//
+	// It needs a word that selects, and a `reason` unless `dry_run` is true.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+	DiscardQuarantine(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendQuarantineWithBody Send many events again
+	//
+	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+	SendQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendQuarantine Send many events again
+	//
+	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+	SendQuarantine(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowQuarantined One event that was refused, with what is wrong with it
+	//
+	// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
+	ShowQuarantined(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscardQuarantinedWithBody Decide that an event is not needed
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+	DiscardQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscardQuarantined Decide that an event is not needed
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+	DiscardQuarantined(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendQuarantinedWithBody Send an event again, or a corrected one in its place
+	//
+	// Without a body the event is sent as it is. What is refused again stays as it was.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+	SendQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendQuarantined Send an event again, or a corrected one in its place
+	//
+	// Without a body the event is sent as it is. What is refused again stays as it was.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+	SendQuarantined(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResyncOrderWithBody Send an order again
 	//
 	// Of an order that has reached the ERP it needs `newKey` and a `reason`: the ERP books it a second time.
@@ -3362,6 +3856,203 @@ func (c *Requests) PublishEventsWithBody(ctx context.Context, params *PublishEve
 // Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 func (c *Requests) PublishEvents(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPublishEventsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListQuarantine Events that were refused, the oldest first
+//
+// A page may be short, or empty, and have a `next` all the same.
+//
+// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
+func (c *Requests) ListQuarantine(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListQuarantineRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CountQuarantine How many events were refused, by door and reason
+//
+// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
+func (c *Requests) CountQuarantine(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCountQuarantineRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscardQuarantineWithBody Decide that many events are not needed
+//
+// It needs a word that selects, and a `reason` unless `dry_run` is true.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+func (c *Requests) DiscardQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardQuarantineRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscardQuarantine Decide that many events are not needed
+//
+// It needs a word that selects, and a `reason` unless `dry_run` is true.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+func (c *Requests) DiscardQuarantine(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardQuarantineRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendQuarantineWithBody Send many events again
+//
+// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+func (c *Requests) SendQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendQuarantineRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendQuarantine Send many events again
+//
+// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+func (c *Requests) SendQuarantine(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendQuarantineRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowQuarantined One event that was refused, with what is wrong with it
+//
+// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
+//
+// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
+func (c *Requests) ShowQuarantined(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowQuarantinedRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscardQuarantinedWithBody Decide that an event is not needed
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+func (c *Requests) DiscardQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardQuarantinedRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscardQuarantined Decide that an event is not needed
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+func (c *Requests) DiscardQuarantined(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardQuarantinedRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendQuarantinedWithBody Send an event again, or a corrected one in its place
+//
+// Without a body the event is sent as it is. What is refused again stays as it was.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+func (c *Requests) SendQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendQuarantinedRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendQuarantined Send an event again, or a corrected one in its place
+//
+// Without a body the event is sent as it is. What is refused again stays as it was.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+func (c *Requests) SendQuarantined(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendQuarantinedRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4618,6 +5309,454 @@ func NewPublishEventsRequestWithBody(server string, params *PublishEventsParams,
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewListQuarantineRequest constructs an http.Request for the ListQuarantine method
+func NewListQuarantineRequest(server string, params *ListQuarantineParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Door != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "door", *params.Door, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Source != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Code != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "code", *params.Code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_id", *params.EventId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Text != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "text", *params.Text, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCountQuarantineRequest constructs an http.Request for the CountQuarantine method
+func NewCountQuarantineRequest(server string, params *CountQuarantineParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/counts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Source != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDiscardQuarantineRequest calls the generic DiscardQuarantine builder with application/json body
+func NewDiscardQuarantineRequest(server string, body DiscardQuarantineJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDiscardQuarantineRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewDiscardQuarantineRequestWithBody constructs an http.Request for the DiscardQuarantine method, with any body, and a specified content type
+func NewDiscardQuarantineRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/discard")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSendQuarantineRequest calls the generic SendQuarantine builder with application/json body
+func NewSendQuarantineRequest(server string, body SendQuarantineJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendQuarantineRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSendQuarantineRequestWithBody constructs an http.Request for the SendQuarantine method, with any body, and a specified content type
+func NewSendQuarantineRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/send")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowQuarantinedRequest constructs an http.Request for the ShowQuarantined method
+func NewShowQuarantinedRequest(server string, id int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDiscardQuarantinedRequest calls the generic DiscardQuarantined builder with application/json body
+func NewDiscardQuarantinedRequest(server string, id int64, body DiscardQuarantinedJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDiscardQuarantinedRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewDiscardQuarantinedRequestWithBody constructs an http.Request for the DiscardQuarantined method, with any body, and a specified content type
+func NewDiscardQuarantinedRequestWithBody(server string, id int64, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/%s/discard", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSendQuarantinedRequest calls the generic SendQuarantined builder with application/json body
+func NewSendQuarantinedRequest(server string, id int64, body SendQuarantinedJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendQuarantinedRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewSendQuarantinedRequestWithBody constructs an http.Request for the SendQuarantined method, with any body, and a specified content type
+func NewSendQuarantinedRequestWithBody(server string, id int64, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/%s/send", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -6371,6 +7510,99 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 	PublishEventsWithResponse(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishEventsResponse, error)
 
+	// ListQuarantineWithResponse Events that were refused, the oldest first
+	//
+	// A page may be short, or empty, and have a `next` all the same.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
+	ListQuarantineWithResponse(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*ListQuarantineResponse, error)
+
+	// CountQuarantineWithResponse How many events were refused, by door and reason
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
+	CountQuarantineWithResponse(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*CountQuarantineResponse, error)
+
+	// DiscardQuarantineWithBodyWithResponse Decide that many events are not needed
+	//
+	// It needs a word that selects, and a `reason` unless `dry_run` is true.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+	DiscardQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error)
+
+	// DiscardQuarantineWithResponse Decide that many events are not needed
+	//
+	// It needs a word that selects, and a `reason` unless `dry_run` is true.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+	DiscardQuarantineWithResponse(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error)
+
+	// SendQuarantineWithBodyWithResponse Send many events again
+	//
+	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+	SendQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error)
+
+	// SendQuarantineWithResponse Send many events again
+	//
+	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+	SendQuarantineWithResponse(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error)
+
+	// ShowQuarantinedWithResponse One event that was refused, with what is wrong with it
+	//
+	// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
+	ShowQuarantinedWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*ShowQuarantinedResponse, error)
+
+	// DiscardQuarantinedWithBodyWithResponse Decide that an event is not needed
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+	DiscardQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error)
+
+	// DiscardQuarantinedWithResponse Decide that an event is not needed
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+	DiscardQuarantinedWithResponse(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error)
+
+	// SendQuarantinedWithBodyWithResponse Send an event again, or a corrected one in its place
+	//
+	// Without a body the event is sent as it is. What is refused again stays as it was.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+	SendQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error)
+
+	// SendQuarantinedWithResponse Send an event again, or a corrected one in its place
+	//
+	// Without a body the event is sent as it is. What is refused again stays as it was.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+	SendQuarantinedWithResponse(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error)
+
 	// ResyncOrderWithBodyWithResponse Send an order again
 	//
 	// Of an order that has reached the ERP it needs `newKey` and a `reason`: the ERP books it a second time.
@@ -8047,6 +9279,678 @@ func (r PublishEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PublishEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListQuarantineResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuarantineList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListQuarantineResponse) GetJSON200() *QuarantineList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListQuarantineResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListQuarantineResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListQuarantineResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListQuarantineResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListQuarantineResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListQuarantineResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListQuarantineResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListQuarantineResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListQuarantineResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListQuarantineResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CountQuarantineResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuarantineCounts
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CountQuarantineResponse) GetJSON200() *QuarantineCounts {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CountQuarantineResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CountQuarantineResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CountQuarantineResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CountQuarantineResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CountQuarantineResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CountQuarantineResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CountQuarantineResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CountQuarantineResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CountQuarantineResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CountQuarantineResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DiscardQuarantineResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuarantineBulk
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiscardQuarantineResponse) GetJSON200() *QuarantineBulk {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r DiscardQuarantineResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r DiscardQuarantineResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiscardQuarantineResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiscardQuarantineResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiscardQuarantineResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SendQuarantineResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuarantineBulk
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SendQuarantineResponse) GetJSON200() *QuarantineBulk {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendQuarantineResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendQuarantineResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendQuarantineResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendQuarantineResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendQuarantineResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowQuarantinedResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ShownEntry
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowQuarantinedResponse) GetJSON200() *ShownEntry {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ShowQuarantinedResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ShowQuarantinedResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ShowQuarantinedResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ShowQuarantinedResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ShowQuarantinedResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ShowQuarantinedResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ShowQuarantinedResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowQuarantinedResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowQuarantinedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowQuarantinedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowQuarantinedResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DiscardQuarantinedResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuarantineEntry
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiscardQuarantinedResponse) GetJSON200() *QuarantineEntry {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r DiscardQuarantinedResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r DiscardQuarantinedResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiscardQuarantinedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiscardQuarantinedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiscardQuarantinedResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SendQuarantinedResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SentEntry
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SendQuarantinedResponse) GetJSON200() *SentEntry {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendQuarantinedResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendQuarantinedResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendQuarantinedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendQuarantinedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendQuarantinedResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10105,6 +12009,165 @@ func (c *ClientWithResponses) PublishEventsWithResponse(ctx context.Context, par
 	return ParsePublishEventsResponse(rsp)
 }
 
+// ListQuarantineWithResponse Events that were refused, the oldest first
+//
+// A page may be short, or empty, and have a `next` all the same.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
+func (c *ClientWithResponses) ListQuarantineWithResponse(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*ListQuarantineResponse, error) {
+	rsp, err := c.ListQuarantine(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListQuarantineResponse(rsp)
+}
+
+// CountQuarantineWithResponse How many events were refused, by door and reason
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
+func (c *ClientWithResponses) CountQuarantineWithResponse(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*CountQuarantineResponse, error) {
+	rsp, err := c.CountQuarantine(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCountQuarantineResponse(rsp)
+}
+
+// DiscardQuarantineWithBodyWithResponse Decide that many events are not needed
+//
+// It needs a word that selects, and a `reason` unless `dry_run` is true.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+func (c *ClientWithResponses) DiscardQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error) {
+	rsp, err := c.DiscardQuarantineWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscardQuarantineResponse(rsp)
+}
+
+// DiscardQuarantineWithResponse Decide that many events are not needed
+//
+// It needs a word that selects, and a `reason` unless `dry_run` is true.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
+func (c *ClientWithResponses) DiscardQuarantineWithResponse(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error) {
+	rsp, err := c.DiscardQuarantine(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscardQuarantineResponse(rsp)
+}
+
+// SendQuarantineWithBodyWithResponse Send many events again
+//
+// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+func (c *ClientWithResponses) SendQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error) {
+	rsp, err := c.SendQuarantineWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendQuarantineResponse(rsp)
+}
+
+// SendQuarantineWithResponse Send many events again
+//
+// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
+func (c *ClientWithResponses) SendQuarantineWithResponse(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error) {
+	rsp, err := c.SendQuarantine(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendQuarantineResponse(rsp)
+}
+
+// ShowQuarantinedWithResponse One event that was refused, with what is wrong with it
+//
+// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
+func (c *ClientWithResponses) ShowQuarantinedWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*ShowQuarantinedResponse, error) {
+	rsp, err := c.ShowQuarantined(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowQuarantinedResponse(rsp)
+}
+
+// DiscardQuarantinedWithBodyWithResponse Decide that an event is not needed
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+func (c *ClientWithResponses) DiscardQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error) {
+	rsp, err := c.DiscardQuarantinedWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscardQuarantinedResponse(rsp)
+}
+
+// DiscardQuarantinedWithResponse Decide that an event is not needed
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
+func (c *ClientWithResponses) DiscardQuarantinedWithResponse(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error) {
+	rsp, err := c.DiscardQuarantined(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscardQuarantinedResponse(rsp)
+}
+
+// SendQuarantinedWithBodyWithResponse Send an event again, or a corrected one in its place
+//
+// Without a body the event is sent as it is. What is refused again stays as it was.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+func (c *ClientWithResponses) SendQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error) {
+	rsp, err := c.SendQuarantinedWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendQuarantinedResponse(rsp)
+}
+
+// SendQuarantinedWithResponse Send an event again, or a corrected one in its place
+//
+// Without a body the event is sent as it is. What is refused again stays as it was.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
+func (c *ClientWithResponses) SendQuarantinedWithResponse(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error) {
+	rsp, err := c.SendQuarantined(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendQuarantinedResponse(rsp)
+}
+
 // ResyncOrderWithBodyWithResponse Send an order again
 //
 // Of an order that has reached the ERP it needs `newKey` and a `reason`: the ERP books it a second time.
@@ -11677,6 +13740,573 @@ func ParsePublishEventsResponse(rsp *http.Response) (*PublishEventsResponse, err
 			return nil, err
 		}
 		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListQuarantineResponse parses an HTTP response from a ListQuarantineWithResponse call
+func ParseListQuarantineResponse(rsp *http.Response) (*ListQuarantineResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListQuarantineResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuarantineList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCountQuarantineResponse parses an HTTP response from a CountQuarantineWithResponse call
+func ParseCountQuarantineResponse(rsp *http.Response) (*CountQuarantineResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CountQuarantineResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuarantineCounts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDiscardQuarantineResponse parses an HTTP response from a DiscardQuarantineWithResponse call
+func ParseDiscardQuarantineResponse(rsp *http.Response) (*DiscardQuarantineResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiscardQuarantineResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuarantineBulk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSendQuarantineResponse parses an HTTP response from a SendQuarantineWithResponse call
+func ParseSendQuarantineResponse(rsp *http.Response) (*SendQuarantineResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendQuarantineResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuarantineBulk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowQuarantinedResponse parses an HTTP response from a ShowQuarantinedWithResponse call
+func ParseShowQuarantinedResponse(rsp *http.Response) (*ShowQuarantinedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowQuarantinedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ShownEntry
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDiscardQuarantinedResponse parses an HTTP response from a DiscardQuarantinedWithResponse call
+func ParseDiscardQuarantinedResponse(rsp *http.Response) (*DiscardQuarantinedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiscardQuarantinedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuarantineEntry
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSendQuarantinedResponse parses an HTTP response from a SendQuarantinedWithResponse call
+func ParseSendQuarantinedResponse(rsp *http.Response) (*SendQuarantinedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendQuarantinedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SentEntry
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest Problem

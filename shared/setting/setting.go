@@ -46,9 +46,10 @@ type Settings struct {
 	CronBatch       int                   // orders of one run at most; 0: all that wait
 	OutboxRetention time.Duration         // relayed rows of the outbox are kept for this long; 0: for ever
 
-	EventRetention     time.Duration // accepted events of orders that have ended are known for this long; 0: for ever
-	AdminTokenLifetime time.Duration // how long a user's session lasts
-	TimelineRetention  time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
+	EventRetention      time.Duration // accepted events of orders that have ended are known for this long; 0: for ever
+	AdminTokenLifetime  time.Duration // how long a user's session lasts
+	TimelineRetention   time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
+	QuarantineRetention time.Duration // events refused over HTTP, and discarded ones, are kept for this long; 0: for ever
 
 	Pace
 	Alerts
@@ -62,7 +63,8 @@ func Defaults() Settings {
 		Enabled: true, ImmediateSync: true,
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
 		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour, AdminTokenLifetime: 4 * time.Hour,
-		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
+		QuarantineRetention: 30 * 24 * time.Hour,
+		CronEnabled:         true, CronSchedule: "0 * * * *", CronBatch: 100,
 		Pace: defaultPace(), Alerts: defaultAlerts(),
 	}
 }

@@ -19,7 +19,7 @@ import (
 // waitingCommands are all that may take a while, each with arguments that let it try to reach a server.
 var waitingCommands = []string{
 	"up --ephemeral", "run api", "demo", "migrate", "topics ensure", "topics check", "health",
-	"quarantine list", "quarantine show 1", "quarantine send 1",
+	"quarantine list", "quarantine show 1", "quarantine send 1", "quarantine discard 1 --reason x",
 	"deadletter list", "deadletter show 1", "deadletter redrive 1 --reason x", "deadletter discard 1 --reason x",
 	"cron run", "settings", "settings get debug", "settings set debug=true", "settings unset debug", "settings history",
 	"token create x --may sync", "token list", "token revoke 1",

@@ -56,7 +56,7 @@ func (p *product) url(path string) string {
 	switch {
 	case p.at == nil:
 		return p.base + path
-	case strings.HasPrefix(path, httpapi.BasePath+"/events"):
+	case strings.HasPrefix(path, httpapi.BasePath+"/events"), strings.HasPrefix(path, httpapi.BasePath+"/quarantine"):
 		return p.at["ingest"] + path
 	case strings.HasPrefix(path, "/mockerp"):
 		return p.at["mockerp"] + path

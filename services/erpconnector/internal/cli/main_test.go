@@ -64,6 +64,7 @@ func TestOnADatabase(t *testing.T) {
 		"quarantine_show":                 testQuarantineShow,
 		"quarantine_send":                 testQuarantineSend,
 		"quarantine_send_corrected":       testQuarantineSendCorrected,
+		"quarantine_discard":              testQuarantineDiscard,
 		"deadletter_list_and_discard":     testDeadletterListAndDiscard,
 		"a_dead_letter_that_is_not_there": testADeadLetterThatIsNotThere,
 		"settings_change_and_return":      testSettingsChangeAndReturn,

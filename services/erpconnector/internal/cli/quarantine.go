@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,6 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/logging"
 	"github.com/erpconnector/erpconnector/shared/setting"
-	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
 // quarantineCommand is a loop for an operator: list, show, correct, send.
@@ -31,69 +29,107 @@ import (
 //	7  accepted: order 000000123 is queued
 func quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "quarantine", Short: "See and send again what was refused from the commerce outbox",
-		Long: "Events that a shop published in its own transaction and that cannot be accepted wait here, with the reason.\n" +
-			"Correct what is wrong, then send them again: what is accepted leaves the quarantine.",
+		Use: "quarantine", Short: "See what was refused, over HTTP or from the commerce outbox, and send it again",
+		Long: "Events that cannot be accepted wait here, with the reason.\n" +
+			"Correct what is wrong, then send them again: what is accepted leaves the quarantine. What is not needed is discarded.",
 	}
-	cmd.AddCommand(quarantineListCommand(), quarantineShowCommand(), quarantineSendCommand())
+	cmd.AddCommand(quarantineListCommand(), quarantineShowCommand(), quarantineSendCommand(), quarantineDiscardCommand())
 	return cmd
 }
 
 // quarantineListCommand lists the oldest first: they wait longest, and often the first one shows the fault of all.
 func quarantineListCommand() *cobra.Command {
-	var f ingest.QuarantineFilter
+	var words ingest.QuarantineWords
+	var after int64
+	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the quarantine, oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFilter(f); err != nil {
+			f, err := quarantineFilter(cmd, words)
+			if err != nil {
 				return err
 			}
-			if f.Limit < 1 {
-				return fmt.Errorf("--limit is %d; it must be 1 or more", f.Limit)
+			if f.After, f.Limit = after, limit; limit < 1 {
+				return fmt.Errorf("--limit is %d; it must be 1 or more", limit)
 			}
 			return withQuarantine(cmd.Context(), func(q *ingest.Quarantine) error {
-				entries, err := q.List(cmd.Context(), f)
+				entries, after, err := entriesOf(cmd.Context(), q, f)
 				if err != nil {
 					return err
 				}
 				next := ""
-				if len(entries) == f.Limit {
-					next = nextPage(cmd, nil, fmt.Sprint(entries[len(entries)-1].ID))
+				if after > 0 {
+					next = nextPage(cmd, nil, fmt.Sprint(after))
 				}
 				return printQuarantine(cmd.OutOrStdout(), entries, next)
 			})
 		},
 	}
-	filterFlags(cmd, &f)
-	cmd.Flags().Int64Var(&f.After, "after", 0, "start after this id")
-	cmd.Flags().IntVar(&f.Limit, "limit", 50, "entries at most")
+	cmd.Flags().StringVar(&words.State, "state", "open", "open, discarded or all")
+	quarantineFlags(cmd, &words)
+	cmd.Flags().Int64Var(&after, "after", 0, "start after this id")
+	cmd.Flags().IntVar(&limit, "limit", 50, "entries at most")
 	return cmd
 }
 
-// filterFlags are the same for list and send --all, so that what was listed is what is sent.
-func filterFlags(cmd *cobra.Command, f *ingest.QuarantineFilter) {
-	cmd.Flags().StringVar(&f.Source, "source", "", "only of this shop")
-	cmd.Flags().StringVar((*string)(&f.Code), "code", "", "only for this reason: "+strings.Join(quarantineCodes(), ", "))
+// entriesOf reads pages until it has as many entries as the filter allows (0: all); next is the id to go on after.
+func entriesOf(ctx context.Context, q *ingest.Quarantine, f ingest.QuarantineFilter) (entries []ingest.QuarantineEntry, next int64, err error) {
+	limit := f.Limit
+	for {
+		page, err := q.List(ctx, f)
+		if err != nil {
+			return nil, 0, err
+		}
+		entries = append(entries, page.Entries...)
+		if page.Next == 0 || (limit > 0 && len(entries) == limit) {
+			return entries, page.Next, nil
+		}
+		f.After = page.Next
+		if limit > 0 {
+			f.Limit = limit - len(entries)
+		}
+	}
 }
 
-// checkFilter refuses what selects nothing: "nothing is in the quarantine" would be said of a misspelt reason.
-func checkFilter(f ingest.QuarantineFilter) error {
-	var err error
-	if f.Code != "" && !slices.Contains(ingest.QuarantineCodes, f.Code) {
-		err = fmt.Errorf("--code %s is no reason: %s", f.Code, spelling.Hint(string(f.Code), quarantineCodes()))
-	}
-	if f.Source != "" {
-		err = errors.Join(err, domain.ValidateSource(f.Source))
-	}
-	return err
+// quarantineFlags are the same for list, send --all and discard --all, so that what was listed is what is decided about.
+func quarantineFlags(cmd *cobra.Command, w *ingest.QuarantineWords) {
+	flags := cmd.Flags()
+	flags.StringVar(&w.Door, "door", "", "only what came through this door: "+listed(ingest.QuarantineDoors))
+	flags.StringVar(&w.Source, "source", "", "only of this shop")
+	flags.StringVar(&w.Code, "code", "", "only for this reason: "+listed(ingest.QuarantineCodes))
+	flags.StringVar(&w.Order, "order", "", "only about this order (of the shop default, unless --source names another)")
+	flags.StringVar(&w.EventID, "event-id", "", "only the event of this id")
+	flags.StringVar(&w.Text, "text", "", "only with this in what is wrong, in small or capital letters")
+	flags.StringVar(&w.Since, "since", "", "only refused last at this time or later: 2024-01-15T10:00:00Z, or 2024-01-15 (UTC)")
+	flags.StringVar(&w.Until, "until", "", "and before this time")
 }
 
-// quarantineCodes are the reasons as texts, for the flag's help and for suggestions.
-func quarantineCodes() (names []string) {
-	for _, code := range ingest.QuarantineCodes {
-		names = append(names, string(code))
+// quarantineFilter refuses what selects nothing: "nothing is in the quarantine" would be said of a misspelt reason. An empty word is more
+// likely an unfilled variable of a script than all.
+func quarantineFilter(cmd *cobra.Command, w ingest.QuarantineWords) (f ingest.QuarantineFilter, err error) {
+	f, wrong := w.Filter()
+	for _, word := range ingest.QuarantineSelectingWords {
+		name := flagOf(word)
+		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			err = errors.Join(err, fmt.Errorf("--%s is empty; leave it out to select all", name))
+		}
 	}
-	return names
+	for _, one := range wrong {
+		err = errors.Join(err, fmt.Errorf("--%s %s", flagOf(one.Parameter), one.Detail))
+	}
+	return f, err
+}
+
+// flagOf is the flag of a word.
+func flagOf(word string) string { return strings.ReplaceAll(word, "_", "-") }
+
+// listed puts names into a sentence.
+func listed[T ~string](names []T) string {
+	texts := make([]string, len(names))
+	for i, n := range names {
+		texts[i] = string(n)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // printQuarantine prints one entry a line, with its first reason alone. `show` has all of them.
@@ -103,9 +139,9 @@ func printQuarantine(w io.Writer, entries []ingest.QuarantineEntry, next string)
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tSHOP\tEVENT\tTRIES\tSINCE\tREASON")
+	_, _ = fmt.Fprintln(t, "ID\tDOOR\tSHOP\tEVENT\tTRIES\tSINCE\tREASON")
 	for _, e := range entries {
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s: %s\n", e.ID, domain.Printable(e.Source), shorten(e.EventID, 40), e.Tries,
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%s\t%s: %s\n", e.ID, e.Door, domain.Printable(e.Source), shorten(e.EventID, 40), e.Tries,
 			e.PublishedAt.UTC().Format(time.DateTime), e.Code, shorten(reason(e), 100))
 	}
 	if next != "" {
@@ -175,10 +211,17 @@ const showBytes = 4 << 10 // of the event; --payload prints all of it
 // printEntry ends with the commands that come next, with this entry's id in them.
 func printEntry(w io.Writer, e ingest.QuarantineEntry) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "id             %d\nshop           %s\nevent          %s\npublished      %s\nlast refused   %s (%d times)\nreason         %s\n",
-		e.ID, domain.Printable(e.Source), domain.Printable(e.EventID), e.PublishedAt.UTC().Format(time.RFC3339), e.QuarantinedAt.UTC().Format(time.RFC3339), e.Tries, e.Code)
+	first := "published   "
+	if e.Door == ingest.QuarantineHTTP {
+		first = "refused     "
+	}
+	fmt.Fprintf(&b, "id             %d\ndoor           %s\nshop           %s\nevent          %s\n"+first+"   %s\nlast refused   %s (%d times)\nreason         %s\n",
+		e.ID, e.Door, domain.Printable(e.Source), domain.Printable(e.EventID), e.PublishedAt.UTC().Format(time.RFC3339), e.QuarantinedAt.UTC().Format(time.RFC3339), e.Tries, e.Code)
 	for _, p := range e.Problems {
 		fmt.Fprintf(&b, "  %s\n", domain.Printable(p.Error()))
+	}
+	if e.DiscardedAt != nil {
+		fmt.Fprintf(&b, "discarded      %s by %s: %s\n", e.DiscardedAt.UTC().Format(time.RFC3339), shorten(*e.DiscardedBy, 100), shorten(*e.DiscardReason, 600))
 	}
 	event := e.Payload
 	if len(event) > showBytes {
@@ -191,103 +234,6 @@ func printEntry(w io.Writer, e ingest.QuarantineEntry) error {
 	fmt.Fprintf(&b, "\nTo send it again:           erpconnector quarantine send %d\nTo correct it and send it:  erpconnector quarantine show %d --payload > event.json\n"+
 		"                            erpconnector quarantine send %d --event event.json\n", e.ID, e.ID, e.ID)
 	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// quarantineSendCommand wants ids or --all, never neither: "all" must not be what a forgotten argument means.
-func quarantineSendCommand() *cobra.Command {
-	var f ingest.QuarantineFilter
-	var all bool
-	var file string
-	cmd := &cobra.Command{
-		Use: "send ID… | --all", Short: "Send events again; what is accepted leaves the quarantine",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := parseIDs(args, "quarantine list")
-			if err = errors.Join(err, checkFilter(f)); err != nil {
-				return err
-			}
-			switch {
-			case all == (len(ids) > 0):
-				return errors.New("name entries by their ids, or give --all (with --source or --code: all of those)")
-			case !all && f != ingest.QuarantineFilter{}:
-				return errors.New("--source and --code go with --all: leave them out, or leave out the ids")
-			case file != "" && len(ids) != 1:
-				return errors.New("--event goes with one id")
-			}
-			return withQuarantine(cmd.Context(), func(q *ingest.Quarantine) error {
-				if file != "" {
-					return sendCorrected(cmd.Context(), cmd.OutOrStdout(), q, ids[0], file)
-				}
-				if all {
-					if ids, err = allIDs(cmd.Context(), q, f); err != nil {
-						return err
-					}
-				}
-				return send(cmd.Context(), cmd.OutOrStdout(), q, ids)
-			})
-		},
-	}
-	filterFlags(cmd, &f)
-	cmd.Flags().BoolVar(&all, "all", false, "all entries, or those that --source and --code select")
-	cmd.Flags().StringVar(&file, "event", "", "send this file's event in place of the one that was refused, which stays unless it is accepted; - is standard input")
-	return cmd
-}
-
-// sendCorrected reads standard input such that Ctrl-C ends it (readAll), as nothing else would while the terminal waits.
-func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id int64, file string) error {
-	read := os.ReadFile
-	if file == "-" {
-		read = func(string) ([]byte, error) { return readAll(ctx, os.Stdin) }
-	}
-	event, err := read(file)
-	if err != nil {
-		return fmt.Errorf("reading the event: %w", err)
-	}
-	sent, err := q.SendCorrected(ctx, id, event)
-	if err != nil {
-		return err
-	}
-	return report(w, []ingest.Sent{sent}, 1)
-}
-
-// allIDs are those of now. What comes into the quarantine meanwhile waits for the next call, so that this one ends.
-func allIDs(ctx context.Context, q *ingest.Quarantine, f ingest.QuarantineFilter) ([]int64, error) {
-	entries, err := q.List(ctx, f)
-	ids := make([]int64, len(entries))
-	for i, e := range entries {
-		ids[i] = e.ID
-	}
-	return ids, err
-}
-
-// send reports also what was done before an error: that is sent, whatever came after it.
-func send(ctx context.Context, w io.Writer, q *ingest.Quarantine, ids []int64) error {
-	sent, err := q.Send(ctx, ids)
-	return errors.Join(report(w, sent, len(ids)), err)
-}
-
-// report tells of each entry what became of it; some still refused is an error.
-func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
-	refused := 0
-	for _, s := range sent {
-		line := fmt.Sprintf("%d  %s", s.ID, s.Result.Result)
-		if s.Result.Result.Taken() && s.Result.OrderIncrementID != "" {
-			line += fmt.Sprintf(": order %s is %s", domain.Printable(s.Result.OrderIncrementID), s.Result.Status)
-		}
-		if len(s.Result.Errors) > 0 {
-			refused++
-			line += ": " + domain.Printable(reason(ingest.QuarantineEntry{Problems: s.Result.Errors}))
-		}
-		if _, printErr := fmt.Fprintln(w, line); printErr != nil { // the entry was sent all the same
-			err = errors.Join(err, fmt.Errorf("printing what became of entry %d: %w", s.ID, printErr))
-		}
-	}
-	if missing := wanted - len(sent); missing > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d are not in the quarantine (any more), or are being sent by somebody else", missing, wanted))
-	}
-	if refused > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d were refused again and stay in the quarantine", refused, len(sent)))
-	}
 	return err
 }
 

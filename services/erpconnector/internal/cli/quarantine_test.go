@@ -42,8 +42,8 @@ func testQuarantineList(t *testing.T, database testkit.Database, env variables) 
 		setAside(t, database.Pool, "outlet", "conflict", "{}")
 	}
 	all := does(t, env, "quarantine", "list")
-	require.Equal(t, "ID  SHOP     EVENT  TRIES  SINCE                REASON\n"+
-		"1   default  e-old  1      2024-01-15 10:30:00  refused: /type is old\n", strings.Join(strings.SplitAfter(all, "\n")[:2], ""))
+	require.Equal(t, "ID  DOOR    SHOP     EVENT  TRIES  SINCE                REASON\n"+
+		"1   outbox  default  e-old  1      2024-01-15 10:30:00  refused: /type is old\n", strings.Join(strings.SplitAfter(all, "\n")[:2], ""))
 	require.Equal(t, 7, strings.Count(all, "\n"))
 	require.NotContains(t, all, "more")
 
@@ -71,6 +71,7 @@ func testQuarantineShow(t *testing.T, database testkit.Database, env variables) 
 	large := `{"a": "` + strings.Repeat("x", 5000) + "\"}"
 	small, big := setAside(t, database.Pool, "outlet", "refused", `{"a": "Ä\n"}`), setAside(t, database.Pool, "default", "too_large", large)
 	require.Equal(t, `id             1
+door           outbox
 shop           outlet
 event          e-old
 published      2024-01-15T10:30:00Z
@@ -164,9 +165,29 @@ func testQuarantineSendCorrected(t *testing.T, database testkit.Database, env va
 	require.Equal(t, id+"  accepted: order 000000124 is not_synced\n", does(t, env, "quarantine", "send", id, "--event", "-"), "from a pipe")
 }
 
+// What is discarded stays, with who did it and why, and is listed only when it is asked for.
+func testQuarantineDiscard(t *testing.T, database testkit.Database, env variables) {
+	for range 2 {
+		setAside(t, database.Pool, "outlet", "refused", placedEvent("e1", "100"))
+	}
+	setAside(t, database.Pool, "default", "conflict", "{}")
+	require.Equal(t, "1  would be discarded\n2  would be discarded\n", does(t, env, "quarantine", "discard", "--all", "--source", "outlet", "--dry-run"))
+	require.Equal(t, "1  would be accepted\n2  would be duplicate\n", does(t, env, "quarantine", "send", "--all", "--source", "outlet", "--dry-run"))
+	require.Equal(t, "1  discarded\n", does(t, env, "quarantine", "discard", "1", "--reason", "a test"))
+	p := invoke(t, env, "quarantine", "discard", "1", "3", "9", "--reason", "again")
+	require.EqualError(t, p.err, "2 of 3 are not open in the quarantine (any more), or are being sent by somebody else")
+	require.Equal(t, "3  discarded\n", p.out)
+	require.Equal(t, 2, strings.Count(does(t, env, "quarantine", "list"), "\n"))
+	require.Equal(t, 3, strings.Count(does(t, env, "quarantine", "list", "--state", "discarded"), "\n"))
+	require.Equal(t, 4, strings.Count(does(t, env, "quarantine", "list", "--state", "all", "--text", "IS OLD"), "\n"))
+	require.Regexp(t, `\ndiscarded      \S+Z by \S+: a test\n`, does(t, env, "quarantine", "show", "1"))
+	require.Equal(t, "2  accepted: order 100 is not_synced\n", does(t, env, "quarantine", "send", "--all"), "not the discarded ones")
+	require.Equal(t, "1  duplicate: order 100 is not_synced\n", does(t, env, "quarantine", "send", "1"), "by its id a discarded one too")
+}
+
 func TestQuarantineReasonsAreShort(t *testing.T) {
 	t.Parallel()
-	entry := ingest.QuarantineEntry{ID: 12, Source: "default", EventID: strings.Repeat("e", 60), Tries: 3, PublishedAt: time.Unix(0, 0), Code: "refused"}
+	entry := ingest.QuarantineEntry{ID: 12, Door: "http", Source: "default", EventID: strings.Repeat("e", 60), Tries: 3, PublishedAt: time.Unix(0, 0), Code: "refused"}
 	list := func(problems ...problem.FieldError) string {
 		var out strings.Builder
 		entry.Problems = problems
@@ -174,7 +195,7 @@ func TestQuarantineReasonsAreShort(t *testing.T) {
 		return out.String()
 	}
 	one := problem.FieldError{Pointer: "/a", Detail: "is wrong"}
-	require.Contains(t, list(one), "12  default  "+strings.Repeat("e", 39)+"…  3      1970-01-01 00:00:00  refused: /a is wrong\n")
+	require.Contains(t, list(one), "12  http  default  "+strings.Repeat("e", 39)+"…  3      1970-01-01 00:00:00  refused: /a is wrong\n")
 	require.Contains(t, list(one, one, one), "refused: /a is wrong (and 2 more)\n")
 	require.Contains(t, list(), "refused: \n")
 	require.Contains(t, list(problem.FieldError{Detail: strings.Repeat("ë", 200)}), "refused: "+strings.Repeat("ë", 99)+"…\n")

@@ -48,11 +48,29 @@ func Root() *cobra.Command {
 		}
 	}
 	for _, c := range cmd.Commands() {
+		if !c.HasSubCommands() {
+			continue
+		}
+		c.Args = knownCommand
 		if !c.Runnable() { // it only has commands; cobra would show its help for a misspelt one, and end well
-			c.Args, c.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
 	return cmd
+}
+
+// knownCommand refuses what is no command of a group, and says which was probably meant.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			known = append(known, c.Name())
+		}
+	}
+	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), spelling.Hint(args[0], known))
 }
 
 // runCommand looks before it leaps: address, schema and topics are checked, each with what to do, before any service starts. A

@@ -30,7 +30,7 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 69, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 70, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -78,10 +78,19 @@ func TestMisuse(t *testing.T) {
 		"quarantine show one":                        {`"one" is no id: erpconnector quarantine list shows them`, 1},
 		"quarantine send":                            {"name entries by their ids, or give --all", 1},
 		"quarantine send 1 --all":                    {"name entries by their ids, or give --all", 1},
-		"quarantine send 1 --code refused":           {"--source and --code go with --all", 1},
+		"quarantine send 1 --code refused":           {"--source, --code and the others go with --all", 1},
 		"quarantine send 1 2 --event file":           {"--event goes with one id", 1},
 		"quarantine send --all --event file":         {"--event goes with one id", 1},
-		"quarantine send --all --code bogus":         {"--code bogus is no reason: there are refused, ", 1},
+		"quarantine send --all --code bogus":         {`--code is "bogus", which is no reason: there are refused, `, 1},
+		"quarantine send --all --dry-run --event f":  {"--event goes with one id, and not with --dry-run", 1},
+		"quarantine list --door bogus":               {`--door is "bogus", which is no door: there are http, outbox`, 1},
+		"quarantine list --state shut":               {`--state is "shut"; it must be open`, 1},
+		"quarantine discard":                         {"name entries by their ids, or give --all", 1},
+		"quarantine discard 1":                       {"--reason is required", 1},
+		"quarantine delete 1":                        {`unknown command "delete" for "erpconnector quarantine": there are discard, list, send, show`, 1},
+		"quarantine dicard 1":                        {"did you mean discard?", 1},
+		"settings unste debug":                       {"did you mean unset?", 1},
+		"token crate":                                {"did you mean create?", 1},
 		"deadletter list bogus":                      {unwanted, 1},
 		"deadletter list --limit -1":                 {"--limit is -1; it must be at least 1", 1},
 		"deadletter list --state shut":               {`--state is "shut"; it must be open (which it is when left out), redriven, discarded or all`, 1},
@@ -187,6 +196,7 @@ func TestWhatTheEnvironmentLacks(t *testing.T) {
 		"quarantine show 1":               {[]string{database}, 1},
 		"quarantine send 1":               {[]string{database}, 1},
 		"quarantine send --all":           {[]string{database}, 1},
+		"quarantine discard 1 --reason=x": {[]string{database}, 1},
 		"deadletter list":                 {[]string{database}, 1},
 		"deadletter show 1":               {[]string{database, brokers}, 1},
 		"deadletter redrive 1 --reason":   {[]string{"flag needs an argument: --reason"}, 1},

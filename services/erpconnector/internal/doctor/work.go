@@ -26,7 +26,7 @@ func workChecks(in Installation) []check {
 		{"erp", in.erp},
 		{"connector", in.enabled},
 		{"orders", in.orders},
-		{"quarantine", in.waiting("commerce_quarantine", "true", "events were refused, and wait for somebody",
+		{"quarantine", in.waiting("commerce_quarantine", "state = 'open'", "events were refused, and wait for somebody",
 			"`erpconnector quarantine list` says which, and why")},
 		{"dead letters", in.waiting("erp_dead_letter", "state = 'open'", "records could not be read, and wait for a decision",
 			"`erpconnector deadletter list` says which, and why")},

@@ -28,11 +28,11 @@ WITH stored AS (INSERT INTO sales_order (order_key, source, increment_id, order_
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $7::timestamptz[]) AS n (k, s, i, o, j, a)
     ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at, snapshot_at = excluded.snapshot_at,
         order_id = coalesce(excluded.order_id, sales_order.order_id)),
-waiting AS (SELECT id FROM commerce_quarantine WHERE order_key = ANY($1) FOR UPDATE SKIP LOCKED),` + release
+waiting AS (SELECT id FROM commerce_quarantine WHERE order_key = ANY($1) AND state = 'open' FOR UPDATE SKIP LOCKED),` + release
 
 const releaseKnown = `
 WITH waiting AS (SELECT q.id FROM commerce_quarantine q
-    WHERE q.order_key IS NOT NULL AND EXISTS (SELECT FROM sales_order s WHERE s.order_key = q.order_key) FOR UPDATE SKIP LOCKED),` + release
+    WHERE q.order_key IS NOT NULL AND q.state = 'open' AND EXISTS (SELECT FROM sales_order s WHERE s.order_key = q.order_key) FOR UPDATE SKIP LOCKED),` + release
 
 // ReleaseKnown returns the waiting invoices whose order is there to the outbox. Accept does that for nearly all; left are those that
 // it skipped, and those of older releases, which did not do it. It returns their number by order.

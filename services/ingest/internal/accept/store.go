@@ -27,6 +27,7 @@ func (t *transaction) store(ctx context.Context, accepted []*item) error {
 	}
 	released := map[string]int{}
 	t.storeEvents(&b, accepted)
+	resolve(&b, accepted)
 	t.storeSnapshots(&b, released)
 	gate.QueueSave(&b, gates)
 	if err := outbox.Queue(&b, t.records); err != nil {

@@ -1,5 +1,6 @@
 // Package drain takes events from the commerce outbox and accepts them: the same accept as over HTTP, in one
-// transaction with their deletion. What accept refuses goes to the quarantine, with its reason.
+// transaction with their deletion. What accept refuses goes to the quarantine, with its reason. The drainer keeps the quarantine, too: it
+// counts it, and deletes what has aged.
 //
 // One process drains at a time, so that the events of an order are accepted in the order of their ids.
 //
@@ -25,6 +26,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/run"
+	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 const (
@@ -42,21 +44,23 @@ const (
 
 	batchTimeout  = 30 * time.Second // of one transaction
 	sweepInterval = 10 * time.Second
-	sweepShare    = 50 // a slow sweep runs more rarely: at most one part in 50 of the time goes into it
+	cleanEntries  = 1000 // of the quarantine that one sweep deletes at most
+	sweepShare    = 50   // a slow sweep runs more rarely: at most one part in 50 of the time goes into it
 )
 
 // Drainer is the loop. Any number may run; one works.
 type Drainer struct {
 	pool     *pgxpool.Pool
 	accepter *accept.Accepter
+	settings setting.Reader
 	log      *slog.Logger
 
 	failure atomic.Pointer[error] // why it does not work now
 }
 
 // New makes a drainer that does nothing before Run.
-func New(pool *pgxpool.Pool, accepter *accept.Accepter, log *slog.Logger) *Drainer {
-	return &Drainer{pool: pool, accepter: accepter, log: log}
+func New(pool *pgxpool.Pool, accepter *accept.Accepter, settings setting.Reader, log *slog.Logger) *Drainer {
+	return &Drainer{pool: pool, accepter: accepter, settings: settings, log: log}
 }
 
 // Name is the loop's name.
@@ -166,10 +170,41 @@ func (d *Drainer) sweep(ctx context.Context, f *feed) (next time.Time, err error
 	if oldest != nil {
 		outboxAge.Set(max(0, time.Since(*oldest).Seconds()))
 	}
-	if count, err := quarantine.Count(ctx, d.pool); err == nil {
-		quarantineRows.Set(float64(count))
-	}
+	d.clean(ctx)
+	d.countQuarantine(ctx)
 	return time.Now().Add(max(sweepInterval, sweepShare*time.Since(began))), nil
+}
+
+// countQuarantine leaves the gauges as they are when the database does not answer.
+func (d *Drainer) countQuarantine(ctx context.Context) {
+	counts, err := quarantine.Counts(ctx, d.pool, quarantine.Open, "")
+	if err != nil {
+		return
+	}
+	rows := map[quarantine.Door]int64{}
+	for _, c := range counts {
+		rows[c.Door] += c.Entries
+	}
+	for _, door := range quarantine.Doors {
+		quarantineRows.WithLabelValues(string(door)).Set(float64(rows[door]))
+	}
+}
+
+// clean deletes entries of the quarantine that are older than quarantine_retention, some hundred at a time. Its failure is only logged:
+// it must not stop the outbox.
+func (d *Drainer) clean(ctx context.Context) {
+	retention := d.settings.Current().QuarantineRetention
+	if retention == 0 {
+		return
+	}
+	deleted, err := quarantine.Clean(ctx, d.pool, time.Now().Add(-retention), cleanEntries)
+	switch {
+	case err != nil && ctx.Err() != nil:
+	case err != nil:
+		d.log.Warn("old entries of the quarantine are not deleted; trying on", "error", err)
+	case deleted > 0:
+		d.log.Info("old entries of the quarantine deleted", "entries", deleted)
+	}
 }
 
 // release releases waiting invoices whose order is there. Its failure is only logged: it must not stop the outbox.

@@ -34,7 +34,7 @@ func setup(t *testing.T) bench {
 	f, err := newFeed(t.Context(), conn, batchRows)
 	require.NoError(t, err)
 	log := slog.New(slog.NewTextHandler(text, nil))
-	return bench{New(pool, accept.New(pool, setting.Fixed(setting.Defaults()), log), log), t, f, text}
+	return bench{New(pool, accept.New(pool, setting.Fixed(setting.Defaults()), log), setting.Fixed(setting.Defaults()), log), t, f, text}
 }
 
 func placed(eventID, order string) string {

@@ -15,7 +15,7 @@ var (
 	outboxAge = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "erpconnector_commerce_outbox_age_seconds", Help: "Age of the oldest row that waits in the commerce outbox, measured with the count.",
 	})
-	quarantineRows = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "erpconnector_commerce_quarantine_rows", Help: "Events that wait in the quarantine for an operator, counted with the rows of the outbox. Alarm when it is not 0.",
-	})
+	quarantineRows = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "erpconnector_commerce_quarantine_rows", Help: "Events that wait in the quarantine for an operator, by the door that they came through (outbox, http), counted with the rows of the outbox. Alarm when it is not 0.",
+	}, []string{"door"})
 )

@@ -64,14 +64,16 @@ func (r room) add(payloads ...string) (ids []int64) {
 
 func (r room) list(f Filter) []Entry {
 	r.t.Helper()
-	entries, err := List(r.t.Context(), r.pool, f)
+	page, err := List(r.t.Context(), r.pool, f)
 	require.NoError(r.t, err)
-	return entries
+	return page.Entries
 }
+
+func (r room) sender() Sender { return Sender{Pool: r.pool, Accepter: r.accepter} }
 
 func (r room) send(ids ...int64) []Sent {
 	r.t.Helper()
-	sent, err := Send(r.t.Context(), r.pool, r.accepter, ids)
+	sent, err := r.sender().Send(r.t.Context(), ids)
 	require.NoError(r.t, err)
 	return sent
 }
@@ -81,7 +83,7 @@ func TestAddKeepsEachFieldAndTheOrder(t *testing.T) {
 	r := setup(t)
 	why := []problem.FieldError{{Pointer: "/order", Code: "invalid", Detail: `a "reason", <b>`}}
 	want := []Entry{
-		{Source: "outlet", EventID: "e,1", Code: Refused, Problems: why, Traceparent: trace, Payload: []byte("\x00\xff"), PublishedAt: published},
+		{Source: "outlet", EventID: "e,1", AboutOrder: "outlet/9", Code: Refused, Problems: why, Traceparent: trace, Payload: []byte("\x00\xff"), PublishedAt: published},
 		{Source: "default", Code: TooLarge, Problems: []problem.FieldError{SizeError()}, Payload: []byte("{}"), PublishedAt: published.Add(time.Hour)},
 		{Source: "default", EventID: "e3", OrderKey: "outlet/1", Code: UnknownOrder, Problems: why, Payload: []byte{}, PublishedAt: published},
 		{Source: "default", Code: Failed, Problems: why, Payload: []byte{}, PublishedAt: published},
@@ -94,8 +96,8 @@ func TestAddKeepsEachFieldAndTheOrder(t *testing.T) {
 	listed := r.list(Filter{})
 	require.Len(t, listed, len(want))
 	for i, e := range want {
-		e.ID, e.Bytes, e.Tries = int64(i+1), len(e.Payload), 1
-		got, err := Get(t.Context(), r.pool, e.ID)
+		e.ID, e.Bytes, e.Tries, e.Door, e.State = int64(i+1), len(e.Payload), 1, Outbox, Open
+		got, err := Get(t.Context(), r.pool, e.ID, "", 0)
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now(), got.QuarantinedAt, testkit.Patience)
 		require.True(t, e.PublishedAt.Equal(got.PublishedAt))
@@ -104,9 +106,9 @@ func TestAddKeepsEachFieldAndTheOrder(t *testing.T) {
 		e.Payload = nil
 		require.Equal(t, e, listed[i], "a list has no payloads")
 	}
-	n, err := Count(t.Context(), r.pool)
+	counts, err := Counts(t.Context(), r.pool, Open, "")
 	require.NoError(t, err)
-	require.EqualValues(t, len(want), n)
+	require.Equal(t, []Counted{{Outbox, Conflict, 1}, {Outbox, Failed, 1}, {Outbox, Refused, 1}, {Outbox, TooLarge, 1}, {Outbox, UnknownOrder, 1}}, counts)
 	codes := []Code{}
 	for _, code := range Codes {
 		codes = append(codes, r.list(Filter{Code: code})[0].Code)
@@ -136,7 +138,7 @@ func TestListFilters(t *testing.T) {
 		}
 		require.Equal(t, c.want, got, "%+v", c.filter)
 	}
-	_, err := Get(t.Context(), r.pool, 99)
+	_, err := Get(t.Context(), r.pool, 99, "", 0)
 	require.ErrorIs(t, err, ErrNotThere)
 	require.EqualError(t, err, "99: there is no such entry in the quarantine; it may have been sent already")
 }
@@ -219,20 +221,20 @@ func TestSendCorrected(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	id := r.add(bad("e1"))[0]
-	sent, err := SendCorrected(t.Context(), r.pool, r.accepter, id, []byte(`{}`))
+	sent, err := r.sender().SendCorrected(t.Context(), id, []byte(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, accept.Refused, sent.Result.Result)
-	kept, err := Get(t.Context(), r.pool, id)
+	kept, err := Get(t.Context(), r.pool, id, "", 0)
 	require.NoError(t, err)
 	require.Equal(t, []any{bad("e1"), 1, "old"}, []any{string(kept.Payload), kept.Tries, kept.EventID}, "a bad correction changes nothing")
-	sent, err = SendCorrected(t.Context(), r.pool, r.accepter, id, []byte(placed("e1", "1")))
+	sent, err = r.sender().SendCorrected(t.Context(), id, []byte(placed("e1", "1")))
 	require.NoError(t, err)
 	require.Equal(t, accept.Accepted, sent.Result.Result)
 	require.Empty(t, r.list(Filter{}))
 	var traced bool
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT bool_and(metadata::text LIKE '%0af7651916cd43dd8448eb211c80319c%') FROM erp_outbox`).Scan(&traced))
 	require.True(t, traced, "the correction goes on in the entry's trace")
-	_, err = SendCorrected(t.Context(), r.pool, r.accepter, id, []byte(placed("e1", "1")))
+	_, err = r.sender().SendCorrected(t.Context(), id, []byte(placed("e1", "1")))
 	require.ErrorIs(t, err, ErrNotThere)
 }
 
@@ -242,12 +244,12 @@ func TestErrorsOfTheDatabaseAreReturned(t *testing.T) {
 	r := setup(t)
 	ids := r.add(placed("e1", "1"))
 	r.pool.Close()
-	_, err := Send(t.Context(), r.pool, r.accepter, ids)
+	_, err := r.sender().Send(t.Context(), ids)
 	require.ErrorContains(t, err, "sending 1 quarantined events")
-	_, err = SendCorrected(t.Context(), r.pool, r.accepter, ids[0], nil)
+	_, err = r.sender().SendCorrected(t.Context(), ids[0], nil)
 	require.ErrorContains(t, err, "sending a correction of entry 1")
 	_, err = List(t.Context(), r.pool, Filter{})
 	require.ErrorContains(t, err, "listing the quarantine")
-	_, err = Get(t.Context(), r.pool, ids[0])
+	_, err = Get(t.Context(), r.pool, ids[0], "", 0)
 	require.ErrorContains(t, err, "reading entry 1 of the quarantine")
 }

@@ -26,13 +26,24 @@ type Sent struct {
 // sendAtOnce bounds a transaction, as each entry may lock another gate.
 const sendAtOnce = 500
 
+// Sender sends entries again.
+type Sender struct {
+	Pool     *pgxpool.Pool
+	Accepter *accept.Accepter
+	Source   string // the one shop whose entries and events may be sent; empty: all
+	DryRun   bool   // nothing is done: the results are what would become of them
+}
+
+// errDryRun ends a transaction that must change nothing.
+var errDryRun = errors.New("nothing is to be done")
+
 // Send gives entries to accept once more, in the order of their ids. Those that are accepted, or were accepted meanwhile, leave the
 // quarantine in the same transaction. The answer leaves out entries that somebody else is sending, and ids that are not there.
-func Send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, ids []int64) ([]Sent, error) {
+func (s Sender) Send(ctx context.Context, ids []int64) ([]Sent, error) {
 	var sent []Sent
 	for len(ids) > 0 {
 		n := min(sendAtOnce, len(ids))
-		some, err := send(ctx, pool, accepter, ids[:n])
+		some, err := s.send(ctx, ids[:n])
 		sent = append(sent, some...)
 		if err != nil {
 			return sent, err
@@ -44,18 +55,19 @@ func Send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id
 
 // SendCorrected gives accept another event in place of the entry's. When that one is accepted, or was before, the entry leaves the
 // quarantine; otherwise the entry stays as it was.
-func SendCorrected(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, id int64, corrected []byte) (Sent, error) {
+func (s Sender) SendCorrected(ctx context.Context, id int64, corrected []byte) (Sent, error) {
 	sent := Sent{ID: id}
-	err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
-		in := accept.Incoming{Body: corrected}
-		err := tx.QueryRow(ctx, `SELECT coalesce(traceparent, '') FROM commerce_quarantine WHERE id = $1 FOR UPDATE`, id).Scan(&in.Traceparent)
+	err := postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		in := accept.Incoming{Body: corrected, Source: s.Source}
+		err := tx.QueryRow(ctx, `SELECT coalesce(traceparent, '') FROM commerce_quarantine WHERE id = $1 AND ($2 = '' OR source = $2) FOR UPDATE`, id, s.Source).
+			Scan(&in.Traceparent)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrNotThere
 		}
 		if err != nil {
 			return err
 		}
-		results, err := accepter.AcceptIn(ctx, tx, []accept.Incoming{in})
+		results, err := s.Accepter.AcceptIn(ctx, tx, []accept.Incoming{in})
 		if err != nil {
 			return err
 		}
@@ -65,49 +77,66 @@ func SendCorrected(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Acc
 		_, err = tx.Exec(ctx, `DELETE FROM commerce_quarantine WHERE id = $1`, id)
 		return err
 	})
+	if postgres.IsAboutData(err) {
+		return Sent{id, refusedBy(err)}, nil
+	}
 	if err != nil {
 		return Sent{}, fmt.Errorf("sending a correction of entry %d: %w", id, err)
 	}
-	outbox.Wake(ctx, pool)
-	accepter.Log(ctx, []accept.Result{sent.Result})
+	outbox.Wake(ctx, s.Pool)
+	s.Accepter.Log(ctx, []accept.Result{sent.Result})
 	return sent, nil
 }
 
 // send halves a batch that the database refuses, until it has found the entry.
-func send(ctx context.Context, pool *pgxpool.Pool, accepter *accept.Accepter, ids []int64) (sent []Sent, err error) {
-	err = postgres.InTx(ctx, pool, func(tx pgx.Tx) (err error) {
-		sent, err = sendIn(ctx, tx, accepter, ids)
+func (s Sender) send(ctx context.Context, ids []int64) (sent []Sent, err error) {
+	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) (err error) {
+		if sent, err = s.sendIn(ctx, tx, ids); err == nil && s.DryRun {
+			return errDryRun
+		}
 		return err
 	})
 	switch {
+	case errors.Is(err, errDryRun):
+		return sent, nil
 	case err == nil:
-		outbox.Wake(ctx, pool)
-		for _, s := range sent {
-			accepter.Log(ctx, []accept.Result{s.Result})
+		outbox.Wake(ctx, s.Pool)
+		for _, one := range sent {
+			s.Accepter.Log(ctx, []accept.Result{one.Result})
 		}
 		return sent, nil
 	case !postgres.IsAboutData(err):
 		return nil, fmt.Errorf("sending %d quarantined events: %w", len(ids), err)
 	case len(ids) == 1:
-		result := accept.Result{Result: accept.Refused, Errors: []problem.FieldError{{Code: problem.CodeInvalid, Detail: err.Error()}}}
-		return []Sent{{ids[0], result}}, refuse(ctx, pool, ids[0], Failed, result)
+		result := refusedBy(err)
+		if s.DryRun {
+			return []Sent{{ids[0], result}}, nil
+		}
+		return []Sent{{ids[0], result}}, refuse(ctx, s.Pool, ids[0], Failed, result)
 	}
-	first, err := send(ctx, pool, accepter, ids[:len(ids)/2])
+	first, err := s.send(ctx, ids[:len(ids)/2])
 	if err != nil {
 		return first, err
 	}
-	second, err := send(ctx, pool, accepter, ids[len(ids)/2:])
+	second, err := s.send(ctx, ids[len(ids)/2:])
 	return append(first, second...), err
 }
 
-// A payload that is too large stays on the server. An event that is refused for its size takes its place.
+// refusedBy is the result of an event that the database refuses.
+func refusedBy(err error) accept.Result {
+	return accept.Result{Result: accept.Refused, Errors: []problem.FieldError{{Code: problem.CodeInvalid, Detail: err.Error()}}}
+}
+
+// A payload that is too large stays on the server. An event that is refused for its size takes its place. An event of HTTP is sent with
+// the right of who sent it first: a shop's token does not come to events of another shop because somebody sends them for it.
 const lockQuery = `
-SELECT id, coalesce(traceparent, ''), octet_length(payload), CASE WHEN octet_length(payload) <= $2 THEN payload ELSE '' END
-FROM commerce_quarantine WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED`
+SELECT id, coalesce(traceparent, ''), CASE door WHEN 'http' THEN source ELSE $3 END,
+	octet_length(payload), CASE WHEN octet_length(payload) <= $2 THEN payload ELSE '' END
+FROM commerce_quarantine WHERE id = ANY($1::bigint[]) AND ($3 = '' OR source = $3) ORDER BY id FOR UPDATE SKIP LOCKED`
 
 // sendIn is one try in one transaction: the entries are locked, given to accept, and deleted or given their new reason.
-func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int64) ([]Sent, error) {
-	rows, err := tx.Query(ctx, lockQuery, ids, event.MaxEventBytes)
+func (s Sender) sendIn(ctx context.Context, tx pgx.Tx, ids []int64) ([]Sent, error) {
+	rows, err := tx.Query(ctx, lockQuery, ids, event.MaxEventBytes, s.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +146,7 @@ func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int
 	var id int64
 	var size int
 	var in accept.Incoming
-	_, err = pgx.ForEachRow(rows, []any{&id, &in.Traceparent, &size, &in.Body}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &in.Traceparent, &in.Source, &size, &in.Body}, func() error {
 		sent, incoming = append(sent, Sent{ID: id}), append(incoming, in)
 		in.Body = nil // the next row's must not share it
 		large[id] = size > event.MaxEventBytes
@@ -126,7 +155,7 @@ func sendIn(ctx context.Context, tx pgx.Tx, accepter *accept.Accepter, ids []int
 	if err != nil || len(sent) == 0 {
 		return nil, err
 	}
-	results, err := accepter.AcceptIn(ctx, tx, incoming)
+	results, err := s.Accepter.AcceptIn(ctx, tx, incoming)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +185,9 @@ func refuse(ctx context.Context, on postgres.Execer, id int64, code Code, r acce
 	if err != nil {
 		return fmt.Errorf("encoding the reasons of entry %d: %w", id, err)
 	}
-	_, err = on.Exec(ctx, `UPDATE commerce_quarantine SET code = $2, order_key = nullif($3, ''), problems = $4, tries = tries + 1,
-		event_id = coalesce(nullif($5, ''), event_id), quarantined_at = now() WHERE id = $1`, id, code, r.UnknownOrder, json.RawMessage(problems), r.EventID)
+	_, err = on.Exec(ctx, `UPDATE commerce_quarantine SET code = $2, order_key = CASE door WHEN 'outbox' THEN nullif($3, '') END, problems = $4,
+		tries = tries + 1, event_id = coalesce(nullif($5, ''), event_id), about_order = coalesce(nullif($6, ''), about_order), quarantined_at = now()
+		WHERE id = $1`, id, code, r.UnknownOrder, json.RawMessage(problems), r.EventID, aboutOrder(r))
 	if err != nil {
 		return fmt.Errorf("keeping entry %d in the quarantine: %w", id, err)
 	}

@@ -1,0 +1,65 @@
+// Package jsonbody reads the bodies of requests that are JSON, and answers what is wrong with them.
+package jsonbody
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/strictjson"
+)
+
+// Read reads a body of at most so many bytes; ok is false when it has answered with a problem.
+func Read(w http.ResponseWriter, r *http.Request, maxBytes int64) (raw []byte, ok bool) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		problem.Write(w, problem.Problem{
+			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("nothing was done: the body is larger than %d bytes", maxBytes),
+		})
+	case errors.Is(err, httpapi.ErrOverloaded):
+		problem.Write(w, httpapi.Overload)
+	case err != nil:
+		problem.Write(w, problem.Problem{
+			Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "nothing was done: the body ended early; send it again",
+		})
+	default:
+		return raw, true
+	}
+	return nil, false
+}
+
+// Format is what a body must look like. An example in the error message saves the reader a look into the documentation.
+type Format struct {
+	Shape   *strictjson.Shape
+	Example string // a body that is taken, for the error message
+	Refused string // the problem's code for a body with errors
+}
+
+// Decode reads a body strictly; ok is false when it has answered with a problem.
+func (f Format) Decode(w http.ResponseWriter, raw []byte, v any) (ok bool) {
+	wrong := strictjson.Read(raw, v, f.Shape)
+	switch {
+	case len(wrong) == 0:
+		return true
+	case wrong[0].Pointer == "": // the body as a whole
+		problem.Write(w, problem.Problem{
+			Status: http.StatusBadRequest, Code: "not_json", Errors: wrong,
+			Detail: fmt.Sprintf("nothing was done: the body %s. Send JSON like %s", wrong[0].Detail, f.Example),
+		})
+	default:
+		f.Refuse(w, wrong)
+	}
+	return false
+}
+
+// Refuse answers with everything that is wrong with a body.
+func (f Format) Refuse(w http.ResponseWriter, wrong []problem.FieldError) {
+	problem.Write(w, problem.Problem{
+		Status: http.StatusUnprocessableEntity, Code: f.Refused, Errors: wrong, Detail: "nothing was done; correct what errors lists",
+	})
+}
