@@ -58,7 +58,7 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 	}).Methods(methods(http.MethodGet)...)
 	router.HandleFunc("/readyz", ready(probes)).Methods(methods(http.MethodGet)...)
 	router.Handle("/metrics", promhttp.Handler()).Methods(methods(http.MethodGet)...)
-	return &Server{
+	s := &Server{
 		addr: cfg.Addr, router: router,
 		http: &http.Server{
 			Handler:           accessLog(answerTimeout(recovered(singleSlashes(router), log), l.answer), log),
@@ -66,6 +66,8 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
+	tellStop(s.http)
+	return s
 }
 
 // Handler is what is served.
@@ -135,7 +137,8 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 		case id.Source != "" && !r.BySource:
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and this is about all shops", id.Name, id.Source), r.Resource)
 		default:
-			handler.ServeHTTP(w, req.WithContext(WithIdentity(req.Context(), id)))
+			ctx := context.WithValue(WithIdentity(req.Context(), id), grantKey{}, grant{who, strings.TrimSpace(given), r.Resource})
+			handler.ServeHTTP(w, req.WithContext(ctx))
 		}
 	})
 }
