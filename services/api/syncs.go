@@ -44,7 +44,7 @@ func (h *handler) syncRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		route("", h.listSyncs, syncParameters...),
 		route("/counts", h.countSyncs, countedParameters...),
-		route("/errors", h.listErrors, errorParameters...),
+		route("/errors", h.listErrors, append(slices.Clone(errorParameters), "trend")...),
 		route("/{sync:[0-9]+}", h.showSync, "fields"),
 		route("/{sync:[0-9]+}/events", h.syncEvents, "cursor", "limit"),
 	}
@@ -284,50 +284,6 @@ func (h *handler) countSyncs(w http.ResponseWriter, r *http.Request) {
 	}
 	if !ready {
 		out.Note = "the syncs are being counted; ask again in a moment"
-	}
-	problem.JSON(w, http.StatusOK, out)
-}
-
-// errorGroups are the kinds of errors, the most frequent first.
-type errorGroups struct {
-	Errors []errorGroup `json:"errors"`
-}
-
-type errorGroup struct {
-	ErrorGroup string           `json:"error_group"` // give it to /syncs?error_group=
-	Syncs      int64            `json:"syncs"`       // that have this error now
-	HTTPStatus *int             `json:"http_status"`
-	ErrorCode  domain.ErrorCode `json:"error_code"`
-	Error      string           `json:"error"` // # stands for what differs
-	FirstSeen  string           `json:"first_seen"`
-	LastSeen   string           `json:"last_seen"`
-}
-
-// listErrors answers which kinds of errors there are, and how many syncs have each.
-func (h *handler) listErrors(w http.ResponseWriter, r *http.Request) {
-	p := httpapi.ParametersOf(r)
-	f := syncs.Filter{
-		Source: sourceOfList(p), Statuses: statusesOf(p), ErrorCode: domain.ErrorCode(p.Text("error_code")), Error: p.Text("error"),
-		HTTPStatus: p.Int("http_status", 0, 100, 599), ErrorGroup: p.Int64("error_group"), Limit: p.Int("limit", syncsPage, 1, maxGroupsPage),
-	}
-	if !taken(w, r, p, &f) {
-		return
-	}
-	groups, err := syncs.Groups(r.Context(), h.pool, f)
-	if err != nil {
-		h.syncsFailed(w, r, err)
-		return
-	}
-	out := errorGroups{Errors: make([]errorGroup, 0, len(groups))}
-	for _, g := range groups {
-		e := errorGroup{
-			ErrorGroup: strconv.FormatInt(g.ID, 10), Syncs: g.Syncs, ErrorCode: g.Code, Error: g.Text,
-			FirstSeen: g.FirstSeen.UTC().Format(domain.ModuleTime), LastSeen: g.LastSeen.UTC().Format(domain.ModuleTime),
-		}
-		if g.HTTPStatus != 0 {
-			e.HTTPStatus = &g.HTTPStatus
-		}
-		out.Errors = append(out.Errors, e)
 	}
 	problem.JSON(w, http.StatusOK, out)
 }
