@@ -47,6 +47,16 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + httpapi.BasePath + "/erp": {
 		ID: "erp", Tag: "ERP", Summary: "Whether calls go out to the ERP, and how many", Answers: map[int]any{http.StatusOK: pace.Report{}},
 	},
+	"GET " + streamPath: {
+		ID: "streamEvents", Tag: "Syncs", Summary: "What happens to orders, as it happens",
+		Detail:  "Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.",
+		Headers: []string{headerLastEventID}, Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/event-stream"}},
+		Problems: []string{"400 last_event_id_invalid", "503 kafka_unavailable", "503 too_many_streams"},
+		Parameters: map[string]httpapi.Parameter{
+			"order":  {Meaning: "Of the order with this increment id.", Example: "000000123"},
+			"status": {Meaning: "After which the sync has one of these statuses, with commas between them.", Example: "failed,success"},
+		},
+	},
 	"GET " + syncsPath: {
 		ID: "listSyncs", Tag: "Syncs", Summary: "Find syncs, page by page",
 		Detail:  "A page may be short, or empty, and have a `next` all the same.",
@@ -224,9 +234,12 @@ var Parameters = map[string]httpapi.Parameter{
 	"since":           {Meaning: "Written then or later.", Example: "2024-01-15"},
 	"until":           {Meaning: "Written before that.", Example: "2024-01-16"},
 	"name":            {Meaning: "Of this setting.", Example: "erp_timeout"},
+	"trend":           {Meaning: "Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.", Schema: map[string]any{"type": "string", "enum": []string{"hours", "days"}}},
+	"type":            {Meaning: "Of these types, with commas between them.", Example: "success,failed"},
 	"all":             {Meaning: "true: those that are out of force too.", Schema: map[string]any{"type": "boolean", "default": false}},
 
 	"If-Match":                {Meaning: "The ETag of the settings that the change builds on, or `*`.", Required: true, Example: `"7"`},
+	headerLastEventID:         {Meaning: "The `id` of the last event that came: the stream goes on after it."},
 	event.HeaderTraceparent:   {Meaning: "W3C trace context, which the records of the request continue."},
 	signature.HeaderModule:    {Meaning: "base64 of HMAC-SHA256 over the raw body."},
 	signature.HeaderID:        {Meaning: "Standard Webhooks: the message's id."},

@@ -16,6 +16,11 @@ import (
 	"github.com/erpconnector/erpconnector/shared/syncs"
 )
 
+const (
+	streamPath        = httpapi.BasePath + "/events/stream"
+	headerLastEventID = "Last-Event-ID"
+)
+
 // times are those of a stream.
 type times struct {
 	heartbeat time.Duration // of silence, until a comment is sent; and until the token is looked at again
@@ -35,7 +40,7 @@ var (
 
 func (h *handler) streamRoute() httpapi.Route {
 	return httpapi.Route{
-		Method: http.MethodGet, Path: httpapi.BasePath + "/events/stream", Query: []string{"order", sourceParameter, "status", "type"},
+		Method: http.MethodGet, Path: streamPath, Query: []string{"order", sourceParameter, "status", "type"},
 		Resource: httpapi.ResourceViewStatus, BySource: true, Handler: http.HandlerFunc(h.streamEvents),
 	}
 }
@@ -86,7 +91,7 @@ func streamFilter(p *httpapi.Parameters) stream.Filter {
 
 // lastEventID is where the client was, nil when it begins; ok is false when it has answered with a problem.
 func lastEventID(w http.ResponseWriter, r *http.Request) (after *stream.ID, ok bool) {
-	text := r.Header.Get("Last-Event-ID")
+	text := r.Header.Get(headerLastEventID)
 	if text == "" {
 		return nil, true
 	}

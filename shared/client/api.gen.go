@@ -359,6 +359,30 @@ func (e ListSyncsParamsSort) Valid() bool {
 	}
 }
 
+// Defines values for ListErrorsParamsTrend.
+const (
+	Days  ListErrorsParamsTrend = "days"
+	Hours ListErrorsParamsTrend = "hours"
+)
+
+// Valid indicates whether the value is a known member of the ListErrorsParamsTrend enum.
+func (e ListErrorsParamsTrend) Valid() bool {
+	switch e {
+	case Days:
+		return true
+	case Hours:
+		return true
+	default:
+		return false
+	}
+}
+
+// Amount defines model for Amount.
+type Amount struct {
+	Currency   string `json:"currency"`
+	GrandTotal string `json:"grand_total"`
+}
+
 // BatchResults defines model for BatchResults.
 type BatchResults struct {
 	Results []EventResult `json:"results"`
@@ -646,6 +670,10 @@ type ErrorGroup struct {
 
 	// Syncs that have this error now
 	Syncs int64 `json:"syncs"`
+
+	// Trend the oldest first
+	Trend *[]TrendPoint `json:"trend,omitempty"`
+	Value GroupValue    `json:"value"`
 }
 
 // ErrorGroups defines model for ErrorGroups.
@@ -750,6 +778,14 @@ type FieldError struct {
 	Detail    string  `json:"detail"`
 	Parameter *string `json:"parameter,omitempty"`
 	Pointer   *string `json:"pointer,omitempty"`
+}
+
+// GroupValue defines model for GroupValue.
+type GroupValue struct {
+	Amounts []Amount `json:"amounts"`
+
+	// AtLeast not all orders were looked at
+	AtLeast *bool `json:"at_least,omitempty"`
 }
 
 // NewToken defines model for NewToken.
@@ -1213,6 +1249,14 @@ type TokenList struct {
 	Tokens []ShownToken `json:"tokens"`
 }
 
+// TrendPoint defines model for TrendPoint.
+type TrendPoint struct {
+	// AtLeast there may be more
+	AtLeast *bool  `json:"at_least,omitempty"`
+	From    string `json:"from"`
+	Syncs   int64  `json:"syncs"`
+}
+
 // WhyNoSync defines model for WhyNoSync.
 type WhyNoSync string
 
@@ -1387,6 +1431,24 @@ type PublishEvents200JSONResponseBody struct {
 	union json.RawMessage
 }
 
+// StreamEventsParams defines parameters for StreamEvents.
+type StreamEventsParams struct {
+	// Order Of the order with this increment id.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
+	Source *string `form:"source,omitempty" json:"source,omitempty"`
+
+	// Status After which the sync has one of these statuses, with commas between them.
+	Status *string `form:"status,omitempty" json:"status,omitempty"`
+
+	// Type Of these types, with commas between them.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// LastEventID The `id` of the last event that came: the stream goes on after it.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
 // ResyncOrderParams defines parameters for ResyncOrder.
 type ResyncOrderParams struct {
 	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
@@ -1559,7 +1621,13 @@ type ListErrorsParams struct {
 
 	// Limit How many a page has at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Trend Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.
+	Trend *ListErrorsParamsTrend `form:"trend,omitempty" json:"trend,omitempty"`
 }
+
+// ListErrorsParamsTrend defines parameters for ListErrors.
+type ListErrorsParamsTrend string
 
 // ShowSyncParams defines parameters for ShowSync.
 type ShowSyncParams struct {
@@ -2438,6 +2506,13 @@ type ClientInterface interface {
 	// Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 	PublishEvents(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// StreamEvents What happens to orders, as it happens
+	//
+	// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResyncOrderWithBody Send an order again
 	//
 	// Of an order that has reached the ERP it needs `newKey` and a `reason`: the ERP books it a second time.
@@ -2881,6 +2956,23 @@ func (c *Requests) PublishEventsWithBody(ctx context.Context, params *PublishEve
 // Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 func (c *Requests) PublishEvents(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPublishEventsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StreamEvents What happens to orders, as it happens
+//
+// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
+//
+// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+func (c *Requests) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStreamEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3862,6 +3954,111 @@ func NewPublishEventsRequestWithBody(server string, params *PublishEventsParams,
 			}
 
 			req.Header.Set("Content-Encoding", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewStreamEventsRequest constructs an http.Request for the StreamEvents method
+func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/events/stream")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Source != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
 		}
 
 	}
@@ -4936,6 +5133,18 @@ func NewListErrorsRequest(server string, params *ListErrorsParams) (*http.Reques
 
 		}
 
+		if params.Trend != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "trend", *params.Trend, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -5553,6 +5762,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 	PublishEventsWithResponse(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishEventsResponse, error)
+
+	// StreamEventsWithResponse What happens to orders, as it happens
+	//
+	// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
 	// ResyncOrderWithBodyWithResponse Send an order again
 	//
@@ -6606,6 +6824,75 @@ func (r PublishEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PublishEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StreamEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r StreamEventsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r StreamEventsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r StreamEventsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r StreamEventsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r StreamEventsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StreamEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StreamEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StreamEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StreamEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8419,6 +8706,21 @@ func (c *ClientWithResponses) PublishEventsWithResponse(ctx context.Context, par
 	return ParsePublishEventsResponse(rsp)
 }
 
+// StreamEventsWithResponse What happens to orders, as it happens
+//
+// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error) {
+	rsp, err := c.StreamEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStreamEventsResponse(rsp)
+}
+
 // ResyncOrderWithBodyWithResponse Send an order again
 //
 // Of an order that has reached the ERP it needs `newKey` and a `reason`: the ERP books it a second time.
@@ -9471,6 +9773,60 @@ func ParsePublishEventsResponse(rsp *http.Response) (*PublishEventsResponse, err
 			return nil, err
 		}
 		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStreamEventsResponse parses an HTTP response from a StreamEventsWithResponse call
+func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StreamEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
