@@ -59,8 +59,9 @@ var Descriptions = map[string]httpapi.Description{
 	},
 	"GET " + syncsPath: {
 		ID: "listSyncs", Tag: "Syncs", Summary: "Find syncs, page by page",
-		Detail:  "A page may be short, or empty, and have a `next` all the same.",
-		Answers: map[int]any{http.StatusOK: syncPage[httpapi.Part[listedSync]]{}},
+		Detail:   "A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.",
+		Answers:  map[int]any{http.StatusOK: httpapi.ByType{"application/json": syncPage[httpapi.Part[listedSync]]{}, magentoJSON: searchResults{}}},
+		Problems: []string{"400 search_too_wide"},
 	},
 	"GET " + syncsPath + "/counts": {
 		ID: "countSyncs", Tag: "Syncs", Summary: "How many syncs there are, by status and shop", Answers: map[int]any{http.StatusOK: syncCounts{}},
@@ -236,7 +237,10 @@ var Parameters = map[string]httpapi.Parameter{
 	"name":            {Meaning: "Of this setting.", Example: "erp_timeout"},
 	"trend":           {Meaning: "Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.", Schema: map[string]any{"type": "string", "enum": []string{"hours", "days"}}},
 	"type":            {Meaning: "Of these types, with commas between them.", Example: "success,failed"},
-	"all":             {Meaning: "true: those that are out of force too.", Schema: map[string]any{"type": "boolean", "default": false}},
+	criteriaParameter: {
+		Meaning: "Magento's form, in place of the other parameters: docs/search.md.", Schema: map[string]any{"type": "object"},
+	},
+	"all": {Meaning: "true: those that are out of force too.", Schema: map[string]any{"type": "boolean", "default": false}},
 
 	"If-Match":                {Meaning: "The ETag of the settings that the change builds on, or `*`.", Required: true, Example: `"7"`},
 	headerLastEventID:         {Meaning: "The `id` of the last event that came: the stream goes on after it."},

@@ -33,7 +33,7 @@ var (
 	countedParameters = []string{sourceParameter, "status"}
 	errorParameters   = append(slices.Clone(countedParameters), "error", "error_code", "error_group", "http_status", "limit")
 	syncParameters    = append(slices.Clone(errorParameters), "attempts_from", "attempts_to", "created_since", "created_until", "cursor", "email",
-		"erp_reference", "fields", "idempotency_key", "order", "order_id", "sort", "updated_since", "updated_until")
+		"erp_reference", "fields", "idempotency_key", "order", "order_id", criteriaParameter, "sort", "updated_since", "updated_until")
 )
 
 // syncRoutes find syncs. What was sent and answered holds personal data, and needs the right to manage.
@@ -41,8 +41,10 @@ func (h *handler) syncRoutes() []httpapi.Route {
 	route := func(path string, handle http.HandlerFunc, query ...string) httpapi.Route {
 		return httpapi.Route{Method: http.MethodGet, Path: syncsPath + path, Query: query, Resource: httpapi.ResourceViewStatus, BySource: true, Handler: handle}
 	}
+	list := route("", h.listSyncs, syncParameters...)
+	list.Nested = []string{criteriaParameter}
 	return []httpapi.Route{
-		route("", h.listSyncs, syncParameters...),
+		list,
 		route("/counts", h.countSyncs, countedParameters...),
 		route("/errors", h.listErrors, append(slices.Clone(errorParameters), "trend")...),
 		route("/{sync:[0-9]+}", h.showSync, "fields"),
@@ -94,6 +96,10 @@ func listedOf(s syncs.Sync) listedSync {
 // listSyncs answers which syncs match, page by page. A page may be short, or empty, and have a next one all the same.
 func (h *handler) listSyncs(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
+	if hasCriteria(p) {
+		h.searchSyncs(w, r, p)
+		return
+	}
 	f := syncFilter(p)
 	fields := fieldsOf(p)
 	if !taken(w, r, p, &f) {

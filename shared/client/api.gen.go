@@ -522,6 +522,13 @@ type CommandResult struct {
 	SyncId           int64   `json:"sync_id"`
 }
 
+// Criterion defines model for Criterion.
+type Criterion struct {
+	ConditionType string `json:"condition_type"`
+	Field         string `json:"field"`
+	Value         string `json:"value"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	Bytes            int     `json:"bytes"`
@@ -780,12 +787,48 @@ type FieldError struct {
 	Pointer   *string `json:"pointer,omitempty"`
 }
 
+// FilterGroup defines model for FilterGroup.
+type FilterGroup struct {
+	Filters []Criterion `json:"filters"`
+}
+
 // GroupValue defines model for GroupValue.
 type GroupValue struct {
 	Amounts []Amount `json:"amounts"`
 
 	// AtLeast not all orders were looked at
 	AtLeast *bool `json:"at_least,omitempty"`
+}
+
+// ListedSync defines model for ListedSync.
+type ListedSync struct {
+	Attempts     int     `json:"attempts"`
+	CreatedAt    string  `json:"created_at"`
+	ErpReference *string `json:"erp_reference"`
+	ErrorCode    *string `json:"error_code"`
+
+	// ErrorGroup of errors of this kind: see /syncs/errors
+	ErrorGroup *string `json:"error_group"`
+	Generation int     `json:"generation"`
+
+	// HttpStatus of the answer that is the error
+	HttpStatus       *int    `json:"http_status"`
+	IdempotencyKey   string  `json:"idempotency_key"`
+	LastAttemptAt    *string `json:"last_attempt_at"`
+	LastError        *string `json:"last_error"`
+	MaxAttempts      int     `json:"max_attempts"`
+	NextAttemptAt    *string `json:"next_attempt_at"`
+	OrderId          *int64  `json:"order_id"`
+	OrderIncrementId string  `json:"order_increment_id"`
+
+	// Source our own fields, after those of the module
+	Source    string `json:"source"`
+	Status    Status `json:"status"`
+	SyncId    int64  `json:"sync_id"`
+	UpdatedAt string `json:"updated_at"`
+
+	// WaitsFor what keeps an order that could be sent now
+	WaitsFor *string `json:"waits_for,omitempty"`
 }
 
 // NewToken defines model for NewToken.
@@ -868,6 +911,23 @@ type Problem struct {
 
 // Resource defines model for Resource.
 type Resource string
+
+// SearchCriteria defines model for SearchCriteria.
+type SearchCriteria struct {
+	CurrentPage int `json:"current_page"`
+
+	// FilterGroups all must hold
+	FilterGroups []FilterGroup `json:"filter_groups"`
+	PageSize     int           `json:"page_size"`
+	SortOrders   *[]SortOrder  `json:"sort_orders,omitempty"`
+}
+
+// SearchResults defines model for SearchResults.
+type SearchResults struct {
+	Items          []ListedSync   `json:"items"`
+	SearchCriteria SearchCriteria `json:"search_criteria"`
+	TotalCount     int64          `json:"total_count"`
+}
 
 // SettingChange defines model for SettingChange.
 type SettingChange struct {
@@ -1154,6 +1214,12 @@ type SomeShownSync struct {
 
 	// Withheld why payload and response are not shown
 	Withheld *string `json:"withheld,omitempty"`
+}
+
+// SortOrder defines model for SortOrder.
+type SortOrder struct {
+	Direction string `json:"direction"`
+	Field     string `json:"field"`
 }
 
 // SourceCounts defines model for SourceCounts.
@@ -1576,6 +1642,9 @@ type ListSyncsParams struct {
 
 	// OrderId Of this order id of the shop.
 	OrderId *int64 `form:"order_id,omitempty" json:"order_id,omitempty"`
+
+	// SearchCriteria Magento's form, in place of the other parameters: docs/search.md.
+	SearchCriteria *map[string]interface{} `json:"searchCriteria,omitempty"`
 
 	// Sort By what they are sorted; `-` is the newest first.
 	Sort *ListSyncsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
@@ -2618,7 +2687,7 @@ type ClientInterface interface {
 
 	// ListSyncs Find syncs, page by page
 	//
-	// A page may be short, or empty, and have a `next` all the same.
+	// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 	//
 	// Corresponds with GET /rest/V1/erpconnector/syncs (the `ListSyncs` operationId).
 	ListSyncs(ctx context.Context, params *ListSyncsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3218,7 +3287,7 @@ func (c *Requests) SyncStatus(ctx context.Context, id string, params *SyncStatus
 
 // ListSyncs Find syncs, page by page
 //
-// A page may be short, or empty, and have a `next` all the same.
+// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 //
 // Corresponds with GET /rest/V1/erpconnector/syncs (the `ListSyncs` operationId).
 func (c *Requests) ListSyncs(ctx context.Context, params *ListSyncsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4905,6 +4974,18 @@ func NewListSyncsRequest(server string, params *ListSyncsParams) (*http.Request,
 
 		}
 
+		if params.SearchCriteria != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("deepObject", true, "searchCriteria", *params.SearchCriteria, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "object", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Sort != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -5883,7 +5964,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListSyncsWithResponse Find syncs, page by page
 	//
-	// A page may be short, or empty, and have a `next` all the same.
+	// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7673,6 +7754,8 @@ type ListSyncsResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *SyncPage
+	// ApplicationjsonFormMagento200 the response for an HTTP 200 `application/json;form=magento` response
+	ApplicationjsonFormMagento200 *SearchResults
 	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
@@ -7688,6 +7771,11 @@ type ListSyncsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListSyncsResponse) GetJSON200() *SyncPage {
 	return r.JSON200
+}
+
+// GetApplicationjsonFormMagento200 returns the response for an HTTP 200 `application/json;form=magento` response
+func (r ListSyncsResponse) GetApplicationjsonFormMagento200() *SearchResults {
+	return r.ApplicationjsonFormMagento200
 }
 
 // GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
@@ -8910,7 +8998,7 @@ func (c *ClientWithResponses) SyncStatusWithResponse(ctx context.Context, id str
 
 // ListSyncsWithResponse Find syncs, page by page
 //
-// A page may be short, or empty, and have a `next` all the same.
+// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10510,12 +10598,19 @@ func ParseListSyncsResponse(rsp *http.Response) (*ListSyncsResponse, error) {
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+	case rsp.Header.Get("Content-Type") == "application/json" && rsp.StatusCode == 200:
 		var dest SyncPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case rsp.Header.Get("Content-Type") == "application/json;form=magento" && rsp.StatusCode == 200:
+		var dest SearchResults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationjsonFormMagento200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem

@@ -96,6 +96,31 @@ func counted(b *builder, f Filter) []string {
 	return where
 }
 
+// Total returns how many syncs match, from the counts that the projector keeps. exact is false where these cannot tell: they know shops,
+// statuses and errors only, and nothing before the projector has counted.
+func Total(ctx context.Context, q postgres.Querier, f Filter) (total int64, exact bool, err error) {
+	if !f.onlyCounted() {
+		return 0, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var b builder
+	where := counted(&b, f)
+	if f.groups() {
+		ids, err := groupIDs(ctx, q, f)
+		if err != nil {
+			return 0, false, err
+		}
+		where = append(where, `c.group_id = ANY(`+b.arg(ids)+`::bigint[])`)
+	}
+	err = q.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint, coalesce((SELECT offsets >= 0 FROM vendor_erp_sync_counted), false)
+		FROM vendor_erp_sync_count c WHERE `+strings.Join(where, " AND "), b.args...).Scan(&total, &exact)
+	if err != nil {
+		return 0, false, fmt.Errorf("reading the counts of syncs: %w", err)
+	}
+	return total, exact, nil
+}
+
 // Count is how many syncs of a shop have a status.
 type Count struct {
 	Source string

@@ -283,6 +283,25 @@ func TestCountsAndGroups(t *testing.T) {
 			}
 		}
 		require.Empty(t, cents, "each currency is there")
+		_, err = pool.Exec(context.Background(), `UPDATE vendor_erp_sync_counted SET offsets = 0`)
+		require.NoError(t, err)
+		for name, ask := range map[string]Filter{"all": {}, "as asked": f, "of an error": {Source: f.Source, HTTPStatus: 422}} {
+			total, exact, err := Total(context.Background(), pool, ask)
+			require.NoError(t, err)
+			require.True(t, exact)
+			n := 0
+			for _, it := range items {
+				if matches(ask, it) {
+					n++
+				}
+			}
+			require.EqualValues(t, n, total, name)
+		}
+		_, exact, err := Total(context.Background(), pool, Filter{AttemptsFrom: 1})
+		require.NoError(t, err)
+		require.False(t, exact, "counts do not know attempts")
+		_, err = pool.Exec(context.Background(), `UPDATE vendor_erp_sync_counted SET offsets = -1`)
+		require.NoError(t, err)
 		f.HTTPStatus = 422
 		rejected, err := Groups(context.Background(), pool, f)
 		require.NoError(t, err)
