@@ -72,7 +72,7 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + syncsPath + "/{sync:[0-9]+}": {
 		ID: "showSync", Tag: "Syncs", Summary: "One sync, with what was sent and answered",
 		Detail:  "`payload` and `response` hold personal data: they need `" + string(httpapi.ResourceManage) + "`.",
-		Answers: map[int]any{http.StatusOK: httpapi.Part[shownSync]{}}, Problems: []string{"404 sync_not_found"},
+		Answers: map[int]any{http.StatusOK: httpapi.Part[shownSync]{}}, Problems: []string{"404 sync_not_found", "404 sync_not_yet", "410 timeline_deleted"},
 	},
 	"GET " + syncsPath + "/{sync:[0-9]+}/events": {
 		ID: "syncEvents", Tag: "Syncs", Summary: "The timeline of a sync's order",
@@ -235,6 +235,7 @@ var Parameters = map[string]httpapi.Parameter{
 	"since":           {Meaning: "Written then or later.", Example: "2024-01-15"},
 	"until":           {Meaning: "Written before that.", Example: "2024-01-16"},
 	"name":            {Meaning: "Of this setting.", Example: "erp_timeout"},
+	"as_of":           {Meaning: "Where the sync stood then, as far as its timeline tells." + sinceThe, Example: "2024-01-15T10:30:00Z"},
 	"trend":           {Meaning: "Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.", Schema: map[string]any{"type": "string", "enum": []string{"hours", "days"}}},
 	"type":            {Meaning: "Of these types, with commas between them.", Example: "success,failed"},
 	criteriaParameter: {

@@ -47,7 +47,7 @@ func (h *handler) syncRoutes() []httpapi.Route {
 		list,
 		route("/counts", h.countSyncs, countedParameters...),
 		route("/errors", h.listErrors, append(slices.Clone(errorParameters), "trend")...),
-		route("/{sync:[0-9]+}", h.showSync, "fields"),
+		route("/{sync:[0-9]+}", h.showSync, "as_of", "fields"),
 		route("/{sync:[0-9]+}/events", h.syncEvents, "cursor", "limit"),
 	}
 }
@@ -76,6 +76,7 @@ type shownSync struct {
 	Payload  *string `json:"payload,omitempty"`
 	Response *string `json:"response,omitempty"`
 	Withheld string  `json:"withheld,omitempty"` // why payload and response are not shown
+	AsOf     string  `json:"as_of,omitempty"`    // the time that was asked for: there is what the timeline tells of it
 }
 
 func listedOf(s syncs.Sync) listedSync {
@@ -314,13 +315,20 @@ func (h *handler) readSync(w http.ResponseWriter, r *http.Request) (s syncs.Sync
 // showSync answers one sync. No cache may keep what was sent and answered.
 func (h *handler) showSync(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
-	fields := fieldsOf(p)
+	fields, at := fieldsOf(p), p.Time("as_of")
+	if fields != nil && p.Has("as_of") {
+		p.Refuse("fields", problem.CodeMisplaced, "does not go with as_of")
+	}
 	if len(p.Wrong) > 0 {
 		httpapi.RefuseQuery(w, p.Wrong)
 		return
 	}
 	s, ok := h.readSync(w, r)
 	if !ok {
+		return
+	}
+	if !at.IsZero() {
+		h.showSyncAsOf(w, r, s, at)
 		return
 	}
 	if fields != nil {

@@ -195,8 +195,8 @@ func (s *schemas) responses(r described, golden map[string]exchange) object {
 		case httpapi.Text:
 			content[body.ContentType] = object{"schema": object{"type": "string"}}
 		case httpapi.ByType:
-			for contentType, answer := range body {
-				content[contentType] = object{"schema": s.body(answer, true)}
+			for _, contentType := range slices.Sorted(maps.Keys(body)) { // types get their names in this order
+				content[contentType] = object{"schema": s.body(body[contentType], true)}
 			}
 		default:
 			content["application/json"] = object{"schema": s.body(body, true)}

@@ -1182,6 +1182,8 @@ type SomeListedSync struct {
 
 // SomeShownSync defines model for SomeShownSync.
 type SomeShownSync struct {
+	// AsOf the time that was asked for: there is what the timeline tells of it
+	AsOf         *string `json:"as_of,omitempty"`
 	Attempts     *int    `json:"attempts,omitempty"`
 	CreatedAt    *string `json:"created_at,omitempty"`
 	ErpReference *string `json:"erp_reference,omitempty"`
@@ -1700,6 +1702,9 @@ type ListErrorsParamsTrend string
 
 // ShowSyncParams defines parameters for ShowSync.
 type ShowSyncParams struct {
+	// AsOf Where the sync stood then, as far as its timeline tells. A time like 2024-01-15T10:00:00Z, a day (UTC), or an age like 24h before now.
+	AsOf *string `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// Fields Only these members, with commas between them.
 	Fields *string `form:"fields,omitempty" json:"fields,omitempty"`
 }
@@ -5275,6 +5280,18 @@ func NewShowSyncRequest(server string, sync int64, params *ShowSyncParams) (*htt
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.AsOf != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "as_of", *params.AsOf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Fields != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "fields", *params.Fields, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -7997,6 +8014,8 @@ type ShowSyncResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationproblemJSON410 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -8026,6 +8045,11 @@ func (r ShowSyncResponse) GetApplicationproblemJSON403() *Problem {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r ShowSyncResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r ShowSyncResponse) GetApplicationproblemJSON410() *Problem {
+	return r.ApplicationproblemJSON410
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10822,6 +10846,13 @@ func ParseShowSyncResponse(rsp *http.Response) (*ShowSyncResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON410 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
