@@ -18,7 +18,7 @@
 //   - A failure is problem+json with a stable code, and says what to do next.
 //
 // The files: orders.go has the commands, and await.go how they wait; webhook.go the callbacks; status.go, timeline.go,
-// syncs.go and dead_letters.go what is shown; settings.go the settings. What a command does to an order is decided in shared/orders, by the table
+// syncs.go and dead_letters.go what is shown; stream.go what happens now; settings.go the settings. What a command does to an order is decided in shared/orders, by the table
 // in shared/domain; here it is only read and answered.
 package api
 
@@ -29,6 +29,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/services/api/internal/stream"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -48,6 +49,9 @@ type handler struct {
 	kafka    kafka.Config
 	secrets  func() config.ERPSecrets // for the signatures of callbacks
 	log      *slog.Logger
+
+	stream      *stream.Hub
+	streamTimes times
 }
 
 // routes are the requests about orders, dead letters and the ERP's pace. Each names the right that its token must hold, and the
@@ -59,7 +63,7 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 	log = log.With("service", "api")
 	h := &handler{
 		pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), pace: pace.NewStore(pool), settings: settings, kafka: brokers,
-		secrets: erp.Secrets(logging.Secrets(log)), log: log,
+		secrets: erp.Secrets(logging.Secrets(log)), log: log, stream: stream.NewHub(brokers, stream.DefaultLimits, log), streamTimes: streamTimes,
 	}
 	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {
 		return httpapi.Route{
@@ -69,6 +73,7 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 	}
 	return slices.Concat(h.deadLetterRoutes(), h.syncRoutes(), []httpapi.Route{
 		h.erpRoute(),
+		h.streamRoute(),
 		{
 			Method: http.MethodGet, Path: httpapi.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: httpapi.ResourceViewStatus,
 			BySource: true, Handler: http.HandlerFunc(h.syncStatus),

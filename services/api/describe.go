@@ -48,10 +48,21 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + httpapi.BasePath + "/erp": {
 		ID: "erp", Tag: "ERP", Summary: "Whether calls go out to the ERP, and how many", Answers: map[int]any{http.StatusOK: pace.Report{}},
 	},
+	"GET " + streamPath: {
+		ID: "streamEvents", Tag: "Syncs", Summary: "What happens to orders, as it happens",
+		Detail:  "Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.",
+		Headers: []string{headerLastEventID}, Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/event-stream"}},
+		Problems: []string{"400 last_event_id_invalid", "503 kafka_unavailable", "503 too_many_streams"},
+		Parameters: map[string]httpapi.Parameter{
+			"order":  {Meaning: "Of the order with this increment id.", Example: "000000123"},
+			"status": {Meaning: "After which the sync has one of these statuses, with commas between them.", Example: "failed,success"},
+		},
+	},
 	"GET " + syncsPath: {
 		ID: "listSyncs", Tag: "Syncs", Summary: "Find syncs, page by page",
-		Detail:  "A page may be short, or empty, and have a `next` all the same.",
-		Answers: map[int]any{http.StatusOK: syncPage[httpapi.Part[listedSync]]{}},
+		Detail:   "A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.",
+		Answers:  map[int]any{http.StatusOK: httpapi.ByType{"application/json": syncPage[httpapi.Part[listedSync]]{}, magentoJSON: searchResults{}}},
+		Problems: []string{"400 search_too_wide"},
 	},
 	"GET " + syncsPath + "/counts": {
 		ID: "countSyncs", Tag: "Syncs", Summary: "How many syncs there are, by status and shop", Answers: map[int]any{http.StatusOK: syncCounts{}},
@@ -62,7 +73,7 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + syncsPath + "/{sync:[0-9]+}": {
 		ID: "showSync", Tag: "Syncs", Summary: "One sync, with what was sent and answered",
 		Detail:  "`payload` and `response` hold personal data: they need `" + string(httpapi.ResourceManage) + "`.",
-		Answers: map[int]any{http.StatusOK: httpapi.Part[shownSync]{}}, Problems: []string{"404 sync_not_found"},
+		Answers: map[int]any{http.StatusOK: httpapi.Part[shownSync]{}}, Problems: []string{"404 sync_not_found", "404 sync_not_yet", "410 timeline_deleted"},
 	},
 	"GET " + syncsPath + "/{sync:[0-9]+}/events": {
 		ID: "syncEvents", Tag: "Syncs", Summary: "The timeline of a sync's order",
@@ -283,9 +294,16 @@ var Parameters = map[string]httpapi.Parameter{
 	"until":           {Meaning: "Written before that.", Example: "2024-01-16"},
 	"name":            {Meaning: "Of this setting.", Example: "erp_timeout"},
 	"alert":           {Meaning: "About this.", Schema: map[string]any{"type": "string", "enum": domain.AlertKinds}, Example: "orders_failed"},
-	"all":             {Meaning: "true: those that are out of force too.", Schema: map[string]any{"type": "boolean", "default": false}},
+	"as_of":           {Meaning: "Where the sync stood then, as far as its timeline tells." + sinceThe, Example: "2024-01-15T10:30:00Z"},
+	"trend":           {Meaning: "Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.", Schema: map[string]any{"type": "string", "enum": []string{"hours", "days"}}},
+	"type":            {Meaning: "Of these types, with commas between them.", Example: "success,failed"},
+	criteriaParameter: {
+		Meaning: "Magento's form, in place of the other parameters: docs/search.md.", Schema: map[string]any{"type": "object"},
+	},
+	"all": {Meaning: "true: those that are out of force too.", Schema: map[string]any{"type": "boolean", "default": false}},
 
 	"If-Match":                {Meaning: "The ETag of the settings that the change builds on, or `*`.", Required: true, Example: `"7"`},
+	headerLastEventID:         {Meaning: "The `id` of the last event that came: the stream goes on after it."},
 	event.HeaderTraceparent:   {Meaning: "W3C trace context, which the records of the request continue."},
 	signature.HeaderModule:    {Meaning: "base64 of HMAC-SHA256 over the raw body."},
 	signature.HeaderID:        {Meaning: "Standard Webhooks: the message's id."},

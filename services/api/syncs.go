@@ -33,7 +33,7 @@ var (
 	countedParameters = []string{sourceParameter, "status"}
 	errorParameters   = append(slices.Clone(countedParameters), "error", "error_code", "error_group", "http_status", "limit")
 	syncParameters    = append(slices.Clone(errorParameters), "attempts_from", "attempts_to", "created_since", "created_until", "cursor", "email",
-		"erp_reference", "fields", "idempotency_key", "order", "order_id", "sort", "updated_since", "updated_until")
+		"erp_reference", "fields", "idempotency_key", "order", "order_id", criteriaParameter, "sort", "updated_since", "updated_until")
 )
 
 // syncRoutes find syncs. What was sent and answered holds personal data, and needs the right to manage.
@@ -41,11 +41,13 @@ func (h *handler) syncRoutes() []httpapi.Route {
 	route := func(path string, handle http.HandlerFunc, query ...string) httpapi.Route {
 		return httpapi.Route{Method: http.MethodGet, Path: syncsPath + path, Query: query, Resource: httpapi.ResourceViewStatus, BySource: true, Handler: handle}
 	}
+	list := route("", h.listSyncs, syncParameters...)
+	list.Nested = []string{criteriaParameter}
 	return []httpapi.Route{
-		route("", h.listSyncs, syncParameters...),
+		list,
 		route("/counts", h.countSyncs, countedParameters...),
-		route("/errors", h.listErrors, errorParameters...),
-		route("/{sync:[0-9]+}", h.showSync, "fields"),
+		route("/errors", h.listErrors, append(slices.Clone(errorParameters), "trend")...),
+		route("/{sync:[0-9]+}", h.showSync, "as_of", "fields"),
 		route("/{sync:[0-9]+}/events", h.syncEvents, "cursor", "limit"),
 	}
 }
@@ -74,6 +76,7 @@ type shownSync struct {
 	Payload  *string `json:"payload,omitempty"`
 	Response *string `json:"response,omitempty"`
 	Withheld string  `json:"withheld,omitempty"` // why payload and response are not shown
+	AsOf     string  `json:"as_of,omitempty"`    // the time that was asked for: there is what the timeline tells of it
 }
 
 func listedOf(s syncs.Sync) listedSync {
@@ -94,6 +97,10 @@ func listedOf(s syncs.Sync) listedSync {
 // listSyncs answers which syncs match, page by page. A page may be short, or empty, and have a next one all the same.
 func (h *handler) listSyncs(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
+	if hasCriteria(p) {
+		h.searchSyncs(w, r, p)
+		return
+	}
 	f := syncFilter(p)
 	fields := fieldsOf(p)
 	if !taken(w, r, p, &f) {
@@ -288,50 +295,6 @@ func (h *handler) countSyncs(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, out)
 }
 
-// errorGroups are the kinds of errors, the most frequent first.
-type errorGroups struct {
-	Errors []errorGroup `json:"errors"`
-}
-
-type errorGroup struct {
-	ErrorGroup string           `json:"error_group"` // give it to /syncs?error_group=
-	Syncs      int64            `json:"syncs"`       // that have this error now
-	HTTPStatus *int             `json:"http_status"`
-	ErrorCode  domain.ErrorCode `json:"error_code"`
-	Error      string           `json:"error"` // # stands for what differs
-	FirstSeen  string           `json:"first_seen"`
-	LastSeen   string           `json:"last_seen"`
-}
-
-// listErrors answers which kinds of errors there are, and how many syncs have each.
-func (h *handler) listErrors(w http.ResponseWriter, r *http.Request) {
-	p := httpapi.ParametersOf(r)
-	f := syncs.Filter{
-		Source: sourceOfList(p), Statuses: statusesOf(p), ErrorCode: domain.ErrorCode(p.Text("error_code")), Error: p.Text("error"),
-		HTTPStatus: p.Int("http_status", 0, 100, 599), ErrorGroup: p.Int64("error_group"), Limit: p.Int("limit", syncsPage, 1, maxGroupsPage),
-	}
-	if !taken(w, r, p, &f) {
-		return
-	}
-	groups, err := syncs.Groups(r.Context(), h.pool, f)
-	if err != nil {
-		h.syncsFailed(w, r, err)
-		return
-	}
-	out := errorGroups{Errors: make([]errorGroup, 0, len(groups))}
-	for _, g := range groups {
-		e := errorGroup{
-			ErrorGroup: strconv.FormatInt(g.ID, 10), Syncs: g.Syncs, ErrorCode: g.Code, Error: g.Text,
-			FirstSeen: g.FirstSeen.UTC().Format(domain.ModuleTime), LastSeen: g.LastSeen.UTC().Format(domain.ModuleTime),
-		}
-		if g.HTTPStatus != 0 {
-			e.HTTPStatus = &g.HTTPStatus
-		}
-		out.Errors = append(out.Errors, e)
-	}
-	problem.JSON(w, http.StatusOK, out)
-}
-
 // readSync reads the sync that the path names; ok is false when it has answered with a problem.
 func (h *handler) readSync(w http.ResponseWriter, r *http.Request) (s syncs.Sync, ok bool) {
 	id, err := strconv.ParseInt(mux.Vars(r)["sync"], 10, 64)
@@ -352,13 +315,20 @@ func (h *handler) readSync(w http.ResponseWriter, r *http.Request) (s syncs.Sync
 // showSync answers one sync. No cache may keep what was sent and answered.
 func (h *handler) showSync(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
-	fields := fieldsOf(p)
+	fields, at := fieldsOf(p), p.Time("as_of")
+	if fields != nil && p.Has("as_of") {
+		p.Refuse("fields", problem.CodeMisplaced, "does not go with as_of")
+	}
 	if len(p.Wrong) > 0 {
 		httpapi.RefuseQuery(w, p.Wrong)
 		return
 	}
 	s, ok := h.readSync(w, r)
 	if !ok {
+		return
+	}
+	if !at.IsZero() {
+		h.showSyncAsOf(w, r, s, at)
 		return
 	}
 	if fields != nil {

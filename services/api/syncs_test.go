@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +46,7 @@ func (c *caller) listed() {
 		c.projected(r)
 		c.exec(`UPDATE vendor_erp_sync SET payload = '{"order": 1}', response = '{"error": "no"}', idempotency_key = $2 WHERE sync_id = $1`, syncID, fmt.Sprint("ERP_", syncID))
 		c.exec(`INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at) VALUES ($1, $2, $3, 123, $4::json, now(), now())`,
-			r.ref.Key(), o.source, o.id, fmt.Sprintf(`{"customer_email": "Jane.%s@example.test"}`, o.source))
+			r.ref.Key(), o.source, o.id, fmt.Sprintf(`{"customer_email": "Jane.%s@example.test", "currency": "EUR", "totals": {"grand_total": "%d.90"}}`, o.source, 100+i))
 		group := int64(0)
 		if o.text != "" {
 			group = o.group.ID()
@@ -104,6 +105,17 @@ func TestSyncsGolden(t *testing.T) {
 			c.exec(`INSERT INTO vendor_erp_sync_event (occurred_at, topic, partition, "offset", sync_id, version, type, status, attempts)
 				VALUES ($1, $2, 3, 17, 1, 1, $2, 'queued', 0)`, requested, event.TopicRequested)
 			c.get("syncs/1/events?limit=1")
+			c.Note("where it stood at a time")
+			c.exec(`INSERT INTO vendor_erp_sync_event (occurred_at, topic, partition, "offset", sync_id, version, type, status, attempts, error, error_code)
+				VALUES ($1, $2, 3, 18, 1, $3, $2, 'queued', 0, NULL, ''), ($4, $5, 3, 9, 1, $6, $5, 'failed', 1, 'no such sku A1', 'erp_rejected')`,
+				requested, event.TopicRequested, domain.RequestVersion(1, 0), attempted, event.TopicFailed, domain.AttemptVersion(1, 1, domain.PhaseTerminal))
+			c.get("syncs/1?as_of=2024-01-15T10:29:30Z")
+			c.get("syncs/1?as_of=2024-01-15T10:30:00Z")
+			c.get("syncs/1?as_of=2024-01-15")
+			c.get("syncs/1?as_of=noon&fields=status")
+			c.exec(`DELETE FROM vendor_erp_sync_event WHERE version = $1; `, domain.RequestVersion(1, 0))
+			c.exec(`INSERT INTO erp_timeline_floor (before) VALUES ('2024-02-01')`)
+			c.get("syncs/1?as_of=2024-01-15T10:30:00Z")
 			c.get("syncs/9")
 			c.get("syncs/99999999999999999999")
 			c.get("syncs/9/events")
@@ -116,7 +128,7 @@ func TestSyncsGolden(t *testing.T) {
 			c.get("syncs?updated_since=2024-01-16&updated_until=2024-01-15&created_since=1h&created_until=2h")
 			c.get("syncs?state=failed")
 			c.get("syncs/counts?limit=1")
-			c.get("syncs/errors?error_group=x&limit=0")
+			c.get("syncs/errors?error_group=x&limit=0&trend=weeks")
 			c.get("syncs/7?fields=all")
 		},
 		"syncs_postgres_away": func(c *caller) {
@@ -153,5 +165,32 @@ func TestPayloadsAreForManagers(t *testing.T) {
 		} else {
 			require.NotContains(t, w.Body.String(), "payload\":")
 		}
+	}
+}
+
+// The trend ends with the hour, or the day, that now is in.
+func TestErrorsHaveATrend(t *testing.T) {
+	t.Parallel()
+	c := &caller{t: t, pool: testkit.Postgres(t).Pool}
+	c.listed()
+	now := time.Now()
+	c.exec(`UPDATE vendor_erp_sync_error SET updated_at = $1`, now)
+	for name, points := range map[string]int{"hours": 24, "days": 14} {
+		w := httptest.NewRecorder()
+		serve(t, c.pool).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rest/V1/erpconnector/syncs/errors?source=outlet&trend="+name, nil))
+		require.Equal(t, http.StatusOK, w.Code)
+		var out errorGroups
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out))
+		require.Len(t, out.Errors, 1)
+		trend := out.Errors[0].Trend
+		require.Len(t, trend, points)
+		sum := int64(0)
+		for _, p := range trend[points-2:] { // the hour may end meanwhile
+			sum += p.Syncs
+		}
+		require.EqualValues(t, 1, sum)
+		from, err := time.Parse(domain.ModuleTime, trend[points-1].From)
+		require.NoError(t, err)
+		require.WithinRange(t, now, from.Add(-time.Hour), from.Add(25*time.Hour))
 	}
 }

@@ -124,6 +124,9 @@ func parametersOf(r described) (parameters []any) {
 			if p.Schema != nil {
 				one["schema"] = p.Schema
 			}
+			if p.Schema["type"] == "object" {
+				one["style"] = "deepObject"
+			}
 			if p.Example != nil {
 				one["example"] = p.Example
 			}
@@ -191,12 +194,15 @@ func (s *schemas) responses(r described, golden map[string]exchange) object {
 		case nil:
 		case httpapi.Text:
 			content[body.ContentType] = object{"schema": object{"type": "string"}}
-		default:
-			media := object{"schema": s.body(body, true)}
-			if e, there := golden[fmt.Sprintf("%s %d", r.name(), status)]; there {
-				media["example"] = e.answer
+		case httpapi.ByType:
+			for _, contentType := range slices.Sorted(maps.Keys(body)) { // types get their names in this order
+				content[contentType] = object{"schema": s.body(body[contentType], true)}
 			}
-			content["application/json"] = media
+		default:
+			content["application/json"] = object{"schema": s.body(body, true)}
+		}
+		if e, there := golden[fmt.Sprintf("%s %d", r.name(), status)]; there && content[e.contentType] != nil {
+			content[e.contentType].(object)["example"] = e.answer
 		}
 		out[strconv.Itoa(status)] = object{"description": http.StatusText(status), "content": content}
 		if len(content) == 0 {

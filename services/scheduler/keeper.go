@@ -12,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/setting"
+	"github.com/erpconnector/erpconnector/shared/syncs"
 	"github.com/erpconnector/erpconnector/shared/timeline"
 )
 
@@ -22,11 +23,12 @@ const (
 	cleanInterval  = 10 * time.Minute // until the next look for old timelines and events, once none is left
 	cleanRows      = 5_000            // lines of timelines, or events, that a statement deletes at most
 	cleanTimeout   = 30 * time.Second // of one statement
+	keepGroups     = 90 * 24 * time.Hour
 )
 
 // keeper keeps the partitions of the outbox: it makes those that are needed next, and drops those that are relayed and older than
 // outbox_retention. It deletes the timelines that are older than timeline_retention, and forgets the events that are older than
-// event_retention.
+// event_retention, and the kinds of errors that were seen so long ago (keepGroups) and that no sync has any more.
 type keeper struct {
 	pool     *pgxpool.Pool
 	kafka    kafka.Config
@@ -141,6 +143,7 @@ func (k *keeper) clean(ctx context.Context) (more bool, err error) {
 	}{
 		{s.TimelineRetention, "vendor_erp_sync_event", timeline.Clean},
 		{s.EventRetention, "accepted_event", forgetEvents},
+		{keepGroups, "vendor_erp_sync_error_group", syncs.CleanGroups},
 	} {
 		if c.retention == 0 {
 			continue

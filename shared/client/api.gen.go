@@ -17,78 +17,6 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
-// Defines values for AlertDestinationKind.
-const (
-	Email   AlertDestinationKind = "email"
-	Slack   AlertDestinationKind = "slack"
-	Webhook AlertDestinationKind = "webhook"
-)
-
-// Valid indicates whether the value is a known member of the AlertDestinationKind enum.
-func (e AlertDestinationKind) Valid() bool {
-	switch e {
-	case Email:
-		return true
-	case Slack:
-		return true
-	case Webhook:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for AlertEvent.
-const (
-	AlertEventOpened   AlertEvent = "opened"
-	AlertEventRepeated AlertEvent = "repeated"
-	AlertEventResolved AlertEvent = "resolved"
-)
-
-// Valid indicates whether the value is a known member of the AlertEvent enum.
-func (e AlertEvent) Valid() bool {
-	switch e {
-	case AlertEventOpened:
-		return true
-	case AlertEventRepeated:
-		return true
-	case AlertEventResolved:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for AlertKind.
-const (
-	AlertKindAudit        AlertKind = "audit"
-	AlertKindBacklog      AlertKind = "backlog"
-	AlertKindBreaker      AlertKind = "breaker"
-	AlertKindDeadLetters  AlertKind = "dead_letters"
-	AlertKindOrdersFailed AlertKind = "orders_failed"
-	AlertKindQuarantine   AlertKind = "quarantine"
-)
-
-// Valid indicates whether the value is a known member of the AlertKind enum.
-func (e AlertKind) Valid() bool {
-	switch e {
-	case AlertKindAudit:
-		return true
-	case AlertKindBacklog:
-		return true
-	case AlertKindBreaker:
-		return true
-	case AlertKindDeadLetters:
-		return true
-	case AlertKindOrdersFailed:
-		return true
-	case AlertKindQuarantine:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for BreakerState.
 const (
 	BreakerStateClosed  BreakerState = "closed"
@@ -136,22 +64,22 @@ func (e DeadLetterState) Valid() bool {
 
 // Defines values for EventVerdict.
 const (
-	EventVerdictAccepted  EventVerdict = "accepted"
-	EventVerdictConflict  EventVerdict = "conflict"
-	EventVerdictDuplicate EventVerdict = "duplicate"
-	EventVerdictRefused   EventVerdict = "refused"
+	Accepted  EventVerdict = "accepted"
+	Conflict  EventVerdict = "conflict"
+	Duplicate EventVerdict = "duplicate"
+	Refused   EventVerdict = "refused"
 )
 
 // Valid indicates whether the value is a known member of the EventVerdict enum.
 func (e EventVerdict) Valid() bool {
 	switch e {
-	case EventVerdictAccepted:
+	case Accepted:
 		return true
-	case EventVerdictConflict:
+	case Conflict:
 		return true
-	case EventVerdictDuplicate:
+	case Duplicate:
 		return true
-	case EventVerdictRefused:
+	case Refused:
 		return true
 	default:
 		return false
@@ -194,42 +122,6 @@ func (e ProbeVerdict) Valid() bool {
 	case Good:
 		return true
 	case Missing:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for QuarantineDoor.
-const (
-	QuarantineDoorHttp   QuarantineDoor = "http"
-	QuarantineDoorOutbox QuarantineDoor = "outbox"
-)
-
-// Valid indicates whether the value is a known member of the QuarantineDoor enum.
-func (e QuarantineDoor) Valid() bool {
-	switch e {
-	case QuarantineDoorHttp:
-		return true
-	case QuarantineDoorOutbox:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for QuarantineState.
-const (
-	QuarantineStateDiscarded QuarantineState = "discarded"
-	QuarantineStateOpen      QuarantineState = "open"
-)
-
-// Valid indicates whether the value is a known member of the QuarantineState enum.
-func (e QuarantineState) Valid() bool {
-	switch e {
-	case QuarantineStateDiscarded:
-		return true
-	case QuarantineStateOpen:
 		return true
 	default:
 		return false
@@ -382,73 +274,19 @@ func (e Status) Valid() bool {
 
 // Defines values for WhyNoSync.
 const (
-	WhyNoSyncNotInvoiced   WhyNoSync = "not_invoiced"
-	WhyNoSyncNotPublished  WhyNoSync = "not_published"
-	WhyNoSyncRefused       WhyNoSync = "refused"
-	WhyNoSyncWaitsForOrder WhyNoSync = "waits_for_order"
+	NotInvoiced   WhyNoSync = "not_invoiced"
+	NotPublished  WhyNoSync = "not_published"
+	WaitsForOrder WhyNoSync = "waits_for_order"
 )
 
 // Valid indicates whether the value is a known member of the WhyNoSync enum.
 func (e WhyNoSync) Valid() bool {
 	switch e {
-	case WhyNoSyncNotInvoiced:
+	case NotInvoiced:
 		return true
-	case WhyNoSyncNotPublished:
+	case NotPublished:
 		return true
-	case WhyNoSyncRefused:
-		return true
-	case WhyNoSyncWaitsForOrder:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ListAlertsParamsAlert.
-const (
-	ListAlertsParamsAlertAudit        ListAlertsParamsAlert = "audit"
-	ListAlertsParamsAlertBacklog      ListAlertsParamsAlert = "backlog"
-	ListAlertsParamsAlertBreaker      ListAlertsParamsAlert = "breaker"
-	ListAlertsParamsAlertDeadLetters  ListAlertsParamsAlert = "dead_letters"
-	ListAlertsParamsAlertOrdersFailed ListAlertsParamsAlert = "orders_failed"
-	ListAlertsParamsAlertQuarantine   ListAlertsParamsAlert = "quarantine"
-)
-
-// Valid indicates whether the value is a known member of the ListAlertsParamsAlert enum.
-func (e ListAlertsParamsAlert) Valid() bool {
-	switch e {
-	case ListAlertsParamsAlertAudit:
-		return true
-	case ListAlertsParamsAlertBacklog:
-		return true
-	case ListAlertsParamsAlertBreaker:
-		return true
-	case ListAlertsParamsAlertDeadLetters:
-		return true
-	case ListAlertsParamsAlertOrdersFailed:
-		return true
-	case ListAlertsParamsAlertQuarantine:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ListAlertsParamsState.
-const (
-	ListAlertsParamsStateAll      ListAlertsParamsState = "all"
-	ListAlertsParamsStateOpen     ListAlertsParamsState = "open"
-	ListAlertsParamsStateResolved ListAlertsParamsState = "resolved"
-)
-
-// Valid indicates whether the value is a known member of the ListAlertsParamsState enum.
-func (e ListAlertsParamsState) Valid() bool {
-	switch e {
-	case ListAlertsParamsStateAll:
-		return true
-	case ListAlertsParamsStateOpen:
-		return true
-	case ListAlertsParamsStateResolved:
+	case WaitsForOrder:
 		return true
 	default:
 		return false
@@ -497,63 +335,6 @@ func (e PublishEventsParamsContentEncoding) Valid() bool {
 	}
 }
 
-// Defines values for ListQuarantineParamsDoor.
-const (
-	ListQuarantineParamsDoorHttp   ListQuarantineParamsDoor = "http"
-	ListQuarantineParamsDoorOutbox ListQuarantineParamsDoor = "outbox"
-)
-
-// Valid indicates whether the value is a known member of the ListQuarantineParamsDoor enum.
-func (e ListQuarantineParamsDoor) Valid() bool {
-	switch e {
-	case ListQuarantineParamsDoorHttp:
-		return true
-	case ListQuarantineParamsDoorOutbox:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ListQuarantineParamsState.
-const (
-	ListQuarantineParamsStateAll       ListQuarantineParamsState = "all"
-	ListQuarantineParamsStateDiscarded ListQuarantineParamsState = "discarded"
-	ListQuarantineParamsStateOpen      ListQuarantineParamsState = "open"
-)
-
-// Valid indicates whether the value is a known member of the ListQuarantineParamsState enum.
-func (e ListQuarantineParamsState) Valid() bool {
-	switch e {
-	case ListQuarantineParamsStateAll:
-		return true
-	case ListQuarantineParamsStateDiscarded:
-		return true
-	case ListQuarantineParamsStateOpen:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for CountQuarantineParamsState.
-const (
-	CountQuarantineParamsStateDiscarded CountQuarantineParamsState = "discarded"
-	CountQuarantineParamsStateOpen      CountQuarantineParamsState = "open"
-)
-
-// Valid indicates whether the value is a known member of the CountQuarantineParamsState enum.
-func (e CountQuarantineParamsState) Valid() bool {
-	switch e {
-	case CountQuarantineParamsStateDiscarded:
-		return true
-	case CountQuarantineParamsStateOpen:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ListSyncsParamsSort.
 const (
 	CreatedAt      ListSyncsParamsSort = "created_at"
@@ -578,114 +359,28 @@ func (e ListSyncsParamsSort) Valid() bool {
 	}
 }
 
-// Alert defines model for Alert.
-type Alert struct {
-	Alert   AlertKind `json:"alert"`
-	AlertId int64     `json:"alert_id"`
+// Defines values for ListErrorsParamsTrend.
+const (
+	Days  ListErrorsParamsTrend = "days"
+	Hours ListErrorsParamsTrend = "hours"
+)
 
-	// Deliveries the newest ones
-	Deliveries []AlertDelivery         `json:"deliveries"`
-	Details    *map[string]interface{} `json:"details,omitempty"`
-
-	// Level as it was told last
-	Level      int64   `json:"level"`
-	Next       *string `json:"next,omitempty"`
-	OpenedAt   string  `json:"opened_at"`
-	ResolvedAt *string `json:"resolved_at"`
-
-	// State open, or resolved
-	State string `json:"state"`
-
-	// Subject what of the kind, like an error group
-	Subject string `json:"subject"`
-	Text    string `json:"text"`
-	ToldAt  string `json:"told_at"`
+// Valid indicates whether the value is a known member of the ListErrorsParamsTrend enum.
+func (e ListErrorsParamsTrend) Valid() bool {
+	switch e {
+	case Days:
+		return true
+	case Hours:
+		return true
+	default:
+		return false
+	}
 }
 
-// AlertDelivery defines model for AlertDelivery.
-type AlertDelivery struct {
-	Attempts    int       `json:"attempts"`
-	CreatedAt   time.Time `json:"created_at"`
-	Destination string    `json:"destination"`
-
-	// EndedAt null: it is pending
-	EndedAt *time.Time `json:"ended_at"`
-	Event   AlertEvent `json:"event"`
-
-	// HttpStatus null: there was no answer
-	HttpStatus *int   `json:"http_status"`
-	MessageId  string `json:"message_id"`
-
-	// NextAt while it is pending
-	NextAt *time.Time `json:"next_at"`
-	Said   *string    `json:"said,omitempty"`
-	State  string     `json:"state"`
-}
-
-// AlertDestination defines model for AlertDestination.
-type AlertDestination struct {
-	// Address without what is secret of it
-	Address string `json:"address"`
-
-	// Alerts empty: all
-	Alerts        []AlertKind          `json:"alerts"`
-	ChangedAt     string               `json:"changed_at"`
-	ChangedBy     string               `json:"changed_by"`
-	CreatedAt     string               `json:"created_at"`
-	CreatedBy     string               `json:"created_by"`
-	DestinationId int64                `json:"destination_id"`
-	Enabled       bool                 `json:"enabled"`
-	Kind          AlertDestinationKind `json:"kind"`
-	Name          string               `json:"name"`
-
-	// Secret of a webhook, once, in the answer that made it
-	Secret *string `json:"secret,omitempty"`
-}
-
-// AlertDestinationChange defines model for AlertDestinationChange.
-type AlertDestinationChange struct {
-	Address *string `json:"address,omitempty"`
-
-	// Alerts an empty list: all
-	Alerts  *[]AlertKind `json:"alerts,omitempty"`
-	Enabled *bool        `json:"enabled,omitempty"`
-	Name    *string      `json:"name,omitempty"`
-
-	// Secret of a webhook
-	Secret *string `json:"secret,omitempty"`
-}
-
-// AlertDestinationKind defines model for AlertDestinationKind.
-type AlertDestinationKind string
-
-// AlertDestinationList defines model for AlertDestinationList.
-type AlertDestinationList struct {
-	Destinations []AlertDestination `json:"destinations"`
-}
-
-// AlertEvent defines model for AlertEvent.
-type AlertEvent string
-
-// AlertKind defines model for AlertKind.
-type AlertKind string
-
-// AlertPage defines model for AlertPage.
-type AlertPage struct {
-	Alerts []Alert `json:"alerts"`
-
-	// Next the cursor of the next page; null: this is the last
-	Next *string `json:"next"`
-}
-
-// AlertTestResult defines model for AlertTestResult.
-type AlertTestResult struct {
-	Delivered bool `json:"delivered"`
-
-	// HttpStatus null: there was no answer, or it is a mail
-	HttpStatus *int    `json:"http_status"`
-	MessageId  string  `json:"message_id"`
-	Said       *string `json:"said,omitempty"`
-	TookMs     int64   `json:"took_ms"`
+// Amount defines model for Amount.
+type Amount struct {
+	Currency   string `json:"currency"`
+	GrandTotal string `json:"grand_total"`
 }
 
 // BatchResults defines model for BatchResults.
@@ -827,10 +522,11 @@ type CommandResult struct {
 	SyncId           int64   `json:"sync_id"`
 }
 
-// CorrectedBody defines model for CorrectedBody.
-type CorrectedBody struct {
-	// Event in place of the one that was refused
-	Event interface{} `json:"event,omitempty"`
+// Criterion defines model for Criterion.
+type Criterion struct {
+	ConditionType string `json:"condition_type"`
+	Field         string `json:"field"`
+	Value         string `json:"value"`
 }
 
 // DeadLetter defines model for DeadLetter.
@@ -918,51 +614,6 @@ type DecisionBody struct {
 	Reason string `json:"reason"`
 }
 
-// DiscardBody defines model for DiscardBody.
-type DiscardBody struct {
-	// Reason stays with the entry
-	Reason string `json:"reason"`
-}
-
-// DiscardSelectedBody defines model for DiscardSelectedBody.
-type DiscardSelectedBody struct {
-	// Code for this reason
-	Code *string `json:"code,omitempty"`
-
-	// Cursor the next of an earlier answer
-	Cursor *string `json:"cursor,omitempty"`
-
-	// Door that they came through: http or outbox
-	Door *string `json:"door,omitempty"`
-
-	// DryRun true: only show what would be done
-	DryRun *bool `json:"dry_run,omitempty"`
-
-	// EventId the event of this id
-	EventId *string `json:"event_id,omitempty"`
-
-	// Limit at most so many, 100 unless given
-	Limit *int `json:"limit,omitempty"`
-
-	// Order about this order of the shop
-	Order *string `json:"order,omitempty"`
-
-	// Reason stays with the entries
-	Reason *string `json:"reason,omitempty"`
-
-	// Since refused last then or later
-	Since *string `json:"since,omitempty"`
-
-	// Source of this shop
-	Source *string `json:"source,omitempty"`
-
-	// Text with this in what is wrong
-	Text *string `json:"text,omitempty"`
-
-	// Until and before this
-	Until *string `json:"until,omitempty"`
-}
-
 // ErpChange defines model for ErpChange.
 type ErpChange struct {
 	// Allowed closing: calls at once from now on
@@ -1026,6 +677,10 @@ type ErrorGroup struct {
 
 	// Syncs that have this error now
 	Syncs int64 `json:"syncs"`
+
+	// Trend the oldest first
+	Trend *[]TrendPoint `json:"trend,omitempty"`
+	Value GroupValue    `json:"value"`
 }
 
 // ErrorGroups defines model for ErrorGroups.
@@ -1132,21 +787,48 @@ type FieldError struct {
 	Pointer   *string `json:"pointer,omitempty"`
 }
 
-// NewAlertDestination defines model for NewAlertDestination.
-type NewAlertDestination struct {
-	// Address a URL, or an e-mail address
-	Address string `json:"address"`
+// FilterGroup defines model for FilterGroup.
+type FilterGroup struct {
+	Filters []Criterion `json:"filters"`
+}
 
-	// Alerts which are told here; none: all
-	Alerts *[]AlertKind `json:"alerts,omitempty"`
+// GroupValue defines model for GroupValue.
+type GroupValue struct {
+	Amounts []Amount `json:"amounts"`
 
-	// Enabled true unless given
-	Enabled *bool                `json:"enabled,omitempty"`
-	Kind    AlertDestinationKind `json:"kind"`
-	Name    string               `json:"name"`
+	// AtLeast not all orders were looked at
+	AtLeast *bool `json:"at_least,omitempty"`
+}
 
-	// Secret of a webhook: whsec_ and base64; one is made unless given
-	Secret *string `json:"secret,omitempty"`
+// ListedSync defines model for ListedSync.
+type ListedSync struct {
+	Attempts     int     `json:"attempts"`
+	CreatedAt    string  `json:"created_at"`
+	ErpReference *string `json:"erp_reference"`
+	ErrorCode    *string `json:"error_code"`
+
+	// ErrorGroup of errors of this kind: see /syncs/errors
+	ErrorGroup *string `json:"error_group"`
+	Generation int     `json:"generation"`
+
+	// HttpStatus of the answer that is the error
+	HttpStatus       *int    `json:"http_status"`
+	IdempotencyKey   string  `json:"idempotency_key"`
+	LastAttemptAt    *string `json:"last_attempt_at"`
+	LastError        *string `json:"last_error"`
+	MaxAttempts      int     `json:"max_attempts"`
+	NextAttemptAt    *string `json:"next_attempt_at"`
+	OrderId          *int64  `json:"order_id"`
+	OrderIncrementId string  `json:"order_increment_id"`
+
+	// Source our own fields, after those of the module
+	Source    string `json:"source"`
+	Status    Status `json:"status"`
+	SyncId    int64  `json:"sync_id"`
+	UpdatedAt string `json:"updated_at"`
+
+	// WaitsFor what keeps an order that could be sent now
+	WaitsFor *string `json:"waits_for,omitempty"`
 }
 
 // NewToken defines model for NewToken.
@@ -1166,11 +848,8 @@ type NoSync struct {
 	// OtherSources shops that have an order of this number
 	OtherSources *[]string `json:"other_sources,omitempty"`
 	Reason       WhyNoSync `json:"reason"`
-
-	// Refused the newest event of the order that waits in the quarantine
-	Refused *RefusedEvent `json:"refused,omitempty"`
-	Source  string        `json:"source"`
-	Status  Status        `json:"status"`
+	Source       string    `json:"source"`
+	Status       Status    `json:"status"`
 }
 
 // OrderRequest defines model for OrderRequest.
@@ -1230,159 +909,24 @@ type Problem struct {
 	Type             string        `json:"type"`
 }
 
-// QuarantineBulk defines model for QuarantineBulk.
-type QuarantineBulk struct {
-	DryRun bool `json:"dry_run"`
-
-	// Next the cursor of those that limit left out; null: there are none
-	Next    *string                `json:"next"`
-	Results []QuarantineBulkResult `json:"results"`
-
-	// Selected by the words, among the 10,000 entries after cursor
-	Selected int64 `json:"selected"`
-}
-
-// QuarantineBulkResult defines model for QuarantineBulkResult.
-type QuarantineBulkResult struct {
-	Errors           *[]FieldError `json:"errors,omitempty"`
-	EventId          *string       `json:"event_id"`
-	Id               int64         `json:"id"`
-	OrderIncrementId *string       `json:"order_increment_id"`
-
-	// Result accepted, duplicate, refused, conflict; discarded; skipped: somebody else is deciding about it
-	Result string `json:"result"`
-	Source string `json:"source"`
-}
-
-// QuarantineCounts defines model for QuarantineCounts.
-type QuarantineCounts struct {
-	ByCode map[string]int64 `json:"by_code"`
-	ByDoor map[string]int64 `json:"by_door"`
-	Total  int64            `json:"total"`
-}
-
-// QuarantineDoor defines model for QuarantineDoor.
-type QuarantineDoor string
-
-// QuarantineEntry defines model for QuarantineEntry.
-type QuarantineEntry struct {
-	Bytes int `json:"bytes"`
-
-	// Code the reason: refused, conflict, unknown_order, too_large or failed
-	Code          string  `json:"code"`
-	DiscardReason *string `json:"discard_reason"`
-
-	// DiscardedAt the last time; null: never
-	DiscardedAt *string        `json:"discarded_at"`
-	DiscardedBy *string        `json:"discarded_by"`
-	Door        QuarantineDoor `json:"door"`
-	Errors      []FieldError   `json:"errors"`
-
-	// EventId null when the event has none that can be read
-	EventId       *string `json:"event_id"`
-	Id            int64   `json:"id"`
-	LastRefusedAt string  `json:"last_refused_at"`
-
-	// OrderIncrementId null when it names no order that can be read
-	OrderIncrementId *string `json:"order_increment_id"`
-
-	// Since published (outbox), or refused for the first time (http)
-	Since  string          `json:"since"`
-	Source string          `json:"source"`
-	State  QuarantineState `json:"state"`
-	Tries  int             `json:"tries"`
-}
-
-// QuarantineList defines model for QuarantineList.
-type QuarantineList struct {
-	Entries []QuarantineEntry `json:"entries"`
-
-	// Next the cursor of the next page; null: this is the last
-	Next *string `json:"next"`
-}
-
-// QuarantineState defines model for QuarantineState.
-type QuarantineState string
-
-// RefusedEvent defines model for RefusedEvent.
-type RefusedEvent struct {
-	// Code the kind of reason
-	Code string `json:"code"`
-
-	// Error the first thing that is wrong with it
-	Error        string `json:"error"`
-	QuarantineId int64  `json:"quarantine_id"`
-
-	// Since when it was refused for the first time, or published
-	Since string `json:"since"`
-}
-
 // Resource defines model for Resource.
 type Resource string
 
-// SelectedBody defines model for SelectedBody.
-type SelectedBody struct {
-	// Code for this reason
-	Code *string `json:"code,omitempty"`
+// SearchCriteria defines model for SearchCriteria.
+type SearchCriteria struct {
+	CurrentPage int `json:"current_page"`
 
-	// Cursor the next of an earlier answer
-	Cursor *string `json:"cursor,omitempty"`
-
-	// Door that they came through: http or outbox
-	Door *string `json:"door,omitempty"`
-
-	// DryRun true: only show what would be done
-	DryRun *bool `json:"dry_run,omitempty"`
-
-	// EventId the event of this id
-	EventId *string `json:"event_id,omitempty"`
-
-	// Limit at most so many, 100 unless given
-	Limit *int `json:"limit,omitempty"`
-
-	// Order about this order of the shop
-	Order *string `json:"order,omitempty"`
-
-	// Since refused last then or later
-	Since *string `json:"since,omitempty"`
-
-	// Source of this shop
-	Source *string `json:"source,omitempty"`
-
-	// Text with this in what is wrong
-	Text *string `json:"text,omitempty"`
-
-	// Until and before this
-	Until *string `json:"until,omitempty"`
+	// FilterGroups all must hold
+	FilterGroups []FilterGroup `json:"filter_groups"`
+	PageSize     int           `json:"page_size"`
+	SortOrders   *[]SortOrder  `json:"sort_orders,omitempty"`
 }
 
-// SentEntry defines model for SentEntry.
-type SentEntry struct {
-	// AlreadyRequested the event sends nothing more
-	AlreadyRequested *bool `json:"already_requested,omitempty"`
-
-	// Differs a duplicate with other content than the first one
-	Differs *bool         `json:"differs,omitempty"`
-	Errors  *[]FieldError `json:"errors,omitempty"`
-	EventId string        `json:"event_id"`
-	Id      int64         `json:"id"`
-
-	// NotSent what of the order the ERP is not sent, and why
-	NotSent *[]string `json:"not_sent,omitempty"`
-
-	// Note the same in words
-	Note *string `json:"note,omitempty"`
-
-	// Older a newer state of the order is known; it stays
-	Older            *bool        `json:"older,omitempty"`
-	OrderIncrementId *string      `json:"order_increment_id,omitempty"`
-	Result           EventVerdict `json:"result"`
-
-	// Source empty when the event names no valid one
-	Source   *string   `json:"source,omitempty"`
-	Status   *Status   `json:"status,omitempty"`
-	SyncId   *int64    `json:"sync_id,omitempty"`
-	Warnings *[]string `json:"warnings,omitempty"`
+// SearchResults defines model for SearchResults.
+type SearchResults struct {
+	Items          []ListedSync   `json:"items"`
+	SearchCriteria SearchCriteria `json:"search_criteria"`
+	TotalCount     int64          `json:"total_count"`
 }
 
 // SettingChange defines model for SettingChange.
@@ -1428,18 +972,6 @@ type Settings struct {
 
 // SettingsChange defines model for SettingsChange.
 type SettingsChange struct {
-	// AlertAllowHttp On: alerts may go to http URLs. Off: to https, and to http on the machine itself. Takes true or false.
-	AlertAllowHttp interface{} `json:"alert_allow_http,omitempty"`
-
-	// AlertBacklogAge An order that is on its way for longer raises an alert, as does an event in the commerce outbox. 0: none does. Takes a duration from 0s to 720h, like 30s, or a number of seconds.
-	AlertBacklogAge interface{} `json:"alert_backlog_age,omitempty"`
-
-	// AlertInterval The least time from one notice of an alert to the next that says what has come since. Takes a duration from 10s to 720h, like 30s, or a number of seconds.
-	AlertInterval interface{} `json:"alert_interval,omitempty"`
-
-	// AlertRetention Alerts that are over, and what became of their notices, are deleted so long afterwards. 0: they are kept for ever. Takes a duration from 0s to 87600h, like 30s, or a number of seconds.
-	AlertRetention interface{} `json:"alert_retention,omitempty"`
-
 	// AlreadyBooked Answers by which the ERP says that it has already booked the order under this key. They are a success; the reference stands in their body. Do not name an answer that may also mean that the ERP is still at work. Takes HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts.
 	AlreadyBooked interface{} `json:"already_booked,omitempty"`
 
@@ -1521,9 +1053,6 @@ type SettingsChange struct {
 	// OutboxRetention Rows of the outbox that are older and relayed are dropped, as whole partitions of 250,000 rows or more. Keep more than a failover may go back. 0: they are kept for ever. Takes a duration from 0s to 87600h, like 30s, or a number of seconds.
 	OutboxRetention interface{} `json:"outbox_retention,omitempty"`
 
-	// QuarantineRetention Events that were refused over HTTP are kept in the quarantine for so long after the last refusal, and discarded ones of any door after that decision. Events of the commerce outbox that wait for one are kept in any case. 0: all are kept for ever. Takes a duration from 0s to 87600h, like 30s, or a number of seconds.
-	QuarantineRetention interface{} `json:"quarantine_retention,omitempty"`
-
 	// Reason stays in the settings' history
 	Reason *string `json:"reason,omitempty"`
 
@@ -1565,42 +1094,6 @@ type SettingsHistory struct {
 
 // Settled defines model for Settled.
 type Settled string
-
-// ShownEntry defines model for ShownEntry.
-type ShownEntry struct {
-	Bytes int `json:"bytes"`
-
-	// Code the reason: refused, conflict, unknown_order, too_large or failed
-	Code          string  `json:"code"`
-	DiscardReason *string `json:"discard_reason"`
-
-	// DiscardedAt the last time; null: never
-	DiscardedAt *string        `json:"discarded_at"`
-	DiscardedBy *string        `json:"discarded_by"`
-	Door        QuarantineDoor `json:"door"`
-	Errors      []FieldError   `json:"errors"`
-	Event       interface{}    `json:"event,omitempty"`
-
-	// EventBase64 in place of an event that is not JSON
-	EventBase64 *[]byte `json:"event_base64,omitempty"`
-
-	// EventId null when the event has none that can be read
-	EventId       *string `json:"event_id"`
-	Id            int64   `json:"id"`
-	LastRefusedAt string  `json:"last_refused_at"`
-
-	// OrderIncrementId null when it names no order that can be read
-	OrderIncrementId *string `json:"order_increment_id"`
-
-	// Since published (outbox), or refused for the first time (http)
-	Since  string          `json:"since"`
-	Source string          `json:"source"`
-	State  QuarantineState `json:"state"`
-	Tries  int             `json:"tries"`
-
-	// Withheld why the event is not shown
-	Withheld *string `json:"withheld,omitempty"`
-}
 
 // ShownToken defines model for ShownToken.
 type ShownToken struct {
@@ -1689,6 +1182,8 @@ type SomeListedSync struct {
 
 // SomeShownSync defines model for SomeShownSync.
 type SomeShownSync struct {
+	// AsOf the time that was asked for: there is what the timeline tells of it
+	AsOf         *string `json:"as_of,omitempty"`
 	Attempts     *int    `json:"attempts,omitempty"`
 	CreatedAt    *string `json:"created_at,omitempty"`
 	ErpReference *string `json:"erp_reference,omitempty"`
@@ -1721,6 +1216,12 @@ type SomeShownSync struct {
 
 	// Withheld why payload and response are not shown
 	Withheld *string `json:"withheld,omitempty"`
+}
+
+// SortOrder defines model for SortOrder.
+type SortOrder struct {
+	Direction string `json:"direction"`
+	Field     string `json:"field"`
 }
 
 // SourceCounts defines model for SourceCounts.
@@ -1814,6 +1315,14 @@ type TimelinePart struct {
 // TokenList defines model for TokenList.
 type TokenList struct {
 	Tokens []ShownToken `json:"tokens"`
+}
+
+// TrendPoint defines model for TrendPoint.
+type TrendPoint struct {
+	// AtLeast there may be more
+	AtLeast *bool  `json:"at_least,omitempty"`
+	From    string `json:"from"`
+	Syncs   int64  `json:"syncs"`
 }
 
 // WhyNoSync defines model for WhyNoSync.
@@ -1928,27 +1437,6 @@ type EventTotals struct {
 	Tax        *EventAmountOrNull `json:"tax,omitempty"`
 }
 
-// ListAlertsParams defines parameters for ListAlerts.
-type ListAlertsParams struct {
-	// Alert About this.
-	Alert *ListAlertsParamsAlert `form:"alert,omitempty" json:"alert,omitempty"`
-
-	// Cursor The `next` of the page before.
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
-
-	// Limit How many a page has at most.
-	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
-
-	// State In this state; `all` unless given.
-	State *ListAlertsParamsState `form:"state,omitempty" json:"state,omitempty"`
-}
-
-// ListAlertsParamsAlert defines parameters for ListAlerts.
-type ListAlertsParamsAlert string
-
-// ListAlertsParamsState defines parameters for ListAlerts.
-type ListAlertsParamsState string
-
 // CancelOrderParams defines parameters for CancelOrder.
 type CancelOrderParams struct {
 	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
@@ -2011,59 +1499,23 @@ type PublishEvents200JSONResponseBody struct {
 	union json.RawMessage
 }
 
-// ListQuarantineParams defines parameters for ListQuarantine.
-type ListQuarantineParams struct {
-	// Door That came through this door.
-	Door *ListQuarantineParamsDoor `form:"door,omitempty" json:"door,omitempty"`
-
-	// Source Of this shop; all that the token may see where it is left out.
-	Source *string `form:"source,omitempty" json:"source,omitempty"`
-
-	// Code For this reason: refused, conflict, unknown_order, too_large or failed.
-	Code *string `form:"code,omitempty" json:"code,omitempty"`
-
-	// Order About this order of the shop; of the shop `default` where no source is named.
+// StreamEventsParams defines parameters for StreamEvents.
+type StreamEventsParams struct {
+	// Order Of the order with this increment id.
 	Order *string `form:"order,omitempty" json:"order,omitempty"`
 
-	// EventId The event of this id.
-	EventId *string `form:"event_id,omitempty" json:"event_id,omitempty"`
-
-	// Text With this in what is wrong, in small or capital letters.
-	Text *string `form:"text,omitempty" json:"text,omitempty"`
-
-	// Since Refused last then or later.
-	Since *string `form:"since,omitempty" json:"since,omitempty"`
-
-	// Until Refused last before that.
-	Until *string `form:"until,omitempty" json:"until,omitempty"`
-
-	// State In this state; `open` unless given.
-	State *ListQuarantineParamsState `form:"state,omitempty" json:"state,omitempty"`
-
-	// Cursor The `next` of the page before.
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
-
-	// Limit How many a page has at most.
-	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
-}
-
-// ListQuarantineParamsDoor defines parameters for ListQuarantine.
-type ListQuarantineParamsDoor string
-
-// ListQuarantineParamsState defines parameters for ListQuarantine.
-type ListQuarantineParamsState string
-
-// CountQuarantineParams defines parameters for CountQuarantine.
-type CountQuarantineParams struct {
-	// Source Of this shop; all that the token may see where it is left out.
+	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
 	Source *string `form:"source,omitempty" json:"source,omitempty"`
 
-	// State In this state; `open` unless given.
-	State *CountQuarantineParamsState `form:"state,omitempty" json:"state,omitempty"`
-}
+	// Status After which the sync has one of these statuses, with commas between them.
+	Status *string `form:"status,omitempty" json:"status,omitempty"`
 
-// CountQuarantineParamsState defines parameters for CountQuarantine.
-type CountQuarantineParamsState string
+	// Type Of these types, with commas between them.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// LastEventID The `id` of the last event that came: the stream goes on after it.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
 
 // ResyncOrderParams defines parameters for ResyncOrder.
 type ResyncOrderParams struct {
@@ -2193,6 +1645,9 @@ type ListSyncsParams struct {
 	// OrderId Of this order id of the shop.
 	OrderId *int64 `form:"order_id,omitempty" json:"order_id,omitempty"`
 
+	// SearchCriteria Magento's form, in place of the other parameters: docs/search.md.
+	SearchCriteria *map[string]interface{} `json:"searchCriteria,omitempty"`
+
 	// Sort By what they are sorted; `-` is the newest first.
 	Sort *ListSyncsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
 
@@ -2237,10 +1692,19 @@ type ListErrorsParams struct {
 
 	// Limit How many a page has at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Trend Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.
+	Trend *ListErrorsParamsTrend `form:"trend,omitempty" json:"trend,omitempty"`
 }
+
+// ListErrorsParamsTrend defines parameters for ListErrors.
+type ListErrorsParamsTrend string
 
 // ShowSyncParams defines parameters for ShowSync.
 type ShowSyncParams struct {
+	// AsOf Where the sync stood then, as far as its timeline tells. A time like 2024-01-15T10:00:00Z, a day (UTC), or an age like 24h before now.
+	AsOf *string `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// Fields Only these members, with commas between them.
 	Fields *string `form:"fields,omitempty" json:"fields,omitempty"`
 }
@@ -2287,12 +1751,6 @@ type WebhookParams struct {
 	WebhookSignature *string `json:"Webhook-Signature,omitempty"`
 }
 
-// AddAlertDestinationJSONRequestBody defines body for AddAlertDestination for application/json ContentType.
-type AddAlertDestinationJSONRequestBody = NewAlertDestination
-
-// ChangeAlertDestinationJSONRequestBody defines body for ChangeAlertDestination for application/json ContentType.
-type ChangeAlertDestinationJSONRequestBody = AlertDestinationChange
-
 // CancelOrderJSONRequestBody defines body for CancelOrder for application/json ContentType.
 type CancelOrderJSONRequestBody = OrderRequest
 
@@ -2310,18 +1768,6 @@ type RedriveDeadLetterJSONRequestBody = DecisionBody
 
 // PublishEventsJSONRequestBody defines body for PublishEvents for application/json ContentType.
 type PublishEventsJSONRequestBody = EventOrBatch
-
-// DiscardQuarantineJSONRequestBody defines body for DiscardQuarantine for application/json ContentType.
-type DiscardQuarantineJSONRequestBody = DiscardSelectedBody
-
-// SendQuarantineJSONRequestBody defines body for SendQuarantine for application/json ContentType.
-type SendQuarantineJSONRequestBody = SelectedBody
-
-// DiscardQuarantinedJSONRequestBody defines body for DiscardQuarantined for application/json ContentType.
-type DiscardQuarantinedJSONRequestBody = DiscardBody
-
-// SendQuarantinedJSONRequestBody defines body for SendQuarantined for application/json ContentType.
-type SendQuarantinedJSONRequestBody = CorrectedBody
 
 // ResyncOrderJSONRequestBody defines body for ResyncOrder for application/json ContentType.
 type ResyncOrderJSONRequestBody = OrderRequest
@@ -3015,62 +2461,6 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// ListAlerts What was wrong, or is, the newest first
-	//
-	// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
-	ListAlerts(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListAlertDestinations Where alerts are told
-	//
-	// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
-	ListAlertDestinations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AddAlertDestinationWithBody Tell alerts somewhere
-	//
-	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-	AddAlertDestinationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AddAlertDestination Tell alerts somewhere
-	//
-	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-	AddAlertDestination(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RemoveAlertDestination Tell alerts there no more
-	//
-	// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
-	RemoveAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ChangeAlertDestinationWithBody Change what the body names of a destination
-	//
-	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-	ChangeAlertDestinationWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ChangeAlertDestination Change what the body names of a destination
-	//
-	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-	ChangeAlertDestination(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// TestAlertDestination Send a test to a destination, and see what comes back
-	//
-	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
-	TestAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// CancelOrderWithBody End a sync that has not reached the ERP
 	//
 	// It needs a `reason`.
@@ -3190,92 +2580,12 @@ type ClientInterface interface {
 	// Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 	PublishEvents(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListQuarantine Events that were refused, the oldest first
+	// StreamEvents What happens to orders, as it happens
 	//
-	// A page may be short, or empty, and have a `next` all the same.
+	// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
 	//
-	// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
-	ListQuarantine(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CountQuarantine How many events were refused, by door and reason
-	//
-	// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
-	CountQuarantine(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DiscardQuarantineWithBody Decide that many events are not needed
-	//
-	// It needs a word that selects, and a `reason` unless `dry_run` is true.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-	DiscardQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DiscardQuarantine Decide that many events are not needed
-	//
-	// It needs a word that selects, and a `reason` unless `dry_run` is true.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-	DiscardQuarantine(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SendQuarantineWithBody Send many events again
-	//
-	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-	SendQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SendQuarantine Send many events again
-	//
-	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-	SendQuarantine(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ShowQuarantined One event that was refused, with what is wrong with it
-	//
-	// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
-	//
-	// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
-	ShowQuarantined(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DiscardQuarantinedWithBody Decide that an event is not needed
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-	DiscardQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DiscardQuarantined Decide that an event is not needed
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-	DiscardQuarantined(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SendQuarantinedWithBody Send an event again, or a corrected one in its place
-	//
-	// Without a body the event is sent as it is. What is refused again stays as it was.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-	SendQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SendQuarantined Send an event again, or a corrected one in its place
-	//
-	// Without a body the event is sent as it is. What is refused again stays as it was.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-	SendQuarantined(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResyncOrderWithBody Send an order again
 	//
@@ -3382,7 +2692,7 @@ type ClientInterface interface {
 
 	// ListSyncs Find syncs, page by page
 	//
-	// A page may be short, or empty, and have a `next` all the same.
+	// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 	//
 	// Corresponds with GET /rest/V1/erpconnector/syncs (the `ListSyncs` operationId).
 	ListSyncs(ctx context.Context, params *ListSyncsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3459,142 +2769,6 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /rest/V1/erpconnector/webhook (the `Webhook` operationId).
 	Webhook(ctx context.Context, params *WebhookParams, body WebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-}
-
-// ListAlerts What was wrong, or is, the newest first
-//
-// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
-func (c *Requests) ListAlerts(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListAlertsRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ListAlertDestinations Where alerts are told
-//
-// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
-func (c *Requests) ListAlertDestinations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListAlertDestinationsRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// AddAlertDestinationWithBody Tell alerts somewhere
-//
-// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-func (c *Requests) AddAlertDestinationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddAlertDestinationRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// AddAlertDestination Tell alerts somewhere
-//
-// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-func (c *Requests) AddAlertDestination(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddAlertDestinationRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RemoveAlertDestination Tell alerts there no more
-//
-// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
-func (c *Requests) RemoveAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemoveAlertDestinationRequest(c.Server, id)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ChangeAlertDestinationWithBody Change what the body names of a destination
-//
-// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-func (c *Requests) ChangeAlertDestinationWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewChangeAlertDestinationRequestWithBody(c.Server, id, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ChangeAlertDestination Change what the body names of a destination
-//
-// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-func (c *Requests) ChangeAlertDestination(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewChangeAlertDestinationRequest(c.Server, id, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// TestAlertDestination Send a test to a destination, and see what comes back
-//
-// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
-func (c *Requests) TestAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTestAlertDestinationRequest(c.Server, id)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
 }
 
 // CancelOrderWithBody End a sync that has not reached the ERP
@@ -3866,193 +3040,13 @@ func (c *Requests) PublishEvents(ctx context.Context, params *PublishEventsParam
 	return c.Client.Do(req)
 }
 
-// ListQuarantine Events that were refused, the oldest first
+// StreamEvents What happens to orders, as it happens
 //
-// A page may be short, or empty, and have a `next` all the same.
+// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
 //
-// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
-func (c *Requests) ListQuarantine(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListQuarantineRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CountQuarantine How many events were refused, by door and reason
-//
-// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
-func (c *Requests) CountQuarantine(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCountQuarantineRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DiscardQuarantineWithBody Decide that many events are not needed
-//
-// It needs a word that selects, and a `reason` unless `dry_run` is true.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-func (c *Requests) DiscardQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDiscardQuarantineRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DiscardQuarantine Decide that many events are not needed
-//
-// It needs a word that selects, and a `reason` unless `dry_run` is true.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-func (c *Requests) DiscardQuarantine(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDiscardQuarantineRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SendQuarantineWithBody Send many events again
-//
-// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-func (c *Requests) SendQuarantineWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSendQuarantineRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SendQuarantine Send many events again
-//
-// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-func (c *Requests) SendQuarantine(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSendQuarantineRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ShowQuarantined One event that was refused, with what is wrong with it
-//
-// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
-//
-// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
-func (c *Requests) ShowQuarantined(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewShowQuarantinedRequest(c.Server, id)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DiscardQuarantinedWithBody Decide that an event is not needed
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-func (c *Requests) DiscardQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDiscardQuarantinedRequestWithBody(c.Server, id, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DiscardQuarantined Decide that an event is not needed
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-func (c *Requests) DiscardQuarantined(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDiscardQuarantinedRequest(c.Server, id, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SendQuarantinedWithBody Send an event again, or a corrected one in its place
-//
-// Without a body the event is sent as it is. What is refused again stays as it was.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-func (c *Requests) SendQuarantinedWithBody(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSendQuarantinedRequestWithBody(c.Server, id, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SendQuarantined Send an event again, or a corrected one in its place
-//
-// Without a body the event is sent as it is. What is refused again stays as it was.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-func (c *Requests) SendQuarantined(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSendQuarantinedRequest(c.Server, id, body)
+// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+func (c *Requests) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStreamEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4298,7 +3292,7 @@ func (c *Requests) SyncStatus(ctx context.Context, id string, params *SyncStatus
 
 // ListSyncs Find syncs, page by page
 //
-// A page may be short, or empty, and have a `next` all the same.
+// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 //
 // Corresponds with GET /rest/V1/erpconnector/syncs (the `ListSyncs` operationId).
 func (c *Requests) ListSyncs(ctx context.Context, params *ListSyncsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4494,278 +3488,6 @@ func (c *Requests) Webhook(ctx context.Context, params *WebhookParams, body Webh
 		return nil, err
 	}
 	return c.Client.Do(req)
-}
-
-// NewListAlertsRequest constructs an http.Request for the ListAlerts method
-func NewListAlertsRequest(server string, params *ListAlertsParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.Alert != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "alert", *params.Alert, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Cursor != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Limit != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.State != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListAlertDestinationsRequest constructs an http.Request for the ListAlertDestinations method
-func NewListAlertDestinationsRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewAddAlertDestinationRequest calls the generic AddAlertDestination builder with application/json body
-func NewAddAlertDestinationRequest(server string, body AddAlertDestinationJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewAddAlertDestinationRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewAddAlertDestinationRequestWithBody constructs an http.Request for the AddAlertDestination method, with any body, and a specified content type
-func NewAddAlertDestinationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewRemoveAlertDestinationRequest constructs an http.Request for the RemoveAlertDestination method
-func NewRemoveAlertDestinationRequest(server string, id int64) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewChangeAlertDestinationRequest calls the generic ChangeAlertDestination builder with application/json body
-func NewChangeAlertDestinationRequest(server string, id int64, body ChangeAlertDestinationJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewChangeAlertDestinationRequestWithBody(server, id, "application/json", bodyReader)
-}
-
-// NewChangeAlertDestinationRequestWithBody constructs an http.Request for the ChangeAlertDestination method, with any body, and a specified content type
-func NewChangeAlertDestinationRequestWithBody(server string, id int64, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewTestAlertDestinationRequest constructs an http.Request for the TestAlertDestination method
-func NewTestAlertDestinationRequest(server string, id int64) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/alerts/destinations/%s/test", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
 }
 
 // NewCancelOrderRequest calls the generic CancelOrder builder with application/json body
@@ -5313,8 +4035,8 @@ func NewPublishEventsRequestWithBody(server string, params *PublishEventsParams,
 	return req, nil
 }
 
-// NewListQuarantineRequest constructs an http.Request for the ListQuarantine method
-func NewListQuarantineRequest(server string, params *ListQuarantineParams) (*http.Request, error) {
+// NewStreamEventsRequest constructs an http.Request for the StreamEvents method
+func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -5322,7 +4044,7 @@ func NewListQuarantineRequest(server string, params *ListQuarantineParams) (*htt
 		return nil, err
 	}
 
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine")
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/events/stream")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5340,42 +4062,6 @@ func NewListQuarantineRequest(server string, params *ListQuarantineParams) (*htt
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
-
-		if params.Door != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "door", *params.Door, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Source != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Code != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "code", *params.Code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
 
 		if params.Order != nil {
 
@@ -5389,132 +4075,6 @@ func NewListQuarantineRequest(server string, params *ListQuarantineParams) (*htt
 
 		}
 
-		if params.EventId != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_id", *params.EventId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Text != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "text", *params.Text, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Since != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Until != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.State != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Cursor != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Limit != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewCountQuarantineRequest constructs an http.Request for the CountQuarantine method
-func NewCountQuarantineRequest(server string, params *CountQuarantineParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/counts")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
 		if params.Source != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -5527,9 +4087,21 @@ func NewCountQuarantineRequest(server string, params *CountQuarantineParams) (*h
 
 		}
 
-		if params.State != nil {
+		if params.Status != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -5550,213 +4122,20 @@ func NewCountQuarantineRequest(server string, params *CountQuarantineParams) (*h
 		return nil, err
 	}
 
-	return req, nil
-}
+	if params != nil {
 
-// NewDiscardQuarantineRequest calls the generic DiscardQuarantine builder with application/json body
-func NewDiscardQuarantineRequest(server string, body DiscardQuarantineJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
 	}
-	bodyReader = bytes.NewReader(buf)
-	return NewDiscardQuarantineRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewDiscardQuarantineRequestWithBody constructs an http.Request for the DiscardQuarantine method, with any body, and a specified content type
-func NewDiscardQuarantineRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/discard")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewSendQuarantineRequest calls the generic SendQuarantine builder with application/json body
-func NewSendQuarantineRequest(server string, body SendQuarantineJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewSendQuarantineRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewSendQuarantineRequestWithBody constructs an http.Request for the SendQuarantine method, with any body, and a specified content type
-func NewSendQuarantineRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/send")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewShowQuarantinedRequest constructs an http.Request for the ShowQuarantined method
-func NewShowQuarantinedRequest(server string, id int64) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewDiscardQuarantinedRequest calls the generic DiscardQuarantined builder with application/json body
-func NewDiscardQuarantinedRequest(server string, id int64, body DiscardQuarantinedJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewDiscardQuarantinedRequestWithBody(server, id, "application/json", bodyReader)
-}
-
-// NewDiscardQuarantinedRequestWithBody constructs an http.Request for the DiscardQuarantined method, with any body, and a specified content type
-func NewDiscardQuarantinedRequestWithBody(server string, id int64, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/%s/discard", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewSendQuarantinedRequest calls the generic SendQuarantined builder with application/json body
-func NewSendQuarantinedRequest(server string, id int64, body SendQuarantinedJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewSendQuarantinedRequestWithBody(server, id, "application/json", bodyReader)
-}
-
-// NewSendQuarantinedRequestWithBody constructs an http.Request for the SendQuarantined method, with any body, and a specified content type
-func NewSendQuarantinedRequestWithBody(server string, id int64, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/rest/V1/erpconnector/quarantine/%s/send", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -6600,6 +4979,18 @@ func NewListSyncsRequest(server string, params *ListSyncsParams) (*http.Request,
 
 		}
 
+		if params.SearchCriteria != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("deepObject", true, "searchCriteria", *params.SearchCriteria, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "object", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Sort != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -6828,6 +5219,18 @@ func NewListErrorsRequest(server string, params *ListErrorsParams) (*http.Reques
 
 		}
 
+		if params.Trend != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "trend", *params.Trend, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -6876,6 +5279,18 @@ func NewShowSyncRequest(server string, sync int64, params *ShowSyncParams) (*htt
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if params.AsOf != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "as_of", *params.AsOf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
 
 		if params.Fields != nil {
 
@@ -7321,70 +5736,6 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// ListAlertsWithResponse What was wrong, or is, the newest first
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
-	ListAlertsWithResponse(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*ListAlertsResponse, error)
-
-	// ListAlertDestinationsWithResponse Where alerts are told
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
-	ListAlertDestinationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAlertDestinationsResponse, error)
-
-	// AddAlertDestinationWithBodyWithResponse Tell alerts somewhere
-	//
-	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-	AddAlertDestinationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error)
-
-	// AddAlertDestinationWithResponse Tell alerts somewhere
-	//
-	// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-	AddAlertDestinationWithResponse(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error)
-
-	// RemoveAlertDestinationWithResponse Tell alerts there no more
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
-	RemoveAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*RemoveAlertDestinationResponse, error)
-
-	// ChangeAlertDestinationWithBodyWithResponse Change what the body names of a destination
-	//
-	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-	ChangeAlertDestinationWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error)
-
-	// ChangeAlertDestinationWithResponse Change what the body names of a destination
-	//
-	// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-	ChangeAlertDestinationWithResponse(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error)
-
-	// TestAlertDestinationWithResponse Send a test to a destination, and see what comes back
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
-	TestAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*TestAlertDestinationResponse, error)
-
 	// CancelOrderWithBodyWithResponse End a sync that has not reached the ERP
 	//
 	// It needs a `reason`.
@@ -7510,98 +5861,14 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /rest/V1/erpconnector/events (the `PublishEvents` operationId).
 	PublishEventsWithResponse(ctx context.Context, params *PublishEventsParams, body PublishEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishEventsResponse, error)
 
-	// ListQuarantineWithResponse Events that were refused, the oldest first
+	// StreamEventsWithResponse What happens to orders, as it happens
 	//
-	// A page may be short, or empty, and have a `next` all the same.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
-	ListQuarantineWithResponse(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*ListQuarantineResponse, error)
-
-	// CountQuarantineWithResponse How many events were refused, by door and reason
+	// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
-	CountQuarantineWithResponse(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*CountQuarantineResponse, error)
-
-	// DiscardQuarantineWithBodyWithResponse Decide that many events are not needed
-	//
-	// It needs a word that selects, and a `reason` unless `dry_run` is true.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-	DiscardQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error)
-
-	// DiscardQuarantineWithResponse Decide that many events are not needed
-	//
-	// It needs a word that selects, and a `reason` unless `dry_run` is true.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-	DiscardQuarantineWithResponse(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error)
-
-	// SendQuarantineWithBodyWithResponse Send many events again
-	//
-	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-	SendQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error)
-
-	// SendQuarantineWithResponse Send many events again
-	//
-	// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-	SendQuarantineWithResponse(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error)
-
-	// ShowQuarantinedWithResponse One event that was refused, with what is wrong with it
-	//
-	// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
-	ShowQuarantinedWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*ShowQuarantinedResponse, error)
-
-	// DiscardQuarantinedWithBodyWithResponse Decide that an event is not needed
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-	DiscardQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error)
-
-	// DiscardQuarantinedWithResponse Decide that an event is not needed
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-	DiscardQuarantinedWithResponse(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error)
-
-	// SendQuarantinedWithBodyWithResponse Send an event again, or a corrected one in its place
-	//
-	// Without a body the event is sent as it is. What is refused again stays as it was.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-	SendQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error)
-
-	// SendQuarantinedWithResponse Send an event again, or a corrected one in its place
-	//
-	// Without a body the event is sent as it is. What is refused again stays as it was.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-	SendQuarantinedWithResponse(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error)
+	// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
 	// ResyncOrderWithBodyWithResponse Send an order again
 	//
@@ -7714,7 +5981,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListSyncsWithResponse Find syncs, page by page
 	//
-	// A page may be short, or empty, and have a `next` all the same.
+	// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7809,567 +6076,6 @@ type ClientWithResponsesInterface interface {
 	WebhookWithResponse(ctx context.Context, params *WebhookParams, body WebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookResponse, error)
 }
 
-type ListAlertsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *AlertPage
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListAlertsResponse) GetJSON200() *AlertPage {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r ListAlertsResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r ListAlertsResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r ListAlertsResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ListAlertsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r ListAlertsResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r ListAlertsResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r ListAlertsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ListAlertsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ListAlertsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListAlertsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ListAlertDestinationsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *AlertDestinationList
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListAlertDestinationsResponse) GetJSON200() *AlertDestinationList {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r ListAlertDestinationsResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r ListAlertDestinationsResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r ListAlertDestinationsResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ListAlertDestinationsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r ListAlertDestinationsResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r ListAlertDestinationsResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r ListAlertDestinationsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ListAlertDestinationsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ListAlertDestinationsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListAlertDestinationsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type AddAlertDestinationResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *AlertDestination
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationproblemJSON409 *Problem
-	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
-	ApplicationproblemJSON413 *Problem
-	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON201 returns the response for an HTTP 201 `application/json` response
-func (r AddAlertDestinationResponse) GetJSON201() *AlertDestination {
-	return r.JSON201
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON409() *Problem {
-	return r.ApplicationproblemJSON409
-}
-
-// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON413() *Problem {
-	return r.ApplicationproblemJSON413
-}
-
-// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON422() *Problem {
-	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r AddAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r AddAlertDestinationResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r AddAlertDestinationResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r AddAlertDestinationResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r AddAlertDestinationResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RemoveAlertDestinationResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *AlertDestination
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
-	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RemoveAlertDestinationResponse) GetJSON200() *AlertDestination {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
-func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON404() *Problem {
-	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r RemoveAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r RemoveAlertDestinationResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RemoveAlertDestinationResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RemoveAlertDestinationResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RemoveAlertDestinationResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ChangeAlertDestinationResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *AlertDestination
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
-	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationproblemJSON409 *Problem
-	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
-	ApplicationproblemJSON413 *Problem
-	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ChangeAlertDestinationResponse) GetJSON200() *AlertDestination {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON404() *Problem {
-	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON409() *Problem {
-	return r.ApplicationproblemJSON409
-}
-
-// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON413() *Problem {
-	return r.ApplicationproblemJSON413
-}
-
-// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON422() *Problem {
-	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r ChangeAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r ChangeAlertDestinationResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ChangeAlertDestinationResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ChangeAlertDestinationResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ChangeAlertDestinationResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type TestAlertDestinationResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *AlertTestResult
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
-	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r TestAlertDestinationResponse) GetJSON200() *AlertTestResult {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r TestAlertDestinationResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r TestAlertDestinationResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r TestAlertDestinationResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
-func (r TestAlertDestinationResponse) GetApplicationproblemJSON404() *Problem {
-	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r TestAlertDestinationResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r TestAlertDestinationResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r TestAlertDestinationResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r TestAlertDestinationResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r TestAlertDestinationResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r TestAlertDestinationResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r TestAlertDestinationResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
 type CancelOrderResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8391,8 +6097,6 @@ type CancelOrderResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -8442,11 +6146,6 @@ func (r CancelOrderResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r CancelOrderResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r CancelOrderResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8499,8 +6198,6 @@ type ListDeadLettersResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -8525,11 +6222,6 @@ func (r ListDeadLettersResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r ListDeadLettersResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ListDeadLettersResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8586,8 +6278,6 @@ type DiscardDeadLettersResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -8622,11 +6312,6 @@ func (r DiscardDeadLettersResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r DiscardDeadLettersResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r DiscardDeadLettersResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8683,8 +6368,6 @@ type RedriveDeadLettersResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -8719,11 +6402,6 @@ func (r RedriveDeadLettersResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r RedriveDeadLettersResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r RedriveDeadLettersResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8778,8 +6456,6 @@ type ShowDeadLetterResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -8809,11 +6485,6 @@ func (r ShowDeadLetterResponse) GetApplicationproblemJSON403() *Problem {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r ShowDeadLetterResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ShowDeadLetterResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8874,8 +6545,6 @@ type DiscardDeadLetterResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -8920,11 +6589,6 @@ func (r DiscardDeadLetterResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r DiscardDeadLetterResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r DiscardDeadLetterResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8985,8 +6649,6 @@ type RedriveDeadLetterResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -9031,11 +6693,6 @@ func (r RedriveDeadLetterResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r RedriveDeadLetterResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r RedriveDeadLetterResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -9088,8 +6745,6 @@ type ErpResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -9114,11 +6769,6 @@ func (r ErpResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r ErpResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ErpResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -9183,8 +6833,6 @@ type PublishEventsResponse struct {
 	ApplicationproblemJSON415 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -9241,11 +6889,6 @@ func (r PublishEventsResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
 }
 
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r PublishEventsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r PublishEventsResponse) GetApplicationproblemJSON500() *Problem {
 	return r.ApplicationproblemJSON500
@@ -9285,67 +6928,53 @@ func (r PublishEventsResponse) ContentType() string {
 	return ""
 }
 
-type ListQuarantineResponse struct {
+type StreamEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *QuarantineList
 	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListQuarantineResponse) GetJSON200() *QuarantineList {
-	return r.JSON200
-}
-
 // GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r ListQuarantineResponse) GetApplicationproblemJSON400() *Problem {
+func (r StreamEventsResponse) GetApplicationproblemJSON400() *Problem {
 	return r.ApplicationproblemJSON400
 }
 
 // GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r ListQuarantineResponse) GetApplicationproblemJSON401() *Problem {
+func (r StreamEventsResponse) GetApplicationproblemJSON401() *Problem {
 	return r.ApplicationproblemJSON401
 }
 
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r ListQuarantineResponse) GetApplicationproblemJSON403() *Problem {
+func (r StreamEventsResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
 }
 
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ListQuarantineResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r ListQuarantineResponse) GetApplicationproblemJSON500() *Problem {
+func (r StreamEventsResponse) GetApplicationproblemJSON500() *Problem {
 	return r.ApplicationproblemJSON500
 }
 
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r ListQuarantineResponse) GetApplicationproblemJSON503() *Problem {
+func (r StreamEventsResponse) GetApplicationproblemJSON503() *Problem {
 	return r.ApplicationproblemJSON503
 }
 
 // GetBody returns the raw response body bytes
-func (r ListQuarantineResponse) GetBody() []byte {
+func (r StreamEventsResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r ListQuarantineResponse) Status() string {
+func (r StreamEventsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9353,7 +6982,7 @@ func (r ListQuarantineResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListQuarantineResponse) StatusCode() int {
+func (r StreamEventsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -9361,596 +6990,7 @@ func (r ListQuarantineResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListQuarantineResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type CountQuarantineResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *QuarantineCounts
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CountQuarantineResponse) GetJSON200() *QuarantineCounts {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r CountQuarantineResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r CountQuarantineResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r CountQuarantineResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r CountQuarantineResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r CountQuarantineResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r CountQuarantineResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r CountQuarantineResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r CountQuarantineResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r CountQuarantineResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r CountQuarantineResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DiscardQuarantineResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *QuarantineBulk
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
-	ApplicationproblemJSON413 *Problem
-	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DiscardQuarantineResponse) GetJSON200() *QuarantineBulk {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON413() *Problem {
-	return r.ApplicationproblemJSON413
-}
-
-// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON422() *Problem {
-	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r DiscardQuarantineResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r DiscardQuarantineResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DiscardQuarantineResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DiscardQuarantineResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DiscardQuarantineResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type SendQuarantineResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *QuarantineBulk
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
-	ApplicationproblemJSON413 *Problem
-	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SendQuarantineResponse) GetJSON200() *QuarantineBulk {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON413() *Problem {
-	return r.ApplicationproblemJSON413
-}
-
-// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON422() *Problem {
-	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r SendQuarantineResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r SendQuarantineResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r SendQuarantineResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r SendQuarantineResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r SendQuarantineResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ShowQuarantinedResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ShownEntry
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
-	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ShowQuarantinedResponse) GetJSON200() *ShownEntry {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r ShowQuarantinedResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r ShowQuarantinedResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r ShowQuarantinedResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
-func (r ShowQuarantinedResponse) GetApplicationproblemJSON404() *Problem {
-	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ShowQuarantinedResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r ShowQuarantinedResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r ShowQuarantinedResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r ShowQuarantinedResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ShowQuarantinedResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ShowQuarantinedResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ShowQuarantinedResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DiscardQuarantinedResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *QuarantineEntry
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
-	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationproblemJSON409 *Problem
-	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
-	ApplicationproblemJSON413 *Problem
-	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DiscardQuarantinedResponse) GetJSON200() *QuarantineEntry {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON404() *Problem {
-	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON409() *Problem {
-	return r.ApplicationproblemJSON409
-}
-
-// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON413() *Problem {
-	return r.ApplicationproblemJSON413
-}
-
-// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON422() *Problem {
-	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r DiscardQuarantinedResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r DiscardQuarantinedResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DiscardQuarantinedResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DiscardQuarantinedResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DiscardQuarantinedResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type SendQuarantinedResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SentEntry
-	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
-	ApplicationproblemJSON400 *Problem
-	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
-	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
-	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
-	ApplicationproblemJSON409 *Problem
-	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
-	ApplicationproblemJSON413 *Problem
-	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
-	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationproblemJSON500 *Problem
-	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
-	ApplicationproblemJSON503 *Problem
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SendQuarantinedResponse) GetJSON200() *SentEntry {
-	return r.JSON200
-}
-
-// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON400() *Problem {
-	return r.ApplicationproblemJSON400
-}
-
-// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON401() *Problem {
-	return r.ApplicationproblemJSON401
-}
-
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON404() *Problem {
-	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON409() *Problem {
-	return r.ApplicationproblemJSON409
-}
-
-// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON413() *Problem {
-	return r.ApplicationproblemJSON413
-}
-
-// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON422() *Problem {
-	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
-}
-
-// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON500() *Problem {
-	return r.ApplicationproblemJSON500
-}
-
-// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
-func (r SendQuarantinedResponse) GetApplicationproblemJSON503() *Problem {
-	return r.ApplicationproblemJSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r SendQuarantinedResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r SendQuarantinedResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r SendQuarantinedResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r SendQuarantinedResponse) ContentType() string {
+func (r StreamEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9978,8 +7018,6 @@ type ResyncOrderResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10029,11 +7067,6 @@ func (r ResyncOrderResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r ResyncOrderResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ResyncOrderResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10096,8 +7129,6 @@ type SendOrderNowResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10147,11 +7178,6 @@ func (r SendOrderNowResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r SendOrderNowResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SendOrderNowResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10204,8 +7230,6 @@ type SettingsResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10230,11 +7254,6 @@ func (r SettingsResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r SettingsResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SettingsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10295,8 +7314,6 @@ type ChangeSettingsResponse struct {
 	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON428 the response for an HTTP 428 `application/problem+json` response
 	ApplicationproblemJSON428 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10341,11 +7358,6 @@ func (r ChangeSettingsResponse) GetApplicationproblemJSON422() *Problem {
 // GetApplicationproblemJSON428 returns the response for an HTTP 428 `application/problem+json` response
 func (r ChangeSettingsResponse) GetApplicationproblemJSON428() *Problem {
 	return r.ApplicationproblemJSON428
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ChangeSettingsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10398,8 +7410,6 @@ type SettingsHistoryResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10424,11 +7434,6 @@ func (r SettingsHistoryResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r SettingsHistoryResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SettingsHistoryResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10489,8 +7494,6 @@ type SettleOrderResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10535,11 +7538,6 @@ func (r SettleOrderResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r SettleOrderResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SettleOrderResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10600,8 +7598,6 @@ type SyncOrderResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10646,11 +7642,6 @@ func (r SyncOrderResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r SyncOrderResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SyncOrderResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10705,8 +7696,6 @@ type SyncStatusResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NoSync
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10736,11 +7725,6 @@ func (r SyncStatusResponse) GetApplicationproblemJSON403() *Problem {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r SyncStatusResponse) GetJSON404() *NoSync {
 	return r.JSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SyncStatusResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10787,14 +7771,14 @@ type ListSyncsResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *SyncPage
+	// ApplicationjsonFormMagento200 the response for an HTTP 200 `application/json;form=magento` response
+	ApplicationjsonFormMagento200 *SearchResults
 	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10804,6 +7788,11 @@ type ListSyncsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListSyncsResponse) GetJSON200() *SyncPage {
 	return r.JSON200
+}
+
+// GetApplicationjsonFormMagento200 returns the response for an HTTP 200 `application/json;form=magento` response
+func (r ListSyncsResponse) GetApplicationjsonFormMagento200() *SearchResults {
+	return r.ApplicationjsonFormMagento200
 }
 
 // GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
@@ -10819,11 +7808,6 @@ func (r ListSyncsResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r ListSyncsResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ListSyncsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10876,8 +7860,6 @@ type CountSyncsResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10902,11 +7884,6 @@ func (r CountSyncsResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r CountSyncsResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r CountSyncsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -10959,8 +7936,6 @@ type ListErrorsResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -10985,11 +7960,6 @@ func (r ListErrorsResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r ListErrorsResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ListErrorsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11044,8 +8014,8 @@ type ShowSyncResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON410 the response for an HTTP 410 `application/problem+json` response
+	ApplicationproblemJSON410 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -11077,9 +8047,9 @@ func (r ShowSyncResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
 }
 
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ShowSyncResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
+// GetApplicationproblemJSON410 returns the response for an HTTP 410 `application/problem+json` response
+func (r ShowSyncResponse) GetApplicationproblemJSON410() *Problem {
+	return r.ApplicationproblemJSON410
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11134,8 +8104,6 @@ type SyncEventsResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -11165,11 +8133,6 @@ func (r SyncEventsResponse) GetApplicationproblemJSON403() *Problem {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r SyncEventsResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r SyncEventsResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11224,8 +8187,6 @@ type TimelineResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NoSync
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -11255,11 +8216,6 @@ func (r TimelineResponse) GetApplicationproblemJSON403() *Problem {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r TimelineResponse) GetJSON404() *NoSync {
 	return r.JSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r TimelineResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11312,8 +8268,6 @@ type ListTokensResponse struct {
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationproblemJSON403 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -11338,11 +8292,6 @@ func (r ListTokensResponse) GetApplicationproblemJSON401() *Problem {
 // GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
 func (r ListTokensResponse) GetApplicationproblemJSON403() *Problem {
 	return r.ApplicationproblemJSON403
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r ListTokensResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11401,8 +8350,6 @@ type CreateTokenResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -11442,11 +8389,6 @@ func (r CreateTokenResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r CreateTokenResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r CreateTokenResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11501,8 +8443,6 @@ type RevokeTokenResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -11532,11 +8472,6 @@ func (r RevokeTokenResponse) GetApplicationproblemJSON403() *Problem {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r RevokeTokenResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r RevokeTokenResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11587,16 +8522,12 @@ type WebhookResponse struct {
 	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationproblemJSON401 *Problem
-	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
-	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
 	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Problem
-	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
-	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -11618,11 +8549,6 @@ func (r WebhookResponse) GetApplicationproblemJSON401() *Problem {
 	return r.ApplicationproblemJSON401
 }
 
-// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
-func (r WebhookResponse) GetApplicationproblemJSON403() *Problem {
-	return r.ApplicationproblemJSON403
-}
-
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r WebhookResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
@@ -11636,11 +8562,6 @@ func (r WebhookResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r WebhookResponse) GetApplicationproblemJSON422() *Problem {
 	return r.ApplicationproblemJSON422
-}
-
-// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
-func (r WebhookResponse) GetApplicationproblemJSON429() *Problem {
-	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -11680,118 +8601,6 @@ func (r WebhookResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
-}
-
-// ListAlertsWithResponse What was wrong, or is, the newest first
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /rest/V1/erpconnector/alerts (the `ListAlerts` operationId).
-func (c *ClientWithResponses) ListAlertsWithResponse(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*ListAlertsResponse, error) {
-	rsp, err := c.ListAlerts(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListAlertsResponse(rsp)
-}
-
-// ListAlertDestinationsWithResponse Where alerts are told
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /rest/V1/erpconnector/alerts/destinations (the `ListAlertDestinations` operationId).
-func (c *ClientWithResponses) ListAlertDestinationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAlertDestinationsResponse, error) {
-	rsp, err := c.ListAlertDestinations(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListAlertDestinationsResponse(rsp)
-}
-
-// AddAlertDestinationWithBodyWithResponse Tell alerts somewhere
-//
-// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-func (c *ClientWithResponses) AddAlertDestinationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error) {
-	rsp, err := c.AddAlertDestinationWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAddAlertDestinationResponse(rsp)
-}
-
-// AddAlertDestinationWithResponse Tell alerts somewhere
-//
-// It needs `Escooter_ErpConnector::erp_address` too. The answer is the only place that shows the secret of a webhook.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/alerts/destinations (the `AddAlertDestination` operationId).
-func (c *ClientWithResponses) AddAlertDestinationWithResponse(ctx context.Context, body AddAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*AddAlertDestinationResponse, error) {
-	rsp, err := c.AddAlertDestination(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAddAlertDestinationResponse(rsp)
-}
-
-// RemoveAlertDestinationWithResponse Tell alerts there no more
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /rest/V1/erpconnector/alerts/destinations/{id} (the `RemoveAlertDestination` operationId).
-func (c *ClientWithResponses) RemoveAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*RemoveAlertDestinationResponse, error) {
-	rsp, err := c.RemoveAlertDestination(ctx, id, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRemoveAlertDestinationResponse(rsp)
-}
-
-// ChangeAlertDestinationWithBodyWithResponse Change what the body names of a destination
-//
-// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-func (c *ClientWithResponses) ChangeAlertDestinationWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error) {
-	rsp, err := c.ChangeAlertDestinationWithBody(ctx, id, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseChangeAlertDestinationResponse(rsp)
-}
-
-// ChangeAlertDestinationWithResponse Change what the body names of a destination
-//
-// To change the address it needs `Escooter_ErpConnector::erp_address` too.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PATCH /rest/V1/erpconnector/alerts/destinations/{id} (the `ChangeAlertDestination` operationId).
-func (c *ClientWithResponses) ChangeAlertDestinationWithResponse(ctx context.Context, id int64, body ChangeAlertDestinationJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeAlertDestinationResponse, error) {
-	rsp, err := c.ChangeAlertDestination(ctx, id, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseChangeAlertDestinationResponse(rsp)
-}
-
-// TestAlertDestinationWithResponse Send a test to a destination, and see what comes back
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
-func (c *ClientWithResponses) TestAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*TestAlertDestinationResponse, error) {
-	rsp, err := c.TestAlertDestination(ctx, id, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseTestAlertDestinationResponse(rsp)
 }
 
 // CancelOrderWithBodyWithResponse End a sync that has not reached the ERP
@@ -12009,163 +8818,19 @@ func (c *ClientWithResponses) PublishEventsWithResponse(ctx context.Context, par
 	return ParsePublishEventsResponse(rsp)
 }
 
-// ListQuarantineWithResponse Events that were refused, the oldest first
+// StreamEventsWithResponse What happens to orders, as it happens
 //
-// A page may be short, or empty, and have a `next` all the same.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /rest/V1/erpconnector/quarantine (the `ListQuarantine` operationId).
-func (c *ClientWithResponses) ListQuarantineWithResponse(ctx context.Context, params *ListQuarantineParams, reqEditors ...RequestEditorFn) (*ListQuarantineResponse, error) {
-	rsp, err := c.ListQuarantine(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListQuarantineResponse(rsp)
-}
-
-// CountQuarantineWithResponse How many events were refused, by door and reason
+// Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /rest/V1/erpconnector/quarantine/counts (the `CountQuarantine` operationId).
-func (c *ClientWithResponses) CountQuarantineWithResponse(ctx context.Context, params *CountQuarantineParams, reqEditors ...RequestEditorFn) (*CountQuarantineResponse, error) {
-	rsp, err := c.CountQuarantine(ctx, params, reqEditors...)
+// Corresponds with GET /rest/V1/erpconnector/events/stream (the `StreamEvents` operationId).
+func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error) {
+	rsp, err := c.StreamEvents(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCountQuarantineResponse(rsp)
-}
-
-// DiscardQuarantineWithBodyWithResponse Decide that many events are not needed
-//
-// It needs a word that selects, and a `reason` unless `dry_run` is true.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-func (c *ClientWithResponses) DiscardQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error) {
-	rsp, err := c.DiscardQuarantineWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDiscardQuarantineResponse(rsp)
-}
-
-// DiscardQuarantineWithResponse Decide that many events are not needed
-//
-// It needs a word that selects, and a `reason` unless `dry_run` is true.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/discard (the `DiscardQuarantine` operationId).
-func (c *ClientWithResponses) DiscardQuarantineWithResponse(ctx context.Context, body DiscardQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantineResponse, error) {
-	rsp, err := c.DiscardQuarantine(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDiscardQuarantineResponse(rsp)
-}
-
-// SendQuarantineWithBodyWithResponse Send many events again
-//
-// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-func (c *ClientWithResponses) SendQuarantineWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error) {
-	rsp, err := c.SendQuarantineWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSendQuarantineResponse(rsp)
-}
-
-// SendQuarantineWithResponse Send many events again
-//
-// It needs a word that selects. What is accepted leaves the quarantine. `dry_run` says what would become of each.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/send (the `SendQuarantine` operationId).
-func (c *ClientWithResponses) SendQuarantineWithResponse(ctx context.Context, body SendQuarantineJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantineResponse, error) {
-	rsp, err := c.SendQuarantine(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSendQuarantineResponse(rsp)
-}
-
-// ShowQuarantinedWithResponse One event that was refused, with what is wrong with it
-//
-// `event` holds personal data: it needs `Escooter_ErpConnector::manage`.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /rest/V1/erpconnector/quarantine/{id} (the `ShowQuarantined` operationId).
-func (c *ClientWithResponses) ShowQuarantinedWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*ShowQuarantinedResponse, error) {
-	rsp, err := c.ShowQuarantined(ctx, id, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseShowQuarantinedResponse(rsp)
-}
-
-// DiscardQuarantinedWithBodyWithResponse Decide that an event is not needed
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-func (c *ClientWithResponses) DiscardQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error) {
-	rsp, err := c.DiscardQuarantinedWithBody(ctx, id, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDiscardQuarantinedResponse(rsp)
-}
-
-// DiscardQuarantinedWithResponse Decide that an event is not needed
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/discard (the `DiscardQuarantined` operationId).
-func (c *ClientWithResponses) DiscardQuarantinedWithResponse(ctx context.Context, id int64, body DiscardQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardQuarantinedResponse, error) {
-	rsp, err := c.DiscardQuarantined(ctx, id, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDiscardQuarantinedResponse(rsp)
-}
-
-// SendQuarantinedWithBodyWithResponse Send an event again, or a corrected one in its place
-//
-// Without a body the event is sent as it is. What is refused again stays as it was.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-func (c *ClientWithResponses) SendQuarantinedWithBodyWithResponse(ctx context.Context, id int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error) {
-	rsp, err := c.SendQuarantinedWithBody(ctx, id, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSendQuarantinedResponse(rsp)
-}
-
-// SendQuarantinedWithResponse Send an event again, or a corrected one in its place
-//
-// Without a body the event is sent as it is. What is refused again stays as it was.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /rest/V1/erpconnector/quarantine/{id}/send (the `SendQuarantined` operationId).
-func (c *ClientWithResponses) SendQuarantinedWithResponse(ctx context.Context, id int64, body SendQuarantinedJSONRequestBody, reqEditors ...RequestEditorFn) (*SendQuarantinedResponse, error) {
-	rsp, err := c.SendQuarantined(ctx, id, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSendQuarantinedResponse(rsp)
+	return ParseStreamEventsResponse(rsp)
 }
 
 // ResyncOrderWithBodyWithResponse Send an order again
@@ -12357,7 +9022,7 @@ func (c *ClientWithResponses) SyncStatusWithResponse(ctx context.Context, id str
 
 // ListSyncsWithResponse Find syncs, page by page
 //
-// A page may be short, or empty, and have a `next` all the same.
+// A page may be short, or empty, and have a `next` all the same. With `searchCriteria` the answer is Magento's.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12523,477 +9188,6 @@ func (c *ClientWithResponses) WebhookWithResponse(ctx context.Context, params *W
 	return ParseWebhookResponse(rsp)
 }
 
-// ParseListAlertsResponse parses an HTTP response from a ListAlertsWithResponse call
-func ParseListAlertsResponse(rsp *http.Response) (*ListAlertsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ListAlertsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest AlertPage
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseListAlertDestinationsResponse parses an HTTP response from a ListAlertDestinationsWithResponse call
-func ParseListAlertDestinationsResponse(rsp *http.Response) (*ListAlertDestinationsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ListAlertDestinationsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest AlertDestinationList
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseAddAlertDestinationResponse parses an HTTP response from a AddAlertDestinationWithResponse call
-func ParseAddAlertDestinationResponse(rsp *http.Response) (*AddAlertDestinationResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &AddAlertDestinationResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest AlertDestination
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON201 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON409 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseRemoveAlertDestinationResponse parses an HTTP response from a RemoveAlertDestinationWithResponse call
-func ParseRemoveAlertDestinationResponse(rsp *http.Response) (*RemoveAlertDestinationResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RemoveAlertDestinationResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest AlertDestination
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseChangeAlertDestinationResponse parses an HTTP response from a ChangeAlertDestinationWithResponse call
-func ParseChangeAlertDestinationResponse(rsp *http.Response) (*ChangeAlertDestinationResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ChangeAlertDestinationResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest AlertDestination
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON409 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseTestAlertDestinationResponse parses an HTTP response from a TestAlertDestinationWithResponse call
-func ParseTestAlertDestinationResponse(rsp *http.Response) (*TestAlertDestinationResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &TestAlertDestinationResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest AlertTestResult
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
 // ParseCancelOrderResponse parses an HTTP response from a CancelOrderWithResponse call
 func ParseCancelOrderResponse(rsp *http.Response) (*CancelOrderResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13071,13 +9265,6 @@ func ParseCancelOrderResponse(rsp *http.Response) (*CancelOrderResponse, error) 
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13138,13 +9325,6 @@ func ParseListDeadLettersResponse(rsp *http.Response) (*ListDeadLettersResponse,
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -13221,13 +9401,6 @@ func ParseDiscardDeadLettersResponse(rsp *http.Response) (*DiscardDeadLettersRes
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13303,13 +9476,6 @@ func ParseRedriveDeadLettersResponse(rsp *http.Response) (*RedriveDeadLettersRes
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13377,13 +9543,6 @@ func ParseShowDeadLetterResponse(rsp *http.Response) (*ShowDeadLetterResponse, e
 			return nil, err
 		}
 		response.ApplicationproblemJSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -13474,13 +9633,6 @@ func ParseDiscardDeadLetterResponse(rsp *http.Response) (*DiscardDeadLetterRespo
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13570,13 +9722,6 @@ func ParseRedriveDeadLetterResponse(rsp *http.Response) (*RedriveDeadLetterRespo
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13637,13 +9782,6 @@ func ParseErpResponse(rsp *http.Response) (*ErpResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -13748,13 +9886,6 @@ func ParsePublishEventsResponse(rsp *http.Response) (*PublishEventsResponse, err
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13774,27 +9905,20 @@ func ParsePublishEventsResponse(rsp *http.Response) (*PublishEventsResponse, err
 	return response, nil
 }
 
-// ParseListQuarantineResponse parses an HTTP response from a ListQuarantineWithResponse call
-func ParseListQuarantineResponse(rsp *http.Response) (*ListQuarantineResponse, error) {
+// ParseStreamEventsResponse parses an HTTP response from a StreamEventsWithResponse call
+func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListQuarantineResponse{
+	response := &StreamEventsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest QuarantineList
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13815,512 +9939,6 @@ func ParseListQuarantineResponse(rsp *http.Response) (*ListQuarantineResponse, e
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseCountQuarantineResponse parses an HTTP response from a CountQuarantineWithResponse call
-func ParseCountQuarantineResponse(rsp *http.Response) (*CountQuarantineResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &CountQuarantineResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest QuarantineCounts
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDiscardQuarantineResponse parses an HTTP response from a DiscardQuarantineWithResponse call
-func ParseDiscardQuarantineResponse(rsp *http.Response) (*DiscardQuarantineResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DiscardQuarantineResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest QuarantineBulk
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseSendQuarantineResponse parses an HTTP response from a SendQuarantineWithResponse call
-func ParseSendQuarantineResponse(rsp *http.Response) (*SendQuarantineResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &SendQuarantineResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest QuarantineBulk
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseShowQuarantinedResponse parses an HTTP response from a ShowQuarantinedWithResponse call
-func ParseShowQuarantinedResponse(rsp *http.Response) (*ShowQuarantinedResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ShowQuarantinedResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ShownEntry
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDiscardQuarantinedResponse parses an HTTP response from a DiscardQuarantinedWithResponse call
-func ParseDiscardQuarantinedResponse(rsp *http.Response) (*DiscardQuarantinedResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DiscardQuarantinedResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest QuarantineEntry
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON409 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON500 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseSendQuarantinedResponse parses an HTTP response from a SendQuarantinedWithResponse call
-func ParseSendQuarantinedResponse(rsp *http.Response) (*SendQuarantinedResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &SendQuarantinedResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SentEntry
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON409 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -14418,13 +10036,6 @@ func ParseResyncOrderResponse(rsp *http.Response) (*ResyncOrderResponse, error) 
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14521,13 +10132,6 @@ func ParseSendOrderNowResponse(rsp *http.Response) (*SendOrderNowResponse, error
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14588,13 +10192,6 @@ func ParseSettingsResponse(rsp *http.Response) (*SettingsResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -14685,13 +10282,6 @@ func ParseChangeSettingsResponse(rsp *http.Response) (*ChangeSettingsResponse, e
 		}
 		response.ApplicationproblemJSON428 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14752,13 +10342,6 @@ func ParseSettingsHistoryResponse(rsp *http.Response) (*SettingsHistoryResponse,
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -14849,13 +10432,6 @@ func ParseSettleOrderResponse(rsp *http.Response) (*SettleOrderResponse, error) 
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14945,13 +10521,6 @@ func ParseSyncOrderResponse(rsp *http.Response) (*SyncOrderResponse, error) {
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15020,13 +10589,6 @@ func ParseSyncStatusResponse(rsp *http.Response) (*SyncStatusResponse, error) {
 		}
 		response.JSON404 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15060,12 +10622,19 @@ func ParseListSyncsResponse(rsp *http.Response) (*ListSyncsResponse, error) {
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+	case rsp.Header.Get("Content-Type") == "application/json" && rsp.StatusCode == 200:
 		var dest SyncPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case rsp.Header.Get("Content-Type") == "application/json;form=magento" && rsp.StatusCode == 200:
+		var dest SearchResults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationjsonFormMagento200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
@@ -15087,13 +10656,6 @@ func ParseListSyncsResponse(rsp *http.Response) (*ListSyncsResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -15156,13 +10718,6 @@ func ParseCountSyncsResponse(rsp *http.Response) (*CountSyncsResponse, error) {
 		}
 		response.ApplicationproblemJSON403 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15223,13 +10778,6 @@ func ParseListErrorsResponse(rsp *http.Response) (*ListErrorsResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -15299,12 +10847,12 @@ func ParseShowSyncResponse(rsp *http.Response) (*ShowSyncResponse, error) {
 		}
 		response.ApplicationproblemJSON404 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSON429 = &dest
+		response.ApplicationproblemJSON410 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -15374,13 +10922,6 @@ func ParseSyncEventsResponse(rsp *http.Response) (*SyncEventsResponse, error) {
 		}
 		response.ApplicationproblemJSON404 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15449,13 +10990,6 @@ func ParseTimelineResponse(rsp *http.Response) (*TimelineResponse, error) {
 		}
 		response.JSON404 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15516,13 +11050,6 @@ func ParseListTokensResponse(rsp *http.Response) (*ListTokensResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -15606,13 +11133,6 @@ func ParseCreateTokenResponse(rsp *http.Response) (*CreateTokenResponse, error) 
 		}
 		response.ApplicationproblemJSON422 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15681,13 +11201,6 @@ func ParseRevokeTokenResponse(rsp *http.Response) (*RevokeTokenResponse, error) 
 		}
 		response.ApplicationproblemJSON404 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15742,13 +11255,6 @@ func ParseWebhookResponse(rsp *http.Response) (*WebhookResponse, error) {
 		}
 		response.ApplicationproblemJSON401 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON403 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15769,13 +11275,6 @@ func ParseWebhookResponse(rsp *http.Response) (*WebhookResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationproblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem

@@ -23,7 +23,7 @@ type Description struct {
 	OpenBody bool     // the body may have members of its own
 	Example  string   // a body, where no golden answer shows one
 
-	// Answers are a value of the type of each answer's body by its status: nil is no body, Text is no JSON, and Part
+	// Answers are a value of the type of each answer's body by its status: nil is no body, Text is no JSON, ByType has several, and Part
 	// a value that may lack members.
 	Answers map[int]any
 	// Problems are the problems of its own, like "404 order_not_found". What the router answers is added: see RouterProblems.
@@ -48,6 +48,9 @@ func (Part[T]) Of() reflect.Type { return reflect.TypeFor[T]() }
 
 // Schema is a JSON Schema in a Description, in place of a Go type. Its title is its name among the types.
 type Schema map[string]any
+
+// ByType are answers of several types, by their Content-Type: which comes depends on what was asked for.
+type ByType map[string]any
 
 // OneOf is an answer of one of several types.
 type OneOf []any

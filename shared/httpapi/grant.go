@@ -109,3 +109,22 @@ func Requester(ctx context.Context) string { return identityOf(ctx).Name }
 
 // BoundSource is the one shop that the token of the request is for; empty: all.
 func BoundSource(ctx context.Context) string { return identityOf(ctx).Source }
+
+// grant is how the request's token was found to be good.
+type grant struct {
+	who      Identifier
+	token    string
+	resource Resource
+}
+
+type grantKey struct{}
+
+// StillGranted reports whether the token of the request is in force now, for an answer that takes long. While that cannot be told, it is.
+func StillGranted(ctx context.Context) bool {
+	g, ok := ctx.Value(grantKey{}).(grant)
+	if !ok {
+		return true
+	}
+	id, err := g.who.Identify(ctx, g.token)
+	return (err == nil && id.Holds(g.resource)) || (err != nil && !errors.Is(err, ErrNoToken))
+}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -27,7 +28,7 @@ func CheckQuery(r Route) http.Handler {
 			})
 			return
 		}
-		if wrong := queryErrors(req.Method, values, r.Query); len(wrong) > 0 {
+		if wrong := queryErrors(req.Method, values, r); len(wrong) > 0 {
 			RefuseQuery(w, wrong)
 			return
 		}
@@ -48,14 +49,14 @@ func RefuseQuery(w http.ResponseWriter, wrong []problem.FieldError) {
 	})
 }
 
-func queryErrors(method string, values url.Values, known []string) (wrong []problem.FieldError) {
+func queryErrors(method string, values url.Values, r Route) (wrong []problem.FieldError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		add := func(code, detail string) {
 			wrong = append(wrong, problem.FieldError{Parameter: fmt.Sprintf("%.64s", name), Code: code, Detail: detail})
 		}
 		switch err := domain.PlainText(values[name][0]); {
-		case !slices.Contains(known, name):
-			add(problem.CodeUnknown, unknownParameter(method, name, known))
+		case !takes(r, name):
+			add(problem.CodeUnknown, unknownParameter(method, name, r.Query))
 		case len(values[name]) > 1:
 			add(problem.CodeTwice, "stands there twice; send it once")
 		case err != nil:
@@ -63,6 +64,11 @@ func queryErrors(method string, values url.Values, known []string) (wrong []prob
 		}
 	}
 	return wrong
+}
+
+func takes(r Route, name string) bool {
+	of, _, nested := strings.Cut(name, "[")
+	return slices.Contains(r.Query, name) || (nested && slices.Contains(r.Nested, of))
 }
 
 func unknownParameter(method, name string, known []string) string {
@@ -90,6 +96,9 @@ func (p *Parameters) Text(name string) string { return p.values.Get(name) }
 
 // Has reports whether the parameter was given, if only empty.
 func (p *Parameters) Has(name string) bool { return p.values.Has(name) }
+
+// Names are the names of the parameters that were given, sorted.
+func (p *Parameters) Names() []string { return slices.Sorted(maps.Keys(p.values)) }
 
 // Int64 is a whole number above 0, or 0 when it was not given.
 func (p *Parameters) Int64(name string) int64 {

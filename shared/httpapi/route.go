@@ -62,6 +62,7 @@ type Route struct {
 	Method   string
 	Path     string
 	Query    []string // the parameters that it takes; others are refused (see CheckQuery)
+	Nested   []string // of these, those that may have members: searchCriteria takes searchCriteria[pageSize] too. The handler checks these
 	Resource Resource
 	// BySource: the handler heeds the shop that a token is bound to (BoundSource). Such tokens cannot use other routes.
 	BySource bool

@@ -176,3 +176,17 @@ func TestParameters(t *testing.T) {
 		require.Equal(t, time.Duration(7), s)
 	}
 }
+
+// Magento's clients send names with brackets. Only a route that reads them takes them.
+func TestNestedParametersAreTakenWhereTheRouteReadsThem(t *testing.T) {
+	t.Parallel()
+	for query, status := range map[string]int{
+		"of[a][0]=1": http.StatusOK, "of=1": http.StatusOK, "of%5Ba%5D=1": http.StatusOK, "of[a]=1&of[a]=2": http.StatusBadRequest, "plain[a]=1": http.StatusBadRequest,
+		"off[a]=1": http.StatusBadRequest, "[a]=1": http.StatusBadRequest,
+	} {
+		w := httptest.NewRecorder()
+		r := httpapi.Route{Query: []string{"of", "plain"}, Nested: []string{"of"}, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+		httpapi.CheckQuery(r).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?"+query, nil))
+		require.Equal(t, status, w.Code, query)
+	}
+}

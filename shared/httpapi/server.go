@@ -65,7 +65,7 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 	if cfg.TLS.ClientCA != "" {
 		handler = certified(handler)
 	}
-	return &Server{
+	s := &Server{
 		cfg: cfg, router: router, log: log,
 		http: &http.Server{
 			Handler:           accessLog(answerTimeout(secured(crossOrigin(recovered(handler, log), cfg.CORSOrigins)), l.answer), log),
@@ -73,6 +73,8 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
+	tellStop(s.http)
+	return s
 }
 
 // entrance is the way of a request to the route's handler.
@@ -165,7 +167,8 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 		case !id.enter(PathSource(req.Context()), r.BySource):
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and the path names another", id.Name, id.Source), r.Resource)
 		default:
-			handler.ServeHTTP(w, req.WithContext(WithIdentity(req.Context(), id)))
+			ctx := context.WithValue(WithIdentity(req.Context(), id), grantKey{}, grant{who, strings.TrimSpace(given), r.Resource})
+			handler.ServeHTTP(w, req.WithContext(ctx))
 		}
 	})
 }

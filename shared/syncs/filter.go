@@ -103,3 +103,10 @@ var errCursor = errors.New("is no cursor; give the next of an earlier page, or l
 func (f Filter) groups() bool {
 	return f.ErrorCode != "" || f.Error != "" || f.HTTPStatus != 0 || f.ErrorGroup != 0
 }
+
+// onlyCounted reports whether the filter asks for nothing but what counts know: shop, status and error.
+func (f Filter) onlyCounted() bool {
+	few := f.Order != "" || f.OrderID != 0 || f.Email != "" || f.ErpReference != "" || f.Key != ""
+	times := !f.CreatedSince.IsZero() || !f.CreatedUntil.IsZero() || !f.UpdatedSince.IsZero() || !f.UpdatedUntil.IsZero()
+	return !few && !times && f.AttemptsFrom == 0 && f.AttemptsTo == 0
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/postgres"
@@ -95,6 +96,31 @@ func counted(b *builder, f Filter) []string {
 	return where
 }
 
+// Total returns how many syncs match, from the counts that the projector keeps. exact is false where these cannot tell: they know shops,
+// statuses and errors only, and nothing before the projector has counted.
+func Total(ctx context.Context, q postgres.Querier, f Filter) (total int64, exact bool, err error) {
+	if !f.onlyCounted() {
+		return 0, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var b builder
+	where := counted(&b, f)
+	if f.groups() {
+		ids, err := groupIDs(ctx, q, f)
+		if err != nil {
+			return 0, false, err
+		}
+		where = append(where, `c.group_id = ANY(`+b.arg(ids)+`::bigint[])`)
+	}
+	err = q.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint, coalesce((SELECT offsets >= 0 FROM vendor_erp_sync_counted), false)
+		FROM vendor_erp_sync_count c WHERE `+strings.Join(where, " AND "), b.args...).Scan(&total, &exact)
+	if err != nil {
+		return 0, false, fmt.Errorf("reading the counts of syncs: %w", err)
+	}
+	return total, exact, nil
+}
+
 // Count is how many syncs of a shop have a status.
 type Count struct {
 	Source string
@@ -123,3 +149,32 @@ func Counts(ctx context.Context, q postgres.Querier, f Filter) (counts []Count, 
 	}
 	return counts, ready, nil
 }
+
+// CleanGroups deletes kinds of errors that were seen last before then and that no sync has any more, at most so many, and returns how many.
+// No list shows them. It holds the projector up while it deletes: a batch that finds an old kind again must not lose it.
+func CleanGroups(ctx context.Context, pool *pgxpool.Pool, before time.Time, limit int) (deleted int, err error) {
+	var unused bool
+	err = pool.QueryRow(ctx, `SELECT EXISTS (`+unusedGroups+`)`, before, limit).Scan(&unused)
+	if err == nil && unused {
+		err = postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'; LOCK TABLE projector_position IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, `
+				WITH unused AS (`+unusedGroups+`), counts AS (DELETE FROM vendor_erp_sync_count c USING unused u WHERE c.group_id = u.group_id),
+				deleted AS (DELETE FROM vendor_erp_sync_error_group g USING unused u WHERE g.group_id = u.group_id RETURNING 1)
+				SELECT count(*) FROM deleted`, before, limit).Scan(&deleted)
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("deleting kinds of errors that no sync has: %w", err)
+	}
+	return deleted, nil
+}
+
+// unusedGroups reads two small tables as a whole, and looks into an index for each old kind.
+const unusedGroups = `
+SELECT g.group_id FROM vendor_erp_sync_error_group g
+WHERE g.last_seen < $1 AND NOT EXISTS (SELECT FROM vendor_erp_sync_error e WHERE e.group_id = g.group_id)
+	AND NOT EXISTS (SELECT FROM vendor_erp_sync_count c WHERE c.group_id = g.group_id AND c.n <> 0)
+LIMIT $2`

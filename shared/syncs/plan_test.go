@@ -83,6 +83,45 @@ func TestEachSearchWalksAlongItsIndex(t *testing.T) {
 	}
 }
 
+// TestValuesAndTrendsLookAtABoundedNumber guards the same of what is said of kinds of errors.
+func TestValuesAndTrendsLookAtABoundedNumber(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	_, err := pool.Exec(t.Context(), fill, 30_000)
+	require.NoError(t, err)
+	var groups []Group
+	for id := range int64(50) {
+		groups = append(groups, Group{ID: id + 1})
+	}
+	spans := Spans(day.Add(8*time.Hour), time.Hour, 9)
+	for name, f := range map[string]Filter{"of_all": {}, "of_a_shop": {Source: "default", Statuses: []domain.Status{domain.Failed}}} {
+		values, args := valuesQuery(f, groups)
+		trends, trendArgs, _ := trendsQuery(f, groups, spans)
+		for _, c := range []struct {
+			sql  string
+			args []any
+		}{{values, args}, {trends, trendArgs}} {
+			rows, err := pool.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off, SUMMARY off) `+c.sql, c.args...)
+			require.NoError(t, err)
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			require.NoError(t, err)
+			plan := strings.Join(lines, "\n")
+			require.Contains(t, plan, "vendor_erp_sync_error_of_group", name)
+			require.NotRegexp(t, `Seq Scan on (vendor_erp_sync|vendor_erp_sync_error|sales_order)\b`, plan)
+			require.Less(t, blocks(t, lines), 12_000, plan) // of 600 syncs, and as many orders
+		}
+	}
+	all, err := Values(t.Context(), pool, Filter{}, groups)
+	require.NoError(t, err)
+	require.EqualValues(t, MaxValuedInAll/50, all[1].Orders, "of 300")
+	points, err := Trends(t.Context(), pool, Filter{}, groups, spans)
+	require.NoError(t, err)
+	require.Equal(t, Point{Since: day, Until: day.Add(time.Hour), Syncs: 35, AtLeast: false}, points[1][0])
+	points, err = Trends(t.Context(), pool, Filter{}, groups, Spans(day.Add(8*time.Hour), 24*time.Hour, 14))
+	require.NoError(t, err)
+	require.Equal(t, Point{Since: day, Until: day.Add(24 * time.Hour), Syncs: MaxTrendInAll / (50 * 14), AtLeast: true}, points[1][13])
+}
+
 // blocks is how many pages the whole plan has read: the first line that names them counts those below.
 func blocks(t *testing.T, plan []string) (n int) {
 	t.Helper()

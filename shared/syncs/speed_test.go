@@ -56,6 +56,18 @@ func TestSpeedOfSearches(t *testing.T) {
 		_, err := Groups(t.Context(), pool, Filter{Limit: 100})
 		require.NoError(t, err)
 	})
+	groups, err := Groups(t.Context(), pool, Filter{Limit: 50})
+	require.NoError(t, err)
+	for name, f := range map[string]Filter{"of all": {}, "of a shop": {Source: "default"}} {
+		measure("values "+name, func() {
+			_, err := Values(t.Context(), pool, f, groups)
+			require.NoError(t, err)
+		})
+		measure("trends "+name, func() {
+			_, err := Trends(t.Context(), pool, f, groups, Spans(day.AddDate(0, 0, 1), time.Hour, 24))
+			require.NoError(t, err)
+		})
+	}
 	measure("one sync", func() {
 		_, err := Get(t.Context(), pool, int64(*speedRows/2))
 		require.NoError(t, err)

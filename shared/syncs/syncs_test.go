@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -24,8 +25,10 @@ var day = time.Date(2024, 1, 15, 0, 0, 0, 0, time.UTC)
 type item struct {
 	Sync
 
-	email string
-	group *domain.ErrorGroup
+	email    string
+	group    *domain.ErrorGroup
+	currency string
+	cents    int64
 }
 
 var kinds = []domain.ErrorGroup{
@@ -41,7 +44,10 @@ func drawItems(t *rapid.T) []item {
 	items := make([]item, n)
 	for i := range items {
 		shop := rapid.SampledFrom([]string{"default", "default", "outlet", "zoo"}).Draw(t, "shop")
-		it := item{email: rapid.SampledFrom([]string{"", "Jane@example.test", "joe@example.test"}).Draw(t, "email")}
+		it := item{
+			email:    rapid.SampledFrom([]string{"", "Jane@example.test", "joe@example.test"}).Draw(t, "email"),
+			currency: rapid.SampledFrom([]string{"", "EUR", "USD"}).Draw(t, "currency"), cents: rapid.Int64Range(-500, 99_999_999).Draw(t, "cents"),
+		}
 		id := int64(100 + i)
 		it.Sync = Sync{
 			SyncID: id, Source: shop, OrderIncrementID: fmt.Sprint("0000", i/3, shop, i%3), Status: rapid.SampledFrom(domain.Statuses).Draw(t, "status"),
@@ -68,21 +74,28 @@ func drawItems(t *rapid.T) []item {
 
 // put writes the items as ingest and the projector do.
 func put(t require.TestingT, pool *pgxpool.Pool, items []item) {
-	ctx := context.Background()
+	_, err := pool.Exec(context.Background(), `TRUNCATE vendor_erp_sync, vendor_erp_sync_error, vendor_erp_sync_error_group, vendor_erp_sync_count, sales_order`)
+	require.NoError(t, err)
+	add(t, pool, items...)
+}
+
+func add(t require.TestingT, pool *pgxpool.Pool, items ...item) {
 	exec := func(sql string, args ...any) {
-		_, err := pool.Exec(ctx, sql, args...)
+		_, err := pool.Exec(context.Background(), sql, args...)
 		require.NoError(t, err)
 	}
-	exec(`TRUNCATE vendor_erp_sync, vendor_erp_sync_error, vendor_erp_sync_error_group, vendor_erp_sync_count, sales_order`)
 	for _, it := range items {
 		exec(`INSERT INTO vendor_erp_sync (sync_id, order_id, source, order_increment_id, status, attempts, max_attempts, last_error, erp_reference, idempotency_key,
 				payload, response, created_at, updated_at, generation, attempt_version, attempt_version_at, version, version_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '{"sent": 1}', '{"answered": 1}', $11, $12, $13, 0, $11, 0, $11)`,
 			it.SyncID, it.OrderID, it.Source, it.OrderIncrementID, it.Status, it.Attempts, it.MaxAttempts, it.LastError, it.ErpReference, it.IdempotencyKey,
 			it.CreatedAt, it.UpdatedAt, it.Generation)
-		snapshot := `{}`
+		snapshot := fmt.Sprintf(`{"totals": {"grand_total": "%s"}}`, decimal(it.cents))
+		if it.currency != "" {
+			snapshot = fmt.Sprintf(`{"currency": %q, "totals": {"grand_total": %s}}`, it.currency, decimal(it.cents))
+		}
 		if it.email != "" {
-			snapshot = fmt.Sprintf(`{"customer_email": %q}`, it.email)
+			snapshot = fmt.Sprintf(`{"customer_email": %q, %s`, it.email, snapshot[1:])
 		}
 		ref := domain.OrderRef{Source: it.Source, IncrementID: it.OrderIncrementID}
 		exec(`INSERT INTO sales_order (order_key, source, increment_id, snapshot, created_at, updated_at) VALUES ($1, $2, $3, $4::json, now(), now())`,
@@ -96,6 +109,8 @@ func put(t require.TestingT, pool *pgxpool.Pool, items []item) {
 		exec(`INSERT INTO vendor_erp_sync_count AS c VALUES ($1, $2, $3, 1) ON CONFLICT (source, status, group_id) DO UPDATE SET n = c.n + 1`, it.Source, it.Status, group)
 	}
 }
+
+func decimal(cents int64) string { return big.NewRat(cents, 100).FloatString(2) }
 
 func drawFilter(t *rapid.T) Filter {
 	f := Filter{Limit: rapid.IntRange(1, 10).Draw(t, "limit"), Sort: rapid.SampledFrom(append(Sorts, "")).Draw(t, "sort"), candidates: rapid.IntRange(1, 20).Draw(t, "candidates")}
@@ -218,6 +233,7 @@ func TestCountsAndGroups(t *testing.T) {
 			f.Statuses = []domain.Status{domain.Failed, domain.Queued}
 		}
 		counts, groups := map[string]Count{}, map[int64]int64{}
+		cents, trend := map[string]int64{}, map[string]int64{}
 		for _, it := range items {
 			if !matches(f, it) {
 				continue
@@ -229,6 +245,8 @@ func TestCountsAndGroups(t *testing.T) {
 			if it.group != nil {
 				c.Errors++
 				groups[it.group.ID()]++
+				cents[fmt.Sprint(it.group.ID(), it.currency)] += it.cents
+				trend[fmt.Sprint(it.group.ID(), it.UpdatedAt.Hour())]++
 			}
 			counts[key] = c
 		}
@@ -246,6 +264,44 @@ func TestCountsAndGroups(t *testing.T) {
 		for _, g := range kindsNow {
 			require.Equal(t, groups[g.ID], g.Syncs)
 		}
+		values, err := Values(context.Background(), pool, f, kindsNow)
+		require.NoError(t, err)
+		spans := Spans(day.Add(4*time.Hour+time.Minute), time.Hour, 3)
+		trends, err := Trends(context.Background(), pool, f, kindsNow, spans)
+		require.NoError(t, err)
+		for _, g := range kindsNow {
+			require.Equal(t, g.Syncs, values[g.ID].Orders)
+			for _, a := range values[g.ID].Amounts {
+				require.Equal(t, decimal(cents[fmt.Sprint(g.ID, a.Currency)]), a.GrandTotal)
+				delete(cents, fmt.Sprint(g.ID, a.Currency))
+			}
+			require.Len(t, trends[g.ID], 3)
+			for i, p := range trends[g.ID] {
+				require.Equal(t, day.Add(time.Duration(2+i)*time.Hour), p.Since)
+				require.Equal(t, trend[fmt.Sprint(g.ID, 2+i)], p.Syncs)
+				require.False(t, p.AtLeast)
+			}
+		}
+		require.Empty(t, cents, "each currency is there")
+		_, err = pool.Exec(context.Background(), `UPDATE vendor_erp_sync_counted SET offsets = 0`)
+		require.NoError(t, err)
+		for name, ask := range map[string]Filter{"all": {}, "as asked": f, "of an error": {Source: f.Source, HTTPStatus: 422}} {
+			total, exact, err := Total(context.Background(), pool, ask)
+			require.NoError(t, err)
+			require.True(t, exact)
+			n := 0
+			for _, it := range items {
+				if matches(ask, it) {
+					n++
+				}
+			}
+			require.EqualValues(t, n, total, name)
+		}
+		_, exact, err := Total(context.Background(), pool, Filter{AttemptsFrom: 1})
+		require.NoError(t, err)
+		require.False(t, exact, "counts do not know attempts")
+		_, err = pool.Exec(context.Background(), `UPDATE vendor_erp_sync_counted SET offsets = -1`)
+		require.NoError(t, err)
 		f.HTTPStatus = 422
 		rejected, err := Groups(context.Background(), pool, f)
 		require.NoError(t, err)
@@ -279,4 +335,44 @@ func TestCursorsThatAreNone(t *testing.T) {
 	}
 	_, err := ParseCursor("c.1.1", ByUpdate)
 	require.ErrorContains(t, err, "is of another order")
+}
+
+// What a shop's totals should not be, but somebody has written, is no reason to answer nothing.
+func TestAnAmountThatIsNoneCountsAsNothing(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	g := kinds[0]
+	for i, snapshot := range []string{`{"currency": "EUR", "totals": {"grand_total": "many"}}`, `{"currency": "EUR"}`, `{"currency": "EUR", "totals": {"grand_total": 1.5e1}}`, `{"totals": 7}`} {
+		it := item{Sync: Sync{SyncID: int64(i + 1), Source: "default", OrderIncrementID: fmt.Sprint(i), Status: domain.Failed, CreatedAt: day, UpdatedAt: day, LastError: &g.Text}, group: &g}
+		add(t, pool, it)
+		_, err := pool.Exec(t.Context(), `UPDATE sales_order SET snapshot = $2::json WHERE increment_id = $1`, it.OrderIncrementID, snapshot)
+		require.NoError(t, err)
+	}
+	values, err := Values(t.Context(), pool, Filter{}, []Group{{ID: g.ID()}})
+	require.NoError(t, err)
+	require.Equal(t, Value{Amounts: []Amount{{"", "0"}, {"EUR", "15"}}, Orders: 4}, values[g.ID()])
+}
+
+// A kind that no sync has is forgotten long after it was seen, with its counts; others stay.
+func TestUnusedKindsAreForgotten(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	failed := func(id int64, g domain.ErrorGroup) item {
+		return item{Sync: Sync{SyncID: id, Source: "default", OrderIncrementID: fmt.Sprint(id), Status: domain.Failed, CreatedAt: day, UpdatedAt: day, LastError: &g.Text}, group: &g}
+	}
+	put(t, pool, []item{failed(1, kinds[0]), failed(2, kinds[1]), failed(3, kinds[2])})
+	_, err := pool.Exec(t.Context(), `DELETE FROM vendor_erp_sync_error WHERE sync_id > 1; UPDATE vendor_erp_sync_count SET n = 0 WHERE group_id <> 0`)
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), `UPDATE vendor_erp_sync_error_group SET last_seen = '2024-02-01' WHERE group_id = $1`, kinds[2].ID())
+	require.NoError(t, err)
+	deleted, err := CleanGroups(t.Context(), pool, day.AddDate(0, 0, 1), 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, deleted)
+	var left, counts []int64
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT array_agg(group_id), (SELECT array_agg(group_id) FROM vendor_erp_sync_count) FROM vendor_erp_sync_error_group`).Scan(&left, &counts))
+	require.ElementsMatch(t, []int64{kinds[0].ID(), kinds[2].ID()}, left)
+	require.ElementsMatch(t, left, counts)
+	deleted, err = CleanGroups(t.Context(), pool, day.AddDate(0, 0, 1), 10)
+	require.NoError(t, err)
+	require.Zero(t, deleted)
 }

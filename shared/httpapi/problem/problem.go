@@ -51,8 +51,11 @@ func Write(w http.ResponseWriter, p Problem) {
 }
 
 // JSON answers with a value.
-func JSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
+func JSON(w http.ResponseWriter, status int, v any) { JSONAs(w, "application/json", status, v) }
+
+// JSONAs answers with a value, whose JSON has a type of its own.
+func JSONAs(w http.ResponseWriter, contentType string, status int, v any) {
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
