@@ -87,7 +87,7 @@ var Descriptions = map[string]httpapi.Description{
 	"POST " + deadLettersPath + "/redrive": {
 		ID: "redriveDeadLetters", Tag: "Dead letters", Summary: "Send many records back to their topics",
 		Detail: "It needs a word that selects, and a `reason` unless `dry_run` is true.",
-		Body:   bulkBody{}, Answers: map[int]any{http.StatusOK: bulkAnswer{}}, Problems: append([]string{"503 kafka_unavailable"}, commandBodyProblems...),
+		Body:   bulkBody{}, Answers: map[int]any{http.StatusOK: bulkAnswer{}}, Problems: append([]string{"503 connector_disabled", "503 kafka_unavailable"}, commandBodyProblems...),
 	},
 	"POST " + deadLettersPath + "/discard": {
 		ID: "discardDeadLetters", Tag: "Dead letters", Summary: "Decide that many records are not needed",

@@ -1,7 +1,6 @@
 package contracts_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"path"
@@ -207,28 +206,42 @@ func orNull(schema object) object {
 
 // addEvents takes the schema of a shop's event from shared/event, with the definitions that it refers to.
 func (s *schemas) addEvents() {
-	add := func(name string) (definitions object) {
-		text, ok := event.Schema(name)
-		require.True(s.t, ok)
-		text = bytes.ReplaceAll(text, []byte(`"sync.json#/$defs/`), []byte(`"#/components/schemas/event_`))
-		text = bytes.ReplaceAll(text, []byte(`"#/$defs/`), []byte(`"#/components/schemas/event_`))
-		require.NoError(s.t, json.Unmarshal(text, &definitions))
-		return definitions
-	}
-	root := add("sales_order_event")
-	split(root)
-	delete(root, "$schema")
-	s.components["Event"] = root
-	s.owners["Event"] = nil
-	definitions, _ := add("sync")["$defs"].(object)
-	split(definitions)
-	for wanted := references(root); len(wanted) > 0; {
-		name := wanted[0]
-		wanted = wanted[1:]
-		if _, known := s.components[name]; !known {
-			s.components[name] = definitions[strings.TrimPrefix(name, "event_")]
-			wanted = append(wanted, references(s.components[name])...)
+	const prefix = "event_"
+	root, definitions := eventSchema(s.t, event.TopicSalesOrder), eventDefinitions(s.t)
+	root["title"] = "Event"
+	s.components["Event"], s.owners["Event"] = root, nil
+	for wanted := references(root); len(wanted) > 0; wanted = wanted[1:] {
+		if name := wanted[0]; s.components[prefix+name] == nil {
+			s.components[prefix+name] = definitions[name]
+			wanted = append(wanted, references(definitions[name])...)
 		}
+	}
+	for name, schema := range s.components {
+		split(schema)
+		s.components[name] = renamed(schema, prefix)
+	}
+}
+
+// renamed is a schema whose references begin with a prefix.
+func renamed(value any, prefix string) any {
+	switch value := value.(type) {
+	case object:
+		out := object{}
+		for key, member := range value {
+			out[key] = renamed(member, prefix)
+			if ref, ok := member.(string); ok && key == "$ref" {
+				out[key] = strings.Replace(ref, "/schemas/", "/schemas/"+prefix, 1)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(value))
+		for i, member := range value {
+			out[i] = renamed(member, prefix)
+		}
+		return out
+	default:
+		return value
 	}
 }
 
@@ -277,7 +290,7 @@ func (s *schemas) body(body any, answer bool) object {
 	switch body := body.(type) {
 	case httpapi.Schema:
 		name, _ := body["title"].(string)
-		s.components[name], s.owners[name] = object(body), nil
+		s.components[name], s.owners[name] = object(maps.Clone(body)), nil // tests run side by side, and some change their document
 		return reference(name)
 	case httpapi.OneOf:
 		kinds := make([]any, len(body))

@@ -3,7 +3,7 @@
 //
 //	curl -sS http://localhost:8080/openapi.json | jq '.paths | keys'
 //
-// The files are made from the code by tests, which fail when they differ: services/contracts makes openapi.json, and asyncapi.json.
+// The files are made from the code by tests, which fail when they differ: see services/contracts.
 package contracts
 
 import (
@@ -16,6 +16,12 @@ import (
 //go:embed openapi.json
 var openAPI []byte
 
+//go:embed asyncapi.json
+var asyncAPI []byte
+
+// AsyncAPI is the description of every topic and its records, in JSON.
+func AsyncAPI() []byte { return asyncAPI }
+
 // OpenAPI is the description of every route, in JSON.
 func OpenAPI() []byte { return openAPI }
 
@@ -23,6 +29,9 @@ func OpenAPI() []byte { return openAPI }
 var Descriptions = map[string]httpapi.Description{
 	"GET /openapi.json": {
 		ID: "openapi", Tag: "Process", Summary: "This description", Answers: map[int]any{http.StatusOK: map[string]any{}},
+	},
+	"GET /asyncapi.json": {
+		ID: "asyncapi", Tag: "Process", Summary: "The description of the topics in Kafka", Answers: map[int]any{http.StatusOK: map[string]any{}},
 	},
 	"GET /docs":          {ID: "docs", Tag: "Process", Summary: "This description for people", Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/html"}}},
 	"GET /docs/page.css": {ID: "docsStyle", Tag: "Process", Summary: "The look of that page", Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/css"}}},
@@ -35,6 +44,7 @@ func Routes() []httpapi.Route {
 	}
 	return []httpapi.Route{
 		get("/openapi.json", file("application/json", OpenAPI)),
+		get("/asyncapi.json", file("application/json", AsyncAPI)),
 		get("/docs", servePage),
 		get("/docs/page.css", file("text/css; charset=utf-8", func() []byte { return style })),
 	}

@@ -28,7 +28,7 @@ func get(t *testing.T, path string) *httptest.ResponseRecorder {
 
 func TestTheDescriptionsAreServed(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"/openapi.json"} {
+	for _, path := range []string{"/openapi.json", "/asyncapi.json"} {
 		w := get(t, path)
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 		require.True(t, json.Valid(w.Body.Bytes()))

@@ -127,6 +127,8 @@ func headerLines(t *testing.T) []headerLine {
 		{Name: event.HeaderOriginTopic, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginPartition, On: "dead letters", Meaning: "where it came from"},
 		{Name: event.HeaderOriginOffset, On: "dead letters", Meaning: "where it came from"},
+		{Name: event.HeaderOriginRow, On: "dead letters", Meaning: "where it came from, in place of partition and offset: the row of the outbox that was never relayed"},
+		{Name: event.HeaderDeadLetterReference, On: "dead letters", Meaning: "`true` where the dead letter has not the content of the record"},
 		{Name: event.HeaderDeadLetterBy, On: "dead letters", Meaning: "who could not use it: a service, or a subscriber's group"},
 		{Name: event.HeaderDeadLetterEnded, On: "dead letters", Meaning: "`true` where the sync's terminal event was written with the dead letter"},
 	}

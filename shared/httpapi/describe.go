@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Description is what the API's OpenAPI description says of a route beyond its Route. Each service has a table of them, by method and
@@ -60,6 +61,9 @@ func RouterProblems(r Route) []string {
 	problems := []string{"400 query_invalid", "500 internal"}
 	if !slices.Contains(probePaths, r.Path) {
 		problems = append(problems, "403 certificate_required", "429 rate_limited", "503 overloaded")
+	}
+	if strings.Contains(r.Path, ":") { // what does not match the pattern is another path
+		problems = append(problems, "404 not_found")
 	}
 	if r.Resource != ResourceNone {
 		problems = append(problems, "401 unauthorized", "403 forbidden", "503 database_unavailable", "503 issuer_unavailable")
