@@ -15,7 +15,7 @@ CREATE TABLE bulk_job (
     new_key    boolean     NOT NULL,
     reason     text        NOT NULL,
     source     text,                 -- the one shop that it is about; null: all
-    words      jsonb       NOT NULL, -- the filter as it was given, without personal data
+    words      jsonb,                -- the filter as it was given, without personal data; null: the orders were named one by one
     canary     integer     NOT NULL, -- how many orders must succeed first
     canary_is  text        NOT NULL CHECK (canary_is IN ('none', 'open', 'passed', 'failed', 'waived')),
     plan       jsonb,                -- until all orders are selected; its filter may name a customer's e-mail address

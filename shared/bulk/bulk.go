@@ -52,7 +52,9 @@ var (
 // StateError says that a change is not possible in the job's state.
 type StateError struct{ Job Job }
 
-func (e *StateError) Error() string { return fmt.Sprintf("bulk job %d is %s already", e.Job.ID, e.Job.State) }
+func (e *StateError) Error() string {
+	return fmt.Sprintf("bulk job %d is %s already", e.Job.ID, e.Job.State)
+}
 
 // Store keeps previews and jobs.
 type Store struct {
@@ -69,6 +71,7 @@ func NewStore(pool *pgxpool.Pool, settings setting.Reader) *Store {
 
 // keep keeps a plan until its token is used, or its time is over.
 func (s *Store) keep(ctx context.Context, p Plan, by string) (token string, expires time.Time, err error) {
+	p.Words = p.Words.withoutPersonalData()
 	raw, err := p.encode()
 	if err != nil {
 		return "", expires, err
@@ -149,4 +152,3 @@ func insertJob(ctx context.Context, tx pgx.Tx, p Plan, raw []byte, by string, no
 	}
 	return j, nil
 }
-

@@ -3,6 +3,7 @@ package bulk
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
@@ -54,12 +55,9 @@ type Words map[string]string
 
 // withoutPersonalData are the words as they may be kept.
 func (w Words) withoutPersonalData() Words {
-	out := Words{}
-	for name, value := range w {
-		if name == "email" {
-			value = "****"
-		}
-		out[name] = value
+	out := maps.Clone(w)
+	if _, named := out["email"]; named {
+		out["email"] = "****"
 	}
 	return out
 }

@@ -51,7 +51,7 @@ const Retention = 90 * 24 * time.Hour
 
 // Clean deletes previews that nobody may start any more, and jobs that ended before a time, with at most so many of their orders: when
 // deleted is the limit, there may be more. A job whose orders are under way is kept.
-func Clean(ctx context.Context, s *Store, before time.Time, limit int) (deleted int64, err error) {
+func (s *Store) Clean(ctx context.Context, before time.Time, limit int) (deleted int64, err error) {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM bulk_preview WHERE expires_at < $1`, s.now()); err != nil {
 		return 0, fmt.Errorf("deleting old previews: %w", err)
 	}

@@ -91,7 +91,7 @@ func (r *Runner) prepare(ctx context.Context, j *Job, s *Step) (goesOn bool, err
 		return false, nil
 	}
 	s.Jobs++
-	goesOn, err = r.move(ctx, *j)
+	goesOn, err = r.move(ctx, j)
 	return goesOn && r.maySend(*j), err
 }
 
@@ -114,7 +114,7 @@ func (r *Runner) maySend(j Job) bool {
 }
 
 // move ends a job, or takes it past its canary; goesOn is false when no orders are to go out now.
-func (r *Runner) move(ctx context.Context, j Job) (goesOn bool, err error) {
+func (r *Runner) move(ctx context.Context, j *Job) (goesOn bool, err error) {
 	switch {
 	case j.Waiting() == 0 && j.Sent == 0:
 		return false, r.set(ctx, j, `state = 'done', ended_at = $2`, "all orders have come to their end", "bulk job done")
@@ -124,13 +124,14 @@ func (r *Runner) move(ctx context.Context, j Job) (goesOn bool, err error) {
 		why := fmt.Sprintf("of the %d orders that must succeed first, %d failed; look at the results, then resume or stop the job", j.Canary, j.Failed)
 		return false, r.set(ctx, j, `state = 'paused', canary_is = 'failed'`, why, "bulk job paused: its canary failed")
 	case j.CanaryIs == CanaryOpen && j.Succeeded >= int64(j.Canary):
-		return false, r.set(ctx, j, `canary_is = 'passed'`, fmt.Sprintf("the %d orders that must succeed first have succeeded", j.Canary), "bulk job goes on: its canary passed")
+		j.CanaryIs = CanaryPassed
+		return true, r.set(ctx, j, `canary_is = 'passed'`, fmt.Sprintf("the %d orders that must succeed first have succeeded", j.Canary), "bulk job goes on: its canary passed")
 	}
 	return true, nil
 }
 
 // set changes a running job. Where a person was first, nothing is changed.
-func (r *Runner) set(ctx context.Context, j Job, to, why, said string) error {
+func (r *Runner) set(ctx context.Context, j *Job, to, why, said string) error {
 	tag, err := r.pool.Exec(ctx, `UPDATE bulk_job SET `+to+`, since = $2, changed_by = 'scheduler', why = $3, done_then = succeeded + failed + refused
 		WHERE job_id = $1 AND state = 'running'`, j.ID, domain.NormalizeTime(r.now()), why)
 	if err != nil {
@@ -152,9 +153,9 @@ WITH ended AS (
 ), noted AS (
 	UPDATE bulk_item i SET result = e.result, code = e.code FROM ended e WHERE i.job_id = $1 AND i.place = e.place AND i.result = 'sent' RETURNING i.result
 ), n AS (
-	SELECT count(*) AS ends, count(*) FILTER (WHERE result = 'succeeded') AS succeeded, count(*) FILTER (WHERE result = 'failed') AS failed FROM noted
+	SELECT count(*) AS ends, count(*) FILTER (WHERE result = 'succeeded') AS good FROM noted
 )
-UPDATE bulk_job SET sent = sent - n.ends, succeeded = bulk_job.succeeded + n.succeeded, failed = bulk_job.failed + n.failed FROM n WHERE job_id = $1
+UPDATE bulk_job SET sent = sent - ends, succeeded = succeeded + good, failed = failed + ends - good FROM n WHERE job_id = $1
 RETURNING ` + columns
 
 // noteEnds returns the job with the ends that it has noted.

@@ -65,9 +65,9 @@ const (
 
 // changes say what a change sets, in which states. In the others it is refused, but for the state that it would lead to.
 var changes = map[Change]struct{ set, in string }{
-	Pause: {`state = 'paused'`, `'selecting', 'running'`},
+	Pause:  {`state = 'paused'`, `'selecting', 'running'`},
 	Resume: {`state = CASE WHEN plan IS NULL THEN 'running' ELSE 'selecting' END, canary_is = CASE canary_is WHEN 'failed' THEN 'waived' ELSE canary_is END`, `'paused'`},
-	Stop: {`state = 'stopped', plan = NULL, ended_at = $2`, `'selecting', 'running', 'paused'`},
+	Stop:   {`state = 'stopped', plan = NULL, ended_at = $2`, `'selecting', 'running', 'paused'`},
 }
 
 // isDone reports whether a job is as the change would make it.

@@ -99,6 +99,8 @@ var fields = []Field{
 		"An event that is sent again is known as a duplicate for so long, and for longer while its order is under way. After it the event counts as new: its order is not sent to the ERP again. 0: events are known for ever."),
 	field("timeline_retention", "TIMELINE_RETENTION", func(s *Settings) *time.Duration { return &s.TimelineRetention }, duration(0, maxRetention),
 		"The timeline of an order is deleted when the order has ended and nothing has happened to it for so long. Its status stays, and so do the records in Kafka, as long as the topics keep them. 0: timelines are kept for ever."),
+	field("bulk_canary", "BULK_CANARY", func(s *Settings) *int { return &s.BulkCanary }, integer(0, 1000),
+		"How many orders of a bulk resync must succeed before the others go out, unless the resync says another number; when one fails, the job pauses. 0: all go out at once."),
 	field(nameMaintenance, "ERP_MAINTENANCE", func(s *Settings) *string { return &s.Maintenance }, windows,
 		"When the ERP is maintained: no order is sent then. What waits goes out afterwards."),
 	field(nameWorkingHours, "ERP_WORKING_HOURS", func(s *Settings) *string { return &s.WorkingHours }, windows,

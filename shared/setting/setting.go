@@ -48,6 +48,7 @@ type Settings struct {
 
 	EventRetention    time.Duration // accepted events of orders that have ended are known for this long; 0: for ever
 	TimelineRetention time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
+	BulkCanary        int           // orders of a bulk resync that must succeed before the others go out, unless it says another number; 0: none
 
 	Pace
 
@@ -60,7 +61,7 @@ func Defaults() Settings {
 		Enabled: true, ImmediateSync: true,
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
 		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour,
-		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100,
+		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100, BulkCanary: 10,
 		Pace: defaultPace(),
 	}
 }
