@@ -76,6 +76,7 @@ func TestOnADatabase(t *testing.T) {
 		"erp_closed_while_off":            testERPClosedWhileTheConnectorIsOff,
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
 		"tokens":                          testTokens,
+		"bulk":                            testBulk,
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty(t, database)
