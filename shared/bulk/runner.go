@@ -117,29 +117,32 @@ func (r *Runner) maySend(j Job) bool {
 func (r *Runner) move(ctx context.Context, j *Job) (goesOn bool, err error) {
 	switch {
 	case j.Waiting() == 0 && j.Sent == 0:
-		return false, r.set(ctx, j, `state = 'done', ended_at = $2`, "all orders have come to their end", "bulk job done")
-	case j.Waiting() == 0:
-		return false, nil
+		err = r.set(ctx, j, `state = 'done', ended_at = $2`, "all orders have come to their end")
+	case j.Waiting() == 0: // what is under way comes to its end
 	case j.CanaryIs == CanaryOpen && j.Failed > 0:
-		why := fmt.Sprintf("of the %d orders that must succeed first, %d failed; look at the results, then resume or stop the job", j.Canary, j.Failed)
-		return false, r.set(ctx, j, `state = 'paused', canary_is = 'failed'`, why, "bulk job paused: its canary failed")
+		err = r.set(ctx, j, `state = 'paused', canary_is = 'failed'`, fmt.Sprintf(
+			"of the %d orders that must succeed first, %d failed; look at the results, then resume or stop the job", j.Canary, j.Failed))
 	case j.CanaryIs == CanaryOpen && j.Succeeded >= int64(j.Canary):
-		j.CanaryIs = CanaryPassed
-		return true, r.set(ctx, j, `canary_is = 'passed'`, fmt.Sprintf("the %d orders that must succeed first have succeeded", j.Canary), "bulk job goes on: its canary passed")
+		err = r.set(ctx, j, `canary_is = 'passed'`, fmt.Sprintf("the %d orders that must succeed first have succeeded", j.Canary))
+		goesOn = true
+	default:
+		goesOn = true
 	}
-	return true, nil
+	return goesOn, err
 }
 
 // set changes a running job. Where a person was first, nothing is changed.
-func (r *Runner) set(ctx context.Context, j *Job, to, why, said string) error {
-	tag, err := r.pool.Exec(ctx, `UPDATE bulk_job SET `+to+`, since = $2, changed_by = 'scheduler', why = $3, done_then = succeeded + failed + refused
-		WHERE job_id = $1 AND state = 'running'`, j.ID, domain.NormalizeTime(r.now()), why)
-	if err != nil {
+func (r *Runner) set(ctx context.Context, j *Job, to, why string) error {
+	err := r.pool.QueryRow(ctx, `UPDATE bulk_job SET `+to+`, since = $2, changed_by = 'scheduler', why = $3, done_then = succeeded + failed + refused
+		WHERE job_id = $1 AND state = 'running' RETURNING state, canary_is`, j.ID, domain.NormalizeTime(r.now()), why).Scan(&j.State, &j.CanaryIs)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
 		return fmt.Errorf("changing bulk job %d: %w", j.ID, err)
 	}
-	if tag.RowsAffected() > 0 {
-		r.log.Info(said, "job_id", j.ID, "command", j.Command, "selected", j.Selected, "succeeded", j.Succeeded, "failed", j.Failed, "refused", j.Refused) //nolint:sloglint // a literal of the caller
-	}
+	r.log.Info("bulk job changed", "job_id", j.ID, "command", j.Command, "state", j.State, "canary", j.CanaryIs, "by", "scheduler",
+		"selected", j.Selected, "succeeded", j.Succeeded, "failed", j.Failed, "refused", j.Refused)
 	return nil
 }
 

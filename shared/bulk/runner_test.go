@@ -261,7 +261,12 @@ func TestEachOrderGetsTheCommandOnce(t *testing.T) {
 	pool := testkit.Postgres(t).Pool
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench(t, pool)
-		b.exec(`TRUNCATE bulk_job, bulk_item, bulk_preview, erp_outbox, erp_sync_gate, sales_order, vendor_erp_sync, vendor_erp_sync_error, vendor_erp_sync_error_group, vendor_erp_sync_count`)
+		for _, table := range []string{
+			"bulk_job", "bulk_item", "bulk_preview", "erp_outbox", "erp_sync_gate", "sales_order", "vendor_erp_sync", "vendor_erp_sync_error", "vendor_erp_sync_error_group",
+			"vendor_erp_sync_count",
+		} {
+			b.exec(`DELETE FROM ` + table)
+		}
 		n := rapid.IntRange(1, 25).Draw(t, "orders")
 		b.orders("default", 1, n, domain.Failed)
 		second := b.another()
