@@ -217,7 +217,7 @@ func TestBulkJobsOfATokenForOneShop(t *testing.T) {
 
 	p := o.preview(shop, "resync", `{"filter": {"status": "failed"}}`)
 	require.EqualValues(t, 1, p.Orders, "where it names no shop, its own is meant")
-	require.EqualValues(t, 1, o.preview(shop, "resync", `{"sync_ids": [1, 2]}`).Unknown, "another shop's order is none of its business")
+	require.Equal(t, 1, o.preview(shop, "resync", `{"sync_ids": [1, 2]}`).Unknown, "another shop's order is none of its business")
 	mine := o.startJob(shop, p.Token)
 	require.Equal(t, "outlet", *mine.Source)
 	require.Equal(t, http.StatusForbidden, o.ask(shop, http.MethodPost, "/bulk/resync", `{"filter": {"source": "default"}}`, nil))

@@ -291,12 +291,12 @@ func (j Job) reason() string {
 
 // resultOf is what a command's result means in a job, with the code of a refusal. A settlement is the order's end.
 func resultOf(done orders.Result) (result Result, code *string) {
-	switch {
-	case done.Action == domain.RefuseNotFound:
+	switch done.Action {
+	case domain.RefuseNotFound:
 		return Refused, new("order_not_found")
-	case done.Action == domain.RefuseConflict:
+	case domain.RefuseConflict:
 		return Refused, new("order_" + string(done.State))
-	case done.Action == domain.ActSettle:
+	case domain.ActSettle:
 		return Succeeded, nil
 	default:
 		return Sent, nil

@@ -328,7 +328,8 @@ func (b *bench) together(second *Runner) {
 
 // settle brings a job to its end.
 func (b *bench) settle(id int64) {
-	for b.job(id).State != Done {
+	for steps := 0; b.job(id).State != Done; steps++ {
+		require.Less(b.t, steps, 200, "the job does not end: %v", b.job(id))
 		_, _ = b.store.Change(context.Background(), id, Resume, "joe", "")
 		b.step(b.runner)
 		b.end(domain.Success, 100)
