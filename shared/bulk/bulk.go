@@ -62,11 +62,14 @@ type Store struct {
 	orders   *orders.Orders
 	settings setting.Reader
 	now      func() time.Time
+
+	maxLooked int // bounds of a preview
+	lookTime  time.Duration
 }
 
 // NewStore makes a Store.
 func NewStore(pool *pgxpool.Pool, settings setting.Reader) *Store {
-	return &Store{pool: pool, orders: orders.New(pool, settings), settings: settings, now: time.Now}
+	return &Store{pool: pool, orders: orders.New(pool, settings), settings: settings, now: time.Now, maxLooked: maxLooked, lookTime: maxLookTime}
 }
 
 // keep keeps a plan until its token is used, or its time is over.

@@ -12,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/syncs"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 func TestWhatAPlanMustSay(t *testing.T) {
@@ -81,25 +82,30 @@ func TestAPreviewCountsAndDoesNothing(t *testing.T) {
 func TestAPreviewOfMoreThanItLooksAt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.orders("default", 1, maxLooked+600, domain.Failed)
+	b.store.maxLooked, b.store.lookTime = 2*lookedPage, testkit.Patience
+	b.orders("default", 1, 1600, domain.Failed)
 	for _, c := range []struct {
 		filter  syncs.Filter
 		n       int64
 		atLeast bool
 	}{
-		{*failedOf("default"), maxLooked + 600, false},
-		{syncs.Filter{ErrorGroup: rejected.ID()}, maxLooked + 600, false},
-		{syncs.Filter{Error: "no such sku Z9", Statuses: []domain.Status{domain.Failed}}, maxLooked + 600, false},
-		{syncs.Filter{AttemptsFrom: 1}, maxLooked, true},
+		{*failedOf("default"), 1600, false},
+		{syncs.Filter{ErrorGroup: rejected.ID()}, 1600, false},
+		{syncs.Filter{Error: "no such sku Z9", Statuses: []domain.Status{domain.Failed}}, 1600, false},
+		{syncs.Filter{AttemptsFrom: 1}, 2 * lookedPage, true},
 	} {
 		p, err := b.store.Preview(t.Context(), Plan{Command: Resync, Filter: &c.filter}, "jane")
 		require.NoError(t, err)
 		require.Equal(t, c.n, p.Orders)
 		require.Equal(t, c.atLeast, p.AtLeast)
-		require.Equal(t, maxLooked, p.LookedAt)
+		require.Equal(t, 2*lookedPage, p.LookedAt)
 	}
+	b.store.lookTime = 0
+	p, err := b.store.Preview(t.Context(), Plan{Command: Resync, Filter: &syncs.Filter{AttemptsFrom: 1}}, "jane")
+	require.NoError(t, err)
+	require.Equal(t, lookedPage, p.LookedAt, "its time is over")
 	b.exec(`UPDATE vendor_erp_sync_counted SET offsets = -1`)
-	p, err := b.store.Preview(t.Context(), Plan{Command: Resync, Filter: failedOf("")}, "jane")
+	p, err = b.store.Preview(t.Context(), Plan{Command: Resync, Filter: failedOf("")}, "jane")
 	require.NoError(t, err)
 	require.True(t, p.AtLeast, "the counts are not ready")
 }
@@ -121,10 +127,17 @@ func TestHowLongItTakesAtTodaysPace(t *testing.T) {
 		SELECT $1::timestamptz + n * interval '2 seconds', 't', 0, sync_id * 2 + n, sync_id, 8 + n, CASE n WHEN 0 THEN $2 ELSE $3 END, 'success', 1
 		FROM vendor_erp_sync CROSS JOIN generate_series(0, 1) AS n WHERE sync_id > 100`, day, event.TopicBeforeSend, event.TopicAfterSend)
 	require.Equal(t, Estimate{PerSecond: 2, Seconds: 25}, estimate())
+	b.settings.Change(func(s *setting.Settings) { s.MaxInFlight = 10_000 })
+	require.Equal(t, Estimate{PerSecond: 50, Seconds: 1}, estimate(), "no more than may be under way at once")
+	b.exec(`UPDATE vendor_erp_sync_event SET occurred_at = $1`, day)
+	require.Equal(t, Estimate{PerSecond: commandsPerSecond, Seconds: 1}, estimate(), "no more than a job gives out")
 	b.settings.Change(func(s *setting.Settings) { s.Rate = 0.5 })
 	require.Equal(t, Estimate{PerSecond: 0.5, Seconds: 100}, estimate())
 	b.settings.Change(func(s *setting.Settings) { s.Enabled = false })
 	require.Contains(t, estimate().WaitsFor, "until the connector is turned on")
+	p, err := b.store.Preview(t.Context(), Plan{Command: Settle, Reason: "why", Filter: failedOf("")}, "jane")
+	require.NoError(t, err)
+	require.Equal(t, Estimate{PerSecond: commandsPerSecond, Seconds: 1}, p.Estimate, "what sends nothing waits for no ERP")
 }
 
 func TestATokenStartsOneJobWithinItsTime(t *testing.T) {

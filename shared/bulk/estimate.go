@@ -21,9 +21,15 @@ type Estimate struct {
 // recentCalls is by how many of the newest successes the time of a call is judged.
 const recentCalls = 20
 
+// commandsPerSecond is how many orders a second a job gives its command to: each is a transaction of some 5 ms.
+const commandsPerSecond = 200
+
 // estimate says how long so many orders take. The pace is that of as many calls at once as are allowed, each as long as the newest ones
-// were, and no faster than the rate.
-func (s *Store) estimate(ctx context.Context, n int64) (e Estimate, err error) {
+// were, and no faster than the rate, or than commands are given. Where no order is sent, only the last counts.
+func (s *Store) estimate(ctx context.Context, c Command, n int64) (e Estimate, err error) {
+	if c == Cancel || c == Settle {
+		return Estimate{PerSecond: commandsPerSecond, Seconds: secondsFor(n, commandsPerSecond)}, nil
+	}
 	view, err := pace.NewStore(s.pool).Load(ctx)
 	if err != nil {
 		return e, err
@@ -35,13 +41,18 @@ func (s *Store) estimate(ctx context.Context, n int64) (e Estimate, err error) {
 		return e, err
 	}
 	if took > 0 {
-		e.PerSecond = float64(min(max(1, status.Limit), maxUnderWay)) / took
+		e.PerSecond = min(float64(min(max(1, status.Limit), maxUnderWay))/took, commandsPerSecond)
 	}
 	e.PerSecond = float64(domain.Rate(e.PerSecond).Tighter(domain.Rate(status.Rate)))
-	if e.PerSecond > 0 {
-		e.Seconds = int64(math.Ceil(float64(n) / e.PerSecond))
-	}
+	e.Seconds = secondsFor(n, e.PerSecond)
 	return e, nil
+}
+
+func secondsFor(n int64, perSecond float64) int64 {
+	if perSecond <= 0 {
+		return 0
+	}
+	return int64(math.Ceil(float64(n) / perSecond))
 }
 
 // callSeconds is how long a call takes: the median of the newest successes; 0 when there are none.

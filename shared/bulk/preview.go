@@ -67,7 +67,7 @@ func (s *Store) Preview(ctx context.Context, p Plan, by string) (out Preview, er
 			return out, err
 		}
 	}
-	if out.Estimate, err = s.estimate(ctx, out.Orders-l.refusedOrders()); err != nil {
+	if out.Estimate, err = s.estimate(ctx, p.Command, out.Orders-l.refusedOrders()); err != nil {
 		return out, err
 	}
 	out.Token, out.ExpiresAt, err = s.keep(ctx, p, by)
@@ -102,7 +102,7 @@ func (l *look) all(ctx context.Context) (whole bool, err error) {
 		if page.Next == nil {
 			return true, nil
 		}
-		if l.looked >= maxLooked || time.Since(began) > maxLookTime {
+		if l.looked >= l.store.maxLooked || time.Since(began) > l.store.lookTime {
 			return false, nil
 		}
 		f.After = *page.Next
