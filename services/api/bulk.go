@@ -15,7 +15,10 @@ import (
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
-const bulkPath = httpapi.BasePath + "/bulk"
+const (
+	bulkPath    = httpapi.BasePath + "/bulk"
+	bulkJobPath = bulkPath + "/jobs/{job:[0-9]+}"
+)
 
 // bulkResources are what a token must hold to give a command to many orders: the same as for one.
 var bulkResources = map[bulk.Command]httpapi.Resource{
@@ -175,7 +178,7 @@ func (h *handler) bulkFailed(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.Is(err, bulk.ErrTooMany):
 		problem.Write(w, problem.Problem{Status: http.StatusConflict, Code: "bulk_jobs_too_many", Detail: "nothing was done: " + err.Error() + "; stop one, or wait for its end. The token is still good"})
 	case errors.As(err, &state):
-		problem.Write(w, problem.Problem{Status: http.StatusConflict, Code: "bulk_job_" + string(state.Job.State), Detail: "nothing was done: " + err.Error()})
+		problem.Write(w, problem.Problem{Status: http.StatusConflict, Code: "bulk_job_ended", Detail: "nothing was done: " + err.Error()})
 	default:
 		httpapi.Failed(w, r, h.log, "bulk request not answered", err, problem.Problem{
 			Code: "database_unavailable", Detail: fmt.Sprintf("the database does not answer, so it is not known whether this was done: look at GET %s/jobs, then ask again", bulkPath),

@@ -33,8 +33,8 @@ type bulkJob struct {
 	Command   bulk.Command `json:"command"`
 	NewKey    bool         `json:"newKey"`
 	Reason    string       `json:"reason"`
-	Source    *string      `json:"source"` // null: all shops
-	Filter    bulk.Words   `json:"filter"` // null: the orders were named one by one
+	Source    *string      `json:"source"`           // null: all shops
+	Filter    bulk.Words   `json:"filter,omitempty"` // without it the orders were named one by one
 	State     bulk.State   `json:"state"`
 	Why       *string      `json:"why"`
 	Since     string       `json:"since"`      // of the state
@@ -129,6 +129,12 @@ func mayBulk(w http.ResponseWriter, r *http.Request, c bulk.Command, source stri
 	return mayTouch(w, r, source)
 }
 
+// bulkJobList is one page of jobs.
+type bulkJobList struct {
+	Jobs []bulkJob `json:"jobs"`
+	Next *string   `json:"next"` // the cursor of the next page; null: this is the last
+}
+
 // listBulk answers jobs, the newest first.
 func (h *handler) listBulk(w http.ResponseWriter, r *http.Request) {
 	p := httpapi.ParametersOf(r)
@@ -147,10 +153,7 @@ func (h *handler) listBulk(w http.ResponseWriter, r *http.Request) {
 		h.bulkFailed(w, r, err)
 		return
 	}
-	out := struct {
-		Jobs []bulkJob `json:"jobs"`
-		Next *string   `json:"next"` // the cursor of the next page; null: this is the last
-	}{Jobs: []bulkJob{}}
+	out := bulkJobList{Jobs: []bulkJob{}}
 	for _, j := range jobs {
 		out.Jobs = append(out.Jobs, bulkJobOf(j, time.Now()))
 	}

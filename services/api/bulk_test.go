@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -150,7 +151,7 @@ func TestABulkResyncFromPreviewToResults(t *testing.T) {
 	require.Equal(t, bulkOrders{Selected: 3, Done: 3, Succeeded: 2, Refused: 1}, j.Orders)
 	var answer struct{ Code string }
 	require.Equal(t, http.StatusConflict, o.ask("first", http.MethodPost, fmt.Sprintf("/bulk/jobs/%d/stop", j.ID), ``, &answer))
-	require.Equal(t, "bulk_job_done", answer.Code)
+	require.Equal(t, "bulk_job_ended", answer.Code)
 }
 
 // Results of more than one page come in one answer, each order once, and go on from any line.
@@ -234,4 +235,11 @@ func TestBulkJobsOfATokenForOneShop(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, o.ask(shop, http.MethodPost, fmt.Sprintf("/bulk/jobs/%d/stop", other.ID), "", nil))
 	}
 	require.Equal(t, http.StatusOK, o.ask(shop, http.MethodPost, fmt.Sprintf("/bulk/jobs/%d/pause", about.ID), "", nil))
+}
+
+// The words that are described are those that are taken.
+func TestTheWordsOfABulkFilterAreDescribed(t *testing.T) {
+	t.Parallel()
+	require.ElementsMatch(t, BulkWords, membersOf(reflect.TypeFor[bulkFilter]()))
+	require.ElementsMatch(t, membersOf(reflect.TypeFor[bulkRequest]()), membersOf(reflect.TypeFor[bulkPlanBody]()))
 }

@@ -191,6 +191,8 @@ func (s *schemas) responses(r described, golden map[string]exchange) object {
 		case nil:
 		case httpapi.Text:
 			content[body.ContentType] = object{"schema": object{"type": "string"}}
+		case httpapi.Lines:
+			content["application/x-ndjson"] = object{"schema": s.body(body.Of, true)}
 		default:
 			media := object{"schema": s.body(body, true)}
 			if e, there := golden[fmt.Sprintf("%s %d", r.name(), status)]; there {

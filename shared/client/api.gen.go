@@ -415,6 +415,17 @@ type BulkBody struct {
 	Until *string `json:"until,omitempty"`
 }
 
+// BulkCanary defines model for BulkCanary.
+type BulkCanary struct {
+	Orders int    `json:"orders"`
+	State  string `json:"state"`
+}
+
+// BulkChange defines model for BulkChange.
+type BulkChange struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
 // BulkDeadLetter defines model for BulkDeadLetter.
 type BulkDeadLetter struct {
 	Bytes            int     `json:"bytes"`
@@ -446,6 +457,191 @@ type BulkDeadLetter struct {
 	Topic     string `json:"topic"`
 	WrittenAt string `json:"written_at"`
 	WrittenBy string `json:"written_by"`
+}
+
+// BulkFilter defines model for BulkFilter.
+type BulkFilter struct {
+	AttemptsFrom *int `json:"attempts_from,omitempty"`
+	AttemptsTo   *int `json:"attempts_to,omitempty"`
+
+	// CreatedSince a time, a day (UTC), or an age like 24h
+	CreatedSince   *string `json:"created_since,omitempty"`
+	CreatedUntil   *string `json:"created_until,omitempty"`
+	Email          *string `json:"email,omitempty"`
+	ErpReference   *string `json:"erp_reference,omitempty"`
+	Error          *string `json:"error,omitempty"`
+	ErrorCode      *string `json:"error_code,omitempty"`
+	ErrorGroup     *string `json:"error_group,omitempty"`
+	HttpStatus     *int    `json:"http_status,omitempty"`
+	IdempotencyKey *string `json:"idempotency_key,omitempty"`
+	Order          *string `json:"order,omitempty"`
+	OrderId        *int64  `json:"order_id,omitempty"`
+	Source         *string `json:"source,omitempty"`
+
+	// Status statuses: a list, or a text with commas between them
+	Status       interface{} `json:"status,omitempty"`
+	UpdatedSince *string     `json:"updated_since,omitempty"`
+	UpdatedUntil *string     `json:"updated_until,omitempty"`
+}
+
+// BulkItem defines model for BulkItem.
+type BulkItem struct {
+	// Code why it was refused, or "superseded"
+	Code *string `json:"code"`
+
+	// Cursor the lines after this one: ?cursor=
+	Cursor string `json:"cursor"`
+
+	// Generation that the command has made, or found under way
+	Generation *int `json:"generation"`
+
+	// LastError of the order, now
+	LastError        *string `json:"last_error"`
+	OrderIncrementId string  `json:"order_increment_id"`
+	Result           string  `json:"result"`
+	Source           string  `json:"source"`
+
+	// Status of the order, now
+	Status *Status `json:"status"`
+	SyncId int64   `json:"sync_id"`
+}
+
+// BulkJob defines model for BulkJob.
+type BulkJob struct {
+	Canary BulkCanary `json:"canary"`
+
+	// ChangedBy who brought the state about
+	ChangedBy string  `json:"changed_by"`
+	Command   string  `json:"command"`
+	EndedAt   *string `json:"ended_at"`
+
+	// EstimatedEnd at its pace since it began or was resumed; null: not known
+	EstimatedEnd *string `json:"estimated_end"`
+
+	// Filter without it the orders were named one by one
+	Filter *map[string]string `json:"filter,omitempty"`
+	JobId  int64              `json:"job_id"`
+	NewKey bool               `json:"newKey"`
+	Orders BulkOrders         `json:"orders"`
+	Reason string             `json:"reason"`
+
+	// Since of the state
+	Since string `json:"since"`
+
+	// Source null: all shops
+	Source    *string `json:"source"`
+	StartedAt string  `json:"started_at"`
+	StartedBy string  `json:"started_by"`
+	State     string  `json:"state"`
+
+	// WaitsFor while it runs: what keeps an order that could be sent now
+	WaitsFor *string `json:"waits_for,omitempty"`
+	Why      *string `json:"why"`
+}
+
+// BulkJobList defines model for BulkJobList.
+type BulkJobList struct {
+	Jobs []BulkJob `json:"jobs"`
+
+	// Next the cursor of the next page; null: this is the last
+	Next *string `json:"next"`
+}
+
+// BulkOrders defines model for BulkOrders.
+type BulkOrders struct {
+	// Done succeeded, failed or refused
+	Done     int64 `json:"done"`
+	Failed   int64 `json:"failed"`
+	Refused  int64 `json:"refused"`
+	Selected int64 `json:"selected"`
+
+	// Sent under way now
+	Sent      int64 `json:"sent"`
+	Succeeded int64 `json:"succeeded"`
+
+	// Waiting for the command
+	Waiting int64 `json:"waiting"`
+}
+
+// BulkPlanBody defines model for BulkPlanBody.
+type BulkPlanBody struct {
+	// Canary resync: so many orders must succeed first; null: by the setting bulk_canary
+	Canary *int `json:"canary,omitempty"`
+
+	// Filter which orders, by at least one word of GET /syncs; or sync_ids
+	Filter *BulkFilter `json:"filter,omitempty"`
+
+	// NewKey resync: under a new idempotency key, so that the ERP books again
+	NewKey *bool `json:"newKey,omitempty"`
+
+	// Reason stands in the log of each order
+	Reason *string `json:"reason,omitempty"`
+
+	// SyncIds which orders, one by one
+	SyncIds *[]int64 `json:"sync_ids,omitempty"`
+}
+
+// BulkPreview defines model for BulkPreview.
+type BulkPreview struct {
+	// AtLeast there are more than that
+	AtLeast bool `json:"at_least"`
+
+	// Canary so many must succeed first
+	Canary  int    `json:"canary"`
+	Command string `json:"command"`
+
+	// Detail for people
+	Detail string `json:"detail"`
+
+	// ExpiresAt until then
+	ExpiresAt string `json:"expires_at"`
+
+	// LookedAt so many orders value and would_refuse are about
+	LookedAt int   `json:"looked_at"`
+	Orders   int64 `json:"orders"`
+
+	// OrdersPerSecond at the ERP's pace of now; null: not known
+	OrdersPerSecond *float32 `json:"orders_per_second"`
+
+	// Sample some of the orders
+	Sample []ListedSync `json:"sample"`
+
+	// TakesSeconds at that pace, all orders that were counted
+	TakesSeconds *int64 `json:"takes_seconds"`
+
+	// Token starts the job, once
+	Token string `json:"token"`
+
+	// Unknown of sync_ids
+	Unknown *int `json:"unknown,omitempty"`
+
+	// Value by currency
+	Value []BulkValue `json:"value"`
+
+	// WaitsFor what keeps an order that could be sent now
+	WaitsFor *string `json:"waits_for,omitempty"`
+
+	// WouldRefuse and why
+	WouldRefuse []BulkRefused `json:"would_refuse"`
+}
+
+// BulkRefused defines model for BulkRefused.
+type BulkRefused struct {
+	// Code as the command alone is answered
+	Code   string `json:"code"`
+	Orders int    `json:"orders"`
+}
+
+// BulkStart defines model for BulkStart.
+type BulkStart struct {
+	Token string `json:"token"`
+}
+
+// BulkValue defines model for BulkValue.
+type BulkValue struct {
+	Currency   string `json:"currency"`
+	GrandTotal string `json:"grand_total"`
+	Orders     int    `json:"orders"`
 }
 
 // Callback defines model for Callback.
@@ -752,6 +948,37 @@ type FieldError struct {
 	Pointer   *string `json:"pointer,omitempty"`
 }
 
+// ListedSync defines model for ListedSync.
+type ListedSync struct {
+	Attempts     int     `json:"attempts"`
+	CreatedAt    string  `json:"created_at"`
+	ErpReference *string `json:"erp_reference"`
+	ErrorCode    *string `json:"error_code"`
+
+	// ErrorGroup of errors of this kind: see /syncs/errors
+	ErrorGroup *string `json:"error_group"`
+	Generation int     `json:"generation"`
+
+	// HttpStatus of the answer that is the error
+	HttpStatus       *int    `json:"http_status"`
+	IdempotencyKey   string  `json:"idempotency_key"`
+	LastAttemptAt    *string `json:"last_attempt_at"`
+	LastError        *string `json:"last_error"`
+	MaxAttempts      int     `json:"max_attempts"`
+	NextAttemptAt    *string `json:"next_attempt_at"`
+	OrderId          *int64  `json:"order_id"`
+	OrderIncrementId string  `json:"order_increment_id"`
+
+	// Source our own fields, after those of the module
+	Source    string `json:"source"`
+	Status    Status `json:"status"`
+	SyncId    int64  `json:"sync_id"`
+	UpdatedAt string `json:"updated_at"`
+
+	// WaitsFor what keeps an order that could be sent now
+	WaitsFor *string `json:"waits_for,omitempty"`
+}
+
 // NewToken defines model for NewToken.
 type NewToken struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -878,6 +1105,9 @@ type Settings struct {
 type SettingsChange struct {
 	// AlreadyBooked Answers by which the ERP says that it has already booked the order under this key. They are a success; the reference stands in their body. Do not name an answer that may also mean that the ERP is still at work. Takes HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts.
 	AlreadyBooked interface{} `json:"already_booked,omitempty"`
+
+	// BulkCanary How many orders of a bulk resync must succeed before the others go out, unless the resync says another number; when one fails, the job pauses. 0: all go out at once. Takes a whole number from 0 to 1000.
+	BulkCanary interface{} `json:"bulk_canary,omitempty"`
 
 	// CronBatch The most orders that one run of the cron releases; 0: all that wait when it begins. When more orders come between two runs than one releases, the backlog grows. Takes a whole number from 0 to 10000.
 	CronBatch interface{} `json:"cron_batch,omitempty"`
@@ -1325,6 +1555,27 @@ type EventTotals struct {
 	Tax        *EventAmountOrNull `json:"tax,omitempty"`
 }
 
+// ListBulkJobsParams defines parameters for ListBulkJobs.
+type ListBulkJobsParams struct {
+	// Cursor The `next` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// State In this state: selecting, running, paused, stopped, done.
+	State *string `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// BulkJobResultsParams defines parameters for BulkJobResults.
+type BulkJobResultsParams struct {
+	// Cursor That of the last line before.
+	Cursor *int64 `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Result Only orders with this result: waiting, sent, succeeded, failed, refused.
+	Result *string `form:"result,omitempty" json:"result,omitempty"`
+}
+
 // CancelOrderParams defines parameters for CancelOrder.
 type CancelOrderParams struct {
 	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
@@ -1608,6 +1859,30 @@ type WebhookParams struct {
 	// WebhookSignature Standard Webhooks: `v1,` and the signature.
 	WebhookSignature *string `json:"Webhook-Signature,omitempty"`
 }
+
+// BulkCancelJSONRequestBody defines body for BulkCancel for application/json ContentType.
+type BulkCancelJSONRequestBody = BulkPlanBody
+
+// StartBulkJobJSONRequestBody defines body for StartBulkJob for application/json ContentType.
+type StartBulkJobJSONRequestBody = BulkStart
+
+// PauseBulkJobJSONRequestBody defines body for PauseBulkJob for application/json ContentType.
+type PauseBulkJobJSONRequestBody = BulkChange
+
+// ResumeBulkJobJSONRequestBody defines body for ResumeBulkJob for application/json ContentType.
+type ResumeBulkJobJSONRequestBody = BulkChange
+
+// StopBulkJobJSONRequestBody defines body for StopBulkJob for application/json ContentType.
+type StopBulkJobJSONRequestBody = BulkChange
+
+// BulkResyncJSONRequestBody defines body for BulkResync for application/json ContentType.
+type BulkResyncJSONRequestBody = BulkPlanBody
+
+// BulkSendNowJSONRequestBody defines body for BulkSendNow for application/json ContentType.
+type BulkSendNowJSONRequestBody = BulkPlanBody
+
+// BulkSettleJSONRequestBody defines body for BulkSettle for application/json ContentType.
+type BulkSettleJSONRequestBody = BulkPlanBody
 
 // CancelOrderJSONRequestBody defines body for CancelOrder for application/json ContentType.
 type CancelOrderJSONRequestBody = OrderRequest
@@ -2319,6 +2594,167 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// BulkCancelWithBody Preview cancelling many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+	BulkCancelWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkCancel Preview cancelling many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+	BulkCancel(ctx context.Context, body BulkCancelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListBulkJobs Bulk jobs, the newest first
+	//
+	// Corresponds with GET /rest/V1/erpconnector/bulk/jobs (the `ListBulkJobs` operationId).
+	ListBulkJobs(ctx context.Context, params *ListBulkJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBulkJobWithBody Start the job of a preview
+	//
+	// The token is used up by it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+	StartBulkJobWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBulkJob Start the job of a preview
+	//
+	// The token is used up by it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+	StartBulkJob(ctx context.Context, body StartBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowBulkJob How a bulk job goes
+	//
+	// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job} (the `ShowBulkJob` operationId).
+	ShowBulkJob(ctx context.Context, job int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseBulkJobWithBody Let no further order get the command, until the job is resumed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+	PauseBulkJobWithBody(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseBulkJob Let no further order get the command, until the job is resumed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+	PauseBulkJob(ctx context.Context, job int64, body PauseBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkJobResults What became of each order of a bulk job, a line of JSON each
+	//
+	// NDJSON: the schema is that of a line. When the connection breaks, go on with the `cursor` of the last whole line.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job}/results (the `BulkJobResults` operationId).
+	BulkJobResults(ctx context.Context, job int64, params *BulkJobResultsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeBulkJobWithBody Let a paused job go on, also one whose canary failed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+	ResumeBulkJobWithBody(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeBulkJob Let a paused job go on, also one whose canary failed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+	ResumeBulkJob(ctx context.Context, job int64, body ResumeBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopBulkJobWithBody End a job; what is under way goes on to its end
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+	StopBulkJobWithBody(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopBulkJob End a job; what is under way goes on to its end
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+	StopBulkJob(ctx context.Context, job int64, body StopBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkResyncWithBody Preview sending many orders again
+	//
+	// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+	BulkResyncWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkResync Preview sending many orders again
+	//
+	// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+	BulkResync(ctx context.Context, body BulkResyncJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkSendNowWithBody Preview sending many orders now that wait for a retry
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+	BulkSendNowWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkSendNow Preview sending many orders now that wait for a retry
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+	BulkSendNow(ctx context.Context, body BulkSendNowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkSettleWithBody Preview saying that the ERP has many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+	BulkSettleWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkSettle Preview saying that the ERP has many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+	BulkSettle(ctx context.Context, body BulkSettleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CancelOrderWithBody End a sync that has not reached the ERP
 	//
 	// It needs a `reason`.
@@ -2620,6 +3056,357 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /rest/V1/erpconnector/webhook (the `Webhook` operationId).
 	Webhook(ctx context.Context, params *WebhookParams, body WebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// BulkCancelWithBody Preview cancelling many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+func (c *Requests) BulkCancelWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkCancelRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkCancel Preview cancelling many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+func (c *Requests) BulkCancel(ctx context.Context, body BulkCancelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkCancelRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListBulkJobs Bulk jobs, the newest first
+//
+// Corresponds with GET /rest/V1/erpconnector/bulk/jobs (the `ListBulkJobs` operationId).
+func (c *Requests) ListBulkJobs(ctx context.Context, params *ListBulkJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBulkJobsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBulkJobWithBody Start the job of a preview
+//
+// The token is used up by it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+func (c *Requests) StartBulkJobWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBulkJobRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBulkJob Start the job of a preview
+//
+// The token is used up by it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+func (c *Requests) StartBulkJob(ctx context.Context, body StartBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBulkJobRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowBulkJob How a bulk job goes
+//
+// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job} (the `ShowBulkJob` operationId).
+func (c *Requests) ShowBulkJob(ctx context.Context, job int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowBulkJobRequest(c.Server, job)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseBulkJobWithBody Let no further order get the command, until the job is resumed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+func (c *Requests) PauseBulkJobWithBody(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBulkJobRequestWithBody(c.Server, job, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseBulkJob Let no further order get the command, until the job is resumed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+func (c *Requests) PauseBulkJob(ctx context.Context, job int64, body PauseBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBulkJobRequest(c.Server, job, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkJobResults What became of each order of a bulk job, a line of JSON each
+//
+// NDJSON: the schema is that of a line. When the connection breaks, go on with the `cursor` of the last whole line.
+//
+// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job}/results (the `BulkJobResults` operationId).
+func (c *Requests) BulkJobResults(ctx context.Context, job int64, params *BulkJobResultsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkJobResultsRequest(c.Server, job, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeBulkJobWithBody Let a paused job go on, also one whose canary failed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+func (c *Requests) ResumeBulkJobWithBody(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeBulkJobRequestWithBody(c.Server, job, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeBulkJob Let a paused job go on, also one whose canary failed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+func (c *Requests) ResumeBulkJob(ctx context.Context, job int64, body ResumeBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeBulkJobRequest(c.Server, job, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopBulkJobWithBody End a job; what is under way goes on to its end
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+func (c *Requests) StopBulkJobWithBody(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopBulkJobRequestWithBody(c.Server, job, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopBulkJob End a job; what is under way goes on to its end
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+func (c *Requests) StopBulkJob(ctx context.Context, job int64, body StopBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopBulkJobRequest(c.Server, job, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkResyncWithBody Preview sending many orders again
+//
+// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+func (c *Requests) BulkResyncWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkResyncRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkResync Preview sending many orders again
+//
+// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+func (c *Requests) BulkResync(ctx context.Context, body BulkResyncJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkResyncRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkSendNowWithBody Preview sending many orders now that wait for a retry
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+func (c *Requests) BulkSendNowWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkSendNowRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkSendNow Preview sending many orders now that wait for a retry
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+func (c *Requests) BulkSendNow(ctx context.Context, body BulkSendNowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkSendNowRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkSettleWithBody Preview saying that the ERP has many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+func (c *Requests) BulkSettleWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkSettleRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkSettle Preview saying that the ERP has many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+func (c *Requests) BulkSettle(ctx context.Context, body BulkSettleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkSettleRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // CancelOrderWithBody End a sync that has not reached the ERP
@@ -3322,6 +4109,532 @@ func (c *Requests) Webhook(ctx context.Context, params *WebhookParams, body Webh
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewBulkCancelRequest calls the generic BulkCancel builder with application/json body
+func NewBulkCancelRequest(server string, body BulkCancelJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBulkCancelRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewBulkCancelRequestWithBody constructs an http.Request for the BulkCancel method, with any body, and a specified content type
+func NewBulkCancelRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/cancel")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListBulkJobsRequest constructs an http.Request for the ListBulkJobs method
+func NewListBulkJobsRequest(server string, params *ListBulkJobsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/jobs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStartBulkJobRequest calls the generic StartBulkJob builder with application/json body
+func NewStartBulkJobRequest(server string, body StartBulkJobJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartBulkJobRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewStartBulkJobRequestWithBody constructs an http.Request for the StartBulkJob method, with any body, and a specified content type
+func NewStartBulkJobRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/jobs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowBulkJobRequest constructs an http.Request for the ShowBulkJob method
+func NewShowBulkJobRequest(server string, job int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/jobs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPauseBulkJobRequest calls the generic PauseBulkJob builder with application/json body
+func NewPauseBulkJobRequest(server string, job int64, body PauseBulkJobJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPauseBulkJobRequestWithBody(server, job, "application/json", bodyReader)
+}
+
+// NewPauseBulkJobRequestWithBody constructs an http.Request for the PauseBulkJob method, with any body, and a specified content type
+func NewPauseBulkJobRequestWithBody(server string, job int64, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/jobs/%s/pause", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewBulkJobResultsRequest constructs an http.Request for the BulkJobResults method
+func NewBulkJobResultsRequest(server string, job int64, params *BulkJobResultsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/jobs/%s/results", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Result != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "result", *params.Result, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeBulkJobRequest calls the generic ResumeBulkJob builder with application/json body
+func NewResumeBulkJobRequest(server string, job int64, body ResumeBulkJobJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeBulkJobRequestWithBody(server, job, "application/json", bodyReader)
+}
+
+// NewResumeBulkJobRequestWithBody constructs an http.Request for the ResumeBulkJob method, with any body, and a specified content type
+func NewResumeBulkJobRequestWithBody(server string, job int64, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/jobs/%s/resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewStopBulkJobRequest calls the generic StopBulkJob builder with application/json body
+func NewStopBulkJobRequest(server string, job int64, body StopBulkJobJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStopBulkJobRequestWithBody(server, job, "application/json", bodyReader)
+}
+
+// NewStopBulkJobRequestWithBody constructs an http.Request for the StopBulkJob method, with any body, and a specified content type
+func NewStopBulkJobRequestWithBody(server string, job int64, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/jobs/%s/stop", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewBulkResyncRequest calls the generic BulkResync builder with application/json body
+func NewBulkResyncRequest(server string, body BulkResyncJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBulkResyncRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewBulkResyncRequestWithBody constructs an http.Request for the BulkResync method, with any body, and a specified content type
+func NewBulkResyncRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/resync")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewBulkSendNowRequest calls the generic BulkSendNow builder with application/json body
+func NewBulkSendNowRequest(server string, body BulkSendNowJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBulkSendNowRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewBulkSendNowRequestWithBody constructs an http.Request for the BulkSendNow method, with any body, and a specified content type
+func NewBulkSendNowRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/send-now")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewBulkSettleRequest calls the generic BulkSettle builder with application/json body
+func NewBulkSettleRequest(server string, body BulkSettleJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBulkSettleRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewBulkSettleRequestWithBody constructs an http.Request for the BulkSettle method, with any body, and a specified content type
+func NewBulkSettleRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/bulk/settle")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
 }
 
 // NewCancelOrderRequest calls the generic CancelOrder builder with application/json body
@@ -5429,6 +6742,173 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// BulkCancelWithBodyWithResponse Preview cancelling many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+	BulkCancelWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkCancelResponse, error)
+
+	// BulkCancelWithResponse Preview cancelling many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+	BulkCancelWithResponse(ctx context.Context, body BulkCancelJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkCancelResponse, error)
+
+	// ListBulkJobsWithResponse Bulk jobs, the newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/bulk/jobs (the `ListBulkJobs` operationId).
+	ListBulkJobsWithResponse(ctx context.Context, params *ListBulkJobsParams, reqEditors ...RequestEditorFn) (*ListBulkJobsResponse, error)
+
+	// StartBulkJobWithBodyWithResponse Start the job of a preview
+	//
+	// The token is used up by it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+	StartBulkJobWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBulkJobResponse, error)
+
+	// StartBulkJobWithResponse Start the job of a preview
+	//
+	// The token is used up by it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+	StartBulkJobWithResponse(ctx context.Context, body StartBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBulkJobResponse, error)
+
+	// ShowBulkJobWithResponse How a bulk job goes
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job} (the `ShowBulkJob` operationId).
+	ShowBulkJobWithResponse(ctx context.Context, job int64, reqEditors ...RequestEditorFn) (*ShowBulkJobResponse, error)
+
+	// PauseBulkJobWithBodyWithResponse Let no further order get the command, until the job is resumed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+	PauseBulkJobWithBodyWithResponse(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseBulkJobResponse, error)
+
+	// PauseBulkJobWithResponse Let no further order get the command, until the job is resumed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+	PauseBulkJobWithResponse(ctx context.Context, job int64, body PauseBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseBulkJobResponse, error)
+
+	// BulkJobResultsWithResponse What became of each order of a bulk job, a line of JSON each
+	//
+	// NDJSON: the schema is that of a line. When the connection breaks, go on with the `cursor` of the last whole line.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job}/results (the `BulkJobResults` operationId).
+	BulkJobResultsWithResponse(ctx context.Context, job int64, params *BulkJobResultsParams, reqEditors ...RequestEditorFn) (*BulkJobResultsResponse, error)
+
+	// ResumeBulkJobWithBodyWithResponse Let a paused job go on, also one whose canary failed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+	ResumeBulkJobWithBodyWithResponse(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeBulkJobResponse, error)
+
+	// ResumeBulkJobWithResponse Let a paused job go on, also one whose canary failed
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+	ResumeBulkJobWithResponse(ctx context.Context, job int64, body ResumeBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeBulkJobResponse, error)
+
+	// StopBulkJobWithBodyWithResponse End a job; what is under way goes on to its end
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+	StopBulkJobWithBodyWithResponse(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopBulkJobResponse, error)
+
+	// StopBulkJobWithResponse End a job; what is under way goes on to its end
+	//
+	// A job that is so already stays as it is. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+	StopBulkJobWithResponse(ctx context.Context, job int64, body StopBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*StopBulkJobResponse, error)
+
+	// BulkResyncWithBodyWithResponse Preview sending many orders again
+	//
+	// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+	BulkResyncWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkResyncResponse, error)
+
+	// BulkResyncWithResponse Preview sending many orders again
+	//
+	// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+	BulkResyncWithResponse(ctx context.Context, body BulkResyncJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkResyncResponse, error)
+
+	// BulkSendNowWithBodyWithResponse Preview sending many orders now that wait for a retry
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+	BulkSendNowWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkSendNowResponse, error)
+
+	// BulkSendNowWithResponse Preview sending many orders now that wait for a retry
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+	BulkSendNowWithResponse(ctx context.Context, body BulkSendNowJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkSendNowResponse, error)
+
+	// BulkSettleWithBodyWithResponse Preview saying that the ERP has many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+	BulkSettleWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkSettleResponse, error)
+
+	// BulkSettleWithResponse Preview saying that the ERP has many orders
+	//
+	// Nothing is done: the answer's token starts the job. It needs a `reason`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+	BulkSettleWithResponse(ctx context.Context, body BulkSettleJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkSettleResponse, error)
+
 	// CancelOrderWithBodyWithResponse End a sync that has not reached the ERP
 	//
 	// It needs a `reason`.
@@ -5758,6 +7238,1017 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /rest/V1/erpconnector/webhook (the `Webhook` operationId).
 	WebhookWithResponse(ctx context.Context, params *WebhookParams, body WebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookResponse, error)
+}
+
+type BulkCancelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkPreview
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BulkCancelResponse) GetJSON200() *BulkPreview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BulkCancelResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r BulkCancelResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BulkCancelResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r BulkCancelResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r BulkCancelResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BulkCancelResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BulkCancelResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BulkCancelResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BulkCancelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BulkCancelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BulkCancelResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListBulkJobsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkJobList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListBulkJobsResponse) GetJSON200() *BulkJobList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListBulkJobsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListBulkJobsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListBulkJobsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListBulkJobsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListBulkJobsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListBulkJobsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBulkJobsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBulkJobsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListBulkJobsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StartBulkJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *BulkJob
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartBulkJobResponse) GetJSON202() *BulkJob {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r StartBulkJobResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StartBulkJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartBulkJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartBulkJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartBulkJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowBulkJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkJob
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowBulkJobResponse) GetJSON200() *BulkJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ShowBulkJobResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ShowBulkJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ShowBulkJobResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ShowBulkJobResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ShowBulkJobResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ShowBulkJobResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowBulkJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowBulkJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowBulkJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowBulkJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PauseBulkJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkJob
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseBulkJobResponse) GetJSON200() *BulkJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r PauseBulkJobResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseBulkJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseBulkJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseBulkJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseBulkJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BulkJobResultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BulkJobResultsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r BulkJobResultsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BulkJobResultsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r BulkJobResultsResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BulkJobResultsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BulkJobResultsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BulkJobResultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BulkJobResultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BulkJobResultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BulkJobResultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResumeBulkJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkJob
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeBulkJobResponse) GetJSON200() *BulkJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ResumeBulkJobResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeBulkJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeBulkJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeBulkJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeBulkJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StopBulkJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkJob
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StopBulkJobResponse) GetJSON200() *BulkJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r StopBulkJobResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StopBulkJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StopBulkJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StopBulkJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StopBulkJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BulkResyncResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkPreview
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BulkResyncResponse) GetJSON200() *BulkPreview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BulkResyncResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r BulkResyncResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BulkResyncResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r BulkResyncResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r BulkResyncResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BulkResyncResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BulkResyncResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BulkResyncResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BulkResyncResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BulkResyncResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BulkResyncResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BulkSendNowResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkPreview
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BulkSendNowResponse) GetJSON200() *BulkPreview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BulkSendNowResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r BulkSendNowResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BulkSendNowResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r BulkSendNowResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r BulkSendNowResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BulkSendNowResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BulkSendNowResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BulkSendNowResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BulkSendNowResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BulkSendNowResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BulkSendNowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BulkSettleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkPreview
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BulkSettleResponse) GetJSON200() *BulkPreview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BulkSettleResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r BulkSettleResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BulkSettleResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r BulkSettleResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r BulkSettleResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BulkSettleResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BulkSettleResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BulkSettleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BulkSettleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BulkSettleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BulkSettleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type CancelOrderResponse struct {
@@ -8204,6 +10695,287 @@ func (r WebhookResponse) ContentType() string {
 	return ""
 }
 
+// BulkCancelWithBodyWithResponse Preview cancelling many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+func (c *ClientWithResponses) BulkCancelWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkCancelResponse, error) {
+	rsp, err := c.BulkCancelWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkCancelResponse(rsp)
+}
+
+// BulkCancelWithResponse Preview cancelling many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/cancel (the `BulkCancel` operationId).
+func (c *ClientWithResponses) BulkCancelWithResponse(ctx context.Context, body BulkCancelJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkCancelResponse, error) {
+	rsp, err := c.BulkCancel(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkCancelResponse(rsp)
+}
+
+// ListBulkJobsWithResponse Bulk jobs, the newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/bulk/jobs (the `ListBulkJobs` operationId).
+func (c *ClientWithResponses) ListBulkJobsWithResponse(ctx context.Context, params *ListBulkJobsParams, reqEditors ...RequestEditorFn) (*ListBulkJobsResponse, error) {
+	rsp, err := c.ListBulkJobs(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBulkJobsResponse(rsp)
+}
+
+// StartBulkJobWithBodyWithResponse Start the job of a preview
+//
+// The token is used up by it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+func (c *ClientWithResponses) StartBulkJobWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartBulkJobResponse, error) {
+	rsp, err := c.StartBulkJobWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBulkJobResponse(rsp)
+}
+
+// StartBulkJobWithResponse Start the job of a preview
+//
+// The token is used up by it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs (the `StartBulkJob` operationId).
+func (c *ClientWithResponses) StartBulkJobWithResponse(ctx context.Context, body StartBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*StartBulkJobResponse, error) {
+	rsp, err := c.StartBulkJob(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBulkJobResponse(rsp)
+}
+
+// ShowBulkJobWithResponse How a bulk job goes
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job} (the `ShowBulkJob` operationId).
+func (c *ClientWithResponses) ShowBulkJobWithResponse(ctx context.Context, job int64, reqEditors ...RequestEditorFn) (*ShowBulkJobResponse, error) {
+	rsp, err := c.ShowBulkJob(ctx, job, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowBulkJobResponse(rsp)
+}
+
+// PauseBulkJobWithBodyWithResponse Let no further order get the command, until the job is resumed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+func (c *ClientWithResponses) PauseBulkJobWithBodyWithResponse(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseBulkJobResponse, error) {
+	rsp, err := c.PauseBulkJobWithBody(ctx, job, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseBulkJobResponse(rsp)
+}
+
+// PauseBulkJobWithResponse Let no further order get the command, until the job is resumed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/pause (the `PauseBulkJob` operationId).
+func (c *ClientWithResponses) PauseBulkJobWithResponse(ctx context.Context, job int64, body PauseBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseBulkJobResponse, error) {
+	rsp, err := c.PauseBulkJob(ctx, job, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseBulkJobResponse(rsp)
+}
+
+// BulkJobResultsWithResponse What became of each order of a bulk job, a line of JSON each
+//
+// NDJSON: the schema is that of a line. When the connection breaks, go on with the `cursor` of the last whole line.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/bulk/jobs/{job}/results (the `BulkJobResults` operationId).
+func (c *ClientWithResponses) BulkJobResultsWithResponse(ctx context.Context, job int64, params *BulkJobResultsParams, reqEditors ...RequestEditorFn) (*BulkJobResultsResponse, error) {
+	rsp, err := c.BulkJobResults(ctx, job, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkJobResultsResponse(rsp)
+}
+
+// ResumeBulkJobWithBodyWithResponse Let a paused job go on, also one whose canary failed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+func (c *ClientWithResponses) ResumeBulkJobWithBodyWithResponse(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeBulkJobResponse, error) {
+	rsp, err := c.ResumeBulkJobWithBody(ctx, job, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeBulkJobResponse(rsp)
+}
+
+// ResumeBulkJobWithResponse Let a paused job go on, also one whose canary failed
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/resume (the `ResumeBulkJob` operationId).
+func (c *ClientWithResponses) ResumeBulkJobWithResponse(ctx context.Context, job int64, body ResumeBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeBulkJobResponse, error) {
+	rsp, err := c.ResumeBulkJob(ctx, job, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeBulkJobResponse(rsp)
+}
+
+// StopBulkJobWithBodyWithResponse End a job; what is under way goes on to its end
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+func (c *ClientWithResponses) StopBulkJobWithBodyWithResponse(ctx context.Context, job int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopBulkJobResponse, error) {
+	rsp, err := c.StopBulkJobWithBody(ctx, job, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopBulkJobResponse(rsp)
+}
+
+// StopBulkJobWithResponse End a job; what is under way goes on to its end
+//
+// A job that is so already stays as it is. The body may be empty.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/jobs/{job}/stop (the `StopBulkJob` operationId).
+func (c *ClientWithResponses) StopBulkJobWithResponse(ctx context.Context, job int64, body StopBulkJobJSONRequestBody, reqEditors ...RequestEditorFn) (*StopBulkJobResponse, error) {
+	rsp, err := c.StopBulkJob(ctx, job, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopBulkJobResponse(rsp)
+}
+
+// BulkResyncWithBodyWithResponse Preview sending many orders again
+//
+// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+func (c *ClientWithResponses) BulkResyncWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkResyncResponse, error) {
+	rsp, err := c.BulkResyncWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkResyncResponse(rsp)
+}
+
+// BulkResyncWithResponse Preview sending many orders again
+//
+// Nothing is done: the answer's token starts the job. Those that have reached the ERP need `newKey` and a `reason`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/resync (the `BulkResync` operationId).
+func (c *ClientWithResponses) BulkResyncWithResponse(ctx context.Context, body BulkResyncJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkResyncResponse, error) {
+	rsp, err := c.BulkResync(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkResyncResponse(rsp)
+}
+
+// BulkSendNowWithBodyWithResponse Preview sending many orders now that wait for a retry
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+func (c *ClientWithResponses) BulkSendNowWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkSendNowResponse, error) {
+	rsp, err := c.BulkSendNowWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkSendNowResponse(rsp)
+}
+
+// BulkSendNowWithResponse Preview sending many orders now that wait for a retry
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/send-now (the `BulkSendNow` operationId).
+func (c *ClientWithResponses) BulkSendNowWithResponse(ctx context.Context, body BulkSendNowJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkSendNowResponse, error) {
+	rsp, err := c.BulkSendNow(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkSendNowResponse(rsp)
+}
+
+// BulkSettleWithBodyWithResponse Preview saying that the ERP has many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+func (c *ClientWithResponses) BulkSettleWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkSettleResponse, error) {
+	rsp, err := c.BulkSettleWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkSettleResponse(rsp)
+}
+
+// BulkSettleWithResponse Preview saying that the ERP has many orders
+//
+// Nothing is done: the answer's token starts the job. It needs a `reason`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/bulk/settle (the `BulkSettle` operationId).
+func (c *ClientWithResponses) BulkSettleWithResponse(ctx context.Context, body BulkSettleJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkSettleResponse, error) {
+	rsp, err := c.BulkSettle(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkSettleResponse(rsp)
+}
+
 // CancelOrderWithBodyWithResponse End a sync that has not reached the ERP
 //
 // It needs a `reason`.
@@ -8772,6 +11544,852 @@ func (c *ClientWithResponses) WebhookWithResponse(ctx context.Context, params *W
 		return nil, err
 	}
 	return ParseWebhookResponse(rsp)
+}
+
+// ParseBulkCancelResponse parses an HTTP response from a BulkCancelWithResponse call
+func ParseBulkCancelResponse(rsp *http.Response) (*BulkCancelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BulkCancelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListBulkJobsResponse parses an HTTP response from a ListBulkJobsWithResponse call
+func ParseListBulkJobsResponse(rsp *http.Response) (*ListBulkJobsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBulkJobsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkJobList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStartBulkJobResponse parses an HTTP response from a StartBulkJobWithResponse call
+func ParseStartBulkJobResponse(rsp *http.Response) (*StartBulkJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartBulkJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest BulkJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowBulkJobResponse parses an HTTP response from a ShowBulkJobWithResponse call
+func ParseShowBulkJobResponse(rsp *http.Response) (*ShowBulkJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowBulkJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePauseBulkJobResponse parses an HTTP response from a PauseBulkJobWithResponse call
+func ParsePauseBulkJobResponse(rsp *http.Response) (*PauseBulkJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseBulkJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBulkJobResultsResponse parses an HTTP response from a BulkJobResultsWithResponse call
+func ParseBulkJobResultsResponse(rsp *http.Response) (*BulkJobResultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BulkJobResultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeBulkJobResponse parses an HTTP response from a ResumeBulkJobWithResponse call
+func ParseResumeBulkJobResponse(rsp *http.Response) (*ResumeBulkJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeBulkJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStopBulkJobResponse parses an HTTP response from a StopBulkJobWithResponse call
+func ParseStopBulkJobResponse(rsp *http.Response) (*StopBulkJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StopBulkJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBulkResyncResponse parses an HTTP response from a BulkResyncWithResponse call
+func ParseBulkResyncResponse(rsp *http.Response) (*BulkResyncResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BulkResyncResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBulkSendNowResponse parses an HTTP response from a BulkSendNowWithResponse call
+func ParseBulkSendNowResponse(rsp *http.Response) (*BulkSendNowResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BulkSendNowResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBulkSettleResponse parses an HTTP response from a BulkSettleWithResponse call
+func ParseBulkSettleResponse(rsp *http.Response) (*BulkSettleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BulkSettleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseCancelOrderResponse parses an HTTP response from a CancelOrderWithResponse call
