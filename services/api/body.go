@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
@@ -19,6 +20,8 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) (raw []byt
 		problem.Write(w, problem.Problem{
 			Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("nothing was done: the body is larger than %d bytes", maxBytes),
 		})
+	case errors.Is(err, httpapi.ErrOverloaded):
+		problem.Write(w, httpapi.Overload)
 	case err != nil:
 		problem.Write(w, problem.Problem{
 			Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "nothing was done: the body ended early; send it again",

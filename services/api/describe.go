@@ -6,6 +6,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/bulk"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/pace"
@@ -138,6 +139,35 @@ var Descriptions = map[string]httpapi.Description{
 		ID: "settingsHistory", Tag: "Settings", Summary: "Who changed which setting, the newest change first",
 		Answers: map[int]any{http.StatusOK: settingsHistory{}},
 	},
+	"GET " + alertsPath: {
+		ID: "listAlerts", Tag: "Alerts", Summary: "What was wrong, or is, the newest first", Answers: map[int]any{http.StatusOK: alertPage{}},
+		Parameters: map[string]httpapi.Parameter{
+			"state": {Meaning: "In this state; `all` unless given.", Schema: map[string]any{"type": "string", "enum": []string{"open", "resolved", "all"}}},
+		},
+	},
+	"GET " + destinationsPath: {
+		ID: "listAlertDestinations", Tag: "Alerts", Summary: "Where alerts are told", Answers: map[int]any{http.StatusOK: destinationList{}},
+	},
+	"POST " + destinationsPath: {
+		ID: "addAlertDestination", Tag: "Alerts", Summary: "Tell alerts somewhere",
+		Detail: "It needs `" + string(httpapi.ResourceErpAddress) + "` too. The answer is the only place that shows the secret of a webhook.",
+		Body:   newDestination{}, Required: []string{"name", "kind", "address"}, Answers: map[int]any{http.StatusCreated: destination{}},
+		Problems: append([]string{"409 destination_name_taken"}, commandBodyProblems...),
+	},
+	"PATCH " + destinationsPath + "/{id:[0-9]+}": {
+		ID: "changeAlertDestination", Tag: "Alerts", Summary: "Change what the body names of a destination",
+		Detail: "To change the address it needs `" + string(httpapi.ResourceErpAddress) + "` too.",
+		Body:   destinationChange{}, Answers: map[int]any{http.StatusOK: destination{}}, Parameters: destinationID,
+		Problems: append([]string{"404 destination_not_found", "409 destination_name_taken"}, commandBodyProblems...),
+	},
+	"DELETE " + destinationsPath + "/{id:[0-9]+}": {
+		ID: "removeAlertDestination", Tag: "Alerts", Summary: "Tell alerts there no more", Answers: map[int]any{http.StatusOK: destination{}},
+		Problems: []string{"404 destination_not_found"}, Parameters: destinationID,
+	},
+	"POST " + destinationsPath + "/{id:[0-9]+}/test": {
+		ID: "testAlertDestination", Tag: "Alerts", Summary: "Send a test to a destination, and see what comes back", Answers: map[int]any{http.StatusOK: testResult{}},
+		Problems: []string{"404 destination_not_found"}, Parameters: destinationID,
+	},
 	"GET " + tokensPath: {
 		ID: "listTokens", Tag: "Tokens", Summary: "The tokens", Answers: map[int]any{http.StatusOK: tokenList{}},
 	},
@@ -206,6 +236,8 @@ type bulkWords struct {
 
 var deadLetterID = map[string]httpapi.Parameter{"id": {Meaning: "The dead letter's id.", Schema: positive, Example: 7}}
 
+var destinationID = map[string]httpapi.Parameter{"id": {Meaning: "The destination's id.", Schema: positive, Example: 1}}
+
 // Kinds of parameters.
 var (
 	number   = map[string]any{"type": "integer"}
@@ -252,6 +284,7 @@ var Parameters = map[string]httpapi.Parameter{
 	"since":           {Meaning: "Written then or later.", Example: "2024-01-15"},
 	"until":           {Meaning: "Written before that.", Example: "2024-01-16"},
 	"name":            {Meaning: "Of this setting.", Example: "erp_timeout"},
+	"alert":           {Meaning: "About this.", Schema: map[string]any{"type": "string", "enum": domain.AlertKinds}, Example: "orders_failed"},
 	"all":             {Meaning: "true: those that are out of force too.", Schema: map[string]any{"type": "boolean", "default": false}},
 
 	"If-Match":                {Meaning: "The ETag of the settings that the change builds on, or `*`.", Required: true, Example: `"7"`},

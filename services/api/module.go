@@ -10,5 +10,5 @@ import (
 // Module serves the API's routes.
 var Module = fx.Module("api",
 	fx.Provide(orders.New, fx.Private),
-	fx.Provide(wiring.AsRoutes(routes), wiring.AsRoutes(settingsRoutes), wiring.AsRoutes(tokenRoutes)),
+	fx.Provide(wiring.AsRoutes(routes), wiring.AsRoutes(settingsRoutes), wiring.AsRoutes(tokenRoutes), wiring.AsRoutes(alertRoutes)),
 )

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/dig"
 	"go.uber.org/fx"
 
+	"github.com/erpconnector/erpconnector/services/alerter"
 	"github.com/erpconnector/erpconnector/services/api"
 	"github.com/erpconnector/erpconnector/services/delayer"
 	"github.com/erpconnector/erpconnector/services/ingest"
@@ -29,7 +30,7 @@ import (
 )
 
 var modules = map[string]fx.Option{
-	"ingest": ingest.Module, "relay": relay.Module, "syncer": syncer.Module, "delayer": delayer.Module,
+	"alerter": alerter.Module, "ingest": ingest.Module, "relay": relay.Module, "syncer": syncer.Module, "delayer": delayer.Module,
 	"projector": projector.Module, "scheduler": scheduler.Module, "api": api.Module, "mockerp": mockerp.Module,
 }
 

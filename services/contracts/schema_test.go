@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/alert"
 	"github.com/erpconnector/erpconnector/shared/bulk"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -50,7 +51,7 @@ var written = map[reflect.Type]object{
 
 // open are types of texts that may be others than those that have names; those of bulk jobs, as a client would have two names Failed.
 var open = []reflect.Type{
-	reflect.TypeFor[deadletter.Writer](), reflect.TypeFor[domain.ErrorCode](), reflect.TypeFor[bulk.Command](), reflect.TypeFor[bulk.State](),
+	reflect.TypeFor[alert.DeliveryState](), reflect.TypeFor[deadletter.Writer](), reflect.TypeFor[domain.ErrorCode](), reflect.TypeFor[bulk.Command](), reflect.TypeFor[bulk.State](),
 	reflect.TypeFor[bulk.CanaryState](), reflect.TypeFor[bulk.Result](),
 }
 
@@ -98,6 +99,9 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 // componentNames are names for types whose own says too little outside of their package.
 var componentNames = map[string]string{
 	"api.absence": "WhyNoSync", "api.absent": "NoSync", "api.callback": "Callback", "api.result": "CommandResult", "api.settings": "Settings", "api.status": "SyncStatus",
+	"alert.Delivery": "AlertDelivery", "alert.Kind": "AlertDestinationKind",
+	"api.destination": "AlertDestination", "api.destinationChange": "AlertDestinationChange", "api.destinationList": "AlertDestinationList",
+	"api.newDestination": "NewAlertDestination", "api.shownAlert": "Alert", "api.testResult": "AlertTestResult",
 	"accept.Result": "EventResult", "accept.Verdict": "EventVerdict", "deadletter.State": "DeadLetterState", "setting.Type": "SettingType",
 	"httpapi.liveness": "Liveness", "httpapi.readiness": "Readiness", "pace.Past": "ErpChange", "pace.Report": "ErpState",
 	"mockerp.Call": "MockCall", "mockerp.Fault": "MockFault", "mockerp.Stats": "MockStats", "mockerp.booked": "MockBooking", "mockerp.faultCount": "MockFaultCount",

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
@@ -26,7 +28,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if err == nil && compressed {
-		body, err = inflate(body)
+		body, err = inflate(r.Context(), body)
 	}
 	if err != nil {
 		return nil, unreadable(err)
@@ -54,12 +56,12 @@ func isGzip(w http.ResponseWriter, r *http.Request) (bool, *problem.Problem) {
 var errInflated = fmt.Errorf("the body is larger than %d bytes once it is inflated; send fewer events at once", maxBodyBytes)
 
 // inflate reads no more than the limit of a body, however much is packed into it.
-func inflate(packed []byte) ([]byte, error) {
+func inflate(ctx context.Context, packed []byte) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return nil, fmt.Errorf("inflating: %w", err)
 	}
-	body, err := io.ReadAll(io.LimitReader(z, maxBodyBytes+1))
+	body, err := io.ReadAll(io.LimitReader(httpapi.Inflated(ctx, z), maxBodyBytes+1))
 	switch {
 	case len(body) > maxBodyBytes:
 		return nil, errInflated
@@ -75,6 +77,8 @@ func unreadable(err error) *problem.Problem {
 	switch {
 	case errors.As(err, &tooLarge):
 		return tooBig(fmt.Sprintf("the body is larger than %d bytes; send fewer events at once", maxBodyBytes))
+	case errors.Is(err, httpapi.ErrOverloaded):
+		return &httpapi.Overload
 	case errors.Is(err, errInflated):
 		return tooBig(err.Error())
 	case strings.HasPrefix(err.Error(), "inflating: "):

@@ -13,6 +13,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -30,15 +31,17 @@ import (
 const (
 	maxBatch     = 1000     // events, so that one transaction holds its gates for some tens of milliseconds
 	maxBodyBytes = 16 << 20 // also once it is inflated
+	largeBytes   = 1 << 20  // larger bodies are worked on one at a time
 )
 
 type handler struct {
 	accepter *accept.Accepter
+	large    chan struct{} // has room for one: whoever works on a large body
 	log      *slog.Logger
 }
 
 func routes(a *accept.Accepter, log *slog.Logger) []httpapi.Route {
-	h := &handler{accepter: a, log: log.With("service", "ingest")}
+	h := &handler{accepter: a, large: make(chan struct{}, 1), log: log.With("service", "ingest")}
 	return []httpapi.Route{{
 		Method: http.MethodPost, Path: httpapi.BasePath + "/events", Resource: httpapi.ResourcePublish, BySource: true,
 		Handler: http.HandlerFunc(h.events),
@@ -48,15 +51,36 @@ func routes(a *accept.Accepter, log *slog.Logger) []httpapi.Route {
 // events takes one event (an object) or a batch (an array).
 func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	body, wrong := readBody(w, r)
+	if wrong == &httpapi.Overload { // nothing is wrong with it
+		problem.Write(w, *wrong)
+		return
+	}
 	if wrong != nil {
 		h.refuse(w, r, *wrong)
 		return
 	}
-	if len(body) > 0 && body[0] == '[' {
-		h.batch(w, r, body)
+	if len(body) == 0 || body[0] != '[' {
+		h.one(w, r, body)
 		return
 	}
-	h.one(w, r, body)
+	if len(body) > largeBytes {
+		if !h.turn(r.Context()) {
+			return // the shop has left
+		}
+		defer func() { <-h.large }()
+	}
+	h.batch(w, r, body)
+}
+
+// turn waits until no other large body is worked on. Its events take some 20 times its size in memory, and Postgres stores two batches
+// hardly faster than one after the other.
+func (h *handler) turn(ctx context.Context) bool {
+	select {
+	case h.large <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // one answers one event by the status of the answer, as a shop that sends one at a time expects. The size is checked before the JSON is

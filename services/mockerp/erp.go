@@ -18,7 +18,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -155,9 +154,8 @@ const maxBody = 8 << 20 // bytes; the connector sends less than 2 MiB
 
 // ServeHTTP answers POST orders/sync. A fault comes first, as a broken ERP checks nothing; then the checks, then the book.
 func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		answer(w, http.StatusBadRequest, errorBody("BODY", err.Error()))
+	body, ok := readBody(w, r)
+	if !ok {
 		return
 	}
 	var n names

@@ -1,7 +1,6 @@
 package mockerp
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -53,9 +52,8 @@ var faultsShape = strictjson.ShapeOf[[]Fault]().Closed()
 
 // postFaults adds all of the faults or, when one cannot be played, none.
 func (e *ERP) postFaults(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		answer(w, http.StatusBadRequest, errorBody("BODY", err.Error()))
+	body, ok := readBody(w, r)
+	if !ok {
 		return
 	}
 	var faults []Fault

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -53,9 +52,8 @@ type updatedItem struct {
 // updateStock is POST mock-update-stock: it says that it has updated, and keeps nothing. The reference follows from the
 // key, so that the same key has the same reference, after a restart too.
 func (e *ERP) updateStock(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		answer(w, http.StatusBadRequest, errorBody("BODY", err.Error()))
+	body, ok := readBody(w, r)
+	if !ok {
 		return
 	}
 	if why := unreadable(body); why != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // source is the connection on which a session reads the outbox and gets its wake-ups.
@@ -20,9 +21,11 @@ type source struct {
 
 func openSource(ctx context.Context, pool *pgxpool.Pool) (*source, error) {
 	s := &source{}
-	config := pool.Config().ConnConfig.Copy()
+	config, err := postgres.SessionConfig(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
 	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { s.woken = true }
-	var err error
 	if s.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("connecting to Postgres: %w", err)
 	}

@@ -144,6 +144,7 @@ func TestTokensThatCannotBe(t *testing.T) {
 	for want, n := range map[string]New{
 		"/name: is required":                    {Resources: publisher.Resources},
 		"/name: contains the control character": {Name: "a\nb", Resources: publisher.Resources},
+		"/name: is \"API\", by which the log":   {Name: "API", Resources: publisher.Resources},
 		"/resources: is required":               {Name: "a"},
 		"/resources/0: is \"publish\"":          {Name: "a", Resources: []httpapi.Resource{"publish"}},
 		"/source: source \"Outlet\"":            {Name: "a", Resources: publisher.Resources, Source: "Outlet"},

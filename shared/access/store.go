@@ -56,6 +56,9 @@ type New struct {
 	By        string     // who makes it
 }
 
+// taken are names of others who do things: the token of the environment, and the ERP's callbacks.
+var taken = []string{"api", "webhook"}
+
 // Check finds what cannot be taken. The errors name the members of a body.
 func (n New) Check(now time.Time) (wrong []problem.FieldError) {
 	add := func(pointer, code, detail string) {
@@ -65,6 +68,8 @@ func (n New) Check(now time.Time) (wrong []problem.FieldError) {
 		add("/name", problem.CodeRequired, "is required: who or what uses the token, like \"outlet's shop\"; the log names it")
 	} else if err := domain.WhoText.Check(n.Name); err != nil {
 		add("/name", problem.TextCode(err), err.Error())
+	} else if slices.Contains(taken, strings.ToLower(strings.TrimSpace(n.Name))) {
+		add("/name", problem.CodeInvalid, fmt.Sprintf("is %q, by which the log and histories mean another; choose another one", n.Name))
 	}
 	if len(n.Resources) == 0 {
 		add("/resources", problem.CodeRequired, "is required: what the token may do, of "+listed(httpapi.Resources))

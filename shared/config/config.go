@@ -16,16 +16,30 @@ type Config struct {
 	Partitions     int            // KAFKA_PARTITIONS of every keyed topic, default 8; fixed once topics exist
 	HTTP           HTTP
 	ERP            ERP
+	Mail           Mail
 	PostgresMirror string           // POSTGRES_MIRROR of `up`
 	DataDir        string           // DATA_DIR of `up`
 	LogLevel       string           // LOG_LEVEL debug|info|warn|error, default info
 	Settings       setting.Settings // the run-time settings' defaults: ERP_BASE_URL, ERP_TIMEOUT, RETRY_*, …
+
+	liveURL *liveFile[Secret] // the file of DATABASE_URL; nil: there is none
+	reports *reports
 }
 
-// HTTP says where HTTP is served, and to whom.
-type HTTP struct {
-	Addr  string // HTTP_ADDR, default :8080
-	Token Secret // API_TOKEN (or API_TOKEN_FILE): the first admin token
+// CurrentDatabaseURL is DatabaseURL as its file says it now, for the login of new sessions.
+func (c Config) CurrentDatabaseURL() string {
+	if c.liveURL == nil {
+		return c.DatabaseURL
+	}
+	return c.liveURL.current().Reveal()
+}
+
+// ReportSecrets sends what becomes of files that are read again to a function, like logging.Secrets, from now on. Those of the ERP have
+// one of their own (see ERP.Secrets).
+func (c Config) ReportSecrets(to func(variable string, err error)) {
+	if c.reports != nil {
+		c.reports.to.Store(&to)
+	}
 }
 
 // Kafka is the cluster.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/egress"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -20,14 +21,14 @@ type Lookup func(name string) (string, bool)
 // as a bare number of seconds. A secret NAME may be in the file that NAME_FILE names. The run-time settings are those
 // of setting.Fields.
 func FromEnv(lookup Lookup) (Config, error) {
-	e := env{lookup: lookup}
+	e := env{lookup: lookup, reports: &reports{}}
 	c := e.config()
 	return c, errors.Join(e.problems...)
 }
 
 // Variables lists the environment variables that FromEnv reads, in groups that belong together.
 func Variables() []Variable {
-	e := env{lookup: func(string) (string, bool) { return "", false }}
+	e := env{lookup: func(string) (string, bool) { return "", false }, reports: &reports{}}
 	e.config()
 	return e.variables
 }
@@ -40,28 +41,32 @@ type Variable struct {
 }
 
 func (e *env) config() Config {
+	url, liveURL := e.liveSecret("DATABASE_URL", SecretKey, "Postgres, as postgres://user:password@host/database. You may name several hosts (host1,host2): the one that takes writes is used. `?connect_timeout=` is how many seconds a session may take to begin, 5 where it is left out. Without DATABASE_URL, `up` starts a Postgres of its own.")
+	if liveURL != nil {
+		liveURL.check = func(s Secret) error {
+			_, err := postgres.ParseConfig(s.Reveal())
+			return err
+		}
+	}
 	c := Config{
-		DatabaseURL:  e.secret("DATABASE_URL", SecretKey, "Postgres, as postgres://user:password@host/database. You may name several hosts (host1,host2): the one that takes writes is used. `?connect_timeout=` is how many seconds a session may take to begin, 5 where it is left out. Without DATABASE_URL, `up` starts a Postgres of its own.").Reveal(),
-		KafkaBrokers: split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. Without it, `up` starts an embedded broker.")),
-		TopicPrefix:  e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
-		KafkaAccess:  e.kafkaAccess(),
-		Partitions:   e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
-		HTTP: HTTP{
-			Addr:  e.text("HTTP_ADDR", ":8080", "Where HTTP is served."),
-			Token: e.secret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`."),
-		},
+		DatabaseURL:    url.Reveal(),
+		KafkaBrokers:   split(e.text("KAFKA_BROKERS", "", "Kafka brokers, host:port, comma-separated. Without it, `up` starts an embedded broker.")),
+		TopicPrefix:    e.text("KAFKA_TOPIC_PREFIX", "", "Stands before every topic, group and transactional id."),
+		KafkaAccess:    e.kafkaAccess(),
+		Partitions:     e.number("KAFKA_PARTITIONS", 8, 1, 1000, "Partitions of every keyed topic; fixed once the topics exist."),
+		HTTP:           e.http(),
 		ERP:            e.erp(),
+		Mail:           e.mail(),
 		DataDir:        e.text("DATA_DIR", "", "Where `up` keeps its data. By default /var/lib/erpconnector for root, ~/.local/share/erpconnector for others, %LocalAppData%\\erpconnector on Windows."),
 		PostgresMirror: e.text("POSTGRES_MIRROR", "", "Where `up` fetches a Postgres for a machine that has none, and no packages of Debian: a mirror of Maven Central, like https://mirror.example.com/maven2. Without it: Maven Central itself."),
 		LogLevel:       e.text("LOG_LEVEL", "info", "debug, info, warn or error."),
+		liveURL:        liveURL,
+		reports:        e.reports,
 	}
 	c.Settings = e.settings(e.egress())
 	c.ERP.InFlight = c.Settings.MaxInFlight
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		e.bad("LOG_LEVEL", c.LogLevel, "debug, info, warn or error")
-	}
-	if !isAddress(c.HTTP.Addr) {
-		e.bad("HTTP_ADDR", c.HTTP.Addr, "host:port, or :port for all of the machine's addresses, with a port from 1 to 65535")
 	}
 	if len(c.KafkaBrokers) == 0 && (c.KafkaAccess.TLS != nil || c.KafkaAccess.SASL != nil) {
 		e.problems = append(e.problems, errors.New("KAFKA_TLS or KAFKA_SASL_MECHANISM is set and KAFKA_BROKERS is not: name the brokers"))
@@ -79,15 +84,19 @@ func isAddress(addr string) bool {
 func (e *env) kafkaAccess() (s kafka.Security) {
 	encrypted := e.flag("KAFKA_TLS", "Encrypts connections to the brokers, and checks the brokers' certificates by the system's roots.")
 	ca := e.text("KAFKA_TLS_CA_FILE", "", "A PEM file with the roots to use in place of the system's.")
-	cert := e.text("KAFKA_TLS_CERT_FILE", "", "A PEM file with a client certificate, for brokers that ask for one.")
+	cert := e.text("KAFKA_TLS_CERT_FILE", "", "A PEM file with a client certificate, for brokers that ask for one. A changed file is read again.")
 	key := e.text("KAFKA_TLS_KEY_FILE", "", "A PEM file with the key of that certificate.")
 	mechanism := e.text("KAFKA_SASL_MECHANISM", "", "How to log in to the brokers: SCRAM-SHA-512, SCRAM-SHA-256, or PLAIN, which needs KAFKA_TLS. Without it there is no login.")
 	username := e.text("KAFKA_SASL_USERNAME", "", "The user name for that login.")
-	password := e.secret("KAFKA_SASL_PASSWORD", SecretKey, "The password for that login.")
+	password, live := e.liveSecret("KAFKA_SASL_PASSWORD", SecretKey, "The password for that login.")
+	current := func() string { return password.Reveal() }
+	if live != nil {
+		current = func() string { return live.current().Reveal() }
+	}
 	var err error
 	switch {
 	case encrypted:
-		if s.TLS, err = kafka.TLS(ca, cert, key); err != nil {
+		if s.TLS, err = clientTLS("KAFKA_TLS_CERT_FILE", ca, cert, key, e.reports.report); err != nil {
 			e.problems = append(e.problems, fmt.Errorf("KAFKA_TLS_*_FILE: %w", err))
 		}
 	case ca+cert+key != "":
@@ -97,7 +106,7 @@ func (e *env) kafkaAccess() (s kafka.Security) {
 	case mechanism == kafka.Plain && !encrypted:
 		e.problems = append(e.problems, errors.New("KAFKA_SASL_MECHANISM PLAIN would send the password readable: set KAFKA_TLS=true, or use SCRAM-SHA-512"))
 	case mechanism != "":
-		if s.SASL, err = kafka.SASL(mechanism, username, password.Reveal()); err != nil {
+		if s.SASL, err = kafka.SASL(mechanism, username, current); err != nil {
 			e.problems = append(e.problems, fmt.Errorf("KAFKA_SASL_*: %w", err))
 		}
 	case username != "" || password != "":
@@ -107,13 +116,13 @@ func (e *env) kafkaAccess() (s kafka.Security) {
 }
 
 func (e *env) egress() egress.Policy {
-	allowed, err := egress.ParseNetworks(e.text("ERP_ALLOWED_NETWORKS", "", "Networks like 169.254.10.0/24, comma-separated, that ERP calls may go to although they are refused otherwise: link-local, multicast, unspecified, the metadata services of clouds."))
+	allowed, err := egress.ParseNetworks(e.text("ERP_ALLOWED_NETWORKS", "", "Networks like 169.254.10.0/24, comma-separated, that ERP calls and alerts may go to although they are refused otherwise: link-local, multicast, unspecified, the metadata services of clouds."))
 	if err != nil {
 		e.problems = append(e.problems, fmt.Errorf("ERP_ALLOWED_NETWORKS: %w", err))
 	}
 	return egress.Policy{
 		Allowed:       allowed,
-		RefusePrivate: e.flag("ERP_REFUSE_PRIVATE", "Refuses ERP calls to private networks, to the machine itself, and to addresses behind a carrier's NAT, but for those in ERP_ALLOWED_NETWORKS: for a connector that should reach the internet only."),
+		RefusePrivate: e.flag("ERP_REFUSE_PRIVATE", "Refuses ERP calls and alerts to private networks, to the machine itself, and to addresses behind a carrier's NAT, but for those in ERP_ALLOWED_NETWORKS: for a connector that should reach the internet only."),
 	}
 }
 
@@ -148,6 +157,7 @@ func (e *env) refuse(err error) {
 
 type env struct {
 	lookup    Lookup
+	reports   *reports
 	problems  []error
 	variables []Variable
 }
@@ -188,6 +198,15 @@ func (e *env) secret(name string, use SecretUse, meaning string) (s Secret) {
 		e.problems = append(e.problems, err)
 	}
 	return s
+}
+
+// liveSecret is secret, and its file, which is read again when it changes; nil: it has none.
+func (e *env) liveSecret(name string, use SecretUse, meaning string) (Secret, *liveFile[Secret]) {
+	s, file := e.secret(name, use, meaning), e.value(name+"_FILE", "")
+	if file == "" {
+		return s, nil
+	}
+	return s, newFileSecret(file, s, use, func(err error) { e.reports.report(name, err) })
 }
 
 func (e *env) flag(name, meaning string) bool {

@@ -93,7 +93,7 @@ func (e *env) erp() ERP {
 			Cert: e.text("ERP_TLS_CERT_FILE", "", "A PEM file with a client certificate, for an ERP that asks for one. A changed file is read again."),
 			Key:  e.text("ERP_TLS_KEY_FILE", "", "A PEM file with the key of that certificate."),
 		},
-		Proxy: e.flag("ERP_USE_PROXY", "ERP calls go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, ERP calls ignore these."),
+		Proxy: e.flag("ERP_USE_PROXY", "ERP calls and alerts go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name. Without it, they ignore these."),
 		files: map[string]string{},
 	}
 	for _, name := range []string{erpAPIKey, erpHMAC, erpPreviousHMAC, erpPassword, erpOAuthSecret} {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,7 @@ const lookInterval = time.Second
 type liveFile[T any] struct {
 	files  []string
 	read   func() (T, error)
+	check  func(T) error // of what was read later; nil: all can be used
 	same   func(a, b T) bool
 	report func(err error) // of each content that is read later, and differs or cannot be used
 	now    func() time.Time
@@ -68,6 +70,9 @@ func (l *liveFile[T]) look() {
 	}
 	l.stamps = stamps
 	value, err := l.read()
+	if err == nil && l.check != nil {
+		err = l.check(value)
+	}
 	switch {
 	case err != nil:
 		l.report(err)
@@ -84,4 +89,15 @@ func stampOf(file string) fileStamp {
 		return fileStamp{}
 	}
 	return fileStamp{modified: info.ModTime(), size: info.Size()}
+}
+
+// reports passes on what becomes of files that are read again. The environment is read before there is a log to tell.
+type reports struct {
+	to atomic.Pointer[func(variable string, err error)]
+}
+
+func (r *reports) report(variable string, err error) {
+	if to := r.to.Load(); to != nil {
+		(*to)(variable, err)
+	}
 }

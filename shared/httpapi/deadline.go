@@ -10,6 +10,9 @@ import (
 // waits for the end of a sync is no slow client. A client that does not read holds nothing beyond that.
 func answerTimeout(next http.Handler, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor > 1 { // there the server's own limit would end the handler too, see TestAnAnswerThatTookLongToFindIsSent
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		}
 		next.ServeHTTP(&timedWriter{ResponseWriter: w, limit: limit}, r)
 	})
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"reflect"
+	"slices"
 )
 
 // Description is what the API's OpenAPI description says of a route beyond its Route. Each service has a table of them, by method and
@@ -54,6 +55,9 @@ type OneOf []any
 // RouterProblems are those that a route has without its doing.
 func RouterProblems(r Route) []string {
 	problems := []string{"400 query_invalid", "500 internal"}
+	if !slices.Contains(probePaths, r.Path) {
+		problems = append(problems, "403 certificate_required", "429 rate_limited", "503 overloaded")
+	}
 	if r.Resource != ResourceNone {
 		problems = append(problems, "401 unauthorized", "403 forbidden", "503 database_unavailable")
 	}

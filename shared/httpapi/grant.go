@@ -33,20 +33,14 @@ type Identifier interface {
 
 // configured knows the token of the environment, which holds everything, and asks next for others. next may be nil.
 type configured struct {
-	hash *[sha256.Size]byte // of the token; nil: there is none
-	next Identifier
-}
-
-func newConfigured(token config.Secret, next Identifier) configured {
-	if token == "" {
-		return configured{next: next}
-	}
-	return configured{new(sha256.Sum256([]byte(token.Reveal()))), next}
+	token func() config.Secret // the one in force now; empty: there is none
+	next  Identifier
 }
 
 func (c configured) Identify(ctx context.Context, token string) (Identity, error) {
-	got := sha256.Sum256([]byte(token))
-	if c.hash != nil && subtle.ConstantTimeCompare(c.hash[:], got[:]) == 1 {
+	known := c.token()
+	want, got := sha256.Sum256([]byte(known)), sha256.Sum256([]byte(token))
+	if known != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1 {
 		return Identity{Name: "api", All: true}, nil
 	}
 	if c.next == nil {

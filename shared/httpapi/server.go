@@ -19,13 +19,15 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/logging"
 )
 
 // Server serves the routes of all services of a process.
 type Server struct {
 	http   *http.Server
-	addr   string
+	cfg    config.HTTP
 	router *mux.Router
+	log    *slog.Logger
 }
 
 const probeTimeout = 3 * time.Second
@@ -49,23 +51,37 @@ func NewServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 
 func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
 	router := newRouter()
-	who := newConfigured(cfg.Token, tokens)
+	rates := newRates(cfg)
+	who := configured{cfg.CurrentToken, tokens}
 	for _, r := range routes {
-		router.Handle(r.Path, named(r.Path, authorize(who, r, log))).Methods(methods(r.Method)...)
+		router.Handle(r.Path, named(r.Path, entrance(who, r, rates, log))).Methods(methods(r.Method)...)
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		problem.JSON(w, http.StatusOK, liveness{"ok"})
 	}).Methods(methods(http.MethodGet)...)
 	router.HandleFunc("/readyz", ready(probes)).Methods(methods(http.MethodGet)...)
 	router.Handle("/metrics", promhttp.Handler()).Methods(methods(http.MethodGet)...)
+	handler := newLoad(cfg).bounded(rates.byAddress(singleSlashes(router)))
+	if cfg.TLS.ClientCA != "" {
+		handler = certified(handler)
+	}
 	return &Server{
-		addr: cfg.Addr, router: router,
+		cfg: cfg, router: router, log: log,
 		http: &http.Server{
-			Handler:           accessLog(answerTimeout(recovered(singleSlashes(router), log), l.answer), log),
+			Handler:           accessLog(answerTimeout(secured(crossOrigin(recovered(handler, log), cfg.CORSOrigins)), l.answer), log),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
+}
+
+// entrance is the way of a request to the route's handler.
+func entrance(who Identifier, r Route, rates *rates, log *slog.Logger) http.Handler {
+	if r.Resource == ResourceNone {
+		return authorize(who, r, log)
+	}
+	r.Handler = rates.byToken(r.Handler)
+	return rates.guarded(authorize(who, r, log))
 }
 
 // Handler is what is served.
@@ -89,19 +105,27 @@ func (s *Server) Walk() (names []string, err error) {
 	return names, err
 }
 
-// Listen takes the address that HTTP is served at.
+// Listen takes the address that HTTP is served at, and reads the files of https.
 func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
+	var err error
+	if s.http.TLSConfig, err = s.cfg.TLS.Config(logging.Secrets(s.log)); err != nil {
+		return nil, fmt.Errorf("HTTP_TLS_*_FILE: %w", err)
+	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", s.addr)
+	l, err := lc.Listen(ctx, "tcp", s.cfg.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w; another address can be set with HTTP_ADDR", s.addr, err)
+		return nil, fmt.Errorf("listening on %s: %w; another address can be set with HTTP_ADDR", s.cfg.Addr, err)
 	}
 	return l, nil
 }
 
 // Serve takes requests until Stop, and then returns nil. Any error means that no more are taken.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	serve := s.http.Serve
+	if s.http.TLSConfig != nil {
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") } // its configuration has the certificate
+	}
+	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

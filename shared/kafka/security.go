@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -26,18 +27,20 @@ const (
 	ScramSHA512 = "SCRAM-SHA-512"
 )
 
-// SASL returns how a client authenticates.
-func SASL(mechanism, username, password string) (sasl.Mechanism, error) {
-	if username == "" || password == "" {
+// SASL returns how a client authenticates. The password is asked for at each login, so that one that was changed counts for the next
+// connection.
+func SASL(mechanism, username string, password func() string) (sasl.Mechanism, error) {
+	if username == "" || password() == "" {
 		return nil, errors.New("a username and a password are needed")
 	}
+	login := func(context.Context) (scram.Auth, error) { return scram.Auth{User: username, Pass: password()}, nil }
 	switch mechanism {
 	case Plain:
-		return plain.Auth{User: username, Pass: password}.AsMechanism(), nil
+		return plain.Plain(func(context.Context) (plain.Auth, error) { return plain.Auth{User: username, Pass: password()}, nil }), nil
 	case ScramSHA256:
-		return scram.Auth{User: username, Pass: password}.AsSha256Mechanism(), nil
+		return scram.Sha256(login), nil
 	case ScramSHA512:
-		return scram.Auth{User: username, Pass: password}.AsSha512Mechanism(), nil
+		return scram.Sha512(login), nil
 	default:
 		return nil, fmt.Errorf("mechanism %q is not known; there are %s, %s and %s", mechanism, Plain, ScramSHA256, ScramSHA512)
 	}

@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"crypto/tls"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func login(t *testing.T, c testkit.Certificates, mechanism, password string) (s 
 	var err error
 	s.TLS, err = kafka.TLS(c.CA, "", "")
 	require.NoError(t, err)
-	s.SASL, err = kafka.SASL(mechanism, testkit.SecuredUser, password)
+	s.SASL, err = kafka.SASL(mechanism, testkit.SecuredUser, func() string { return password })
 	require.NoError(t, err)
 	return s
 }
@@ -110,4 +111,28 @@ func TestSecuredBrokers(t *testing.T) {
 			refused(t, "tls: bad certificate", kafka.Config{Brokers: apache.MutualTLS, Security: kafka.Security{TLS: nobody}})
 		})
 	})
+}
+
+// Symptom: a password that was changed at the brokers was used until the process was started again, and then by none of them.
+func TestAPasswordThatIsChangedCountsForNewConnections(t *testing.T) {
+	t.Parallel()
+	c := testkit.NewCertificates(t)
+	brokers := secured(t, c)
+	for _, mechanism := range mechanisms {
+		t.Run(mechanism, func(t *testing.T) {
+			t.Parallel()
+			var password atomic.Value
+			password.Store("wrong")
+			security := login(t, c, mechanism, testkit.SecuredPassword)
+			var err error
+			security.SASL, err = kafka.SASL(mechanism, testkit.SecuredUser, func() string { return password.Load().(string) }) //nolint:forcetypeassert // a test's own
+			require.NoError(t, err)
+			client, err := kgo.NewClient(kafka.Config{Brokers: brokers, Security: security}.Options()...)
+			require.NoError(t, err)
+			defer client.Close()
+			require.Error(t, client.Ping(t.Context()))
+			password.Store(testkit.SecuredPassword)
+			testkit.Eventually(t, func() bool { return client.Ping(t.Context()) == nil }, "the client still logs in with the old password")
+		})
+	}
 }

@@ -68,7 +68,7 @@ var errHeld = errors.New("all leases are held")
 func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*lease, error) {
 	dial, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(dial, pool.Config().ConnConfig.Copy())
+	conn, err := Connect(dial, pool)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Postgres: %w", err)
 	}

@@ -26,6 +26,7 @@ const (
 const (
 	maxGiveUpAfter = 365 * 24 * time.Hour
 	maxRetention   = 10 * 365 * 24 * time.Hour
+	maxInterval    = 30 * 24 * time.Hour // of alerts
 )
 
 // NameErpBaseURL is the setting that says where orders go. Changing it needs a right of its own.
@@ -105,6 +106,14 @@ var fields = []Field{
 		"When the ERP is maintained: no order is sent then. What waits goes out afterwards."),
 	field(nameWorkingHours, "ERP_WORKING_HOURS", func(s *Settings) *string { return &s.WorkingHours }, windows,
 		"When orders are sent: none goes out at another time. Without it: always."),
+	field("alert_interval", "ALERT_INTERVAL", func(s *Settings) *time.Duration { return &s.AlertInterval }, duration(10*time.Second, maxInterval),
+		"The least time from one notice of an alert to the next that says what has come since."),
+	field("alert_backlog_age", "ALERT_BACKLOG_AGE", func(s *Settings) *time.Duration { return &s.AlertBacklogAge }, duration(0, maxInterval),
+		"An order that is on its way for longer raises an alert, as does an event in the commerce outbox. 0: none does."),
+	field("alert_retention", "ALERT_RETENTION", func(s *Settings) *time.Duration { return &s.AlertRetention }, duration(0, maxRetention),
+		"Alerts that are over, and what became of their notices, are deleted so long afterwards. 0: they are kept for ever."),
+	field("alert_allow_http", "ALERT_ALLOW_HTTP", func(s *Settings) *bool { return &s.AlertAllowHTTP }, boolean,
+		"On: alerts may go to http URLs. Off: to https, and to http on the machine itself."),
 	field("refuse_bad_totals", "REFUSE_BAD_TOTALS", func(s *Settings) *bool { return &s.RefuseBadTotals }, boolean,
 		"On: an order is refused when its totals do not add up, an amount is missing, or a quantity is not above 0. Off: it is accepted with a warning, in the answer and on the timeline."),
 }

@@ -163,6 +163,7 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 			BreakerExceptions: []domain.BookedAnswer{{Status: 500, Code: "NO_SKU"}}, MaxInFlight: 8, Rate: 50, RetryWeight: 2,
 			Maintenance: "0 2 * * SUN 4h Europe/Berlin", WorkingHours: "0 8 * * MON-FRI 10h UTC; 0 9 * * SAT 3h UTC",
 		},
+		Alerts: Alerts{AlertInterval: time.Minute, AlertBacklogAge: 0, AlertRetention: 24 * time.Hour, AlertAllowHTTP: true},
 	}
 	names, variables := map[string]bool{}, map[string]bool{}
 	got := Defaults()

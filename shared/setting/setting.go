@@ -51,6 +51,7 @@ type Settings struct {
 	BulkCanary        int           // orders of a bulk resync that must succeed before the others go out, unless it says another number; 0: none
 
 	Pace
+	Alerts
 
 	Egress egress.Policy // which addresses ERP calls may go to; the environment's alone
 }
@@ -62,7 +63,7 @@ func Defaults() Settings {
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
 		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour,
 		CronEnabled: true, CronSchedule: "0 * * * *", CronBatch: 100, BulkCanary: 10,
-		Pace: defaultPace(),
+		Pace: defaultPace(), Alerts: defaultAlerts(),
 	}
 }
 

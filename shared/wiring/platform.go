@@ -19,11 +19,12 @@ import (
 
 // Platform provides what every service needs, runs the workers and serves the routes.
 func Platform(cfg config.Config, log *slog.Logger) fx.Option {
+	cfg.ReportSecrets(logging.Secrets(log))
 	return fx.Options(
-		fx.Supply(log, cfg.HTTP, cfg.ERP),
+		fx.Supply(log, cfg.HTTP, cfg.ERP, cfg.Mail),
 		fx.Supply(cfg.Kafka()),
 		fx.Provide(
-			func(lc fx.Lifecycle) (*pgxpool.Pool, error) { return newPool(lc, cfg.DatabaseURL) },
+			func(lc fx.Lifecycle) (*pgxpool.Pool, error) { return newPool(lc, cfg) },
 			func(pool *pgxpool.Pool) *setting.Store { return setting.NewStore(pool, cfg.Settings, nil) },
 			newWatcher,
 			func(w *setting.Watcher) setting.Reader { return w },
@@ -42,11 +43,12 @@ func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 	)
 }
 
-func newPool(lc fx.Lifecycle, database string) (*pgxpool.Pool, error) {
-	c, err := postgres.ParseConfig(database)
+func newPool(lc fx.Lifecycle, cfg config.Config) (*pgxpool.Pool, error) {
+	c, err := postgres.ParseConfig(cfg.DatabaseURL)
 	if err != nil {
 		return nil, err
 	}
+	postgres.FollowLogin(c, cfg.CurrentDatabaseURL)
 	c.MaxConns = max(c.MaxConns, 16)
 	pool, err := pgxpool.NewWithConfig(context.Background(), c)
 	if err != nil {

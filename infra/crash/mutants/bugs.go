@@ -160,7 +160,7 @@ var All = []Mutant{
 		// The standby is named first in DATABASE_URL. It shows no writers of the primary, and commits in another order than ids.
 		Name: "a relay leads on a hot standby", Promises: []int{1, 2}, Profile: "failover=1,relay=3,term=0,stop=0",
 		Edits: []Edit{
-			{"shared/postgres/lease.go", `	conn, err := pgx.ConnectConfig(dial, pool.Config().ConnConfig.Copy())
+			{"shared/postgres/lease.go", `	conn, err := Connect(dial, pool)
 `, `	anywhere := pool.Config().ConnConfig.Copy()
 	anywhere.ValidateConnect = nil
 	conn, err := pgx.ConnectConfig(dial, anywhere)

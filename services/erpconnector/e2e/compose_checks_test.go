@@ -86,7 +86,7 @@ func checkEnvironment(p *types.Project, s types.ServiceConfig) (problems []strin
 		if !known[name] {
 			problems = append(problems, name+" is no variable of the program")
 		}
-		if secret[name] && !strings.Contains(value(s, name), "demo") {
+		if v := value(s, name); secret[name] && v != "" && !strings.Contains(v, "demo") { // one that is handed on when you set it is none here
 			problems = append(problems, name+" is not marked as demo")
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,7 +60,9 @@ func TestDeployPageNamesWhatExists(t *testing.T) {
 		require.NoError(t, err)
 		inside, err := filepath.Glob(repository + "/services/*/internal/*/metrics.go")
 		require.NoError(t, err)
-		files = append(files, inside...)
+		shared, err := filepath.Glob(repository + "/shared/*/metrics.go")
+		require.NoError(t, err)
+		files = slices.Concat(files, inside, shared)
 		code := ""
 		for _, file := range files {
 			content, err := os.ReadFile(file)

@@ -25,6 +25,7 @@ var waitingCommands = []string{
 	"token create x --may sync", "token list", "token revoke 1",
 	"bulk resync --status failed", "bulk cancel --id 1 --reason x", "bulk settle --id 1 --reason x", "bulk send-now --id 1 --reason x",
 	"bulk list", "bulk show 1", "bulk results 1", "bulk pause 1", "bulk resume 1", "bulk stop 1",
+	"alert list", "alert add x --email x@example.com", "alert remove 1", "alert test 1", "alert history",
 	"erp status", "erp open --reason x", "erp close --reason x",
 	"replay --order 1", "replay --from 2024-01-15", "verify", "rebuild", "audit", "repair", "doctor",
 	"list", "failures", "status 1", "watch 1", "sync 1", "resync 1", "send-now 1 --reason x", "cancel 1 --reason x", "settle 1 --reason x",

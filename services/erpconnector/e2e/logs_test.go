@@ -116,8 +116,15 @@ func (l *observed) outbox(events ...any) {
 	}))
 }
 
-// send is a request with any header and body, as a caller that nobody knows would send it.
+// send is answer without the body.
 func (l *observed) send(method, path, body string, header ...string) int {
+	l.t.Helper()
+	status, _ := l.answer(method, path, body, header...)
+	return status
+}
+
+// answer is a request with any header and body, as a caller that nobody knows would send it.
+func (l *observed) answer(method, path, body string, header ...string) (int, string) {
 	l.t.Helper()
 	req, err := http.NewRequestWithContext(l.t.Context(), method, l.base+path, strings.NewReader(body))
 	require.NoError(l.t, err)
@@ -126,11 +133,14 @@ func (l *observed) send(method, path, body string, header ...string) int {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(l.t, err)
-	require.NoError(l.t, resp.Body.Close())
-	return resp.StatusCode
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	require.NoError(l.t, err)
+	return resp.StatusCode, string(content)
 }
 
-// The log has everything that is promised, and nothing of a customer or a secret, whatever goes wrong.
+// The log has everything that is promised, and nothing of a customer or a secret, whatever goes wrong. Nor have metrics, and the answers to
+// those who may not see it.
 func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
 	var out testkit.Log
 	t.Run("a_day", func(t *testing.T) { // at its end the product has stopped
@@ -142,6 +152,7 @@ func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
 		l.operatorsAsk()
 		l.strangersCome()
 		l.recordsAreBroken()
+		l.othersAreToldNothing()
 	})
 	messages := map[string]bool{}
 	for line := range logLines(t) {
@@ -150,6 +161,7 @@ func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
 	}
 	for _, line := range out.Lines() {
 		require.NotContains(t, strings.ToLower(line), planted)
+		require.NotRegexp(t, `erpc_[A-Z2-7]{6}_`, line, "an API token")
 		var fields map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &fields), line)
 		require.True(t, messages[fields["msg"].(string)], "docs/logs.md does not know %s", line) //nolint:forcetypeassert // a log
@@ -259,6 +271,32 @@ func (l *observed) strangersCome() {
 	l.said("request answered", `"method":"POST"`, `"route":"/rest/V1/erpconnector/events"`, `"http_status":202`)
 	l.said("request answered", `"route":"/rest/V1/erpconnector/sync-status/{id}"`, `"http_status":401`)
 	l.said("request answered", `"route":""`, `"http_status":404`)
+}
+
+// othersAreToldNothing asks for all that has been said and done, as nobody, with a wrong token and with one that may not see it; and for
+// what anybody may see. No answer holds what the customer, the ERP or a secret's owner has said.
+func (l *observed) othersAreToldNothing() {
+	status, made := l.do(http.MethodPost, httpapi.BasePath+"/tokens", map[string]any{"name": "a shop", "resources": []string{string(httpapi.ResourcePublish)}})
+	require.Equal(l.t, http.StatusCreated, status)
+	for _, token := range []string{"", "Bearer wrong", fmt.Sprintf("Bearer %s", made["token"])} {
+		for _, path := range []string{
+			"/sync-status/good", "/sync-status/wrong", "/timeline/wrong", "/syncs", "/syncs/1", "/syncs/1/events", "/syncs/errors", "/dead-letters", "/dead-letters/1",
+			"/settings", "/settings/history", "/tokens", "/erp",
+		} {
+			status, body := l.answer(http.MethodGet, httpapi.BasePath+path, "", "Authorization", token)
+			require.Contains(l.t, []int{http.StatusUnauthorized, http.StatusForbidden}, status, path)
+			require.NotContains(l.t, strings.ToLower(body), planted, path)
+		}
+	}
+	for _, path := range []string{"/metrics", "/readyz", "/livez", "/openapi.json", "/docs"} {
+		status, body := l.answer(http.MethodGet, path, "")
+		require.Equal(l.t, http.StatusOK, status, path)
+		require.NotContains(l.t, strings.ToLower(body), planted, path)
+	}
+	_, listed := l.answer(http.MethodGet, httpapi.BasePath+"/tokens", "", "Authorization", "Bearer "+l.token)
+	require.NotContains(l.t, listed, made["token"], "nobody sees a token twice")
+	_, settings := l.answer(http.MethodGet, httpapi.BasePath+"/settings", "", "Authorization", "Bearer "+l.token)
+	require.NotContains(l.t, settings, "planted-password")
 }
 
 // recordsAreBroken writes into the topics what nobody can read.

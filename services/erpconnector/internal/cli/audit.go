@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/audit"
+	"github.com/erpconnector/erpconnector/shared/alert"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -21,7 +23,7 @@ import (
 // auditFlags are what the command is asked.
 type auditFlags struct {
 	from, until, source string
-	json                bool
+	json, alert         bool
 	limit               int
 }
 
@@ -37,7 +39,8 @@ func auditCommand() *cobra.Command {
 			"Exit code: 0 nothing is broken, 1 something is, 2 it could not be told.",
 		Example: "  erpconnector audit\n" +
 			"  erpconnector audit --from 2024-01-15 --to-time 2024-01-16 --source default\n" +
-			"  erpconnector audit --json | jq 'select(.break)'",
+			"  erpconnector audit --json | jq 'select(.break)'\n" +
+			"  erpconnector audit --alert     # each night, say",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := runAudit(cmd, f)
 			if err != nil {
@@ -57,6 +60,7 @@ func auditCommand() *cobra.Command {
 	flags.StringVar(&f.until, "to-time", "", "and before this time; they are followed to their end, whenever that is")
 	flags.StringVar(&f.source, "source", "", "orders of this shop only")
 	flags.BoolVar(&f.json, "json", false, "one JSON object a line: each break, each source, the sum")
+	flags.BoolVar(&f.alert, "alert", false, "note what was found, so that an alert tells of it; the only thing that is written")
 	flags.IntVar(&f.limit, "limit", 1000, "breaks that are listed at most, 0: all; all are counted")
 	return tellsByCode(cmd)
 }
@@ -73,10 +77,21 @@ func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {
 	var report *audit.Report
 	err = withLog(cmd.Context(), func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
 		p.Kafka, p.Pool = brokers, pool
-		report, err = audit.Run(cmd.Context(), p)
-		return err
+		if report, err = audit.Run(cmd.Context(), p); err != nil || !f.alert {
+			return err
+		}
+		return noteAudit(cmd.Context(), pool, report)
 	})
 	return report, err
+}
+
+// noteAudit keeps the verdict where the alerter looks.
+func noteAudit(ctx context.Context, pool *pgxpool.Pool, r *audit.Report) error {
+	found := map[string]int{}
+	for kind, n := range r.Broken {
+		found[string(kind)] = n
+	}
+	return alert.NewStore(pool).NoteAudit(ctx, alert.Audit{At: r.At, Breaks: int64(r.ViolationsAll), Found: found})
 }
 
 // params tells of all wrong flags at once: an audit takes long, and is started again for each of them.

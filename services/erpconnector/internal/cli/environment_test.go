@@ -14,8 +14,8 @@ func TestWhereVariablesComeFrom(t *testing.T) {
 	t.Setenv("HTTP_ADDR", ":9999")
 	cfg, err := config.FromEnv(environment(t.Context()))
 	require.NoError(t, err)
-	require.Equal(t, config.HTTP{Addr: ":9999", Token: "of-the-process"}, cfg.HTTP)
+	require.Equal(t, []any{":9999", config.Secret("of-the-process")}, []any{cfg.HTTP.Addr, cfg.HTTP.Token})
 	cfg, err = config.FromEnv(environment(WithEnvironment(t.Context(), variables{"API_TOKEN": "given"}.lookup)))
 	require.NoError(t, err)
-	require.Equal(t, config.HTTP{Addr: ":8080", Token: "given"}, cfg.HTTP, "nothing of the process reaches it")
+	require.Equal(t, []any{":8080", config.Secret("given")}, []any{cfg.HTTP.Addr, cfg.HTTP.Token}, "nothing of the process reaches it")
 }

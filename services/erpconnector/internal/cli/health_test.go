@@ -32,12 +32,17 @@ func health(ctx context.Context, args ...string) (string, error) {
 func running(t *testing.T, probes ...httpapi.Probe) (addr string) {
 	t.Helper()
 	addr = testkit.FreeAddr(t)
-	server := httpapi.NewServer(config.HTTP{Addr: addr}, nil, nil, probes, slog.New(slog.DiscardHandler))
+	serve(t, config.HTTP{Addr: addr}, probes...)
+	return addr
+}
+
+func serve(t *testing.T, cfg config.HTTP, probes ...httpapi.Probe) {
+	t.Helper()
+	server := httpapi.NewServer(cfg, nil, nil, probes, slog.New(slog.DiscardHandler))
 	listener, err := server.Listen(t.Context())
 	require.NoError(t, err)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
-	return addr
 }
 
 func TestHealth(t *testing.T) {
@@ -69,6 +74,17 @@ func TestHealth(t *testing.T) {
 		t.Setenv("HTTP_ADDR", ":"+port)
 		_, err = health(t.Context())
 		require.NoError(t, err)
+	})
+	t.Run("https_with_a_certificate_for_another_name", func(t *testing.T) {
+		c, addr := testkit.NewCertificates(t), testkit.FreeAddr(t)
+		serve(t, config.HTTP{Addr: addr, TLS: config.ServerTLS{Cert: c.Server, Key: c.ServerKey}}, fine)
+		env := map[string]string{"HTTP_ADDR": strings.Replace(addr, "127.0.0.1", "localhost", 1), "HTTP_TLS_CERT_FILE": c.Server, "HTTP_TLS_KEY_FILE": c.ServerKey}
+		ctx := WithEnvironment(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		said, err := health(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "ok postgres\n", said)
+		_, err = health(ctx, "https://"+addr)
+		require.ErrorContains(t, err, "certificate", "somebody else's is checked")
 	})
 	t.Run("nobody_listens", func(t *testing.T) {
 		_, err := health(t.Context(), "http://"+testkit.FreeAddr(t))
@@ -136,7 +152,7 @@ func TestHealthAnswers(t *testing.T) {
 				_, _ = w.Write([]byte(c.body))
 			}))
 			defer server.Close()
-			said, err := askHealth(t.Context(), server.URL, c.live)
+			said, err := askHealth(t.Context(), http.DefaultClient, server.URL, c.live)
 			require.Equal(t, map[bool]string{true: "/livez", false: "/readyz"}[c.live], asked)
 			require.Equal(t, c.said, said)
 			if c.err == "" {
@@ -147,7 +163,7 @@ func TestHealthAnswers(t *testing.T) {
 		})
 	}
 	for _, base := range []string{"http://a b", "ftp://host", "http://"} {
-		_, err := askHealth(t.Context(), base, false)
+		_, err := askHealth(t.Context(), http.DefaultClient, base, false)
 		require.ErrorContains(t, err, "asking for health: ", base)
 	}
 }

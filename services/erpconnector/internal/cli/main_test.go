@@ -77,6 +77,8 @@ func TestOnADatabase(t *testing.T) {
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
 		"tokens":                          testTokens,
 		"bulk":                            testBulk,
+		"alerts":                          testAlerts,
+		"an_address_from_the_input":       testAnAddressFromTheInput,
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty(t, database)

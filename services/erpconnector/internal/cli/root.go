@@ -33,7 +33,7 @@ func Root() *cobra.Command {
 			statusCommand(), watchCommand(), listCommand(), failuresCommand(), contextCommand(),
 		}, orderCommands()...)},
 		{"operate", "Operate (DATABASE_URL, KAFKA_BROKERS):", []*cobra.Command{
-			doctorCommand(), erpCommand(), settingsCommand(), tokenCommand(), quarantineCommand(), deadletterCommand(), bulkCommand(), cronCommand(),
+			doctorCommand(), erpCommand(), settingsCommand(), tokenCommand(), alertCommand(), quarantineCommand(), deadletterCommand(), bulkCommand(), cronCommand(),
 			replayCommand(), auditCommand(), verifyCommand(), rebuildCommand(), repairCommand(),
 		}},
 		{"run", "Install and run:", []*cobra.Command{

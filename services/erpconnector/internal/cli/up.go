@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -240,6 +241,9 @@ func devSecrets(cfg *config.Config) error {
 	}
 	if cfg.Settings.ErpBaseURL == "" {
 		cfg.Settings.ErpBaseURL = baseURL(*cfg) + httpapi.BasePath
+		if cfg.HTTP.TLS.Enabled() && cfg.ERP.TLS.CA == "" {
+			cfg.ERP.TLS.CA = cfg.HTTP.TLS.Cert // the mock ERP's
+		}
 	}
 	return nil
 }
@@ -251,12 +255,28 @@ func baseURL(cfg config.Config) string {
 	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	if !cfg.HTTP.TLS.Enabled() {
+		return "http://" + net.JoinHostPort(host, port)
+	}
+	return "https://" + net.JoinHostPort(certifiedName(cfg.HTTP.TLS, host), port)
+}
+
+// certifiedName is the host, or this machine's name for itself where the certificate is for that alone.
+func certifiedName(files config.ServerTLS, host string) string {
+	const itself = "localhost"
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil || pair.Leaf.VerifyHostname(host) == nil || pair.Leaf.VerifyHostname(itself) != nil {
+		return host
+	}
+	return itself
 }
 
 // banner says where everything is, and holds commands that work when they are copied.
 func banner(cfg config.Config) string {
-	base, token := baseURL(cfg), cfg.HTTP.Token.Reveal()
+	base, token, trust, export := baseURL(cfg), cfg.HTTP.Token.Reveal(), "", ""
+	if cert := cfg.HTTP.TLS.Cert; cert != "" {
+		trust, export = " --cacert "+cert, " SSL_CERT_FILE="+cert
+	}
 	return fmt.Sprintf(`
 ERP Connector is up. This is for development: production is a Postgres and a Kafka cluster of yours,
 named by DATABASE_URL and KAFKA_BROKERS (erpconnector run).
@@ -270,18 +290,18 @@ named by DATABASE_URL and KAFKA_BROKERS (erpconnector run).
 
 Publish an invoice:
 
-curl -sS %s%s/events -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{"event_id":"evt-1","type":"invoice.created","invoice":{"increment_id":"000000045","grand_total":"229.98"},"order":{"order_increment_id":"000000123","order_id":123,"currency":"EUR","customer_email":"jane@example.com","customer_firstname":"Jane","customer_lastname":"Doe","items":[{"item_id":1,"parent_item_id":null,"sku":"SCOOT-1","name":"City scooter","qty":"2","price":"99.99","row_total":"199.98"}],"totals":{"subtotal":"199.98","tax":"20.00","shipping":"10.00","discount":"0.00","grand_total":"229.98"},"billing_address":{"firstname":"Jane","lastname":"Doe","street":["High Street 1"],"city":"Berlin","postcode":"10115","country_id":"DE"},"created_at":"2024-01-15 10:00:00","updated_at":"2024-01-15 10:00:00"}}'
+curl -sS%s %s%s/events -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{"event_id":"evt-1","type":"invoice.created","invoice":{"increment_id":"000000045","grand_total":"229.98"},"order":{"order_increment_id":"000000123","order_id":123,"currency":"EUR","customer_email":"jane@example.com","customer_firstname":"Jane","customer_lastname":"Doe","items":[{"item_id":1,"parent_item_id":null,"sku":"SCOOT-1","name":"City scooter","qty":"2","price":"99.99","row_total":"199.98"}],"totals":{"subtotal":"199.98","tax":"20.00","shipping":"10.00","discount":"0.00","grand_total":"229.98"},"billing_address":{"firstname":"Jane","lastname":"Doe","street":["High Street 1"],"city":"Berlin","postcode":"10115","country_id":"DE"},"created_at":"2024-01-15 10:00:00","updated_at":"2024-01-15 10:00:00"}}'
 
 See where it stands:
 
-curl -sS %s%s/sync-status/000000123 -H 'Authorization: Bearer %s'
+curl -sS%s %s%s/sync-status/000000123 -H 'Authorization: Bearer %s'
 
 Or watch a minute of sample orders, from another shell:
 
-export API_TOKEN=%s
+export API_TOKEN=%s%s
 %s demo --url %s
 
 Ctrl-C stops.
 `, base, httpapi.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
-		base, httpapi.BasePath, token, base, httpapi.BasePath, token, token, self(), base)
+		trust, base, httpapi.BasePath, token, trust, base, httpapi.BasePath, token, token, export, self(), base)
 }

@@ -104,7 +104,7 @@ func (d *Drainer) keepDraining(ctx context.Context) {
 func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
 	dial, cancel := context.WithTimeout(ctx, maxRetry)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(dial, d.pool.Config().ConnConfig.Copy())
+	conn, err := postgres.Connect(dial, d.pool)
 	if err != nil {
 		return false, fmt.Errorf("connecting to Postgres: %w", err)
 	}
