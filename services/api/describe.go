@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/erpconnector/erpconnector/shared/bulk"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -111,6 +112,31 @@ var Descriptions = map[string]httpapi.Description{
 		Problems:   append([]string{"404 dead_letter_not_found", "409 dead_letter_refused"}, commandBodyProblems...),
 		Parameters: deadLetterID,
 	},
+	"POST " + bulkPath + "/resync":   bulkDescription("bulkResync", "Preview sending many orders again", "Those that have reached the ERP need `newKey` and a `reason`."),
+	"POST " + bulkPath + "/cancel":   bulkDescription("bulkCancel", "Preview cancelling many orders", "It needs a `reason`."),
+	"POST " + bulkPath + "/settle":   bulkDescription("bulkSettle", "Preview saying that the ERP has many orders", "It needs a `reason`."),
+	"POST " + bulkPath + "/send-now": bulkDescription("bulkSendNow", "Preview sending many orders now that wait for a retry", "It needs a `reason`."),
+	"POST " + bulkPath + "/jobs": {
+		ID: "startBulkJob", Tag: "Bulk", Summary: "Start the job of a preview", Detail: "The token is used up by it.",
+		Body: bulkStart{}, Required: []string{"token"}, Example: `{"token": "bulk_KZ4Q3R7M2WXYAB5CDEFGHIJKLM"}`, Answers: map[int]any{http.StatusAccepted: bulkJob{}},
+		Problems: append([]string{"404 bulk_token_not_found", "409 bulk_jobs_too_many"}, commandBodyProblems...),
+	},
+	"GET " + bulkPath + "/jobs": {
+		ID: "listBulkJobs", Tag: "Bulk", Summary: "Bulk jobs, the newest first", Answers: map[int]any{http.StatusOK: bulkJobList{}},
+		Parameters: map[string]httpapi.Parameter{"state": {Meaning: "In this state: " + listed(bulk.States) + ".", Example: bulk.Running}},
+	},
+	"GET " + bulkJobPath: {
+		ID: "showBulkJob", Tag: "Bulk", Summary: "How a bulk job goes", Answers: map[int]any{http.StatusOK: bulkJob{}}, Problems: []string{"404 bulk_job_not_found"},
+	},
+	"GET " + bulkJobPath + "/results": {
+		ID: "bulkJobResults", Tag: "Bulk", Summary: "What became of each order of a bulk job, a line of JSON each",
+		Detail:  "NDJSON: the schema is that of a line. When the connection breaks, go on with the `cursor` of the last whole line.",
+		Answers: map[int]any{http.StatusOK: httpapi.Lines{Of: bulkItem{}}}, Problems: []string{"404 bulk_job_not_found"},
+		Parameters: map[string]httpapi.Parameter{"cursor": {Meaning: "That of the last line before.", Schema: positive}},
+	},
+	"POST " + bulkJobPath + "/pause":  bulkChangeDescription("pauseBulkJob", "Let no further order get the command, until the job is resumed"),
+	"POST " + bulkJobPath + "/resume": bulkChangeDescription("resumeBulkJob", "Let a paused job go on, also one whose canary failed"),
+	"POST " + bulkJobPath + "/stop":   bulkChangeDescription("stopBulkJob", "End a job; what is under way goes on to its end"),
 	"GET " + settingsPath: {
 		ID: "settings", Tag: "Settings", Summary: "The settings that can be changed while it runs", Answers: map[int]any{http.StatusOK: settings{}},
 	},
@@ -289,6 +315,8 @@ var Parameters = map[string]httpapi.Parameter{
 	"updated_until":   {Meaning: "Changed before that." + sinceThe, Example: "90m"},
 	"cause":           {Meaning: "Whose reason has this text.", Example: "no JSON"},
 	"topic":           {Meaning: "Whose record stood in this topic, without the prefix.", Example: event.TopicRequested},
+	"job":             {Meaning: "The bulk job's id.", Schema: positive, Example: 3},
+	"result":          {Meaning: "Only orders with this result: " + listed(bulk.Results) + ".", Example: bulk.Failed},
 	"state":           {Meaning: "In this state; `open` unless given.", Schema: map[string]any{"type": "string", "enum": []deadletter.State{deadletter.Open, deadletter.Redriven, deadletter.Discarded, "all"}}},
 	"since":           {Meaning: "Written then or later.", Example: "2024-01-15"},
 	"until":           {Meaning: "Written before that.", Example: "2024-01-16"},

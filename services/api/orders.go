@@ -207,7 +207,7 @@ var possible = map[domain.OrderState]string{
 // respond waits for the end of the generation, and answers. The command is committed by then: a caller who goes away while it waits
 // takes nothing back.
 func (h *handler) respond(w http.ResponseWriter, r *http.Request, kind commandKind, done orders.Result, wait time.Duration) {
-	if done.Action == domain.RefuseNotFound || done.Action == domain.RefuseConflict {
+	if done.Action.Refuses() {
 		problem.Write(w, refusal(kind, done))
 		return
 	}

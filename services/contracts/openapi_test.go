@@ -194,6 +194,8 @@ func (s *schemas) responses(r described, golden map[string]exchange) object {
 		case nil:
 		case httpapi.Text:
 			content[body.ContentType] = object{"schema": object{"type": "string"}}
+		case httpapi.Lines:
+			content["application/x-ndjson"] = object{"schema": s.body(body.Of, true)}
 		case httpapi.ByType:
 			for _, contentType := range slices.Sorted(maps.Keys(body)) { // types get their names in this order
 				content[contentType] = object{"schema": s.body(body[contentType], true)}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/alert"
+	"github.com/erpconnector/erpconnector/shared/bulk"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -47,8 +48,11 @@ var written = map[reflect.Type]object{
 	reflect.TypeFor[problem.FieldError](): reference("FieldError"),
 }
 
-// open are types of texts that may be others than those that have names.
-var open = []reflect.Type{reflect.TypeFor[alert.DeliveryState](), reflect.TypeFor[deadletter.Writer](), reflect.TypeFor[domain.ErrorCode]()}
+// open are types of texts that may be others than those that have names; those of bulk jobs, as a client would have two names Failed.
+var open = []reflect.Type{
+	reflect.TypeFor[alert.DeliveryState](), reflect.TypeFor[deadletter.Writer](), reflect.TypeFor[domain.ErrorCode](), reflect.TypeFor[bulk.Command](), reflect.TypeFor[bulk.State](),
+	reflect.TypeFor[bulk.CanaryState](), reflect.TypeFor[bulk.Result](),
+}
 
 // of is the schema of a type: in an answer a member without omitempty is always there, in a request only what is required.
 func (s *schemas) of(t reflect.Type, answer bool) object {

@@ -26,6 +26,12 @@ var (
 	deadLetters = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "erpconnector_dead_letters_open", Help: "Dead letters that nobody has decided about. Counted every 10 s or more rarely by the leader.",
 	})
+	bulkRunning = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "erpconnector_bulk_jobs_running", Help: "Bulk jobs that are selecting or running, by the leader.",
+	})
+	bulkOrders = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "erpconnector_bulk_orders_total", Help: "Orders that have come to their end in a bulk job, by the command and the result: succeeded, failed or refused.",
+	}, []string{"command", "result"})
 	lastRunAge = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "erpconnector_cron_last_run_age_seconds", Help: "Time since the cron ran last, or since the scheduler first started; only the leader's counts.",
 	})
@@ -38,4 +44,5 @@ func resign() {
 	held.Reset()
 	oldest.Reset()
 	deadLetters.Set(0)
+	bulkRunning.Set(0)
 }

@@ -1,5 +1,6 @@
 // Package scheduler releases held orders: those that wait for the cron when it is due, and those that were held because the connector
-// was off as soon as it is on. The rule when a run is due is in due.go. It also keeps the outbox's partitions (keeper.go).
+// was off as soon as it is on. The rule when a run is due is in due.go. It also keeps the outbox's partitions (keeper.go),
+// and carries bulk jobs out (bulk.go).
 package scheduler
 
 import (
@@ -7,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -50,13 +52,14 @@ type Scheduler struct {
 	backlog backlog
 	outage  *run.Outage // of the ticks
 	keeper  *keeper
+	bulk    *bulkJobs
 }
 
 // New makes a scheduler that does nothing before Run.
 func New(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, log *slog.Logger) *Scheduler {
 	return &Scheduler{
 		pool: pool, orders: orders.New(pool, settings), settings: settings, log: log, now: time.Now,
-		keeper: newKeeper(pool, cfg, settings, log),
+		keeper: newKeeper(pool, cfg, settings, log), bulk: newBulkJobs(pool, settings, log),
 		outage: &run.Outage{Began: "held orders are not released; trying on", Ended: "held orders are released again"},
 	}
 }
@@ -70,9 +73,10 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return postgres.WithLease(ctx, s.pool, "scheduler", 1, s.log, func(ctx context.Context, _ string) error {
 		leader.Set(1)
 		defer resign()
-		keeping := make(chan struct{})
-		go func() { s.keeper.run(ctx); close(keeping) }()
-		defer func() { <-keeping }()
+		var beside sync.WaitGroup
+		beside.Go(func() { s.keeper.run(ctx) })
+		beside.Go(func() { s.bulk.run(ctx) })
+		defer beside.Wait()
 		s.countAt, s.made, s.backlog = time.Time{}, nil, backlog{} // others may have made runs meanwhile
 		for ctx.Err() == nil {
 			more, err := s.tick(ctx)

@@ -102,6 +102,9 @@ const (
 	RefuseConflict Action = "refuse_conflict"  // not possible in this state
 )
 
+// Refuses reports whether nothing is done.
+func (a Action) Refuses() bool { return a == RefuseNotFound || a == RefuseConflict }
+
 // actions is the table of what each request does in each state, in the order of OrderStates.
 var actions = map[Request][8]Action{
 	//               unknown     known        pending     queued       waiting    in flight    success      failed

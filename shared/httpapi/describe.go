@@ -24,8 +24,8 @@ type Description struct {
 	OpenBody bool     // the body may have members of its own
 	Example  string   // a body, where no golden answer shows one
 
-	// Answers are a value of the type of each answer's body by its status: nil is no body, Text is no JSON, ByType has several, and Part
-	// a value that may lack members.
+	// Answers are a value of the type of each answer's body by its status: nil is no body, Text is no JSON, Lines are many, ByType has
+	// several, and Part is a value that may lack members.
 	Answers map[int]any
 	// Problems are the problems of its own, like "404 order_not_found". What the router answers is added: see RouterProblems.
 	Problems []string
@@ -73,6 +73,9 @@ func RouterProblems(r Route) []string {
 
 // Text is a body that is no JSON.
 type Text struct{ ContentType string }
+
+// Lines is a body of lines, each of them JSON of a type (NDJSON).
+type Lines struct{ Of any }
 
 // readiness is the answer of /readyz.
 type readiness struct {

@@ -91,6 +91,9 @@ type Parameters struct {
 // ParametersOf are those of a request.
 func ParametersOf(r *http.Request) *Parameters { return &Parameters{values: r.URL.Query()} }
 
+// ParametersFrom reads values that are no request's: of a body or a command line that has the words of a query.
+func ParametersFrom(values url.Values) *Parameters { return &Parameters{values: values} }
+
 // Text is the parameter's value; empty: it was not given.
 func (p *Parameters) Text(name string) string { return p.values.Get(name) }
 

@@ -50,6 +50,9 @@ type Command struct {
 	Truncated      bool              // the body is longer
 	Digest         [sha256.Size]byte // of a callback's raw body
 	Traceparent    string
+	// InTx, when given, runs at the end of the same transaction, also of a refusal. Its error undoes the command. It may run again, when
+	// the transaction does.
+	InTx func(ctx context.Context, tx pgx.Tx, r Result) error
 }
 
 // Result is what came of a command.
@@ -90,6 +93,9 @@ func (o *Orders) Do(ctx context.Context, cmd Command) (Result, error) {
 		c := change{tx: tx, command: cmd, maxAttempts: s.MaxAttempts, now: domain.NormalizeTime(o.now())}
 		err := c.run(ctx)
 		result = c.result
+		if err == nil && cmd.InTx != nil {
+			err = cmd.InTx(ctx, tx, result)
+		}
 		return err
 	})
 	if err != nil {

@@ -157,7 +157,7 @@ func TestEachFieldIsOneOfSettings(t *testing.T) {
 		FailureFields: []domain.FailureField{{Field: "success", Value: "false"}}, ReferenceFields: []domain.AnswerField{"data.id"}, RetryPages: true,
 		CronEnabled: false, CronSchedule: "1 * * * *", CronBatch: 1, MaxRetryAfter: time.Hour,
 		EventRetention: 400 * 24 * time.Hour, TimelineRetention: 90 * 24 * time.Hour,
-		AdminTokenLifetime: time.Hour,
+		AdminTokenLifetime: time.Hour, BulkCanary: 3,
 		Pace: Pace{
 			Breaker: false, BreakerRate: 0.25, BreakerCalls: 20, BreakerOrders: 6, BreakerStatuses: []int{401}, HealthPath: "/up",
 			BreakerExceptions: []domain.BookedAnswer{{Status: 500, Code: "NO_SKU"}}, MaxInFlight: 8, Rate: 50, RetryWeight: 2,

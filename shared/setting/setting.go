@@ -50,6 +50,7 @@ type Settings struct {
 	AdminTokenLifetime  time.Duration // how long a user's session lasts
 	TimelineRetention   time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
 	QuarantineRetention time.Duration // events refused over HTTP, and discarded ones, are kept for this long; 0: for ever
+	BulkCanary          int           // orders of a bulk resync that must succeed before the others go out, unless it says another number; 0: none
 
 	Pace
 	Alerts
@@ -64,7 +65,7 @@ func Defaults() Settings {
 		ErpTimeout: 30 * time.Second, MaxAttempts: 5, BaseDelay: 60 * time.Second,
 		MaxRetryAfter: 24 * time.Hour, OutboxRetention: 7 * 24 * time.Hour, AdminTokenLifetime: 4 * time.Hour,
 		QuarantineRetention: 30 * 24 * time.Hour,
-		CronEnabled:         true, CronSchedule: "0 * * * *", CronBatch: 100,
+		CronEnabled:         true, CronSchedule: "0 * * * *", CronBatch: 100, BulkCanary: 10,
 		Pace: defaultPace(), Alerts: defaultAlerts(),
 	}
 }

@@ -376,3 +376,20 @@ func TestUnusedKindsAreForgotten(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, deleted)
 }
+
+func TestSyncsByTheirIDs(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	_, err := pool.Exec(t.Context(), fill, 30)
+	require.NoError(t, err)
+	ids := func(source string, ids ...int64) (out []int64) {
+		found, err := OfIDs(t.Context(), pool, ids, source)
+		require.NoError(t, err)
+		for _, s := range found {
+			out = append(out, s.SyncID)
+		}
+		return out
+	}
+	require.Equal(t, []int64{3, 10, 20}, ids("", 20, 3, 99, 10, 3))
+	require.Equal(t, []int64{10, 20}, ids("outlet", 20, 3, 99, 10))
+}

@@ -23,6 +23,8 @@ var waitingCommands = []string{
 	"deadletter list", "deadletter show 1", "deadletter redrive 1 --reason x", "deadletter discard 1 --reason x",
 	"cron run", "settings", "settings get debug", "settings set debug=true", "settings unset debug", "settings history",
 	"token create x --may sync", "token list", "token revoke 1",
+	"bulk resync --status failed", "bulk cancel --id 1 --reason x", "bulk settle --id 1 --reason x", "bulk send-now --id 1 --reason x",
+	"bulk list", "bulk show 1", "bulk results 1", "bulk pause 1", "bulk resume 1", "bulk stop 1",
 	"alert list", "alert add x --email x@example.com", "alert remove 1", "alert test 1", "alert history",
 	"user create x --may sync", "user list", "user password x", "user disable x", "user enable x", "user delete x",
 	"erp status", "erp open --reason x", "erp close --reason x",

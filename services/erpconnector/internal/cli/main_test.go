@@ -77,6 +77,7 @@ func TestOnADatabase(t *testing.T) {
 		"erp_closed_while_off":            testERPClosedWhileTheConnectorIsOff,
 		"a_repair_that_cannot_tell":       testARepairThatCannotTell,
 		"tokens":                          testTokens,
+		"bulk":                            testBulk,
 		"alerts":                          testAlerts,
 		"an_address_from_the_input":       testAnAddressFromTheInput,
 		"users":                           testUsers,

@@ -34,7 +34,7 @@ func Root() *cobra.Command {
 		}, orderCommands()...)},
 		{"operate", "Operate (DATABASE_URL, KAFKA_BROKERS):", []*cobra.Command{
 			doctorCommand(), erpCommand(), settingsCommand(), tokenCommand(), userCommand(), alertCommand(), quarantineCommand(), deadletterCommand(),
-			cronCommand(),
+			bulkCommand(), cronCommand(),
 			replayCommand(), auditCommand(), verifyCommand(), rebuildCommand(), repairCommand(),
 		}},
 		{"run", "Install and run:", []*cobra.Command{

@@ -30,7 +30,7 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 70, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 81, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -114,6 +114,20 @@ func TestMisuse(t *testing.T) {
 		"erp open --reason=":                         {"--reason is required", 1},
 		"erp close":                                  {"--reason is required", 1},
 		"erp close --json":                           {"unknown flag: --json", 1},
+		"bulk bogus":                                 {unwanted, 1},
+		"bulk resync":                                {"select orders, by --status or another flag, or name them by --id", 1},
+		"bulk resync --id 1 --status failed":         {"select orders, or name them by --id, not both", 1},
+		"bulk resync --status lost --order-id x":     {`--status has "lost"`, 1},
+		"bulk resync --id 1 --new-key":               {"--reason is required", 1},
+		"bulk resync --id 1 --canary 1001":           {"--canary is 1001; it must be a whole number from 0 to 1000", 1},
+		"bulk cancel --id 1":                         {"--reason is required", 1},
+		"bulk cancel --id 1 --canary 1":              {"unknown flag: --canary", 1},
+		"bulk list --state lost":                     {`--state is "lost"`, 1},
+		"bulk list --limit 0":                        {"--limit is 0; it must be at least 1", 1},
+		"bulk show one":                              {`"one" is no bulk job's id`, 1},
+		"bulk results 1 --result good":               {`--result is "good"`, 1},
+		"bulk pause 1 --reason \x01":                 {"--reason contains the control character U+0001", 1},
+		"bulk stop":                                  {"accepts 1 arg(s), received 0", 1},
 		"settings bogus":                             {unwanted, 1},
 		"settings get":                               {"accepts 1 arg(s), received 0", 1},
 		"settings get cron_bach":                     {"did you mean cron_batch?", 1},
@@ -238,7 +252,7 @@ func TestAVariableThatCannotBe(t *testing.T) {
 	env := variables{"LOG_LEVEL": "loud", "DATABASE_URL": "postgres://127.0.0.1:1/db", "KAFKA_BROKERS": "127.0.0.1:1"}
 	for _, args := range []string{
 		"up", "demo", "run", "migrate", "topics ensure", "topics check", "quarantine list", "deadletter list", "deadletter show 1", "cron run",
-		"erp status", "erp open --reason x", "erp close --reason x", "settings", "replay --order 1", "replay --from 2024-01-15", "health", "verify", "rebuild", "audit", "repair", "config check",
+		"bulk list", "erp status", "erp open --reason x", "erp close --reason x", "settings", "replay --order 1", "replay --from 2024-01-15", "health", "verify", "rebuild", "audit", "repair", "config check",
 	} {
 		p := invoke(t, env, strings.Fields(args)...)
 		require.ErrorContains(t, p.err, `LOG_LEVEL is "loud"; it must be debug, info, warn or error`, args)
