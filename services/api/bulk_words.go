@@ -15,7 +15,7 @@ import (
 
 // BulkWords are the names of what a bulk command selects orders by: those of GET /syncs, without those that only shape a list.
 var BulkWords = slices.DeleteFunc(slices.Clone(syncParameters), func(name string) bool {
-	return slices.Contains([]string{"cursor", "fields", "limit", "sort"}, name)
+	return slices.Contains([]string{criteriaParameter, "cursor", "fields", "limit", "sort"}, name)
 })
 
 // BulkFilter reads words that select orders, and finds what is wrong with them; the errors name the words as parameters. An age is one
