@@ -29,7 +29,7 @@ var waitingCommands = []string{
 	"user create x --may sync", "user list", "user password x", "user disable x", "user enable x", "user delete x",
 	"erp status", "erp open --reason x", "erp close --reason x",
 	"replay --order 1", "replay --from 2024-01-15", "verify", "rebuild", "audit", "repair", "doctor",
-	"list", "failures", "status 1", "watch 1", "sync 1", "resync 1", "send-now 1 --reason x", "cancel 1 --reason x", "settle 1 --reason x",
+	"list", "failures", "status 1", "watch 1", "tail", "sync 1", "resync 1", "send-now 1 --reason x", "cancel 1 --reason x", "settle 1 --reason x",
 }
 
 // promptCommands wait for nobody.

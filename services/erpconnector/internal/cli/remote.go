@@ -99,7 +99,7 @@ func (t target) failed(err error) error {
 	case errors.As(err, &p):
 		return problemError(p)
 	default:
-		return fmt.Errorf("asking %s: %s", t.url, oneLine(err))
+		return fmt.Errorf("asking %s: %w", t.url, err)
 	}
 }
 

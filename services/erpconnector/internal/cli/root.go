@@ -30,7 +30,7 @@ func Root() *cobra.Command {
 	}{
 		{"start", "Start on this machine:", []*cobra.Command{upCommand(), demoCommand()}},
 		{"orders", "Orders, over HTTP (API_TOKEN, or a context):", append([]*cobra.Command{
-			statusCommand(), watchCommand(), listCommand(), failuresCommand(), contextCommand(),
+			statusCommand(), watchCommand(), tailCommand(), listCommand(), failuresCommand(), contextCommand(),
 		}, orderCommands()...)},
 		{"operate", "Operate (DATABASE_URL, KAFKA_BROKERS):", []*cobra.Command{
 			doctorCommand(), erpCommand(), settingsCommand(), tokenCommand(), userCommand(), alertCommand(), quarantineCommand(), deadletterCommand(),

@@ -30,7 +30,7 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 81, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 82, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +155,8 @@ func TestMisuse(t *testing.T) {
 		"list bogus":                                 {unwanted, 1},
 		"list -o xml":                                {`--output is "xml"; it must be table, json (a list), ndjson`, 1},
 		"list --limit 0":                             {"--limit is 0; it must be from 1 to 1000000", 1},
+		"tail bogus":                                 {unwanted, 1},
+		"tail -o csv":                                {`--output is "csv"; it must be text or ndjson`, 1},
 		"failures bogus":                             {unwanted, 1},
 		"failures -o yaml":                           {`--output is "yaml"`, 1},
 		"status":                                     {"accepts 1 arg(s), received 0", 1},
