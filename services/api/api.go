@@ -74,8 +74,11 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 		}
 	}
 	return slices.Concat(h.deadLetterRoutes(), h.syncRoutes(), h.bulkRoutes(), []httpapi.Route{
+		meRoute(),
 		h.erpRoute(),
 		h.streamRoute(),
+		h.breakerRoute("/erp/open", openByHand),
+		h.breakerRoute("/erp/close", closeByHand),
 		{
 			Method: http.MethodGet, Path: httpapi.BasePath + "/sync-status/{id}", Query: []string{sourceParameter}, Resource: httpapi.ResourceViewStatus,
 			BySource: true, Handler: http.HandlerFunc(h.syncStatus),

@@ -49,6 +49,8 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + httpapi.BasePath + "/erp": {
 		ID: "erp", Tag: "ERP", Summary: "Whether calls go out to the ERP, and how many", Answers: map[int]any{http.StatusOK: pace.Report{}},
 	},
+	"POST " + httpapi.BasePath + "/erp/open":  breakerDescription("stopCalls", "Stop all calls to the ERP, until they are let out by hand"),
+	"POST " + httpapi.BasePath + "/erp/close": breakerDescription("letCallsOut", "Let calls out to the ERP"),
 	"GET " + streamPath: {
 		ID: "streamEvents", Tag: "Syncs", Summary: "What happens to orders, as it happens",
 		Detail:  "Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.",
@@ -192,6 +194,21 @@ var Descriptions = map[string]httpapi.Description{
 		ID: "revokeToken", Tag: "Tokens", Summary: "Take a token out of force", Answers: map[int]any{http.StatusOK: shownToken{}},
 		Problems: []string{"404 token_not_found"},
 	},
+	"GET " + httpapi.BasePath + "/me": {
+		ID: "me", Tag: "Tokens", Summary: "What the token may do", Detail: "For any token in force.", Answers: map[int]any{http.StatusOK: identity{}},
+	},
+	"GET /":        {ID: "root", Tag: "Console", Summary: "Leads to the console", Answers: map[int]any{http.StatusFound: nil}},
+	"GET /console": {ID: "console", Tag: "Console", Summary: "The console", Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/html"}}},
+	"GET /console/{path:.*}": {
+		ID: "consolePage", Tag: "Console", Summary: "A page of the console, or one of its files",
+		Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: "text/html"}}, Problems: []string{"404 not_found"},
+	},
+	"POST /console/session": {
+		ID: "signIn", Tag: "Console", Summary: "Sign in to the console",
+		Detail:  "The answer sets a cookie that counts as the request's token, for requests from the console's own pages.",
+		Answers: map[int]any{http.StatusNoContent: nil},
+	},
+	"DELETE /console/session": {ID: "signOut", Tag: "Console", Summary: "Sign out of the console", Answers: map[int]any{http.StatusNoContent: nil}},
 	"GET " + usersPath: {
 		ID: "listUsers", Tag: "Users", Summary: "The users, by their names", Answers: map[int]any{http.StatusOK: userList{}},
 	},
@@ -217,6 +234,14 @@ var Descriptions = map[string]httpapi.Description{
 		Body:   credentials{}, Required: []string{"username", "password"}, Answers: map[int]any{http.StatusOK: ""},
 		Problems: append([]string{"401 login_refused", "429 login_limited", "503 database_unavailable", "503 logins_busy"}, commandBodyProblems...),
 	},
+}
+
+// breakerDescription describes a change of the breaker by hand.
+func breakerDescription(id, summary string) httpapi.Description {
+	return httpapi.Description{
+		ID: id, Tag: "ERP", Summary: summary, Body: breakerBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusOK: pace.Report{}},
+		Example: `{"reason": "the ERP moves to another server"}`, Problems: append([]string{"409 breaker_stands"}, commandBodyProblems...),
+	}
 }
 
 // bodyProblems are those of every body that is read by bodyFormat, and commandBodyProblems those with its usual code.
@@ -321,6 +346,7 @@ var Parameters = map[string]httpapi.Parameter{
 	"since":           {Meaning: "Written then or later.", Example: "2024-01-15"},
 	"until":           {Meaning: "Written before that.", Example: "2024-01-16"},
 	"name":            {Meaning: "Of this setting.", Example: "erp_timeout"},
+	"path":            {Meaning: "The page, or `assets/`, the version and the file.", Example: "orders"},
 	"alert":           {Meaning: "About this.", Schema: map[string]any{"type": "string", "enum": domain.AlertKinds}, Example: "orders_failed"},
 	"as_of":           {Meaning: "Where the sync stood then, as far as its timeline tells." + sinceThe, Example: "2024-01-15T10:30:00Z"},
 	"trend":           {Meaning: "Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.", Schema: map[string]any{"type": "string", "enum": []string{"hours", "days"}}},

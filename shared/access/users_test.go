@@ -65,7 +65,7 @@ func TestAUserLogsIn(t *testing.T) {
 	require.Equal(t, d.clock.at.Add(lifetime), session.ExpiresAt.UTC())
 	id, err := d.is(t, secret)
 	require.NoError(t, err)
-	require.Equal(t, httpapi.Identity{Name: "Jane", Resources: jane.Resources, Source: "outlet"}, id)
+	require.Equal(t, httpapi.Identity{Name: "Jane", Resources: jane.Resources, Source: "outlet", ExpiresAt: session.ExpiresAt}, id)
 
 	_, err = d.store.CreateUser(t.Context(), NewUser{Name: "jANE", Password: password, Resources: jane.Resources})
 	require.ErrorIs(t, err, ErrUserName)
@@ -162,7 +162,7 @@ func TestAUserIsChanged(t *testing.T) {
 	require.Equal(t, "root", *u.ChangedBy)
 	id, err = d.is(t, secret)
 	require.NoError(t, err, "the session goes on, and may do what the user may")
-	require.Equal(t, httpapi.Identity{Name: "Jane", Resources: change.Resources}, id)
+	require.Equal(t, httpapi.Identity{Name: "Jane", Resources: change.Resources, ExpiresAt: id.ExpiresAt}, id)
 
 	_, err = d.store.ChangeUser(t.Context(), d.user.ID, UserChange{Disabled: new(true), By: "root"}, anyone)
 	require.NoError(t, err)

@@ -69,7 +69,7 @@ func (v *Verifier) Identify(ctx context.Context, secret string) (httpapi.Identit
 	v.mu.Lock()
 	v.used[t.ID] = now.Truncate(noteInterval)
 	v.mu.Unlock()
-	id := httpapi.Identity{Name: t.Name, Resources: t.Resources}
+	id := httpapi.Identity{Name: t.Name, Resources: t.Resources, ExpiresAt: t.ExpiresAt}
 	if t.Source != nil {
 		id.Source = *t.Source
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/erpconnector/erpconnector/shared/config"
 )
@@ -15,8 +16,9 @@ import (
 type Identity struct {
 	Name      string // for the log and histories
 	Resources []Resource
-	All       bool   // it holds every resource, whatever Resources says
-	Source    string // the one shop that the token is for; empty: all
+	All       bool       // it holds every resource, whatever Resources says
+	Source    string     // the one shop that the token is for; empty: all
+	ExpiresAt *time.Time // of the token; nil: never
 }
 
 // environmentName is the name of the token of the environment.
@@ -47,6 +49,11 @@ func (i *Identity) enter(shop string, bySource bool) bool {
 
 // ErrIssuerAway says that whoever issues tokens beside us does not answer.
 var ErrIssuerAway = errors.New("the issuer of tokens does not answer")
+
+// Held are all resources that the identity holds, also by others that it holds.
+func (i Identity) Held() []Resource {
+	return slices.DeleteFunc(slices.Clone(Resources), func(r Resource) bool { return !i.Holds(r) })
+}
 
 // ErrNoToken says that a text is no token, or none that is in force.
 var ErrNoToken = errors.New("is no token that is in force")
@@ -94,21 +101,21 @@ func WithIdentity(ctx context.Context, i Identity) context.Context {
 	return context.WithValue(ctx, identityKey{}, i)
 }
 
-// identityOf is whose request it is; of a request without a token, nobody's, who holds nothing.
-func identityOf(ctx context.Context) Identity {
+// IdentityOf is whose request it is; of a request without a token, nobody's, who holds nothing.
+func IdentityOf(ctx context.Context) Identity {
 	i, _ := ctx.Value(identityKey{}).(Identity)
 	return i
 }
 
 // Holds reports whether the token of the request holds a resource beside the route's, for a handler whose answer depends on what
 // is asked. Without a token it holds none.
-func Holds(ctx context.Context, r Resource) bool { return identityOf(ctx).Holds(r) }
+func Holds(ctx context.Context, r Resource) bool { return IdentityOf(ctx).Holds(r) }
 
 // Requester is who sends the request, for the log and histories.
-func Requester(ctx context.Context) string { return identityOf(ctx).Name }
+func Requester(ctx context.Context) string { return IdentityOf(ctx).Name }
 
 // BoundSource is the one shop that the token of the request is for; empty: all.
-func BoundSource(ctx context.Context) string { return identityOf(ctx).Source }
+func BoundSource(ctx context.Context) string { return IdentityOf(ctx).Source }
 
 // grant is how the request's token was found to be good.
 type grant struct {

@@ -122,7 +122,7 @@ type enteredKey struct{}
 // guarded stands before the check of the token. It notes whether the token was right by whether the request came through to byToken.
 func (l *rates) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sent := r.Header.Get("Authorization")
+		sent := credentialOf(r)
 		if sent == "" { // no guess
 			next.ServeHTTP(w, r)
 			return

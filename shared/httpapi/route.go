@@ -25,6 +25,10 @@ const (
 	ResourceNone Resource = ""
 )
 
+// ResourceAny marks a route for any token in force, whatever it holds. No token holds it, so the API's description does not list it among
+// the resources.
+const ResourceAny = Resource("any")
+
 // Resources are all that a token may hold.
 var Resources = []Resource{
 	ResourceConfig, ResourceErpAddress, ResourceManage, ResourcePublish, ResourceResync, ResourceSync, ResourceTokens, ResourceViewStatus,
@@ -48,6 +52,14 @@ func ShortNames() []string {
 		names[i] = r.ShortName()
 	}
 	return names
+}
+
+// needed says what a token must be to use a route of the resource.
+func (r Resource) needed() string {
+	if r == ResourceAny {
+		return "is in force"
+	}
+	return "holds " + string(r)
 }
 
 // implied are what a resource holds beside itself, as in the module.

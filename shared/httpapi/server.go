@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -143,15 +142,15 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 		return handler
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		scheme, given, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 		id, err := Identity{}, ErrNoToken
-		if strings.EqualFold(scheme, "Bearer") {
-			id, err = who.Identify(req.Context(), strings.TrimSpace(given))
+		token := tokenOf(req)
+		if token != "" {
+			id, err = who.Identify(req.Context(), token)
 		}
 		switch {
 		case errors.Is(err, ErrNoToken):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="erpconnector"`)
-			deny(w, http.StatusUnauthorized, "unauthorized", "send Authorization: Bearer with a token that holds "+string(r.Resource), r.Resource)
+			deny(w, http.StatusUnauthorized, "unauthorized", "send Authorization: Bearer with a token that "+r.Resource.needed(), r.Resource)
 		case errors.Is(err, ErrIssuerAway):
 			Failed(w, req, log, "token not checked", err, problem.Problem{
 				Code: "issuer_unavailable", Detail: "nothing was done: the token cannot be checked, as its issuer does not answer; ask again",
@@ -160,14 +159,14 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 			Failed(w, req, log, "token not checked", err, problem.Problem{
 				Code: "database_unavailable", Detail: "nothing was done: the token cannot be checked, as the database does not answer; ask again",
 			})
-		case !id.Holds(r.Resource):
+		case r.Resource != ResourceAny && !id.Holds(r.Resource):
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q does not hold %s", id.Name, r.Resource), r.Resource)
 		case id.Source != "" && !r.BySource:
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and this is about all shops", id.Name, id.Source), r.Resource)
 		case !id.enter(PathSource(req.Context()), r.BySource):
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and the path names another", id.Name, id.Source), r.Resource)
 		default:
-			ctx := context.WithValue(WithIdentity(req.Context(), id), grantKey{}, grant{who, strings.TrimSpace(given), r.Resource})
+			ctx := context.WithValue(WithIdentity(req.Context(), id), grantKey{}, grant{who, token, r.Resource})
 			handler.ServeHTTP(w, req.WithContext(ctx))
 		}
 	})

@@ -281,6 +281,7 @@ func banner(cfg config.Config) string {
 ERP Connector is up. This is for development: production is a Postgres and a Kafka cluster of yours,
 named by DATABASE_URL and KAFKA_BROKERS (erpconnector run).
 
+  console   %s/console
   API       %s%s
   token     %s
   Postgres  %s
@@ -302,6 +303,6 @@ export API_TOKEN=%s%s
 %s demo --url %s
 
 Ctrl-C stops.
-`, base, httpapi.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
+`, base, base, httpapi.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
 		trust, base, httpapi.BasePath, token, trust, base, httpapi.BasePath, token, token, export, self(), base)
 }

@@ -198,7 +198,7 @@ func TestTheBannerIsReadyToCopy(t *testing.T) {
 	})
 	require.NotContains(t, text, "%!")
 	for _, want := range []string{
-		"  API       http://127.0.0.1:8181" + httpapi.BasePath + "\n", "  token     t0ken\n", "  Postgres  postgres://db\n", "  Kafka     a:1,b:2\n",
+		"  console   http://127.0.0.1:8181/console\n", "  API       http://127.0.0.1:8181" + httpapi.BasePath + "\n", "  token     t0ken\n", "  Postgres  postgres://db\n", "  Kafka     a:1,b:2\n",
 		"  mock ERP  http://127.0.0.1:8181/mockerp/stats\n", "  data      /data\n",
 		"\ncurl -sS http://127.0.0.1:8181" + httpapi.BasePath + "/events -H 'Authorization: Bearer t0ken' ",
 		"\ncurl -sS http://127.0.0.1:8181" + httpapi.BasePath + "/sync-status/000000123 -H 'Authorization: Bearer t0ken'\n",

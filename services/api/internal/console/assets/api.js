@@ -1,0 +1,64 @@
+// The public API, and nothing else. The browser adds the cookie of the session.
+
+export const base = '/rest/V1/erpconnector';
+
+// Problem is an answer that is no success; its message is the API's own sentence.
+export class Problem extends Error {
+  constructor(status, body) {
+    super([body.detail || body.message || `HTTP ${status}`, ...(body.errors || []).map(describe)].join('\n'));
+    this.status = status;
+    this.code = body.code;
+    this.body = body;
+  }
+}
+
+const describe = (e) => `${(e.parameter || e.pointer || '').replace(/^\//, '')} ${e.detail}`.trim();
+
+// whenUnknown is called when the session has ended.
+let whenUnknown = () => {};
+export const onUnknown = (f) => { whenUnknown = f; };
+
+// send asks the API. It throws a Problem, also when there is no answer.
+export async function send(method, path, body, { headers = {}, signal } = {}) {
+  let response;
+  try {
+    response = await fetch(base + path, {
+      method, signal, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, body: body && JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Problem(0, { code: 'unreachable', detail: 'The connector does not answer. Is it running, and is the network up?' });
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (response.status === 401) whenUnknown();
+  if (!response.ok) throw new Problem(response.status, answer);
+  return { answer, etag: response.headers.get('ETag') };
+}
+
+// get asks with parameters; those that are empty are left out.
+export async function get(path, params = {}, options = {}) {
+  return (await send('GET', path + queryOf(params), undefined, options)).answer;
+}
+
+export const post = async (path, body) => (await send('POST', path, body)).answer;
+
+export function queryOf(params) {
+  const given = Object.entries(params).filter(([, value]) => value !== undefined && value !== '' && value !== null);
+  return given.length ? '?' + new URLSearchParams(given) : '';
+}
+
+// signIn trades a token for a cookie.
+export async function signIn(token) {
+  const response = await fetch('/console/session', { method: 'POST', headers: { Authorization: 'Bearer ' + token } });
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  localStorage.setItem(signedIn, 'yes');
+}
+
+export function signOut() {
+  localStorage.removeItem(signedIn);
+  return fetch('/console/session', { method: 'DELETE' });
+}
+
+// The cookie cannot be read, so this says whether it is worth asking who it stands for.
+const signedIn = 'signed-in';
+export const hasSignedIn = () => localStorage.getItem(signedIn) !== null;
