@@ -1,0 +1,227 @@
+package e2e
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/erpconnector/erpconnector/shared/testkit"
+)
+
+// browser is a Chromium without a window, with a profile of its own.
+type browser struct {
+	t    *testing.T
+	ctx  context.Context //nolint:containedctx // of the tab: chromedp's way
+	base string
+
+	mu   sync.Mutex
+	said []string // what the page has logged as an error or a warning, and what its policy has refused
+}
+
+// browse starts a browser; where there is none the test is not run, and the report says so.
+func browse(t *testing.T, base string) *browser {
+	t.Helper()
+	program := ""
+	for _, name := range []string{"chromium", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			program = path
+			break
+		}
+	}
+	if program == "" {
+		testkit.NotRun(t, "the console in a browser", "no chromium on this machine")
+	}
+	profile, err := testkit.Folder("erpconnector-chromium-")
+	require.NoError(t, err)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile))
+	for _, flag := range []string{"disable-background-networking", "disable-component-update", "disable-sync"} {
+		options = append(options, chromedp.Flag(flag, true))
+	}
+	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, closeTab := chromedp.NewContext(ctx)
+	t.Cleanup(closeTab)
+	b := &browser{t: t, ctx: ctx, base: base}
+	require.NoError(t, chromedp.Listen(ctx, b.note))
+	return b
+}
+
+// note keeps what should not be said. A request that is refused is logged too; what the page makes of it is what counts.
+func (b *browser) note(event any) {
+	said := ""
+	switch e := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == "error" || e.Type == "warning" || e.Type == "assert" {
+			for _, arg := range e.Args {
+				said += string(arg.Value) + arg.Description
+			}
+		}
+	case *runtime.EventExceptionThrown:
+		said = e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			said += e.ExceptionDetails.Exception.Description
+		}
+	case *log.EventEntryAdded:
+		if e.Entry.Level == "error" && e.Entry.Source != "network" {
+			said = e.Entry.Text
+		}
+	}
+	if said == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.said = append(b.said, said)
+}
+
+// clean requires that the page has logged no error.
+func (b *browser) clean() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	require.Empty(b.t, b.said)
+}
+
+func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
+	defer cancel()
+	require.NoError(b.t, chromedp.Do(ctx, steps...))
+}
+
+// open goes to a path, as by the address line.
+func (b *browser) open(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.base+path))
+}
+
+// evaluate runs JavaScript in the page.
+func evaluate[T any](b *browser, script string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	require.NoError(b.t, err, script)
+	return value
+}
+
+// page is what can be read on a page, for the message of a failure.
+type page struct{ text string }
+
+// String is the address and the text.
+func (p *page) String() string { return p.text }
+
+// reads waits until the page shows a text.
+func (b *browser) reads(text string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
+}
+
+// until waits until a condition in JavaScript holds.
+func (b *browser) until(condition string) {
+	b.t.Helper()
+	var shown page
+	testkit.Eventually(b.t, func() bool {
+		if evaluate[bool](b, `Boolean(`+condition+`)`) {
+			return true
+		}
+		shown.text = evaluate[string](b, `location.href + '\n' + document.body.innerText`)
+		return false
+	}, "%s does not become true: %v", condition, &shown)
+}
+
+// press types keys; the page decides what they go to. A letter is sent with its key, so that a page that takes the key for itself
+// keeps the letter out of its fields, as it does with a person's.
+func (b *browser) press(keys string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		for _, r := range keys {
+			events := kb.Encode(r)
+			if len(events) == 3 {
+				events[0].Text = events[1].Text
+				events = slices.Delete(events, 1, 2)
+			}
+			for _, e := range events {
+				if _, err := cdp.Call(ctx, t, input.DispatchKeyEvent, *e); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+}
+
+// click clicks the first element of a CSS selector.
+func (b *browser) click(selector string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`document.querySelector(%q)`, selector))
+	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// clickOn clicks the element of a CSS selector whose text begins so; what only a screen reader says counts too.
+func (b *browser) clickOn(selector, text string) {
+	b.t.Helper()
+	found := fmt.Sprintf(`[...document.querySelectorAll(%q)].find((e) => e.textContent.trim().startsWith(%q) && !e.disabled)`, selector, text)
+	b.until(found)
+	evaluate[bool](b, found+`?.click() ?? true`)
+}
+
+// fill writes into the field of a question.
+func (b *browser) fill(name, value string) {
+	b.t.Helper()
+	field := fmt.Sprintf(`document.querySelector('dialog [name=%s]')`, name)
+	b.until(field)
+	evaluate[bool](b, field+`.focus() ?? true`)
+	evaluate[bool](b, field+`.select() ?? true`)
+	b.press(value)
+}
+
+// signIn signs in as a person does.
+func (b *browser) signIn(token string) {
+	b.t.Helper()
+	b.until(`document.activeElement?.id === 'token'`)
+	b.press(token + kb.Enter)
+}
+
+// prefers sets what the system's theme is, and how wide the window.
+func (b *browser) prefers(theme string, width int64) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(width, 900), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
+		})
+		return err
+	}))
+}
+
+// axe is axe-core 4.14.1 (MPL-2.0), which finds what people cannot see, reach or read.
+//
+//go:embed testdata/axe/axe.min.js
+var axe string
+
+// isAccessible requires that axe finds nothing wrong with the page as it is.
+func (b *browser) isAccessible(what string) {
+	b.t.Helper()
+	if !evaluate[bool](b, `typeof axe !== 'undefined'`) {
+		evaluate[any](b, axe+`;null`)
+	}
+	found := evaluate[string](b, `axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
+		.then((r) => JSON.stringify(r.violations.map((v) => ({rule: v.id, help: v.help, nodes: v.nodes.map((n) => n.html + ' ' + n.failureSummary)}))))`)
+	var violations []any
+	require.NoError(b.t, json.Unmarshal([]byte(found), &violations))
+	require.Empty(b.t, violations, what)
+}
