@@ -132,14 +132,14 @@ func expected(route httpapi.Route, c credential, open int) int {
 		return http.StatusUnauthorized
 	case route.Resource == httpapi.ResourceAny:
 		return 0
-	case !c.identity.Holds(route.Resource) || !c.identity.Holds(beside(route)) || (c.identity.Source != "" && !route.BySource):
+	case !c.identity.Holds(route.Resource) || !c.identity.Holds(alsoAsked(route)) || (c.identity.Source != "" && !route.BySource):
 		return http.StatusForbidden
 	}
 	return 0
 }
 
-// beside is what a route's handler asks for beside the route's resource.
-func beside(route httpapi.Route) httpapi.Resource {
+// alsoAsked is what a route's handler asks for beside the route's resource.
+func alsoAsked(route httpapi.Route) httpapi.Resource {
 	if route.Method == http.MethodPost && route.Path == httpapi.BasePath+"/alerts/destinations" {
 		return httpapi.ResourceErpAddress // where the connector sends something
 	}
