@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -39,8 +40,8 @@ func BulkFilter(words url.Values) (f syncs.Filter, wrong []problem.FieldError) {
 func bulkFilterOf(filter map[string]json.RawMessage) (f syncs.Filter, words map[string]string, wrong []problem.FieldError) {
 	values := url.Values{}
 	words = map[string]string{}
-	for name, raw := range filter {
-		text, err := wordOf(raw)
+	for _, name := range slices.Sorted(maps.Keys(filter)) { // so that the same body gets the same answer
+		text, err := wordOf(filter[name])
 		if err != nil {
 			wrong = append(wrong, problem.FieldError{Pointer: "/filter/" + name, Code: problem.CodeType, Detail: err.Error()})
 			continue
