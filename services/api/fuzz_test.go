@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
+	"github.com/erpconnector/erpconnector/shared/syncs"
 )
 
 // FuzzCommand: whatever comes in, a command is read or refused, and nothing else. One that is read means one order, which is
@@ -125,5 +128,71 @@ func FuzzReadCallback(f *testing.F) {
 		} else {
 			require.Equal(t, domain.DefaultSource, ref.Source)
 		}
+	})
+}
+
+// FuzzSearchCriteria: whatever a query in Magento's form says, it is read or refused by name, and a filter that was read is one that a
+// list takes.
+func FuzzSearchCriteria(f *testing.F) {
+	for _, seed := range []string{
+		"searchCriteria[filter_groups][0][filters][0][field]=status&searchCriteria[filter_groups][0][filters][0][value]=failed",
+		"searchCriteria[filterGroups][a][filters][b][field]=created_at&searchCriteria[filterGroups][a][filters][b][conditionType]=gteq&" +
+			"searchCriteria[filterGroups][a][filters][b][value]=2024-01-15",
+		"searchCriteria[pageSize]=10&searchCriteria[currentPage]=3&searchCriteria[sortOrders][0][field]=updated_at&searchCriteria[sortOrders][0][direction]=ASC",
+		"searchCriteria[filter_groups][][filters][][field]=x", "searchCriteria=&searchCriteria[", "searchCriteria[pageSize]=-1&source=outlet", "%zz",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		r := &http.Request{URL: &url.URL{Path: "/", RawQuery: query}}
+		p := httpapi.ParametersOf(r)
+		var filter syncs.Filter
+		c := criteriaOf(p)
+		c.apply(p, &filter)
+		for _, w := range p.Wrong {
+			require.NotEmpty(t, w.Code)
+			require.NotEmpty(t, w.Detail)
+		}
+		if len(p.Wrong) > 0 {
+			return
+		}
+		require.Positive(t, c.PageSize)
+		require.Positive(t, c.CurrentPage)
+		require.True(t, filter.Sort == "" || slices.Contains(syncs.Sorts, filter.Sort))
+		for _, status := range filter.Statuses {
+			require.Contains(t, domain.Statuses, status)
+		}
+	})
+}
+
+// FuzzBulkFilter: whatever a bulk command selects by, it is read or refused with its place, and words that were read select by what they
+// say: never all orders.
+func FuzzBulkFilter(f *testing.F) {
+	for _, seed := range []string{
+		`{"status": "failed"}`, `{"status": ["failed", "queued"], "source": "outlet"}`, `{"error_group": 7, "attempts_from": 2}`, `{}`, `{"status": ""}`,
+		`{"searchCriteria": "x"}`, `{"cursor": "c"}`, `{"status": true}`, `{"created_since": "24h"}`, `{"status": 1e9}`, `{"email": "a@b"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var filter map[string]json.RawMessage
+		if json.Unmarshal(body, &filter) != nil {
+			return
+		}
+		for name := range filter { // the shape of the body has refused others
+			if !slices.Contains(BulkWords, name) {
+				return
+			}
+		}
+		got, words, wrong := bulkFilterOf(filter)
+		for _, w := range wrong {
+			require.Regexp(t, "^/filter/", w.Pointer)
+			require.NotEmpty(t, w.Detail)
+		}
+		if len(wrong) > 0 {
+			return
+		}
+		require.NotEmpty(t, words)
+		require.NotEqual(t, syncs.Filter{}, got, "all orders are selected by %s", body)
 	})
 }
