@@ -69,7 +69,7 @@ func TestSupportMendsAnOrderInTheConsole(t *testing.T) {
 	b.clean()
 }
 
-// What has failed of one cause is sent again: one to try, then the rest.
+// What has failed of one cause is sent again: one to try, then the rest by a bulk job.
 func TestAKindOfFailureIsSentAgain(t *testing.T) {
 	t.Parallel()
 	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
@@ -82,14 +82,17 @@ func TestAKindOfFailureIsSentAgain(t *testing.T) {
 	b := browse(t, p.base)
 	b.open("/console/failures")
 	b.signIn("token")
-	b.clickOn("main button", "Resend one")
+	b.clickOn("main button", "Resend one …")
+	b.reads("Send order 700 again?")
 	b.clickOn("dialog button", "Send it")
-	b.reads("1 of 1 orders.")
 	p.becomes("700", ended("success"))
-	b.clickOn("main button", "Resend all 2")
+	b.clickOn("main button", "Resend all 2 …")
+	b.reads("2 of them must succeed before the others go out.")
 	b.clickOn("dialog button", "Send 2")
-	b.reads("2 of 2 orders.")
+	b.reads("2 of 2 orders. 2 succeeded")
+	b.reads("all orders have come to their end")
 	b.reads("Nothing is wrong: there is no order with an error.")
+	b.isAccessible("a job")
 	b.clean()
 }
 

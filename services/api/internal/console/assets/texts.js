@@ -86,11 +86,21 @@ export const texts = {
 
   failures: {
     title: 'Failures', which: 'Which errors', failed: 'Failed', andRetries: 'With those that wait for a retry', none: 'Nothing is wrong: there is no order with an error.',
-    columns: ['Error', 'Orders', 'First seen', 'Last seen', 'What to do'], orders: 'Orders', one: 'Resend one', all: (n) => (n === 1 ? 'Resend' : `Resend all ${n.toLocaleString()}`),
-    ask: (n) => (n === 1 ? 'Send one order again?' : `Send ${n.toLocaleString()} orders again?`), do: (n) => (n === 1 ? 'Send it' : `Send ${n.toLocaleString()}`),
-    askText: 'Mend the cause first, in the ERP or in the shop. Each order carries its key, so the ERP books none twice.',
-    running: (error) => `Sending again: ${error}`, ended: 'Sent again', progress: 'Progress', stop: 'Stop', leaving: 'It also stops when you leave this page.',
-    said: (done, total, refused) => `${done.toLocaleString()} of ${total.toLocaleString()} orders${refused ? `, ${refused} refused` : ''}.`, last: (order) => `Look at ${order}`,
+    columns: ['Error', 'Orders', 'First seen', 'Last seen', 'What to do'], orders: 'Orders', one: 'Resend one …', all: (n) => (n === 1 ? 'Resend …' : `Resend all ${n.toLocaleString()} …`),
+    askOne: (order) => `Send order ${order} again?`, doOne: 'Send it', askText: 'Mend the cause first, in the ERP or in the shop. Each order carries its key, so the ERP books none twice.',
+    ask: (n, atLeast) => `Send ${atLeast ? 'at least ' : ''}${n.toLocaleString()} orders again?`, do: (n) => `Send ${n.toLocaleString()}`,
+    worth: (value) => value && `They are worth ${value}.`, canary: (n) => `${n} of them must succeed before the others go out.`,
+    takes: (seconds) => `At the ERP's pace of now it takes about ${seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`}.`,
+    wouldRefuse: (n) => `${n} would be refused now.`,
+  },
+
+  jobs: {
+    title: (command, id) => `${command}, job ${id}`, commands: { resync: 'Sending again', cancel: 'Cancelling', settle: 'Settling', 'send-now': 'Sending now' },
+    states: { selecting: 'is finding its orders', running: 'runs', paused: 'is paused', stopped: 'was stopped', done: 'is done' }, progress: 'Progress',
+    said: (done, selected) => `${done.toLocaleString()} of ${selected.toLocaleString()} orders.`,
+    parts: (succeeded, failed, refused, sent) => [[succeeded, 'succeeded'], [failed, 'failed'], [refused, 'refused'], [sent, 'under way']]
+      .filter(([n]) => n > 0).map(([n, what]) => `${n.toLocaleString()} ${what}`).join(', '),
+    waits: (why) => `Each order ${why}.`, pause: 'Pause', resume: 'Go on', stop: 'Stop', results: 'Each order', by: (who) => `by ${who}, since`,
   },
 
   overview: {
