@@ -16,6 +16,7 @@ var consolePages = map[string]string{
 	"orders":                      "000000124",
 	"orders/1":                    "Failed after attempt",
 	"failures":                    "Resend",
+	"quarantine":                  "Correct …",
 	"dead-letters":                "There is none.",
 	"settings":                    "retry_max_attempts",
 	"tokens":                      "Also those that are revoked or expired",

@@ -23,11 +23,20 @@ func troubled(t *testing.T) *product {
 		status, answer := p.publish(invoice("evt-"+order, order))
 		require.Equal(t, http.StatusAccepted, status, answer)
 	}
+	status, answer := p.publish(strange("evt-strange"))
+	require.Equal(t, http.StatusUnprocessableEntity, status, answer)
 	p.becomes("000000123", ended("failed"))
 	for i := range 3 {
 		p.becomes(fmt.Sprintf("%09d", 124+i), ended("success"))
 	}
 	return p
+}
+
+// strange is an event of a type that there is none of.
+func strange(id string) map[string]any {
+	event := invoice(id, "000000900")
+	event["type"] = "invoice.paid"
+	return event
 }
 
 // What support does all day: find an order that has failed, read why, send it again, see that it has arrived. By keyboard alone.
@@ -96,6 +105,37 @@ func TestAKindOfFailureIsSentAgain(t *testing.T) {
 	b.clean()
 }
 
+// An event that was refused is corrected and sent; another one is discarded.
+func TestARefusedEventIsCorrectedInTheConsole(t *testing.T) {
+	t.Parallel()
+	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
+	for _, id := range []string{"evt-1", "evt-2"} {
+		status, answer := p.publish(strange(id))
+		require.Equal(t, http.StatusUnprocessableEntity, status, answer)
+	}
+	b := browse(t, p.base)
+	b.open("/console/quarantine")
+	b.signIn("token")
+	b.reads(`type is "invoice.paid"; it must be order.placed`)
+	b.clickOn("main button", "Correct …")
+	b.until(`document.querySelector('textarea')?.value.includes('invoice.paid')`)
+	b.isAccessible("a correction")
+	b.clickOn("dialog button", "Send")
+	b.reads("the event was not accepted")
+	evaluate[any](b, `const t = document.querySelector('textarea'); t.value = t.value.replace('invoice.paid', 'invoice.created')`)
+	b.clickOn("dialog button", "Send")
+	b.reads("Entry 1: accepted.")
+	p.becomes("000000900", ended("success"))
+	b.until(`document.querySelectorAll('main tbody tr').length === 1`)
+	b.clickOn("main button", "Discard …")
+	b.fill("reason", "a test of the shop")
+	b.press(kb.Enter)
+	b.reads("No event waits here.")
+	b.clickOn("main a", "Discarded")
+	b.reads("Discarded by api: a test of the shop")
+	b.clean()
+}
+
 // What an operator does: change a setting, make and revoke a token, stop the calls to the ERP and let them out.
 func TestAnOperatorInTheConsole(t *testing.T) {
 	t.Parallel()
@@ -154,6 +194,16 @@ func TestTheExportHoldsNoFormulas(t *testing.T) {
 	} {
 		require.Equal(t, "a,b\r\n"+want+",\r\n", csv(value))
 	}
+}
+
+// A number that is written 1.10 in an event that is corrected is sent as 1.10.
+func TestACorrectedEventKeepsItsDigits(t *testing.T) {
+	t.Parallel()
+	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
+	b := browse(t, p.base)
+	b.open("/console")
+	const event = `{"price":1.10,"id":12345678901234567890,"name":"1.10"}`
+	require.Equal(t, event, evaluate[string](b, fmt.Sprintf(`import('/console/assets/x/api.js').then((m) => JSON.stringify(m.exact(%q)))`, event)))
 }
 
 // A token that is revoked ends what is signed in with it, and the reader is told so.

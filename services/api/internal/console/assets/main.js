@@ -8,6 +8,7 @@ import { Notice } from './notice.js';
 import { Order } from './order.js';
 import { Orders } from './orders.js';
 import { Overview } from './overview.js';
+import { Quarantine } from './quarantine.js';
 import { Settings } from './settings.js';
 import { Shell } from './shell.js';
 import { SignIn } from './signin.js';
@@ -19,6 +20,7 @@ const pages = {
   overview: { show: () => html`<${Overview} />`, offered: () => may('view_status') },
   orders: { show: ({ id }) => (id ? html`<${Order} key=${id} id=${id} />` : html`<${Orders} />`), offered: () => may('view_status') },
   failures: { show: () => html`<${Failures} />`, offered: () => may('view_status') },
+  quarantine: { show: () => html`<${Quarantine} />`, offered: () => may('view_status') },
   'dead-letters': { show: () => html`<${DeadLetters} />`, offered: () => mayAll('manage') },
   settings: { show: () => html`<${Settings} />`, offered: () => mayAll('config') },
   tokens: { show: () => html`<${Tokens} />`, offered: () => mayAll('tokens') },

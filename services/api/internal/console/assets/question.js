@@ -24,7 +24,7 @@ function open(Dialog, more) {
   });
 }
 
-function Question({ title, text, button, danger, fields = [], run, close }) {
+function Question({ title, text, button, danger, large, fields = [], run, close }) {
   const [state, set] = useState({});
   const dialog = useRef();
   useEffect(() => dialog.current.showModal(), []);
@@ -38,7 +38,7 @@ function Question({ title, text, button, danger, fields = [], run, close }) {
       set({ error });
     }
   };
-  return html`<dialog ref=${dialog} aria-labelledby="question" onCancel=${(e) => { e.preventDefault(); close(); }}>
+  return html`<dialog class=${large ? 'large' : ''} ref=${dialog} aria-labelledby="question" onCancel=${(e) => { e.preventDefault(); close(); }}>
     <form onSubmit=${submit}>
       <h2 id="question">${title}</h2>
       <p>${text}</p>
@@ -74,6 +74,7 @@ function Field({ name, label, hint, required, value, type, options, many }) {
   return html`<div class="field">
     <label for=${id}>${label}</label>
     ${options ? html`<select ...${more} value=${value}>${Object.entries(options).map(([o, text]) => html`<option value=${o}>${text}</option>`)}</select>`
+    : type === 'area' ? html`<textarea ...${more} rows="18" spellcheck="false">${value}</textarea>`
     : html`<input ...${more} type=${type || 'text'} value=${value} autocomplete="off" />`}
     ${hint && html`<p class="hint" id=${id + '-hint'}>${hint}</p>`}
   </div>`;

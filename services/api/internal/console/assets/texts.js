@@ -15,7 +15,7 @@ export const texts = {
 
   shell: {
     skip: 'To the content', menu: 'Main', notices: 'Notices', signOut: 'Sign out', theme: 'Theme', themes: { '': '◐ System', light: '☀ Light', dark: '☾ Dark' },
-    pages: { overview: 'Overview', orders: 'Orders', failures: 'Failures', 'dead-letters': 'Dead letters', settings: 'Settings', tokens: 'Tokens' },
+    pages: { overview: 'Overview', orders: 'Orders', failures: 'Failures', quarantine: 'Quarantine', 'dead-letters': 'Dead letters', settings: 'Settings', tokens: 'Tokens' },
     may: 'may', allShops: 'all shops', shop: (name) => `shop ${name} only`, until: 'until', noEnd: 'no end',
   },
 
@@ -118,6 +118,19 @@ export const texts = {
       window_until: 'Window until', last_probe: 'Last probe' },
     open: { button: 'Stop calls …', title: 'Stop all calls to the ERP?', ask: 'No order goes out until somebody lets them out again by hand. Calls that are under way end. Nothing gets lost.', do: 'Stop all calls' },
     close: { button: 'Let calls out …', title: 'Let calls out to the ERP?', ask: 'All that waits goes out at once. When the ERP still fails, calls stop again by themselves.', do: 'Let calls out' },
+  },
+
+  quarantine: {
+    title: 'Quarantine', lead: 'Events that were refused. Nothing of them was sent to the ERP.', none: 'No event waits here.', which: 'State',
+    states: { open: 'Open', discarded: 'Discarded' }, columns: ['Refused last', 'What is wrong', 'Order', 'Shop', 'What to do'],
+    codes: { refused: 'The event is wrong', conflict: 'It contradicts what was accepted before', unknown_order: 'Its order is not known', too_large: 'It is too large',
+      failed: 'The database has refused it' },
+    came: (door, tries) => `${door === 'http' ? 'over HTTP; the shop was told' : 'from the commerce outbox; this is the only copy'}${tries > 1 ? `, ${tries} times` : ''}`,
+    discardedBy: (who, why) => `Discarded by ${who}: ${why}`, sent: (id, result) => `Entry ${id}: ${result}.`,
+    results: { accepted: 'accepted', duplicate: 'accepted before already' },
+    correct: { button: 'Correct …', title: 'Correct the event, and send it', event: 'The event', do: 'Send' },
+    send: { button: 'Send again …', title: 'Send the event again as it is?', ask: 'Do it when the cause is gone, like an order that was not known. If it is refused once more, it stays here.', do: 'Send again' },
+    discard: { button: 'Discard …', title: 'Discard the event?', ask: 'It is not sent. Who discarded it, and why, stays for a while.', do: 'Discard' },
   },
 
   deadLetters: {
