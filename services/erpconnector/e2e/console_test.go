@@ -204,7 +204,7 @@ func TestACorrectedEventKeepsItsDigits(t *testing.T) {
 	b.open("/console")
 	const event = `{"price":1.10,"id":12345678901234567890,"name":"1.10"}`
 	sent := evaluate[string](b, fmt.Sprintf(`import('/console/assets/x/api.js').then((m) => JSON.stringify(m.exact(%q)))`, event))
-	require.Equal(t, []byte(event), []byte(sent), sent)
+	require.Equal(t, []string{event}, []string{sent})
 }
 
 // A token that is revoked ends what is signed in with it, and the reader is told so.
