@@ -45,9 +45,10 @@ func browse(t *testing.T, base string) *browser {
 	if program == "" {
 		testkit.NotRun(t, "the console in a browser", "no chromium on this machine")
 	}
-	profile, err := testkit.Folder("erpconnector-chromium-")
+	profile, err := testkit.Folder("c-") // short, as the path of a socket in it has 108 bytes at most
 	require.NoError(t, err)
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
+		chromedp.Env("TMPDIR="+profile)) // it leaves files where it is killed
 	for _, flag := range []string{"disable-background-networking", "disable-component-update", "disable-sync"} {
 		options = append(options, chromedp.Flag(flag, true))
 	}

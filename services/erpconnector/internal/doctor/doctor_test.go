@@ -125,10 +125,10 @@ func TestWhatIsWrong(t *testing.T) {
 
 	w.exec(`INSERT INTO commerce_quarantine (source, code, problems, payload, published_at, quarantined_at)
 		SELECT 'default', 'refused', '[]', '', now(), now() FROM generate_series(1, 1500)`)
-	w.requires("quarantine", Warn, "1000 or more events", "quarantine list")
+	w.requires("quarantine", Warn, "1000 or more wait for somebody: events", "quarantine list")
 	w.exec(`INSERT INTO erp_dead_letter (id, written_at, written_by, topic, partition, "offset", order_key, ce_id, bytes, reason, ended, judged)
 		VALUES (1, now(), 'syncer', 't', 0, 0, 'k', '', 0, 'no JSON', false, true)`)
-	w.requires("dead letters", Warn, "1 records", "deadletter list")
+	w.requires("dead letters", Warn, "waiting for somebody: 1 records", "deadletter list")
 
 	w.turnBreaker(func(b domain.Breaker, m domain.Moment) (domain.Breaker, bool) { return b.OpenByHand("it moves", m) })
 	w.requires("erp", Warn, "each order", "erp status")

@@ -26,9 +26,9 @@ func workChecks(in Installation) []check {
 		{"erp", in.erp},
 		{"connector", in.enabled},
 		{"orders", in.orders},
-		{"quarantine", in.waiting("commerce_quarantine", "state = 'open'", "events were refused, and wait for somebody",
+		{"quarantine", in.waiting("commerce_quarantine", "state = 'open'", "events that were refused",
 			"`erpconnector quarantine list` says which, and why")},
-		{"dead letters", in.waiting("erp_dead_letter", "state = 'open'", "records could not be read, and wait for a decision",
+		{"dead letters", in.waiting("erp_dead_letter", "state = 'open'", "records that nobody could read",
 			"`erpconnector deadletter list` says which, and why")},
 	}
 	if in.Kafka != nil {
@@ -165,8 +165,8 @@ func (in Installation) waiting(table, condition, said, do string) func(context.C
 		case n == 0:
 			return ok("none waits")
 		case n == mostCounted:
-			return warn(fmt.Sprintf("%d or more %s", n, said), do)
+			return warn(fmt.Sprintf("%d or more wait for somebody: %s", n, said), do)
 		}
-		return warn(fmt.Sprintf("%d %s", n, said), do)
+		return warn(fmt.Sprintf("waiting for somebody: %d %s", n, said), do)
 	}
 }
