@@ -44,6 +44,9 @@ func (d *deliverer) deliver(ctx context.Context) (wait time.Duration, err error)
 		return lookInterval, err
 	}
 	waiting.Set(float64(n))
+	if n == 0 {
+		return lookInterval, nil // whoever has something to tell wakes this up
+	}
 	// Something may be due and not to be sent, behind another notice or for a destination that is turned off.
 	return max(next.Sub(d.now()), time.Second), nil
 }
