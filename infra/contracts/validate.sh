@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 openapi="$PWD/shared/contracts/openapi.json"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
+export TMPDIR="$work" SCARF_ANALYTICS=false # what tools leave behind goes with the folder, and none reports that it was used
 
 go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 -config shared/client/generate.yaml -o "$work/api.gen.go" "$openapi"
 if ! cmp "$work/api.gen.go" shared/client/api.gen.go; then
