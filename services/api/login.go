@@ -61,7 +61,7 @@ func (h *loginHandler) login(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	h.log.Info("user logged in", "user_id", t.UserID, "token_id", t.ID)
+	h.log.Info("user logged in", "user_id", *t.UserID, "token_id", t.ID)
 	w.Header().Set("Cache-Control", "no-store")
 	problem.JSON(w, http.StatusOK, secret)
 }

@@ -16,6 +16,7 @@ import (
 // stay. So does the invoice of an order without a request: `repair` asks for it by that.
 //
 // The gate is asked for each old event. Written as a join, the planner would begin with the gates, and read all that ever closed.
+// For the events it would walk through the primary key; postgres.BitmapsOnly leaves it the index of the time.
 const forgetQuery = `
 WITH old AS (
 	SELECT e.source, e.event_id FROM accepted_event e
@@ -25,14 +26,11 @@ WITH old AS (
 )
 DELETE FROM accepted_event e USING old WHERE e.source = old.source AND e.event_id = old.event_id`
 
-// bitmapsOnly leaves the planner the index of the time; it would walk through the primary key.
-const bitmapsOnly = `SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off`
-
 // forgetEvents deletes accepted events of before, at most so many, and returns how many. An event that was forgotten and is sent again
 // counts as a new one: what it asks for was done, and its order's gate and snapshot know that.
 func forgetEvents(ctx context.Context, pool *pgxpool.Pool, before time.Time, limit int) (deleted int, err error) {
 	err = postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, bitmapsOnly); err != nil {
+		if _, err := tx.Exec(ctx, postgres.BitmapsOnly); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, forgetQuery, before, limit, event.InvoiceCreated)

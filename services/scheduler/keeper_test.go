@@ -18,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
 	"github.com/erpconnector/erpconnector/shared/testkit"
@@ -200,7 +201,7 @@ func TestOldEventsAreFoundByTheIndex(t *testing.T) {
 	tx, err := k.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(t.Context()) }()
-	_, err = tx.Exec(t.Context(), bitmapsOnly)
+	_, err = tx.Exec(t.Context(), postgres.BitmapsOnly)
 	require.NoError(t, err)
 	rows, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, TIMING off, SUMMARY off) `+forgetQuery, time.Now().AddDate(0, 0, -1), 100, event.InvoiceCreated)
 	require.NoError(t, err)

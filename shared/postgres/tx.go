@@ -50,6 +50,10 @@ func LogFields(err error) []any {
 	return []any{"sqlstate", pgErr.Code, "table", pgErr.TableName, "constraint", pgErr.ConstraintName}
 }
 
+// BitmapsOnly leaves the planner bitmap scans for the rest of the transaction. Whoever looks for old rows by a BRIN index needs it: the
+// planner would walk through a whole primary key, in the hope to find enough rows soon.
+const BitmapsOnly = `SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off`
+
 // Querier is a pool, a connection or a transaction that is read by.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

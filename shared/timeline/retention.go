@@ -29,7 +29,7 @@ func Floor(ctx context.Context, on postgres.Querier) (floor time.Time, err error
 // order's timeline goes as a whole.
 //
 // The sync is asked for each old line. Written as a join, the planner would begin with the syncs, and read all that ever ended. For the
-// lines it would walk through the whole primary key, which ends with the time; bitmapsOnly leaves it the index of the time.
+// lines it would walk through the whole primary key, which ends with the time; postgres.BitmapsOnly leaves it the index of the time.
 const cleanQuery = `
 WITH old AS (
 	SELECT e.topic, e.partition, e."offset", e.occurred_at FROM vendor_erp_sync_event e
@@ -46,13 +46,11 @@ WITH old AS (
 )
 SELECT count(*) FROM deleted`
 
-const bitmapsOnly = `SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off`
-
 // Clean deletes the timelines of orders that ended before then, at most so many lines, and returns how many. Call it until it returns
 // fewer than that.
 func Clean(ctx context.Context, pool *pgxpool.Pool, before time.Time, limit int) (deleted int, err error) {
 	err = postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, bitmapsOnly); err != nil {
+		if _, err := tx.Exec(ctx, postgres.BitmapsOnly); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, cleanQuery, before, limit).Scan(&deleted)

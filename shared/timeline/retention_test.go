@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -123,7 +124,7 @@ func TestOldLinesAreFoundByTheIndex(t *testing.T) {
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(t.Context()) }()
-	_, err = tx.Exec(t.Context(), bitmapsOnly)
+	_, err = tx.Exec(t.Context(), postgres.BitmapsOnly)
 	require.NoError(t, err)
 	rows, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, TIMING off, SUMMARY off) `+cleanQuery, time.Now().AddDate(0, 0, -1), 100)
 	require.NoError(t, err)

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -22,65 +24,47 @@ type orderCommand struct {
 	needsReason bool
 	settles     bool // it takes --reference
 	resyncs     bool // it takes --new-key
-	send        func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*client.CommandResult, error)
+	send        func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*http.Response, error)
 }
 
 func orderCommands() []*cobra.Command {
 	return []*cobra.Command{
 		orderCommand{
 			use: "sync ORDER", short: "Send an order to the ERP, unless it is there or under way", example: "  erpconnector sync 000000123 --source outlet",
-			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*client.CommandResult, error) {
-				answer, err := c.SyncOrderWithResponse(ctx, nil, body, wait)
-				return either(err, answer, func() []*client.CommandResult { return []*client.CommandResult{answer.JSON200, answer.JSON202} })
+			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*http.Response, error) {
+				return c.SyncOrder(ctx, nil, body, wait)
 			},
 		}.command(),
 		orderCommand{
 			use: "resync ORDER", short: "Send an order again that has failed", resyncs: true,
 			example: "  erpconnector resync 000000123\n" +
 				"  erpconnector resync 000000123 --new-key --reason 'it was deleted in the ERP'     # the ERP books it a second time",
-			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*client.CommandResult, error) {
-				answer, err := c.ResyncOrderWithResponse(ctx, nil, body, wait)
-				return either(err, answer, func() []*client.CommandResult { return []*client.CommandResult{answer.JSON200, answer.JSON202} })
+			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*http.Response, error) {
+				return c.ResyncOrder(ctx, nil, body, wait)
 			},
 		}.command(),
 		orderCommand{
 			use: "send-now ORDER", short: "Send an order now that waits for its next attempt", needsReason: true,
 			example: "  erpconnector send-now 000000123 --reason 'the ERP is back'",
-			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*client.CommandResult, error) {
-				answer, err := c.SendOrderNowWithResponse(ctx, nil, body, wait)
-				return either(err, answer, func() []*client.CommandResult { return []*client.CommandResult{answer.JSON200, answer.JSON202} })
+			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*http.Response, error) {
+				return c.SendOrderNow(ctx, nil, body, wait)
 			},
 		}.command(),
 		orderCommand{
 			use: "cancel ORDER", short: "End the sync of an order that has not reached the ERP", needsReason: true,
 			example: "  erpconnector cancel 000000123 --reason 'a test order'",
-			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*client.CommandResult, error) {
-				answer, err := c.CancelOrderWithResponse(ctx, nil, body, wait)
-				return either(err, answer, func() []*client.CommandResult { return []*client.CommandResult{answer.JSON200, answer.JSON202} })
+			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*http.Response, error) {
+				return c.CancelOrder(ctx, nil, body, wait)
 			},
 		}.command(),
 		orderCommand{
 			use: "settle ORDER", short: "Say that the ERP has an order, so that it is sent no more", needsReason: true, settles: true,
 			example: "  erpconnector settle 000000123 --reference INV-77 --reason 'booked by hand'",
-			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*client.CommandResult, error) {
-				answer, err := c.SettleOrderWithResponse(ctx, nil, body, wait)
-				return either(err, answer, func() []*client.CommandResult { return []*client.CommandResult{answer.JSON200, answer.JSON202} })
+			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*http.Response, error) {
+				return c.SettleOrder(ctx, nil, body, wait)
 			},
 		}.command(),
 	}
-}
-
-// either is the result that an answer has by its status.
-func either[T any](err error, answer *T, results func() []*client.CommandResult) (*client.CommandResult, error) {
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range results() {
-		if r != nil {
-			return r, nil
-		}
-	}
-	return nil, fmt.Errorf("the answer %T has no result", answer)
 }
 
 const maxCommandWait = 60 * time.Second
@@ -121,11 +105,16 @@ func (o orderCommand) command() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), remoteTimeout+wait)
 			defer cancel()
-			result, err := o.send(ctx, c, body, withQuery(url.Values{"wait": {strconv.FormatFloat(wait.Seconds(), 'f', -1, 64)}}))
+			answer, err := o.send(ctx, c, body, withQuery(url.Values{"wait": {strconv.FormatFloat(wait.Seconds(), 'f', -1, 64)}}))
 			if err != nil {
 				return t.failed(err)
 			}
-			return printResult(cmd, *result, output)
+			defer func() { _ = answer.Body.Close() }()
+			var result client.CommandResult // the same whether the sync has ended (200) or is under way (202)
+			if err := json.NewDecoder(answer.Body).Decode(&result); err != nil {
+				return t.failed(err)
+			}
+			return printResult(cmd, result, output)
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "the order's shop; default unless said")
@@ -151,7 +140,7 @@ func optional(member **string, text string) {
 // printResult says what became of a command. A sync that has failed is an error, though the command was carried out.
 func printResult(cmd *cobra.Command, r client.CommandResult, output string) error {
 	if output == "json" {
-		if err := printJSON(cmd.OutOrStdout(), r); err != nil {
+		if err := json.NewEncoder(cmd.OutOrStdout()).Encode(r); err != nil {
 			return err
 		}
 	} else if _, err := fmt.Fprintln(cmd.OutOrStdout(), resultText(r)); err != nil {

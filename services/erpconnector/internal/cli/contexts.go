@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -165,7 +166,7 @@ func contextSetCommand() *cobra.Command {
 			}
 			return changeContexts(cmd, func(c *contexts) error {
 				c.Contexts[args[0]] = in
-				c.Current = firstOf(c.Current, args[0])
+				c.Current = cmp.Or(c.Current, args[0])
 				return nil
 			})
 		},

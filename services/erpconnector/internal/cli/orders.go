@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,10 +37,10 @@ var syncFilters = []struct{ parameter, usage string }{
 	{"updated_until", "changed before that: 24h finds what has not changed for a day"},
 }
 
-// syncFilterFlags adds a flag for each parameter that the route takes.
+// syncFilterFlags adds a flag for each parameter, or for those that the route takes.
 func syncFilterFlags(cmd *cobra.Command, only ...string) {
 	for _, f := range syncFilters {
-		if len(only) == 0 || strings.Contains(" "+strings.Join(only, " ")+" ", " "+f.parameter+" ") {
+		if len(only) == 0 || slices.Contains(only, f.parameter) {
 			cmd.Flags().String(strings.ReplaceAll(f.parameter, "_", "-"), "", f.usage)
 		}
 	}

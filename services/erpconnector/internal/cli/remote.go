@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func (r *remote) target(ctx context.Context) (target, error) {
 		if err != nil {
 			return target{}, err
 		}
-		if name := firstOf(r.context, file.Current); name != "" {
+		if name := cmp.Or(r.context, file.Current); name != "" {
 			return file.target(name)
 		}
 	}
@@ -73,15 +74,6 @@ func (r *remote) target(ctx context.Context) (target, error) {
 		return target{}, err
 	}
 	return target{here.URL, here.Token, here.TokenFrom}, nil
-}
-
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 // failed makes an error of an answer, or of none, that says what to do.

@@ -134,6 +134,3 @@ func textOf[T any](v *T) string {
 	}
 	return fmt.Sprint(*v)
 }
-
-// printJSON prints a value as one line of JSON.
-func printJSON(w io.Writer, value any) error { return json.NewEncoder(w).Encode(value) }
