@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -147,6 +148,7 @@ func (w *world) disturb(ctx context.Context) {
 			running[at].stop()
 			running = append(running[:at:at], running[at+1:]...)
 		case dice == 4 && at < len(running):
+			w.ended(running[at])
 			running[at].kill()
 			w.mu.Lock()
 			delete(w.inFlight, running[at]) // its calls end with it
@@ -197,6 +199,18 @@ func (w *world) tells(now time.Time) bool {
 	return now.Sub(w.awaySince) > 2*holdWithin+pace.PollInterval
 }
 
+// ended forgets the waits that only p knew of: it ends before it could tell the others, so they cannot hold.
+func (w *world) ended(p *process) {
+	known := w.store.Peek().Hold.Until
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	w.holds = slices.DeleteFunc(w.holds, func(h hold) bool {
+		couldTell := now.Sub(h.from) > holdWithin && !w.away && w.tells(now)
+		return h.by == p && known.Before(h.until) && !couldTell
+	})
+}
+
 func (w *world) start(all *sync.WaitGroup, n int) *process {
 	p := &process{store: w.store}
 	p.dead, p.kill = context.WithCancel(context.Background())
@@ -223,6 +237,7 @@ func (w *world) start(all *sync.WaitGroup, n int) *process {
 		callers.Wait()
 		end()
 		regulator.Wait()
+		w.ended(p)
 		p.kill()
 	})
 	return p
