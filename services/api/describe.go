@@ -83,7 +83,7 @@ var Descriptions = map[string]httpapi.Description{
 		Answers: map[int]any{http.StatusOK: timelinePart{}}, Problems: []string{"404 sync_not_found"},
 	},
 	"GET " + syncsPath + "/{sync:[0-9]+}/events/{topic}/{partition:[0-9]+}/{offset:[0-9]+}": {
-		ID: "syncRecord", Tag: "Syncs", Summary: "The record of one fact of the timeline, as it stands in the log",
+		ID: "showRecord", Tag: "Syncs", Summary: "The record of one fact of the timeline, as it stands in the log",
 		Detail:  "It holds personal data: what was sent, or what was answered.",
 		Answers: map[int]any{http.StatusOK: factRecord{}}, Problems: []string{"404 sync_not_found", "404 record_not_found", "503 kafka_unavailable"},
 		Parameters: map[string]httpapi.Parameter{
@@ -92,7 +92,7 @@ var Descriptions = map[string]httpapi.Description{
 		},
 	},
 	"GET " + syncsPath + "/{sync:[0-9]+}/order": {
-		ID: "syncOrder", Tag: "Syncs", Summary: "The order of a sync as it is known, in the form of an event",
+		ID: "showOrder", Tag: "Syncs", Summary: "The order of a sync as it is known, in the form of an event",
 		Detail:  "It is what a resync sends. To correct it, publish it changed, as `order.updated`. It holds personal data.",
 		Answers: map[int]any{http.StatusOK: knownOrder{}}, Problems: []string{"404 sync_not_found", "404 order_not_found"},
 	},

@@ -20,8 +20,8 @@ type knownOrder struct {
 	Order            json.RawMessage `json:"order"`
 }
 
-// syncOrder answers with the order as it is known. It is logged who has seen it, and no cache may keep it.
-func (h *handler) syncOrder(w http.ResponseWriter, r *http.Request) {
+// showOrder answers with the order as it is known. It is logged who has seen it, and no cache may keep it.
+func (h *handler) showOrder(w http.ResponseWriter, r *http.Request) {
 	s, ok := h.readSync(w, r)
 	if !ok {
 		return

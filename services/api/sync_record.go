@@ -38,9 +38,9 @@ type factRecord struct {
 	Value     json.RawMessage   `json:"value"`
 }
 
-// syncRecord answers with the record of one fact of a sync's timeline, which is read from Kafka. It is logged who has seen it, and no cache
+// showRecord answers with the record of one fact of a sync's timeline, which is read from Kafka. It is logged who has seen it, and no cache
 // may keep it.
-func (h *handler) syncRecord(w http.ResponseWriter, r *http.Request) {
+func (h *handler) showRecord(w http.ResponseWriter, r *http.Request) {
 	s, ok := h.readSync(w, r)
 	if !ok {
 		return

@@ -2,20 +2,15 @@ package api
 
 import (
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
-	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/event"
-	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/orders"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -46,10 +41,10 @@ func TestARecordIsThatOfItsFact(t *testing.T) {
 	}
 	get := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		serveOn(t, c, brokers).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rest/V1/erpconnector/syncs/1/events/"+path, nil))
+		serveOn(t, c.pool, setting.Defaults(), brokers).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rest/V1/erpconnector/syncs/1/"+path, nil))
 		return w
 	}
-	w := get("vendor_erp_sync_after_send/0/0")
+	w := get("events/vendor_erp_sync_after_send/0/0")
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
 	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 	var got factRecord
@@ -59,20 +54,10 @@ func TestARecordIsThatOfItsFact(t *testing.T) {
 	require.Equal(t, factRecord{
 		Topic: event.TopicAfterSend, Key: "000000123", WrittenAt: "2024-01-15T10:30:00.000Z", Headers: map[string]string{"ce_type": event.TopicAfterSend},
 	}, got)
-	for name, path := range map[string]string{"another order's": "vendor_erp_sync_after_send/0/1", "no JSON": "vendor_erp_sync_after_send/0/2"} {
+	require.Equal(t, "no-store", get("order").Header().Get("Cache-Control"), "it holds personal data too")
+	for name, path := range map[string]string{"another order's": "events/vendor_erp_sync_after_send/0/1", "no JSON": "events/vendor_erp_sync_after_send/0/2"} {
 		w := get(path)
 		require.Equal(t, http.StatusServiceUnavailable, w.Code, name)
 		require.Contains(t, w.Body.String(), "kafka_unavailable", name)
 	}
-}
-
-// serveOn serves with brokers that answer.
-func serveOn(t *testing.T, c *caller, brokers kafka.Config) http.Handler {
-	t.Helper()
-	router := mux.NewRouter().UseEncodedPath()
-	defaults := setting.Fixed(setting.Defaults())
-	for _, r := range routes(c.pool, orders.New(c.pool, defaults), brokers, config.ERP{HMAC: "secret"}, defaults, slog.New(slog.NewTextHandler(t.Output(), nil))) {
-		router.Handle(r.Path, r.Handler).Methods(r.Method)
-	}
-	return router
 }

@@ -54,8 +54,8 @@ func (h *handler) syncRoutes() []httpapi.Route {
 		route("/errors", h.listErrors, append(slices.Clone(errorParameters), "trend")...),
 		route("/{sync:[0-9]+}", h.showSync, "as_of", "fields"),
 		route("/{sync:[0-9]+}/events", h.syncEvents, "cursor", "limit"),
-		personal("/{sync:[0-9]+}/events/{topic}/{partition:[0-9]+}/{offset:[0-9]+}", h.syncRecord),
-		personal("/{sync:[0-9]+}/order", h.syncOrder),
+		personal("/{sync:[0-9]+}/events/{topic}/{partition:[0-9]+}/{offset:[0-9]+}", h.showRecord),
+		personal("/{sync:[0-9]+}/order", h.showOrder),
 	}
 }
 

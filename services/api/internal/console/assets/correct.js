@@ -4,7 +4,7 @@ import { exact, get, post, send } from './api.js';
 import { Diff, diffOf } from './diff.js';
 import { Failure, say } from './notice.js';
 import { openDialog } from './question.js';
-import { may } from './session.js';
+import { may, who } from './session.js';
 import { texts } from './texts.js';
 
 const words = texts.correct;
@@ -29,12 +29,12 @@ export async function correct(sync, done) {
 
 // later is the time of a correction: that of the connector, which has read the order, or the newest known of the order if that is later.
 // So a correction counts, and one that is sent after the shop has changed the order does not undo the change.
-const later = (date, known) => (known && new Date(known) >= date ? known : date.toISOString());
+const later = (date, known) => (known && new Date(known) >= date ? known : date.toISOString().replace('.000Z', 'Z'));
 
 // eventOf is the event of a correction. A time of change that nobody has edited becomes that of the correction.
 export function eventOf(order, { sync, known, at, id }) {
   const stamped = order.updated_at && order.updated_at === known.order.updated_at ? { ...order, updated_at: at } : order;
-  return { event_id: id, type: 'order.updated', source: sync.source, occurred_at: at, order: stamped };
+  return { event_id: id, type: 'order.updated', source: sync.source, occurred_at: at, corrected_by: who().name, order: stamped };
 }
 
 // A repeated try has the id of the first one, so that it is one event. An edited order is another event.
@@ -68,7 +68,8 @@ function Editor({ sync, known, at, close }) {
     e.preventDefault();
     set({ busy: true });
     try {
-      say(await publish(event, sync, sendsIn.includes(kind)));
+      const { text: sentence, warned } = await publish(event, sync, sendsIn.includes(kind));
+      say(sentence, warned);
       close(true);
     } catch (error) {
       set({ error });
@@ -87,7 +88,9 @@ function Editor({ sync, known, at, close }) {
             onInput=${(e) => setText(e.target.value)}></textarea>
           <p class=${wrong ? 'wrong' : 'hint'} id="corrected-hint" role="status">${wrong || words.hint}</p>
         </div>
-        <div><h3>${texts.diff.title}</h3>${lines ? html`<${Diff} lines=${lines} />` : html`<p class="faint">${order ? words.same : words.notYet}</p>`}</div>
+        <div><h3>${texts.diff.title}</h3>
+          ${lines ? html`<${Diff} lines=${lines} />` : html`<p class="faint">${order ? words.same : words.notYet}</p>`}
+          ${event && event.order !== order && html`<p class="hint">${words.stamped}</p>`}</div>
       </div>
       <${Failure} error=${state.error} />
       <div class="row">
@@ -98,17 +101,19 @@ function Editor({ sync, known, at, close }) {
   </dialog>`;
 }
 
-// publish publishes the correction, sends the order again if that was said, and gives a sentence about what has become of it.
+// publish publishes the correction, sends the order again if that was said, and gives a sentence about what has become of it. A sentence
+// with warnings stays until it is closed.
 async function publish(event, sync, sends) {
   const order = sync.order_increment_id;
   const result = await post('/events', event);
   if (result.older) throw new Error(words.older);
-  const warned = (result.warnings || []).map((text) => '\n⚠ ' + text).join('');
-  if (!sends) return words.published(order) + warned;
-  if (result.status === 'success') return words.succeeded(order) + warned;
+  const warnings = (result.warnings || []).map((text) => '\n⚠ ' + text);
+  const told = (sentence) => ({ text: sentence + warnings.join(''), warned: warnings.length > 0 });
+  if (!sends) return told(words.published(order));
+  if (result.status === 'success') return told(words.succeeded(order));
   try {
     const sent = await post('/resync-order?wait=0', { orderIncrementId: order, source: sync.source });
-    return (sent.generation > sync.generation ? words.sent(order) : words.underWay(order)) + warned;
+    return told(sent.generation > sync.generation ? words.sent(order) : words.underWay(order));
   } catch (error) {
     throw new Error(words.notSent(error.message));
   }

@@ -80,6 +80,7 @@ export const texts = {
   correct: {
     title: (order) => `Correct order ${order}`, order: 'The order as its shop published it', hint: 'It is JSON. The ERP is sent a part of it.',
     same: 'Nothing is changed yet.', notYet: 'It is shown once the text can be read.',
+    stamped: 'updated_at becomes the time at which you have read the order, so that the correction counts.',
     noJSON: (error) => `This is no JSON yet: ${error}`, noObject: 'An order is an object: { … }.', otherOrder: (order) => `order_increment_id must stay "${order}": another number is another order.`,
     will: {
       failed: 'The corrected order is published as order.updated, and sent to the ERP at once. It carries the same idempotency key until it was answered with success, so the ERP books it once.',
