@@ -41,7 +41,8 @@ func TestARecordIsThatOfItsFact(t *testing.T) {
 	}
 	get := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		serveOn(t, c.pool, setting.Defaults(), brokers).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rest/V1/erpconnector/syncs/1/"+path, nil))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rest/V1/erpconnector/syncs/1/"+path, nil)
+		serveOn(t, c.pool, setting.Defaults(), brokers).ServeHTTP(w, r)
 		return w
 	}
 	w := get("events/vendor_erp_sync_after_send/0/0")

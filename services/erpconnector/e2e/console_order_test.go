@@ -99,7 +99,8 @@ func TestAnOrderIsCorrectedInTheConsole(t *testing.T) {
 	}
 	b.corrects(`"sku": "A"`, `"sku": "B-77"`)
 	b.reads("2 lines go, 2 come.")
-	require.Regexp(t, `^−goes: +"sku": "A"\n\+comes: +"sku": "B-77"\n−goes: +"updated_at": "2024-01-15 10:30:00"\n\+comes: +"updated_at": "20\d\d-[-:\dT]+Z"$`, b.difference())
+	require.Regexp(t, `^−goes: +"sku": "A"\n\+comes: +"sku": "B-77"\n`+
+		`−goes: +"updated_at": "2024-01-15 10:30:00"\n\+comes: +"updated_at": "20\d\d-[-:\dT]+Z"$`, b.difference())
 	b.reads("updated_at becomes the time at which you have read the order")
 	b.isAccessible("an editor")
 	b.clickOn("dialog button", "Publish and send")
@@ -204,7 +205,10 @@ func TestTheSentenceAboutAnOrder(t *testing.T) {
 	const callback = `{type: 'vendor_erp_sync_callback', generation: 1, version: 9, status: '%s', cause: '%s'}`
 	for _, c := range []struct{ sync, events, says string }{
 		{`status: 'queued', attempts: 0`, ``, "On its way to attempt 1 of 5."},
-		{`status: 'queued', attempts: 2, next_attempt_at: '2024-01-15 10:06:12', http_status: 503, last_error: 'busy'`, ``, "Waits for attempt 3 of 5 in 6 min 12 s: the ERP answered 503: busy"},
+		{
+			`status: 'queued', attempts: 2, next_attempt_at: '2024-01-15 10:06:12', http_status: 503, last_error: 'busy'`, ``,
+			"Waits for attempt 3 of 5 in 6 min 12 s: the ERP answered 503: busy",
+		},
 		{`status: 'queued', attempts: 2, next_attempt_at: '2024-01-15 09:59:59', last_error: 'busy'`, ``, "On its way to attempt 3 of 5."},
 		{`status: 'queued', attempts: 0, waits_for: 'waits: the ERP has failed'`, ``, "The order waits: the ERP has failed."},
 		{`status: 'pending', attempts: 0`, ``, "Held: the cron sends it, or the connector once it is turned on again. “Send now” does it at once."},
@@ -214,11 +218,24 @@ func TestTheSentenceAboutAnOrder(t *testing.T) {
 			"Attempt 2 of 5 is under way for 12 s: the ERP has not answered yet.",
 		},
 		{`status: 'success', attempts: 1, erp_reference: 'ERP-7'`, ``, "The ERP has the order, as ERP-7."},
-		{`status: 'success', attempts: 1, erp_reference: 'ERP-7'`, fmt.Sprintf(callback, "success", "settle by jane: seen there"), "The ERP has the order, as ERP-7. (settle by jane: seen there)"},
-		{`status: 'failed', attempts: 5, http_status: 422, last_error: 'no such sku'`, ``, "Failed after attempt 5 of 5: the ERP answered 422: no such sku"},
+		{
+			`status: 'success', attempts: 1, erp_reference: 'ERP-7'`, fmt.Sprintf(callback, "success", "settle by jane: seen there"),
+			"The ERP has the order, as ERP-7. (settle by jane: seen there)",
+		},
+		{
+			`status: 'failed', attempts: 5, http_status: 422, last_error: 'no such sku'`, ``,
+			"Failed after attempt 5 of 5: the ERP answered 422: no such sku",
+		},
 		{`status: 'failed', attempts: 0, last_error: 'no line to send'`, ``, "Failed without a call to the ERP: no line to send"},
-		{`status: 'failed', attempts: 1, last_error: 'cancelled'`, fmt.Sprintf(callback, "failed", "cancel by jane: a test"), "Ended by a decision, after 1 attempt: cancel by jane: a test"},
-		{`status: 'failed', attempts: 5, last_error: 'busy'`, fmt.Sprintf(strings.Replace(callback, "9", "1", 1), "failed", "note") + `, {generation: 1, version: 8, status: 'failed'}`, "Failed after attempt 5 of 5: busy"},
+		{
+			`status: 'failed', attempts: 1, last_error: 'cancelled'`, fmt.Sprintf(callback, "failed", "cancel by jane: a test"),
+			"Ended by a decision, after 1 attempt: cancel by jane: a test",
+		},
+		{
+			`status: 'failed', attempts: 5, last_error: 'busy'`,
+			fmt.Sprintf(strings.Replace(callback, "9", "1", 1), "failed", "note") + `, {generation: 1, version: 8, status: 'failed'}`,
+			"Failed after attempt 5 of 5: busy",
+		},
 	} {
 		require.Equal(t, c.says, evaluate[string](b, fmt.Sprintf(`import('/console/assets/x/sentence.js').then((m) =>
 			m.sentenceOf({generation: 1, max_attempts: 5, %s}, [%s], new Date('2024-01-15T10:00:00Z')))`, c.sync, c.events)), c.sync)
@@ -244,7 +261,9 @@ func TestADifferenceIsWholeAndShort(t *testing.T) {
 			const diff = diffOf(x.join('\n'), y.join('\n'));
 			const side = (sign) => diff.filter((l) => l.sign === ' ' || l.sign === sign).map((l) => l.line).join();
 			const changed = diff.filter((l) => l.sign !== ' ').length;
-			if (side('-') !== x.join() || side('+') !== y.join() || changed !== x.length + y.length - 2 * common(x, y)) return x.join() + ' → ' + y.join() + ': ' + JSON.stringify(diff);
+			if (side('-') !== x.join() || side('+') !== y.join() || changed !== x.length + y.length - 2 * common(x, y)) {
+				return x.join() + ' → ' + y.join() + ': ' + JSON.stringify(diff);
+			}
 		}
 		const long = (word) => Array.from({ length: 600 }, (_, i) => word + i).join('\n');
 		return diffOf(long('a'), long('b')).length === 1200 ? '' : 'two other texts';
