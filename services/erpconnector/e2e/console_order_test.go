@@ -214,7 +214,8 @@ func TestTheSentenceAboutAnOrder(t *testing.T) {
 		{`status: 'pending', attempts: 0`, ``, "Held: the cron sends it, or the connector once it is turned on again. “Send now” does it at once."},
 		{`status: 'in_progress', attempts: 1`, ``, "Attempt 2 of 5 is under way: the ERP has not answered yet."},
 		{
-			`status: 'in_progress', attempts: 1`, `{type: 'vendor_erp_sync_before_send', generation: 1, version: 5, attempts: 1, occurred_at: '2024-01-15T09:59:48.000Z'}`,
+			`status: 'in_progress', attempts: 1`,
+			`{type: 'vendor_erp_sync_before_send', generation: 1, version: 5, attempts: 1, occurred_at: '2024-01-15T09:59:48.000Z'}`,
 			"Attempt 2 of 5 is under way for 12 s: the ERP has not answered yet.",
 		},
 		{`status: 'success', attempts: 1, erp_reference: 'ERP-7'`, ``, "The ERP has the order, as ERP-7."},
