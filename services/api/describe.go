@@ -82,6 +82,20 @@ var Descriptions = map[string]httpapi.Description{
 		ID: "syncEvents", Tag: "Syncs", Summary: "The timeline of a sync's order",
 		Answers: map[int]any{http.StatusOK: timelinePart{}}, Problems: []string{"404 sync_not_found"},
 	},
+	"GET " + syncsPath + "/{sync:[0-9]+}/events/{topic}/{partition:[0-9]+}/{offset:[0-9]+}": {
+		ID: "showRecord", Tag: "Syncs", Summary: "The record of one fact of the timeline, as it stands in the log",
+		Detail:  "It holds personal data: what was sent, or what was answered.",
+		Answers: map[int]any{http.StatusOK: factRecord{}}, Problems: []string{"404 sync_not_found", "404 record_not_found", "503 kafka_unavailable"},
+		Parameters: map[string]httpapi.Parameter{
+			"topic":     {Meaning: "Without the prefix, as the timeline names it.", Example: event.TopicAfterSend},
+			"partition": {Meaning: "Of the topic.", Schema: fromZero, Example: 3}, "offset": {Meaning: "In the partition.", Schema: fromZero, Example: 17},
+		},
+	},
+	"GET " + syncsPath + "/{sync:[0-9]+}/order": {
+		ID: "showOrder", Tag: "Syncs", Summary: "The order of a sync as it is known, in the form of an event",
+		Detail:  "It is what a resync sends. To correct it, publish it changed, as `order.updated`. It holds personal data.",
+		Answers: map[int]any{http.StatusOK: knownOrder{}}, Problems: []string{"404 sync_not_found", "404 order_not_found"},
+	},
 	"GET " + deadLettersPath: {
 		ID: "listDeadLetters", Tag: "Dead letters", Summary: "Records that nobody could read, the oldest first",
 		Answers:    map[int]any{http.StatusOK: deadLetters{}},
@@ -303,6 +317,7 @@ var destinationID = map[string]httpapi.Parameter{"id": {Meaning: "The destinatio
 var (
 	number   = map[string]any{"type": "integer"}
 	positive = map[string]any{"type": "integer", "format": "int64", "minimum": 1}
+	fromZero = map[string]any{"type": "integer", "format": "int64", "minimum": 0}
 	sinceThe = " A time like 2024-01-15T10:00:00Z, a day (UTC), or an age like 24h before now."
 )
 

@@ -53,9 +53,14 @@ func serve(t *testing.T, pool *pgxpool.Pool) http.Handler {
 
 func serveWith(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
 	t.Helper()
+	return serveOn(t, pool, s, kafka.Config{})
+}
+
+func serveOn(t *testing.T, pool *pgxpool.Pool, s setting.Settings, brokers kafka.Config) http.Handler {
+	t.Helper()
 	router := mux.NewRouter().UseEncodedPath()
 	cfg := config.ERP{HMAC: "secret"}
-	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), kafka.Config{}, cfg, setting.Fixed(s), slog.New(slog.NewTextHandler(t.Output(), nil))) {
+	for _, r := range routes(pool, orders.New(pool, setting.Fixed(s)), brokers, cfg, setting.Fixed(s), slog.New(slog.NewTextHandler(t.Output(), nil))) {
 		router.Handle(r.Path, httpapi.CheckQuery(r)).Methods(r.Method)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -43,12 +43,19 @@ func (h *handler) syncRoutes() []httpapi.Route {
 	}
 	list := route("", h.listSyncs, syncParameters...)
 	list.Nested = []string{criteriaParameter}
+	personal := func(path string, handle http.HandlerFunc) httpapi.Route {
+		r := route(path, handle)
+		r.Resource = httpapi.ResourceManage
+		return r
+	}
 	return []httpapi.Route{
 		list,
 		route("/counts", h.countSyncs, countedParameters...),
 		route("/errors", h.listErrors, append(slices.Clone(errorParameters), "trend")...),
 		route("/{sync:[0-9]+}", h.showSync, "as_of", "fields"),
 		route("/{sync:[0-9]+}/events", h.syncEvents, "cursor", "limit"),
+		personal("/{sync:[0-9]+}/events/{topic}/{partition:[0-9]+}/{offset:[0-9]+}", h.showRecord),
+		personal("/{sync:[0-9]+}/order", h.showOrder),
 	}
 }
 

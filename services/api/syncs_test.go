@@ -120,6 +120,29 @@ func TestSyncsGolden(t *testing.T) {
 			c.get("syncs/99999999999999999999")
 			c.get("syncs/9/events")
 		},
+		"the_order_of_a_sync": func(c *caller) {
+			c.Whole = true
+			c.listed()
+			c.exec(`UPDATE sales_order SET snapshot_at = '2024-01-15 10:30:00.5Z' WHERE order_key = 'outlet/000000123'`)
+			c.get("syncs/2/order")
+			c.Note("no time is known of it")
+			c.get("syncs/1/order")
+			c.Note("no event has told of it")
+			c.exec(`DELETE FROM sales_order WHERE order_key = '000000123'`)
+			c.get("syncs/1/order")
+			c.get("syncs/9/order")
+		},
+		"records_that_are_none": func(c *caller) {
+			c.listed()
+			c.exec(`INSERT INTO vendor_erp_sync_event (occurred_at, topic, partition, "offset", sync_id, version, type, status, attempts)
+				VALUES ($1, $2, 3, 17, 1, 1, $2, 'queued', 0)`, requested, event.TopicRequested)
+			c.get("syncs/9/events/vendor_erp_sync_requested/3/17")
+			for _, place := range []string{"vendor_erp_sync_requested/3/18", "vendor_erp_sync_due/3/17", "vendor_erp_sync_requested/3/99999999999999999999", "vendor_erp_sync_requested/99999999999/1"} {
+				c.get("syncs/1/events/" + place)
+			}
+			c.Note("another order's")
+			c.get("syncs/2/events/vendor_erp_sync_requested/3/17")
+		},
 		"syncs_asked_wrongly": func(c *caller) {
 			c.get("syncs?status=lost&source=Shop%20B&sort=order&fields=sync_id,stats&limit=501&order_id=0&http_status=20&created_since=yesterday&attempts_from=x")
 			c.get("syncs?cursor=next")
@@ -133,7 +156,7 @@ func TestSyncsGolden(t *testing.T) {
 		},
 		"syncs_postgres_away": func(c *caller) {
 			c.pool.Close()
-			for _, path := range []string{"syncs", "syncs?error=any", "syncs/counts", "syncs/errors", "syncs/1", "syncs/1/events"} {
+			for _, path := range []string{"syncs", "syncs?error=any", "syncs/counts", "syncs/errors", "syncs/1", "syncs/1/events", "syncs/1/order"} {
 				c.get(path)
 			}
 		},

@@ -1367,6 +1367,19 @@ type EventResult struct {
 // EventVerdict defines model for EventVerdict.
 type EventVerdict string
 
+// FactRecord defines model for FactRecord.
+type FactRecord struct {
+	Headers   map[string]string `json:"headers"`
+	Key       string            `json:"key"`
+	Offset    int64             `json:"offset"`
+	Partition int               `json:"partition"`
+
+	// Topic without the prefix
+	Topic     string      `json:"topic"`
+	Value     interface{} `json:"value"`
+	WrittenAt string      `json:"written_at"`
+}
+
 // FieldError defines model for FieldError.
 type FieldError struct {
 	Code      *string `json:"code,omitempty"`
@@ -1399,6 +1412,16 @@ type Identity struct {
 
 	// Source null: all shops
 	Source *string `json:"source"`
+}
+
+// KnownOrder defines model for KnownOrder.
+type KnownOrder struct {
+	// KnownAt an event of the order counts from this time on; null: any does
+	KnownAt          *string     `json:"known_at"`
+	Order            interface{} `json:"order"`
+	OrderIncrementId string      `json:"order_increment_id"`
+	Source           string      `json:"source"`
+	SyncId           int64       `json:"sync_id"`
 }
 
 // ListedSync defines model for ListedSync.
@@ -4088,6 +4111,20 @@ type ClientInterface interface {
 	// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/events (the `SyncEvents` operationId).
 	SyncEvents(ctx context.Context, sync int64, params *SyncEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ShowRecord The record of one fact of the timeline, as it stands in the log
+	//
+	// It holds personal data: what was sent, or what was answered.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/events/{topic}/{partition}/{offset} (the `ShowRecord` operationId).
+	ShowRecord(ctx context.Context, sync int64, topic string, partition int64, offset int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowOrder The order of a sync as it is known, in the form of an event
+	//
+	// It is what a resync sends. To correct it, publish it changed, as `order.updated`. It holds personal data.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/order (the `ShowOrder` operationId).
+	ShowOrder(ctx context.Context, sync int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Timeline What happened to an order, the oldest first
 	//
 	// Corresponds with GET /rest/V1/erpconnector/timeline/{id} (the `Timeline` operationId).
@@ -5561,6 +5598,40 @@ func (c *Requests) ShowSync(ctx context.Context, sync int64, params *ShowSyncPar
 // Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/events (the `SyncEvents` operationId).
 func (c *Requests) SyncEvents(ctx context.Context, sync int64, params *SyncEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSyncEventsRequest(c.Server, sync, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowRecord The record of one fact of the timeline, as it stands in the log
+//
+// It holds personal data: what was sent, or what was answered.
+//
+// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/events/{topic}/{partition}/{offset} (the `ShowRecord` operationId).
+func (c *Requests) ShowRecord(ctx context.Context, sync int64, topic string, partition int64, offset int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowRecordRequest(c.Server, sync, topic, partition, offset)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowOrder The order of a sync as it is known, in the form of an event
+//
+// It is what a resync sends. To correct it, publish it changed, as `order.updated`. It holds personal data.
+//
+// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/order (the `ShowOrder` operationId).
+func (c *Requests) ShowOrder(ctx context.Context, sync int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowOrderRequest(c.Server, sync)
 	if err != nil {
 		return nil, err
 	}
@@ -9090,6 +9161,95 @@ func NewSyncEventsRequest(server string, sync int64, params *SyncEventsParams) (
 	return req, nil
 }
 
+// NewShowRecordRequest constructs an http.Request for the ShowRecord method
+func NewShowRecordRequest(server string, sync int64, topic string, partition int64, offset int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sync", sync, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "partition", partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam3 string
+
+	pathParam3, err = runtime.StyleParamWithOptions("simple", false, "offset", offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/syncs/%s/events/%s/%s/%s", pathParam0, pathParam1, pathParam2, pathParam3)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewShowOrderRequest constructs an http.Request for the ShowOrder method
+func NewShowOrderRequest(server string, sync int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sync", sync, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/syncs/%s/order", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewTimelineRequest constructs an http.Request for the Timeline method
 func NewTimelineRequest(server string, id string, params *TimelineParams) (*http.Request, error) {
 	var err error
@@ -10277,6 +10437,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/events (the `SyncEvents` operationId).
 	SyncEventsWithResponse(ctx context.Context, sync int64, params *SyncEventsParams, reqEditors ...RequestEditorFn) (*SyncEventsResponse, error)
+
+	// ShowRecordWithResponse The record of one fact of the timeline, as it stands in the log
+	//
+	// It holds personal data: what was sent, or what was answered.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/events/{topic}/{partition}/{offset} (the `ShowRecord` operationId).
+	ShowRecordWithResponse(ctx context.Context, sync int64, topic string, partition int64, offset int64, reqEditors ...RequestEditorFn) (*ShowRecordResponse, error)
+
+	// ShowOrderWithResponse The order of a sync as it is known, in the form of an event
+	//
+	// It is what a resync sends. To correct it, publish it changed, as `order.updated`. It holds personal data.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/order (the `ShowOrder` operationId).
+	ShowOrderWithResponse(ctx context.Context, sync int64, reqEditors ...RequestEditorFn) (*ShowOrderResponse, error)
 
 	// TimelineWithResponse What happened to an order, the oldest first
 	//
@@ -15275,6 +15453,186 @@ func (r SyncEventsResponse) ContentType() string {
 	return ""
 }
 
+type ShowRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FactRecord
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowRecordResponse) GetJSON200() *FactRecord {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ShowRecordResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ShowRecordResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ShowRecordResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ShowRecordResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ShowRecordResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ShowRecordResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ShowRecordResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowOrderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KnownOrder
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowOrderResponse) GetJSON200() *KnownOrder {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ShowOrderResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ShowOrderResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ShowOrderResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ShowOrderResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ShowOrderResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ShowOrderResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ShowOrderResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowOrderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowOrderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowOrderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type TimelineResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17327,6 +17685,36 @@ func (c *ClientWithResponses) SyncEventsWithResponse(ctx context.Context, sync i
 		return nil, err
 	}
 	return ParseSyncEventsResponse(rsp)
+}
+
+// ShowRecordWithResponse The record of one fact of the timeline, as it stands in the log
+//
+// It holds personal data: what was sent, or what was answered.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/events/{topic}/{partition}/{offset} (the `ShowRecord` operationId).
+func (c *ClientWithResponses) ShowRecordWithResponse(ctx context.Context, sync int64, topic string, partition int64, offset int64, reqEditors ...RequestEditorFn) (*ShowRecordResponse, error) {
+	rsp, err := c.ShowRecord(ctx, sync, topic, partition, offset, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowRecordResponse(rsp)
+}
+
+// ShowOrderWithResponse The order of a sync as it is known, in the form of an event
+//
+// It is what a resync sends. To correct it, publish it changed, as `order.updated`. It holds personal data.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/syncs/{sync}/order (the `ShowOrder` operationId).
+func (c *ClientWithResponses) ShowOrderWithResponse(ctx context.Context, sync int64, reqEditors ...RequestEditorFn) (*ShowOrderResponse, error) {
+	rsp, err := c.ShowOrder(ctx, sync, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowOrderResponse(rsp)
 }
 
 // TimelineWithResponse What happened to an order, the oldest first
@@ -21606,6 +21994,156 @@ func ParseSyncEventsResponse(rsp *http.Response) (*SyncEventsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest TimelinePart
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowRecordResponse parses an HTTP response from a ShowRecordWithResponse call
+func ParseShowRecordResponse(rsp *http.Response) (*ShowRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FactRecord
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowOrderResponse parses an HTTP response from a ShowOrderWithResponse call
+func ParseShowOrderResponse(rsp *http.Response) (*ShowOrderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowOrderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KnownOrder
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

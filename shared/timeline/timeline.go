@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
 // ErrUnknown means that no sync of the order was ever requested.
@@ -36,6 +37,25 @@ type Fact struct {
 	Cause      *string
 	Warnings   []string // of a request: what may be wrong with the order
 	NotSent    []string // of a request: what of the order the ERP is not sent, and why
+}
+
+// Place is where a record stands in the log. The topic is without the prefix.
+type Place struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// Holds reports whether a fact of the sync stands at a place.
+func Holds(ctx context.Context, q postgres.Querier, syncID int64, p Place) (holds bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM vendor_erp_sync_event WHERE topic = $1 AND partition = $2 AND "offset" = $3 AND sync_id = $4)`,
+		p.Topic, p.Partition, p.Offset, syncID).Scan(&holds)
+	if err != nil {
+		return false, fmt.Errorf("looking for %s/%d@%d on the timeline of sync %d: %w", p.Topic, p.Partition, p.Offset, syncID, err)
+	}
+	return holds, nil
 }
 
 // Page is a part of an order's timeline, the oldest fact first.

@@ -1,6 +1,7 @@
 // What can be done with an order. Each asks first, and says what will happen.
 import { html } from './lib/preact.js';
 import { post } from './api.js';
+import { correct, missing } from './correct.js';
 import { say } from './notice.js';
 import { ask, reasonField } from './question.js';
 import { may } from './session.js';
@@ -37,6 +38,7 @@ export function Actions({ sync, done }) {
   return html`<div class="row">
     ${may('resync') && sync.status === 'failed' && button('resync', resync, 'main')}
     ${may('manage') && (waits || sync.status === 'pending') && button('sendNow', sendNow, 'main')}
+    ${!missing().length && button('correct', correct)}
     ${may('manage') && sync.status !== 'success' && button('settle', settle)}
     ${may('manage') && (waits || sync.status === 'pending') && button('cancel', cancel, 'danger')}
     ${may('resync') && ['success', 'failed'].includes(sync.status) && button('newKey', newKey)}

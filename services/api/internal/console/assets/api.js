@@ -18,7 +18,7 @@ const describe = (e) => `${(e.parameter || e.pointer || '').replace(/^\//, '')} 
 let whenUnknown = () => {};
 export const onUnknown = (f) => { whenUnknown = f; };
 
-// send asks the API. It throws a Problem, also when there is no answer.
+// send asks the API. date is the server's time. It throws a Problem, also when there is no answer.
 export async function send(method, path, body, { headers = {}, signal, read = JSON.parse } = {}) {
   let response;
   try {
@@ -32,7 +32,7 @@ export async function send(method, path, body, { headers = {}, signal, read = JS
   const answer = await response.text().then((text) => read(text)).catch(() => ({}));
   if (response.status === 401) whenUnknown();
   if (!response.ok) throw new Problem(response.status, answer);
-  return { answer, etag: response.headers.get('ETag') };
+  return { answer, etag: response.headers.get('ETag'), date: new Date(response.headers.get('Date') || Date.now()) };
 }
 
 // get asks with parameters; those that are empty are left out.

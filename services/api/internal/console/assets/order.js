@@ -2,8 +2,10 @@
 import { html, useEffect, useState } from './lib/preact.js';
 import { Actions, resync } from './actions.js';
 import { base, get } from './api.js';
+import { missing } from './correct.js';
 import { useKeys, useLoad, useTimer } from './hooks.js';
 import { Failure, Notice } from './notice.js';
+import { indented } from './json.js';
 import { href } from './router.js';
 import { Sentence } from './sentence.js';
 import { may } from './session.js';
@@ -23,10 +25,20 @@ const members = 'sync_id,order_id,order_increment_id,source,status,attempts,max_
 
 const statusPath = (sync) => `/sync-status/${encodeURIComponent(sync.order_increment_id)}?source=${encodeURIComponent(sync.source)}`;
 
+// readTimeline takes the pages together. An order has some tens of facts; with very many, those of the first pages are shown.
+async function readTimeline(id, signal) {
+  const timeline = await get(`/syncs/${id}/events`, { limit: 500 }, { signal });
+  for (let page = timeline, n = 1; page.next && n < 10; n++) {
+    page = await get(`/syncs/${id}/events`, { limit: 500, cursor: page.next }, { signal });
+    timeline.events.push(...page.events);
+  }
+  return timeline;
+}
+
 // read takes the status of the order from where a command is seen at once; the list may be some milliseconds behind.
 async function read(id, signal) {
   const sync = await get('/syncs/' + id, { fields: members }, { signal });
-  const [status, timeline] = await Promise.all([get(statusPath(sync), {}, { signal }), get(`/syncs/${id}/events`, { limit: 500 }, { signal })]);
+  const [status, timeline] = await Promise.all([get(statusPath(sync), {}, { signal }), readTimeline(id, signal)]);
   return { sync: { ...sync, ...status }, timeline };
 }
 
@@ -44,8 +56,9 @@ export function Order({ id }) {
       <h1>${words.title(sync.order_increment_id)} <${Badge} status=${sync.status} /></h1>
     </div><${Actions} sync=${sync} done=${reload} /></div>
     <${Failure} error=${error} />
-    <${Sentence} sync=${sync} />
+    <${Sentence} sync=${sync} events=${data.timeline.events} />
     ${live && html`<p class="faint">${words.live}</p>`}
+    ${missing().length > 0 && html`<p class="faint" data-missing>${texts.correct.missing(missing().map((name) => `${name} (${texts.tokens.meanings[name]})`))}</p>`}
     <section class="card"><h2>${words.facts}</h2><${Facts} sync=${sync} /></section>
     <section class="card"><h2>${words.timeline}</h2><${Timeline} timeline=${data.timeline} sync=${sync} /></section>
     <${Contents} id=${id} />
@@ -73,18 +86,10 @@ function Contents({ id }) {
   const [state, set] = useState({});
   if (!may('manage')) return html`<${Notice}>${words.withheld}</${Notice}>`;
   const load = () => get('/syncs/' + id).then((data) => set({ data }), (error) => set({ error }));
-  const part = (title, text) => html`<h3>${title}</h3>${text ? html`<pre tabindex="0">${pretty(text)}</pre>` : html`<p class="faint">${words.notSentYet}</p>`}`;
+  const part = (title, text) => html`<h3>${title}</h3>${text ? html`<pre tabindex="0">${indented(text)}</pre>` : html`<p class="faint">${words.notSentYet}</p>`}`;
   return html`<section class="card"><h2>${words.sent}</h2>
     <${Failure} error=${state.error} />
     ${state.data ? html`${part(words.payload, state.data.payload)}${part(words.response, state.data.response)}`
     : html`<button onClick=${load}>${words.show}</button><p class="hint">${words.showHint}</p>`}
   </section>`;
-}
-
-function pretty(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
 }

@@ -5,12 +5,13 @@ import { texts } from './texts.js';
 
 // ask opens the question. run gets the values of the fields by name; when it throws, the question stays, with what the API said.
 // The promise gives what run gave, or undefined when the question was closed.
-export const ask = (question) => open(Question, question);
+export const ask = (question) => openDialog(Question, question);
 
 // tell shows something until it is closed.
-export const tell = (title, content) => open(Told, { title, content });
+export const tell = (title, content) => openDialog(Told, { title, content });
 
-function open(Dialog, more) {
+// openDialog opens a component that shows a dialog, and ends it with close.
+export function openDialog(Dialog, more) {
   const place = document.body.appendChild(document.createElement('div'));
   const before = document.activeElement;
   return new Promise((resolve) => {

@@ -1,54 +1,61 @@
-// What happened to an order, the newest first: each request, call, answer and end, and its place in the log.
+// What happened to an order, the newest first: each request, each attempt with its request and answer, each end, and its place in the log.
 import { html } from './lib/preact.js';
+import { answered, attemptOf, itemsOf, latencyOf } from './attempts.js';
+import { Record, Place } from './record.js';
 import { Badge, tones } from './status.js';
 import { texts } from './texts.js';
-import { parse, span, Time } from './time.js';
+import { span, Time } from './time.js';
 
 const words = texts.order;
-const sent = 'vendor_erp_sync_before_send';
-const answered = 'vendor_erp_sync_after_send';
 
 export function Timeline({ timeline, sync }) {
   const { events, kept_from: keptFrom } = timeline;
   if (!events.length) return html`<p class="faint">${words.noFacts}</p>`;
   return html`
-    <ol class="timeline" reversed>${[...events].reverse().map((e) => html`<${Fact} key=${e.topic + e.partition + '/' + e.offset} fact=${e} all=${events} sync=${sync} />`)}</ol>
+    <ol class="timeline" reversed>${itemsOf(events).reverse().map((item) => (item.fact
+    ? html`<${Fact} key=${placeOf(item.fact)} fact=${item.fact} sync=${sync} />`
+    : html`<${Attempt} key=${placeOf(item.calls[0] || item.answer)} item=${item} sync=${sync} />`))}</ol>
     ${keptFrom && html`<p class="faint">${words.keptFrom} <${Time} at=${keptFrom} whole /></p>`}`;
 }
 
-function Fact({ fact, all, sync }) {
-  return html`<li class=${toneOf(fact)}>
-    <div class="row"><span class="what">${words.events[fact.type] || fact.type}</span>
-      ${attemptOf(fact) > 0 && html`<span class="faint">${words.attempt(attemptOf(fact), sync.max_attempts)}</span>`}
-      ${sync.generation > 1 && html`<span class="faint">${words.generation(fact.generation)}</span>`}
-      ${fact.type === 'vendor_erp_sync_callback' && html`<${Badge} status=${fact.status} />`}
-      <span class="faint"><${Time} at=${fact.occurred_at} whole /></span></div>
-    <${Answer} fact=${fact} took=${latencyOf(fact, all)} />
-    ${fact.cause && html`<div class="faint">${fact.cause}</div>`}
-    ${(fact.warnings || []).map((text) => html`<div>⚠ ${text}</div>`)}
-    ${(fact.not_sent || []).map((text) => html`<div class="faint">${words.notSent(text)}</div>`)}
-    <div class="place" title=${words.place}>${fact.topic}/${fact.partition}/${fact.offset}</div>
+const placeOf = (fact) => `${fact.topic}/${fact.partition}/${fact.offset}`;
+
+function Attempt({ item, sync }) {
+  const { attempt, generation, calls, answer } = item;
+  const first = calls[0] || answer;
+  const took = latencyOf(item);
+  const parts = answer && [answer.http_status ? words.http(answer.http_status) : words.noAnswer, answer.error_code, took >= 0 && words.took(span(took))].filter(Boolean);
+  return html`<li class=${!answer ? 'info' : answer.error ? 'warn' : 'good'} data-attempt=${attempt}>
+    <${Head} what=${words.attemptTitle(attempt, sync.max_attempts, generation === sync.generation)} generation=${generation} sync=${sync} at=${first.occurred_at} />
+    ${answer ? html`<div>${parts.join(' · ')}</div>` : html`<div class="faint">${words.notAnswered}</div>`}
+    ${answer && html`<${Said} fact=${answer} />`}
+    ${calls.map((call) => html`<${Record} key=${placeOf(call)} fact=${call} sync=${sync} name=${words.request} button=${words.showRequest} />`)}
+    ${answer && html`<${Record} key=${placeOf(answer)} fact=${answer} sync=${sync} name=${words.answer} button=${words.showAnswer} />`}
   </li>`;
 }
 
-function Answer({ fact, took }) {
-  const parts = [fact.http_status && words.http(fact.http_status), fact.error_code, took >= 0 && words.took(span(took))].filter(Boolean);
-  if (fact.type === answered && !fact.http_status) parts.unshift(words.noAnswer);
-  return html`${parts.length > 0 && html`<div>${parts.join(' · ')}</div>`}${fact.error && html`<div class="answer">${fact.error}</div>`}`;
+function Fact({ fact, sync }) {
+  return html`<li class=${fact.type.endsWith('requested') ? '' : tones[fact.status]}>
+    <${Head} what=${words.events[fact.type] || fact.type} generation=${fact.generation} sync=${sync} at=${fact.occurred_at}>
+      ${fact.type === 'vendor_erp_sync_callback' && html`<${Badge} status=${fact.status} />`}
+    </${Head}>
+    <${Said} fact=${fact} />
+    <div class="record"><${Place} fact=${fact} sync=${sync} /></div>
+  </li>`;
 }
 
-function toneOf(fact) {
-  if (fact.type === answered) return fact.error ? 'warn' : 'good';
-  if (fact.type === sent) return 'info';
-  return fact.type.endsWith('requested') ? '' : tones[fact.status];
+function Head({ what, generation, sync, at, children }) {
+  return html`<div class="row"><span class="what">${what}</span>
+    ${sync.generation > 1 && html`<span class="faint">${words.generation(generation)}</span>`}
+    ${children}<span class="faint"><${Time} at=${at} whole /></span></div>`;
 }
 
-// attemptOf is the number of the attempt: a fact counts those that were answered before it.
-const attemptOf = (fact) => (fact.type === sent ? fact.attempts + 1 : fact.attempts);
-
-// latencyOf is the time from the sending to the answer, in milliseconds.
-function latencyOf(fact, all) {
-  if (fact.type !== answered) return undefined;
-  const call = all.find((e) => e.type === sent && e.generation === fact.generation && attemptOf(e) === fact.attempts);
-  return call && parse(fact.occurred_at) - parse(call.occurred_at);
+// Said is what a fact tells: its error, what has brought it about, and remarks on the order. An attempt tells its code beside the answer.
+function Said({ fact }) {
+  const known = { answer: words.causes.answer, failure: words.causes.failure };
+  return html`
+    ${fact.error && html`<div class="answer">${fact.type === answered || !fact.error_code ? fact.error : `${fact.error_code} · ${fact.error}`}</div>`}
+    ${fact.cause && html`<div class="faint">${known[fact.cause] || fact.cause}</div>`}
+    ${(fact.warnings || []).map((text) => html`<div>⚠ ${text}</div>`)}
+    ${(fact.not_sent || []).map((text) => html`<div class="faint">${words.notSent(text)}</div>`)}`;
 }
