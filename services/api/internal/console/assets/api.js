@@ -18,21 +18,33 @@ const describe = (e) => `${(e.parameter || e.pointer || '').replace(/^\//, '')} 
 let whenUnknown = () => {};
 export const onUnknown = (f) => { whenUnknown = f; };
 
-// send asks the API. date is the server's time. It throws a Problem, also when there is no answer.
-export async function send(method, path, body, { headers = {}, signal, read = JSON.parse } = {}) {
-  let response;
+// reach sends a request. It throws a Problem when there is no answer.
+async function reach(path, options) {
   try {
-    response = await fetch(base + path, {
-      method, signal, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, body: body && JSON.stringify(body),
-    });
+    return await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Problem(0, { code: 'unreachable', detail: 'The connector does not answer. Is it running, and is the network up?' });
   }
+}
+
+// send asks the API. date is the server's time. It throws a Problem, also when there is no answer.
+export async function send(method, path, body, { headers = {}, signal, read = JSON.parse } = {}) {
+  const response = await reach(base + path, {
+    method, signal, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, body: body && JSON.stringify(body),
+  });
   const answer = await response.text().then((text) => read(text)).catch(() => ({}));
   if (response.status === 401) whenUnknown();
   if (!response.ok) throw new Problem(response.status, answer);
   return { answer, etag: response.headers.get('ETag'), date: new Date(response.headers.get('Date') || Date.now()) };
+}
+
+// openStream gives the body of an answer that does not end.
+export async function openStream(path, params, { headers, signal }) {
+  const response = await reach(base + path + queryOf(params), { headers, signal });
+  if (response.status === 401) whenUnknown();
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  return response.body;
 }
 
 // get asks with parameters; those that are empty are left out.
@@ -49,6 +61,9 @@ export function queryOf(params) {
 
 // exact reads JSON and keeps the digits of its numbers, where the browser can: an amount of 1.10 stays 1.10 when it is sent again.
 export const exact = (text) => JSON.parse(text, (_, value, at) => (typeof value === 'number' && JSON.rawJSON && at ? JSON.rawJSON(at.source) : value));
+
+// textOf is the text of bytes; what is no UTF-8 in them shows as �.
+export const textOf = (base64) => new TextDecoder().decode(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
 
 // signIn trades a token for a cookie.
 export async function signIn(token) {

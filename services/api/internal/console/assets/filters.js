@@ -6,23 +6,25 @@ import { texts } from './texts.js';
 const words = texts.orders;
 const onTabs = ['status'];
 
-export function Chips({ params, by, change }) {
+export function Chips({ params, by, shops, change }) {
   const on = Object.entries(params).filter(([name, value]) => words.filters[name] && value && !(onTabs.includes(name) && texts.statuses[value]));
+  const shown = (name, value) => (name === 'status' ? value.split(',').map((s) => texts.statuses[s] || s).join(', ') : value);
   const guessed = Object.entries(by || {});
   return html`<div class="bar">
-    <${Add} change=${change} />
+    <${Add} shops=${shops} change=${change} />
     ${guessed.map(([name, value]) => html`<${Chip} label=${`${words.filters[name]}: ${value}`} remove=${() => change({ q: '' })} />`)}
-    ${on.map(([name, value]) => html`<${Chip} label=${`${words.filters[name]}: ${value}`} remove=${() => change({ [name]: '' })} />`)}
+    ${on.map(([name, value]) => html`<${Chip} label=${`${words.filters[name]}: ${shown(name, value)}`} remove=${() => change({ [name]: '' })} />`)}
     ${on.length + guessed.length > 1 && html`<button class="plain" onClick=${() => change({ q: '', ...Object.fromEntries(on.map(([name]) => [name, ''])) })}>${words.clear}</button>`}
   </div>`;
 }
 
 const Chip = ({ label, remove }) => html`<span class="chip"><span>${label}</span><button aria-label=${texts.remove(label)} onClick=${remove}>✕</button></span>`;
 
-function Add({ change }) {
+function Add({ shops, change }) {
   const [name, choose] = useState('source');
   const field = useRef();
   const hint = name.endsWith('since') || name.endsWith('until') ? words.filterHints.time : words.filterHints[name];
+  const known = { source: shops.map((s) => s.source), status: Object.keys(texts.live.statuses) }[name] || [];
   const submit = (event) => {
     event.preventDefault();
     const value = field.current.value.trim();
@@ -36,7 +38,8 @@ function Add({ change }) {
         ${Object.entries(words.filters).map(([n, label]) => html`<option value=${n}>${label}</option>`)}
       </select></div>
     <div class="field"><label for="filter-value">${words.filters[name]}</label>
-      <input id="filter-value" ref=${field} autocomplete="off" spellcheck="false" aria-describedby="filter-hint" />
+      <input id="filter-value" ref=${field} autocomplete="off" spellcheck="false" list="filter-known" aria-describedby="filter-hint" />
+      <datalist id="filter-known">${known.map((value) => html`<option value=${value} />`)}</datalist>
       <p class="hint" id="filter-hint">${hint}</p></div>
     <button class="main">${words.apply}</button>
   </form></${Menu}>`;

@@ -2,8 +2,10 @@ import { html, render, useEffect, useErrorBoundary, useState } from './lib/preac
 import { get, hasSignedIn, onUnknown } from './api.js';
 import { catchLinks, useRoute } from './router.js';
 import { may, mayAll, setWho } from './session.js';
+import { Alerts } from './alerts.js';
 import { DeadLetters } from './dead_letters.js';
 import { Failures } from './failures.js';
+import { Live } from './live.js';
 import { Notice } from './notice.js';
 import { Order } from './order.js';
 import { Orders } from './orders.js';
@@ -14,16 +16,21 @@ import { Shell } from './shell.js';
 import { SignIn } from './signin.js';
 import { texts } from './texts.js';
 import { Tokens } from './tokens.js';
+import { User } from './user.js';
+import { Users } from './users.js';
 
 // The pages, in the order of the menu. One that the token cannot use is not offered.
 const pages = {
   overview: { show: () => html`<${Overview} />`, offered: () => may('view_status') },
   orders: { show: ({ id }) => (id ? html`<${Order} key=${id} id=${id} />` : html`<${Orders} />`), offered: () => may('view_status') },
   failures: { show: () => html`<${Failures} />`, offered: () => may('view_status') },
+  live: { show: () => html`<${Live} />`, offered: () => may('view_status') },
   quarantine: { show: () => html`<${Quarantine} />`, offered: () => may('view_status') },
   'dead-letters': { show: () => html`<${DeadLetters} />`, offered: () => mayAll('manage') },
+  alerts: { show: () => html`<${Alerts} />`, offered: () => mayAll('view_status') },
   settings: { show: () => html`<${Settings} />`, offered: () => mayAll('config') },
   tokens: { show: () => html`<${Tokens} />`, offered: () => mayAll('tokens') },
+  users: { show: ({ id }) => (id ? html`<${User} key=${id} id=${id} />` : html`<${Users} />`), offered: () => mayAll('tokens') },
 };
 
 function Page({ route }) {

@@ -36,3 +36,10 @@ function Value({ name, sync }) {
   if (times.includes(name)) return html`<${Time} at=${value} />`;
   return value === null || value === '' ? html`<span class="none">–</span>` : html`<span title=${name === 'last_error' ? value : undefined}>${value}</span>`;
 }
+
+// step moves the focus by so many rows; from elsewhere to the first.
+export function step(by) {
+  const links = [...document.querySelectorAll('a[data-sync]')];
+  const at = links.indexOf(document.activeElement);
+  (links[at < 0 ? 0 : at + by] || document.activeElement).focus();
+}

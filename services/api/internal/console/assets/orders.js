@@ -6,7 +6,7 @@ import { csvOf, save } from './csv.js';
 import { Chips } from './filters.js';
 import { useKept, useKeys, useLoad, useTimer } from './hooks.js';
 import { Failure, Notice } from './notice.js';
-import { OrderTable, columnsOf, defaultColumns } from './order_table.js';
+import { OrderTable, columnsOf, defaultColumns, step } from './order_table.js';
 import { go, href, useRoute } from './router.js';
 import { findPage } from './search.js';
 import { may } from './session.js';
@@ -58,7 +58,7 @@ export function Orders() {
       <${Columns} chosen=${columns} choose=${setColumns} />
       <button onClick=${() => save('orders.csv', csvOf(syncs, columnsOf(columns)))} disabled=${!syncs.length}>${words.csv}</button>
     </div>
-    <${Chips} params=${params} by=${list.data?.by} change=${change} />
+    <${Chips} params=${params} by=${list.data?.by} shops=${counts.data?.by_source || []} change=${change} />
     <${Failure} error=${list.error || list.data?.error || counts.error} />
     ${list.data && (syncs.length || list.data.next
       ? html`<${OrderTable} syncs=${syncs} columns=${columnsOf(columns)} />`
@@ -67,13 +67,6 @@ export function Orders() {
       <span class="faint">${list.data ? words.shown(syncs.length) : !list.error && texts.loading}${list.data && !list.data.next && syncs.length > 0 ? ' · ' + words.noMore : ''}</span>
       ${list.data?.next && html`<button onClick=${more} disabled=${busy}>${busy ? words.looking : texts.more}</button>`}
     </div>`;
-}
-
-// step moves the focus by so many rows; from elsewhere to the first.
-function step(by) {
-  const links = [...document.querySelectorAll('a[data-sync]')];
-  const at = links.indexOf(document.activeElement);
-  (links[at < 0 ? 0 : at + by] || document.activeElement).focus();
 }
 
 function Tabs({ params, counts }) {
@@ -125,5 +118,7 @@ function Columns({ chosen, choose }) {
   return html`<${Menu} name=${words.columns}>
     ${Object.entries(words.fields).map(([name, label]) => html`<label class="check">
       <input type="checkbox" checked=${chosen.includes(name)} disabled=${name === 'order_increment_id'} onChange=${() => toggle(name)} /> ${label}</label>`)}
+    <p class="hint">${words.columnsKept}</p>
+    <button class="plain" onClick=${() => choose(defaultColumns)}>${words.usual}</button>
   </${Menu}>`;
 }

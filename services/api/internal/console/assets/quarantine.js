@@ -1,6 +1,6 @@
 // Events that were refused: why, the event with what is wrong in it, correct it, send it again, discard it.
 import { html } from './lib/preact.js';
-import { exact, get, post } from './api.js';
+import { exact, get, post, textOf } from './api.js';
 import { useLoad } from './hooks.js';
 import { Failure, Notice, say } from './notice.js';
 import { ask, reasonField } from './question.js';
@@ -29,6 +29,19 @@ export function Quarantine() {
     ${data?.next && html`<button onClick=${more}>${texts.more}</button>`}`;
 }
 
+// placeOf finds in the text of an event what a pointer (RFC 6901) names, or what is there of it: from and to.
+export function placeOf(event, pointer) {
+  const text = JSON.stringify(event, null, 2);
+  const names = pointer.split('/').slice(1).map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const mark = '\u0000here'; // no event holds it
+  const marked = (value, [name, ...rest]) => (value === null || typeof value !== 'object' || name === undefined || !Object.hasOwn(value, name) ? mark
+    : Object.assign(Array.isArray(value) ? [] : {}, value, { [name]: marked(value[name], rest) }));
+  const changed = JSON.stringify(marked(event, names), null, 2);
+  const quoted = JSON.stringify(mark);
+  const from = changed.indexOf(quoted);
+  return [from, from + text.length - changed.length + quoted.length];
+}
+
 const wrong = (entry) => (entry.errors || []).map((e) => `${(e.pointer || '').replace(/^\//, '')} ${e.detail}`.trim());
 
 function Entries({ entries, reload }) {
@@ -40,7 +53,7 @@ function Entries({ entries, reload }) {
       <td data-label=${words.columns[1]}><div><strong>${words.codes[e.code] || e.code}</strong>
         ${wrong(e).slice(0, 3).map((text) => html`<div>${text}</div>`)}
         <div class="faint">${words.came(e.door, e.tries)}${e.discarded_by && ` ${words.discardedBy(e.discarded_by, e.discard_reason)}`}</div></div></td>
-      <td data-label=${words.columns[2]}>${e.order_increment_id ? html`<a href=${href('orders', { order: e.order_increment_id, source: e.source })}>${e.order_increment_id}</a>` : '–'}</td>
+      <td data-label=${words.columns[2]}>${e.order_increment_id ? html`<a href=${href('orders', { order: e.order_increment_id, source: e.source })}>${e.order_increment_id}</a>` : html`<span class="none">–</span>`}</td>
       <td data-label=${words.columns[3]}>${e.source}</td>
       <td class="wide"><${Decide} entry=${e} reload=${reload} /></td>
     </tr>`)}</tbody>
@@ -59,7 +72,10 @@ function Decide({ entry, reload }) {
       const { event, event_base64: bytes } = await get('/quarantine/' + entry.id, {}, { read: exact });
       const answer = await ask({
         title: words.correct.title, text: wrong(entry).join('\n'), button: words.correct.do, large: true,
-        fields: [{ name: 'event', label: words.correct.event, type: 'area', value: event ? JSON.stringify(event, null, 2) : atob(bytes), required: true }],
+        fields: [{
+          name: 'event', label: words.correct.event, type: 'area', value: event ? JSON.stringify(event, null, 2) : textOf(bytes), required: true,
+          mark: event && entry.errors?.[0]?.pointer ? placeOf(event, entry.errors[0].pointer) : undefined,
+        }],
         run: ({ event: text }) => post(`/quarantine/${entry.id}/send`, { event: exact(text) }),
       });
       if (answer) told(answer);

@@ -63,20 +63,30 @@ function Told({ title, content, close }) {
   </dialog>`;
 }
 
-// Field is one of a question. options are values with their names, of which one is chosen; with many, any number of them.
-function Field({ name, label, hint, required, value, type, options, many }) {
+// Field is one of a question. options are values with their names, of which one is chosen; with many, any number of them,
+// and value are those that are chosen to begin with. mark is what of a text is selected at first, from and to.
+function Field({ name, label, hint, required, value, type, options, many, mark }) {
   const id = 'field-' + name;
+  const area = useRef();
+  useEffect(() => { // the reader begins where something is wrong
+    if (!mark) return;
+    const line = area.current.scrollHeight / area.current.value.split('\n').length;
+    area.current.focus();
+    area.current.setSelectionRange(...mark);
+    area.current.scrollTop = line * (area.current.value.slice(0, mark[0]).split('\n').length - 4);
+  }, []);
   const more = { id, name, required, 'aria-describedby': hint && id + '-hint' };
   if (type === 'check') return html`<label class="check"><input type="checkbox" name=${name} /> ${label}</label>`;
   if (many) {
     return html`<fieldset class="field"><legend>${label}</legend>${Object.entries(options).map(([o, text]) => html`
-      <label class="check"><input type="checkbox" name=${name} value=${o} /><span>${text}</span></label>`)}</fieldset>`;
+      <label class="check"><input type="checkbox" name=${name} value=${o} defaultChecked=${value?.includes(o)} /><span>${text}</span></label>`)}
+      ${hint && html`<p class="hint">${hint}</p>`}</fieldset>`;
   }
   return html`<div class="field">
     <label for=${id}>${label}</label>
     ${options ? html`<select ...${more} value=${value}>${Object.entries(options).map(([o, text]) => html`<option value=${o}>${text}</option>`)}</select>`
-    : type === 'area' ? html`<textarea ...${more} rows="18" spellcheck="false">${value}</textarea>`
-    : html`<input ...${more} type=${type || 'text'} value=${value} autocomplete="off" />`}
+    : type === 'area' ? html`<textarea ...${more} ref=${area} rows="18" spellcheck="false">${value}</textarea>`
+    : html`<input ...${more} type=${type || 'text'} value=${value} autocomplete=${type === 'password' ? 'new-password' : 'off'} />`}
     ${hint && html`<p class="hint" id=${id + '-hint'}>${hint}</p>`}
   </div>`;
 }

@@ -9,26 +9,39 @@ import { Time } from './time.js';
 
 const words = texts.shell;
 
+// What is done once in a while stands apart from what is done all day.
+const managing = ['alerts', 'audit', 'settings', 'tokens', 'users'];
+
 export function Shell({ me, route, offered, leave, children }) {
   const main = useRef();
   const first = useRef(true);
+  const [open, setOpen] = useState(false);
   useEffect(() => { // who moves by keyboard or hears the page begins at its top
     if (!first.current) main.current.focus({ preventScroll: true });
     first.current = false;
-    document.querySelector('nav a[aria-current=page]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    setOpen(false);
   }, [route.page, route.id]);
   const page = route.page || offered[0];
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); main.current.focus(); }}>${words.skip}</a>
     <header class="top">
+      <button class="opener" aria-label=${words.open} aria-expanded=${open} aria-controls="menu" onClick=${() => setOpen(!open)}>☰</button>
       <a class="brand" href=${href('')}>ERP Connector</a>
-      <nav aria-label=${words.menu}>
-        ${offered.map((name) => html`<a href=${href(name)} aria-current=${page === name ? 'page' : undefined}>${words.pages[name]}</a>`)}
-      </nav>
       <div class="tools"><${Theme} /><${Who} me=${me} leave=${leave} /></div>
     </header>
-    <main id="main" tabindex="-1" ref=${main}>${children}</main>
+    <div class="frame">
+      <nav id="menu" class=${open ? 'open' : ''} aria-label=${words.menu} onKeyDown=${(e) => e.key === 'Escape' && setOpen(false)}>
+        <${Group} name=${words.work} pages=${offered.filter((name) => !managing.includes(name))} page=${page} />
+        <${Group} name=${words.manage} pages=${offered.filter((name) => managing.includes(name))} page=${page} />
+      </nav>
+      <main id="main" tabindex="-1" ref=${main}>${children}</main>
+    </div>
     <${Toasts} />`;
+}
+
+function Group({ name, pages, page }) {
+  return pages.length > 0 && html`<p>${name}</p>
+    <ul>${pages.map((p) => html`<li><a href=${href(p)} aria-current=${page === p ? 'page' : undefined}>${words.pages[p]}</a></li>`)}</ul>`;
 }
 
 function Theme() {

@@ -14,8 +14,11 @@ export const texts = {
   nothingHere: 'There is no such page.',
 
   shell: {
-    skip: 'To the content', menu: 'Main', notices: 'Notices', signOut: 'Sign out', theme: 'Theme', themes: { '': '◐ System', light: '☀ Light', dark: '☾ Dark' },
-    pages: { overview: 'Overview', orders: 'Orders', failures: 'Failures', quarantine: 'Quarantine', 'dead-letters': 'Dead letters', settings: 'Settings', tokens: 'Tokens' },
+    skip: 'To the content', menu: 'Main', open: 'Menu', work: 'Work', manage: 'Manage', notices: 'Notices', signOut: 'Sign out', theme: 'Theme', themes: { '': '◐ System', light: '☀ Light', dark: '☾ Dark' },
+    pages: {
+      overview: 'Overview', orders: 'Orders', failures: 'Failures', live: 'Live', quarantine: 'Quarantine', 'dead-letters': 'Dead letters',
+      alerts: 'Alerts', settings: 'Settings', tokens: 'Tokens', users: 'Users',
+    },
     may: 'may', allShops: 'all shops', shop: (name) => `shop ${name} only`, until: 'until', noEnd: 'no end',
   },
 
@@ -32,7 +35,7 @@ export const texts = {
     title: 'Orders', search: 'Search orders', searchHint: 'Order number, e-mail, ERP reference, or words of the error', all: 'All',
     addFilter: 'Filter', columns: 'Columns', csv: 'Export CSV', shown: (n) => `${n} shown`, noMore: 'That is all.', looking: 'Looking further …',
     none: 'No order matches.', noneAtAll: 'No order has been sent yet. Publish an invoice, and it is here.', clear: 'Clear all filters', apply: 'Apply',
-    open: (order) => `Open order ${order}`, keys: [['/', 'search'], ['j k', 'move'], ['enter', 'open'], ['r', 'resync']],
+    usual: 'The usual ones', columnsKept: 'This browser keeps them. An export has the same.', open: (order) => `Open order ${order}`, keys: [['/', 'search'], ['j k', 'move'], ['enter', 'open'], ['r', 'resync']],
     sorts: { '': 'last changed first', updated_at: 'longest unchanged first', '-created_at': 'newest first', created_at: 'oldest first' }, sort: 'Order',
     counting: 'The orders are being counted; the numbers are right in a moment.',
     fields: {
@@ -45,7 +48,11 @@ export const texts = {
       error_group: 'Kind of error', error: 'Error has', error_code: 'Error code', http_status: 'HTTP status', attempts_from: 'Attempts, at least',
       attempts_to: 'Attempts, at most', created_since: 'Requested since', created_until: 'Requested until', updated_since: 'Changed since', updated_until: 'Changed until',
     },
-    filterHints: { time: '24h, 2026-01-31, or 2026-01-31 10:00:00 (UTC)', status: 'failed,queued' },
+    filterHints: {
+      time: '24h, 2026-01-31, or 2026-01-31 10:00:00 (UTC)', status: 'One, or several: failed,queued', error: 'Words of the error. A number stands for any number.',
+      error_group: 'The number of a kind: Failures leads to it.', error_code: 'Like erp_timeout', http_status: 'Like 422', attempts_from: 'A number', attempts_to: 'A number',
+      email: 'In small or capital letters', order_id: 'The number by which the shop keeps it', idempotency_key: 'Of its newest generation',
+    },
   },
 
   order: {
@@ -152,6 +159,28 @@ export const texts = {
     close: { button: 'Let calls out …', title: 'Let calls out to the ERP?', ask: 'All that waits goes out at once. When the ERP still fails, calls stop again by themselves.', do: 'Let calls out' },
   },
 
+  live: {
+    title: 'Live', lead: (n) => `What happens to orders, as it happens. The newest ${n} are kept; what was before stands in Orders.`,
+    pause: 'Pause', resume: (n) => (n ? `Resume, ${n.toLocaleString()} new` : 'Resume'), clear: 'Clear all filters', any: 'all',
+    states: { connecting: 'Connecting', live: 'Live', paused: 'Paused', away: 'Not connected' },
+    none: 'Nothing has happened since this page was opened. What happens next shows here at once.', noneOfThese: 'Nothing of this kind has happened since. What happens next shows here at once.',
+    order: 'Order number', orderHint: 'Order number, then Enter', shop: 'Shop', allShops: 'All shops', type: 'Events', status: 'Status',
+    types: { requested: 'Requested', before_send: 'Sent to the ERP', after_send: 'Answer of the ERP', success: 'Success', failed: 'Failed', callback: 'Callback or decision' },
+    statuses: { pending: 'Held', queued: 'Queued', in_progress: 'In flight', success: 'Success', failed: 'Failed' },
+    columns: ['Time', 'Order', 'Shop', 'Event', 'Status', 'Attempts', 'Details'], attempt: (n, max) => `${n}/${max}`, next: 'next attempt',
+    cut: 'The connection was cut. It is taken up again where it was, in some seconds.',
+    cuts: {
+      stopping: 'This process of the connector stops. The stream goes on where it was, in some seconds.',
+      too_slow: 'More came than this page could take. The stream goes on where it was; a filter makes it less.',
+      log_unavailable: 'Kafka cannot be read at the moment. The stream goes on where it was, as soon as it can.',
+      revoked: 'The token is not in force any more.',
+    },
+    gaps: {
+      too_old: 'More came while this page was away than is sent again. Some events are missing here; Orders has all.',
+      other_log: 'The log is another one than before. Events may be missing here; Orders has all.',
+    },
+  },
+
   quarantine: {
     title: 'Quarantine', lead: 'Events that were refused. Nothing of them was sent to the ERP.', none: 'No event waits here.', which: 'State',
     states: { open: 'Open', discarded: 'Discarded' }, columns: ['Refused last', 'What is wrong', 'Order', 'Shop', 'What to do'],
@@ -166,12 +195,56 @@ export const texts = {
   },
 
   deadLetters: {
-    title: 'Dead letters', lead: 'Records that nobody could read. An order whose record is here has stopped.', none: 'There is none.',
+    title: 'Dead letters', lead: 'Records that a reader of the log could not use. Those that have stopped an order say so.',
+    none: { open: 'No dead letter is open.', redriven: 'None was sent back.', discarded: 'None was discarded.' },
     states: { open: 'Open', redriven: 'Sent back', discarded: 'Discarded' }, which: 'State',
-    columns: ['Written', 'Reason', 'Order', 'Record', 'What to do'], show: 'Show', record: (id) => `Dead letter ${id}`,
+    columns: ['Written', 'Reason', 'Order', 'Record', 'What to do'], show: 'Show', record: (id) => `Dead letter ${id}`, headers: 'Headers', value: 'Value', key: 'Key', place: 'Place', bytes: 'Bytes',
+    asBytes: 'The value is no JSON. What is no text in it shows as �.', by: (who) => `The ${who} could not use it.`, stopped: 'The order has stopped: resync it.', wentOn: 'No order has stopped.',
+    cameBack: (n) => `Sent back ${n} ${n === 1 ? 'time' : 'times'} before.`,
     redrive: { button: 'Send back …', title: 'Send the record back to its topic?', ask: 'Do it once the cause is gone. Its reader tries it again.', do: 'Send back', force: 'Also when it has come back twice' },
     discard: { button: 'Discard …', title: 'Discard the record?', ask: 'Nothing more is done about it. An order that it has stopped stays failed.', do: 'Discard' },
     done: (id, state) => `Dead letter ${id}: ${state}.`, decided: (by, why) => `${by}: ${why}`,
+  },
+
+  alerts: {
+    title: 'Alerts', lead: 'The connector looks every ten seconds, and tells when something begins, grows, and is over.', which: 'Which alerts',
+    tabs: { open: 'Open', resolved: 'Past', destinations: 'Destinations' }, none: { open: 'No alert is open.', resolved: 'There is no past alert.' },
+    nobody: 'Nobody is told of alerts: there is no destination that is on.', addOne: 'Destinations', look: 'Look', at: (id) => `at what alert ${id} is about`,
+    columns: ['Since', 'Alert', 'Over', 'Told to', 'What to do'],
+    kinds: { orders_failed: 'Orders have failed', breaker: 'Calls to the ERP are held back', backlog: 'Orders wait too long', quarantine: 'Events were refused',
+      dead_letters: 'Records cannot be read', audit: 'An audit has found a break' },
+    deliveries: { pending: 'on its way', delivered: 'delivered', failed: 'given up' }, attempts: (n) => `after ${n} ${n === 1 ? 'attempt' : 'attempts'}`,
+  },
+
+  destinations: {
+    title: 'Destinations', lead: 'A webhook, a channel of Slack, or an e-mail address. Each is told of all alerts, or of some.', columns: ['Name', 'Where', 'Is told of', 'What to do'],
+    noAddress: 'A new destination, and another address, need a token that also holds erp_address.', none: 'There is no destination, so nobody is told of alerts.',
+    kinds: { webhook: 'Webhook', slack: 'Slack', email: 'E-mail' }, allAlerts: 'all alerts', off: 'off', turnOff: 'Turn off', turnOn: 'Turn on', tryOut: 'Try',
+    turned: (name, on) => (on ? `${name} is on: it is told of what is found from now on.` : `${name} is off: it is told of nothing.`),
+    tried: (name, { delivered, http_status: status, said, took_ms: ms }) => `${name} has ${delivered ? '' : 'not '}taken the test${status ? `: HTTP ${status}` : ''}${said ? `: ${said}` : ''} (${ms} ms).`,
+    name: 'Name', kind: 'Kind', address: 'Address', addressHint: 'An https address, or an e-mail address. Of Slack, that of an incoming webhook.', alerts: 'Is told of',
+    alertsHint: 'None chosen: all alerts.', keepAddress: (address) => `Now ${address}. Leave it empty to keep it.`, rotate: 'Make a new secret; the receiver needs it at once',
+    make: { button: 'New destination …', title: 'Tell somebody of alerts', ask: 'It is told of what is found from now on.', do: 'Make it' },
+    change: { button: 'Change …', title: (name) => `Change ${name}`, ask: 'Notices that are on their way go by the change, too.', do: 'Change' },
+    remove: { button: 'Delete …', title: (name) => `Delete ${name}?`, ask: 'It is told of nothing more. What it has not got yet is given up.', do: 'Delete', done: (name) => `${name} is deleted.` },
+    secretOf: (name) => `The secret of ${name}`, once: 'The receiver tells by it that a notice is ours. This is the only time that it is shown. Copy it now.',
+    made: (name) => `${name} is made. Try it.`, changed: (name) => `${name} is changed.`,
+  },
+
+  secret: { copy: 'Copy', copied: 'Copied.' },
+
+  users: {
+    title: 'Users', lead: 'Who signs in with a name and a password, like people and clients of Magento.', none: 'There is no user. Programs use tokens; users are for those who sign in.',
+    columns: ['Name', 'State', 'May', 'Shop', 'Made'], disabled: 'Disabled', mayLogIn: 'May sign in', noSuch: 'There is no such user; it may have been deleted.',
+    name: 'Name', nameHint: 'In whatever letters: Jane and jane are the same.', password: 'Password', passwordHint: '12 to 256 bytes. Leave it empty, and one is made and shown once.',
+    make: { button: 'New user …', title: 'Make a user', ask: 'They can do no more than you.', do: 'Make it' }, made: (name) => `The user ${name} is made.`,
+    once: 'This is the only time that the password is shown. Copy it now.', passwordOf: (name) => `The password of ${name}`,
+    sessions: 'Sessions', noSessions: 'Not signed in anywhere.', facts: { may: 'May', shop: 'Shop', made: 'Made', changed: 'Changed', disabled: 'Disabled' },
+    rights: { button: 'Rights …', title: (name) => `What ${name} may do`, ask: 'It counts at once, also in sessions that are open.', do: 'Change', done: (name) => `What ${name} may do is changed.` },
+    newPassword: { button: 'Password …', title: (name) => `Give ${name} another password?`, ask: 'All sessions end within two seconds.', do: 'Change the password', done: (name) => `${name} has another password.` },
+    disable: { button: 'Disable …', title: (name) => `Disable ${name}?`, ask: 'All sessions end within two seconds, and nobody signs in by this name until it is enabled.', do: 'Disable', done: (name) => `${name} is disabled.` },
+    enable: { button: 'Enable …', title: (name) => `Enable ${name}?`, ask: 'The password is what it was.', do: 'Enable', done: (name) => `${name} may sign in.` },
+    remove: { button: 'Delete …', title: (name) => `Delete ${name}?`, ask: 'All sessions end. Tokens that the user has made stay: revoke those too.', do: 'Delete', danger: true, done: (name) => `${name} is deleted.` },
   },
 
   settings: {
@@ -186,7 +259,7 @@ export const texts = {
     columns: ['Name', 'Begins with', 'May', 'Shop', 'Made', 'Last used', 'Ends', ''], never: 'never', revoked: 'revoked', allShops: 'all',
     title1: 'Make a token', ask: 'It can do no more than your own.', name: 'Name', nameHint: 'Who or what uses it. The log and histories name it.', may: 'May', shop: 'For one shop only',
     shopHint: 'Leave it empty for all shops.', ends: 'Ends', terms: { '': 'never', 1: 'in a day', 30: 'in 30 days', 90: 'in 90 days', 365: 'in a year' }, do: 'Make it',
-    once: 'This is the only time that the token is shown. Copy it now.', made: (name) => `The token of ${name}`, copy: 'Copy', copied: 'Copied.',
+    once: 'This is the only time that the token is shown. Copy it now.', made: (name) => `The token of ${name}`,
     revoke: { button: 'Revoke …', title: 'Revoke the token?', ask: (name) => `Every process refuses the token of ${name} within two seconds. That cannot be taken back.`, do: 'Revoke', done: (name) => `The token of ${name} is revoked.` },
     meanings: {
       config: 'see and change settings', erp_address: 'with config: change the address of the ERP', manage: 'all about orders and dead letters; see what was sent', publish: 'publish events',

@@ -3,7 +3,8 @@ import { html, useState } from './lib/preact.js';
 import { get, post, send } from './api.js';
 import { useLoad } from './hooks.js';
 import { Failure, say } from './notice.js';
-import { ask, tell } from './question.js';
+import { ask } from './question.js';
+import { showOnce } from './secret.js';
 import { longName, shortName, who } from './session.js';
 import { texts } from './texts.js';
 import { parse, Time } from './time.js';
@@ -20,11 +21,15 @@ export function Tokens() {
     <div class="bar"><label class="check"><input type="checkbox" checked=${all} onChange=${(e) => setAll(e.target.checked)} /> ${words.all}</label></div>
     <${Failure} error=${error} />
     ${!data && !error && html`<p class="faint">${texts.loading}</p>`}
-    ${data?.tokens.length > 0 && html`<div class="card table"><table>
-      <caption class="hidden">${words.title}</caption>
-      <thead><tr>${words.columns.map((name) => (name ? html`<th scope="col">${name}</th>` : html`<td></td>`))}</tr></thead>
-      <tbody>${data.tokens.map((t) => html`<${Token} key=${t.token_id} token=${t} reload=${reload} />`)}</tbody>
-    </table></div>`}`;
+    ${data?.tokens.length > 0 && html`<${TokenTable} title=${words.title} tokens=${data.tokens} reload=${reload} />`}`;
+}
+
+export function TokenTable({ title, tokens, reload }) {
+  return html`<div class="card table"><table>
+    <caption class="hidden">${title}</caption>
+    <thead><tr>${words.columns.map((name) => (name ? html`<th scope="col">${name}</th>` : html`<td></td>`))}</tr></thead>
+    <tbody>${tokens.map((t) => html`<${Token} key=${t.token_id} token=${t} reload=${reload} />`)}</tbody>
+  </table></div>`;
 }
 
 function Token({ token: t, reload }) {
@@ -45,12 +50,17 @@ async function revoke(token, reload) {
   reload();
 }
 
+// rightsField chooses of what the reader may do: nobody gives away more. held is what somebody has already.
+export function rightsField(held) {
+  const all = [...new Set([...who().resources.map(shortName), ...held])];
+  return { name: 'resources', label: words.may, options: Object.fromEntries(all.map((name) => [name, `${name}: ${words.meanings[name]}`])), many: true, value: held };
+}
+
 async function make(reload) {
-  const offered = Object.fromEntries(who().resources.map(shortName).map((name) => [name, `${name}: ${words.meanings[name]}`]));
   const made = await ask({
     title: words.title1, text: words.ask, button: words.do,
     fields: [
-      { name: 'name', label: words.name, hint: words.nameHint, required: true }, { name: 'resources', label: words.may, options: offered, many: true },
+      { name: 'name', label: words.name, hint: words.nameHint, required: true }, rightsField([]),
       { name: 'source', label: words.shop, hint: words.shopHint }, { name: 'days', label: words.ends, options: words.terms, value: '90' },
     ],
     run: ({ name, source, days }, form) => post('/tokens', {
@@ -60,7 +70,5 @@ async function make(reload) {
   });
   if (!made) return;
   reload();
-  const copy = () => navigator.clipboard.writeText(made.token).then(() => say(words.copied), (error) => say(error.message, true));
-  await tell(words.made(made.name), html`<p>${words.once}</p><p class="secret" id="secret">${made.token}</p>
-    ${navigator.clipboard && html`<button onClick=${copy}>${words.copy}</button>`}`);
+  await showOnce(words.made(made.name), words.once, made.token);
 }
