@@ -18,6 +18,7 @@ var consolePages = map[string]string{
 	"failures":                    "Resend",
 	"quarantine":                  "Correct …",
 	"dead-letters":                "There is none.",
+	"audit":                       "Nobody has asked for one yet.",
 	"settings":                    "retry_max_attempts",
 	"tokens":                      "Also those that are revoked or expired",
 	"orders#q=no+such+order":      "No order matches.",

@@ -2,6 +2,7 @@ import { html, render, useEffect, useErrorBoundary, useState } from './lib/preac
 import { get, hasSignedIn, onUnknown } from './api.js';
 import { catchLinks, useRoute } from './router.js';
 import { may, mayAll, setWho } from './session.js';
+import { Audit } from './audit.js';
 import { DeadLetters } from './dead_letters.js';
 import { Failures } from './failures.js';
 import { Notice } from './notice.js';
@@ -22,6 +23,7 @@ const pages = {
   failures: { show: () => html`<${Failures} />`, offered: () => may('view_status') },
   quarantine: { show: () => html`<${Quarantine} />`, offered: () => may('view_status') },
   'dead-letters': { show: () => html`<${DeadLetters} />`, offered: () => mayAll('manage') },
+  audit: { show: () => html`<${Audit} />`, offered: () => mayAll('manage') },
   settings: { show: () => html`<${Settings} />`, offered: () => mayAll('config') },
   tokens: { show: () => html`<${Tokens} />`, offered: () => mayAll('tokens') },
 };
