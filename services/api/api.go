@@ -18,7 +18,8 @@
 //   - A failure is problem+json with a stable code, and says what to do next.
 //
 // The files: orders.go has the commands, and await.go how they wait; bulk.go and bulk_jobs.go commands for many orders; webhook.go the
-// callbacks; status.go, timeline.go, syncs.go and dead_letters.go what is shown; stream.go what happens now; settings.go the settings.
+// callbacks; status.go, timeline.go, syncs.go and dead_letters.go what is shown; stream.go what happens now; audits.go audits;
+// settings.go the settings.
 // What a command does to an order is decided in shared/orders, by the table in shared/domain; here it is only read and answered.
 package api
 
@@ -30,6 +31,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/services/api/internal/stream"
+	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/bulk"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
@@ -47,6 +49,7 @@ type handler struct {
 	waiting  *waiters
 	pace     *pace.Store
 	bulk     *bulk.Store
+	audits   *audits.Store
 	settings setting.Reader
 	kafka    kafka.Config
 	secrets  func() config.ERPSecrets // for the signatures of callbacks
@@ -64,7 +67,7 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 	}
 	log = log.With("service", "api")
 	h := &handler{
-		pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), pace: pace.NewStore(pool), bulk: bulk.NewStore(pool, settings), settings: settings, kafka: brokers,
+		pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), pace: pace.NewStore(pool), bulk: bulk.NewStore(pool, settings), audits: audits.NewStore(pool), settings: settings, kafka: brokers,
 		secrets: erp.Secrets(logging.Secrets(log)), log: log, stream: stream.NewHub(brokers, stream.DefaultLimits, log), streamTimes: streamTimes,
 	}
 	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {
@@ -73,7 +76,7 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 			Handler: h.command(kind),
 		}
 	}
-	return slices.Concat(h.deadLetterRoutes(), h.syncRoutes(), h.bulkRoutes(), []httpapi.Route{
+	return slices.Concat(h.deadLetterRoutes(), h.syncRoutes(), h.bulkRoutes(), h.auditRoutes(), []httpapi.Route{
 		meRoute(),
 		h.erpRoute(),
 		h.streamRoute(),

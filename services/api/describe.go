@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/bulk"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -153,6 +154,25 @@ var Descriptions = map[string]httpapi.Description{
 	"POST " + bulkJobPath + "/pause":  bulkChangeDescription("pauseBulkJob", "Let no further order get the command, until the job is resumed"),
 	"POST " + bulkJobPath + "/resume": bulkChangeDescription("resumeBulkJob", "Let a paused job go on, also one whose canary failed"),
 	"POST " + bulkJobPath + "/stop":   bulkChangeDescription("stopBulkJob", "End a job; what is under way goes on to its end"),
+	"POST " + auditsPath: {
+		ID: "startAudit", Tag: "Audits", Summary: "Ask for an audit or a verification",
+		Detail: "The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.",
+		Body:   auditStart{}, Required: []string{"kind"}, Example: `{"kind": "audit", "from": "2024-01-15"}`, Answers: map[int]any{http.StatusAccepted: auditRun{}},
+		Problems: append([]string{"409 audit_under_way"}, commandBodyProblems...),
+	},
+	"GET " + auditsPath: {
+		ID: "listAudits", Tag: "Audits", Summary: "Audits and verifications, the newest first", Answers: map[int]any{http.StatusOK: auditList{}},
+		Parameters: map[string]httpapi.Parameter{"kind": {Meaning: "Of this kind: " + listed(audits.Kinds) + ".", Example: audits.Audit}},
+	},
+	"GET " + auditPath: {
+		ID: "showAudit", Tag: "Audits", Summary: "One of them, with what it has found", Detail: "`found` counts all findings; the first hundred are listed.",
+		Answers: map[int]any{http.StatusOK: wholeAuditRun{}}, Problems: []string{"404 audit_not_found"},
+	},
+	"POST " + auditPath + "/cancel": {
+		ID: "cancelAudit", Tag: "Audits", Summary: "End one that is under way", Detail: "It stops within a second or two. What it has found by then is lost. The body may be empty.",
+		Body: auditCancel{}, Example: `{"reason": "the night is over"}`, Answers: map[int]any{http.StatusOK: auditRun{}},
+		Problems: append([]string{"404 audit_not_found", "409 audit_ended"}, commandBodyProblems...),
+	},
 	"GET " + settingsPath: {
 		ID: "settings", Tag: "Settings", Summary: "The settings that can be changed while it runs", Answers: map[int]any{http.StatusOK: settings{}},
 	},
@@ -355,6 +375,7 @@ var Parameters = map[string]httpapi.Parameter{
 	"updated_until":   {Meaning: "Changed before that." + sinceThe, Example: "90m"},
 	"cause":           {Meaning: "Whose reason has this text.", Example: "no JSON"},
 	"topic":           {Meaning: "Whose record stood in this topic, without the prefix.", Example: event.TopicRequested},
+	"audit":           {Meaning: "The run's id.", Schema: positive, Example: 3},
 	"job":             {Meaning: "The bulk job's id.", Schema: positive, Example: 3},
 	"result":          {Meaning: "Only orders with this result: " + listed(bulk.Results) + ".", Example: bulk.Failed},
 	"state":           {Meaning: "In this state; `open` unless given.", Schema: map[string]any{"type": "string", "enum": []deadletter.State{deadletter.Open, deadletter.Redriven, deadletter.Discarded, "all"}}},

@@ -51,7 +51,7 @@ func DefaultNames() []string {
 
 // Options compose the named services for fx. A name that is not among Names composes nothing.
 func Options(cfg config.Config, log *slog.Logger, names ...string) fx.Option {
-	options := []fx.Option{wiring.Platform(cfg, log), fx.NopLogger, fx.StartTimeout(startTimeout), fx.StopTimeout(StopTimeout)}
+	options := []fx.Option{wiring.Platform(cfg, log), fx.Provide(works), fx.NopLogger, fx.StartTimeout(startTimeout), fx.StopTimeout(StopTimeout)}
 	for _, name := range names {
 		if module, known := modules[name]; known {
 			options = append(options, module)

@@ -1,6 +1,6 @@
 // Package scheduler releases held orders: those that wait for the cron when it is due, and those that were held because the connector
 // was off as soon as it is on. The rule when a run is due is in due.go. It also keeps the outbox's partitions (keeper.go),
-// and carries bulk jobs out (bulk.go).
+// carries bulk jobs out (bulk.go), and makes the audits that somebody has asked for (audits.go).
 package scheduler
 
 import (
@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/failpoint"
@@ -53,13 +54,14 @@ type Scheduler struct {
 	outage  *run.Outage // of the ticks
 	keeper  *keeper
 	bulk    *bulkJobs
+	audits  *auditRuns
 }
 
 // New makes a scheduler that does nothing before Run.
-func New(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, log *slog.Logger) *Scheduler {
+func New(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, works audits.Works, log *slog.Logger) *Scheduler {
 	return &Scheduler{
 		pool: pool, orders: orders.New(pool, settings), settings: settings, log: log, now: time.Now,
-		keeper: newKeeper(pool, cfg, settings, log), bulk: newBulkJobs(pool, settings, log),
+		keeper: newKeeper(pool, cfg, settings, log), bulk: newBulkJobs(pool, settings, log), audits: newAuditRuns(pool, works, log),
 		outage: &run.Outage{Began: "held orders are not released; trying on", Ended: "held orders are released again"},
 	}
 }
@@ -76,6 +78,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		var beside sync.WaitGroup
 		beside.Go(func() { s.keeper.run(ctx) })
 		beside.Go(func() { s.bulk.run(ctx) })
+		beside.Go(func() { s.audits.run(ctx) })
 		defer beside.Wait()
 		s.countAt, s.made, s.backlog = time.Time{}, nil, backlog{} // others may have made runs meanwhile
 		for ctx.Err() == nil {
@@ -90,7 +93,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			}
 		}
 		return nil
-	})
+	}, postgres.Listening{Channel: audits.Channel, Heard: s.audits.wake})
 }
 
 // tick does what is due now; more reports whether orders are left that need not wait for the next tick.

@@ -44,7 +44,7 @@ func setup(t *testing.T) (*bench, *settingtest.Changeable) {
 
 // another is one more scheduler at the same clock.
 func (b *bench) another(settings setting.Reader) *Scheduler {
-	s := New(b.pool, kafka.Config{}, settings, slog.New(slog.DiscardHandler))
+	s := New(b.pool, kafka.Config{}, settings, nil, slog.New(slog.DiscardHandler))
 	s.now = func() time.Time { return b.clock }
 	return s
 }

@@ -158,6 +158,24 @@ func (e EventVerdict) Valid() bool {
 	}
 }
 
+// Defines values for Kind.
+const (
+	KindAudit  Kind = "audit"
+	KindVerify Kind = "verify"
+)
+
+// Valid indicates whether the value is a known member of the Kind enum.
+func (e Kind) Valid() bool {
+	switch e {
+	case KindAudit:
+		return true
+	case KindVerify:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProbeKind.
 const (
 	Health ProbeKind = "health"
@@ -710,6 +728,86 @@ type AlertTestResult struct {
 type Amount struct {
 	Currency   string `json:"currency"`
 	GrandTotal string `json:"grand_total"`
+}
+
+// AuditCancel defines model for AuditCancel.
+type AuditCancel struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
+// AuditList defines model for AuditList.
+type AuditList struct {
+	Audits []AuditRun `json:"audits"`
+
+	// Next the cursor of the next page; null: this is the last
+	Next *string `json:"next"`
+}
+
+// AuditProgress defines model for AuditProgress.
+type AuditProgress struct {
+	Done int64 `json:"done"`
+
+	// Of 0: not known yet
+	Of int64 `json:"of"`
+}
+
+// AuditRun defines model for AuditRun.
+type AuditRun struct {
+	AskedAt string `json:"asked_at"`
+	AskedBy string `json:"asked_by"`
+
+	// At an audit: the moment that the counts are of
+	At      *string `json:"at"`
+	AuditId int64   `json:"audit_id"`
+
+	// Begun how often: a process that ran it may have died
+	Begun int `json:"begun"`
+
+	// Clean nothing was found; null: it is not done
+	Clean *bool `json:"clean"`
+
+	// Counts what was counted; left out until it is done
+	Counts  *map[string]int64 `json:"counts,omitempty"`
+	EndedAt *string           `json:"ended_at"`
+
+	// Error why it could not tell, or who has cancelled it
+	Error *string `json:"error"`
+
+	// Found how many findings there are
+	Found       int64             `json:"found"`
+	FoundByKind *map[string]int64 `json:"found_by_kind,omitempty"`
+
+	// From null: all
+	From     *string       `json:"from"`
+	Kind     Kind          `json:"kind"`
+	Progress AuditProgress `json:"progress"`
+	Reason   string        `json:"reason"`
+
+	// Source null: all shops
+	Source *string `json:"source"`
+
+	// StartedAt the last time, if it was begun again
+	StartedAt *string `json:"started_at"`
+
+	// State queued, running, done (it has told), failed (it could not tell) or cancelled
+	State string `json:"state"`
+
+	// ToTime null: all up to now
+	ToTime *string `json:"to_time"`
+}
+
+// AuditStart defines model for AuditStart.
+type AuditStart struct {
+	// From audit: orders whose first event was accepted then or later; a time, or a day (UTC)
+	From   *string `json:"from,omitempty"`
+	Kind   Kind    `json:"kind"`
+	Reason *string `json:"reason,omitempty"`
+
+	// Source audit: orders of this shop only
+	Source *string `json:"source,omitempty"`
+
+	// ToTime audit: and before that
+	ToTime *string `json:"to_time,omitempty"`
 }
 
 // BatchResults defines model for BatchResults.
@@ -1393,6 +1491,23 @@ type FilterGroup struct {
 	Filters []Criterion `json:"filters"`
 }
 
+// Finding defines model for Finding.
+type Finding struct {
+	Generation *int   `json:"generation,omitempty"`
+	Kind       string `json:"kind"`
+
+	// Means for people: what it means, and what to do
+	Means string `json:"means"`
+
+	// OrderIncrementId empty: the place alone is known
+	OrderIncrementId *string `json:"order_increment_id,omitempty"`
+	Source           *string `json:"source,omitempty"`
+	SyncId           *int64  `json:"sync_id,omitempty"`
+
+	// Where the place in the log, in the outbox or in the table
+	Where *string `json:"where,omitempty"`
+}
+
 // GroupValue defines model for GroupValue.
 type GroupValue struct {
 	Amounts []Amount `json:"amounts"`
@@ -1413,6 +1528,9 @@ type Identity struct {
 	// Source null: all shops
 	Source *string `json:"source"`
 }
+
+// Kind defines model for Kind.
+type Kind string
 
 // KnownOrder defines model for KnownOrder.
 type KnownOrder struct {
@@ -2222,6 +2340,52 @@ type UserList struct {
 	Users []ShownUser `json:"users"`
 }
 
+// WholeAuditRun defines model for WholeAuditRun.
+type WholeAuditRun struct {
+	AskedAt string `json:"asked_at"`
+	AskedBy string `json:"asked_by"`
+
+	// At an audit: the moment that the counts are of
+	At      *string `json:"at"`
+	AuditId int64   `json:"audit_id"`
+
+	// Begun how often: a process that ran it may have died
+	Begun int `json:"begun"`
+
+	// Clean nothing was found; null: it is not done
+	Clean *bool `json:"clean"`
+
+	// Counts what was counted; left out until it is done
+	Counts  *map[string]int64 `json:"counts,omitempty"`
+	EndedAt *string           `json:"ended_at"`
+
+	// Error why it could not tell, or who has cancelled it
+	Error    *string   `json:"error"`
+	Findings []Finding `json:"findings"`
+
+	// Found how many findings there are
+	Found       int64             `json:"found"`
+	FoundByKind *map[string]int64 `json:"found_by_kind,omitempty"`
+
+	// From null: all
+	From     *string       `json:"from"`
+	Kind     Kind          `json:"kind"`
+	Progress AuditProgress `json:"progress"`
+	Reason   string        `json:"reason"`
+
+	// Source null: all shops
+	Source *string `json:"source"`
+
+	// StartedAt the last time, if it was begun again
+	StartedAt *string `json:"started_at"`
+
+	// State queued, running, done (it has told), failed (it could not tell) or cancelled
+	State string `json:"state"`
+
+	// ToTime null: all up to now
+	ToTime *string `json:"to_time"`
+}
+
 // WhyNoSync defines model for WhyNoSync.
 type WhyNoSync string
 
@@ -2354,6 +2518,18 @@ type ListAlertsParamsAlert string
 
 // ListAlertsParamsState defines parameters for ListAlerts.
 type ListAlertsParamsState string
+
+// ListAuditsParams defines parameters for ListAudits.
+type ListAuditsParams struct {
+	// Cursor The `next` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Kind Of this kind: audit, verify.
+	Kind *string `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
 
 // ListBulkJobsParams defines parameters for ListBulkJobs.
 type ListBulkJobsParams struct {
@@ -2752,6 +2928,12 @@ type AddAlertDestinationJSONRequestBody = NewAlertDestination
 
 // ChangeAlertDestinationJSONRequestBody defines body for ChangeAlertDestination for application/json ContentType.
 type ChangeAlertDestinationJSONRequestBody = AlertDestinationChange
+
+// StartAuditJSONRequestBody defines body for StartAudit for application/json ContentType.
+type StartAuditJSONRequestBody = AuditStart
+
+// CancelAuditJSONRequestBody defines body for CancelAudit for application/json ContentType.
+type CancelAuditJSONRequestBody = AuditCancel
 
 // BulkCancelJSONRequestBody defines body for BulkCancel for application/json ContentType.
 type BulkCancelJSONRequestBody = BulkPlanBody
@@ -3570,6 +3752,54 @@ type ClientInterface interface {
 	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
 	TestAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAudits Audits and verifications, the newest first
+	//
+	// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
+	ListAudits(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartAuditWithBody Ask for an audit or a verification
+	//
+	// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+	StartAuditWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartAudit Ask for an audit or a verification
+	//
+	// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+	StartAudit(ctx context.Context, body StartAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowAudit One of them, with what it has found
+	//
+	// `found` counts all findings; the first hundred are listed.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/audits/{audit} (the `ShowAudit` operationId).
+	ShowAudit(ctx context.Context, audit int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelAuditWithBody End one that is under way
+	//
+	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+	CancelAuditWithBody(ctx context.Context, audit int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelAudit End one that is under way
+	//
+	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+	CancelAudit(ctx context.Context, audit int64, body CancelAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// BulkCancelWithBody Preview cancelling many orders
 	//
 	// Nothing is done: the answer's token starts the job. It needs a `reason`.
@@ -4367,6 +4597,114 @@ func (c *Requests) ChangeAlertDestination(ctx context.Context, id int64, body Ch
 // Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
 func (c *Requests) TestAlertDestination(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTestAlertDestinationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAudits Audits and verifications, the newest first
+//
+// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
+func (c *Requests) ListAudits(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartAuditWithBody Ask for an audit or a verification
+//
+// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+func (c *Requests) StartAuditWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartAuditRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartAudit Ask for an audit or a verification
+//
+// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+func (c *Requests) StartAudit(ctx context.Context, body StartAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartAuditRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowAudit One of them, with what it has found
+//
+// `found` counts all findings; the first hundred are listed.
+//
+// Corresponds with GET /rest/V1/erpconnector/audits/{audit} (the `ShowAudit` operationId).
+func (c *Requests) ShowAudit(ctx context.Context, audit int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowAuditRequest(c.Server, audit)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelAuditWithBody End one that is under way
+//
+// It stops within a second or two. What it has found by then is lost. The body may be empty.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+func (c *Requests) CancelAuditWithBody(ctx context.Context, audit int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelAuditRequestWithBody(c.Server, audit, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelAudit End one that is under way
+//
+// It stops within a second or two. What it has found by then is lost. The body may be empty.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+func (c *Requests) CancelAudit(ctx context.Context, audit int64, body CancelAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelAuditRequest(c.Server, audit, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6175,6 +6513,205 @@ func NewTestAlertDestinationRequest(server string, id int64) (*http.Request, err
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewListAuditsRequest constructs an http.Request for the ListAudits method
+func NewListAuditsRequest(server string, params *ListAuditsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/audits")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStartAuditRequest calls the generic StartAudit builder with application/json body
+func NewStartAuditRequest(server string, body StartAuditJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartAuditRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewStartAuditRequestWithBody constructs an http.Request for the StartAudit method, with any body, and a specified content type
+func NewStartAuditRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/audits")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewShowAuditRequest constructs an http.Request for the ShowAudit method
+func NewShowAuditRequest(server string, audit int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "audit", audit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/audits/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelAuditRequest calls the generic CancelAudit builder with application/json body
+func NewCancelAuditRequest(server string, audit int64, body CancelAuditJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCancelAuditRequestWithBody(server, audit, "application/json", bodyReader)
+}
+
+// NewCancelAuditRequestWithBody constructs an http.Request for the CancelAudit method, with any body, and a specified content type
+func NewCancelAuditRequestWithBody(server string, audit int64, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "audit", audit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/audits/%s/cancel", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -9859,6 +10396,58 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /rest/V1/erpconnector/alerts/destinations/{id}/test (the `TestAlertDestination` operationId).
 	TestAlertDestinationWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*TestAlertDestinationResponse, error)
 
+	// ListAuditsWithResponse Audits and verifications, the newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
+	ListAuditsWithResponse(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*ListAuditsResponse, error)
+
+	// StartAuditWithBodyWithResponse Ask for an audit or a verification
+	//
+	// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+	StartAuditWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartAuditResponse, error)
+
+	// StartAuditWithResponse Ask for an audit or a verification
+	//
+	// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+	StartAuditWithResponse(ctx context.Context, body StartAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*StartAuditResponse, error)
+
+	// ShowAuditWithResponse One of them, with what it has found
+	//
+	// `found` counts all findings; the first hundred are listed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/audits/{audit} (the `ShowAudit` operationId).
+	ShowAuditWithResponse(ctx context.Context, audit int64, reqEditors ...RequestEditorFn) (*ShowAuditResponse, error)
+
+	// CancelAuditWithBodyWithResponse End one that is under way
+	//
+	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+	CancelAuditWithBodyWithResponse(ctx context.Context, audit int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelAuditResponse, error)
+
+	// CancelAuditWithResponse End one that is under way
+	//
+	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+	CancelAuditWithResponse(ctx context.Context, audit int64, body CancelAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelAuditResponse, error)
+
 	// BulkCancelWithBodyWithResponse Preview cancelling many orders
 	//
 	// Nothing is done: the answer's token starts the job. It needs a `reason`.
@@ -11137,6 +11726,394 @@ func (r TestAlertDestinationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r TestAlertDestinationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAuditsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditsResponse) GetJSON200() *AuditList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListAuditsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListAuditsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListAuditsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListAuditsResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListAuditsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListAuditsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StartAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *AuditRun
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartAuditResponse) GetJSON202() *AuditRun {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r StartAuditResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StartAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ShowAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *WholeAuditRun
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowAuditResponse) GetJSON200() *WholeAuditRun {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ShowAuditResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ShowAuditResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ShowAuditResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ShowAuditResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ShowAuditResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ShowAuditResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ShowAuditResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CancelAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditRun
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelAuditResponse) GetJSON200() *AuditRun {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON413() *Problem {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CancelAuditResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelAuditResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16694,6 +17671,94 @@ func (c *ClientWithResponses) TestAlertDestinationWithResponse(ctx context.Conte
 	return ParseTestAlertDestinationResponse(rsp)
 }
 
+// ListAuditsWithResponse Audits and verifications, the newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
+func (c *ClientWithResponses) ListAuditsWithResponse(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*ListAuditsResponse, error) {
+	rsp, err := c.ListAudits(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditsResponse(rsp)
+}
+
+// StartAuditWithBodyWithResponse Ask for an audit or a verification
+//
+// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+func (c *ClientWithResponses) StartAuditWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartAuditResponse, error) {
+	rsp, err := c.StartAuditWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartAuditResponse(rsp)
+}
+
+// StartAuditWithResponse Ask for an audit or a verification
+//
+// The scheduler makes it, one at a time, while all else goes on. What an audit finds raises an alert.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/audits (the `StartAudit` operationId).
+func (c *ClientWithResponses) StartAuditWithResponse(ctx context.Context, body StartAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*StartAuditResponse, error) {
+	rsp, err := c.StartAudit(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartAuditResponse(rsp)
+}
+
+// ShowAuditWithResponse One of them, with what it has found
+//
+// `found` counts all findings; the first hundred are listed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/audits/{audit} (the `ShowAudit` operationId).
+func (c *ClientWithResponses) ShowAuditWithResponse(ctx context.Context, audit int64, reqEditors ...RequestEditorFn) (*ShowAuditResponse, error) {
+	rsp, err := c.ShowAudit(ctx, audit, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowAuditResponse(rsp)
+}
+
+// CancelAuditWithBodyWithResponse End one that is under way
+//
+// It stops within a second or two. What it has found by then is lost. The body may be empty.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+func (c *ClientWithResponses) CancelAuditWithBodyWithResponse(ctx context.Context, audit int64, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelAuditResponse, error) {
+	rsp, err := c.CancelAuditWithBody(ctx, audit, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelAuditResponse(rsp)
+}
+
+// CancelAuditWithResponse End one that is under way
+//
+// It stops within a second or two. What it has found by then is lost. The body may be empty.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /rest/V1/erpconnector/audits/{audit}/cancel (the `CancelAudit` operationId).
+func (c *ClientWithResponses) CancelAuditWithResponse(ctx context.Context, audit int64, body CancelAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelAuditResponse, error) {
+	rsp, err := c.CancelAudit(ctx, audit, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelAuditResponse(rsp)
+}
+
 // BulkCancelWithBodyWithResponse Preview cancelling many orders
 //
 // Nothing is done: the answer's token starts the job. It needs a `reason`.
@@ -18376,6 +19441,334 @@ func ParseTestAlertDestinationResponse(rsp *http.Response) (*TestAlertDestinatio
 			return nil, err
 		}
 		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAuditsResponse parses an HTTP response from a ListAuditsWithResponse call
+func ParseListAuditsResponse(rsp *http.Response) (*ListAuditsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStartAuditResponse parses an HTTP response from a StartAuditWithResponse call
+func ParseStartAuditResponse(rsp *http.Response) (*StartAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest AuditRun
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowAuditResponse parses an HTTP response from a ShowAuditWithResponse call
+func ParseShowAuditResponse(rsp *http.Response) (*ShowAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest WholeAuditRun
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelAuditResponse parses an HTTP response from a CancelAuditWithResponse call
+func ParseCancelAuditResponse(rsp *http.Response) (*CancelAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditRun
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem

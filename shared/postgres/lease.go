@@ -26,13 +26,18 @@ const (
 // id, as no other process uses it meanwhile. The next holder must fence it, to end what the former holder left open.
 // The context of work ends when the lease is lost; then WithLease takes another one and runs work again. WithLease
 // returns when ctx ends or work fails.
-func WithLease(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *slog.Logger, work func(ctx context.Context, leaseID string) error) error {
+//
+// The lease's connection can listen beside: it does so before work begins, and the lease is lost with it. So work that looks at its start
+// for what was told before misses nothing, and need not ask again and again.
+func WithLease(ctx context.Context, pool *pgxpool.Pool, name string, n int, log *slog.Logger, work func(ctx context.Context, leaseID string) error,
+	heard ...Listening,
+) error {
 	outage := run.Outage{
 		Began: "waiting for a lease: Postgres gives none", Ended: "Postgres gives leases again", Fields: []any{"lease", name, "leases", n},
 	}
 	standingBy := false
 	for ctx.Err() == nil {
-		l, err := acquire(ctx, pool, name, n)
+		l, err := acquire(ctx, pool, name, n, heard)
 		held := errors.Is(err, errHeld)
 		switch {
 		case err != nil && ctx.Err() != nil:
@@ -57,15 +62,22 @@ func WithLease(ctx context.Context, pool *pgxpool.Pool, name string, n int, log 
 // LeaseID returns the id of a lease of WithLease, for TryLease.
 func LeaseID(name string, number int) string { return fmt.Sprintf("%s-%d", name, number) }
 
+// Listening is a channel of Postgres, and what is called for each notification. It must not block.
+type Listening struct {
+	Channel string
+	Heard   func()
+}
+
 type lease struct {
-	id   string
-	conn *pgx.Conn
+	id    string
+	conn  *pgx.Conn
+	heard []Listening
 }
 
 var errHeld = errors.New("all leases are held")
 
 // acquire takes the first free lease. It returns errHeld when there is none.
-func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*lease, error) {
+func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int, heard []Listening) (*lease, error) {
 	dial, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	conn, err := Connect(dial, pool)
@@ -80,7 +92,11 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*leas
 			break
 		}
 		if got {
-			return &lease{id: id, conn: conn}, nil
+			l := &lease{id: id, conn: conn, heard: heard}
+			if err = l.listen(dial); err != nil {
+				break
+			}
+			return l, nil
 		}
 	}
 	_ = conn.Close(context.WithoutCancel(dial))
@@ -88,6 +104,25 @@ func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int) (*leas
 		return nil, fmt.Errorf("taking a lease: %w", err)
 	}
 	return nil, errHeld
+}
+
+// listen asks for the notifications of its channels.
+func (l *lease) listen(ctx context.Context) error {
+	for _, c := range l.heard {
+		if _, err := l.conn.Exec(ctx, "LISTEN "+c.Channel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell passes a notification on.
+func (l *lease) tell(channel string) {
+	for _, c := range l.heard {
+		if c.Channel == channel {
+			c.Heard()
+		}
+	}
 }
 
 // hold runs work until it returns, or until the lease is lost; then the context of work ends.
@@ -113,9 +148,12 @@ func (l *lease) hold(ctx context.Context, work func(ctx context.Context, leaseID
 func (l *lease) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait, cancel := context.WithTimeout(ctx, leaseCheckInterval)
-		err := l.conn.PgConn().WaitForNotification(wait)
+		said, err := l.conn.WaitForNotification(wait)
 		quiet := wait.Err() != nil
 		cancel()
+		if err == nil {
+			l.tell(said.Channel)
+		}
 		if err != nil && !quiet {
 			return
 		}

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/fx/fxtest"
 
 	"github.com/erpconnector/erpconnector/services/app"
-	"github.com/erpconnector/erpconnector/services/erpconnector/internal/audit"
+	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/cli"
 	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/checkpoint"

@@ -23,6 +23,7 @@ var consolePages = map[string]string{
 	"alerts#show=destinations":    "There is no destination",
 	"users":                       "There is no user.",
 	"users/7":                     "There is no such user",
+	"audit":                       "Nobody has asked for one yet.",
 	"settings":                    "retry_max_attempts",
 	"tokens":                      "Also those that are revoked or expired",
 	"orders#q=no+such+order":      "No order matches.",

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/erpconnector/erpconnector/services/erpconnector/internal/audit"
+	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/shared/alert"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -181,20 +181,8 @@ func named(b audit.Violation) string {
 	if b.SyncID != 0 {
 		parts[0] += fmt.Sprintf(" (sync %d, generation %d)", b.SyncID, b.Generation)
 	}
-	if b.Attempt != 0 {
-		parts = append(parts, fmt.Sprintf("attempt %d", b.Attempt))
-	}
-	if b.OutboxID != 0 {
-		parts = append(parts, fmt.Sprintf("outbox id %d", b.OutboxID))
-	}
-	switch {
-	case b.Offset != nil:
-		parts = append(parts, fmt.Sprintf("%s partition %d offset %d", b.Topic, *b.Partition, *b.Offset))
-	case b.Topic != "":
-		parts = append(parts, b.Topic)
-	}
-	if b.Found != "" {
-		parts = append(parts, b.Found)
+	if where := b.Where(); where != "" {
+		parts = append(parts, where)
 	}
 	return domain.Printable(strings.Join(parts, ", "))
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/services/erpconnector/internal/audit"
+	"github.com/erpconnector/erpconnector/services/audit"
 )
 
 func TestWhatAnAuditIsAsked(t *testing.T) {

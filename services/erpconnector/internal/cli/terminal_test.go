@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/erpconnector/erpconnector/services/erpconnector/internal/audit"
+	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/replay"
 	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/services/projector"

@@ -75,6 +75,7 @@ const places = {
   backlog: () => href('orders', { status: 'queued,in_progress', sort: 'created_at' }),
   quarantine: () => href('quarantine'),
   dead_letters: () => (mayAll('manage') ? href('dead-letters') : ''),
+  audit: () => (mayAll('manage') ? href('audit') : ''),
 };
 
 function Look({ alert }) {

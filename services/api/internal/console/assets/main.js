@@ -3,6 +3,7 @@ import { get, hasSignedIn, onUnknown } from './api.js';
 import { catchLinks, useRoute } from './router.js';
 import { may, mayAll, setWho } from './session.js';
 import { Alerts } from './alerts.js';
+import { Audit } from './audit.js';
 import { DeadLetters } from './dead_letters.js';
 import { Failures } from './failures.js';
 import { Live } from './live.js';
@@ -28,6 +29,7 @@ const pages = {
   quarantine: { show: () => html`<${Quarantine} />`, offered: () => may('view_status') },
   'dead-letters': { show: () => html`<${DeadLetters} />`, offered: () => mayAll('manage') },
   alerts: { show: () => html`<${Alerts} />`, offered: () => mayAll('view_status') },
+  audit: { show: () => html`<${Audit} />`, offered: () => mayAll('manage') },
   settings: { show: () => html`<${Settings} />`, offered: () => mayAll('config') },
   tokens: { show: () => html`<${Tokens} />`, offered: () => mayAll('tokens') },
   users: { show: ({ id }) => (id ? html`<${User} key=${id} id=${id} />` : html`<${Users} />`), offered: () => mayAll('tokens') },

@@ -17,7 +17,7 @@ export const texts = {
     skip: 'To the content', menu: 'Main', open: 'Menu', work: 'Work', manage: 'Manage', notices: 'Notices', signOut: 'Sign out', theme: 'Theme', themes: { '': '◐ System', light: '☀ Light', dark: '☾ Dark' },
     pages: {
       overview: 'Overview', orders: 'Orders', failures: 'Failures', live: 'Live', quarantine: 'Quarantine', 'dead-letters': 'Dead letters',
-      alerts: 'Alerts', settings: 'Settings', tokens: 'Tokens', users: 'Users',
+      alerts: 'Alerts', audit: 'Audit', settings: 'Settings', tokens: 'Tokens', users: 'Users',
     },
     may: 'may', allShops: 'all shops', shop: (name) => `shop ${name} only`, until: 'until', noEnd: 'no end',
   },
@@ -245,6 +245,43 @@ export const texts = {
     disable: { button: 'Disable …', title: (name) => `Disable ${name}?`, ask: 'All sessions end within two seconds, and nobody signs in by this name until it is enabled.', do: 'Disable', done: (name) => `${name} is disabled.` },
     enable: { button: 'Enable …', title: (name) => `Enable ${name}?`, ask: 'The password is what it was.', do: 'Enable', done: (name) => `${name} may sign in.` },
     remove: { button: 'Delete …', title: (name) => `Delete ${name}?`, ask: 'All sessions end. Tokens that the user has made stay: revoke those too.', do: 'Delete', danger: true, done: (name) => `${name} is deleted.` },
+  },
+
+  audit: {
+    title: 'Audit', lead: 'Whether all that was accepted is still there. Nothing is changed by looking.', never: 'Nobody has asked for one yet.', history: 'All runs',
+    kinds: {
+      audit: {
+        name: 'Audit', means: 'Is every accepted order in one place, or ended once?', button: 'Audit …', ask: 'Look whether an order is lost?', do: 'Start the audit',
+        costs: 'It reads the log in Kafka, and gates, events and outbox in Postgres once. Some 100,000 orders take a minute. What it finds raises an alert.',
+      },
+      verify: {
+        name: 'Verification', means: 'Is the table of orders what the log in Kafka says?', button: 'Verify …', ask: 'Compare the table with the log?', do: 'Start the verification',
+        costs: 'It builds the table of orders a second time from the whole log, so the database needs room for that until it ends. Some 100,000 orders take a few minutes.',
+      },
+    },
+    goesOn: 'There is one at a time. It rests as long as it works, so that orders go on as before. The scheduler makes it, and this page may be closed meanwhile.',
+    range: [
+      { name: 'from', label: 'Orders accepted from', hint: 'A day in UTC. Leave it empty for all.', type: 'date' }, { name: 'to_time', label: 'and before', type: 'date' },
+      { name: 'source', label: 'Of one shop only' },
+    ],
+    reason: 'Reason, if there is one', asked: (name) => `${name}: it begins in a moment.`, asOf: (who) => `Asked for by ${who}; ended`, by: (who) => `Asked for by ${who} at`,
+    states: { queued: 'begins in a moment', running: 'runs', done: 'done', failed: 'could not tell', cancelled: 'cancelled' }, progress: 'Progress',
+    far: (done, of) => `${done.toLocaleString()} of ${of.toLocaleString()} places of the log are read.`, begins: 'It looks what there is to read.',
+    again: (n) => `It was begun ${n} times, as the process that ran it has ended.`, run: (name, id) => `${name} ${id}`,
+    cancel: { button: 'Cancel …', title: 'Cancel it?', ask: 'It stops within a second or two. What it has found so far is lost.', do: 'Cancel it' },
+    audited: (found, accepted, ended, alive, notRequested, broken) => `${found ? `${found.toLocaleString()} ${found === 1 ? 'thing is' : 'things are'} broken` : 'Nothing is broken'}: ` +
+      `${accepted.toLocaleString()} accepted = ${ended.toLocaleString()} ended + ${alive.toLocaleString()} alive + ${notRequested.toLocaleString()} not requested + ${broken.toLocaleString()} broken.`,
+    verified: (found, rows, lines) => `${found ? `${found.toLocaleString()} ${found === 1 ? 'difference' : 'differences'}` : 'No difference'} in ` +
+      `${rows.toLocaleString()} ${rows === 1 ? 'row' : 'rows'} and ${lines.toLocaleString()} lines of the timeline.`,
+    facts: { asked_by: 'Asked for by', reason: 'Reason', started_at: 'Began', ended_at: 'Ended', from: 'Orders from', to_time: 'and before', source: 'Shop' },
+    counts: {
+      audit: { accepted: 'Accepted', relayed: 'In Kafka', under_way: 'On the way there', success: 'Success', failed: 'Failed', outbox: 'In the outbox', held: 'Held', requested: 'Wait for a call',
+        parked: 'Wait for a retry', due: 'Retry is due', set_aside: 'Dead letters', not_requested: 'Not requested', broken: 'Broken' },
+      verify: { rows: 'Rows', rows_differ: 'Rows that differ', rows_only_in_table: 'Rows only in the table', rows_only_in_log: 'Rows only in the log', timeline: 'Lines of timelines',
+        timeline_differ: 'Lines that differ', timeline_only_in_table: 'Lines only in the table', timeline_only_in_log: 'Lines only in the log', dead_letters: 'Dead letters' },
+    },
+    findings: (n, shown) => (n > shown ? `The first ${shown} of ${n.toLocaleString()} findings` : 'What was found'), findingsOf: 'What was found', findingColumns: ['Order', 'What', 'What it means, and what to do'],
+    sync: (id) => `sync ${id}`, columns: ['Asked for', 'Run', 'Result', 'By', 'Took'], inNoTime: 'under 1 s',
   },
 
   settings: {

@@ -1,5 +1,10 @@
 package audit
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Kind names what is broken.
 type Kind string
 
@@ -90,4 +95,26 @@ type Violation struct {
 	Means      string `json:"means"`
 
 	event uint64 // of an event that was not published, whose id is looked up
+}
+
+// Where says where a violation shows: the attempt, the id in the outbox, the place in Kafka, and what differs. It is empty when the order
+// alone is known.
+func (v Violation) Where() string {
+	var parts []string
+	if v.Attempt != 0 {
+		parts = append(parts, fmt.Sprintf("attempt %d", v.Attempt))
+	}
+	if v.OutboxID != 0 {
+		parts = append(parts, fmt.Sprintf("outbox id %d", v.OutboxID))
+	}
+	switch {
+	case v.Offset != nil:
+		parts = append(parts, fmt.Sprintf("%s partition %d offset %d", v.Topic, *v.Partition, *v.Offset))
+	case v.Topic != "":
+		parts = append(parts, v.Topic)
+	}
+	if v.Found != "" {
+		parts = append(parts, v.Found)
+	}
+	return strings.Join(parts, ", ")
 }
