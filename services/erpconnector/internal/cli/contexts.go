@@ -93,7 +93,7 @@ func (c contexts) target(name string) (target, error) {
 	if err != nil {
 		return target{}, fmt.Errorf("the token of the context %s: %w", domain.Printable(name), err)
 	}
-	return target{in.URL, token, in.TokenFile}, nil
+	return target{url: in.URL, token: token, from: in.TokenFile}, nil
 }
 
 func (c contexts) known(name string) (installation, error) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -35,6 +36,8 @@ type rowPrinter[T any] struct {
 	w       io.Writer
 	output  string
 	columns []column[T]
+	members []string // of a row, that are the columns in CSV; without them these are the table's
+	none    string   // in place of an empty table; empty: the names of its columns
 
 	table *tabwriter.Writer
 	csv   *csv.Writer
@@ -57,7 +60,11 @@ func (p *rowPrinter[T]) add(row T, raw json.RawMessage) error {
 		_, err := fmt.Fprintf(p.w, "%s%s", before, raw)
 		return err
 	case "csv":
-		return p.csv.Write(p.cells(row, spreadsheetSafe))
+		cells, err := p.cells(row, spreadsheetSafe), error(nil)
+		if p.members != nil {
+			cells, err = membersOf(raw, p.members)
+		}
+		return errors.Join(err, p.csv.Write(cells))
 	default:
 		_, err := fmt.Fprintln(p.table, strings.Join(p.cells(row, domain.Printable), "\t"))
 		return err
@@ -76,6 +83,9 @@ func (p *rowPrinter[T]) begin() {
 	switch p.output {
 	case "csv":
 		p.csv = csv.NewWriter(p.w)
+		if p.members != nil {
+			names = p.members
+		}
 		_ = p.csv.Write(names) // told by Flush
 	case "table":
 		p.table = tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
@@ -85,6 +95,10 @@ func (p *rowPrinter[T]) begin() {
 
 // end prints what is left.
 func (p *rowPrinter[T]) end() error {
+	if p.rows == 0 && p.output == "table" && p.none != "" {
+		_, err := fmt.Fprintln(p.w, p.none)
+		return err
+	}
 	p.begin()
 	switch p.output {
 	case "json":
@@ -101,14 +115,6 @@ func (p *rowPrinter[T]) end() error {
 		return p.table.Flush()
 	}
 	return nil
-}
-
-// flush prints the rows that came before an error.
-func (p *rowPrinter[T]) flush() error {
-	if p.rows == 0 {
-		return nil
-	}
-	return p.end()
 }
 
 func (p *rowPrinter[T]) cells(row T, safe func(string) string) []string {
