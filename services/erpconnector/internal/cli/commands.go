@@ -78,8 +78,8 @@ func (o orderCommand) command() *cobra.Command {
 		Use: o.use, Short: o.short, Example: o.example, Args: cobra.ExactArgs(1),
 		Long: o.short + ".\nThe exit code is 0 when it was done, or is under way after --wait; 1 when it was refused, or the order has failed.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output is %q; it must be text or json", output)
+			if err := checkTextOrJSON(output); err != nil {
+				return err
 			}
 			if err := within("--wait", wait, 0, maxCommandWait); err != nil {
 				return err
@@ -120,7 +120,7 @@ func (o orderCommand) command() *cobra.Command {
 	cmd.Flags().StringVar(&source, "source", "", "the order's shop; default unless said")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the order's history")
 	cmd.Flags().DurationVar(&wait, "wait", 10*time.Second, "how long to wait for the end, 60s at most")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	textOrJSON(cmd, &output)
 	if o.resyncs {
 		cmd.Flags().BoolVar(&newKey, "new-key", false, "under a new idempotency key, also when the ERP has the order: it books it a second time")
 	}

@@ -17,6 +17,8 @@ type target struct {
 	token config.Secret
 	from  string // where the token comes from, or why there is none; for errors
 	shell string // how a shell gets at the token
+
+	orStores bool // the command works on the stores too
 }
 
 // targetHere is the connector at the URL, or the one on this machine, with the token of the environment or else the one that `up` keeps.

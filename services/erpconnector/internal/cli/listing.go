@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +21,7 @@ type listing[T any] struct {
 	members []string    // of a row: the columns in CSV
 	none    string      // in place of an empty table
 	more    string      // before the command that shows what comes next
+	flag    string      // of that command, that takes the place; empty: after
 	most    int         // rows of a page; 0: all rows come at once
 }
 
@@ -87,7 +89,7 @@ func (l listing[T]) print(cmd *cobra.Command, c connector, output string, query 
 	if output != "table" {
 		w = cmd.ErrOrStderr()
 	}
-	_, err = fmt.Fprintf(w, "%s: %s\n", l.more, nextPage(cmd, cmd.Flags().Args(), next))
+	_, err = fmt.Fprintf(w, "%s: %s\n", l.more, nextPage(cmd, cmd.Flags().Args(), cmp.Or(l.flag, "after"), next))
 	return err
 }
 

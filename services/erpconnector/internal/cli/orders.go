@@ -178,8 +178,8 @@ func statusCommand() *cobra.Command {
 		Use: "status ORDER", Short: "Say where an order stands; exit code 1 when it is not known", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector status 000000123\n  erpconnector status 000000123 --source outlet -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output is %q; it must be text or json", output)
+			if err := checkTextOrJSON(output); err != nil {
+				return err
 			}
 			c, t, err := r.client(cmd.Context())
 			if err != nil {
@@ -201,7 +201,7 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "its shop; default unless said")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	textOrJSON(cmd, &output)
 	r.flags(cmd)
 	return cmd
 }

@@ -91,6 +91,7 @@ func (r *remote) askFor(ctx context.Context, brokers bool, use func(connector) e
 	if err != nil {
 		return err
 	}
+	t.orStores = r.orStores
 	return use(connector{Client: c, target: t})
 }
 
@@ -158,7 +159,11 @@ func (t target) failed(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case netfail.Refused(err):
-		return fmt.Errorf("nothing listens at %s: start it, or name another one with --url or --context", t.url)
+		or := ""
+		if t.orStores {
+			or = ", or the stores with DATABASE_URL"
+		}
+		return fmt.Errorf("nothing listens at %s: start it, or name another one with --url or --context%s", t.url, or)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s does not answer within %s", t.url, remoteTimeout)
 	case errors.As(err, &p) && p.Status == http.StatusUnauthorized:
@@ -204,6 +209,22 @@ func problemError(p *client.ProblemError) error {
 		for _, e := range *p.Errors {
 			all = append(all, errors.New("  "+domain.Printable(placeOf(e)+" "+e.Detail)))
 		}
+	}
+	return errors.Join(all...)
+}
+
+// byFlags says of the members of a body by which flag or argument they were given.
+func byFlags(err error, flags map[string]string) error {
+	var p *client.ProblemError
+	if !errors.As(err, &p) || p.Errors == nil || len(*p.Errors) == 0 {
+		return err
+	}
+	var all []error
+	for _, e := range *p.Errors {
+		place := placeOf(e)
+		_, member, _ := strings.Cut(place, "/")
+		member, _, _ = strings.Cut(member, "/")
+		all = append(all, errors.New(domain.Printable(cmp.Or(flags[member], place)+" "+e.Detail)))
 	}
 	return errors.Join(all...)
 }

@@ -92,7 +92,7 @@ func TestMisuse(t *testing.T) {
 		"settings unste debug":                       {"did you mean unset?", 1},
 		"token crate":                                {"did you mean create?", 1},
 		"deadletter list bogus":                      {unwanted, 1},
-		"deadletter list --limit -1":                 {"--limit is -1; it must be at least 1", 1},
+		"deadletter list --limit -1":                 {"--limit is -1; it must be 1 or more", 1},
 		"deadletter list --state shut":               {`--state is "shut"; it must be open (which it is when left out), redriven, discarded or all`, 1},
 		"deadletter show":                            {"accepts 1 arg(s), received 0", 1},
 		"deadletter show one":                        {`"one" is no id: erpconnector deadletter list shows them`, 1},
@@ -123,7 +123,7 @@ func TestMisuse(t *testing.T) {
 		"bulk cancel --id 1":                         {"--reason is required", 1},
 		"bulk cancel --id 1 --canary 1":              {"unknown flag: --canary", 1},
 		"bulk list --state lost":                     {`--state is "lost"`, 1},
-		"bulk list --limit 0":                        {"--limit is 0; it must be at least 1", 1},
+		"bulk list --limit 0":                        {"--limit is 0; it must be 1 or more", 1},
 		"bulk show one":                              {`"one" is no bulk job's id`, 1},
 		"bulk results 1 --result good":               {`--result is "good"`, 1},
 		"bulk pause 1 --reason \x01":                 {"--reason contains the control character U+0001", 1},
@@ -198,6 +198,7 @@ func TestMisuse(t *testing.T) {
 // What a command needs and the environment does not name is told by the variable, and all of it at once.
 func TestWhatTheEnvironmentLacks(t *testing.T) {
 	t.Parallel()
+	const connector = "nothing listens at http://127.0.0.1:1: start it, or name another one with --url or --context, or the stores with DATABASE_URL"
 	const database, brokers = "DATABASE_URL is not set: name the Postgres database", "KAFKA_BROKERS is not set: name the brokers"
 	for args, c := range map[string]struct {
 		want []string
@@ -208,26 +209,26 @@ func TestWhatTheEnvironmentLacks(t *testing.T) {
 		"migrate":                         {[]string{database}, 1},
 		"topics ensure":                   {[]string{brokers}, 1},
 		"topics check":                    {[]string{brokers}, 1},
-		"quarantine list":                 {[]string{database}, 1},
-		"quarantine show 1":               {[]string{database}, 1},
-		"quarantine send 1":               {[]string{database}, 1},
-		"quarantine send --all":           {[]string{database}, 1},
-		"quarantine discard 1 --reason=x": {[]string{database}, 1},
-		"deadletter list":                 {[]string{database}, 1},
-		"deadletter show 1":               {[]string{database, brokers}, 1},
+		"quarantine list":                 {[]string{connector}, 1},
+		"quarantine show 1":               {[]string{connector}, 1},
+		"quarantine send 1":               {[]string{connector}, 1},
+		"quarantine send --all":           {[]string{connector}, 1},
+		"quarantine discard 1 --reason=x": {[]string{connector}, 1},
+		"deadletter list":                 {[]string{connector}, 1},
+		"deadletter show 1":               {[]string{connector}, 1},
 		"deadletter redrive 1 --reason":   {[]string{"flag needs an argument: --reason"}, 1},
-		"deadletter redrive 1 --reason=x": {[]string{database, brokers}, 1},
-		"deadletter discard 1 --reason=x": {[]string{database}, 1},
+		"deadletter redrive 1 --reason=x": {[]string{connector}, 1},
+		"deadletter discard 1 --reason=x": {[]string{connector}, 1},
 		"cron run":                        {[]string{database}, 1},
-		"erp status":                      {[]string{database}, 1},
-		"erp status --json":               {[]string{database}, 1},
-		"erp open --reason=x":             {[]string{database}, 1},
-		"erp close --reason=x":            {[]string{database}, 1},
-		"settings":                        {[]string{database}, 1},
-		"settings get debug":              {[]string{database}, 1},
-		"settings set debug=true":         {[]string{database}, 1},
-		"settings unset debug":            {[]string{database}, 1},
-		"settings history":                {[]string{database}, 1},
+		"erp status":                      {[]string{connector}, 1},
+		"erp status --json":               {[]string{connector}, 1},
+		"erp open --reason=x":             {[]string{connector}, 1},
+		"erp close --reason=x":            {[]string{connector}, 1},
+		"settings":                        {[]string{connector}, 1},
+		"settings get debug":              {[]string{connector}, 1},
+		"settings set debug=true":         {[]string{connector}, 1},
+		"settings unset debug":            {[]string{connector}, 1},
+		"settings history":                {[]string{connector}, 1},
 		"replay --order 1":                {[]string{database}, 1},
 		"replay --from 2024-01-15":        {[]string{brokers}, 1},
 		"rebuild":                         {[]string{database, brokers}, 1},
@@ -238,7 +239,7 @@ func TestWhatTheEnvironmentLacks(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			p := invoke(t, nil, strings.Fields(args)...)
+			p := invoke(t, variables{"HTTP_ADDR": "127.0.0.1:1", "ERPCONNECTOR_CONFIG": "/nowhere"}, strings.Fields(args)...)
 			for _, want := range c.want {
 				require.ErrorContains(t, p.err, want)
 			}

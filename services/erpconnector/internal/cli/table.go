@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
@@ -21,6 +23,19 @@ const outputUsage = "table, json (a list), ndjson (an object a line) or csv"
 func checkOutput(output string) error {
 	if !slices.Contains(outputs, output) {
 		return fmt.Errorf("--output is %q; it must be %s", output, outputUsage)
+	}
+	return nil
+}
+
+// textOrJSON is -o of a command about one thing.
+func textOrJSON(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "text", "text or json")
+	completeWords(cmd, "output", false, "text", "json")
+}
+
+func checkTextOrJSON(output string) error {
+	if output != "text" && output != "json" {
+		return fmt.Errorf("--output is %q; it must be text or json", output)
 	}
 	return nil
 }
