@@ -26,7 +26,7 @@ import (
 //	destination 1, "on-call": this is the only time that its secret is shown
 func alertCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "alert", Short: "Say where alerts are told, try it, and see what was told",
+		Use: "alert", Example: "  erpconnector alert add on-call --webhook https://ops.example.com/alerts\n  erpconnector alert test 1", Short: "Say where alerts are told, try it, and see what was told",
 		Long: "Alerts tell of orders that have failed, of the breaker, of a backlog, of the quarantine, of dead letters, and of what an audit finds.\n" +
 			"They go to webhooks, to Slack and to mailboxes; `test` tries one.",
 	}

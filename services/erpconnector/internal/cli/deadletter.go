@@ -19,7 +19,7 @@ import (
 // deadletterCommand is about the records that nobody could read. The database keeps nothing of their content: show reads the topic.
 func deadletterCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "deadletter", Short: "See the records that nobody could read, and decide about them",
+		Use: "deadletter", Example: "  erpconnector deadletter list\n  erpconnector deadletter redrive 17 --reason 'the cause is gone'", Short: "See the records that nobody could read, and decide about them",
 		Long: "A record that its reader could not use stands among the dead letters, with the reason. One that kept an order going has\n" +
 			"stopped the order: its status is failed. resync-order sends such an order again, as it is known now, and discards the letter.\n" +
 			"redrive sends the very record back to where it came from, once the cause is gone.",

@@ -32,7 +32,7 @@ type demoFlags struct {
 func demoCommand() *cobra.Command {
 	var f demoFlags
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Publish sample orders and watch them reach the ERP", Args: cobra.NoArgs,
+		Use: "demo", Example: "  erpconnector demo --rate 20 --duration 30s\n  erpconnector demo --print --orders 3 | jq .", Short: "Publish sample orders and watch them reach the ERP", Args: cobra.NoArgs,
 		Long: `Publishes the events of three invented e-scooter shops to a running connector, has its mock ERP misbehave with some of
 the orders, and shows what becomes of each. Start ` + "`erpconnector up`" + ` first. The token is API_TOKEN, or else the one that
 ` + "`up`" + ` keeps in its data folder.`,

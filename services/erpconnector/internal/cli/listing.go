@@ -74,7 +74,7 @@ func (l listing[T]) pages(ctx context.Context, c connector, query url.Values, li
 
 // print prints rows, and then how to see more, if there are more. What came before an error is printed too.
 func (l listing[T]) print(cmd *cobra.Command, c connector, output string, query url.Values, limit int, do request) error {
-	p := &rowPrinter[T]{w: cmd.OutOrStdout(), output: output, columns: l.columns, members: l.members, none: l.none}
+	p := &rowPrinter[T]{w: cmd.OutOrStdout(), output: output, columns: l.columns, members: l.members, none: l.none, colour: coloured(cmd.Context(), cmd.OutOrStdout())}
 	next, err := l.pages(cmd.Context(), c, query, limit, do, p.add)
 	if err != nil {
 		if p.rows > 0 {

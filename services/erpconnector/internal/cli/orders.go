@@ -41,9 +41,10 @@ var syncFilters = []struct{ parameter, usage string }{
 func syncFilterFlags(cmd *cobra.Command, only ...string) {
 	for _, f := range syncFilters {
 		if len(only) == 0 || slices.Contains(only, f.parameter) {
-			cmd.Flags().String(strings.ReplaceAll(f.parameter, "_", "-"), "", f.usage)
+			cmd.Flags().String(flagOf(f.parameter), "", f.usage)
 		}
 	}
+	completeWords(cmd, "status", true, domain.Statuses...)
 }
 
 // filterOf is what was given. An empty value is sent too: the connector says what is wrong with it.

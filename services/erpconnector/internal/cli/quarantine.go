@@ -24,7 +24,7 @@ import (
 //	7  accepted: order 000000123 is queued
 func quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "quarantine", Aliases: []string{"refused"}, Short: "See what was refused, over HTTP or from the commerce outbox, and send it again",
+		Use: "quarantine", Example: "  erpconnector quarantine list\n  erpconnector quarantine send 7 --event event.json", Aliases: []string{"refused"}, Short: "See what was refused, over HTTP or from the commerce outbox, and send it again",
 		Long: "Events that cannot be accepted wait here, with the reason.\n" +
 			"Correct what is wrong, then send them again: what is accepted leaves the quarantine. What is not needed is discarded.",
 	}

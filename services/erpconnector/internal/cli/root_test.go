@@ -30,12 +30,17 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 82, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 83, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			out := does(t, nil, append(strings.Fields(name), "--help")...)
 			require.NotEmpty(t, cmd.Short)
+			require.NotEmpty(t, cmd.Example)
+			for line := range strings.SplitSeq(cmd.Example, "\n") {
+				require.Regexp(t, `^    ?\S.*erpconnector |^  .*erpconnector `, line)
+				requireTaken(t, line)
+			}
 			require.NotRegexp(t, `\.$`, cmd.Short, "it stands in a list")
 			require.Contains(t, out, "Usage:\n  erpconnector")
 			cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -46,6 +51,23 @@ func TestEveryCommandHasHelp(t *testing.T) {
 				require.LessOrEqual(t, len(line), 160, line)
 			}
 		})
+	}
+}
+
+// requireTaken checks that the first command of an example is one, with flags that it has.
+func requireTaken(t *testing.T, line string) {
+	t.Helper()
+	words := strings.Fields(line[strings.Index(line, "erpconnector ")+len("erpconnector "):])
+	cmd, rest, err := Root().Find(words)
+	require.NoError(t, err, line)
+	require.True(t, cmd.HasParent(), line)
+	for _, word := range rest {
+		if strings.ContainsAny(word, "|&>#") {
+			break
+		}
+		name, isFlag := strings.CutPrefix(word, "--")
+		name, _, _ = strings.Cut(name, "=")
+		require.False(t, isFlag && cmd.Flag(name) == nil && cmd.InheritedFlags().Lookup(name) == nil, "%s: %s", line, word)
 	}
 }
 
@@ -170,6 +192,15 @@ func TestMisuse(t *testing.T) {
 		"cancel 1":                                   {"--reason is required", 1},
 		"cancel 1 --new-key":                         {"unknown flag: --new-key", 1},
 		"settle 1":                                   {"--reason is required", 1},
+		"resync 1 --yes":                             {"--yes, --background and --canary go with --filter", 1},
+		"resync 1 --filter status=failed":            {"name an order, or give --filter, not both", 1},
+		"resync --filter failed":                     {`--filter "failed" is not WORD=VALUE`, 1},
+		"resync --filter sttus=failed":               {"did you mean status?", 1},
+		"resync --filter status=lost --dry-run":      {`--filter status has "lost"`, 1},
+		"resync --filter source=a --filter source=b": {"--filter has source twice", 1},
+		"list --sttus failed":                        {"unknown flag: --sttus: did you mean --status?", 1},
+		"sttus 1":                                    {"did you mean status?", 1},
+		"man":                                        {"accepts 1 arg(s), received 0", 1},
 		"context bogus":                              {unwanted, 1},
 		"context list bogus":                         {unwanted, 1},
 		"context set":                                {"accepts 1 arg(s), received 0", 1},

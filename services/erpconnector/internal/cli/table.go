@@ -52,9 +52,11 @@ type rowPrinter[T any] struct {
 	output  string
 	columns []column[T]
 	members []string // of a row, that are the columns in CSV; without them these are the table's
+	colour  bool     // the table's heading is bold
 	none    string   // in place of an empty table; empty: the names of its columns
 
 	table *tabwriter.Writer
+	text  strings.Builder // the table, before it is printed
 	csv   *csv.Writer
 	rows  int
 }
@@ -103,7 +105,7 @@ func (p *rowPrinter[T]) begin() {
 		}
 		_ = p.csv.Write(names) // told by Flush
 	case "table":
-		p.table = tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
+		p.table = tabwriter.NewWriter(&p.text, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(p.table, strings.ToUpper(strings.ReplaceAll(strings.Join(names, "\t"), "_", " ")))
 	}
 }
@@ -127,7 +129,13 @@ func (p *rowPrinter[T]) end() error {
 		p.csv.Flush()
 		return p.csv.Error()
 	case "table":
-		return p.table.Flush()
+		_ = p.table.Flush() // into the text
+		text := p.text.String()
+		if p.colour {
+			text = boldHeading(text)
+		}
+		_, err := io.WriteString(p.w, text)
+		return err
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ import (
 //	token 3, "outlet's shop": this is the only time that it is shown
 func tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "token", Short: "Make, list and revoke the tokens of the API",
+		Use: "token", Example: "  erpconnector token create --first\n  erpconnector token create support --may view_status,resync", Short: "Make, list and revoke the tokens of the API",
 		Long: "Each token has a name, which stands in logs and histories, and holds what it may do: " + mayList() + ".\n" +
 			"manage includes sync, resync and view_status. A token that was revoked is refused by every process within two seconds.",
 	}

@@ -25,7 +25,7 @@ import (
 //	user 1, "jane": this is the only time that the password is shown
 func userCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "user", Short: "Make and change users, who log in with a password",
+		Use: "user", Example: "  erpconnector user create jane --may view_status,resync\n  erpconnector user disable jane", Short: "Make and change users, who log in with a password",
 		Long: "A user gets a token by POST /rest/V1/integration/admin/token, as in Magento. It ends after admin_token_lifetime, or when the user is\n" +
 			"disabled, deleted, or gets another password, in every process within two seconds.",
 	}
