@@ -244,7 +244,9 @@ func TestWhatWasSentIsTold(t *testing.T) {
 		"nothing": {},
 		"well":    {toldEntries{wanted: 2}, []func(*toldEntries){accepted, duplicate}, "1  accepted: order 000000123 is queued\n3  duplicate: order 7\n", ""},
 		"one_is_refused": {
-			toldEntries{wanted: 2}, []func(*toldEntries){accepted, refused}, "1  accepted: order 000000123 is queued\n2  refused: /type is wrong (and 1 more)\n",
+			toldEntries{wanted: 2},
+			[]func(*toldEntries){accepted, refused},
+			"1  accepted: order 000000123 is queued\n2  refused: /type is wrong (and 1 more)\n",
 			"1 of 2 were refused again and stay in the quarantine",
 		},
 		"one_would_be_refused": {toldEntries{dryRun: true}, []func(*toldEntries){refused}, "2  would be refused: /type is wrong (and 1 more)\n", ""},
@@ -252,7 +254,9 @@ func TestWhatWasSentIsTold(t *testing.T) {
 			toldEntries{wanted: 2}, []func(*toldEntries){duplicate}, "3  duplicate: order 7\n", "1 of 2 are not in the quarantine (any more), or are being sent by somebody else",
 		},
 		"one_is_skipped": {
-			toldEntries{open: true}, []func(*toldEntries){duplicate, skipped}, "3  duplicate: order 7\n",
+			toldEntries{open: true},
+			[]func(*toldEntries){duplicate, skipped},
+			"3  duplicate: order 7\n",
 			"1 of 2 are not open in the quarantine (any more), or are being sent by somebody else",
 		},
 		"all_are_missing": {toldEntries{wanted: 3}, nil, "", "3 of 3 are not in the quarantine (any more), or are being sent by somebody else"},
