@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/services/mockerp"
 	"github.com/erpconnector/erpconnector/shared/alert"
 	"github.com/erpconnector/erpconnector/shared/bulk"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
@@ -42,6 +43,7 @@ func newSchemas(t *testing.T) *schemas {
 var written = map[reflect.Type]object{
 	reflect.TypeFor[time.Time]():          {"type": "string", "format": "date-time"},
 	reflect.TypeFor[time.Duration]():      {"type": "integer", "format": "int64", "description": "nanoseconds"},
+	reflect.TypeFor[mockerp.Delay]():      {"anyOf": []any{object{"type": "string"}, object{"type": "integer", "format": "int64"}}},
 	reflect.TypeFor[json.RawMessage]():    {},
 	reflect.TypeFor[json.Number]():        {"type": "number"},
 	reflect.TypeFor[domain.Reference]():   {"anyOf": []any{object{"type": "string"}, object{"type": "number"}}},

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -21,7 +22,7 @@ func TestAConflictWaitsInTheQuarantine(t *testing.T) {
 	s.publish(placed("e1", "1"))
 	s.publish(invoice("e1", "2"), replaced(invoice("e2", "1"), `"order_id": 123`, `"order_id": 124`))
 	s.becomes("2", `SELECT count(*)::text FROM commerce_quarantine WHERE code = 'conflict'`)
-	entries := listed(t, q, QuarantineFilter{Code: "conflict"})
+	entries := listed(t, q, quarantine.Filter{Code: "conflict"})
 	require.Equal(t, []string{"e1 /event_id", "e2 /order/order_id"}, []string{
 		entries[0].EventID + " " + entries[0].Problems[0].Pointer, entries[1].EventID + " " + entries[1].Problems[0].Pointer,
 	})
@@ -30,7 +31,7 @@ func TestAConflictWaitsInTheQuarantine(t *testing.T) {
 	require.Equal(t, "conflict", string(sent[0].Result.Result), "sent as it is it stays")
 	again, err := q.Get(t.Context(), entries[0].ID)
 	require.NoError(t, err)
-	require.Equal(t, QuarantineCode("conflict"), again.Code)
+	require.Equal(t, quarantine.Code("conflict"), again.Code)
 	require.Equal(t, 2, again.Tries)
 	corrected, err := q.SendCorrected(t.Context(), entries[0].ID, json.RawMessage(invoice("e3", "2")))
 	require.NoError(t, err)
@@ -49,7 +50,7 @@ func TestTheQuarantineSendsNoOlderState(t *testing.T) {
 	s.becomes("1", `SELECT count(*)::text FROM commerce_quarantine`)
 	s.publish(replaced(updatedAt(placed("newer", "1"), "12:00:00"), "EUR", "USD"))
 	s.accepted("newer")
-	entries := listed(t, q, QuarantineFilter{})
+	entries := listed(t, q, quarantine.Filter{})
 	sent, err := q.SendCorrected(t.Context(), entries[0].ID, json.RawMessage(replaced(bad, `"sku": ""`, `"sku": "PROD-001"`)))
 	require.NoError(t, err)
 	require.Equal(t, "accepted", string(sent.Result.Result), "%+v", sent)

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/services/ingest/internal/accept"
+	"github.com/erpconnector/erpconnector/services/ingest/internal/quarantine"
 	"github.com/erpconnector/erpconnector/shared/commerce"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -259,11 +261,11 @@ func TestPublishingIsGrantedNotGiven(t *testing.T) {
 	require.Equal(t, "42501", pgErr.Code)
 }
 
-func (s *shop) quarantine() *Quarantine {
-	return NewQuarantine(s.pool, setting.Fixed(setting.Defaults()), slog.New(slog.DiscardHandler))
+func (s *shop) quarantine() *decider {
+	return &decider{pool: s.pool, accepter: accept.New(s.pool, setting.Fixed(setting.Defaults()), slog.New(slog.DiscardHandler))}
 }
 
-func listed(t *testing.T, q *Quarantine, f QuarantineFilter) []QuarantineEntry {
+func listed(t *testing.T, q *decider, f quarantine.Filter) []QuarantineEntry {
 	t.Helper()
 	page, err := q.List(t.Context(), f)
 	require.NoError(t, err)
@@ -277,8 +279,8 @@ func TestQuarantine(t *testing.T) {
 	bad := replaced(placed("bad", "2"), "order.placed", "order.deleted")
 	s.publish(invoiceOf("early", "1"), bad, padded(event.MaxEventBytes+1))
 	s.becomes("3", `SELECT count(*)::text FROM commerce_quarantine`)
-	entries := listed(t, q, QuarantineFilter{})
-	byCode := map[QuarantineCode]QuarantineEntry{}
+	entries := listed(t, q, quarantine.Filter{})
+	byCode := map[quarantine.Code]QuarantineEntry{}
 	for _, e := range entries {
 		byCode[e.Code] = e
 	}
@@ -290,14 +292,14 @@ func TestQuarantine(t *testing.T) {
 
 	t.Run("is_listed_by_code_source_and_page", func(t *testing.T) {
 		for _, c := range []struct {
-			filter QuarantineFilter
+			filter quarantine.Filter
 			want   int
 		}{
-			{QuarantineFilter{Code: "refused"}, 1},
-			{QuarantineFilter{Source: "default"}, 3},
-			{QuarantineFilter{Source: "shop-b"}, 0},
-			{QuarantineFilter{Limit: 2}, 2},
-			{QuarantineFilter{After: entries[1].ID}, 1},
+			{quarantine.Filter{Code: "refused"}, 1},
+			{quarantine.Filter{Source: "default"}, 3},
+			{quarantine.Filter{Source: "shop-b"}, 0},
+			{quarantine.Filter{Limit: 2}, 2},
+			{quarantine.Filter{After: entries[1].ID}, 1},
 		} {
 			require.Len(t, listed(t, q, c.filter), c.want, "%+v", c.filter)
 		}
@@ -317,7 +319,7 @@ func TestQuarantine(t *testing.T) {
 		for _, s := range sent {
 			require.Equal(t, "refused", string(s.Result.Result))
 		}
-		again := listed(t, q, QuarantineFilter{})
+		again := listed(t, q, quarantine.Filter{})
 		require.Len(t, again, 3)
 		for i, e := range again {
 			require.Equal(t, 2, e.Tries)
@@ -349,7 +351,7 @@ func TestQuarantine(t *testing.T) {
 		require.NoError(t, err)
 		s.publish(placed("p", "poison"))
 		s.becomes("1", `SELECT count(*)::text FROM commerce_quarantine WHERE code = 'failed'`)
-		failed := listed(t, q, QuarantineFilter{Code: "failed"})
+		failed := listed(t, q, quarantine.Filter{Code: "failed"})
 		sent, err := q.Send(t.Context(), []int64{failed[0].ID})
 		require.NoError(t, err)
 		require.Contains(t, sent[0].Result.Errors[0].Detail, "sales_order_increment_id_check")

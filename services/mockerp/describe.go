@@ -58,7 +58,7 @@ var Descriptions = map[string]httpapi.Description{
 	"GET /mockerp/stats":                  {ID: "mockStats", Tag: tag, Summary: "What the ERP has counted", Answers: map[int]any{http.StatusOK: Stats{}}},
 	"GET /mockerp/calls":                  {ID: "mockCalls", Tag: tag, Summary: "The calls of an order, or all", Answers: map[int]any{http.StatusOK: []Call{}}},
 	"POST /mockerp/faults": {
-		ID: "mockFail", Tag: tag, Summary: "Add faults that calls will meet", Body: []Fault{}, Example: `[{"order": "000000123", "times": 1, "reset_after": true}]`,
+		ID: "mockFail", Tag: tag, Summary: "Add faults that calls will meet", Body: []Fault{}, Example: `[{"order": "000000123", "times": 1, "delay": "2s", "status": 503, "retry_after": "4"}]`,
 		Answers: map[int]any{http.StatusOK: faultCount{}, http.StatusBadRequest: refusal{}},
 	},
 	"DELETE /mockerp/faults": {ID: "mockForgive", Tag: tag, Summary: "Take faults back", Answers: map[int]any{http.StatusOK: faultCount{}}},

@@ -279,8 +279,8 @@ func TestFaults(t *testing.T) {
 	}{
 		"a_status":                  {Fault{Status: 503}, &reply{503, "", told(503)}, 0, 503},
 		"a_status_with_retry_after": {Fault{Status: 429, RetryAfter: "7"}, &reply{429, "7", told(429)}, 0, 429},
-		"a_delay":                   {Fault{Delay: 50 * time.Millisecond}, &reply{201, "", accepted(1)}, 1, 201},
-		"a_delay_and_a_status":      {Fault{Delay: time.Millisecond, Status: 500}, &reply{500, "", told(500)}, 0, 500},
+		"a_delay":                   {Fault{Delay: Delay(50 * time.Millisecond)}, &reply{201, "", accepted(1)}, 1, 201},
+		"a_delay_and_a_status":      {Fault{Delay: Delay(time.Millisecond), Status: 500}, &reply{500, "", told(500)}, 0, 500},
 		"a_reset_before_booking":    {Fault{ResetBefore: true}, nil, 0, 0},
 		"a_reset_after_booking":     {Fault{ResetAfter: true}, nil, 1, 0},
 		"an_answer_that_is_no_json": {Fault{BadJSON: true}, &reply{200, "", `{"erp_reference":`}, 1, 200},
@@ -302,7 +302,7 @@ func TestFaults(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, *test.want, got)
 			}
-			require.GreaterOrEqual(t, time.Since(started), test.fault.Delay)
+			require.GreaterOrEqual(t, time.Since(started), time.Duration(test.fault.Delay))
 			require.Equal(t, Stats{Calls: 1, Bookings: test.wantBooked, Faults: 1}, c.stats())
 			calls := c.calls("?order=1")
 			require.Len(t, calls, 1)
@@ -329,7 +329,7 @@ func TestAHugeAnswer(t *testing.T) {
 
 func TestAHangLastsUntilTheCallerLeaves(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]Fault{"hang": {Hang: true}, "a_delay_longer_than_patience": {Delay: time.Hour}} {
+	for name, fault := range map[string]Fault{"hang": {Hang: true}, "a_delay_longer_than_patience": {Delay: Delay(time.Hour)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := setup(t)
@@ -377,7 +377,8 @@ func TestFaultsThatCannotBePlayedAreRefused(t *testing.T) {
 		`[{"statuss": 500}]`:                              "/0/statuss is not known here: did you mean status?",
 		`[{"status": 500}, {"status": 99}]`:               "/1/status is 99, which no ERP answers: give 200 to 599",
 		`[{"rate": 1.5}]`:                                 "/0/rate is 1.5; it must be from 0 to 1",
-		`[{"times": -1, "delay": -1}]`:                    "/0/times is -1; it must not be negative; /0/delay is -1; it must not be negative",
+		`[{"delay": "soon"}]`:                             `/0/delay is \"soon\"; it must be a duration like \"2s\" or \"250ms\", or a number of nanoseconds`,
+		`[{"times": -1, "delay": -1}]`:                    "/0/times is -1; it must not be negative; /0/delay is -1ns; it must not be negative",
 		`[{"order": "1", "order": "2"}]`:                  "/0/order stands there twice; send it once",
 		`[{"Order": "1"}]`:                                `/0/Order is written \"Order\"; write it \"order\"`,
 		`[{"rate": 1e400, "times": 1e300}]`:               "/0/times is a JSON number 1e300; it must be a whole number; /0/rate is 1e400, which does not fit",

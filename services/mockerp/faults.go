@@ -16,21 +16,21 @@ import (
 )
 
 // Fault is what goes wrong with a call. The zero value is none. The delay comes first, then what keeps the order out of the book, then
-// what loses the answer; so {"delay": 2000000000, "status": 503} is an ERP that is slow and then busy.
+// what loses the answer; so {"delay": "2s", "status": 503} is an ERP that is slow and then busy.
 type Fault struct {
-	Label       string        `json:"label,omitempty"`        // whose fault it is, for Forgive
-	Source      string        `json:"source,omitempty"`       // the order's shop; empty: any
-	Order       string        `json:"order,omitempty"`        // order increment id; empty or *: any
-	Times       int           `json:"times,omitempty"`        // calls it hits; 0: all
-	Rate        float64       `json:"rate,omitempty"`         // share of the calls it hits; 0: all
-	Status      int           `json:"status,omitempty"`       // answered in place of booking
-	RetryAfter  string        `json:"retry_after,omitempty"`  // header beside Status
-	Delay       time.Duration `json:"delay,omitempty"`        // before anything else, in nanoseconds
-	Hang        bool          `json:"hang,omitempty"`         // no answer until the caller leaves
-	ResetBefore bool          `json:"reset_before,omitempty"` // the connection breaks, nothing is booked
-	ResetAfter  bool          `json:"reset_after,omitempty"`  // booked, then the connection breaks
-	BadJSON     bool          `json:"bad_json,omitempty"`     // booked, answered 200 with a body that is not JSON
-	Huge        bool          `json:"huge,omitempty"`         // booked, answered 200 with a body of 10 MB
+	Label       string  `json:"label,omitempty"`        // whose fault it is, for Forgive
+	Source      string  `json:"source,omitempty"`       // the order's shop; empty: any
+	Order       string  `json:"order,omitempty"`        // order increment id; empty or *: any
+	Times       int     `json:"times,omitempty"`        // calls it hits; 0: all
+	Rate        float64 `json:"rate,omitempty"`         // share of the calls it hits; 0: all
+	Status      int     `json:"status,omitempty"`       // answered in place of booking
+	RetryAfter  string  `json:"retry_after,omitempty"`  // header beside Status
+	Delay       Delay   `json:"delay,omitempty"`        // before anything else, like "2s"
+	Hang        bool    `json:"hang,omitempty"`         // no answer until the caller leaves
+	ResetBefore bool    `json:"reset_before,omitempty"` // the connection breaks, nothing is booked
+	ResetAfter  bool    `json:"reset_after,omitempty"`  // booked, then the connection breaks
+	BadJSON     bool    `json:"bad_json,omitempty"`     // booked, answered 200 with a body that is not JSON
+	Huge        bool    `json:"huge,omitempty"`         // booked, answered 200 with a body of 10 MB
 	// A key that is in the book already is answered 409 with the code ALREADY_BOOKED and the reference, in place of 200.
 	AlreadyBooked bool `json:"already_booked,omitempty"`
 	// The key is not looked at: the order is booked again, as by an ERP that knows no idempotency keys.
@@ -54,7 +54,7 @@ func (f Fault) check(place string) (wrong []problem.FieldError) {
 		add("times", problem.CodeRange, "is %d; it must not be negative", f.Times)
 	}
 	if f.Delay < 0 {
-		add("delay", problem.CodeRange, "is %d; it must not be negative", f.Delay)
+		add("delay", problem.CodeRange, "is %s; it must not be negative", time.Duration(f.Delay))
 	}
 	for _, t := range []struct{ member, text string }{{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"retry_after", f.RetryAfter}} {
 		if err := domain.MockText.Check(t.text); err != nil {
@@ -66,7 +66,7 @@ func (f Fault) check(place string) (wrong []problem.FieldError) {
 
 // failsBefore plays the faults that keep the order out of the book. It reports whether the call is over.
 func (e *ERP) failsBefore(w http.ResponseWriter, r *http.Request, call Call, fault Fault) bool {
-	arrived := run.Sleep(r.Context(), fault.Delay) // false: the caller has left meanwhile, and a real ERP may have booked; this one has not
+	arrived := run.Sleep(r.Context(), time.Duration(fault.Delay)) // false: the caller has left meanwhile, and a real ERP may have booked; this one has not
 	switch {
 	case fault.Hang:
 		<-r.Context().Done()

@@ -3,6 +3,7 @@ package mockerp
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/erpconnector/erpconnector/shared/run"
 )
@@ -38,7 +39,7 @@ func (e *ERP) lookUp(w http.ResponseWriter, r *http.Request) {
 
 // failsLookUp plays a fault. It reports whether the look-up is over.
 func (e *ERP) failsLookUp(w http.ResponseWriter, r *http.Request, fault Fault) bool {
-	arrived := run.Sleep(r.Context(), fault.Delay)
+	arrived := run.Sleep(r.Context(), time.Duration(fault.Delay))
 	switch {
 	case fault.Hang:
 		<-r.Context().Done()

@@ -59,20 +59,6 @@ func (s *Store) Users(ctx context.Context) ([]User, error) {
 	return users, nil
 }
 
-// UserID is the user of a name, in whatever letters. It returns ErrNoUser when there is none.
-func (s *Store) UserID(ctx context.Context, name string) (id int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	err = s.pool.QueryRow(ctx, `SELECT user_id FROM api_user WHERE lower(name) = lower($1)`, name).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, ErrNoUser
-	}
-	if err != nil {
-		return 0, fmt.Errorf("looking for a user: %w", err)
-	}
-	return id, nil
-}
-
 // ChangeUser changes a user, when may allows it for the user as it is. A new password, and being disabled, end the user's sessions, in
 // every process within two seconds. It returns ErrNoUser when there is none, and the error of may.
 func (s *Store) ChangeUser(ctx context.Context, id int64, c UserChange, may func(User) error) (u User, err error) {

@@ -48,6 +48,11 @@ func New(base, token string, options ...ClientOption) (Client, error) {
 	return Client{c}, err
 }
 
+// WithTransport lets requests take another way than the network's default, and keeps the *ProblemError.
+func WithTransport(way http.RoundTripper) ClientOption {
+	return WithHTTPClient(problems{&http.Client{Transport: way}})
+}
+
 // Publish sends one event: an Event, or any value that is one in JSON. A refused one is a *ProblemError; 503 may be sent again.
 func (c Client) Publish(ctx context.Context, event any) (SingleResult, error) {
 	body, err := json.Marshal(event)

@@ -87,7 +87,7 @@ func TestOneOfTwoProcessesDies(t *testing.T) {
 func oneOfTwoDies(t *testing.T, c *crashCase, point string) {
 	t.Helper()
 	const orders = 60
-	c.erp.Fail(mockerp.Fault{Delay: 100 * time.Millisecond})
+	c.erp.Fail(mockerp.Fault{Delay: mockerp.Delay(100 * time.Millisecond)})
 	first := c.run(point)
 	c.p.joined(event.GroupSyncer, 1) // so that it has the first lease
 	second := *c.p

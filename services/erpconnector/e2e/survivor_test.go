@@ -77,7 +77,7 @@ func survivorsGoOn(t *testing.T, binary string, brokers kafka.Config, deaths []d
 func startPairs(t *testing.T, binary string, brokers kafka.Config) *pairs {
 	t.Helper()
 	erp := mockerp.New(mockerp.Options{APIKey: "key", Secret: "secret"})
-	erp.Fail(mockerp.Fault{Status: http.StatusInternalServerError, Rate: 0.25}, mockerp.Fault{Delay: 50 * time.Millisecond})
+	erp.Fail(mockerp.Fault{Status: http.StatusInternalServerError, Rate: 0.25}, mockerp.Fault{Delay: mockerp.Delay(50 * time.Millisecond)})
 	server := httptest.NewServer(erp)
 	t.Cleanup(server.Close)
 	p := &pairs{erp: erp, arm: t.TempDir()}

@@ -1,21 +1,22 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/shared/alert"
-	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 // alertCommand says where alerts are told, and shows what was told.
@@ -25,78 +26,56 @@ import (
 //	destination 1, "on-call": this is the only time that its secret is shown
 func alertCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "alert", Short: "Say where alerts are told, try it, and see what was told",
+		Use: "alert", Example: "  erpconnector alert add on-call --webhook https://ops.example.com/alerts\n  erpconnector alert test 1", Short: "Say where alerts are told, try it, and see what was told",
 		Long: "Alerts tell of orders that have failed, of the breaker, of a backlog, of the quarantine, of dead letters, and of what an audit finds.\n" +
 			"They go to webhooks, to Slack and to mailboxes; `test` tries one.",
 	}
-	cmd.AddCommand(alertListCommand(), alertAddCommand(), alertRemoveCommand(), alertTestCommand(), alertHistoryCommand())
+	var r remote
+	r.operator(cmd)
+	cmd.AddCommand(alertListCommand(&r), alertAddCommand(&r), alertRemoveCommand(&r), alertTestCommand(&r), alertHistoryCommand(&r))
 	return cmd
 }
 
-// alerting is what the commands work with.
-type alerting struct {
-	*alert.Store
-
-	cfg      config.Config
-	settings setting.Settings
+var destinationListing = listing[client.AlertDestination]{
+	member: "destinations", none: "alerts are told nowhere: erpconnector alert add", columns: []column[client.AlertDestination]{
+		{"id", func(d client.AlertDestination) string { return strconv.FormatInt(d.DestinationId, 10) }},
+		{"name", func(d client.AlertDestination) string { return d.Name }},
+		{"kind", func(d client.AlertDestination) string { return string(d.Kind) }},
+		{"address", func(d client.AlertDestination) string { return d.Address }},
+		{"alerts", func(d client.AlertDestination) string { return cmp.Or(listed(d.Alerts, ","), "all") }},
+		{"state", func(d client.AlertDestination) string {
+			if d.Enabled {
+				return "on"
+			}
+			return "off"
+		}},
+		{"changed", func(d client.AlertDestination) string { return minute(&d.ChangedAt, "") + " by " + d.ChangedBy }},
+	},
+	members: []string{"destination_id", "name", "kind", "address", "alerts", "enabled", "created_at", "created_by", "changed_at", "changed_by"},
 }
 
-func withAlerts(ctx context.Context, do func(alerting) error) error {
-	return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
-		v, err := setting.NewStore(pool, cfg.Settings, nil).View(ctx)
-		if err != nil {
-			return err
-		}
-		return do(alerting{alert.NewStore(pool), cfg, v.Settings})
-	})
+func (c connector) listDestinations(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+	return c.ListAlertDestinations(ctx, edit)
 }
 
-func alertListCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List where alerts are told", Args: cobra.NoArgs,
+func alertListCommand(r *remote) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List where alerts are told", Args: cobra.NoArgs, Example: "  erpconnector alert list\n  erpconnector alert list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withAlerts(cmd.Context(), func(a alerting) error {
-				all, err := a.Destinations(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return printDestinations(cmd.OutOrStdout(), all)
-			})
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return r.ask(cmd.Context(), func(c connector) error { return destinationListing.print(cmd, c, output, nil, 0, c.listDestinations) })
 		},
 	}
-}
-
-func printDestinations(w io.Writer, all []alert.Destination) error {
-	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "alerts are told nowhere: erpconnector alert add")
-		return err
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tNAME\tKIND\tADDRESS\tALERTS\tSTATE\tCHANGED")
-	for _, d := range all {
-		alerts, state := "all", "on"
-		if len(d.Alerts) > 0 {
-			alerts = strings.Join(alertNames(d.Alerts), ",")
-		}
-		if !d.Enabled {
-			state = "off"
-		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s by %s\n", d.ID, domain.Printable(d.Name), d.Kind, domain.Printable(d.ShownAddress()), alerts, state,
-			d.ChangedAt.UTC().Format("2006-01-02 15:04"), domain.Printable(d.ChangedBy))
-	}
-	return t.Flush()
-}
-
-func alertNames(kinds []domain.AlertKind) (names []string) {
-	for _, kind := range kinds {
-		names = append(names, string(kind))
-	}
-	return names
+	outputFlag(cmd, &output)
+	return cmd
 }
 
 // alertAddCommand takes the address by the flag of its kind. "-" reads it from the standard input, as Slack's is a secret, which had better
 // not stand in the shell's history.
-func alertAddCommand() *cobra.Command {
+func alertAddCommand(r *remote) *cobra.Command {
 	addresses := map[alert.Kind]*string{}
 	var only []string
 	cmd := &cobra.Command{
@@ -121,7 +100,7 @@ func alertAddCommand() *cobra.Command {
 			for _, name := range only {
 				d.Alerts = append(d.Alerts, domain.AlertKind(name))
 			}
-			return addDestination(cmd, d)
+			return addDestination(cmd, r, d)
 		},
 	}
 	for kind, usage := range map[alert.Kind]string{
@@ -131,11 +110,12 @@ func alertAddCommand() *cobra.Command {
 	} {
 		addresses[kind] = cmd.Flags().String(string(kind), "", usage)
 	}
-	cmd.Flags().StringSliceVar(&only, "only", nil, "these alerts only, with commas between: "+strings.Join(alertNames(domain.AlertKinds), ", "))
+	cmd.Flags().StringSliceVar(&only, "only", nil, "these alerts only, with commas between: "+listed(domain.AlertKinds, ", "))
+	completeWords(cmd, "only", true, domain.AlertKinds...)
 	return cmd
 }
 
-func addDestination(cmd *cobra.Command, d alert.Destination) error {
+func addDestination(cmd *cobra.Command, r *remote, d alert.Destination) error {
 	if d.Address == "-" {
 		text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 4096))
 		if err != nil {
@@ -143,150 +123,154 @@ func addDestination(cmd *cobra.Command, d alert.Destination) error {
 		}
 		d.Address = strings.TrimSpace(string(text))
 	}
-	if d.Kind == alert.KindWebhook {
-		d.Secret = alert.NewSecret()
+	body := client.NewAlertDestination{Name: d.Name, Kind: client.AlertDestinationKind(d.Kind), Address: d.Address}
+	if len(d.Alerts) > 0 {
+		body.Alerts = &[]client.AlertKind{}
+		for _, kind := range d.Alerts {
+			*body.Alerts = append(*body.Alerts, client.AlertKind(kind))
+		}
 	}
-	return withAlerts(cmd.Context(), func(a alerting) error {
-		if wrong := d.Check(alert.Rules{AllowHTTP: a.settings.AlertAllowHTTP, Egress: a.settings.Egress}); len(wrong) > 0 {
-			_, member, _ := strings.Cut(wrong[0].Pointer, "/")
-			member, _, _ = strings.Cut(member, "/")
-			flag := map[string]string{"name": "the name", "address": "--" + string(d.Kind), "alerts": "--only"}[member]
-			return fmt.Errorf("%s %s", flag, wrong[0].Detail)
-		}
-		made, err := a.Add(cmd.Context(), d, osUser())
+	return r.ask(cmd.Context(), func(c connector) error {
+		var made client.AlertDestination
+		err := c.change(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+			return c.AddAlertDestination(ctx, body, edit)
+		}, &made)
 		if err != nil {
-			return err
+			return byFlags(err, map[string]string{"name": "the name", "address": "--" + string(d.Kind), "alerts": "--only"})
 		}
-		if made.Kind == alert.KindWebhook {
-			_, _ = fmt.Fprintln(cmd.OutOrStdout(), made.Secret.Reveal())
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "destination %d, %q: this is the only time that its secret is shown\n", made.ID, made.Name)
+		if made.Secret != nil {
+			_, _ = fmt.Fprintln(cmd.OutOrStdout(), *made.Secret)
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "destination %d, %q: this is the only time that its secret is shown\n", made.DestinationId, made.Name)
 			return nil
 		}
-		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "destination %d, %q\n", made.ID, made.Name)
-		return nil
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "destination %d, %q\n", made.DestinationId, made.Name)
+		return err
 	})
 }
 
-// withDestination reads the destination of the argument, and does something with it.
-func withDestination(ctx context.Context, args []string, do func(a alerting, d alert.Destination) error) error {
+// askDestination asks for something to be done about the destination of the argument.
+func askDestination(ctx context.Context, r *remote, args []string, do func(c connector, id int64) error) error {
 	ids, err := parseIDs(args, "alert list")
 	if err != nil {
 		return err
 	}
-	return withAlerts(ctx, func(a alerting) error {
-		d, err := a.Get(ctx, ids[0])
-		if err != nil {
+	return r.ask(ctx, func(c connector) error {
+		if err := do(c, ids[0]); err != nil {
 			return fmt.Errorf("destination %d: %w", ids[0], err)
 		}
-		return do(a, d)
+		return nil
 	})
 }
 
-func alertRemoveCommand() *cobra.Command {
+func alertRemoveCommand(r *remote) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove ID", Short: "Tell alerts there no more; what was not delivered yet is given up", Args: cobra.ExactArgs(1),
+		Use: "remove ID", Short: "Tell alerts there no more; what was not delivered yet is given up", Args: cobra.ExactArgs(1), Example: "  erpconnector alert remove 1",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withDestination(cmd.Context(), args, func(a alerting, d alert.Destination) error {
-				d, err := a.Remove(cmd.Context(), d.ID)
-				if err != nil {
-					return err
+			return askDestination(cmd.Context(), r, args, func(c connector, id int64) error {
+				var d client.AlertDestination
+				err := c.change(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.RemoveAlertDestination(ctx, id, edit)
+				}, &d)
+				if err == nil {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "destination %d, %q, is removed\n", d.DestinationId, domain.Printable(d.Name))
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "destination %d, %q, is removed\n", d.ID, domain.Printable(d.Name))
 				return err
 			})
 		},
 	}
 }
 
-// alertTestCommand sends from where it runs. The process that carries the alerter may reach less, or more.
-func alertTestCommand() *cobra.Command {
+// alertTestCommand sends from where it works: from the connector that it asks, or from here. The process that carries the alerter may
+// reach less, or more.
+func alertTestCommand(r *remote) *cobra.Command {
 	return &cobra.Command{
-		Use: "test ID", Short: "Send a test to a destination, from here, and show what comes back", Args: cobra.ExactArgs(1),
-		Long: "Sends one notice of the type \"test\" at once, once, and from here. Exit code: 0 it was taken, 1 it was not.",
+		Use: "test ID", Short: "Send a test to a destination, and show what comes back", Args: cobra.ExactArgs(1), Example: "  erpconnector alert test 1",
+		Long: "Sends one notice of the type \"test\" at once, and once: from the connector that is asked, or from here, on the stores.\n" +
+			"Exit code: 0 it was taken, 1 it was not.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withDestination(cmd.Context(), args, func(a alerting, d alert.Destination) error {
-				password := func() config.Secret { return a.cfg.Mail.Password }
-				result, err := alert.NewSender(setting.Fixed(a.settings), a.cfg.ERP, a.cfg.Mail, password).Test(cmd.Context(), d, osUser())
+			return askDestination(cmd.Context(), r, args, func(c connector, id int64) error {
+				var result client.AlertTestResult
+				err := c.change(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.TestAlertDestination(ctx, id, edit)
+				}, &result)
 				if err != nil {
 					return err
 				}
-				came := domain.Printable(result.Said)
-				if result.HTTPStatus != 0 {
-					came = strings.TrimSpace(fmt.Sprintf("HTTP %d %s", result.HTTPStatus, came))
+				came := domain.Printable(textOf(result.Said))
+				if result.HttpStatus != nil {
+					came = strings.TrimSpace(fmt.Sprintf("HTTP %d %s", *result.HttpStatus, came))
 				}
 				if !result.Delivered {
-					return fmt.Errorf("destination %d, %q, did not take it: %s", d.ID, domain.Printable(d.Name), came)
+					return fmt.Errorf("it was not taken: %s", came)
 				}
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(fmt.Sprintf("destination %d, %q, has taken it: %s %s", d.ID, domain.Printable(d.Name), result.MessageID, came)))
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(fmt.Sprintf("destination %d has taken it: %s %s", id, result.MessageId, came)))
 				return err
 			})
 		},
 	}
 }
 
-func alertHistoryCommand() *cobra.Command {
+var alertListing = listing[client.Alert]{
+	member: "alerts", none: "there is no alert", more: "there are more", flag: "before", most: 500, columns: []column[client.Alert]{
+		{"id", func(a client.Alert) string { return strconv.FormatInt(a.AlertId, 10) }},
+		{"alert", func(a client.Alert) string { return string(a.Alert) }},
+		{"opened", func(a client.Alert) string { return shownTime(a.OpenedAt, time.DateTime) }},
+		{"resolved", func(a client.Alert) string {
+			if a.ResolvedAt == nil {
+				return "open"
+			}
+			return shownTime(*a.ResolvedAt, time.DateTime)
+		}},
+		{"told_to", func(a client.Alert) string { return toldTo(a.Deliveries) }},
+		{"says", func(a client.Alert) string { return cut(a.Text, 100) }},
+	},
+	members: []string{"alert_id", "alert", "state", "subject", "opened_at", "told_at", "resolved_at", "level", "text", "next"},
+}
+
+func alertHistoryCommand(r *remote) *cobra.Command {
 	var open bool
-	var f alert.Filter
+	var output string
+	var before int64
+	var limit int
 	cmd := &cobra.Command{
 		Use: "history", Short: "List alerts, the newest first, and how many destinations have them", Args: cobra.NoArgs,
-		Example: "  erpconnector alert history --open",
+		Example: "  erpconnector alert history --open\n  erpconnector alert history --limit 500 -o csv > alerts.csv",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.Limit < 1 {
-				return fmt.Errorf("--limit is %d; it must be 1 or more", f.Limit)
+			if err := errors.Join(checkOutput(output), atLeastOne(limit)); err != nil {
+				return err
 			}
+			query := url.Values{}
 			if open {
-				f.Open = &open
+				query.Set("state", "open")
 			}
-			return withAlerts(cmd.Context(), func(a alerting) error {
-				alerts, more, err := a.List(cmd.Context(), f)
-				if err != nil {
-					return err
-				}
-				return printAlerts(cmd.OutOrStdout(), alerts, more)
+			if before != 0 {
+				query.Set("cursor", strconv.FormatInt(before, 10))
+			}
+			return r.ask(cmd.Context(), func(c connector) error {
+				return alertListing.print(cmd, c, output, query, limit, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.ListAlerts(ctx, nil, edit)
+				})
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&open, "open", false, "only those that are open")
-	cmd.Flags().Int64Var(&f.Before, "before", 0, "only those with a lower id")
-	cmd.Flags().IntVar(&f.Limit, "limit", 50, "alerts at most")
+	cmd.Flags().Int64Var(&before, "before", 0, "only those with a lower id")
+	cmd.Flags().IntVar(&limit, "limit", 50, "alerts at most")
+	outputFlag(cmd, &output)
 	return cmd
 }
 
-// printAlerts prints one alert a line, with the newest notice's words.
-func printAlerts(w io.Writer, alerts []alert.Past, more bool) error {
-	if len(alerts) == 0 {
-		_, err := fmt.Fprintln(w, "there is no alert")
-		return err
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tALERT\tOPENED\tRESOLVED\tTOLD TO\tSAYS")
-	for _, a := range alerts {
-		resolved := "open"
-		if a.ResolvedAt != nil {
-			resolved = a.ResolvedAt.UTC().Format(time.DateTime)
-		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Kind, a.OpenedAt.UTC().Format(time.DateTime), resolved, toldTo(a.Deliveries), shorten(a.Data.Text, 100))
-	}
-	if more {
-		_, _ = fmt.Fprintf(t, "there are more: --before %d\n", alerts[len(alerts)-1].ID)
-	}
-	return t.Flush()
-}
-
 // toldTo is what became of the newest notices, like "2 delivered, 1 pending".
-func toldTo(deliveries []alert.Delivery) string {
-	n := map[alert.DeliveryState]int{}
+func toldTo(deliveries []client.AlertDelivery) string {
+	n := map[string]int{}
 	for _, d := range deliveries {
 		n[d.State]++
 	}
 	var parts []string
 	for _, state := range []alert.DeliveryState{alert.Delivered, alert.Pending, alert.Failed} {
-		if n[state] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[state], state))
+		if n[string(state)] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[string(state)], state))
 		}
 	}
-	if len(parts) == 0 {
-		return "nobody"
-	}
-	return strings.Join(parts, ", ")
+	return cmp.Or(strings.Join(parts, ", "), "nobody")
 }

@@ -37,10 +37,10 @@ func testAlerts(t *testing.T, database testkit.Database, env variables) {
 	require.NotContains(t, list, secret)
 	require.NotContains(t, list, "hunter2")
 
-	require.Regexp(t, `^destination 1, "on-call", has taken it: msg_\S+ HTTP 200\n$`, does(t, env, "alert", "test", "1"))
+	require.Regexp(t, `^destination 1 has taken it: msg_\S+ HTTP 200\n$`, does(t, env, "alert", "test", "1"))
 	require.Contains(t, body, `"type":"test"`)
 	status = http.StatusTeapot
-	require.EqualError(t, invoke(t, env, "alert", "test", "1").err, `destination 1, "on-call", did not take it: HTTP 418`)
+	require.EqualError(t, invoke(t, env, "alert", "test", "1").err, `destination 1: it was not taken: HTTP 418`)
 	require.ErrorContains(t, invoke(t, env, "alert", "test", "2").err, "ALERT_SMTP_URL is not set")
 
 	require.Equal(t, "there is no alert\n", does(t, env, "alert", "history"))

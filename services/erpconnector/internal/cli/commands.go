@@ -36,8 +36,9 @@ func orderCommands() []*cobra.Command {
 			},
 		}.command(),
 		orderCommand{
-			use: "resync ORDER", short: "Send an order again that has failed", resyncs: true,
+			use: "resync ORDER | resync --filter WORD=VALUE…", short: "Send an order again that has failed, or all that a filter selects", resyncs: true,
 			example: "  erpconnector resync 000000123\n" +
+				"  erpconnector resync --filter status=failed --filter error='no such sku' --dry-run\n" +
 				"  erpconnector resync 000000123 --new-key --reason 'it was deleted in the ERP'     # the ERP books it a second time",
 			send: func(ctx context.Context, c client.Client, body client.OrderRequest, wait client.RequestEditorFn) (*http.Response, error) {
 				return c.ResyncOrder(ctx, nil, body, wait)
@@ -69,66 +70,85 @@ func orderCommands() []*cobra.Command {
 
 const maxCommandWait = 60 * time.Second
 
+// orderFlags are what a command about an order is asked for.
+type orderFlags struct {
+	source, reason, reference, output string
+
+	newKey bool
+	wait   time.Duration
+}
+
 func (o orderCommand) command() *cobra.Command {
 	var r remote
-	var source, reason, reference, output string
-	var newKey bool
-	var wait time.Duration
+	var f orderFlags
+	many := &manyOrders{}
 	cmd := &cobra.Command{
 		Use: o.use, Short: o.short, Example: o.example, Args: cobra.ExactArgs(1),
 		Long: o.short + ".\nThe exit code is 0 when it was done, or is under way after --wait; 1 when it was refused, or the order has failed.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output is %q; it must be text or json", output)
+			if o.resyncs && many.wanted() {
+				return many.run(cmd, &r, f, args)
 			}
-			if err := within("--wait", wait, 0, maxCommandWait); err != nil {
-				return err
-			}
-			if reason == "" && (o.needsReason || newKey) {
-				return errors.New("--reason is required: it stays in the order's history")
-			}
-			c, t, err := r.client(cmd.Context())
+			body, err := o.body(f, args[0])
 			if err != nil {
 				return err
 			}
-			body := client.OrderRequest{OrderIncrementId: args[0]}
-			optional(&body.Source, source)
-			optional(&body.Reason, reason)
-			if newKey {
-				body.NewKey = &newKey
-			}
-			if reference != "" {
-				body.ErpReference = &client.OrderRequest_ErpReference{}
-				if err := body.ErpReference.FromOrderRequestErpReference0(reference); err != nil {
-					return err
-				}
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), remoteTimeout+wait)
-			defer cancel()
-			answer, err := o.send(ctx, c, body, withQuery(url.Values{"wait": {strconv.FormatFloat(wait.Seconds(), 'f', -1, 64)}}))
-			if err != nil {
-				return t.failed(err)
-			}
-			defer func() { _ = answer.Body.Close() }()
-			var result client.CommandResult // the same whether the sync has ended (200) or is under way (202)
-			if err := json.NewDecoder(answer.Body).Decode(&result); err != nil {
-				return t.failed(err)
-			}
-			return printResult(cmd, result, output)
+			return o.run(cmd, &r, f, body)
 		},
 	}
-	cmd.Flags().StringVar(&source, "source", "", "the order's shop; default unless said")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the order's history")
-	cmd.Flags().DurationVar(&wait, "wait", 10*time.Second, "how long to wait for the end, 60s at most")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVar(&f.source, "source", "", "the order's shop; default unless said")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the order's history")
+	cmd.Flags().DurationVar(&f.wait, "wait", 10*time.Second, "how long to wait for the end, 60s at most")
+	textOrJSON(cmd, &f.output)
 	if o.resyncs {
-		cmd.Flags().BoolVar(&newKey, "new-key", false, "under a new idempotency key, also when the ERP has the order: it books it a second time")
+		cmd.Flags().BoolVar(&f.newKey, "new-key", false, "under a new idempotency key, also when the ERP has the order: it books it a second time")
+		many.flags(cmd)
 	}
 	if o.settles {
-		cmd.Flags().StringVar(&reference, "reference", "", "what the ERP calls the order")
+		cmd.Flags().StringVar(&f.reference, "reference", "", "what the ERP calls the order")
 	}
 	r.flags(cmd)
 	return cmd
+}
+
+// body is the request's, once nothing is wrong with the flags.
+func (o orderCommand) body(f orderFlags, order string) (body client.OrderRequest, err error) {
+	if err := errors.Join(checkTextOrJSON(f.output), within("--wait", f.wait, 0, maxCommandWait)); err != nil {
+		return body, err
+	}
+	if f.reason == "" && (o.needsReason || f.newKey) {
+		return body, errors.New("--reason is required: it stays in the order's history")
+	}
+	body.OrderIncrementId = order
+	optional(&body.Source, f.source)
+	optional(&body.Reason, f.reason)
+	if f.newKey {
+		body.NewKey = &f.newKey
+	}
+	if f.reference != "" {
+		body.ErpReference = &client.OrderRequest_ErpReference{}
+		err = body.ErpReference.FromOrderRequestErpReference0(f.reference)
+	}
+	return body, err
+}
+
+func (o orderCommand) run(cmd *cobra.Command, r *remote, f orderFlags, body client.OrderRequest) error {
+	c, t, err := r.client(cmd.Context())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), remoteTimeout+f.wait)
+	defer cancel()
+	answer, err := o.send(ctx, c, body, withQuery(url.Values{"wait": {strconv.FormatFloat(f.wait.Seconds(), 'f', -1, 64)}}))
+	if err != nil {
+		return t.failed(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var result client.CommandResult // the same whether the sync has ended (200) or is under way (202)
+	if err := json.NewDecoder(answer.Body).Decode(&result); err != nil {
+		return t.failed(err)
+	}
+	return printResult(cmd, result, f.output)
 }
 
 func optional(member **string, text string) {

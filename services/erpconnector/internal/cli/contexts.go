@@ -93,7 +93,7 @@ func (c contexts) target(name string) (target, error) {
 	if err != nil {
 		return target{}, fmt.Errorf("the token of the context %s: %w", domain.Printable(name), err)
 	}
-	return target{in.URL, token, in.TokenFile}, nil
+	return target{url: in.URL, token: token, from: in.TokenFile}, nil
 }
 
 func (c contexts) known(name string) (installation, error) {
@@ -122,7 +122,7 @@ func contextCommand() *cobra.Command {
 
 func contextListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the contexts; * is the one in use", Args: cobra.NoArgs,
+		Use: "list", Example: "  erpconnector context list", Short: "List the contexts; * is the one in use", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := readContexts(environment(cmd.Context()))
 			if err != nil {
@@ -150,7 +150,7 @@ func printContexts(w io.Writer, c contexts) error {
 func contextSetCommand() *cobra.Command {
 	var in installation
 	cmd := &cobra.Command{
-		Use: "set NAME --url URL --token-file FILE", Short: "Make a context, or change it; the first one is in use at once", Args: cobra.ExactArgs(1),
+		Use: "set NAME --url URL --token-file FILE", Example: "  erpconnector context set prod --url https://erp.example.com --token-file ~/.erp-token", Short: "Make a context, or change it; the first one is in use at once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.URL = withScheme(in.URL)
 			if u, err := url.Parse(in.URL); err != nil || u.Host == "" {
@@ -178,7 +178,7 @@ func contextSetCommand() *cobra.Command {
 
 func contextUseCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "use NAME", Short: "Choose the context that commands ask from now on", Args: cobra.ExactArgs(1),
+		Use: "use NAME", ValidArgsFunction: contextNames, Example: "  erpconnector context use prod", Short: "Choose the context that commands ask from now on", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return changeContexts(cmd, func(c *contexts) error {
 				_, err := c.known(args[0])
@@ -191,7 +191,7 @@ func contextUseCommand() *cobra.Command {
 
 func contextRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAME", Short: "Forget a context; its token file stays", Args: cobra.ExactArgs(1),
+		Use: "remove NAME", ValidArgsFunction: contextNames, Example: "  erpconnector context remove test", Short: "Forget a context; its token file stays", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return changeContexts(cmd, func(c *contexts) error {
 				_, err := c.known(args[0])

@@ -15,9 +15,9 @@ import (
 
 // cronCommand has a parent of its own, so that what else is to be done about the cron has a place.
 func cronCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cron", Short: "Release the orders that wait for the cron"}
+	cmd := &cobra.Command{Use: "cron", Example: "  erpconnector cron run", Short: "Release the orders that wait for the cron"}
 	cmd.AddCommand(&cobra.Command{
-		Use: "run", Short: "Make one run of the cron now, whatever the schedule says", Args: cobra.NoArgs,
+		Use: "run", Example: "  erpconnector cron run", Short: "Make one run of the cron now, whatever the schedule says", Args: cobra.NoArgs,
 		Long: "Releases up to cron_batch orders that wait for the cron (0: all), those that came first before others, also while the cron is off.\n" +
 			"The schedule goes on as if there had been no such run. It needs DATABASE_URL alone.",
 		RunE: runCron,

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/testkit"
@@ -31,19 +31,17 @@ func addLetter(t *testing.T, pool *pgxpool.Pool, id int64, orderKey string) {
 	}))
 }
 
-func TestDeadletterFilter(t *testing.T) {
+func TestWordsThatSelectDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		args string
-		want deadletter.Filter
-		err  string
+		args, wrong string
+		want        map[string]string
 	}{
-		"all":                 {"", deadletter.Filter{State: deadletter.Open, After: -1}, ""},
-		"of_an_order":         {"--order 1", deadletter.Filter{State: deadletter.Open, OrderKey: "1", After: -1}, ""},
-		"of_a_shops_order":    {"--source outlet --order a/b", deadletter.Filter{State: deadletter.Open, Source: "outlet", OrderKey: "outlet/a%2Fb", After: -1}, ""},
-		"a_shop_that_is_none": {"--source Out!let --order 1", deadletter.Filter{}, `"Out!let"`},
-		"a_day_that_is_none":  {"--since yesterday", deadletter.Filter{}, "--since "},
-		"an_empty_word":       {"--topic=", deadletter.Filter{}, "--topic is empty; leave it out to select all"},
+		"all":                 {"", "", map[string]string{}},
+		"of_a_shops_order":    {"--source outlet --order a/b", "", map[string]string{"source": "outlet", "order": "a/b"}},
+		"a_shop_that_is_none": {"--source Out!let --order 1", `"Out!let"`, nil},
+		"a_day_that_is_none":  {"--since yesterday", "--since ", nil},
+		"an_empty_word":       {"--topic=", "--topic is empty; leave it out to select all", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -51,13 +49,13 @@ func TestDeadletterFilter(t *testing.T) {
 			cmd := &cobra.Command{}
 			letterFlags(cmd, &words)
 			require.NoError(t, cmd.ParseFlags(strings.Fields(c.args)))
-			f, err := letterFilter(cmd, words)
-			if c.err != "" {
-				require.ErrorContains(t, err, c.err)
+			err := checkLetterWords(cmd, words)
+			if c.wrong != "" {
+				require.ErrorContains(t, err, c.wrong)
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, c.want, f)
+			require.Equal(t, c.want, givenWords(cmd, deadletter.SelectingWords))
 		})
 	}
 }
@@ -85,7 +83,7 @@ there are more: erpconnector deadletter list --limit 1 --after 0
 	p = invoke(t, env, "deadletter", "discard", "0", "1", "9", "3", "3", "--reason", "all of them")
 	require.Equal(t, "0  discarded\n3  discarded\n", p.out)
 	require.ErrorContains(t, p.err, "dead letter 1 was discarded by "+osUser()+" at ")
-	require.ErrorContains(t, p.err, "dead letter 9: there is no such dead letter; erpconnector deadletter list shows them")
+	require.ErrorContains(t, p.err, "dead letter 9: there is no such dead letter")
 	require.NotContains(t, p.err.Error(), "dead letter 3", "it was named twice, and is discarded once")
 	require.Equal(t, 1, p.code())
 	require.Equal(t, 2, strings.Count(list(), "\n"), "one is open")
@@ -102,29 +100,28 @@ there are more: erpconnector deadletter list --limit 1 --after 0
 }
 
 // What needs the topic asks the table first: an id that is not there costs no time-out of the brokers.
-func testADeadLetterThatIsNotThere(t *testing.T, _ testkit.Database, env variables) {
+func testADeadLetterThatIsNotThere(t *testing.T, database testkit.Database, env variables) {
 	env["KAFKA_BROKERS"] = "127.0.0.1:1"
 	for _, args := range []string{"show 7", "show 7 --value", "redrive 7 --reason x"} {
 		p := invoke(t, env, append([]string{"deadletter"}, strings.Fields(args)...)...)
-		require.ErrorContains(t, p.err, "there is no such dead letter; erpconnector deadletter list shows them", args)
+		require.ErrorContains(t, p.err, "there is no such dead letter", args)
 		require.Empty(t, p.out)
 	}
+	addLetter(t, database.Pool, 7, "1")
 	p := invoke(t, variables{"DATABASE_URL": env["DATABASE_URL"], "KAFKA_BROKERS": env["KAFKA_BROKERS"], "CONNECTOR_ENABLED": "false"}, "deadletter", "redrive", "7", "--reason", "x")
 	require.ErrorContains(t, p.err, "the connector is off")
 }
 
 func TestALetterIsShownWhole(t *testing.T) {
 	t.Parallel()
-	show := func(e deadletter.Entry, record *kgo.Record) string {
+	show := func(l letterRecord) string {
 		var out strings.Builder
-		require.NoError(t, printLetter(&out, e, record))
+		require.NoError(t, printLetter(&out, l))
 		return out.String()
 	}
-	open := deadletter.Entry{
-		Letter: deadletter.Letter{ID: 7, WrittenAt: writtenAt, By: deadletter.ByDelayer, Topic: "vendor_erp_sync_due", Partition: 1, Offset: 2, OrderKey: "outlet/7", Reason: "no due time"},
-		State:  deadletter.Open,
-	}
-	record := &kgo.Record{Value: []byte(`{"a": 1}`), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("7/1/x")}, {Key: "empty"}}}
+	open := letterRecord{Value: []byte(`{"a": 1}`), Headers: map[string]string{"ce_id": "7/1/x", "empty": ""}, DeadLetter: client.DeadLetter{
+		Id: 7, WrittenAt: "2024-01-15T10:30:00.000Z", WrittenBy: "delayer", Topic: "vendor_erp_sync_due", Partition: 1, Offset: 2, Key: "outlet/7", Reason: "no due time", State: "open",
+	}}
 	require.Equal(t, `id        7
 state     open
 written   2024-01-15T10:30:00Z by delayer
@@ -136,35 +133,33 @@ ce_id: 7/1/x
 empty: 
 
 {"a": 1}
-`, show(open, record))
+`, show(open))
 
 	decided := open
-	decided.State, decided.DecidedAt, decided.DecidedBy, decided.Decision, decided.Generation = deadletter.Discarded, &writtenAt, new("me"), new("it is known"), new(2)
-	decided.Topic, decided.By = "", ""
-	out := show(decided, &kgo.Record{Value: []byte(strings.Repeat("x", showBytes+1))})
+	decided.DeadLetter = letterOf(deadletter.Entry{
+		Letter: deadletter.Letter{WrittenAt: writtenAt, OrderKey: "7", ID: 7}, State: deadletter.Discarded, DecidedAt: &writtenAt, DecidedBy: new("me"), Decision: new("it is known"), Generation: new(2),
+	})
+	decided.Other = []byte(strings.Repeat("x", showBytes+1))
+	out := show(decided)
 	require.Contains(t, out, "state     discarded\nwritten   2024-01-15T10:30:00Z by -\n")
 	require.Contains(t, out, "from      not said\n")
 	require.Contains(t, out, "stopped   generation 2 of the order\ndecided   2024-01-15T10:30:00Z by me: it is known\n")
 	require.Contains(t, out, strings.Repeat("x", showBytes)+"\n… 4097 bytes in all: erpconnector deadletter show 7 --value\n")
-	require.NotContains(t, show(open, &kgo.Record{Value: []byte(strings.Repeat("x", showBytes))}), "in all")
-	require.Contains(t, show(open, &kgo.Record{Value: []byte("a\nb\x00\xff")}), "\n\n"+`a\nb\x00\xff`+"\n", "a value that is no text")
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printLetter(w, open, record) })
+	require.NotContains(t, show(letterRecord{Other: []byte(strings.Repeat("x", showBytes))}), "in all")
+	require.Contains(t, show(letterRecord{Other: []byte("a\nb\x00\xff")}), "\n\n"+`a\nb\x00\xff`+"\n", "a value that is no text")
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printLetter(w, open) })
 }
 
 func TestLettersInAList(t *testing.T) {
 	t.Parallel()
-	long := deadletter.Entry{Letter: deadletter.Letter{
-		ID: 1 << 40, WrittenAt: writtenAt, By: deadletter.Writer(strings.Repeat("b", 50)), Topic: strings.Repeat("t", 70), Partition: 1, Offset: 2,
-		OrderKey: strings.Repeat("k", 70), Reason: strings.Repeat("r", 200),
-	}, State: deadletter.Redriven, Generation: new(3)}
-	var out strings.Builder
-	require.NoError(t, printLetters(&out, []deadletter.Entry{long, {State: deadletter.Open}}, "erpconnector more"))
-	require.Contains(t, out.String(), fmt.Sprintf("1099511627776  redriven  2024-01-15 10:30:00  %s…  %s…  generation 3  %s…/1@2  %s…\n",
+	long := client.DeadLetter{
+		Id: 1 << 40, WrittenAt: "2024-01-15T10:30:00Z", WrittenBy: strings.Repeat("b", 50), Topic: strings.Repeat("t", 70), Partition: 1, Offset: 2,
+		Key: strings.Repeat("k", 70), Reason: strings.Repeat("r", 200), State: "redriven", StoppedGeneration: new(3),
+	}
+	out := rows(t, letterListing, "table", long, client.DeadLetter{State: "open"})
+	require.Contains(t, out, fmt.Sprintf("1099511627776  redriven  2024-01-15 10:30:00  %s…  %s…  generation 3  %s…/1@2  %s…\n",
 		strings.Repeat("b", 39), strings.Repeat("k", 59), strings.Repeat("t", 59), strings.Repeat("r", 99)))
-	require.Regexp(t, `\n0 +open +0001-01-01 00:00:00  - +- +- +not said +\n`, out.String(), "one that says nothing")
-	require.Contains(t, out.String(), "there are more: erpconnector more\n")
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printLetters(w, nil, "") })
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printLetters(w, []deadletter.Entry{long}, "") })
+	require.Regexp(t, `\n0 +open +- +- +- +not said +\n`, out, "one that says nothing")
 }
 
 // A terminal gets what others wrote with escapes, a file gets it byte for byte.

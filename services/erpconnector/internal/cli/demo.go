@@ -8,14 +8,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/demo"
-	"github.com/erpconnector/erpconnector/shared/config"
 )
 
 // demoFlags are what the command line says.
@@ -34,7 +32,7 @@ type demoFlags struct {
 func demoCommand() *cobra.Command {
 	var f demoFlags
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Publish sample orders and watch them reach the ERP", Args: cobra.NoArgs,
+		Use: "demo", Example: "  erpconnector demo --rate 20 --duration 30s\n  erpconnector demo --print --orders 3 | jq .", Short: "Publish sample orders and watch them reach the ERP", Args: cobra.NoArgs,
 		Long: `Publishes the events of three invented e-scooter shops to a running connector, has its mock ERP misbehave with some of
 the orders, and shows what becomes of each. Start ` + "`erpconnector up`" + ` first. The token is API_TOKEN, or else the one that
 ` + "`up`" + ` keeps in its data folder.`,
@@ -105,55 +103,11 @@ func within[T cmp.Ordered](flag string, value, least, most T) error {
 	return fmt.Errorf("%s is %v; it must be from %v to %v", flag, value, least, most)
 }
 
-// reach finds the connector and its token where `up` on this machine has them.
+// reach finds the connector, and its token.
 func (f *demoFlags) reach(ctx context.Context) error {
-	lookup := environment(ctx)
-	cfg, err := config.FromEnv(lookup)
-	if err != nil {
-		return err
-	}
-	if f.URL == "" {
-		f.URL = baseURL(cfg)
-	}
-	f.URL = withScheme(f.URL)
-	f.Token = cfg.HTTP.Token
-	if name, ok := lookup("API_TOKEN_FILE"); ok && name != "" {
-		f.TokenFrom, f.TokenShell = "API_TOKEN_FILE", `$(cat "$API_TOKEN_FILE")`
-		return nil
-	}
-	if f.Token != "" {
-		f.TokenFrom, f.TokenShell = "API_TOKEN", "$API_TOKEN"
-		return nil
-	}
-	return f.tokenOfUp(cfg.DataDir)
-}
-
-// withScheme is a base URL as a person gives it, localhost:8080 among others, ready for a path.
-func withScheme(url string) string {
-	url = strings.TrimRight(url, "/")
-	if !strings.Contains(url, "://") {
-		url = "http://" + url
-	}
-	return url
-}
-
-// tokenOfUp reads the token that `up` made. Without one the connector is asked all the same: that nothing listens is
-// the more helpful answer.
-func (f *demoFlags) tokenOfUp(dir string) error {
-	if dir == "" {
-		dir = defaultDataDir()
-	}
-	file := filepath.Join(dir, TokenFile)
-	token, err := config.ReadSecret(file, config.SecretToken)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		f.TokenFrom = "API_TOKEN is not set, and there is no " + file
-		return nil
-	case err != nil:
-		return fmt.Errorf("reading the token of `up`: %w; set API_TOKEN instead", err)
-	}
-	f.Token, f.TokenFrom, f.TokenShell = token, file, "$(cat "+shellWord(file)+")"
-	return nil
+	t, err := targetHere(ctx, f.URL)
+	f.URL, f.Token, f.TokenFrom, f.TokenShell = t.url, t.token, t.from, t.shell
+	return err
 }
 
 // self is how this program was started.

@@ -1,8 +1,8 @@
 // Package cli carries the commands of an operator.
 //
 //	$ erpconnector quarantine list --code refused --limit 1
-//	ID  SHOP     EVENT  TRIES  SINCE                REASON
-//	7   default  evt-1  1      2024-01-15 10:30:00  refused: /type is "invoice.paid"; it must be order.placed, …
+//	ID  DOOR    SHOP     EVENT  TRIES  SINCE                REASON
+//	7   outbox  default  evt-1  1      2024-01-15 10:30:00  refused: /type is "invoice.paid"; it must be order.placed, …
 //	there may be more: erpconnector quarantine list --code refused --limit 1 --after 7
 //
 // # What every command promises
@@ -27,8 +27,9 @@
 //
 // # How a command is added
 //
-// A function xxxCommand makes it, and Root lists it. Its RunE checks the flags, then opens what it needs: withDatabase for
-// DATABASE_URL alone, withLog for the database and the topics, withAdmin for the topics. A function of its own prints, to an
+// A function xxxCommand makes it, and Root lists it. Its RunE checks the flags, then opens what it needs: remote.ask for what the API has a
+// route for (over HTTP or on the stores, ADR 0041), withDatabase for DATABASE_URL alone, withLog for the database and the topics, withAdmin
+// for the topics. A function of its own prints, to an
 // io.Writer, and returns the writer's error: what was printed to a full disk is not lost without a word. TestEveryCommandHasHelp,
 // TestMisuse and TestWhatTheEnvironmentLacks have a line for each command.
 //

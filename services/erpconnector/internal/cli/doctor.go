@@ -39,11 +39,7 @@ func doctorCommand() *cobra.Command {
 			if err := cmd.Context().Err(); err != nil {
 				return err
 			}
-			print := printFindings
-			if output == "json" {
-				print = func(w io.Writer, f []doctor.Finding) error { return json.NewEncoder(w).Encode(f) }
-			}
-			if err := print(cmd.OutOrStdout(), findings); err != nil {
+			if err := printDoctor(cmd, findings, output); err != nil {
 				return err
 			}
 			if doctor.Worst(findings) == doctor.Fail {
@@ -54,6 +50,18 @@ func doctorCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json: the findings as a list")
 	return cmd
+}
+
+func printDoctor(cmd *cobra.Command, findings []doctor.Finding, output string) error {
+	if output == "json" {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(findings)
+	}
+	text := findingsText(findings)
+	if coloured(cmd.Context(), cmd.OutOrStdout()) {
+		text = colourLevels(text)
+	}
+	_, err := io.WriteString(cmd.OutOrStdout(), text)
+	return err
 }
 
 // examine reaches for both servers first, and has examined what can be reached.
@@ -88,9 +96,10 @@ func finding(check string, err error, well, do string) doctor.Finding {
 	return doctor.Finding{Check: check, Level: doctor.OK, Said: well}
 }
 
-// printFindings prints a line for each, and below it what to do.
-func printFindings(w io.Writer, findings []doctor.Finding) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+// findingsText has a line for each, and below it what to do.
+func findingsText(findings []doctor.Finding) string {
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
 		level := string(f.Level)
 		if f.Level == doctor.Fail {
@@ -101,12 +110,13 @@ func printFindings(w io.Writer, findings []doctor.Finding) error {
 			_, _ = fmt.Fprintf(t, "\t\t→ %s\n", domain.Printable(f.Do))
 		}
 	}
-	return t.Flush()
+	_ = t.Flush() // into the text
+	return text.String()
 }
 
 // configCommand is about what the environment says.
 func configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "See whether the environment's variables can be used"}
+	cmd := &cobra.Command{Use: "config", Example: "  erpconnector config check", Short: "See whether the environment's variables can be used"}
 	cmd.AddCommand(configCheckCommand())
 	return cmd
 }
@@ -119,7 +129,7 @@ func configCommand() *cobra.Command {
 //	erpconnector: ERP_TIMEOUT is "fast"; it must be a duration from 1s to 10m, like 30s, or a number of seconds
 func configCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check", Short: "Print the variables that are set, and say which cannot be used", Args: cobra.NoArgs,
+		Use: "check", Example: "  erpconnector config check && erpconnector run", Short: "Print the variables that are set, and say which cannot be used", Args: cobra.NoArgs,
 		Long: "Print the variables that are set, and say which cannot be used, and which name is nearly one of ours. No server is asked.\n" +
 			"Secrets are not printed. The exit code is 1 when a variable cannot be used.",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"runtime/debug"
 	"testing"
 
@@ -43,9 +42,8 @@ func TestFindingsAreATable(t *testing.T) {
 	t.Parallel()
 	findings := []doctor.Finding{{Check: "postgres", Level: doctor.OK, Said: "well"}, {Check: "erp", Level: doctor.Fail, Said: "away \x1b[2J", Do: "start it"}}
 	var out bytes.Buffer
-	require.NoError(t, printFindings(&out, findings))
+	out.WriteString(findingsText(findings))
 	require.Equal(t, "ok    postgres  well\nFAIL  erp       away \\x1b[2J\n                → start it\n", out.String())
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printFindings(w, findings) })
 }
 
 func TestConfigCheckPrintsWhatIsSet(t *testing.T) {

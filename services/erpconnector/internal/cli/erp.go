@@ -1,20 +1,19 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"text/tabwriter"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/pace"
-	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 // erpCommand shows and changes the breaker.
@@ -25,48 +24,49 @@ func erpCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erp", Short: "See whether calls go out to the ERP; stop them, and let them out again", Args: cobra.NoArgs,
 		Example: "  erpconnector erp status\n" +
-			"  erpconnector erp status --json | jq -r .state\n" +
+			"  erpconnector erp status -o json | jq -r .state\n" +
 			"  erpconnector erp open --reason 'the ERP moves to another server'\n" +
 			"  erpconnector erp close --reason 'it has moved'",
 	}
-	cmd.AddCommand(erpStatusCommand(), erpOpenCommand(), erpCloseCommand())
+	var r remote
+	r.operator(cmd)
+	cmd.AddCommand(erpStatusCommand(&r), erpOpenCommand(&r), erpCloseCommand(&r))
 	return cmd
 }
 
-// The changes that `erp status` shows: on a terminal the newest few, in JSON as many as the API does.
-const (
-	changesPrinted = 10
-	changesInJSON  = 50
-)
+// changesPrinted are the newest changes that a table shows; JSON has as many as the API answers.
+const changesPrinted = 10
 
-func erpStatusCommand() *cobra.Command {
-	asJSON := false
+func erpStatusCommand(r *remote) *cobra.Command {
+	asJSON, output := false, ""
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show whether calls go out to the ERP, why not, how many, and the newest changes", Args: cobra.NoArgs,
 		Long: "Show whether calls go out to the ERP, why not, how many, and the newest changes.\n" +
-			"The exit code is 0 whatever the state is: a script reads `state` and `waits_for` of --json, which is what GET …/erp answers.",
+			"The exit code is 0 whatever the state is: a script reads `state` and `waits_for` of -o json, which is what GET …/erp answers.",
+		Example: "  erpconnector erp status\n  erpconnector erp status -o json | jq -r .state",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withDatabase(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool) error {
-				settings, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
+			if err := checkTextOrJSON(output); err != nil {
+				return err
+			}
+			return r.ask(cmd.Context(), func(c connector) error {
+				var report pace.Report
+				raw, err := c.get(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.Erp(ctx, edit)
+				}, nil, &report)
 				if err != nil {
 					return err
 				}
-				changes := changesPrinted
-				if asJSON {
-					changes = changesInJSON
-				}
-				report, err := pace.NewStore(pool).Report(cmd.Context(), settings.Settings, changes)
-				if err != nil {
+				if asJSON || output == "json" {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", raw)
 					return err
 				}
-				if asJSON {
-					return json.NewEncoder(cmd.OutOrStdout()).Encode(report)
-				}
+				report.History = report.History[:min(changesPrinted, len(report.History))]
 				return printERP(cmd.OutOrStdout(), report)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object, as GET …/erp answers it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "the same as -o json")
+	textOrJSON(cmd, &output)
 	return cmd
 }
 
@@ -115,14 +115,10 @@ func inBrackets(text string) string {
 	return " (" + domain.Printable(text) + ")"
 }
 
-func erpOpenCommand() *cobra.Command {
-	return erpChange("open", "Open the breaker: no call goes out to the ERP until `erp close`; those under way end",
-		func(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, error) {
-			b, ok := b.OpenByHand(why, m)
-			if !ok {
-				return b, fmt.Errorf("nothing was done: %s has opened it at %s already: %s", domain.Printable(b.By), b.Since.Format(time.RFC3339), domain.Printable(b.Why))
-			}
-			return b, nil
+func erpOpenCommand(r *remote) *cobra.Command {
+	return erpChange(r, "open", "Open the breaker: no call goes out to the ERP until `erp close`; those under way end",
+		func(ctx context.Context, c connector, body client.BreakerBody, edit client.RequestEditorFn) (*http.Response, error) {
+			return c.StopCalls(ctx, body, edit)
 		},
 		func(pace.Status) string {
 			return "no call goes out to the ERP from now on, until: erpconnector erp close --reason …"
@@ -130,14 +126,10 @@ func erpOpenCommand() *cobra.Command {
 }
 
 // erpCloseCommand tells of what else keeps the calls: who closes the breaker wants to see them go out.
-func erpCloseCommand() *cobra.Command {
-	return erpChange("close", "Close the breaker: all calls go out to the ERP at once; it opens again when they fail",
-		func(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, error) {
-			b, ok := b.CloseByHand(why, m)
-			if !ok {
-				return b, errors.New("nothing was done: it is closed already; erpconnector erp status shows what else may keep the calls")
-			}
-			return b, nil
+func erpCloseCommand(r *remote) *cobra.Command {
+	return erpChange(r, "close", "Close the breaker: all calls go out to the ERP at once; it opens again when they fail",
+		func(ctx context.Context, c connector, body client.BreakerBody, edit client.RequestEditorFn) (*http.Response, error) {
+			return c.LetCallsOut(ctx, body, edit)
 		},
 		func(s pace.Status) string {
 			if s.WaitsFor != "" {
@@ -147,11 +139,14 @@ func erpCloseCommand() *cobra.Command {
 		})
 }
 
+// breakerChange opens or closes the breaker.
+type breakerChange func(ctx context.Context, c connector, body client.BreakerBody, edit client.RequestEditorFn) (*http.Response, error)
+
 // erpChange is a command that changes the breaker by hand, and says why for the history. done is what it says when it has.
-func erpChange(use, short string, change func(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, error), done func(pace.Status) string) *cobra.Command {
+func erpChange(r *remote, use, short string, change breakerChange, done func(pace.Status) string) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: use + " --reason TEXT", Short: short, Args: cobra.NoArgs,
+		Use: use + " --reason TEXT", Short: short, Args: cobra.NoArgs, Example: "  erpconnector erp " + use + " --reason 'the ERP moves to another server'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if reason == "" {
 				return errors.New("--reason is required: it stands in the history")
@@ -159,26 +154,15 @@ func erpChange(use, short string, change func(b domain.Breaker, why string, m do
 			if err := domain.ReasonText.Check(reason); err != nil {
 				return fmt.Errorf("--reason %w", err)
 			}
-			return withDatabase(cmd.Context(), func(cfg config.Config, pool *pgxpool.Pool) error {
-				settings, err := setting.NewStore(pool, cfg.Settings, nil).View(cmd.Context())
+			return r.ask(cmd.Context(), func(c connector) error {
+				var report pace.Report
+				err := c.change(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return change(ctx, c, client.BreakerBody{Reason: reason}, edit)
+				}, &report)
 				if err != nil {
 					return err
 				}
-				store := pace.NewStore(pool)
-				v, err := store.Load(cmd.Context())
-				if err != nil {
-					return err
-				}
-				var refused error
-				m := domain.Moment{Now: v.At, By: osUser()}
-				v.State, _, err = store.Change(cmd.Context(), v.State, func(s pace.State) pace.State {
-					s.Breaker, refused = change(s.Breaker, reason, m)
-					return s
-				})
-				if err := errors.Join(err, refused); err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), done(pace.StatusOf(v, settings.Settings)))
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), done(report.Status))
 				return err
 			})
 		},

@@ -29,8 +29,9 @@ const HealthTimeout = 4 * time.Second
 func healthCommand() *cobra.Command {
 	live := false
 	cmd := &cobra.Command{
-		Use:   "health [URL]",
-		Short: "Ask a running process whether it is ready; exit code 0 says yes, 1 no",
+		Use:     "health [URL]",
+		Example: "  erpconnector health\n  erpconnector health --live http://127.0.0.1:8080",
+		Short:   "Ask a running process whether it is ready; exit code 0 says yes, 1 no",
 		Long: "Ask a running process whether it is ready; exit code 0 says yes, 1 no. It asks http://127.0.0.1 at the port of HTTP_ADDR,\n" +
 			"or https where HTTP_TLS_CERT_FILE is set, unless a base URL is given. Images without a shell or curl use it as their health check.",
 		Args: cobra.MaximumNArgs(1),

@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -41,9 +41,10 @@ var syncFilters = []struct{ parameter, usage string }{
 func syncFilterFlags(cmd *cobra.Command, only ...string) {
 	for _, f := range syncFilters {
 		if len(only) == 0 || slices.Contains(only, f.parameter) {
-			cmd.Flags().String(strings.ReplaceAll(f.parameter, "_", "-"), "", f.usage)
+			cmd.Flags().String(flagOf(f.parameter), "", f.usage)
 		}
 	}
+	completeWords(cmd, "status", true, domain.Statuses...)
 }
 
 // filterOf is what was given. An empty value is sent too: the connector says what is wrong with it.
@@ -74,11 +75,12 @@ var listedColumns = []column[client.SomeListedSync]{
 	{"last_error", func(s client.SomeListedSync) string { return textOf(s.LastError) }},
 }
 
-// maxListed bounds --limit; a page of the API has 500 at most.
 const (
-	maxListed  = 1_000_000
-	listedPage = 500
+	maxListed  = 1_000_000 // by --limit
+	listedPage = 500       // the most that the API gives at once
 )
+
+var syncListing = listing[client.SomeListedSync]{member: "syncs", columns: listedColumns, most: listedPage, more: "there may be more"}
 
 // listCommand finds orders.
 //
@@ -86,7 +88,7 @@ const (
 //	SYNC ID  SOURCE   ORDER INCREMENT ID  STATUS  ATTEMPTS  …
 func listCommand() *cobra.Command {
 	var r remote
-	var output string
+	var output, after string
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List orders by status, error, customer, times and more, the last changed first", Args: cobra.NoArgs,
@@ -97,63 +99,23 @@ func listCommand() *cobra.Command {
 			if err := errors.Join(checkOutput(output), within("--limit", limit, 1, maxListed)); err != nil {
 				return err
 			}
-			c, t, err := r.client(cmd.Context())
-			if err != nil {
-				return err
+			query := filterOf(cmd)
+			if after != "" {
+				query.Set("cursor", after)
 			}
-			p := &rowPrinter[client.SomeListedSync]{w: cmd.OutOrStdout(), output: output, columns: listedColumns}
-			more, err := eachSync(cmd.Context(), c, t, filterOf(cmd), limit, p.add)
-			if err != nil {
-				return errors.Join(err, p.flush())
-			}
-			if err := p.end(); err != nil {
-				return err
-			}
-			if more {
-				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "there may be more: --limit is %d\n", limit)
-			}
-			return nil
+			return r.ask(cmd.Context(), func(c connector) error {
+				return syncListing.print(cmd, c, output, query, limit, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.ListSyncs(ctx, nil, edit)
+				})
+			})
 		},
 	}
 	syncFilterFlags(cmd)
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", outputUsage)
+	cmd.Flags().StringVar(&after, "after", "", "go on after this cursor, as an earlier page says")
+	outputFlag(cmd, &output)
 	r.flags(cmd)
 	return cmd
-}
-
-// eachSync gives syncs that match to do, page by page, and reports whether there may be more than limit.
-func eachSync(ctx context.Context, c client.Client, t target, filter url.Values, limit int, do func(client.SomeListedSync, json.RawMessage) error) (more bool, err error) {
-	cursor := ""
-	for {
-		query := url.Values{"limit": {strconv.Itoa(min(limit, listedPage))}}
-		if cursor != "" {
-			query.Set("cursor", cursor)
-		}
-		for name, v := range filter {
-			query[name] = v
-		}
-		page, err := asking(ctx, t, func(ctx context.Context) (*client.ListSyncsResponse, error) {
-			return c.ListSyncsWithResponse(ctx, nil, withQuery(query))
-		})
-		if err != nil {
-			return false, err
-		}
-		var raw struct{ Syncs []json.RawMessage }
-		if err := json.Unmarshal(page.Body, &raw); err != nil {
-			return false, t.failed(err)
-		}
-		for i, s := range page.JSON200.Syncs {
-			if err := do(s, raw.Syncs[i]); err != nil {
-				return false, err
-			}
-			limit--
-		}
-		if page.JSON200.Next == nil || limit == 0 {
-			return page.JSON200.Next != nil, nil
-		}
-		cursor = *page.JSON200.Next
-	}
 }
 
 // asking makes one request within its time.
@@ -178,6 +140,8 @@ var groupColumns = []column[client.ErrorGroup]{
 	{"error", func(g client.ErrorGroup) string { return g.Error }},
 }
 
+var groupListing = listing[client.ErrorGroup]{member: "errors", columns: groupColumns}
+
 // failuresCommand says what is wrong, before somebody looks at single orders.
 func failuresCommand() *cobra.Command {
 	var r remote
@@ -190,31 +154,15 @@ func failuresCommand() *cobra.Command {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			c, t, err := r.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			groups, err := asking(cmd.Context(), t, func(ctx context.Context) (*client.ListErrorsResponse, error) {
-				return c.ListErrorsWithResponse(ctx, nil, withQuery(filterOf(cmd)))
+			return r.ask(cmd.Context(), func(c connector) error {
+				return groupListing.print(cmd, c, output, filterOf(cmd), 0, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.ListErrors(ctx, nil, edit)
+				})
 			})
-			if err != nil {
-				return err
-			}
-			p := &rowPrinter[client.ErrorGroup]{w: cmd.OutOrStdout(), output: output, columns: groupColumns}
-			var raw struct{ Errors []json.RawMessage }
-			if err := json.Unmarshal(groups.Body, &raw); err != nil {
-				return t.failed(err)
-			}
-			for i, g := range groups.JSON200.Errors {
-				if err := p.add(g, raw.Errors[i]); err != nil {
-					return err
-				}
-			}
-			return p.end()
 		},
 	}
 	syncFilterFlags(cmd, "source", "status", "error", "error_code", "error_group", "http_status")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", outputUsage)
+	outputFlag(cmd, &output)
 	r.flags(cmd)
 	return cmd
 }
@@ -231,8 +179,8 @@ func statusCommand() *cobra.Command {
 		Use: "status ORDER", Short: "Say where an order stands; exit code 1 when it is not known", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector status 000000123\n  erpconnector status 000000123 --source outlet -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output is %q; it must be text or json", output)
+			if err := checkTextOrJSON(output); err != nil {
+				return err
 			}
 			c, t, err := r.client(cmd.Context())
 			if err != nil {
@@ -254,7 +202,7 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "its shop; default unless said")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	textOrJSON(cmd, &output)
 	r.flags(cmd)
 	return cmd
 }

@@ -23,7 +23,7 @@ func TestTheNextPageIsOfTheSameList(t *testing.T) {
 		cmd, rest, err := Root().Find(c.args)
 		require.NoError(t, err)
 		require.NoError(t, cmd.ParseFlags(rest))
-		require.Equal(t, c.want, nextPage(cmd, cmd.Flags().Args(), "7"))
+		require.Equal(t, c.want, nextPage(cmd, cmd.Flags().Args(), "after", "7"))
 	}
 }
 

@@ -32,7 +32,7 @@ const prepareTimeout = time.Minute
 // migrateCommand runs before services of a new version start. Migrations only add, so those of the old version may go on meanwhile.
 func migrateCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "migrate", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
+		Use: "migrate", Example: "  erpconnector migrate && erpconnector topics ensure && erpconnector run", Short: "Bring the database's schema up to date", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.FromEnv(environment(cmd.Context()))
 			if err != nil {
@@ -127,10 +127,10 @@ func schemaError(err error) error {
 // topicsCommand keeps making and checking apart: `ensure` never changes what exists, and what it must not mend, as another number
 // of partitions, `check` names.
 func topicsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "topics", Short: "Create or check the Kafka topics"}
+	cmd := &cobra.Command{Use: "topics", Example: "  erpconnector topics ensure\n  erpconnector topics check", Short: "Create or check the Kafka topics"}
 	reset := false
 	ensure := &cobra.Command{
-		Use: "ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
+		Use: "ensure", Example: "  erpconnector topics ensure", Short: "Create missing topics and first offsets; never change what exists", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
 				created, err := a.Ensure(cmd.Context(), false)
@@ -151,7 +151,7 @@ func topicsCommand() *cobra.Command {
 		"commit the start of the log for groups that lost their offsets: what they handled before is read again, and passed over;\n"+
 			"it first lets the projection read the whole log, and so needs DATABASE_URL")
 	check := &cobra.Command{
-		Use: "check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
+		Use: "check", Example: "  erpconnector topics check", Short: "Say what is wrong with the topics", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withAdmin(cmd.Context(), func(a *topics.Admin) error {
 				if err := requireRight(cmd.Context(), a); err != nil {

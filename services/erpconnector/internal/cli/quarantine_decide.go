@@ -1,16 +1,21 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
 	"os"
-	"strings"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/ingest"
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
@@ -28,138 +33,185 @@ func (c *chosen) flags(cmd *cobra.Command) {
 }
 
 // check wants ids or --all, never neither: "all" must not be what a forgotten argument means.
-func (c *chosen) check(cmd *cobra.Command, args []string) (ids []int64, f ingest.QuarantineFilter, err error) {
+func (c *chosen) check(cmd *cobra.Command, args []string) (ids []int64, err error) {
 	ids, err = parseIDs(args, "quarantine list")
-	f, wrong := quarantineFilter(cmd, c.words)
-	if err = errors.Join(err, wrong); err != nil {
-		return nil, f, err
+	if err = errors.Join(err, checkQuarantineWords(cmd, c.words)); err != nil {
+		return nil, err
 	}
 	switch {
 	case c.all == (len(ids) > 0):
-		return nil, f, errors.New("name entries by their ids, or give --all (with --source or --code, for example: all of those)")
+		return nil, errors.New("name entries by their ids, or give --all (with --source or --code, for example: all of those)")
 	case !c.all && !c.words.IsEmpty():
-		return nil, f, errors.New("--source, --code and the others go with --all: leave them out, or leave out the ids")
+		return nil, errors.New("--source, --code and the others go with --all: leave them out, or leave out the ids")
 	}
-	return ids, f, nil
+	return ids, nil
 }
 
-// ids are the named ones, or those that are selected now. What comes into the quarantine meanwhile waits for the next call, so that this
-// one ends.
-func (c *chosen) ids(ctx context.Context, q *ingest.Quarantine, named []int64, f ingest.QuarantineFilter) ([]int64, error) {
-	if !c.all {
-		return named, nil
+// allSince is before the first entry: a word that selects all of them, as the API wants one.
+const allSince = "1970-01-01"
+
+// selection is the body that selects what flags do.
+func (c *chosen) selection(cmd *cobra.Command) map[string]any {
+	body := map[string]any{"dry_run": c.dryRun, "limit": 100}
+	for name, word := range givenWords(cmd, ingest.QuarantineSelectingWords) {
+		body[name] = word
 	}
-	entries, _, err := entriesOf(ctx, q, f)
-	ids := make([]int64, len(entries))
-	for i, e := range entries {
-		ids[i] = e.ID
+	if c.words.IsEmpty() {
+		body["since"] = allSince
 	}
-	return ids, err
+	return body
 }
 
-func quarantineSendCommand() *cobra.Command {
-	var c chosen
+// bulkRequest decides about the open entries that a body selects.
+type bulkRequest func(ctx context.Context, c connector, body io.Reader, edit client.RequestEditorFn) (*http.Response, error)
+
+// page decides about one page of entries.
+func (b bulkRequest) page(ctx context.Context, c connector, body map[string]any) (page client.QuarantineBulk, err error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return page, err
+	}
+	err = c.change(ctx, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+		return b(ctx, c, bytes.NewReader(raw), edit)
+	}, &page)
+	return page, err
+}
+
+// each decides page by page, and tells of each entry. What comes into the quarantine meanwhile may be among the last ones.
+func (b bulkRequest) each(ctx context.Context, c connector, body map[string]any, tell func(client.QuarantineBulkResult)) error {
+	body = maps.Clone(body)
+	for {
+		page, err := b.page(ctx, c, body)
+		for _, result := range page.Results {
+			tell(result)
+		}
+		if err != nil || page.Next == nil {
+			return err
+		}
+		body["cursor"] = *page.Next
+	}
+}
+
+// try says what would become of an open entry that is named; found is false when there is none. The API tries what words select: here the
+// entry's shop and place do.
+func (b bulkRequest) try(ctx context.Context, c connector, id int64) (result client.QuarantineBulkResult, found bool, err error) {
+	var e shownEntry
+	_, err = c.get(ctx, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+		return c.ShowQuarantined(ctx, id, edit)
+	}, nil, &e)
+	if hasCode(err, "quarantine_entry_not_found") {
+		return result, false, nil
+	}
+	if err != nil {
+		return result, false, err
+	}
+	body := map[string]any{"source": e.Source, "cursor": strconv.FormatInt(id-1, 10), "limit": 1, "dry_run": true}
+	page, err := b.page(ctx, c, body)
+	if err != nil || len(page.Results) == 0 || page.Results[0].Id != id {
+		return result, false, err
+	}
+	return page.Results[0], true, nil
+}
+
+func sendSelected(ctx context.Context, c connector, body io.Reader, edit client.RequestEditorFn) (*http.Response, error) {
+	return c.SendQuarantineWithBody(ctx, jsonType, body, edit)
+}
+
+func discardSelected(ctx context.Context, c connector, body io.Reader, edit client.RequestEditorFn) (*http.Response, error) {
+	return c.DiscardQuarantineWithBody(ctx, jsonType, body, edit)
+}
+
+func quarantineSendCommand(r *remote) *cobra.Command {
+	var chosen chosen
 	var file string
 	cmd := &cobra.Command{
 		Use: "send ID… | --all", Short: "Send events again; what is accepted leaves the quarantine",
+		Example: "  erpconnector quarantine send 7 8\n  erpconnector quarantine send --all --code unknown_order --dry-run\n  erpconnector quarantine send 7 --event event.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, f, err := c.check(cmd, args)
+			ids, err := chosen.check(cmd, args)
 			switch {
 			case err != nil:
 				return err
-			case file != "" && (len(ids) != 1 || c.dryRun):
+			case file != "" && (len(ids) != 1 || chosen.dryRun):
 				return errors.New("--event goes with one id, and not with --dry-run")
 			}
-			return withQuarantine(cmd.Context(), func(q *ingest.Quarantine) error {
-				if file != "" {
-					return sendCorrected(cmd.Context(), cmd.OutOrStdout(), q, ids[0], file)
+			return r.ask(cmd.Context(), func(c connector) error {
+				told := &toldEntries{w: cmd.OutOrStdout(), wanted: len(ids), dryRun: chosen.dryRun}
+				switch {
+				case file != "":
+					err = sendCorrected(cmd.Context(), c, ids[0], file, told)
+				case chosen.all:
+					err = bulkRequest(sendSelected).each(cmd.Context(), c, chosen.selection(cmd), told.result)
+				case chosen.dryRun:
+					err = tryEach(cmd.Context(), c, sendSelected, ids, told)
+				default:
+					err = sendEach(cmd.Context(), c, ids, told)
 				}
-				ids, err := c.ids(cmd.Context(), q, ids, f)
-				if err != nil {
-					return err
-				}
-				if c.dryRun {
-					sent, err := q.TrySend(cmd.Context(), ids)
-					return errors.Join(preview(cmd.OutOrStdout(), sent), err)
-				}
-				return send(cmd.Context(), cmd.OutOrStdout(), q, ids)
+				return told.end(err)
 			})
 		},
 	}
-	c.flags(cmd)
+	chosen.flags(cmd)
 	cmd.Flags().StringVar(&file, "event", "", "send this file's event in place of the one that was refused, which stays unless it is accepted; - is standard input")
 	return cmd
 }
 
-// quarantineDiscardCommand keeps who discarded what, and why, as long as quarantine_retention says.
-func quarantineDiscardCommand() *cobra.Command {
-	var c chosen
-	var reason string
-	cmd := &cobra.Command{
-		Use: "discard ID… | --all", Short: "Note that events are not needed; they are deleted when quarantine_retention is over",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, f, err := c.check(cmd, args)
-			if err != nil {
-				return err
-			}
-			if wrong := ingest.CheckQuarantineReason(reason); len(wrong) > 0 && !c.dryRun {
-				return fmt.Errorf("--reason %s", wrong[0].Detail)
-			}
-			return withQuarantine(cmd.Context(), func(q *ingest.Quarantine) error {
-				ids, err := c.ids(cmd.Context(), q, ids, f)
-				if err != nil {
-					return err
-				}
-				done := ids
-				if !c.dryRun {
-					done, err = q.Discard(cmd.Context(), ids, osUser(), reason)
-				}
-				return errors.Join(reportDiscarded(cmd.OutOrStdout(), done, len(ids), c.dryRun), err)
-			})
-		},
+// tryEach tells what would become of the entries that are named.
+func tryEach(ctx context.Context, c connector, b bulkRequest, ids []int64, told *toldEntries) error {
+	for _, id := range ids {
+		result, found, err := b.try(ctx, c, id)
+		if err != nil {
+			return err
+		}
+		if found {
+			told.result(result)
+		}
 	}
-	c.flags(cmd)
-	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the entry")
-	return cmd
+	return nil
 }
 
-// reportDiscarded tells which entries were discarded, or would be.
-func reportDiscarded(w io.Writer, done []int64, wanted int, dryRun bool) error {
-	said := "discarded"
-	if dryRun {
-		said = "would be discarded"
+func sendEach(ctx context.Context, c connector, ids []int64, told *toldEntries) error {
+	for _, id := range ids {
+		err := sendOne(ctx, c, id, client.CorrectedBody{}, told)
+		if err != nil && !isNotThere(err) { // that is counted
+			return err
+		}
 	}
-	var b strings.Builder
-	for _, id := range done {
-		fmt.Fprintf(&b, "%d  %s\n", id, said)
-	}
-	_, err := io.WriteString(w, b.String())
-	if missing := wanted - len(done); missing > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d are not open in the quarantine (any more), or are being sent by somebody else", missing, wanted))
-	}
-	return err
+	return nil
 }
 
-// preview tells of each entry what would become of it. A refusal is no error of a preview.
-func preview(w io.Writer, sent []ingest.Sent) error {
-	var b strings.Builder
-	for _, s := range sent {
-		fmt.Fprintf(&b, "%d  would be %s%s\n", s.ID, s.Result.Result, why(s))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+// isNotThere reports whether nothing could be done about an entry, as it is not there or somebody else is at it.
+func isNotThere(err error) bool {
+	return hasCode(err, "quarantine_entry_not_found") || hasCode(err, "quarantine_entry_not_open")
 }
 
-// why is what is wrong with an entry that is not accepted.
-func why(s ingest.Sent) string {
-	if len(s.Result.Errors) == 0 {
-		return ""
+// sendOne sends an entry, or the body's event in its place, and tells what became of it.
+func sendOne(ctx context.Context, c connector, id int64, body client.CorrectedBody, told *toldEntries) error {
+	var sent client.SentEntry
+	err := c.change(ctx, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+		if body.Event == nil {
+			return c.SendQuarantinedWithBody(ctx, id, jsonType, nil, edit)
+		}
+		return c.SendQuarantined(ctx, id, body, edit)
+	}, &sent)
+	var p *client.ProblemError
+	switch {
+	case err == nil:
+		told.sent(sent)
+	case errors.As(err, &p) && (p.Code == "event_refused" || p.Code == "event_conflict"):
+		refused := client.QuarantineBulkResult{Id: id, Result: "refused", Errors: p.Errors}
+		if p.Code == "event_conflict" {
+			refused.Result = "conflict"
+		}
+		told.result(refused)
+	default:
+		return err
 	}
-	return ": " + domain.Printable(reason(ingest.QuarantineEntry{Problems: s.Result.Errors}))
+	return nil
 }
 
 // sendCorrected reads standard input such that Ctrl-C ends it (readAll), as nothing else would while the terminal waits.
-func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id int64, file string) error {
+func sendCorrected(ctx context.Context, c connector, id int64, file string, told *toldEntries) error {
 	read := os.ReadFile
 	if file == "-" {
 		read = func(string) ([]byte, error) { return readAll(ctx, os.Stdin) }
@@ -168,40 +220,128 @@ func sendCorrected(ctx context.Context, w io.Writer, q *ingest.Quarantine, id in
 	if err != nil {
 		return fmt.Errorf("reading the event: %w", err)
 	}
-	sent, err := q.SendCorrected(ctx, id, event)
-	if err != nil {
-		return err
+	if !json.Valid(event) {
+		told.result(client.QuarantineBulkResult{Id: id, Result: "refused", Errors: &[]client.FieldError{{Detail: "the event is not JSON"}}})
+		return nil
 	}
-	return report(w, []ingest.Sent{sent}, 1)
+	return sendOne(ctx, c, id, client.CorrectedBody{Event: json.RawMessage(event)}, told)
 }
 
-// send reports also what was done before an error: that is sent, whatever came after it.
-func send(ctx context.Context, w io.Writer, q *ingest.Quarantine, ids []int64) error {
-	sent, err := q.Send(ctx, ids)
-	return errors.Join(report(w, sent, len(ids)), err)
+// quarantineDiscardCommand keeps who discarded what, and why, as long as quarantine_retention says.
+func quarantineDiscardCommand(r *remote) *cobra.Command {
+	var chosen chosen
+	var reason string
+	cmd := &cobra.Command{
+		Use: "discard ID… | --all", Short: "Note that events are not needed; they are deleted when quarantine_retention is over",
+		Example: "  erpconnector quarantine discard 7 --reason 'a test of the shop'\n  erpconnector quarantine discard --all --event-id test-1 --dry-run",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := chosen.check(cmd, args)
+			if err != nil {
+				return err
+			}
+			if wrong := ingest.CheckQuarantineReason(reason); len(wrong) > 0 && !chosen.dryRun {
+				return fmt.Errorf("--reason %s", wrong[0].Detail)
+			}
+			return r.ask(cmd.Context(), func(c connector) error {
+				told := &toldEntries{w: cmd.OutOrStdout(), wanted: len(ids), dryRun: chosen.dryRun, open: true}
+				switch {
+				case chosen.all:
+					body := chosen.selection(cmd)
+					if reason != "" {
+						body["reason"] = reason
+					}
+					err = bulkRequest(discardSelected).each(cmd.Context(), c, body, told.result)
+				case chosen.dryRun:
+					err = tryEach(cmd.Context(), c, discardSelected, ids, told)
+				default:
+					err = discardEach(cmd.Context(), c, ids, reason, told)
+				}
+				return told.end(err)
+			})
+		},
+	}
+	chosen.flags(cmd)
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the entry")
+	return cmd
 }
 
-// report tells of each entry what became of it; some still refused is an error.
-func report(w io.Writer, sent []ingest.Sent, wanted int) (err error) {
-	refused := 0
-	for _, s := range sent {
-		line := fmt.Sprintf("%d  %s", s.ID, s.Result.Result)
-		if s.Result.Result.Taken() && s.Result.OrderIncrementID != "" {
-			line += fmt.Sprintf(": order %s is %s", domain.Printable(s.Result.OrderIncrementID), s.Result.Status)
-		}
-		if len(s.Result.Errors) > 0 {
-			refused++
-			line += why(s)
-		}
-		if _, printErr := fmt.Fprintln(w, line); printErr != nil { // the entry was sent all the same
-			err = errors.Join(err, fmt.Errorf("printing what became of entry %d: %w", s.ID, printErr))
+func discardEach(ctx context.Context, c connector, ids []int64, reason string, told *toldEntries) error {
+	for _, id := range ids {
+		err := c.change(ctx, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+			return c.DiscardQuarantined(ctx, id, client.DiscardBody{Reason: reason}, edit)
+		}, nil)
+		switch {
+		case err == nil:
+			told.result(client.QuarantineBulkResult{Id: id, Result: "discarded"})
+		case !isNotThere(err): // that is counted
+			return err
 		}
 	}
-	if missing := wanted - len(sent); missing > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d are not in the quarantine (any more), or are being sent by somebody else", missing, wanted))
+	return nil
+}
+
+// toldEntries tells of each entry what became of it, and counts.
+type toldEntries struct {
+	w      io.Writer
+	wanted int // that were named
+	dryRun bool
+	open   bool // only open ones were wanted
+
+	told, skipped, refused int
+	err                    error
+}
+
+// sent tells of an entry that was accepted, or was there before.
+func (t *toldEntries) sent(s client.SentEntry) {
+	line := string(s.Result)
+	if s.OrderIncrementId != nil {
+		line += ": order " + *s.OrderIncrementId
+		if s.Status != nil {
+			line += " is " + string(*s.Status)
+		}
 	}
-	if refused > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d were refused again and stay in the quarantine", refused, len(sent)))
+	t.line(s.Id, line)
+}
+
+func (t *toldEntries) result(r client.QuarantineBulkResult) {
+	switch {
+	case r.Result == "skipped":
+		t.skipped++
+		return
+	case r.Errors != nil && len(*r.Errors) > 0:
+		t.refused++
+		t.line(r.Id, r.Result+": "+firstReason(*r.Errors))
+	case r.OrderIncrementId != nil && !t.dryRun && r.Result != "discarded":
+		t.line(r.Id, r.Result+": order "+*r.OrderIncrementId)
+	default:
+		t.line(r.Id, r.Result)
 	}
-	return err
+}
+
+// line prints what became of an entry, or would. That it could not be printed changes nothing of it.
+func (t *toldEntries) line(id int64, said string) {
+	t.told++
+	if t.dryRun {
+		said = "would be " + said
+	}
+	if _, err := fmt.Fprintf(t.w, "%d  %s\n", id, domain.Printable(said)); err != nil {
+		t.err = errors.Join(t.err, fmt.Errorf("printing what became of entry %d: %w", id, err))
+	}
+}
+
+// end says what was not done, unless failed says why. A refusal is no error of a preview.
+func (t *toldEntries) end(failed error) error {
+	err := t.err
+	gone := "not in the quarantine (any more)"
+	if t.open {
+		gone = "not open in the quarantine (any more)"
+	}
+	wanted := max(t.wanted, t.told+t.skipped)
+	if missing := wanted - t.told; missing > 0 && failed == nil {
+		err = errors.Join(err, fmt.Errorf("%d of %d are %s, or are being sent by somebody else", missing, wanted, gone))
+	}
+	if t.refused > 0 && !t.dryRun {
+		err = errors.Join(err, fmt.Errorf("%d of %d were refused again and stay in the quarantine", t.refused, t.told))
+	}
+	return errors.Join(err, failed)
 }

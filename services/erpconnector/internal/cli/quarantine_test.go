@@ -8,13 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/services/ingest"
-	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -121,7 +119,7 @@ func testQuarantineSend(t *testing.T, database testkit.Database, env variables) 
 
 	p = send("--all")
 	require.EqualError(t, p.err, "1 of 2 were refused again and stay in the quarantine")
-	require.Contains(t, p.out, "4  accepted: order 103 is not_synced\n")
+	require.Contains(t, p.out, "4  accepted\n")
 	p = send("--all", "--source", "outlet")
 	require.NoError(t, p.err, "there are none")
 	require.Empty(t, p.out)
@@ -181,28 +179,23 @@ func testQuarantineDiscard(t *testing.T, database testkit.Database, env variable
 	require.Equal(t, 3, strings.Count(does(t, env, "quarantine", "list", "--state", "discarded"), "\n"))
 	require.Equal(t, 4, strings.Count(does(t, env, "quarantine", "list", "--state", "all", "--text", "IS OLD"), "\n"))
 	require.Regexp(t, `\ndiscarded      \S+Z by \S+: a test\n`, does(t, env, "quarantine", "show", "1"))
-	require.Equal(t, "2  accepted: order 100 is not_synced\n", does(t, env, "quarantine", "send", "--all"), "not the discarded ones")
+	require.Equal(t, "2  accepted\n", does(t, env, "quarantine", "send", "--all"), "not the discarded ones")
 	require.Equal(t, "1  duplicate: order 100 is not_synced\n", does(t, env, "quarantine", "send", "1"), "by its id a discarded one too")
 }
 
 func TestQuarantineReasonsAreShort(t *testing.T) {
 	t.Parallel()
-	entry := ingest.QuarantineEntry{ID: 12, Door: "http", Source: "default", EventID: strings.Repeat("e", 60), Tries: 3, PublishedAt: time.Unix(0, 0), Code: "refused"}
-	list := func(problems ...problem.FieldError) string {
-		var out strings.Builder
-		entry.Problems = problems
-		require.NoError(t, printQuarantine(&out, []ingest.QuarantineEntry{entry}, "erpconnector quarantine list --after 12"))
-		return out.String()
+	entry := client.QuarantineEntry{Id: 12, Door: "http", Source: "default", EventId: new(strings.Repeat("e", 60)), Tries: 3, Since: "1970-01-01T00:00:00Z", Code: "refused"}
+	list := func(wrong ...client.FieldError) string {
+		entry.Errors = wrong
+		return rows(t, quarantineListing, "table", entry)
 	}
-	one := problem.FieldError{Pointer: "/a", Detail: "is wrong"}
+	one := client.FieldError{Pointer: new("/a"), Detail: "is wrong"}
 	require.Contains(t, list(one), "12  http  default  "+strings.Repeat("e", 39)+"…  3      1970-01-01 00:00:00  refused: /a is wrong\n")
 	require.Contains(t, list(one, one, one), "refused: /a is wrong (and 2 more)\n")
 	require.Contains(t, list(), "refused: \n")
-	require.Contains(t, list(problem.FieldError{Detail: strings.Repeat("ë", 200)}), "refused: "+strings.Repeat("ë", 99)+"…\n")
-	require.Contains(t, list(), "\nthere may be more: erpconnector quarantine list --after 12\n")
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printQuarantine(w, nil, "") })
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printQuarantine(w, []ingest.QuarantineEntry{entry}, "") })
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printEntry(w, entry) })
+	require.Contains(t, list(client.FieldError{Detail: strings.Repeat("ë", 200)}), "refused: "+strings.Repeat("ë", 99)+"…\n")
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printEntry(w, shownEntry{QuarantineEntry: entry}) })
 }
 
 func TestShorten(t *testing.T) {
@@ -232,26 +225,51 @@ func TestParseIDs(t *testing.T) {
 // Each entry has a line, and what went wrong is counted at the end.
 func TestWhatWasSentIsTold(t *testing.T) {
 	t.Parallel()
-	accepted, refused, duplicate := ingest.Sent{ID: 1}, ingest.Sent{ID: 2}, ingest.Sent{ID: 3}
-	accepted.Result.Result, accepted.Result.OrderIncrementID, accepted.Result.Status = "accepted", "000000123", "queued"
-	refused.Result.Result, refused.Result.Errors = "refused", []problem.FieldError{{Pointer: "/type", Detail: "is wrong"}, {Detail: "more"}}
-	duplicate.Result.Result = "duplicate"
+	accepted := func(told *toldEntries) {
+		told.sent(client.SentEntry{Id: 1, Result: "accepted", OrderIncrementId: new("000000123"), Status: new(client.Status("queued"))})
+	}
+	refused := func(told *toldEntries) {
+		told.result(client.QuarantineBulkResult{Id: 2, Result: "refused", Errors: &[]client.FieldError{{Pointer: new("/type"), Detail: "is wrong"}, {Detail: "more"}}})
+	}
+	duplicate := func(told *toldEntries) {
+		told.result(client.QuarantineBulkResult{Id: 3, Result: "duplicate", OrderIncrementId: new("7")})
+	}
+	skipped := func(told *toldEntries) { told.result(client.QuarantineBulkResult{Id: 4, Result: "skipped"}) }
 	for name, c := range map[string]struct {
-		sent   []ingest.Sent
-		wanted int
+		told   toldEntries
+		happen []func(*toldEntries)
 		out    string
 		err    string
 	}{
-		"nothing":         {nil, 0, "", ""},
-		"well":            {[]ingest.Sent{accepted, duplicate}, 2, "1  accepted: order 000000123 is queued\n3  duplicate\n", ""},
-		"one_is_refused":  {[]ingest.Sent{accepted, refused}, 2, "1  accepted: order 000000123 is queued\n2  refused: /type is wrong (and 1 more)\n", "1 of 2 were refused again and stay in the quarantine"},
-		"one_is_missing":  {[]ingest.Sent{duplicate}, 2, "3  duplicate\n", "1 of 2 are not in the quarantine (any more), or are being sent by somebody else"},
-		"all_are_missing": {nil, 3, "", "3 of 3 are not in the quarantine (any more), or are being sent by somebody else"},
+		"nothing": {},
+		"well":    {toldEntries{wanted: 2}, []func(*toldEntries){accepted, duplicate}, "1  accepted: order 000000123 is queued\n3  duplicate: order 7\n", ""},
+		"one_is_refused": {
+			toldEntries{wanted: 2},
+			[]func(*toldEntries){accepted, refused},
+			"1  accepted: order 000000123 is queued\n2  refused: /type is wrong (and 1 more)\n",
+			"1 of 2 were refused again and stay in the quarantine",
+		},
+		"one_would_be_refused": {toldEntries{dryRun: true}, []func(*toldEntries){refused}, "2  would be refused: /type is wrong (and 1 more)\n", ""},
+		"one_is_missing": {
+			toldEntries{wanted: 2}, []func(*toldEntries){duplicate}, "3  duplicate: order 7\n", "1 of 2 are not in the quarantine (any more), or are being sent by somebody else",
+		},
+		"one_is_skipped": {
+			toldEntries{open: true},
+			[]func(*toldEntries){duplicate, skipped},
+			"3  duplicate: order 7\n",
+			"1 of 2 are not open in the quarantine (any more), or are being sent by somebody else",
+		},
+		"all_are_missing": {toldEntries{wanted: 3}, nil, "", "3 of 3 are not in the quarantine (any more), or are being sent by somebody else"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			err := report(&out, c.sent, c.wanted)
+			told := c.told
+			told.w = &out
+			for _, happens := range c.happen {
+				happens(&told)
+			}
+			err := told.end(nil)
 			require.Equal(t, c.out, out.String())
 			if c.err == "" {
 				require.NoError(t, err)
@@ -260,7 +278,12 @@ func TestWhatWasSentIsTold(t *testing.T) {
 			require.EqualError(t, err, c.err)
 		})
 	}
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return report(w, []ingest.Sent{accepted, duplicate}, 2) })
+	requireTellsOfAFullDisk(t, func(w io.Writer) error {
+		told := &toldEntries{w: w}
+		accepted(told)
+		duplicate(told)
+		return told.end(nil)
+	})
 }
 
 // invoiceEvent is an event that requests its order.

@@ -108,6 +108,8 @@ func unreachable(server, variable, at string, err error) error {
 // oneLine is an error of several lines as one.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
+var errAddressTaken = errors.New("is taken by another program")
+
 // reachAddress makes sure that HTTP can be served there, before anything else is started.
 func reachAddress(ctx context.Context, addr string) error {
 	var lc net.ListenConfig
@@ -116,7 +118,7 @@ func reachAddress(ctx context.Context, addr string) error {
 	case err == nil:
 		return l.Close()
 	case netfail.Taken(err):
-		return fmt.Errorf("the address %s is taken by another program: stop that, or name another one with HTTP_ADDR", addr)
+		return fmt.Errorf("the address %s %w: stop that, or name another one with HTTP_ADDR", addr, errAddressTaken)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("the address %s may not be served by this user: name a port above 1023 with HTTP_ADDR", addr)
 	default:

@@ -17,18 +17,21 @@ import (
 func rebuildCommand() *cobra.Command {
 	var how projector.Rebuilding
 	cmd := &cobra.Command{
-		Use: "rebuild", Short: "Build vendor_erp_sync anew from the log, and put it in the live one's place",
+		Use: "rebuild", Example: "  erpconnector verify || erpconnector rebuild", Short: "Build vendor_erp_sync anew from the log, and put it in the live one's place",
 		Long: "Folds the whole log into a table beside the live one, which goes on, prints what differs, and swaps the two in one short\n" +
 			"transaction. Lines that the timeline lacks, or has otherwise, it writes at once. Interrupted, it goes on where it was when\n" +
 			"it is called again.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			how.OnProgress, how.Found = progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout())
+			show, done := progress(cmd.ErrOrStderr())
+			defer done()
+			how.OnProgress, how.Found = show, clearing(done, printDifference(cmd.OutOrStdout()))
 			return withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
 				v, err := projector.Rebuild(cmd.Context(), brokers, pool, logging.Stderr(cfg.LogLevel), how)
 				if err != nil {
 					return err
 				}
+				done()
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "the live table is the one built from the log now: %d rows differed, %d were added, %d dropped\n"+
 					"the timeline, as far as this run has read the log: %d lines were corrected, %d added; %d that the log does not hold stay\n"+
 					"the table of dead letters, likewise: %d were corrected, %d added; %d that the topic does not hold stay\n",

@@ -3,39 +3,51 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/shared/client"
-	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/netfail"
 )
 
-// remoteTimeout bounds one request; those that wait for the end of a sync have their own wait beside it.
+// remoteTimeout bounds one request; those that wait for the end of a sync have their own wait beside it. On the stores nothing bounds it.
 const remoteTimeout = 30 * time.Second
 
-// remote is the connector that a command asks over HTTP, as its flags name it.
+// remote is the connector that a command asks, as its flags name it.
 type remote struct {
 	url, context string
+	orStores     bool // without these flags it works on the stores, where DATABASE_URL is set
 }
 
 // flags adds what all commands over HTTP take.
 func (r *remote) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.url, "url", "", "of the connector (default: ERPCONNECTOR_URL, the context in use, or HTTP_ADDR on this machine)")
 	cmd.Flags().StringVar(&r.context, "context", "", "the installation to ask, by its name in `erpconnector context list`")
+	completeContexts(cmd)
 }
 
-// target is where a connector is, and the token that it gets.
-type target struct {
-	url   string
-	token config.Secret
-	from  string // where the token comes from, or why there is none; for errors
+// operator makes all subcommands of a command ask a connector, or work on the stores.
+func (r *remote) operator(cmd *cobra.Command) {
+	r.orStores = true
+	cmd.PersistentFlags().StringVar(&r.url, "url", "", "of the connector to ask, over HTTP (default: the stores, where DATABASE_URL is set; else as `erpconnector list` does)")
+	cmd.PersistentFlags().StringVar(&r.context, "context", "", "the installation to ask, over HTTP, by its name in `erpconnector context list`")
+	completeContexts(cmd)
+}
+
+// connector is what answers a command: over HTTP, or the same routes in this process, on the stores.
+type connector struct {
+	client.Client
+	target
+
+	stores bool
 }
 
 // client makes one for the connector that flags, environment or contexts name.
@@ -46,6 +58,41 @@ func (r *remote) client(ctx context.Context) (client.Client, target, error) {
 	}
 	c, err := client.New(t.url, t.token.Reveal())
 	return c, t, err
+}
+
+// onStores reports whether the command works on the stores: they are named, and no connector is by a flag.
+func (r *remote) onStores(ctx context.Context) bool {
+	if !r.orStores || r.url != "" || r.context != "" {
+		return false
+	}
+	for _, name := range []string{"DATABASE_URL", "DATABASE_URL_FILE"} {
+		if value, _ := environment(ctx)(name); value != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// ask gives use the connector, or the stores.
+func (r *remote) ask(ctx context.Context, use func(connector) error) error {
+	return r.askFor(ctx, false, use)
+}
+
+// askWithKafka is ask for what needs the brokers too, where it works on the stores.
+func (r *remote) askWithKafka(ctx context.Context, use func(connector) error) error {
+	return r.askFor(ctx, true, use)
+}
+
+func (r *remote) askFor(ctx context.Context, brokers bool, use func(connector) error) error {
+	if r.onStores(ctx) {
+		return withStores(ctx, brokers, use)
+	}
+	c, t, err := r.client(ctx)
+	if err != nil {
+		return err
+	}
+	t.orStores = r.orStores
+	return use(connector{Client: c, target: t})
 }
 
 // target takes the first of: --context, --url and ERPCONNECTOR_URL with the environment's token, the context in use, and what `up` on
@@ -68,12 +115,41 @@ func (r *remote) target(ctx context.Context) (target, error) {
 			return file.target(name)
 		}
 	}
-	here := demoFlags{}
-	here.URL = named
-	if err := here.reach(ctx); err != nil {
-		return target{}, err
+	return targetHere(ctx, named)
+}
+
+// request is one of a client's methods, with what it takes.
+type request func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error)
+
+// get makes a request with a query, and reads the answer's JSON into answer, if that is not nil. It returns the JSON too.
+func (c connector) get(ctx context.Context, do request, query url.Values, answer any) (json.RawMessage, error) {
+	if !c.stores {
+		limited, cancel := context.WithTimeout(ctx, remoteTimeout)
+		defer cancel()
+		ctx = limited
 	}
-	return target{here.URL, here.Token, here.TokenFrom}, nil
+	resp, err := do(ctx, withQuery(query))
+	if err != nil {
+		return nil, c.failed(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var raw json.RawMessage
+	if err := json.NewDecoder(resp.Body).Decode(&raw); err != nil {
+		return nil, c.failed(err)
+	}
+	if answer == nil {
+		return raw, nil
+	}
+	if err := json.Unmarshal(raw, answer); err != nil {
+		return nil, c.failed(fmt.Errorf("reading the answer: %w", err))
+	}
+	return raw, nil
+}
+
+// change makes a request without a query, and reads the answer's JSON into answer.
+func (c connector) change(ctx context.Context, do request, answer any) error {
+	_, err := c.get(ctx, do, nil, answer)
+	return err
 }
 
 // failed makes an error of an answer, or of none, that says what to do.
@@ -83,25 +159,72 @@ func (t target) failed(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case netfail.Refused(err):
-		return fmt.Errorf("nothing listens at %s: start it, or name another one with --url or --context", t.url)
+		or := ""
+		if t.orStores {
+			or = ", or the stores with DATABASE_URL"
+		}
+		return fmt.Errorf("nothing listens at %s: start it, or name another one with --url or --context%s", t.url, or)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s does not answer within %s", t.url, remoteTimeout)
 	case errors.As(err, &p) && p.Status == http.StatusUnauthorized:
 		return fmt.Errorf("%s refuses the token (%s): set API_TOKEN, or `erpconnector context set` with another one", t.url, t.from)
 	case errors.As(err, &p):
-		return problemError(p)
+		return refusal{problemError(p), p}
 	default:
 		return fmt.Errorf("asking %s: %w", t.url, err)
 	}
 }
 
+// refusal is a problem, told for people.
+type refusal struct {
+	error
+
+	problem *client.ProblemError
+}
+
+// Unwrap lets errors.As find the problem's code.
+func (r refusal) Unwrap() error { return r.problem }
+
+// hasCode reports whether an error is a problem with the code.
+func hasCode(err error, code string) bool {
+	var p *client.ProblemError
+	return errors.As(err, &p) && p.Code == code
+}
+
+// asCommands says by commands what the API says by its routes.
+var asCommands = strings.NewReplacer(
+	"GET …/erp shows", "erpconnector erp status shows",
+	"GET /rest/V1/erpconnector/tokens?all=true lists", "`erpconnector token list --all` lists",
+	"GET /rest/V1/erpconnector/users lists", "`erpconnector user list` lists",
+	"GET /rest/V1/erpconnector/alerts/destinations lists", "`erpconnector alert list` lists",
+	"GET /rest/V1/erpconnector/bulk/jobs lists", "`erpconnector bulk list` lists",
+	"GET /rest/V1/erpconnector/dead-letters lists", "`erpconnector deadletter list` lists",
+	"GET /rest/V1/erpconnector/quarantine lists", "`erpconnector quarantine list` lists",
+)
+
 // problemError is a problem in the lines of an error: what is wrong as a whole, and then each place.
 func problemError(p *client.ProblemError) error {
-	all := []error{errors.New(domain.Printable(p.Detail))}
+	all := []error{errors.New(domain.Printable(asCommands.Replace(p.Detail)))}
 	if p.Errors != nil {
 		for _, e := range *p.Errors {
 			all = append(all, errors.New("  "+domain.Printable(placeOf(e)+" "+e.Detail)))
 		}
+	}
+	return errors.Join(all...)
+}
+
+// byFlags says of the members of a body by which flag or argument they were given.
+func byFlags(err error, flags map[string]string) error {
+	var p *client.ProblemError
+	if !errors.As(err, &p) || p.Errors == nil || len(*p.Errors) == 0 {
+		return err
+	}
+	var all []error
+	for _, e := range *p.Errors {
+		place := placeOf(e)
+		_, member, _ := strings.Cut(place, "/")
+		member, _, _ = strings.Cut(member, "/")
+		all = append(all, errors.New(domain.Printable(cmp.Or(flags[member], place)+" "+e.Detail)))
 	}
 	return errors.Join(all...)
 }

@@ -32,7 +32,7 @@ type repairFlags struct {
 func repairCommand() *cobra.Command {
 	var f repairFlags
 	cmd := &cobra.Command{
-		Use: "repair", Short: "Bring the database and Kafka together again after a failover or a restore; without --yes only say what differs",
+		Use: "repair", Example: "  erpconnector repair\n  erpconnector repair --yes", Short: "Bring the database and Kafka together again after a failover or a restore; without --yes only say what differs",
 		Long: "After a failover to a standby that lagged, or a restore from a backup, Kafka knows more than the database, and the relay\n" +
 			"stops. This command names the orders of which that is so, and with --yes restores from Kafka what the database has lost:\n" +
 			"events, snapshots, gates and rows of the outbox. What was accepted a second time meanwhile is not relayed a second time.\n" +

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/erpconnector/erpconnector/services/app"
 	"github.com/erpconnector/erpconnector/shared/config"
@@ -23,22 +25,24 @@ func Main() int {
 func Root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erpconnector", Short: "Brings each paid order into the ERP exactly once", SilenceUsage: true, SilenceErrors: true,
+		Example: "  erpconnector up\n  erpconnector list --status failed\n  erpconnector resync 000000123",
 	}
 	for _, g := range []struct {
 		id, title string
 		commands  []*cobra.Command
 	}{
 		{"start", "Start on this machine:", []*cobra.Command{upCommand(), demoCommand()}},
-		{"orders", "Orders, over HTTP (API_TOKEN, or a context):", append([]*cobra.Command{
+		{"orders", "Orders (over HTTP: API_TOKEN, or a context):", append([]*cobra.Command{
 			statusCommand(), watchCommand(), tailCommand(), listCommand(), failuresCommand(), contextCommand(),
 		}, orderCommands()...)},
-		{"operate", "Operate (DATABASE_URL, KAFKA_BROKERS):", []*cobra.Command{
-			doctorCommand(), erpCommand(), settingsCommand(), tokenCommand(), userCommand(), alertCommand(), quarantineCommand(), deadletterCommand(),
-			bulkCommand(), cronCommand(),
-			replayCommand(), auditCommand(), verifyCommand(), rebuildCommand(), repairCommand(),
+		{"operate", "Operate (on the stores: DATABASE_URL; else over HTTP):", []*cobra.Command{
+			erpCommand(), settingsCommand(), tokenCommand(), userCommand(), alertCommand(), quarantineCommand(), deadletterCommand(), bulkCommand(),
+		}},
+		{"examine", "Examine and mend (on the stores: DATABASE_URL, KAFKA_BROKERS):", []*cobra.Command{
+			doctorCommand(), cronCommand(), replayCommand(), auditCommand(), verifyCommand(), rebuildCommand(), repairCommand(),
 		}},
 		{"run", "Install and run:", []*cobra.Command{
-			migrateCommand(), topicsCommand(), runCommand(), healthCommand(), configCommand(), versionCommand(),
+			migrateCommand(), topicsCommand(), runCommand(), healthCommand(), configCommand(), versionCommand(), manCommand(),
 		}},
 	} {
 		cmd.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
@@ -47,7 +51,8 @@ func Root() *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
-	for _, c := range cmd.Commands() {
+	cmd.SetFlagErrorFunc(flagHint)
+	for _, c := range slices.Concat(cmd.Commands(), []*cobra.Command{cmd}) {
 		if !c.HasSubCommands() {
 			continue
 		}
@@ -57,6 +62,20 @@ func Root() *cobra.Command {
 		}
 	}
 	return cmd
+}
+
+// flagHint says which flag was probably meant.
+func flagHint(cmd *cobra.Command, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return err
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+	if nearest := spelling.Nearest("--"+name, known); nearest != "" {
+		return fmt.Errorf("%w: did you mean %s?", err, nearest)
+	}
+	return fmt.Errorf("%w: `%s --help` lists them", err, cmd.CommandPath())
 }
 
 // knownCommand refuses what is no command of a group, and says which was probably meant.
@@ -77,6 +96,10 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 // service that met them by itself would tell of it in the words of a library.
 func runCommand() *cobra.Command {
 	return &cobra.Command{
+		Example: "  erpconnector run\n  erpconnector run api projector",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return app.Names(), cobra.ShellCompDirectiveNoFileComp
+		},
 		Use:   "run [SERVICE…]",
 		Short: "Run services against DATABASE_URL and KAFKA_BROKERS (default: all but mockerp)",
 		Args:  knownServices,

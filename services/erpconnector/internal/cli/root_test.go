@@ -30,12 +30,17 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 82, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 83, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			out := does(t, nil, append(strings.Fields(name), "--help")...)
 			require.NotEmpty(t, cmd.Short)
+			require.NotEmpty(t, cmd.Example)
+			for line := range strings.SplitSeq(cmd.Example, "\n") {
+				require.Regexp(t, `^    ?\S.*erpconnector |^  .*erpconnector `, line)
+				requireTaken(t, line)
+			}
 			require.NotRegexp(t, `\.$`, cmd.Short, "it stands in a list")
 			require.Contains(t, out, "Usage:\n  erpconnector")
 			cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -46,6 +51,23 @@ func TestEveryCommandHasHelp(t *testing.T) {
 				require.LessOrEqual(t, len(line), 160, line)
 			}
 		})
+	}
+}
+
+// requireTaken checks that the first command of an example is one, with flags that it has.
+func requireTaken(t *testing.T, line string) {
+	t.Helper()
+	words := strings.Fields(line[strings.Index(line, "erpconnector ")+len("erpconnector "):])
+	cmd, rest, err := Root().Find(words)
+	require.NoError(t, err, line)
+	require.True(t, cmd.HasParent(), line)
+	for _, word := range rest {
+		if strings.ContainsAny(word, "|&>#") {
+			break
+		}
+		name, isFlag := strings.CutPrefix(word, "--")
+		name, _, _ = strings.Cut(name, "=")
+		require.False(t, isFlag && cmd.Flag(name) == nil && cmd.InheritedFlags().Lookup(name) == nil, "%s: %s", line, word)
 	}
 }
 
@@ -92,7 +114,7 @@ func TestMisuse(t *testing.T) {
 		"settings unste debug":                       {"did you mean unset?", 1},
 		"token crate":                                {"did you mean create?", 1},
 		"deadletter list bogus":                      {unwanted, 1},
-		"deadletter list --limit -1":                 {"--limit is -1; it must be at least 1", 1},
+		"deadletter list --limit -1":                 {"--limit is -1; it must be 1 or more", 1},
 		"deadletter list --state shut":               {`--state is "shut"; it must be open (which it is when left out), redriven, discarded or all`, 1},
 		"deadletter show":                            {"accepts 1 arg(s), received 0", 1},
 		"deadletter show one":                        {`"one" is no id: erpconnector deadletter list shows them`, 1},
@@ -123,7 +145,7 @@ func TestMisuse(t *testing.T) {
 		"bulk cancel --id 1":                         {"--reason is required", 1},
 		"bulk cancel --id 1 --canary 1":              {"unknown flag: --canary", 1},
 		"bulk list --state lost":                     {`--state is "lost"`, 1},
-		"bulk list --limit 0":                        {"--limit is 0; it must be at least 1", 1},
+		"bulk list --limit 0":                        {"--limit is 0; it must be 1 or more", 1},
 		"bulk show one":                              {`"one" is no bulk job's id`, 1},
 		"bulk results 1 --result good":               {`--result is "good"`, 1},
 		"bulk pause 1 --reason \x01":                 {"--reason contains the control character U+0001", 1},
@@ -170,6 +192,15 @@ func TestMisuse(t *testing.T) {
 		"cancel 1":                                   {"--reason is required", 1},
 		"cancel 1 --new-key":                         {"unknown flag: --new-key", 1},
 		"settle 1":                                   {"--reason is required", 1},
+		"resync 1 --yes":                             {"--yes, --background and --canary go with --filter", 1},
+		"resync 1 --filter status=failed":            {"name an order, or give --filter, not both", 1},
+		"resync --filter failed":                     {`--filter "failed" is not WORD=VALUE`, 1},
+		"resync --filter sttus=failed":               {"did you mean status?", 1},
+		"resync --filter status=lost --dry-run":      {`--filter status has "lost"`, 1},
+		"resync --filter source=a --filter source=b": {"--filter has source twice", 1},
+		"list --sttus failed":                        {"unknown flag: --sttus: did you mean --status?", 1},
+		"sttus 1":                                    {"did you mean status?", 1},
+		"man":                                        {"accepts 1 arg(s), received 0", 1},
 		"context bogus":                              {unwanted, 1},
 		"context list bogus":                         {unwanted, 1},
 		"context set":                                {"accepts 1 arg(s), received 0", 1},
@@ -198,6 +229,7 @@ func TestMisuse(t *testing.T) {
 // What a command needs and the environment does not name is told by the variable, and all of it at once.
 func TestWhatTheEnvironmentLacks(t *testing.T) {
 	t.Parallel()
+	const connector = "nothing listens at http://127.0.0.1:1: start it, or name another one with --url or --context, or the stores with DATABASE_URL"
 	const database, brokers = "DATABASE_URL is not set: name the Postgres database", "KAFKA_BROKERS is not set: name the brokers"
 	for args, c := range map[string]struct {
 		want []string
@@ -208,26 +240,26 @@ func TestWhatTheEnvironmentLacks(t *testing.T) {
 		"migrate":                         {[]string{database}, 1},
 		"topics ensure":                   {[]string{brokers}, 1},
 		"topics check":                    {[]string{brokers}, 1},
-		"quarantine list":                 {[]string{database}, 1},
-		"quarantine show 1":               {[]string{database}, 1},
-		"quarantine send 1":               {[]string{database}, 1},
-		"quarantine send --all":           {[]string{database}, 1},
-		"quarantine discard 1 --reason=x": {[]string{database}, 1},
-		"deadletter list":                 {[]string{database}, 1},
-		"deadletter show 1":               {[]string{database, brokers}, 1},
+		"quarantine list":                 {[]string{connector}, 1},
+		"quarantine show 1":               {[]string{connector}, 1},
+		"quarantine send 1":               {[]string{connector}, 1},
+		"quarantine send --all":           {[]string{connector}, 1},
+		"quarantine discard 1 --reason=x": {[]string{connector}, 1},
+		"deadletter list":                 {[]string{connector}, 1},
+		"deadletter show 1":               {[]string{connector}, 1},
 		"deadletter redrive 1 --reason":   {[]string{"flag needs an argument: --reason"}, 1},
-		"deadletter redrive 1 --reason=x": {[]string{database, brokers}, 1},
-		"deadletter discard 1 --reason=x": {[]string{database}, 1},
+		"deadletter redrive 1 --reason=x": {[]string{connector}, 1},
+		"deadletter discard 1 --reason=x": {[]string{connector}, 1},
 		"cron run":                        {[]string{database}, 1},
-		"erp status":                      {[]string{database}, 1},
-		"erp status --json":               {[]string{database}, 1},
-		"erp open --reason=x":             {[]string{database}, 1},
-		"erp close --reason=x":            {[]string{database}, 1},
-		"settings":                        {[]string{database}, 1},
-		"settings get debug":              {[]string{database}, 1},
-		"settings set debug=true":         {[]string{database}, 1},
-		"settings unset debug":            {[]string{database}, 1},
-		"settings history":                {[]string{database}, 1},
+		"erp status":                      {[]string{connector}, 1},
+		"erp status --json":               {[]string{connector}, 1},
+		"erp open --reason=x":             {[]string{connector}, 1},
+		"erp close --reason=x":            {[]string{connector}, 1},
+		"settings":                        {[]string{connector}, 1},
+		"settings get debug":              {[]string{connector}, 1},
+		"settings set debug=true":         {[]string{connector}, 1},
+		"settings unset debug":            {[]string{connector}, 1},
+		"settings history":                {[]string{connector}, 1},
 		"replay --order 1":                {[]string{database}, 1},
 		"replay --from 2024-01-15":        {[]string{brokers}, 1},
 		"rebuild":                         {[]string{database, brokers}, 1},
@@ -238,7 +270,7 @@ func TestWhatTheEnvironmentLacks(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			p := invoke(t, nil, strings.Fields(args)...)
+			p := invoke(t, variables{"HTTP_ADDR": "127.0.0.1:1", "ERPCONNECTOR_CONFIG": "/nowhere"}, strings.Fields(args)...)
 			for _, want := range c.want {
 				require.ErrorContains(t, p.err, want)
 			}

@@ -1,24 +1,22 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/user"
+	"maps"
+	"net/http"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/erpconnector/erpconnector/shared/config"
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
@@ -28,65 +26,89 @@ import (
 //	cron_batch is 9
 //	in force in every process within a second
 func settingsCommand() *cobra.Command {
+	var r remote
+	var output string
 	cmd := &cobra.Command{
 		Use: "settings", Short: "See and change what can be changed while the connector runs", Args: cobra.NoArgs,
 		Long: "See and change what can be changed while the connector runs. A change is in force in every process within a second.\n" +
-			"What nobody has changed is as each process' environment says; shown here is the environment of this command.",
+			"What nobody has changed is as each process' environment says; on the stores that of this command is shown.",
+		Example: "  erpconnector settings\n  erpconnector settings set erp_timeout=10s --reason 'a slow ERP'\n  erpconnector settings -o csv > settings.csv",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withSettings(cmd.Context(), func(s *setting.Store) error {
-				v, err := s.View(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return printSettings(cmd.OutOrStdout(), v)
-			})
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return r.ask(cmd.Context(), func(c connector) error { return settingListing.print(cmd, c, output, nil, 0, c.listSettings) })
 		},
 	}
-	cmd.AddCommand(settingsGetCommand(), settingsSetCommand(), settingsUnsetCommand(), settingsHistoryCommand())
+	r.operator(cmd)
+	outputFlag(cmd, &output)
+	cmd.AddCommand(settingsGetCommand(&r), settingsSetCommand(&r), settingsUnsetCommand(&r), settingsHistoryCommand(&r))
 	return cmd
 }
 
-// printSettings says of a changed setting what the environment says too: that is what `unset` returns to. A value that is not in force
+// settingListing says of a changed setting what the environment says too: that is what `unset` returns to. A value that is not in force
 // is called so in its row, as the value beside it is another one.
-func printSettings(w io.Writer, v setting.View) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SETTING\tVALUE\tCHANGED")
-	for _, f := range setting.Fields() {
-		changed := ""
-		if row, ok := v.Row(f.Name); ok {
-			changed = fmt.Sprintf("%s by %s; %s says %s", row.At.Format(time.DateTime), domain.Printable(row.By), f.Variable, shown(f.Text(v.Environment)))
-		}
-		if why := v.Unusable(f.Name); why != "" {
-			changed = "NOT IN FORCE: " + domain.Printable(why)
-		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, shown(f.Text(v.Settings)), changed)
+var settingListing = listing[client.SettingEntry]{
+	member: "settings", columns: []column[client.SettingEntry]{
+		{"setting", func(e client.SettingEntry) string { return e.Name }},
+		{"value", func(e client.SettingEntry) string { return cmp.Or(settingText(e.Name, e.Value), "-") }},
+		{"changed", changedText},
+	},
+	members: []string{"name", "value", "default", "source", "changed_by", "changed_at", "type", "variable", "unused"},
+}
+
+func changedText(e client.SettingEntry) string {
+	switch {
+	case e.Unused != nil:
+		return "NOT IN FORCE: " + *e.Unused
+	case e.ChangedAt != nil:
+		return fmt.Sprintf("%s by %s; %s says %s", e.ChangedAt.UTC().Format(time.DateTime), textOf(e.ChangedBy), e.Variable, cmp.Or(settingText(e.Name, e.Default), "-"))
 	}
-	return t.Flush()
+	return ""
+}
+
+// settingText is a setting's value as a command line takes it. One that this program does not know is shown as it came.
+func settingText(name string, value any) string {
+	raw, _ := json.Marshal(value) // it was JSON a moment ago
+	if f, err := setting.Find(name); err == nil {
+		s := setting.Defaults()
+		if f.Decode(&s, raw) == nil {
+			return f.Text(s)
+		}
+	}
+	return memberText(raw)
+}
+
+func (c connector) listSettings(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+	return c.Settings(ctx, edit)
 }
 
 // shown is a value of which one sees that it is there.
 func shown(text string) string { return domain.Printable(cmp.Or(text, "-")) }
 
 // settingsGetCommand prints the bare value with --value, for scripts.
-func settingsGetCommand() *cobra.Command {
+func settingsGetCommand(r *remote) *cobra.Command {
 	var value bool
 	cmd := &cobra.Command{
-		Use: "get NAME", Short: "Show one setting: its value, what it takes and who changed it", Args: cobra.ExactArgs(1),
+		Use: "get NAME", Short: "Show one setting: its value, what it takes and who changed it", Args: cobra.ExactArgs(1), ValidArgsFunction: settingNames,
+		Example: "  erpconnector settings get erp_timeout\n  erpconnector settings get erp_timeout --value",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := setting.Find(args[0])
-			if err != nil {
+			if _, err := setting.Find(args[0]); err != nil {
 				return err
 			}
-			return withSettings(cmd.Context(), func(s *setting.Store) error {
-				v, err := s.View(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if value {
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), f.Text(v.Settings))
-					return err
-				}
-				return printSetting(cmd.OutOrStdout(), v, f)
+			return r.ask(cmd.Context(), func(c connector) error {
+				_, err := settingListing.pages(cmd.Context(), c, nil, 0, c.listSettings, func(e client.SettingEntry, _ json.RawMessage) error {
+					switch {
+					case e.Name != args[0]:
+						return nil
+					case value:
+						_, err := fmt.Fprintln(cmd.OutOrStdout(), settingText(e.Name, e.Value))
+						return err
+					default:
+						return printSetting(cmd.OutOrStdout(), e)
+					}
+				})
+				return err
 			})
 		},
 	}
@@ -94,32 +116,39 @@ func settingsGetCommand() *cobra.Command {
 	return cmd
 }
 
+// settingNames completes the name of a setting.
+func settingNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return setting.Names(), cobra.ShellCompDirectiveNoFileComp
+}
+
 // printSetting tells what values a setting takes, so that the next command can be `set`.
-func printSetting(w io.Writer, v setting.View, f setting.Field) error {
+func printSetting(w io.Writer, e client.SettingEntry) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "setting   %s\nvalue     %s\ndefault   %s (%s)\ntakes     %s\n", f.Name, shown(f.Text(v.Settings)), shown(f.Text(v.Environment)), f.Variable, f.Allowed)
-	if row, ok := v.Row(f.Name); ok {
-		fmt.Fprintf(&b, "changed   %s by %s\n", row.At.Format(time.RFC3339), domain.Printable(row.By))
+	fmt.Fprintf(&b, "setting   %s\nvalue     %s\ndefault   %s (%s)\ntakes     %s\n", e.Name, shown(settingText(e.Name, e.Value)), shown(settingText(e.Name, e.Default)),
+		e.Variable, e.Allowed)
+	if e.ChangedAt != nil {
+		fmt.Fprintf(&b, "changed   %s by %s\n", e.ChangedAt.UTC().Format(time.RFC3339), domain.Printable(textOf(e.ChangedBy)))
 	}
-	if why := v.Unusable(f.Name); why != "" {
-		fmt.Fprintf(&b, "NOT IN FORCE: %s\n", domain.Printable(why))
+	if e.Unused != nil {
+		fmt.Fprintf(&b, "NOT IN FORCE: %s\n", domain.Printable(*e.Unused))
 	}
-	fmt.Fprintf(&b, "\n%s\n", f.Meaning)
+	fmt.Fprintf(&b, "\n%s\n", e.Meaning)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // settingsSetCommand changes all or none: settings that belong together are never seen half changed.
-func settingsSetCommand() *cobra.Command {
+func settingsSetCommand(r *remote) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "set NAME=VALUE…", Short: "Change settings, all that are named or none", Args: cobra.MinimumNArgs(1),
+		Example: "  erpconnector settings set erp_timeout=10s retryable_codes=409,423 --reason 'a slow ERP'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			values, err := parseSettings(args)
 			if err != nil {
 				return err
 			}
-			return changeSettings(cmd, values, reason)
+			return changeSettings(cmd, r, values, reason)
 		},
 	}
 	reasonFlag(cmd, &reason)
@@ -127,16 +156,17 @@ func settingsSetCommand() *cobra.Command {
 }
 
 // settingsUnsetCommand is not the same as setting the environment's value: that value would stay when the environment changes.
-func settingsUnsetCommand() *cobra.Command {
+func settingsUnsetCommand(r *remote) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "unset NAME…", Short: "Return settings to what the environment says", Args: cobra.MinimumNArgs(1),
+		Use: "unset NAME…", Short: "Return settings to what the environment says", Args: cobra.MinimumNArgs(1), ValidArgsFunction: settingNames,
+		Example: "  erpconnector settings unset erp_timeout",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			values := map[string]json.RawMessage{}
 			for _, name := range names {
 				values[name] = json.RawMessage("null")
 			}
-			return changeSettings(cmd, values, reason)
+			return changeSettings(cmd, r, values, reason)
 		},
 	}
 	reasonFlag(cmd, &reason)
@@ -175,134 +205,43 @@ func parseSettings(args []string) (map[string]json.RawMessage, error) {
 	return values, errors.Join(problems...)
 }
 
-// changeSettings notes the user of the operating system: the command has no other proof of who it is.
-func changeSettings(cmd *cobra.Command, values map[string]json.RawMessage, reason string) error {
-	return withSettings(cmd.Context(), func(s *setting.Store) error {
-		v, err := s.Change(cmd.Context(), setting.Change{Values: values, By: osUser(), Reason: reason})
+// changeSettings changes whatever was there before: who types a value has seen the one of now, or does not care.
+func changeSettings(cmd *cobra.Command, r *remote, values map[string]json.RawMessage, reason string) error {
+	if reason != "" {
+		raw, err := json.Marshal(reason)
 		if err != nil {
 			return err
 		}
-		return printChanged(cmd.OutOrStdout(), v, values)
+		values = maps.Clone(values)
+		values["reason"] = raw
+	}
+	body, err := json.Marshal(values)
+	if err != nil {
+		return err
+	}
+	return r.ask(cmd.Context(), func(c connector) error {
+		var now client.Settings
+		err := c.change(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+			return c.ChangeSettingsWithBody(ctx, &client.ChangeSettingsParams{IfMatch: "*"}, "application/json", bytes.NewReader(body), edit)
+		}, &now)
+		if err != nil {
+			return err
+		}
+		return printChanged(cmd.OutOrStdout(), now, values)
 	})
 }
 
 // printChanged says where a value comes from that was returned to the environment's.
-func printChanged(w io.Writer, v setting.View, values map[string]json.RawMessage) error {
-	for _, f := range setting.Fields() {
-		if value, named := values[f.Name]; named {
+func printChanged(w io.Writer, now client.Settings, values map[string]json.RawMessage) error {
+	for _, e := range now.Settings {
+		if value, named := values[e.Name]; named {
 			from := ""
 			if string(value) == "null" {
-				from = " (" + f.Variable + ")"
+				from = " (" + e.Variable + ")"
 			}
-			_, _ = fmt.Fprintf(w, "%s is %s%s\n", f.Name, shown(f.Text(v.Settings)), from)
+			_, _ = fmt.Fprintf(w, "%s is %s%s\n", e.Name, shown(settingText(e.Name, e.Value)), from)
 		}
 	}
 	_, err := fmt.Fprintln(w, "in force in every process within a second")
 	return err
-}
-
-// osUser is who runs the command; a container may have no names for its users.
-func osUser() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return domain.WhoText.Fit(u.Username)
-	}
-	return fmt.Sprintf("uid %d", os.Getuid())
-}
-
-// settingsHistoryCommand shows the newest first: the last change is the first suspect.
-func settingsHistoryCommand() *cobra.Command {
-	var f setting.Filter
-	var after string
-	cmd := &cobra.Command{
-		Use: "history [NAME]", Short: "Show who changed what, the newest first", Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if len(args) > 0 {
-				if _, err := setting.Find(args[0]); err != nil {
-					return err
-				}
-				f.Name = args[0]
-			}
-			if f.Limit < 1 {
-				return fmt.Errorf("--limit is %d; it must be 1 or more", f.Limit)
-			}
-			if after != "" {
-				if f.After, err = setting.ParseCursor(after); err != nil {
-					return fmt.Errorf("--after %s %w", after, err)
-				}
-			}
-			return withSettings(cmd.Context(), func(s *setting.Store) error {
-				past, next, err := s.History(cmd.Context(), f)
-				if err != nil {
-					return err
-				}
-				if next == nil {
-					return printHistory(cmd.OutOrStdout(), past, "")
-				}
-				return printHistory(cmd.OutOrStdout(), past, nextPage(cmd, args, next.String()))
-			})
-		},
-	}
-	cmd.Flags().IntVar(&f.Limit, "limit", 50, "changes at most")
-	cmd.Flags().StringVar(&after, "after", "", "start after this one, as an earlier page says")
-	return cmd
-}
-
-// printHistory says "(environment)" where there was no value of anybody: empty would look like an empty text.
-func printHistory(w io.Writer, past []setting.Past, next string) error {
-	if len(past) == 0 {
-		_, err := fmt.Fprintln(w, "nobody has changed it")
-		return err
-	}
-	value := func(raw json.RawMessage) string {
-		if raw == nil {
-			return "(environment)"
-		}
-		return domain.Printable(string(raw))
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "VERSION\tAT\tBY\tSETTING\tBEFORE\tAFTER\tREASON")
-	for _, p := range past {
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Version, p.At.Format(time.DateTime), domain.Printable(p.By), domain.Printable(p.Name),
-			value(p.Before), value(p.After), domain.Printable(p.Reason))
-	}
-	if next != "" {
-		_, _ = fmt.Fprintf(t, "there is more: %s\n", next)
-	}
-	return t.Flush()
-}
-
-// withSettings reads the environment's values from this command's environment; each process has its own.
-func withSettings(ctx context.Context, use func(*setting.Store) error) error {
-	return withDatabase(ctx, func(cfg config.Config, pool *pgxpool.Pool) error {
-		return use(setting.NewStore(pool, cfg.Settings, nil))
-	})
-}
-
-// withDatabase is for commands that work on DATABASE_URL directly.
-func withDatabase(ctx context.Context, use func(cfg config.Config, pool *pgxpool.Pool) error) error {
-	cfg, err := config.FromEnv(environment(ctx))
-	if err != nil {
-		return err
-	}
-	if err := RequireMigrated(ctx, cfg); err != nil {
-		return err
-	}
-	pool, err := openPool(ctx, cfg.DatabaseURL)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	return use(cfg, pool)
-}
-
-func openPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	poolConfig, err := postgres.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	return pool, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
@@ -84,23 +85,17 @@ func testASettingThatIsNotInForce(t *testing.T, database testkit.Database, env v
 func TestHistoryIsPrinted(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
-	past := []setting.Past{
-		{Version: 2, At: at, By: "me", Name: "cron_batch", Before: json.RawMessage("9"), Reason: "done"},
-		{Version: 1, At: at, By: "an operator", Name: "cron_batch", After: json.RawMessage("9")},
+	past := []client.SettingChange{
+		{Version: 2, ChangedAt: at, ChangedBy: "me", Name: "cron_batch", Before: 9, Reason: new("done")},
+		{Version: 1, ChangedAt: at, ChangedBy: "an operator", Name: "cron_batch", After: 9},
 	}
-	var out strings.Builder
-	require.NoError(t, printHistory(&out, past, ""))
 	require.Equal(t, "VERSION  AT                   BY           SETTING     BEFORE         AFTER          REASON\n"+
 		"2        2024-01-15 10:30:00  me           cron_batch  9              (environment)  done\n"+
-		"1        2024-01-15 10:30:00  an operator  cron_batch  (environment)  9              \n", out.String())
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printHistory(w, nil, "") })
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printHistory(w, past, "erpconnector settings history") })
-	view := setting.View{Settings: setting.Defaults(), Environment: setting.Defaults()}
-	field, ok := setting.FieldOf("erp_base_url")
-	require.True(t, ok)
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printSettings(w, view) })
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printSetting(w, view, field) })
-	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printChanged(w, view, nil) })
+		"1        2024-01-15 10:30:00  an operator  cron_batch  (environment)  9              \n", rows(t, historyListing, "table", past...))
+	require.Equal(t, "version,name,before,after,changed_by,changed_at,reason\n2,cron_batch,9,,me,2024-01-15T10:30:00Z,done\n1,cron_batch,,9,an operator,2024-01-15T10:30:00Z,\n",
+		rows(t, historyListing, "csv", past...))
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printSetting(w, client.SettingEntry{}) })
+	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printChanged(w, client.Settings{}, nil) })
 }
 
 // An empty value is shown as something, or its column would seem to be another's.
@@ -124,21 +119,22 @@ func TestEverySettingTakesWhatItShows(t *testing.T) {
 				require.NoError(t, err)
 				require.JSONEq(t, string(f.JSON(setting.Defaults())), string(values[f.Name]))
 			}
-			view := setting.View{Settings: setting.Defaults(), Environment: setting.Defaults()}
-			view.Rows = []setting.Row{{Name: f.Name, By: "me", At: time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)}}
+			value := json.RawMessage(f.JSON(setting.Defaults()))
+			e := client.SettingEntry{
+				Name: f.Name, Value: value, Default: value, Allowed: f.Allowed, Meaning: f.Meaning, Variable: f.Variable,
+				ChangedAt: new(time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)), ChangedBy: new("me"),
+			}
+			require.Equal(t, f.Text(setting.Defaults()), settingText(f.Name, value))
 			var out strings.Builder
-			require.NoError(t, printSetting(&out, view, f))
+			require.NoError(t, printSetting(&out, e))
 			for _, want := range []string{"setting   " + f.Name + "\n", "takes     " + f.Allowed + "\n", "(" + f.Variable + ")\n", "changed   2024-01-15T10:30:00Z by me\n", "\n" + f.Meaning + "\n"} {
 				require.Contains(t, out.String(), want)
 			}
 			require.NotEmpty(t, f.Allowed)
 			require.NotEmpty(t, f.Meaning)
+			require.Regexp(t, `(?m)^`+f.Name+` +\S.* 2024-01-15 10:30:00 by me; `+f.Variable+` says .+$`, rows(t, settingListing, "table", e))
 			out.Reset()
-			require.NoError(t, printSettings(&out, view))
-			require.Regexp(t, `(?m)^`+f.Name+` +\S.* 2024-01-15 10:30:00 by me; `+f.Variable+` says .+$`, out.String())
-			require.Equal(t, 1, strings.Count(out.String(), " by me; "))
-			out.Reset()
-			require.NoError(t, printChanged(&out, view, map[string]json.RawMessage{f.Name: json.RawMessage("null")}))
+			require.NoError(t, printChanged(&out, client.Settings{Settings: []client.SettingEntry{e}}, map[string]json.RawMessage{f.Name: json.RawMessage("null")}))
 			require.Contains(t, out.String(), f.Name+" is ")
 			require.Contains(t, out.String(), " ("+f.Variable+")\nin force in every process within a second\n")
 		})

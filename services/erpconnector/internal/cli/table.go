@@ -3,11 +3,14 @@ package cli
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
@@ -24,6 +27,19 @@ func checkOutput(output string) error {
 	return nil
 }
 
+// textOrJSON is -o of a command about one thing.
+func textOrJSON(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "text", "text or json")
+	completeWords(cmd, "output", false, "text", "json")
+}
+
+func checkTextOrJSON(output string) error {
+	if output != "text" && output != "json" {
+		return fmt.Errorf("--output is %q; it must be text or json", output)
+	}
+	return nil
+}
+
 // column is one of a table: its name, as in the API's JSON, and how a row has it.
 type column[T any] struct {
 	name string
@@ -35,8 +51,12 @@ type rowPrinter[T any] struct {
 	w       io.Writer
 	output  string
 	columns []column[T]
+	members []string // of a row, that are the columns in CSV; without them these are the table's
+	colour  bool     // the table's heading is bold
+	none    string   // in place of an empty table; empty: the names of its columns
 
 	table *tabwriter.Writer
+	text  strings.Builder // the table, before it is printed
 	csv   *csv.Writer
 	rows  int
 }
@@ -57,7 +77,11 @@ func (p *rowPrinter[T]) add(row T, raw json.RawMessage) error {
 		_, err := fmt.Fprintf(p.w, "%s%s", before, raw)
 		return err
 	case "csv":
-		return p.csv.Write(p.cells(row, spreadsheetSafe))
+		cells, err := p.cells(row, spreadsheetSafe), error(nil)
+		if p.members != nil {
+			cells, err = membersOf(raw, p.members)
+		}
+		return errors.Join(err, p.csv.Write(cells))
 	default:
 		_, err := fmt.Fprintln(p.table, strings.Join(p.cells(row, domain.Printable), "\t"))
 		return err
@@ -76,15 +100,22 @@ func (p *rowPrinter[T]) begin() {
 	switch p.output {
 	case "csv":
 		p.csv = csv.NewWriter(p.w)
+		if p.members != nil {
+			names = p.members
+		}
 		_ = p.csv.Write(names) // told by Flush
 	case "table":
-		p.table = tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
+		p.table = tabwriter.NewWriter(&p.text, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(p.table, strings.ToUpper(strings.ReplaceAll(strings.Join(names, "\t"), "_", " ")))
 	}
 }
 
 // end prints what is left.
 func (p *rowPrinter[T]) end() error {
+	if p.rows == 0 && p.output == "table" && p.none != "" {
+		_, err := fmt.Fprintln(p.w, p.none)
+		return err
+	}
 	p.begin()
 	switch p.output {
 	case "json":
@@ -98,17 +129,15 @@ func (p *rowPrinter[T]) end() error {
 		p.csv.Flush()
 		return p.csv.Error()
 	case "table":
-		return p.table.Flush()
+		_ = p.table.Flush() // into the text
+		text := p.text.String()
+		if p.colour {
+			text = boldHeading(text)
+		}
+		_, err := io.WriteString(p.w, text)
+		return err
 	}
 	return nil
-}
-
-// flush prints the rows that came before an error.
-func (p *rowPrinter[T]) flush() error {
-	if p.rows == 0 {
-		return nil
-	}
-	return p.end()
 }
 
 func (p *rowPrinter[T]) cells(row T, safe func(string) string) []string {

@@ -70,6 +70,9 @@ func tailCommand() *cobra.Command {
 	cmd.Flags().String("type", "", "of these types, with commas between: requested, before_send, after_send, success, failed, callback")
 	cmd.Flags().String("status", "", "after which the order has one of these statuses")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, or ndjson: an object a line")
+	completeWords(cmd, "type", true, "requested", "before_send", "after_send", "success", "failed", "callback")
+	completeWords(cmd, "status", true, domain.Statuses...)
+	completeWords(cmd, "output", false, "text", "ndjson")
 	r.flags(cmd)
 	return cmd
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -12,14 +11,11 @@ import (
 
 	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/replay"
-	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/services/projector"
-	"github.com/erpconnector/erpconnector/shared/deadletter"
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/pace"
-	"github.com/erpconnector/erpconnector/shared/setting"
 )
 
 // hostile is what a terminal obeys: it clears the screen, ends the line, turns text around, and begins a sequence in one byte.
@@ -28,20 +24,10 @@ const hostile = "id\x1b[2J\r\n\u202e\u009b31m\x07\x00\xff"
 // An escape in an event id cleared the operator's screen, and could print what was never there.
 func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 	t.Parallel()
-	entry := ingest.QuarantineEntry{
-		ID: 7, Source: hostile, EventID: hostile, Code: "refused", Payload: []byte(`{"a": "` + hostile + `"}`),
-		Problems: []problem.FieldError{{Pointer: "/" + hostile, Detail: "is " + hostile}},
-	}
-	sent := ingest.Sent{ID: 7}
-	sent.Result.Result, sent.Result.Errors = "refused", entry.Problems
-	accepted := ingest.Sent{ID: 8}
-	accepted.Result.Result, accepted.Result.OrderIncrementID = "accepted", hostile
-	settings := setting.View{Rows: []setting.Row{{Name: "cron_batch", By: hostile, Value: json.RawMessage(`1`)}}}
-	settings.Unused = setting.Problems{{Name: "debug", Said: hostile}}
-	settings.Settings.ErpBaseURL = hostile
-	past := setting.Past{Name: hostile, By: hostile, Reason: hostile, Before: json.RawMessage(`"` + hostile + `"`)}
-	base, ok := setting.FieldOf("erp_base_url")
-	require.True(t, ok)
+	wrong := []client.FieldError{{Pointer: new("/" + hostile), Detail: "is " + hostile}}
+	entry := shownEntry{Other: []byte(`{"a": "` + hostile + `"}`), QuarantineEntry: client.QuarantineEntry{Id: 7, Source: hostile, EventId: new(hostile), Code: "refused", Errors: wrong}}
+	setting := client.SettingEntry{Name: "erp_base_url", Value: hostile, ChangedAt: new(time.Unix(0, 0)), ChangedBy: new(hostile)}
+	past := client.SettingChange{Name: hostile, ChangedBy: hostile, Reason: new(hostile), Before: hostile}
 	audited := &audit.Report{
 		Sources: []*audit.Counts{{Source: hostile}}, Violations: []audit.Violation{{Source: hostile, Order: hostile, Topic: hostile, Found: hostile, Kind: "two_alive"}},
 	}
@@ -50,20 +36,24 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 		History: []pace.Past{{BreakerEvent: domain.BreakerEvent{By: hostile, Why: hostile}}},
 	}
 	erp.StoppedSince, erp.HeldUntil = erp.Since, erp.Since
-	generation := 1
-	letter := deadletter.Entry{
-		Letter: deadletter.Letter{ID: 7, By: deadletter.Writer(hostile), Topic: hostile, OrderKey: hostile, CeID: hostile, Reason: hostile},
-		State:  deadletter.Discarded, Generation: &generation, DecidedBy: new(hostile), DecidedAt: new(time.Unix(0, 0)), Decision: new(hostile),
-	}
+	letter := letterRecord{Other: []byte(hostile), Headers: map[string]string{hostile: hostile}, DeadLetter: client.DeadLetter{
+		Id: 7, WrittenBy: hostile, Topic: hostile, Key: hostile, CeId: hostile, Reason: hostile, State: "discarded", StoppedGeneration: new(1), DecidedBy: new(hostile),
+		DecidedAt: new("2024-01-15T10:30:00Z"), Decision: new(hostile),
+	}}
 	for name, print := range map[string]func(w *bytes.Buffer) error{
 		"quarantine list": func(w *bytes.Buffer) error {
-			return printQuarantine(w, []ingest.QuarantineEntry{entry}, "")
+			return printRows(w, quarantineListing, "table", entry.QuarantineEntry)
 		},
-		"quarantine show":  func(w *bytes.Buffer) error { return printEntry(w, entry) },
-		"quarantine send":  func(w *bytes.Buffer) error { _ = report(w, []ingest.Sent{sent, accepted}, 2); return nil },
-		"settings":         func(w *bytes.Buffer) error { return printSettings(w, settings) },
-		"settings get":     func(w *bytes.Buffer) error { return printSetting(w, settings, base) },
-		"settings history": func(w *bytes.Buffer) error { return printHistory(w, []setting.Past{past}, "") },
+		"quarantine show": func(w *bytes.Buffer) error { return printEntry(w, entry) },
+		"quarantine send": func(w *bytes.Buffer) error {
+			told := &toldEntries{w: w}
+			told.result(client.QuarantineBulkResult{Id: 7, Result: "refused", Errors: &wrong})
+			told.sent(client.SentEntry{Id: 8, Result: "accepted", OrderIncrementId: new(hostile)})
+			return nil
+		},
+		"settings":         func(w *bytes.Buffer) error { return printRows(w, settingListing, "table", setting) },
+		"settings get":     func(w *bytes.Buffer) error { return printSetting(w, setting) },
+		"settings history": func(w *bytes.Buffer) error { return printRows(w, historyListing, "table", past) },
 		"erp status":       func(w *bytes.Buffer) error { return printERP(w, erp) },
 		"audit":            func(w *bytes.Buffer) error { return printReport(w, audited, false) },
 		"verify": func(w *bytes.Buffer) error {
@@ -74,10 +64,10 @@ func TestWhatOthersWroteIsPrintedHarmless(t *testing.T) {
 			printDifference(w)(projector.Difference{Line: hostile, Column: "reason", Live: hostile, Log: hostile})
 			return nil
 		},
-		"deadletter list": func(w *bytes.Buffer) error { return printLetters(w, []deadletter.Entry{letter}, "") },
-		"deadletter show": func(w *bytes.Buffer) error {
-			return printLetter(w, letter, &kgo.Record{Value: []byte(hostile), Headers: []kgo.RecordHeader{{Key: hostile, Value: []byte(hostile)}}})
+		"deadletter list": func(w *bytes.Buffer) error {
+			return printRows(w, letterListing, "table", letter.DeadLetter)
 		},
+		"deadletter show": func(w *bytes.Buffer) error { return printLetter(w, letter) },
 		"replay": func(w *bytes.Buffer) error {
 			r := &kgo.Record{Topic: hostile, Key: []byte(hostile), Timestamp: time.Unix(0, 0)}
 			return replay.Timeline(kafka.Config{}, w).Take(t.Context(), []*kgo.Record{r})

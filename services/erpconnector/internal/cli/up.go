@@ -34,7 +34,7 @@ func upCommand() *cobra.Command {
 	var ephemeral bool
 	var port int
 	cmd := &cobra.Command{
-		Use: "up", Short: "Run everything on this machine: Postgres, Kafka, a mock ERP and all services", Args: cobra.NoArgs,
+		Use: "up", Example: "  erpconnector up\n  HTTP_ADDR=:8090 DATA_DIR=~/erp erpconnector up --kafka-port 0", Short: "Run everything on this machine: Postgres, Kafka, a mock ERP and all services", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !devkafka.Keeps && !ephemeral {
 				ephemeral = true
@@ -61,7 +61,7 @@ func up(ctx context.Context, out, stderr io.Writer, ephemeral bool, port kafkaPo
 		err = port.check(cfg)
 	}
 	if err == nil {
-		err = reachAddress(ctx, cfg.HTTP.Addr)
+		err = chooseAddress(ctx, stderr, &cfg)
 	}
 	if err != nil {
 		return err
@@ -85,6 +85,25 @@ func up(ctx context.Context, out, stderr io.Writer, ephemeral bool, port kafkaPo
 	}
 	defer stopServers()
 	return runServices(ctx, cfg, app.Names(), func() { _, _ = io.WriteString(out, banner(cfg)) })
+}
+
+// chooseAddress takes another address where the usual one is taken; one that was asked for does not give way.
+func chooseAddress(ctx context.Context, w io.Writer, cfg *config.Config) error {
+	err := reachAddress(ctx, cfg.HTTP.Addr)
+	asked, _ := environment(ctx)("HTTP_ADDR")
+	if !errors.Is(err, errAddressTaken) || asked != "" {
+		return err
+	}
+	taken := cfg.HTTP.Addr
+	var lc net.ListenConfig
+	free, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("the address %s is taken, and no other was found: %w; name one with HTTP_ADDR", taken, err)
+	}
+	cfg.HTTP.Addr = free.Addr().String()
+	_ = free.Close()
+	_, _ = fmt.Fprintf(w, "%s is taken, so the connector listens at %s; commands find it by --url %s, or ERPCONNECTOR_URL\n", taken, cfg.HTTP.Addr, baseURL(*cfg))
+	return nil
 }
 
 // check refuses a port that there is none of, and one that nothing would listen on.
@@ -302,7 +321,11 @@ Or watch a minute of sample orders, from another shell:
 export API_TOKEN=%s%s
 %s demo --url %s
 
+What works on the stores (replay, verify, audit, and others where no --url is given) takes:
+
+export DATABASE_URL='%s' KAFKA_BROKERS='%s'
+
 Ctrl-C stops.
 `, base, base, httpapi.BasePath, token, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","), base, cfg.DataDir,
-		trust, base, httpapi.BasePath, token, trust, base, httpapi.BasePath, token, token, export, self(), base)
+		trust, base, httpapi.BasePath, token, trust, base, httpapi.BasePath, token, token, export, self(), base, cfg.DatabaseURL, strings.Join(cfg.KafkaBrokers, ","))
 }

@@ -202,7 +202,7 @@ func TestTheBannerIsReadyToCopy(t *testing.T) {
 		"  mock ERP  http://127.0.0.1:8181/mockerp/stats\n", "  data      /data\n",
 		"\ncurl -sS http://127.0.0.1:8181" + httpapi.BasePath + "/events -H 'Authorization: Bearer t0ken' ",
 		"\ncurl -sS http://127.0.0.1:8181" + httpapi.BasePath + "/sync-status/000000123 -H 'Authorization: Bearer t0ken'\n",
-		"\nexport API_TOKEN=t0ken\n", " demo --url http://127.0.0.1:8181\n", "Ctrl-C stops.\n",
+		"\nexport DATABASE_URL='postgres://db' KAFKA_BROKERS='a:1,b:2'\n", "\nexport API_TOKEN=t0ken\n", " demo --url http://127.0.0.1:8181\n", "Ctrl-C stops.\n",
 	} {
 		require.Contains(t, text, want)
 	}
@@ -262,3 +262,5 @@ func TestAStartThatFailsLeavesNothing(t *testing.T) {
 		require.ErrorContains(t, err, "; another place can be set with TMPDIR")
 	}
 }
+
+func configAt(addr string) config.Config { return config.Config{HTTP: config.HTTP{Addr: addr}} }

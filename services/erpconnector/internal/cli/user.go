@@ -3,34 +3,37 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
-	"io"
+	"net/http"
 	"os"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/shared/access"
-	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
-// userCommand works on the database, so it needs no token.
+// userCommand makes and changes users.
 //
 //	$ erpconnector user create jane --may view_status,resync
 //	T7QK3…
 //	user 1, "jane": this is the only time that the password is shown
 func userCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "user", Short: "Make and change users, who log in with a password",
+		Use: "user", Example: "  erpconnector user create jane --may view_status,resync\n  erpconnector user disable jane", Short: "Make and change users, who log in with a password",
 		Long: "A user gets a token by POST /rest/V1/integration/admin/token, as in Magento. It ends after admin_token_lifetime, or when the user is\n" +
 			"disabled, deleted, or gets another password, in every process within two seconds.",
 	}
-	cmd.AddCommand(userCreateCommand(), userListCommand(), userPasswordCommand(),
-		userSwitchCommand("disable", "Let a user in no more, and end the user's sessions", true),
-		userSwitchCommand("enable", "Let a user in again who was disabled", false), userDeleteCommand())
+	var r remote
+	r.operator(cmd)
+	cmd.AddCommand(userCreateCommand(&r), userListCommand(&r), userPasswordCommand(&r),
+		userSwitchCommand(&r, "disable", "Let a user in no more, and end the user's sessions", true),
+		userSwitchCommand(&r, "enable", "Let a user in again who was disabled", false), userDeleteCommand(&r))
 	return cmd
 }
 
@@ -52,17 +55,17 @@ func choosePassword(file string) (password string, made bool, err error) {
 }
 
 // printPassword shows a password that was made; one from a file is known already.
-func printPassword(cmd *cobra.Command, u access.User, password string, made bool) error {
+func printPassword(cmd *cobra.Command, u client.ShownUser, password string, made bool) error {
 	if !made {
-		_, err := fmt.Fprintf(cmd.ErrOrStderr(), "user %d, %q\n", u.ID, u.Name)
+		_, err := fmt.Fprintf(cmd.ErrOrStderr(), "user %d, %q\n", u.UserId, u.Name)
 		return err
 	}
-	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "user %d, %q: this is the only time that the password is shown\n", u.ID, u.Name)
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "user %d, %q: this is the only time that the password is shown\n", u.UserId, u.Name)
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), password)
 	return err
 }
 
-func userCreateCommand() *cobra.Command {
+func userCreateCommand(r *remote) *cobra.Command {
 	var may []string
 	var source, file string
 	cmd := &cobra.Command{
@@ -78,8 +81,13 @@ func userCreateCommand() *cobra.Command {
 			if wrong := n.Check(); len(wrong) > 0 {
 				return flagError(wrong[0])
 			}
-			return withTokens(cmd.Context(), func(s *access.Store) error {
-				u, err := s.CreateUser(cmd.Context(), n)
+			body := client.NewUser{Name: n.Name, Password: n.Password, Resources: resourceNames(n.Resources)}
+			optional(&body.Source, n.Source)
+			return r.ask(cmd.Context(), func(c connector) error {
+				var u client.ShownUser
+				err := c.change(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.CreateUser(ctx, body, edit)
+				}, &u)
 				if err != nil {
 					return err
 				}
@@ -89,8 +97,18 @@ func userCreateCommand() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&may, "may", nil, "what the user may do, with commas between: "+mayList())
 	cmd.Flags().StringVar(&source, "source", "", "the one shop that the user is for; all unless said")
+	completeWords(cmd, "may", true, httpapi.ShortNames()...)
 	passwordFlag(cmd, &file)
 	return cmd
+}
+
+// resourceNames are resources as a body has them.
+func resourceNames(resources []httpapi.Resource) []client.Resource {
+	names := make([]client.Resource, len(resources))
+	for i, r := range resources {
+		names[i] = client.Resource(r)
+	}
+	return names
 }
 
 func resourcesOf(may []string) (resources []httpapi.Resource) {
@@ -108,39 +126,48 @@ func flagError(wrong problem.FieldError) error {
 	return fmt.Errorf("%s %s", flag, strings.ReplaceAll(wrong.Detail, httpapi.ResourcePrefix, ""))
 }
 
-func userListCommand() *cobra.Command {
-	return &cobra.Command{
+var userListing = listing[client.ShownUser]{
+	member: "users", columns: []column[client.ShownUser]{
+		{"id", func(u client.ShownUser) string { return strconv.FormatInt(u.UserId, 10) }},
+		{"name", func(u client.ShownUser) string { return u.Name }},
+		{"may", func(u client.ShownUser) string { return shortList(u.Resources) }},
+		{"shop", func(u client.ShownUser) string { return shopOf(u.Source) }},
+		{"made", func(u client.ShownUser) string { return minute(&u.CreatedAt, "") + " by " + u.CreatedBy }},
+		{"state", func(u client.ShownUser) string {
+			if u.DisabledAt == nil {
+				return "may log in"
+			}
+			return "disabled " + minute(u.DisabledAt, "") + " by " + textOf(u.DisabledBy)
+		}},
+	},
+	members: []string{"user_id", "name", "resources", "source", "created_at", "created_by", "changed_at", "changed_by", "disabled_at", "disabled_by"},
+}
+
+func (c connector) listUsers(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+	return c.ListUsers(ctx, edit)
+}
+
+func userListCommand(r *remote) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the users, by their names", Args: cobra.NoArgs,
+		Example: "  erpconnector user list\n  erpconnector user list -o csv > users.csv",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withTokens(cmd.Context(), func(s *access.Store) error {
-				users, err := s.Users(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return printUsers(cmd.OutOrStdout(), users)
-			})
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return r.ask(cmd.Context(), func(c connector) error { return userListing.print(cmd, c, output, nil, 0, c.listUsers) })
 		},
 	}
+	outputFlag(cmd, &output)
+	return cmd
 }
 
-func printUsers(w io.Writer, users []access.User) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tNAME\tMAY\tSHOP\tMADE\tSTATE")
-	for _, u := range users {
-		state := "may log in"
-		if u.DisabledAt != nil {
-			state = "disabled " + minute(u.DisabledAt, "") + " by " + domain.Printable(*u.DisabledBy)
-		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s by %s\t%s\n", u.ID, domain.Printable(u.Name), shortList(u.Resources), shopOf(u.Source),
-			minute(&u.CreatedAt, ""), domain.Printable(u.CreatedBy), state)
-	}
-	return t.Flush()
-}
-
-func userPasswordCommand() *cobra.Command {
+func userPasswordCommand(r *remote) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "password NAME", Short: "Give a user another password, and end the user's sessions", Args: cobra.ExactArgs(1),
+		Example: "  erpconnector user password jane\n  erpconnector user password jane --password-file /run/secrets/password",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			password, made, err := choosePassword(file)
 			if err != nil {
@@ -150,29 +177,37 @@ func userPasswordCommand() *cobra.Command {
 			if wrong := c.Check(); len(wrong) > 0 {
 				return flagError(wrong[0])
 			}
-			return changeUser(cmd.Context(), args[0], c, func(u access.User) error { return printPassword(cmd, u, password, made) })
+			return changeUser(cmd.Context(), r, args[0], client.UserChange{Password: &password}, func(u client.ShownUser) error {
+				return printPassword(cmd, u, password, made)
+			})
 		},
 	}
 	passwordFlag(cmd, &file)
 	return cmd
 }
 
-func userSwitchCommand(name, short string, disabled bool) *cobra.Command {
+func userSwitchCommand(r *remote, name, short string, disabled bool) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1), Example: "  erpconnector user " + name + " jane",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeUser(cmd.Context(), args[0], access.UserChange{Disabled: &disabled, By: osUser()}, func(u access.User) error {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "user %d, %q, is %sd\n", u.ID, u.Name, name)
+			return changeUser(cmd.Context(), r, args[0], client.UserChange{Disabled: &disabled}, func(u client.ShownUser) error {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "user %d, %q, is %sd\n", u.UserId, u.Name, name)
 				return err
 			})
 		},
 	}
 }
 
-// changeUser changes the user of a name. Who can reach the database may change anybody.
-func changeUser(ctx context.Context, name string, c access.UserChange, done func(access.User) error) error {
-	return withUser(ctx, name, func(s *access.Store, id int64) error {
-		u, err := s.ChangeUser(ctx, id, c, func(access.User) error { return nil })
+// changeUser changes the user of a name.
+func changeUser(ctx context.Context, r *remote, name string, change client.UserChange, done func(client.ShownUser) error) error {
+	return r.ask(ctx, func(c connector) error {
+		u, err := c.user(ctx, name)
+		if err != nil {
+			return err
+		}
+		err = c.change(ctx, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+			return c.ChangeUser(ctx, u.UserId, change, edit)
+		}, &u)
 		if err != nil {
 			return err
 		}
@@ -180,27 +215,38 @@ func changeUser(ctx context.Context, name string, c access.UserChange, done func
 	})
 }
 
-func userDeleteCommand() *cobra.Command {
+func userDeleteCommand(r *remote) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME", Short: "Delete a user, and end the user's sessions", Args: cobra.ExactArgs(1),
+		Use: "delete NAME", Short: "Delete a user, and end the user's sessions", Args: cobra.ExactArgs(1), Example: "  erpconnector user delete jane",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withUser(cmd.Context(), args[0], func(s *access.Store, id int64) error {
-				u, err := s.DeleteUser(cmd.Context(), id)
-				if err == nil {
-					_, err = fmt.Fprintf(cmd.OutOrStdout(), "user %d, %q, is deleted\n", u.ID, u.Name)
+			return r.ask(cmd.Context(), func(c connector) error {
+				u, err := c.user(cmd.Context(), args[0])
+				if err != nil {
+					return err
 				}
+				err = c.change(cmd.Context(), func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.DeleteUser(ctx, u.UserId, edit)
+				}, nil)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "user %d, %q, is deleted\n", u.UserId, u.Name)
 				return err
 			})
 		},
 	}
 }
 
-func withUser(ctx context.Context, name string, do func(s *access.Store, id int64) error) error {
-	return withTokens(ctx, func(s *access.Store) error {
-		id, err := s.UserID(ctx, name)
-		if err != nil {
-			return fmt.Errorf("user %q: %w: `erpconnector user list` shows them", name, err)
+// user is the one of a name, in small or capital letters.
+func (c connector) user(ctx context.Context, name string) (found client.ShownUser, err error) {
+	_, err = userListing.pages(ctx, c, nil, 0, c.listUsers, func(u client.ShownUser, _ json.RawMessage) error {
+		if strings.EqualFold(u.Name, strings.TrimSpace(name)) {
+			found = u
 		}
-		return do(s, id)
+		return nil
 	})
+	if err == nil && found.UserId == 0 {
+		err = fmt.Errorf("user %q: %w: `erpconnector user list` shows them", name, access.ErrNoUser)
+	}
+	return found, err
 }

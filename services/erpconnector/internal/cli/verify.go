@@ -47,26 +47,29 @@ func tellsByCode(cmd *cobra.Command) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return coded{err, CouldNotTell} })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return coded{flagHint(cmd, err), CouldNotTell} })
 	return cmd
 }
 
 // verifyCommand changes nothing: `rebuild` does.
 func verifyCommand() *cobra.Command {
 	return tellsByCode(&cobra.Command{
-		Use: "verify", Short: "Compare vendor_erp_sync and the timeline with the log, and name the rows and columns that differ",
+		Use: "verify", Example: "  erpconnector verify", Short: "Compare vendor_erp_sync and the timeline with the log, and name the rows and columns that differ",
 		Long: "Folds the whole log into a table of its own and compares it with the live one at one cut, and the lines of the timeline\n" +
 			"with the records, while the services go on.\n" +
 			"Exit code: 0 they are equal, 1 they differ, 2 they could not be compared.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v projector.Verdict
+			show, done := progress(cmd.ErrOrStderr())
+			defer done()
 			err := withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
-				v, err = projector.Verify(cmd.Context(), brokers, pool, logging.Stderr(cfg.LogLevel), progress(cmd.ErrOrStderr()), printDifference(cmd.OutOrStdout()))
+				v, err = projector.Verify(cmd.Context(), brokers, pool, logging.Stderr(cfg.LogLevel), show, clearing(done, printDifference(cmd.OutOrStdout())))
 				return err
 			})
 			if err != nil {
 				return coded{fmt.Errorf("could not compare: %w", err), CouldNotTell}
 			}
+			done()
 			return printVerdict(cmd.OutOrStdout(), v)
 		},
 	})
@@ -83,8 +86,17 @@ func withLog(ctx context.Context, use func(cfg config.Config, brokers kafka.Conf
 	})
 }
 
-// progress prints, once a second at most, how far the log is read and how fast.
-func progress(w io.Writer) func(projector.Progress) {
+// progress shows how far the log is read: by a bar on a terminal, and else by a line once a second at most. done takes the bar away.
+func progress(w io.Writer) (show func(projector.Progress), done func()) {
+	shown := newBar(w, true)
+	if shown.out == nil {
+		return progressLines(w), func() {}
+	}
+	return func(p projector.Progress) { shown.draw(p.Done, p.Of) }, shown.clear
+}
+
+// progressLines say how far the log is read, and how fast.
+func progressLines(w io.Writer) func(projector.Progress) {
 	const every = time.Second
 	printed := time.Now()
 	var before int64 = -1
@@ -98,6 +110,14 @@ func progress(w io.Writer) func(projector.Progress) {
 		}
 		_, _ = fmt.Fprintf(w, "%d of %d offsets of the log, %.0f a second\n", p.Done, p.Of, float64(p.Done-before)/passed.Seconds())
 		printed, before = time.Now(), p.Done
+	}
+}
+
+// clearing takes a bar away before a difference is printed.
+func clearing(done func(), print func(projector.Difference)) func(projector.Difference) {
+	return func(d projector.Difference) {
+		done()
+		print(d)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestProgressIsToldOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		told := progress(&out)
+		told, _ := progress(&out)
 		for step := range int64(100) { // 3 s
 			told(projector.Progress{Done: 1000 + 30*step, Of: 5000})
 			time.Sleep(30 * time.Millisecond) // by the clock of the bubble: nobody waits

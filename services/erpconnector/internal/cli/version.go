@@ -20,7 +20,7 @@ type build struct {
 func versionCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use: "version", Short: "Say which program this is", Args: cobra.NoArgs,
+		Use: "version", Example: "  erpconnector version -o json", Short: "Say which program this is", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info, _ := debug.ReadBuildInfo()
 			b := buildOf(info)

@@ -109,7 +109,7 @@ func fault(t shop.Fault) (f mockerp.Fault, words string) {
 		f.Status, f.RetryAfter = http.StatusTooManyRequests, fmt.Sprint(t.Size)
 		words = "the ERP answered 429, Retry-After " + f.RetryAfter + " s"
 	case shop.Slow:
-		f.Delay, words = time.Duration(t.Size)*800*time.Millisecond, "the ERP took its time"
+		f.Delay, words = mockerp.Delay(time.Duration(t.Size)*800*time.Millisecond), "the ERP took its time"
 	case shop.Lost:
 		f.ResetAfter, words = true, "the ERP booked it, but its answer got lost"
 	case shop.Broken:

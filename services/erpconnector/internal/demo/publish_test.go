@@ -25,7 +25,7 @@ func TestFaultsInWords(t *testing.T) {
 	}{
 		shop.Unavailable: {mockerp.Fault{Status: 503, Times: 2}, "the ERP answered 503"},
 		shop.Limited:     {mockerp.Fault{Status: 429, RetryAfter: "3", Times: 1}, "the ERP answered 429, Retry-After 3 s"},
-		shop.Slow:        {mockerp.Fault{Delay: 2400 * time.Millisecond, Times: 1}, "the ERP took its time"},
+		shop.Slow:        {mockerp.Fault{Delay: mockerp.Delay(2400 * time.Millisecond), Times: 1}, "the ERP took its time"},
 		shop.Lost:        {mockerp.Fault{ResetAfter: true, Times: 1}, "the ERP booked it, but its answer got lost"},
 		shop.Broken:      {mockerp.Fault{ResetBefore: true, Times: 1}, "the connection broke before the ERP booked it"},
 		shop.Rejected:    {mockerp.Fault{Status: 422, Times: 1}, "the ERP answered 422, which no retry mends"},

@@ -12,7 +12,7 @@ const (
 	barInterval = 100 * time.Millisecond
 )
 
-// bar shows on a terminal how far a replay is. Elsewhere it shows nothing.
+// bar shows on a terminal how far a long command is. Elsewhere it shows nothing.
 type bar struct {
 	out io.Writer // nil: nothing is shown
 	at  time.Time
@@ -31,8 +31,16 @@ func (b *bar) draw(read, all int64) {
 	if b.out == nil || (time.Since(b.at) < barInterval && read < all) {
 		return
 	}
+	b.drawText(barText(read, all, "offsets"))
+}
+
+// drawText draws it, whenever the one before was drawn.
+func (b *bar) drawText(text string) {
+	if b.out == nil {
+		return
+	}
 	b.at = time.Now()
-	_, _ = fmt.Fprint(b.out, "\r\x1b[K"+barText(read, all))
+	_, _ = fmt.Fprint(b.out, "\r\x1b[K"+text)
 }
 
 // clear takes the bar away, so that what comes next stands on a line of its own.
@@ -43,11 +51,11 @@ func (b *bar) clear() {
 }
 
 // barText of an empty range is a full bar: there is nothing left to do.
-func barText(read, all int64) string {
+func barText(read, all int64, of string) string {
 	full, percent := barWidth, int64(100)
 	read = min(read, all) // or there would be less than no space behind it
 	if all > 0 {
 		full, percent = int(read*barWidth/all), read*100/all
 	}
-	return fmt.Sprintf("[%s%s] %3d %%  %d of %d offsets", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), percent, read, all)
+	return fmt.Sprintf("[%s%s] %3d %%  %d of %d %s", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), percent, read, all, of)
 }

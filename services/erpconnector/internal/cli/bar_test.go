@@ -26,9 +26,9 @@ func TestReplayShowsHowFarItIs(t *testing.T) {
 		{9, 7, "[" + full + "] 100 %  7 of 7 offsets"}, // panicked: the space behind it would be less than none
 		{1 << 50, 1 << 51, "[" + full[:15] + none[:15] + "]  50 %  1125899906842624 of 2251799813685248 offsets"},
 	} {
-		require.Equal(t, c.want, barText(c.read, c.all))
+		require.Equal(t, c.want, barText(c.read, c.all, "offsets"))
 	}
-	require.NotPanics(t, func() { barText(0, math.MaxInt64) })
+	require.NotPanics(t, func() { barText(0, math.MaxInt64, "offsets") })
 }
 
 // A terminal is written to ten times a second at most, and always at the end.
@@ -44,7 +44,7 @@ func TestTheBarIsDrawnNowAndThen(t *testing.T) {
 		require.Equal(t, 10, strings.Count(out.String(), "\r\x1b[K["))
 		b.draw(99, 100)
 		b.draw(100, 100)
-		require.True(t, strings.HasSuffix(out.String(), barText(100, 100)))
+		require.True(t, strings.HasSuffix(out.String(), barText(100, 100, "offsets")))
 		b.clear()
 		require.True(t, strings.HasSuffix(out.String(), "offsets\r\x1b[K"), "what comes next has a line of its own")
 	})
