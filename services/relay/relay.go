@@ -37,6 +37,9 @@ const (
 	quietPollInterval = 500 * time.Millisecond // the same after quietAfter without rows
 	quietAfter        = time.Minute
 
+	measureInterval      = time.Second      // between two readings of the sequence, for the lag's metric
+	quietMeasureInterval = 10 * time.Second // the same while no row comes
+
 	// After a transaction of some rows the relay rests, unless many more wait. So the next one takes more. While orders come one by one
 	// it does not rest.
 	restRows  = 8

@@ -34,6 +34,7 @@ type session struct {
 	late       outbox.Gaps         // rows in the position's gaps that wait for their lanes
 	committed  bool
 	measured   time.Time
+	quiet      bool // no row waited when it was measured last, and none came since
 	waiting    bool // rows wait behind too many gaps, and the log says so
 	pace       run.Pace
 	underWay   int // rows of the transaction that is under way, or was last
@@ -203,7 +204,7 @@ func (s *session) positionAfter(batch outbox.Batch, read checkpoint.Position) ch
 	return at
 }
 
-// measure sets the metrics of the lag. It reads the sequence once a second at most.
+// measure sets the metrics of the lag. It reads the sequence at intervals.
 func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 	switch {
 	case len(batch.Rows) > 0:
@@ -215,10 +216,16 @@ func (s *session) measure(ctx context.Context, batch outbox.Batch) {
 		s.waiting = batch.Blocked
 		s.logGaps(batch.Next)
 	}
-	if time.Since(s.measured) < time.Second {
+	quiet := len(batch.Rows) == 0 && !batch.Blocked && len(batch.Next.Open) == 0
+	s.quiet = s.quiet && quiet
+	every := measureInterval
+	if s.quiet {
+		every = quietMeasureInterval
+	}
+	if time.Since(s.measured) < every {
 		return
 	}
-	s.measured = time.Now()
+	s.measured, s.quiet = time.Now(), quiet
 	lanesBehind.Set(float64(len(s.last.Behind)))
 	gaps.Set(float64(len(batch.Next.Open)))
 	if ids, err := outbox.Lag(ctx, s.source.conn, s.last.LastID); err == nil {

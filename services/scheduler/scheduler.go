@@ -47,14 +47,17 @@ type Scheduler struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	freed   int       // since the connector is on
-	countAt time.Time // when held orders are counted next
-	made    *madeRun  // by the cron since held orders were counted last
-	backlog backlog
-	outage  *run.Outage // of the ticks
-	keeper  *keeper
-	bulk    *bulkJobs
-	audits  *auditRuns
+	freed    int       // since the connector is on
+	look     look      // for orders that were held while it was off
+	cronAt   time.Time // when to look next whether a run of cronName is due
+	cronName string
+	countAt  time.Time // when held orders are counted next
+	made     *madeRun  // by the cron since held orders were counted last
+	backlog  backlog
+	outage   *run.Outage // of the ticks
+	keeper   *keeper
+	bulk     *bulkJobs
+	audits   *auditRuns
 }
 
 // New makes a scheduler that does nothing before Run.
@@ -80,7 +83,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		beside.Go(func() { s.bulk.run(ctx) })
 		beside.Go(func() { s.audits.run(ctx) })
 		defer beside.Wait()
-		s.countAt, s.made, s.backlog = time.Time{}, nil, backlog{} // others may have made runs meanwhile
+		s.countAt, s.cronAt, s.made, s.backlog, s.look = time.Time{}, time.Time{}, nil, backlog{}, look{} // others may have made runs meanwhile
 		for ctx.Err() == nil {
 			more, err := s.tick(ctx)
 			if ctx.Err() == nil {
@@ -108,9 +111,20 @@ func (s *Scheduler) tick(ctx context.Context) (more bool, err error) {
 
 // free takes up what was held because the connector was off. With immediate sync it is released, otherwise it waits for the cron.
 func (s *Scheduler) free(ctx context.Context, current setting.Settings) (more bool, err error) {
-	if !current.Enabled {
+	now := time.Now()
+	switch {
+	case !current.Enabled:
+		s.look = look{}
+		return false, nil
+	case !s.look.isDue(now):
 		return false, nil
 	}
+	more, err = s.freeSome(ctx, current)
+	s.look.saw(now, more || err != nil)
+	return more, err
+}
+
+func (s *Scheduler) freeSome(ctx context.Context, current setting.Settings) (more bool, err error) {
 	if !current.ImmediateSync {
 		moved, err := s.orders.Rehold(ctx, maxRehold)
 		if moved > 0 {
@@ -146,10 +160,14 @@ func (s *Scheduler) cron(ctx context.Context, current setting.Settings) error {
 		return fmt.Errorf("the schedule of the cron %q: %w; change the setting cron_schedule, no run is made until then", current.CronSchedule, err)
 	}
 	r := cronRun{name: current.CronSchedule}
+	if r.name == s.cronName && s.now().Before(s.cronAt) {
+		return nil
+	}
 	last, ran, err := lastRun(ctx, s.pool, r.name, s.now())
 	if err != nil {
 		return err
 	}
+	s.cronName, s.cronAt = r.name, nextLook(parsed, last, s.now())
 	lastRunAge.Set(max(0, s.now().Sub(ran).Seconds()))
 	var isDue bool
 	r.dueAt, isDue = due(parsed, last, s.now())

@@ -36,8 +36,10 @@ func WithLease(ctx context.Context, pool *pgxpool.Pool, name string, n int, log 
 		Began: "waiting for a lease: Postgres gives none", Ended: "Postgres gives leases again", Fields: []any{"lease", name, "leases", n},
 	}
 	standingBy := false
+	c := candidate{pool: pool, name: name, n: n, heard: heard}
+	defer func() { c.close(ctx) }()
 	for ctx.Err() == nil {
-		l, err := acquire(ctx, pool, name, n, heard)
+		l, err := c.acquire(ctx)
 		held := errors.Is(err, errHeld)
 		switch {
 		case err != nil && ctx.Err() != nil:
@@ -76,34 +78,60 @@ type lease struct {
 
 var errHeld = errors.New("all leases are held")
 
-// acquire takes the first free lease. It returns errHeld when there is none.
-func acquire(ctx context.Context, pool *pgxpool.Pool, name string, n int, heard []Listening) (*lease, error) {
-	dial, cancel := context.WithTimeout(ctx, leaseTimeout)
+// candidate asks for one of the n leases of the name, on one connection.
+type candidate struct {
+	pool  *pgxpool.Pool
+	name  string
+	n     int
+	heard []Listening
+	conn  *pgx.Conn // nil: not connected
+}
+
+// acquire takes the first free lease, which gets the connection. It returns errHeld when there is none; then the connection stays for
+// the next try, as to connect costs Postgres much more than to ask.
+func (c *candidate) acquire(ctx context.Context) (*lease, error) {
+	asking, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
-	conn, err := Connect(dial, pool)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to Postgres: %w", err)
+	id, err := c.ask(asking)
+	if errors.Is(err, errHeld) {
+		return nil, err
 	}
-	for i := range n {
-		id := LeaseID(name, i)
-		var got bool
-		got, err = tryLock(dial, conn, id)
-		if err != nil {
-			break
-		}
-		if got {
-			l := &lease{id: id, conn: conn, heard: heard}
-			if err = l.listen(dial); err != nil {
-				break
-			}
-			return l, nil
-		}
+	l := &lease{id: id, conn: c.conn, heard: c.heard}
+	if err == nil {
+		err = l.listen(asking)
 	}
-	_ = conn.Close(context.WithoutCancel(dial))
 	if err != nil {
+		c.close(ctx)
 		return nil, fmt.Errorf("taking a lease: %w", err)
 	}
-	return nil, errHeld
+	c.conn = nil
+	return l, nil
+}
+
+// ask returns the id of the lease that it took.
+func (c *candidate) ask(ctx context.Context) (id string, err error) {
+	if c.conn == nil {
+		if c.conn, err = Connect(ctx, c.pool); err != nil {
+			return "", fmt.Errorf("connecting to Postgres: %w", err)
+		}
+	}
+	for i := range c.n {
+		id := LeaseID(c.name, i)
+		if got, err := tryLock(ctx, c.conn, id); err != nil || got {
+			return id, err
+		}
+	}
+	return "", errHeld
+}
+
+func (c *candidate) close(ctx context.Context) {
+	if c.conn == nil {
+		return
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+	defer cancel()
+	_ = c.conn.Close(closing)
+	c.conn = nil
 }
 
 // listen asks for the notifications of its channels.
