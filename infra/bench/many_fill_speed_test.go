@@ -48,7 +48,8 @@ var manyTables = map[string]string{
 		FROM o WHERE status IN ('failed', 'queued')`,
 	"vendor_erp_sync_event": manyOrders + `
 		INSERT INTO vendor_erp_sync_event (occurred_at, topic, partition, "offset", sync_id, version, type, status, attempts, http_status)
-		SELECT at + n * interval '100 milliseconds', topic, i % 8, i, i, (1 << 28) + CASE n WHEN 1 THEN 0 ELSE (1 << 24) + 6 + n END, topic, to_status, (n > 1)::int, CASE WHEN n > 2 THEN 200 END
+		SELECT at + n * interval '100 milliseconds', topic, i % 8, i, i,
+			(1 << 28) + CASE n WHEN 1 THEN 0 ELSE (1 << 24) + 6 + n END, topic, to_status, (n > 1)::int, CASE WHEN n > 2 THEN 200 END
 		FROM o CROSS JOIN (VALUES (1, 'vendor_erp_sync_requested', 'queued'), (2, 'vendor_erp_sync_before_send', 'in_progress'),
 			(3, 'vendor_erp_sync_after_send', 'success'), (4, 'vendor_erp_sync_success', 'success')) AS step (n, topic, to_status) WHERE i % 10 = 0`,
 }

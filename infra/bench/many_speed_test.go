@@ -143,9 +143,11 @@ func questions(orders int) []question {
 		"", "limit=500", "source=b2b", "status=failed", "status=failed&source=outlet", "status=in_progress", "status=success", "order=1000000007", "order_id=7",
 		"email=C7@example.test", "erp_reference=ERP-7", "idempotency_key=ERP_7", "error_group=1", "error=sku", "error_code=erp_rejected", "http_status=503",
 		"attempts_from=2", "attempts_from=7", "created_since=" + day(0), "updated_since=" + day(-1) + "&updated_until=" + day(1),
-		"sort=created_at&created_since=" + day(0), "sort=-created_at&status=failed", "sort=-created_at&error=sku", "status=success&attempts_from=2&created_until=" + day(0),
+		"sort=created_at&created_since=" + day(0), "sort=-created_at&status=failed", "sort=-created_at&error=sku",
+		"status=success&attempts_from=2&created_until=" + day(0),
 		"source=outlet&status=failed&error=sku&http_status=422&attempts_from=5&updated_since=" + day(-5), "status=success&error=sku",
-		"email=c7@example.test&status=failed", "searchCriteria[filter_groups][0][filters][0][field]=status&searchCriteria[filter_groups][0][filters][0][value]=success" +
+		"email=c7@example.test&status=failed",
+		"searchCriteria[filter_groups][0][filters][0][field]=status&searchCriteria[filter_groups][0][filters][0][value]=success" +
 			"&searchCriteria[currentPage]=50", "searchCriteria[filter_groups][0][filters][0][field]=attempts&searchCriteria[filter_groups][0][filters][0][value]=1",
 	} {
 		values, _ := url.ParseQuery(list) // read and written again, so that it is escaped

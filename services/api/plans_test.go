@@ -15,7 +15,8 @@ import (
 // manyOrders writes orders of two shops, each with a sync and a timeline; one in ten has failed with the same error.
 const manyOrders = `
 WITH o AS (
-	SELECT i, source, CASE source WHEN 'default' THEN '' ELSE source || '/' END || i AS order_key, i::text AS increment_id, timestamptz '2024-01-15' + i * interval '1 second' AS at,
+	SELECT i, source, CASE source WHEN 'default' THEN '' ELSE source || '/' END || i AS order_key, i::text AS increment_id,
+		timestamptz '2024-01-15' + i * interval '1 second' AS at,
 		CASE WHEN i % 10 = 0 THEN 'failed' ELSE 'success' END AS status
 	FROM (SELECT i, CASE WHEN i % 3 = 0 THEN 'outlet' ELSE 'default' END AS source FROM generate_series(1, 8000) AS i) n
 ), orders AS (
@@ -33,7 +34,8 @@ WITH o AS (
 ), errors AS (
 	INSERT INTO vendor_erp_sync_error SELECT i, 1, at FROM o WHERE status = 'failed'
 ), counts AS (
-	INSERT INTO vendor_erp_sync_count VALUES ('default', 'failed', 1, 534), ('outlet', 'failed', 1, 266), ('default', 'success', 0, 4800), ('outlet', 'success', 0, 2400)
+	INSERT INTO vendor_erp_sync_count VALUES ('default', 'failed', 1, 534), ('outlet', 'failed', 1, 266),
+		('default', 'success', 0, 4800), ('outlet', 'success', 0, 2400)
 ), refused AS (
 	INSERT INTO commerce_quarantine (source, event_id, code, problems, payload, about_order, published_at, quarantined_at)
 	SELECT source, 'q' || i, 'refused', '[]', '{}', 'other' || i, at, at FROM o
@@ -59,7 +61,8 @@ func TestAnswersLookAtABoundedNumberOfRows(t *testing.T) {
 		_, err := pool.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`)
 		require.NoError(t, err)
 		require.NoError(t, database.Pool.QueryRow(t.Context(), `
-			SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = ANY($1)), (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = ANY($1))`,
+			SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = ANY($1)),
+				(SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = ANY($1))`,
 			[]string{"sales_order", "erp_sync_gate", "vendor_erp_sync", "vendor_erp_sync_event_default", "vendor_erp_sync_error", "commerce_quarantine"},
 		).Scan(&read, &scanned))
 		return read, scanned

@@ -57,7 +57,8 @@ func (f Filter) query() (sql string, args []any, budget int) {
 	looked AS MATERIALIZED (SELECT ` + rowColumns + `, ` + matches + ` AS matches FROM candidates c CROSS JOIN LATERAL (SELECT * FROM ` + looked + `),
 	page AS (SELECT * FROM looked WHERE matches ORDER BY ` + by + ` LIMIT ` + b.arg(f.Limit+1) + `),
 	last AS (SELECT * FROM looked WHERE NOT matches ORDER BY ` + reversed(by) + ` LIMIT 1)
-	SELECT ` + columns + `, matches, (SELECT count(*) FROM candidates)::int FROM (SELECT * FROM page UNION ALL SELECT * FROM last) v` + withError + ` ORDER BY ` + by
+	SELECT ` + columns + `, matches, (SELECT count(*) FROM candidates)::int
+	FROM (SELECT * FROM page UNION ALL SELECT * FROM last) v` + withError + ` ORDER BY ` + by
 	return sql, b.args, budget
 }
 

@@ -370,7 +370,8 @@ func TestNoTableIsReadWholeWhileItGrows(t *testing.T) {
 func TestAcceptingReadsNoOtherEntriesOfTheQuarantine(t *testing.T) {
 	t.Parallel()
 	database := testkit.Postgres(t)
-	_, err := database.Pool.Exec(t.Context(), `INSERT INTO commerce_quarantine (source, event_id, code, problems, payload, about_order, door, identity, published_at, quarantined_at)
+	_, err := database.Pool.Exec(t.Context(), `
+		INSERT INTO commerce_quarantine (source, event_id, code, problems, payload, about_order, door, identity, published_at, quarantined_at)
 		SELECT 'default', 'q' || i, 'refused', '[]', '', 'o' || i, 'http', decode(md5(i::text), 'hex'), now(), now() FROM generate_series(1, 3000) AS i`)
 	require.NoError(t, err)
 	single := database.Pool.Config()

@@ -12,7 +12,8 @@ func Identity(source, eventID string) [sha256.Size]byte {
 }
 
 // resolve takes the events out of the quarantine that were refused over HTTP under the ids that are accepted now. Where there are none,
-// that is a look into an index (not the one of open entries: see storeAndRelease). An entry that an operator is sending is skipped, as in release: that transaction takes the gate next.
+// that is a look into an index (not the one of open entries: see storeAndRelease). An entry that an operator is sending is skipped, as in
+// release: that transaction takes the gate next.
 // One that was discarded stays: it tells who decided what.
 func resolve(b *pgx.Batch, accepted []*item) {
 	identities := make([][]byte, len(accepted))
