@@ -46,12 +46,12 @@ func setup(t *testing.T, name string) *caller {
 	return &caller{Recorder: problemtest.New(t, name, serve(t, pool)), t: t, pool: pool}
 }
 
-func serve(t *testing.T, pool *pgxpool.Pool) http.Handler {
+func serve(t testing.TB, pool *pgxpool.Pool) http.Handler {
 	t.Helper()
 	return serveWith(t, pool, setting.Defaults())
 }
 
-func serveWith(t *testing.T, pool *pgxpool.Pool, s setting.Settings) http.Handler {
+func serveWith(t testing.TB, pool *pgxpool.Pool, s setting.Settings) http.Handler {
 	t.Helper()
 	return serveOn(t, pool, s, kafka.Config{})
 }

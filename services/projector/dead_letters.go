@@ -52,7 +52,7 @@ func (c *timelineCheck) checkDeadLetters(ctx context.Context, tx pgx.Tx, b batch
 			continue
 		}
 		out.deadLetters.Compared++
-		if differences := differing(live, l, Difference{Line: whereDeadLetter(l.ID)}); len(differences) > 0 {
+		if differences := differing(&live, &l, Difference{Line: whereDeadLetter(l.ID)}); len(differences) > 0 {
 			out.deadLetters.Differing++
 			out.differences, out.missingDeadLetters = append(out.differences, differences...), append(out.missingDeadLetters, l)
 		}

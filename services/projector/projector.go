@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -145,10 +146,10 @@ func (p *Projector) catchUp(ctx context.Context) error {
 }
 
 // reader makes a client that reads every partition from the stored positions, and returns these too.
-func (p *Projector) reader(ctx context.Context) (*kgo.Client, map[kafka.TopicPartition]int64, error) {
+func (p *Projector) reader(ctx context.Context, more ...kgo.Opt) (*kgo.Client, map[kafka.TopicPartition]int64, error) {
 	options := append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset())) // a log that was trimmed since is an error, see positions
-	client, err := kgo.NewClient(append(options, kafka.BoundedFetch()...)...)
+	client, err := kgo.NewClient(slices.Concat(options, kafka.BoundedFetch(), more)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}

@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -18,7 +19,13 @@ const (
 	maxBehind   = 10_000 // offsets behind the live projection; the rest is folded up to the snapshot
 	maxLaps     = 20
 	pollTimeout = 30 * time.Second // a log that holds the records gives one sooner
-	mendStart   = "a projection is built from the log's start, so restore the topic first"
+
+	// A shadow reads all partitions side by side, a little of each: so most facts of an order come in one batch, and its row is written
+	// once for all of them.
+	shadowBatch          = 5000     // records
+	shadowPartitionBytes = 32 << 10 // of a fetch, compressed
+
+	mendStart = "a projection is built from the log's start, so restore the topic first"
 )
 
 // Progress is how far a shadow is on its way to the live projection's positions. It counts offsets. Markers of transactions
@@ -111,9 +118,9 @@ func (s *shadow) approach(ctx context.Context) error {
 	return nil
 }
 
-// foldTo folds exactly the records before these positions of the live projection.
+// foldTo folds exactly the records before these positions of the live projection. While it writes a batch, it reads the next one.
 func (s *shadow) foldTo(ctx context.Context, until map[kafka.TopicPartition]int64) error {
-	client, positions, err := s.reader(ctx)
+	client, positions, err := s.reader(ctx, kgo.FetchMaxPartitionBytes(shadowPartitionBytes))
 	if err != nil {
 		return err
 	}
@@ -126,6 +133,24 @@ func (s *shadow) foldTo(ctx context.Context, until map[kafka.TopicPartition]int6
 		}
 		s.passed(client, left, tp, next)
 	}
+	reading, stop := context.WithCancel(ctx)
+	batches, ended := make(chan []*entry), make(chan error, 1)
+	go func() {
+		defer close(batches)
+		ended <- s.readTo(reading, client, left, until, batches)
+	}()
+	for batch := range batches {
+		if err = s.apply(ctx, client, positions, batch); err != nil {
+			break
+		}
+		s.onProgress(Progress{Done: sum(positions), Of: sum(until)})
+	}
+	stop() // for the reader that a failure has left; it has ended before the client is closed
+	return cmp.Or(err, <-ended)
+}
+
+// readTo reads the records before these positions, batch by batch.
+func (s *shadow) readTo(ctx context.Context, client *kgo.Client, left, until map[kafka.TopicPartition]int64, batches chan<- []*entry) error {
 	for len(left) > 0 {
 		entries, err := s.next(ctx, client, left)
 		if err != nil {
@@ -136,14 +161,13 @@ func (s *shadow) foldTo(ctx context.Context, until map[kafka.TopicPartition]int6
 			if e.record.Offset < until[e.at] {
 				before = append(before, e)
 			}
-		}
-		if err := s.apply(ctx, client, positions, before); err != nil {
-			return err
-		}
-		for _, e := range entries {
 			s.passed(client, left, e.at, e.record.Offset+1)
 		}
-		s.onProgress(Progress{Done: sum(positions), Of: sum(until)})
+		select {
+		case batches <- before:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }
@@ -161,7 +185,7 @@ func (s *shadow) passed(client *kgo.Client, left map[kafka.TopicPartition]int64,
 func (s *shadow) next(ctx context.Context, client *kgo.Client, left map[kafka.TopicPartition]int64) ([]*entry, error) {
 	waiting, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	fetches := client.PollRecords(waiting, maxPollRecords)
+	fetches := client.PollRecords(waiting, shadowBatch)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -30,9 +30,18 @@ type line struct {
 	NotSent    string           `db:"not_sent"` // one remark a line
 }
 
+// lineColumns are a line's, in the order of its fields.
 const lineColumns = `occurred_at, e.topic, e.partition, e."offset", sync_id, version, type, status, attempts, http_status,
 	coalesce(error_code, '') AS error_code, error, coalesce(cause, '') AS cause,
 	coalesce(warnings, '') AS warnings, coalesce(not_sent, '') AS not_sent`
+
+// fields are where lineColumns go.
+func (l *line) fields() []any {
+	return []any{
+		&l.OccurredAt, &l.Topic, &l.Partition, &l.Offset, &l.SyncID, &l.Version, &l.Type, &l.Status, &l.Attempts, &l.HTTPStatus,
+		&l.ErrorCode, &l.Error, &l.Cause, &l.Warnings, &l.NotSent,
+	}
+}
 
 // lineOf is the line that a fact gets. Its cause is who closed the generation, where somebody did.
 func lineOf(f fact) line {

@@ -83,9 +83,12 @@ func (c *timelineCheck) run(ctx context.Context, tx pgx.Tx, b batch) (compared, 
 			return
 		}
 		delete(left, at)
-		differences := differing(l, want, l.difference())
+		differences := differing(&l, &want, Difference{SyncID: l.SyncID})
 		if len(differences) > 0 {
 			out.lines.Differing++
+			for i := range differences {
+				differences[i].Line = l.where()
+			}
 			out.differences = append(out.differences, differences...)
 			out.wrong, out.missing = append(out.wrong, l), append(out.missing, want)
 		}
@@ -170,9 +173,9 @@ func eachLine(ctx context.Context, tx pgx.Tx, s selection, use func(line)) error
 	if err == nil {
 		defer rows.Close()
 		for rows.Next() {
-			l, err := pgx.RowToStructByName[line](rows)
-			if err != nil {
-				return err
+			var l line
+			if err := rows.Scan(l.fields()...); err != nil {
+				return fmt.Errorf("reading the timeline: %w", err)
 			}
 			use(l)
 		}

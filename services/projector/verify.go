@@ -189,17 +189,17 @@ func (r *row) difference() Difference {
 }
 
 // differences are the columns in which a live row is not as the log's.
-func (r *row) differences(inLog *row) []Difference { return differing(*r, *inLog, r.difference()) }
+func (r *row) differences(inLog *row) []Difference { return differing(r, inLog, r.difference()) }
 
 // differing lists the columns in which two structs of one type differ. Each difference is a copy of as, with the column. It goes by
 // the fields, so that a column that is added later is compared without anybody thinking of it.
-func differing(inLive, inLog any, as Difference) (out []Difference) {
-	a, b := reflect.ValueOf(inLive), reflect.ValueOf(inLog)
+func differing[T any](inLive, inLog *T, as Difference) (out []Difference) {
+	a, b := reflect.ValueOf(inLive).Elem(), reflect.ValueOf(inLog).Elem()
 	for i := range a.NumField() {
-		x, y := value(a.Field(i)), value(b.Field(i))
-		if x == y {
+		if equal(a.Field(i), b.Field(i)) {
 			continue
 		}
+		x, y := value(a.Field(i)), value(b.Field(i))
 		d := as
 		d.Column, d.Live, d.Log = a.Type().Field(i).Tag.Get("db"), show(x), show(y)
 		switch d.Column {
@@ -211,8 +211,23 @@ func differing(inLive, inLog any, as Difference) (out []Difference) {
 	return out
 }
 
-// value is a column's value in a form that can be compared with ==; nil is null. Two time.Time of one moment may differ by their
-// zone, and two pointers to one text do: both would be differences that nobody can see.
+// equal compares two values of a column. Two time.Time of one moment may differ by their zone, and two pointers to one text do: both would
+// be differences that nobody can see.
+func equal(a, b reflect.Value) bool {
+	if a.Kind() == reflect.Pointer {
+		if a.IsNil() || b.IsNil() {
+			return a.IsNil() && b.IsNil()
+		}
+		a, b = a.Elem(), b.Elem()
+	}
+	if t, ok := reflect.TypeAssert[time.Time](a); ok {
+		other, _ := reflect.TypeAssert[time.Time](b)
+		return t.Equal(other)
+	}
+	return a.Equal(b)
+}
+
+// value is a column's value; nil is null.
 func value(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {

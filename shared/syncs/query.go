@@ -48,12 +48,17 @@ func (f Filter) query() (sql string, args []any, budget int) {
 	if len(where) > 0 {
 		matches = strings.Join(where, " AND ")
 	}
+	looked := `vendor_erp_sync v WHERE v.sync_id = c.sync_id LIMIT 1) v`
+	if f.ofGroups != nil {
+		looked += ` LEFT JOIN vendor_erp_sync_error e ON e.sync_id = v.sync_id`
+	}
+	// The errors of rows that do not match are read only where they decide.
 	sql = `WITH candidates AS MATERIALIZED (SELECT * FROM (` + walk + `) w ORDER BY ` + by + ` LIMIT ` + limit + `),
-	looked AS MATERIALIZED (SELECT ` + columns + `, ` + matches + ` AS matches FROM candidates c
-		CROSS JOIN LATERAL (SELECT * FROM vendor_erp_sync v WHERE v.sync_id = c.sync_id LIMIT 1) v` + withError + `),
-	page AS (SELECT *, (SELECT count(*) FROM candidates)::int AS candidates FROM looked WHERE matches ORDER BY ` + by + ` LIMIT ` + b.arg(f.Limit+1) + `),
-	last AS (SELECT *, (SELECT count(*) FROM candidates)::int AS candidates FROM looked WHERE NOT matches ORDER BY ` + reversed(by) + ` LIMIT 1)
-	SELECT * FROM (SELECT * FROM page UNION ALL SELECT * FROM last) p ORDER BY ` + by
+	looked AS MATERIALIZED (SELECT ` + rowColumns + `, ` + matches + ` AS matches FROM candidates c CROSS JOIN LATERAL (SELECT * FROM ` + looked + `),
+	page AS (SELECT * FROM looked WHERE matches ORDER BY ` + by + ` LIMIT ` + b.arg(f.Limit+1) + `),
+	last AS (SELECT * FROM looked WHERE NOT matches ORDER BY ` + reversed(by) + ` LIMIT 1)
+	SELECT ` + columns + `, matches, (SELECT count(*) FROM candidates)::int
+	FROM (SELECT * FROM page UNION ALL SELECT * FROM last) v` + withError + ` ORDER BY ` + by
 	return sql, b.args, budget
 }
 

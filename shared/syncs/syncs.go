@@ -51,8 +51,10 @@ type Sync struct {
 }
 
 // columns are a Sync's, in the order of its fields, of the row v, its error e and the error's group g.
-const columns = `v.sync_id, v.order_id, v.source, v.order_increment_id, v.status, v.attempts, v.max_attempts, v.last_attempt_at, v.next_attempt_at,
-	v.last_error, v.erp_reference, v.idempotency_key, v.generation, v.created_at, v.updated_at, e.group_id, nullif(g.http_status, 0), nullif(g.error_code, '')`
+const columns = rowColumns + `, e.group_id, nullif(g.http_status, 0), nullif(g.error_code, '')`
+
+const rowColumns = `v.sync_id, v.order_id, v.source, v.order_increment_id, v.status, v.attempts, v.max_attempts, v.last_attempt_at, v.next_attempt_at,
+	v.last_error, v.erp_reference, v.idempotency_key, v.generation, v.created_at, v.updated_at`
 
 const withError = ` LEFT JOIN vendor_erp_sync_error e ON e.sync_id = v.sync_id LEFT JOIN vendor_erp_sync_error_group g ON g.group_id = e.group_id`
 

@@ -14,7 +14,7 @@ const (
 	// MaxValued is how many orders of a group Values looks at, the last changed first.
 	MaxValued = 1000
 	// MaxValuedInAll is how many it looks at, shared out evenly among the groups.
-	MaxValuedInAll = 4000
+	MaxValuedInAll = 2000
 )
 
 // Value is what the orders of a group are worth.

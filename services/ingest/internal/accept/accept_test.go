@@ -364,3 +364,30 @@ func TestNoTableIsReadWholeWhileItGrows(t *testing.T) {
 		require.True(t, strings.HasSuffix(table, " 0"), "%s rows were read by scanning the table", table)
 	}
 }
+
+// Accepting looks for events in the quarantine by their ids and orders, however many wait there. The planner, which knows nothing of the
+// table yet, once took the index of open entries for as good, and each batch read them all.
+func TestAcceptingReadsNoOtherEntriesOfTheQuarantine(t *testing.T) {
+	t.Parallel()
+	database := testkit.Postgres(t)
+	_, err := database.Pool.Exec(t.Context(), `
+		INSERT INTO commerce_quarantine (source, event_id, code, problems, payload, about_order, door, identity, published_at, quarantined_at)
+		SELECT 'default', 'q' || i, 'refused', '[]', '', 'o' || i, 'http', decode(md5(i::text), 'hex'), now(), now() FROM generate_series(1, 3000) AS i`)
+	require.NoError(t, err)
+	single := database.Pool.Config()
+	single.MaxConns = 1
+	pool, err := pgxpool.NewWithConfig(t.Context(), single)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	var events []Incoming
+	for i := range 50 {
+		events = append(events, incoming(t, fmt.Sprint("e", i), event.InvoiceCreated, fmt.Sprint(i), nil))
+	}
+	setupOn(t, pool, nil).accept(t, events...)
+	_, err = pool.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`)
+	require.NoError(t, err)
+	var read int
+	err = database.Pool.QueryRow(t.Context(), `SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'commerce_quarantine'`).Scan(&read)
+	require.NoError(t, err)
+	require.LessOrEqual(t, read, 50)
+}

@@ -12,7 +12,8 @@ func Identity(source, eventID string) [sha256.Size]byte {
 }
 
 // resolve takes the events out of the quarantine that were refused over HTTP under the ids that are accepted now. Where there are none,
-// that is a look into an index. An entry that an operator is sending is skipped, as in release: that transaction takes the gate next.
+// that is a look into an index (not the one of open entries: see storeAndRelease). An entry that an operator is sending is skipped, as in
+// release: that transaction takes the gate next.
 // One that was discarded stays: it tells who decided what.
 func resolve(b *pgx.Batch, accepted []*item) {
 	identities := make([][]byte, len(accepted))
@@ -21,5 +22,5 @@ func resolve(b *pgx.Batch, accepted []*item) {
 		identities[i] = identity[:]
 	}
 	b.Queue(`DELETE FROM commerce_quarantine WHERE id = ANY(ARRAY(
-		SELECT id FROM commerce_quarantine WHERE identity = ANY($1::bytea[]) AND state = 'open' FOR UPDATE SKIP LOCKED))`, identities)
+		SELECT id FROM commerce_quarantine WHERE identity = ANY($1::bytea[]) AND (state = 'open') IS TRUE FOR UPDATE SKIP LOCKED))`, identities)
 }

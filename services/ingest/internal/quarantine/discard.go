@@ -13,7 +13,7 @@ import (
 // is sending. source limits it to entries of one shop; empty: of any.
 func Discard(ctx context.Context, pool *pgxpool.Pool, ids []int64, source, by, why string) (done []int64, err error) {
 	rows, err := pool.Query(ctx, `
-		WITH free AS (SELECT id FROM commerce_quarantine WHERE id = ANY($1::bigint[]) AND state = 'open' AND ($2 = '' OR source = $2)
+		WITH free AS (SELECT id FROM commerce_quarantine WHERE id = ANY($1::bigint[]) AND (state = 'open') IS TRUE AND ($2 = '' OR source = $2)
 			ORDER BY id FOR UPDATE SKIP LOCKED),
 		done AS (UPDATE commerce_quarantine q SET state = 'discarded', discarded_at = now(), discarded_by = $3, discard_reason = $4
 			FROM free WHERE q.id = free.id RETURNING q.id)
