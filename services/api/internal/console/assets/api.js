@@ -1,4 +1,5 @@
 // The public API, and nothing else. The browser adds the cookie of the session.
+import { texts } from './texts.js';
 
 export const base = '/rest/V1/erpconnector';
 
@@ -18,19 +19,26 @@ const describe = (e) => `${(e.parameter || e.pointer || '').replace(/^\//, '')} 
 let whenUnknown = () => {};
 export const onUnknown = (f) => { whenUnknown = f; };
 
-// send asks the API. It throws a Problem, also when there is no answer.
-export async function send(method, path, body, { headers = {}, signal, read = JSON.parse } = {}) {
-  let response;
+// reach sends a request. It throws a Problem when there is no answer.
+async function reach(path, options) {
   try {
-    response = await fetch(base + path, {
-      method, signal, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, body: body && JSON.stringify(body),
-    });
+    return await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Problem(0, { code: 'unreachable', detail: 'The connector does not answer. Is it running, and is the network up?' });
+    throw new Problem(0, { code: 'unreachable', detail: texts.unreachable });
   }
+}
+
+// send asks the API. It throws a Problem, also when there is no answer.
+export async function send(method, path, body, { headers = {}, signal, read = JSON.parse } = {}) {
+  const response = await reach(base + path, {
+    method, signal, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, body: body && JSON.stringify(body),
+  });
   const answer = await response.text().then((text) => read(text)).catch(() => ({}));
-  if (response.status === 401) whenUnknown();
+  if (response.status === 401) {
+    whenUnknown();
+    throw new Problem(401, { code: answer.code, detail: texts.signIn.endedHere });
+  }
   if (!response.ok) throw new Problem(response.status, answer);
   return { answer, etag: response.headers.get('ETag') };
 }
@@ -50,18 +58,44 @@ export function queryOf(params) {
 // exact reads JSON and keeps the digits of its numbers, where the browser can: an amount of 1.10 stays 1.10 when it is sent again.
 export const exact = (text) => JSON.parse(text, (_, value, at) => (typeof value === 'number' && JSON.rawJSON && at ? JSON.rawJSON(at.source) : value));
 
+// problemOf is what an answer outside of send says.
+const problemOf = async (response) => new Problem(response.status, await response.json().catch(() => ({})));
+
+// ways are the ways to sign in beside a token.
+export async function ways() {
+  const response = await reach('/console/session/ways');
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
+}
+
 // signIn trades a token for a cookie.
 export async function signIn(token) {
-  const response = await fetch('/console/session', { method: 'POST', headers: { Authorization: 'Bearer ' + token } });
-  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
-  localStorage.setItem(signedIn, 'yes');
+  const response = await reach('/console/session', { method: 'POST', headers: { Authorization: 'Bearer ' + token } });
+  if (!response.ok) throw await problemOf(response);
 }
 
-export function signOut() {
+// logIn begins a session of a user, as every client of the API does. The problem says in wait how many seconds the next one has to wait.
+export async function logIn(username, password) {
+  const response = await reach('/rest/V1/integration/admin/token', {
+    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ username, password }),
+  });
+  if (!response.ok) throw Object.assign(await problemOf(response), { wait: response.headers.get('Retry-After') });
+  return signIn(await response.json());
+}
+
+// signOut takes the cookie away in any case; it throws when the session could not be ended too.
+export async function signOut() {
   localStorage.removeItem(signedIn);
-  return fetch('/console/session', { method: 'DELETE' });
+  const response = await reach('/console/session', { method: 'DELETE' });
+  if (!response.ok) throw await problemOf(response);
 }
 
-// The cookie cannot be read, so this says whether it is worth asking who it stands for.
+// The cookie cannot be read, so this says whether it is worth asking who it stands for. It changes with each sign-in, and other tabs hear of it.
 const signedIn = 'signed-in';
 export const hasSignedIn = () => localStorage.getItem(signedIn) !== null;
+export const noteSignIn = () => localStorage.setItem(signedIn, String(Date.now()));
+
+// onOtherTab calls f when somebody signs in or out in another tab.
+export function onOtherTab(f) {
+  addEventListener('storage', (event) => { if (event.key === signedIn) f(event.newValue !== null); });
+}
