@@ -61,6 +61,16 @@ func browse(t *testing.T, base string) *browser {
 	return b
 }
 
+// tab is another tab of the same browser.
+func (b *browser) tab() *browser {
+	b.t.Helper()
+	ctx, closeTab := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(closeTab)
+	other := &browser{t: b.t, ctx: ctx, base: b.base}
+	require.NoError(b.t, chromedp.Listen(ctx, other.note))
+	return other
+}
+
 // note keeps what should not be said. A request that is refused is logged too; what the page makes of it is what counts.
 func (b *browser) note(event any) {
 	said := ""
