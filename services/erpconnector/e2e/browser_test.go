@@ -139,7 +139,7 @@ func (p *page) String() string { return p.text }
 // reads waits until the page shows a text.
 func (b *browser) reads(text string) {
 	b.t.Helper()
-	b.until(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
+	b.until(fmt.Sprintf(`document.body?.innerText.includes(%q)`, text))
 }
 
 // until waits until a condition in JavaScript holds.
@@ -150,7 +150,7 @@ func (b *browser) until(condition string) {
 		if evaluate[bool](b, `Boolean(`+condition+`)`) {
 			return true
 		}
-		shown.text = evaluate[string](b, `location.href + '\n' + document.body.innerText`)
+		shown.text = evaluate[string](b, `location.href + '\n' + document.body?.innerText`)
 		return false
 	}, "%s does not become true: %v", condition, &shown)
 }

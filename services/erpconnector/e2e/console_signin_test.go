@@ -17,7 +17,15 @@ import (
 // withUser is a product with a user of that name, who may do this.
 func (p *product) withUser(name string, resources ...httpapi.Resource) {
 	p.t.Helper()
-	status, made := p.do(http.MethodPost, httpapi.BasePath+"/users", map[string]any{"name": name, "password": passwordOf(name), "resources": resources})
+	p.withShopUser(name, "", resources...)
+}
+
+// withShopUser is a product with a user for one shop; empty: for all.
+func (p *product) withShopUser(name, shop string, resources ...httpapi.Resource) {
+	p.t.Helper()
+	status, made := p.do(http.MethodPost, httpapi.BasePath+"/users", map[string]any{
+		"name": name, "password": passwordOf(name), "resources": resources, "source": shop,
+	})
 	require.Equal(p.t, http.StatusCreated, status, made)
 }
 
@@ -28,7 +36,7 @@ func (b *browser) logIn(name, password string) {
 	b.t.Helper()
 	b.until(`document.getElementById('password')`)
 	for field, value := range map[string]string{"username": name, "password": password} {
-		evaluate[any](b, fmt.Sprintf(`const f = document.getElementById(%q); f.value = ''; f.focus()`, field))
+		evaluate[any](b, fmt.Sprintf(`(() => { const f = document.getElementById(%q); f.value = ''; f.focus(); })()`, field))
 		b.press(value)
 	}
 	evaluate[any](b, `document.getElementById('password').form.requestSubmit()`)
