@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,19 @@ func cookieOf(w *httptest.ResponseRecorder) *http.Cookie {
 }
 
 var assetPath = regexp.MustCompile(`/console/assets/[\w-]+/[\w./]+`)
+
+// The routes of a process come in any order: the page at every path below /console must not stand before the others.
+func TestTheOrderOfRoutesDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	routes := console.Routes(config.HTTP{}, nil, access.NewStore(nil), log)
+	slices.Reverse(routes)
+	server := httpapi.NewServer(config.HTTP{}, tokens{}, routes, nil, log)
+	w := httptest.NewRecorder()
+	server.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/console/callback?code=x&state=y&session_state=z", nil))
+	require.Equal(t, http.StatusFound, w.Code)
+	require.Equal(t, "/console#signin=late", w.Header().Get("Location"))
+}
 
 // Each answer tells the browser to be strict, whatever it is.
 func TestEveryAnswerHasThePolicy(t *testing.T) {
