@@ -73,22 +73,6 @@ func TestSigningInByPassword(t *testing.T) {
 	b.clean()
 }
 
-// Who tries too many passwords is told how long to wait.
-func TestTooManyPasswordsInTheConsole(t *testing.T) {
-	t.Parallel()
-	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
-	p.withUser("jane", httpapi.ResourceViewStatus)
-	for range 10 {
-		status, _ := p.do(http.MethodPost, "/rest/V1/integration/admin/token", map[string]any{"username": "jane", "password": "a guess"})
-		require.Equal(t, http.StatusUnauthorized, status)
-	}
-	b := browse(t, p.base)
-	b.open("/console")
-	b.logIn("jane", passwordOf("jane"))
-	b.reads("Too many sign-ins have failed. The next one is looked at in")
-	b.clean()
-}
-
 // withProvider is a product whose people sign in at a provider, with a user beside them.
 func withProvider(t *testing.T) (*product, *mockoidc.MockOIDC) {
 	t.Helper()

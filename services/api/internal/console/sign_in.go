@@ -160,7 +160,7 @@ const signInTime = 10 * time.Minute
 func (s *signIn) cookie(state, value string, seconds int) *http.Cookie {
 	const nameBytes = 8
 	c := &http.Cookie{
-		Name: "erpconnector_signin_" + domain.Truncate(state, nameBytes), Value: value, Path: "/", MaxAge: seconds,
+		Name: "erpconnector_signin_" + state[:min(nameBytes, len(state))], Value: value, Path: "/", MaxAge: seconds,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.isSecure(),
 	}
 	if s.isSecure() {
