@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/erpconnector/erpconnector/services/api/internal/console"
 	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/bulk"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -242,7 +244,22 @@ var Descriptions = map[string]httpapi.Description{
 		Detail:  "The answer sets a cookie that counts as the request's token, for requests from the console's own pages.",
 		Answers: map[int]any{http.StatusNoContent: nil},
 	},
-	"DELETE /console/session": {ID: "signOut", Tag: "Console", Summary: "Sign out of the console", Answers: map[int]any{http.StatusNoContent: nil}},
+	"DELETE /console/session": {
+		ID: "signOut", Tag: "Console", Summary: "Sign out of the console",
+		Detail:  "The cookie is taken away, and the session of a user, or of somebody of the identity provider, ends. Other tokens stay in force.",
+		Answers: map[int]any{http.StatusNoContent: nil}, Problems: []string{"503 database_unavailable"},
+	},
+	"GET /console/session/ways": {
+		ID: "signInWays", Tag: "Console", Summary: "Which ways to sign in to the console there are, beside a token", Answers: map[int]any{http.StatusOK: console.Ways{}},
+	},
+	"GET /console/session/begin": {
+		ID: "signInAtProvider", Tag: "Console", Summary: "Leads to the identity provider, to sign in there", Answers: map[int]any{http.StatusFound: nil},
+	},
+	"GET " + config.SignInReturnPath: {
+		ID: "signedInAtProvider", Tag: "Console", Summary: "Where the identity provider leads back to",
+		Detail:  "It takes the code, and leads to the console, with the cookie of a session if the user is let in.",
+		Answers: map[int]any{http.StatusFound: nil},
+	},
 	"GET " + usersPath: {
 		ID: "listUsers", Tag: "Users", Summary: "The users, by their names", Answers: map[int]any{http.StatusOK: userList{}},
 	},

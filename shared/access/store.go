@@ -168,7 +168,7 @@ func (s *Store) Anybody(ctx context.Context) (bool, error) {
 }
 
 func anybody(ctx context.Context, q querier) (is bool, err error) {
-	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM api_token) OR EXISTS (SELECT FROM api_user)`).Scan(&is); err != nil {
+	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM api_token WHERE subject IS NULL) OR EXISTS (SELECT FROM api_user)`).Scan(&is); err != nil {
 		return false, fmt.Errorf("looking for tokens and users: %w", err)
 	}
 	return is, nil
@@ -199,7 +199,7 @@ func (s *Store) create(ctx context.Context, q querier, n New) (t Token, secret s
 
 // List reads the tokens that are no sessions, the newest first. all: those that are revoked or expired too.
 func (s *Store) List(ctx context.Context, all bool) ([]Token, error) {
-	return s.list(ctx, `t.user_id IS NULL`, all)
+	return s.list(ctx, `t.user_id IS NULL AND t.subject IS NULL`, all)
 }
 
 // Sessions reads the tokens of a user's sessions, the newest first. all: those that have ended, too, until the user logs in again.

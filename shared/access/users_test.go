@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -322,4 +323,70 @@ func TestTheFirstToken(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, won)
+}
+
+// Somebody of the identity provider has sessions that may do what the claims said, end with the token, and are in nobody's way.
+func TestSessionsOfTheProvider(t *testing.T) {
+	t.Parallel()
+	store := NewStore(testkit.Postgres(t).Pool)
+	end := time.Now().Add(time.Hour)
+	jane := httpapi.Identity{Name: "jane", Resources: []httpapi.Resource{httpapi.ResourceViewStatus}, Source: "outlet", ExpiresAt: &end}
+	first, secret, err := store.BeginProviderSession(t.Context(), "0b1c", jane)
+	require.NoError(t, err)
+	require.Equal(t, "outlet", *first.Source)
+	require.WithinDuration(t, end, *first.ExpiresAt, time.Millisecond)
+	_, _, err = store.CreateFirst(t.Context(), New{Name: "admin", Resources: httpapi.Resources, By: "test"})
+	require.NoError(t, err, "a session is not the first token")
+	_, kept, err := store.Create(t.Context(), New{Name: "jane", Resources: httpapi.Resources, By: "test"})
+	require.NoError(t, err, "nor does it hold a name")
+	listed, err := store.List(t.Context(), true)
+	require.NoError(t, err)
+	require.Len(t, listed, 2)
+
+	v := NewVerifier(store, slog.New(slog.DiscardHandler))
+	who, err := v.Identify(t.Context(), secret)
+	require.NoError(t, err)
+	require.Equal(t, "jane", who.Name)
+	require.Equal(t, jane.Resources, who.Resources)
+	require.Equal(t, "outlet", who.Source)
+	require.NoError(t, store.EndSession(t.Context(), secret))
+	require.NoError(t, store.EndSession(t.Context(), kept))
+	require.NoError(t, store.EndSession(t.Context(), "no token"))
+	found, err := store.find(t.Context(), secret)
+	require.NoError(t, err)
+	require.Equal(t, "jane", *found.RevokedBy)
+	found, err = store.find(t.Context(), kept)
+	require.NoError(t, err)
+	require.Nil(t, found.RevokedAt, "a program may use it too")
+
+	admin, _, err := store.BeginProviderSession(t.Context(), "0b1c", httpapi.Identity{Name: "jane", All: true, ExpiresAt: &end})
+	require.NoError(t, err)
+	require.ElementsMatch(t, httpapi.Resources, admin.Resources)
+	_, err = store.find(t.Context(), secret)
+	require.ErrorIs(t, err, ErrUnknown, "what has ended is forgotten with the next one")
+}
+
+// A person who signs in again and again has a hundred sessions; those of others that have ended are forgotten by and by.
+func TestSessionsOfTheProviderAreBounded(t *testing.T) {
+	t.Parallel()
+	store := NewStore(testkit.Postgres(t).Pool)
+	now := time.Now()
+	store.now = func() time.Time { return now }
+	end := now.Add(time.Minute)
+	begin := func(subject string) {
+		_, _, err := store.BeginProviderSession(t.Context(), subject, httpapi.Identity{Name: subject, All: true, ExpiresAt: &end})
+		require.NoError(t, err)
+	}
+	_, err := store.pool.Exec(t.Context(), `INSERT INTO api_token (name, hash, hint, resources, created_at, created_by, expires_at, subject)
+		SELECT 'a', n::text::bytea, '', '{}', $1, 'a', $2, 'a' FROM generate_series(1, $3) AS n`, now, end, maxSessions+5)
+	require.NoError(t, err)
+	begin("a")
+	count := func() (n int) {
+		require.NoError(t, store.pool.QueryRow(t.Context(), `SELECT count(*) FROM api_token`).Scan(&n))
+		return n
+	}
+	require.Equal(t, maxSessions, count())
+	now, end = end.Add(time.Second), end.Add(time.Minute)
+	begin("b")
+	require.Equal(t, 1, count())
 }

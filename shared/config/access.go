@@ -4,18 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// OIDC says whose bearer JWTs are taken (OpenID Connect); no issuer: nobody's.
+// OIDC says whose bearer JWTs are taken, and where people sign in to the console (OpenID Connect); no issuer: nobody's, and nowhere.
 type OIDC struct {
 	Issuer      string // OIDC_ISSUER
-	Audience    string // OIDC_AUDIENCE: whom a token must be made for
+	Audience    string // OIDC_AUDIENCE: whom a token must be made for; empty: no JWT is taken
 	NameClaim   string // OIDC_NAME_CLAIM, default preferred_username
 	SourceClaim string // OIDC_SOURCE_CLAIM; empty: tokens are for all shops
 	Rules       []OIDCRule
+
+	ClientID     string   // OIDC_CLIENT_ID: what the console is at the issuer; empty: nobody signs in there
+	ClientSecret Secret   // OIDC_CLIENT_SECRET (or …_FILE) at the start; empty: the client is a public one. CurrentClientSecret is the one in force
+	Scopes       []string // OIDC_SCOPES, default openid, profile and email
+
+	live *liveFile[Secret] // the client secret's file; nil: it has none
+}
+
+// SignInReturnPath is where the issuer sends people back to who have signed in.
+const SignInReturnPath = "/console/callback"
+
+// CurrentClientSecret is the client's secret that is in force now. One from a file is read again when the file changes.
+func (o OIDC) CurrentClientSecret() Secret {
+	if o.live == nil {
+		return o.ClientSecret
+	}
+	return o.live.current()
 }
 
 // OIDCRule is a rule of OIDC_RESOURCES: who has this value in this claim may do this.
@@ -37,17 +55,31 @@ func (e *env) oidc() OIDC {
 	if o.Rules, err = parseOIDCRules(rules); err != nil {
 		e.problems = append(e.problems, err)
 	}
+	e.oidcClient(&o)
 	u, err := url.Parse(o.Issuer)
 	switch {
-	case o.Issuer == "" && o.Audience+o.SourceClaim+rules != "":
+	case o.Issuer == "" && o.Audience+o.SourceClaim+rules+o.ClientID+o.ClientSecret.Reveal() != "":
 		e.problems = append(e.problems, errors.New("an OIDC_… variable is set and OIDC_ISSUER is not: name the issuer"))
 	case o.Issuer == "":
 	case err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "":
 		e.bad("OIDC_ISSUER", o.Issuer, "the issuer's http or https URL")
-	case o.Audience == "" || rules == "":
-		e.problems = append(e.problems, errors.New("OIDC_ISSUER, OIDC_AUDIENCE and OIDC_RESOURCES go together: one of them is not set"))
+	case o.Audience+o.ClientID == "" || rules == "":
+		e.problems = append(e.problems, errors.New("OIDC_ISSUER, OIDC_RESOURCES and OIDC_AUDIENCE or OIDC_CLIENT_ID go together: one of them is not set"))
 	}
 	return o
+}
+
+// oidcClient reads what the console is at the issuer.
+func (e *env) oidcClient(o *OIDC) {
+	o.ClientID = e.text("OIDC_CLIENT_ID", "", "The client of the console at that issuer. With it people [sign in there](access.md#sign-in-at-an-identity-provider). `HTTP_PUBLIC_URL` must be set too.")
+	o.ClientSecret, o.live = e.liveSecret("OIDC_CLIENT_SECRET", SecretKey, "The secret of that client. Without it the client is a public one.")
+	o.Scopes = strings.Fields(strings.ReplaceAll(e.text("OIDC_SCOPES", "openid profile email", "What that client asks for, with blanks between. Many issuers put groups into a token only when they are asked for: `openid profile email groups`."), ",", " "))
+	if o.ClientID == "" && o.ClientSecret != "" {
+		e.problems = append(e.problems, errors.New("OIDC_CLIENT_SECRET is set and OIDC_CLIENT_ID is not: name the client"))
+	}
+	if !slices.Contains(o.Scopes, "openid") {
+		e.problems = append(e.problems, errors.New("OIDC_SCOPES does not name openid: without it the issuer does not say who has signed in"))
+	}
 }
 
 // parseOIDCRules reads claim:value=resource,…;… A value may have : and = in it.

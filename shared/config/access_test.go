@@ -33,18 +33,23 @@ func TestAnIssuer(t *testing.T) {
 			{Claim: "groups", Value: "cn=erp,ou=it", Resources: []string{"all"}},
 			{Claim: "https://shop.example/roles", Value: "a:b", Resources: []string{"sync"}},
 		},
+		Scopes: []string{"openid", "profile", "email"},
 	}, cfg.HTTP.OIDC)
 
 	for said, change := range map[string]map[string]string{
-		"OIDC_ISSUER is not: name the issuer":          {"OIDC_ISSUER": ""},
-		"it must be the issuer's http or https URL":    {"OIDC_ISSUER": "login.example"},
-		"OIDC_AUDIENCE and OIDC_RESOURCES go together": {"OIDC_AUDIENCE": ""},
-		"one of them is not set":                       {"OIDC_RESOURCES": ""},
-		`OIDC_RESOURCES has "groups=all"`:              {"OIDC_RESOURCES": "groups=all"},
-		`OIDC_RESOURCES has "groups:=all"`:             {"OIDC_RESOURCES": "groups:=all"},
-		`OIDC_RESOURCES has ":a=all"`:                  {"OIDC_RESOURCES": ":a=all"},
-		`OIDC_RESOURCES has "groups:a="`:               {"OIDC_RESOURCES": "groups:a="},
-		`OIDC_RESOURCES has "https://x=all"`:           {"OIDC_RESOURCES": "https://x=all"},
+		"OIDC_ISSUER is not: name the issuer":         {"OIDC_ISSUER": ""},
+		"it must be the issuer's http or https URL":   {"OIDC_ISSUER": "login.example"},
+		"OIDC_AUDIENCE or OIDC_CLIENT_ID go together": {"OIDC_AUDIENCE": ""},
+		"OIDC_CLIENT_SECRET is set and":               {"OIDC_CLIENT_SECRET": "hush"},
+		"HTTP_PUBLIC_URL is not: name the address":    {"OIDC_CLIENT_ID": "console"},
+		"does not name openid":                        {"OIDC_SCOPES": "profile"},
+		"HTTP_PUBLIC_URL is":                          {"HTTP_PUBLIC_URL": "https://connector.example/erp"},
+		"one of them is not set":                      {"OIDC_RESOURCES": ""},
+		`OIDC_RESOURCES has "groups=all"`:             {"OIDC_RESOURCES": "groups=all"},
+		`OIDC_RESOURCES has "groups:=all"`:            {"OIDC_RESOURCES": "groups:=all"},
+		`OIDC_RESOURCES has ":a=all"`:                 {"OIDC_RESOURCES": ":a=all"},
+		`OIDC_RESOURCES has "groups:a="`:              {"OIDC_RESOURCES": "groups:a="},
+		`OIDC_RESOURCES has "https://x=all"`:          {"OIDC_RESOURCES": "https://x=all"},
 	} {
 		_, err := config.FromEnv(func(name string) (string, bool) {
 			if v, ok := change[name]; ok {

@@ -15,6 +15,7 @@ type HTTP struct {
 	Addr           string         // HTTP_ADDR, default :8080
 	Token          Secret         // API_TOKEN (or API_TOKEN_FILE) at the start: the first admin token; CurrentToken is the one in force
 	TLS            ServerTLS      // HTTP_TLS_…: https in place of http
+	PublicURL      string         // HTTP_PUBLIC_URL: where browsers reach the console, as an origin; empty: it is not known
 	CORSOrigins    []string       // HTTP_CORS_ORIGINS: web pages of these origins may ask; none: no page may
 	TrustedProxies []netip.Prefix // HTTP_TRUSTED_PROXIES, whose X-Forwarded-For is believed
 	MaxRequests    int            // HTTP_MAX_REQUESTS at once, default DefaultRequests
@@ -59,6 +60,7 @@ func (e *env) http() HTTP {
 			Key:      e.text("HTTP_TLS_KEY_FILE", "", "A PEM file with the key of that certificate."),
 			ClientCA: e.text("HTTP_TLS_CLIENT_CA_FILE", "", "A PEM file with roots. Clients must present a certificate that one of them signed; `/livez` and `/readyz` take others too. A changed file is read again."),
 		},
+		PublicURL:      e.text("HTTP_PUBLIC_URL", "", "Where browsers reach the console, without a path: https://connector.example. Sign-in at an identity provider leads back there."),
 		CORSOrigins:    e.origins(),
 		TrustedProxies: e.networks("HTTP_TRUSTED_PROXIES", "Networks or addresses of your proxies, comma-separated. A request that comes from one counts for the address that `X-Forwarded-For` names."),
 		MaxRequests:    e.number("HTTP_MAX_REQUESTS", DefaultRequests, 10, mostRate, "Requests that a process works on at once. Further ones get 503 `overloaded`."),
@@ -68,6 +70,7 @@ func (e *env) http() HTTP {
 		FailedLogins:   e.number("HTTP_FAILED_LOGINS", DefaultFailedLogins, 1, mostRate, "Requests with a wrong token that a process takes from one address in a minute. Further ones get 429."),
 	}
 	h.Stores, h.OIDC = e.stores(), e.oidc()
+	e.publicURL(&h)
 	h.Token, h.live = e.liveSecret("API_TOKEN", SecretToken, "The first admin token, sent as `Authorization: Bearer …`.")
 	if !isAddress(h.Addr) {
 		e.bad("HTTP_ADDR", h.Addr, "host:port, or :port for all of the machine's addresses, with a port from 1 to 65535")
@@ -82,12 +85,29 @@ func (e *env) http() HTTP {
 func (e *env) origins() []string {
 	origins := split(e.text("HTTP_CORS_ORIGINS", "", "Origins like https://console.example, comma-separated, whose pages a browser lets use the API."))
 	for _, origin := range origins {
-		u, err := url.Parse(origin)
-		if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.Scheme+"://"+strings.ToLower(u.Host) != origin {
+		if !isOrigin(origin) {
 			e.problems = append(e.problems, fmt.Errorf("HTTP_CORS_ORIGINS names %q; an origin is like https://console.example:8443, in small letters and without a path", origin))
 		}
 	}
 	return origins
+}
+
+// isOrigin reports whether a text has the form in which a browser sends an origin.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.Scheme+"://"+strings.ToLower(u.Host) == text
+}
+
+// publicURL checks the address of the console. An issuer sends people to no other address than the one that it was told beforehand, so that
+// is not taken from requests: their Host is whatever the client says.
+func (e *env) publicURL(h *HTTP) {
+	h.PublicURL = strings.TrimSuffix(h.PublicURL, "/")
+	switch {
+	case h.PublicURL == "" && h.OIDC.ClientID != "":
+		e.problems = append(e.problems, errors.New("OIDC_CLIENT_ID is set and HTTP_PUBLIC_URL is not: name the address of the console, like https://connector.example"))
+	case h.PublicURL != "" && !isOrigin(h.PublicURL):
+		e.bad("HTTP_PUBLIC_URL", h.PublicURL, "like https://connector.example:8443, in small letters and without a path")
+	}
 }
 
 func (e *env) networks(name, meaning string) []netip.Prefix {

@@ -19,6 +19,9 @@ import (
 // CheckQuery serves the route's handler behind a check of the query: a parameter that the route does not name, one that
 // comes twice, and a query that cannot be read are refused. What was passed over in silence could have named another order.
 func CheckQuery(r Route) http.Handler {
+	if r.AnyQuery {
+		return r.Handler
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		values, err := url.ParseQuery(req.URL.RawQuery)
 		if err != nil {

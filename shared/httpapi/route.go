@@ -75,6 +75,7 @@ type Route struct {
 	Path     string
 	Query    []string // the parameters that it takes; others are refused (see CheckQuery)
 	Nested   []string // of these, those that may have members: searchCriteria takes searchCriteria[pageSize] too. The handler checks these
+	AnyQuery bool     // it takes all parameters: who sends people here may add what we do not know (RFC 6749, section 4.1.2)
 	Resource Resource
 	// BySource: the handler heeds the shop that a token is bound to (BoundSource). Such tokens cannot use other routes.
 	BySource bool

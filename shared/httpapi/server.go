@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -52,7 +54,7 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 	router := newRouter()
 	rates := newRates(cfg)
 	who := configured{cfg.CurrentToken, tokens}
-	for _, r := range routes {
+	for _, r := range catchAllsLast(routes) {
 		router.Handle(r.Path, named(r.Path, entrance(who, r, rates, log))).Methods(methods(r.Method)...)
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
@@ -74,6 +76,14 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 	}
 	tellStop(s.http)
 	return s
+}
+
+// catchAllsLast moves the paths that take everything below a folder behind all others: the first that fits is taken, and the routes of a
+// process come in any order.
+func catchAllsLast(routes []Route) []Route {
+	isCatchAll := func(r Route) bool { return strings.HasSuffix(r.Path, ":.*}") }
+	rest := slices.DeleteFunc(slices.Clone(routes), isCatchAll)
+	return append(rest, slices.DeleteFunc(slices.Clone(routes), func(r Route) bool { return !isCatchAll(r) })...)
 }
 
 // entrance is the way of a request to the route's handler.

@@ -33,6 +33,7 @@ func Platform(cfg config.Config, log *slog.Logger) fx.Option {
 			fx.Annotate(httpapi.NewServer, fx.ParamTags(``, ``, `group:"routes"`, `group:"probes"`)),
 			access.NewStore,
 			access.NewVerifier,
+			newIssuer,
 			newIdentifier,
 			AsWorker(func(v *access.Verifier) *access.Verifier { return v }),
 			AsProbe(postgresProbe),
@@ -69,16 +70,20 @@ func newWatcher(lc fx.Lifecycle, store *setting.Store, log *slog.Logger) *settin
 	return w
 }
 
-// newIdentifier asks for tokens in the table, then at the issuer's if there is one.
-func newIdentifier(cfg config.HTTP, v *access.Verifier, log *slog.Logger) (httpapi.Identifier, error) {
+// newIssuer is the identity provider; nil: there is none.
+func newIssuer(cfg config.HTTP, log *slog.Logger) (*issuer.Issuer, error) {
 	if cfg.OIDC.Issuer == "" {
-		return v, nil
+		return nil, nil //nolint:nilnil // it is optional
 	}
-	i, err := issuer.New(cfg.OIDC, log)
-	if err != nil {
-		return nil, err
+	return issuer.New(cfg.OIDC, log)
+}
+
+// newIdentifier asks for tokens in the table, then at the issuer's if there is one.
+func newIdentifier(i *issuer.Issuer, v *access.Verifier) httpapi.Identifier {
+	if i == nil {
+		return v
 	}
-	return httpapi.Identifiers{v, i}, nil
+	return httpapi.Identifiers{v, i}
 }
 
 func postgresProbe(pool *pgxpool.Pool) httpapi.Probe {

@@ -61,6 +61,16 @@ func browse(t *testing.T, base string) *browser {
 	return b
 }
 
+// tab is another tab of the same browser.
+func (b *browser) tab() *browser {
+	b.t.Helper()
+	ctx, closeTab := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(closeTab)
+	other := &browser{t: b.t, ctx: ctx, base: b.base}
+	require.NoError(b.t, chromedp.Listen(ctx, other.note))
+	return other
+}
+
 // note keeps what should not be said. A request that is refused is logged too; what the page makes of it is what counts.
 func (b *browser) note(event any) {
 	said := ""
@@ -129,7 +139,7 @@ func (p *page) String() string { return p.text }
 // reads waits until the page shows a text.
 func (b *browser) reads(text string) {
 	b.t.Helper()
-	b.until(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
+	b.until(fmt.Sprintf(`document.body?.innerText.includes(%q)`, text))
 }
 
 // until waits until a condition in JavaScript holds.
@@ -140,7 +150,7 @@ func (b *browser) until(condition string) {
 		if evaluate[bool](b, `Boolean(`+condition+`)`) {
 			return true
 		}
-		shown.text = evaluate[string](b, `location.href + '\n' + document.body.innerText`)
+		shown.text = evaluate[string](b, `location.href + '\n' + document.body?.innerText`)
 		return false
 	}, "%s does not become true: %v", condition, &shown)
 }

@@ -1,4 +1,5 @@
 // Package issuer takes tokens of an identity provider by OpenID Connect: JWTs that it has signed, with claims that say what their holder may do.
+// It lets people sign in there too (sign_in.go).
 //
 //	OIDC_ISSUER=https://login.example.com/realms/shop OIDC_AUDIENCE=erpconnector
 //	OIDC_RESOURCES='groups:erp-support=view_status,resync;groups:erp-admin=all'
@@ -9,6 +10,7 @@ package issuer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -53,18 +55,13 @@ func New(cfg config.OIDC, log *slog.Logger) (*Issuer, error) {
 // Identify returns who holds a token, from its claims. It returns httpapi.ErrNoToken for what the provider has not signed for us or what has
 // expired, and httpapi.ErrIssuerAway when the provider does not answer.
 func (i *Issuer) Identify(ctx context.Context, token string) (httpapi.Identity, error) {
-	if !i.names(token) {
+	if i.cfg.Audience == "" || !i.names(token) {
 		return httpapi.Identity{}, httpapi.ErrNoToken
 	}
-	signed := &signatures{keys: i.keys}
-	checked, err := oidc.NewVerifier(i.cfg.Issuer, signed, i.verification()).Verify(ctx, token)
-	var claims map[string]any
-	if err == nil {
-		err = checked.Claims(&claims)
-	}
+	_, claims, err := i.verify(ctx, token, i.cfg.Audience)
 	switch {
-	case signed.away != nil:
-		return httpapi.Identity{}, fmt.Errorf("%w: %w", httpapi.ErrIssuerAway, signed.away)
+	case errors.Is(err, httpapi.ErrIssuerAway):
+		return httpapi.Identity{}, err
 	case err != nil:
 		i.log.Debug("token of the issuer refused", "error", err)
 		return httpapi.Identity{}, httpapi.ErrNoToken
@@ -72,8 +69,21 @@ func (i *Issuer) Identify(ctx context.Context, token string) (httpapi.Identity, 
 	return i.identity(claims)
 }
 
-func (i *Issuer) verification() *oidc.Config {
-	c := &oidc.Config{ClientID: i.cfg.Audience, Now: func() time.Time { return i.now().Add(-skew) }}
+// verify returns what the issuer has signed for an audience, and its claims. The error is httpapi.ErrIssuerAway when nobody can tell.
+func (i *Issuer) verify(ctx context.Context, token, audience string) (checked *oidc.IDToken, claims map[string]any, err error) {
+	signed := &signatures{keys: i.keys}
+	checked, err = oidc.NewVerifier(i.cfg.Issuer, signed, i.verification(audience)).Verify(ctx, token)
+	if signed.away != nil {
+		return nil, nil, fmt.Errorf("%w: %w", httpapi.ErrIssuerAway, signed.away)
+	}
+	if err == nil {
+		err = checked.Claims(&claims)
+	}
+	return checked, claims, err
+}
+
+func (i *Issuer) verification(audience string) *oidc.Config {
+	c := &oidc.Config{ClientID: audience, Now: func() time.Time { return i.now().Add(-skew) }}
 	for _, a := range algorithms {
 		c.SupportedSigningAlgs = append(c.SupportedSigningAlgs, string(a))
 	}

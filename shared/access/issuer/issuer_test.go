@@ -31,6 +31,7 @@ type provider struct {
 	t     *testing.T
 	asked atomic.Int64 // for keys
 	away  atomic.Bool
+	code  http.HandlerFunc // trades a code; nil: there is no such place
 
 	mu   sync.Mutex
 	keys []jose.JSONWebKey // private
@@ -56,6 +57,7 @@ func newProvider(t *testing.T) *provider {
 		p.mu.Unlock()
 		p.answer(w, map[string]any{"keys": public})
 	})
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) { p.code(w, r) })
 	p.Server = httptest.NewServer(mux)
 	t.Cleanup(p.Close)
 	p.rotate("k1")
@@ -121,7 +123,7 @@ func setup(t *testing.T) (*Issuer, *provider, *clock) {
 	p, c := newProvider(t), new(clock)
 	c.advance(time.Since(time.Unix(0, 0)))
 	i, err := New(config.OIDC{
-		Issuer: p.URL, Audience: "erpconnector", NameClaim: "preferred_username", Rules: []config.OIDCRule{
+		Issuer: p.URL, Audience: "erpconnector", ClientID: "console", ClientSecret: "hush", Scopes: []string{"openid", "groups"}, NameClaim: "preferred_username", Rules: []config.OIDCRule{
 			{Claim: "groups", Value: "erp-support", Resources: []string{"view_status", "resync"}}, {Claim: "realm_access.roles", Value: "admin", Resources: []string{"all"}},
 		},
 	}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -31,8 +33,15 @@ const (
 	maxErrorBytes  = 300
 )
 
+// discovered is what the issuer says of itself.
+type discovered struct {
+	set      []jose.JSONWebKey
+	endpoint oauth2.Endpoint // where people sign in
+}
+
 var (
 	errUnknownKey = errors.New("the issuer has no key of that id")
+	errNoEndpoint = errors.New("the issuer names no place to sign in at (authorization_endpoint, token_endpoint)")
 	errSignature  = errors.New("the signature is not that of the issuer's key")
 )
 
@@ -46,8 +55,8 @@ type keys struct {
 	asking singleflight.Group
 
 	mu      sync.Mutex
-	set     []jose.JSONWebKey
-	fetched time.Time // when the set was
+	found   discovered
+	fetched time.Time // when that was
 	asked   time.Time // the last time, with or without an answer
 	err     error     // of that time
 	outage  run.Outage
@@ -65,10 +74,8 @@ func (k *keys) find(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	if found, fresh := k.known(id, freshFor); fresh && len(found) > 0 {
 		return found, nil
 	}
-	select {
-	case <-k.asking.DoChan("", func() (any, error) { k.ask(); return struct{}{}, nil }):
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := k.askWithOthers(ctx); err != nil {
+		return nil, err
 	}
 	found, fresh := k.known(id, staleFor)
 	k.mu.Lock()
@@ -83,11 +90,45 @@ func (k *keys) find(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	}
 }
 
+// endpoint is where people sign in. It asks the issuer when what it has said is old.
+func (k *keys) endpoint(ctx context.Context) (oauth2.Endpoint, error) {
+	if found, fresh := k.knownEndpoint(freshFor); fresh {
+		return found, nil
+	}
+	if err := k.askWithOthers(ctx); err != nil {
+		return oauth2.Endpoint{}, err
+	}
+	if found, fresh := k.knownEndpoint(staleFor); fresh {
+		return found, nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return oauth2.Endpoint{}, cmp.Or(k.err, errNoEndpoint)
+}
+
+// knownEndpoint is that of the issuer, and whether it was fetched so lately.
+func (k *keys) knownEndpoint(within time.Duration) (oauth2.Endpoint, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.found.endpoint
+	return e, k.now().Sub(k.fetched) < within && e.AuthURL != "" && e.TokenURL != ""
+}
+
+// askWithOthers waits until the issuer has been asked, once for all who wait.
+func (k *keys) askWithOthers(ctx context.Context) error {
+	select {
+	case <-k.asking.DoChan("", func() (any, error) { k.ask(); return struct{}{}, nil }):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // known are the keys of an id, and whether they were fetched so lately.
 func (k *keys) known(id string, within time.Duration) (found []jose.JSONWebKey, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, key := range k.set {
+	for _, key := range k.found.set {
 		if (id == "" || key.KeyID == id) && key.Use != "enc" {
 			found = append(found, key)
 		}
@@ -105,45 +146,53 @@ func (k *keys) ask() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*askTimeout) // two requests
 	defer cancel()
-	set, err := k.fetch(ctx)
+	found, err := k.fetch(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.asked, k.err = k.now(), err
 	if err == nil {
-		k.set, k.fetched = set, k.asked
+		k.found, k.fetched = found, k.asked
 	}
 	k.outage.Report(k.log, err)
 }
 
-// fetch reads where the keys are, and the keys.
-func (k *keys) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
+// fetch reads what the issuer says of itself, and its keys.
+func (k *keys) fetch(ctx context.Context) (found discovered, err error) {
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, k.client), k.issuer)
 	if err != nil {
-		return nil, errors.New("discovering the issuer: " + domain.Truncate(err.Error(), maxErrorBytes)) // it quotes the page of whoever answers
+		return found, errors.New("discovering the issuer: " + domain.Truncate(err.Error(), maxErrorBytes)) // it quotes the page of whoever answers
 	}
 	var where struct {
 		URL string `json:"jwks_uri"`
 	}
 	if err := provider.Claims(&where); err != nil {
-		return nil, fmt.Errorf("discovering the issuer: %w", err)
+		return found, fmt.Errorf("discovering the issuer: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where.URL, http.NoBody)
+	found.endpoint = provider.Endpoint()
+	if found.set, err = k.fetchSet(ctx, where.URL); err != nil {
+		return found, fmt.Errorf("fetching the issuer's keys: %w", err)
+	}
+	return found, nil
+}
+
+func (k *keys) fetchSet(ctx context.Context, url string) ([]jose.JSONWebKey, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("fetching the issuer's keys: %w", err)
+		return nil, err
 	}
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetching the issuer's keys: %w", err)
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.New(resp.Status)
+	}
 	var body struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetching the issuer's keys: %s", resp.Status)
-	}
 	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
-		return nil, fmt.Errorf("fetching the issuer's keys: %w", err)
+		return nil, err
 	}
 	return readable(body.Keys), nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/services/api/internal/console"
+	"github.com/erpconnector/erpconnector/shared/access"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 )
@@ -44,7 +46,8 @@ func ask(t *testing.T, q request) *httptest.ResponseRecorder {
 		Method: http.MethodPost, Path: "/done", Resource: httpapi.ResourceAny,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
 	}
-	server := httpapi.NewServer(config.HTTP{Token: "first"}, tokens{}, append(console.Routes(), done), nil, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	server := httpapi.NewServer(config.HTTP{Token: "first"}, tokens{}, append(console.Routes(config.HTTP{}, nil, access.NewStore(nil), log), done), nil, log)
 	r := httptest.NewRequestWithContext(t.Context(), q.method, q.path, nil)
 	for name, value := range q.headers {
 		r.Header.Set(name, value)
@@ -70,6 +73,19 @@ func cookieOf(w *httptest.ResponseRecorder) *http.Cookie {
 }
 
 var assetPath = regexp.MustCompile(`/console/assets/[\w-]+/[\w./]+`)
+
+// The routes of a process come in any order: the page at every path below /console must not stand before the others.
+func TestTheOrderOfRoutesDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	routes := console.Routes(config.HTTP{}, nil, access.NewStore(nil), log)
+	slices.Reverse(routes)
+	server := httpapi.NewServer(config.HTTP{}, tokens{}, routes, nil, log)
+	w := httptest.NewRecorder()
+	server.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/console/callback?code=x&state=y&session_state=z", nil))
+	require.Equal(t, http.StatusFound, w.Code)
+	require.Equal(t, "/console#signin=late", w.Header().Get("Location"))
+}
 
 // Each answer tells the browser to be strict, whatever it is.
 func TestEveryAnswerHasThePolicy(t *testing.T) {
@@ -202,7 +218,9 @@ func TestTheCookieCountsFromOurOwnPagesOnly(t *testing.T) {
 // Who guesses tokens by the cookie is stopped as by the header.
 func TestGuessesByTheCookieAreCounted(t *testing.T) {
 	t.Parallel()
-	server := httpapi.NewServer(config.HTTP{Token: "first", FailedLogins: 2}, tokens{}, console.Routes(), nil, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	routes := console.Routes(config.HTTP{}, nil, access.NewStore(nil), log)
+	server := httpapi.NewServer(config.HTTP{Token: "first", FailedLogins: 2}, tokens{}, routes, nil, log)
 	var statuses []int
 	for _, guess := range []string{"YQ", "Yg", "Yw", "ZA"} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/console/session", nil)

@@ -4,7 +4,8 @@
 //	// {Check: "clock", Level: Warn, Said: "this machine's clock is 4.1 s ahead of Postgres'", Do: "let both follow NTP"}
 //
 // It only reads: nothing is changed by a look. What cannot be asked, as its server is away, is a finding of its own and keeps no
-// other check. The files: database.go asks Postgres, broker.go Kafka, work.go what waits and why.
+// other check. The files: database.go asks Postgres, broker.go Kafka, work.go what waits and why,
+// provider.go where people sign in.
 package doctor
 
 import (
@@ -72,6 +73,9 @@ func Examine(ctx context.Context, in Installation) []Finding {
 	}
 	if in.Pool != nil {
 		checks = append(checks, workChecks(in)...)
+	}
+	if in.Config.HTTP.OIDC.Issuer != "" {
+		checks = append(checks, check{"identity provider", in.provider})
 	}
 	findings := make([]Finding, len(checks))
 	var all sync.WaitGroup

@@ -1,4 +1,5 @@
 // The public API, and nothing else. The browser adds the cookie of the session.
+import { texts } from './texts.js';
 
 export const base = '/rest/V1/erpconnector';
 
@@ -24,7 +25,7 @@ async function reach(path, options) {
     return await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Problem(0, { code: 'unreachable', detail: 'The connector does not answer. Is it running, and is the network up?' });
+    throw new Problem(0, { code: 'unreachable', detail: texts.unreachable });
   }
 }
 
@@ -34,7 +35,10 @@ export async function send(method, path, body, { headers = {}, signal, read = JS
     method, signal, headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }) }, body: body && JSON.stringify(body),
   });
   const answer = await response.text().then((text) => read(text)).catch(() => ({}));
-  if (response.status === 401) whenUnknown();
+  if (response.status === 401) {
+    whenUnknown();
+    throw new Problem(401, { code: answer.code, detail: texts.signIn.endedHere });
+  }
   if (!response.ok) throw new Problem(response.status, answer);
   return { answer, etag: response.headers.get('ETag'), date: new Date(response.headers.get('Date') || Date.now()) };
 }
@@ -43,7 +47,7 @@ export async function send(method, path, body, { headers = {}, signal, read = JS
 export async function openStream(path, params, { headers, signal }) {
   const response = await reach(base + path + queryOf(params), { headers, signal });
   if (response.status === 401) whenUnknown();
-  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  if (!response.ok) throw await problemOf(response);
   return response.body;
 }
 
@@ -65,18 +69,44 @@ export const exact = (text) => JSON.parse(text, (_, value, at) => (typeof value 
 // textOf is the text of bytes; what is no UTF-8 in them shows as �.
 export const textOf = (base64) => new TextDecoder().decode(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
 
+// problemOf is what an answer outside of send says.
+const problemOf = async (response) => new Problem(response.status, await response.json().catch(() => ({})));
+
+// ways are the ways to sign in beside a token.
+export async function ways() {
+  const response = await reach('/console/session/ways');
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
+}
+
 // signIn trades a token for a cookie.
 export async function signIn(token) {
-  const response = await fetch('/console/session', { method: 'POST', headers: { Authorization: 'Bearer ' + token } });
-  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
-  localStorage.setItem(signedIn, 'yes');
+  const response = await reach('/console/session', { method: 'POST', headers: { Authorization: 'Bearer ' + token } });
+  if (!response.ok) throw await problemOf(response);
 }
 
-export function signOut() {
+// logIn begins a session of a user, as every client of the API does. The problem says in wait how many seconds the next one has to wait.
+export async function logIn(username, password) {
+  const response = await reach('/rest/V1/integration/admin/token', {
+    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ username, password }),
+  });
+  if (!response.ok) throw Object.assign(await problemOf(response), { wait: response.headers.get('Retry-After') });
+  return signIn(await response.json());
+}
+
+// signOut takes the cookie away in any case; it throws when the session could not be ended too.
+export async function signOut() {
   localStorage.removeItem(signedIn);
-  return fetch('/console/session', { method: 'DELETE' });
+  const response = await reach('/console/session', { method: 'DELETE' });
+  if (!response.ok) throw await problemOf(response);
 }
 
-// The cookie cannot be read, so this says whether it is worth asking who it stands for.
+// The cookie cannot be read, so this says whether it is worth asking who it stands for. It changes with each sign-in, and other tabs hear of it.
 const signedIn = 'signed-in';
 export const hasSignedIn = () => localStorage.getItem(signedIn) !== null;
+export const noteSignIn = () => localStorage.setItem(signedIn, String(Date.now()));
+
+// onOtherTab calls f when somebody signs in or out in another tab.
+export function onOtherTab(f) {
+  addEventListener('storage', (event) => { if (event.key === signedIn) f(event.newValue !== null); });
+}

@@ -58,7 +58,7 @@ function Theme() {
 }
 
 function Who({ me, leave }) {
-  const out = async () => { await signOut(); leave(); };
+  const out = () => signOut().then(() => leave(), (problem) => leave(problem.message));
   return html`<${Menu} name=${me.name}>
     <p><strong>${me.name}</strong><br /><span class="faint">${me.source ? words.shop(me.source) : words.allShops}, ${' '}
       ${me.expires_at ? html`${words.until} <${Time} at=${me.expires_at} whole />` : words.noEnd}</span></p>

@@ -22,13 +22,32 @@ export const texts = {
     may: 'may', allShops: 'all shops', shop: (name) => `shop ${name} only`, until: 'until', noEnd: 'no end',
   },
 
+  unreachable: 'The connector does not answer. Is it running, and is the network up?',
+  nothingOffered: {
+    title: 'Nothing to see here',
+    text: 'You are signed in, but may see none of these pages. Ask whoever runs the connector for view_status. Your name at the top says what you may do.',
+  },
+
   signIn: {
-    title: 'Sign in', lead: 'With a token of the API. It stays in a cookie of this browser that no script can read.', token: 'Token',
-    button: 'Sign in', checking: 'Checking …',
+    title: 'Sign in', token: 'Token', button: 'Sign in', checking: 'Checking …', or: 'or',
+    lead: 'With a token of the API. It stays in a cookie of this browser that no script can read.',
     hint: 'Whoever runs the connector makes one: erpconnector token create NAME --may view_status,resync',
+    withToken: 'Sign in with a token', name: 'Name', password: 'Password', at: (provider) => `Sign in at ${provider}`,
     refused: 'This token is not known, was revoked, or has expired. Ask whoever made it for another one.',
-    ended: 'The session has ended: the token was revoked or has expired. Sign in again.',
-    noCookie: 'The token is right, but the browser has not kept the cookie. Allow cookies for this address.',
+    wrongPassword: 'This name and password do not belong together, or the user is disabled.',
+    limited: (seconds) => `Too many sign-ins have failed. The next one is looked at in ${seconds} s.`,
+    ended: 'The session has ended: it has expired, or was revoked. Sign in again, and you are back at this page.',
+    endedHere: 'Nothing was done: the session has ended. Copy what you have written, close this, and sign in again.',
+    ends: (time) => `The session ends at ${time}. Finish what you write, then sign out and in again.`,
+    noCookie: 'You are known, but the browser has not kept the cookie. Allow cookies for this address.',
+    back: {
+      denied: 'The identity provider has not let you in. Try again, or ask whoever runs it.',
+      refused: 'The identity provider has let you in, but its answer is not good. Try again; the log of the connector says what is wrong.',
+      late: 'This sign-in was begun too long ago, or in another browser or address. Try again.',
+      forbidden: 'The identity provider knows you, but you may do nothing here. Ask whoever runs the connector to add your group (OIDC_RESOURCES).',
+      away: 'The identity provider does not answer. Try again in a minute, or sign in another way.',
+      failed: 'The session could not begin, as the database does not answer. Try again.',
+    },
   },
 
   orders: {
