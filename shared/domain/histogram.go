@@ -42,16 +42,15 @@ func bucketOf(d time.Duration) int {
 	return i
 }
 
-// Plus adds another histogram.
-func (h Histogram) Plus(o Histogram) Histogram {
-	sum := slices.Clone(h)
+// Add adds another histogram to h, which it may change; the sum is what it returns, as of append.
+func (h Histogram) Add(o Histogram) Histogram {
 	if missing := len(o) - len(h); missing > 0 {
-		sum = append(sum, make(Histogram, missing)...)
+		h = append(h, make(Histogram, missing)...)
 	}
 	for i, n := range o {
-		sum[i] += n
+		h[i] += n
 	}
-	return sum
+	return h
 }
 
 // Count is how many lengths of time are counted.

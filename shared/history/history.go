@@ -28,8 +28,8 @@ const (
 
 // How long rows are kept. Each is more than Read needs.
 const (
-	keepMinutes    = 2 * time.Hour
-	keepTenMinutes = 26 * time.Hour
+	keepMinutes    = 70 * time.Minute
+	keepTenMinutes = 25 * time.Hour
 	Keep           = 8 * 24 * time.Hour // all
 )
 
@@ -79,13 +79,16 @@ type Counts struct {
 	Orders        domain.Histogram `json:"order_ms"` // of first generations: of later ones people decide when they begin
 }
 
-// plus adds other counts.
-func (c Counts) plus(o Counts) Counts {
-	return Counts{
-		Accepted: c.Accepted + o.Accepted, Succeeded: c.Succeeded + o.Succeeded, Failed: c.Failed + o.Failed,
-		Cancelled: c.Cancelled + o.Cancelled, Attempts: c.Attempts + o.Attempts,
-		AttemptErrors: domain.Histogram(c.AttemptErrors).Plus(o.AttemptErrors), Calls: c.Calls.Plus(o.Calls), Orders: c.Orders.Plus(o.Orders),
-	}
+// add adds other counts, which stay as they are.
+func (c *Counts) add(o Counts) {
+	c.Accepted += o.Accepted
+	c.Succeeded += o.Succeeded
+	c.Failed += o.Failed
+	c.Cancelled += o.Cancelled
+	c.Attempts += o.Attempts
+	c.AttemptErrors = domain.Histogram(c.AttemptErrors).Add(o.AttemptErrors)
+	c.Calls = c.Calls.Add(o.Calls)
+	c.Orders = c.Orders.Add(o.Orders)
 }
 
 // Fact is what the history needs of a record of the log.

@@ -54,11 +54,11 @@ func Read(ctx context.Context, q postgres.Querier, r Range, source string, now t
 	}
 	for _, s := range all {
 		if i := int(s.at.Sub(since) / r.Step); i < len(points) { // beyond: of a clock that is ahead
-			points[i].Counts = points[i].plus(s.Counts)
+			points[i].add(s.Counts)
 		}
 	}
 	for _, p := range points {
-		sum = sum.plus(p.Counts)
+		sum.add(p.Counts)
 	}
 	return points, sum, nil
 }

@@ -62,7 +62,7 @@ func take(ctx context.Context, tx pgx.Tx, span time.Duration, before time.Time, 
 func put(ctx context.Context, tx pgx.Tx, rows []stored, span time.Duration) error {
 	t := make(Tally)
 	for _, r := range rows {
-		t.plus(key{span, r.at.UTC().Truncate(span), r.source}, r.Counts)
+		t.add(key{span, r.at.UTC().Truncate(span), r.source}, r.Counts)
 	}
 	text, err := t.JSON()
 	if err != nil {

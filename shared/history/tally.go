@@ -23,17 +23,22 @@ func compareKeys(a, b key) int {
 }
 
 // Tally adds up what is to be written. Make it with make.
-type Tally map[key]Counts
+type Tally map[key]*Counts
 
 // Add counts a fact. One that is older than Keep counts nothing.
 func (t Tally) Add(f Fact, now time.Time) {
 	span := spanOf(f.Time, now)
 	if c, ok := countsOf(f); ok && span > 0 {
-		t.plus(key{span, f.Time.UTC().Truncate(span), f.Sync.Source}, c)
+		t.add(key{span, f.Time.UTC().Truncate(span), f.Sync.Source}, c)
 	}
 }
 
-func (t Tally) plus(k key, c Counts) { t[k] = t[k].plus(c) }
+func (t Tally) add(k key, c Counts) {
+	if t[k] == nil {
+		t[k] = &Counts{}
+	}
+	t[k].add(c)
+}
 
 // record is a row as Postgres takes it.
 type record struct {
@@ -47,7 +52,7 @@ type record struct {
 func (t Tally) JSON() (string, error) {
 	records := make([]record, 0, len(t))
 	for _, k := range slices.SortedFunc(maps.Keys(t), compareKeys) {
-		c := t[k]
+		c := *t[k]
 		for _, h := range []*domain.Histogram{(*domain.Histogram)(&c.AttemptErrors), &c.Calls, &c.Orders} {
 			if *h == nil {
 				*h = domain.Histogram{}
