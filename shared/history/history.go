@@ -26,7 +26,7 @@ const (
 	hour       = time.Hour
 )
 
-// How long rows are kept. Each is more than Read needs.
+// How long rows are kept. Each is more than Read needs. docs/limits.md says so too.
 const (
 	keepMinutes    = 70 * time.Minute
 	keepTenMinutes = 25 * time.Hour
