@@ -33,7 +33,7 @@ export function Charts({ data }) {
   }), [data]);
   const chart = (name, format, top) => html`<${Chart} title=${words.charts[name]} hint=${words.hints[name]} says=${words.says[name](total, percent, span)}
     turn=${data} times=${charts.times} series=${charts[name]} format=${format} top=${top} />`;
-  return html`<div class="two">${chart('flow', rounded)}${chart('rate', percent, 1)}${chart('call', time)}${chart('order', time)}</div>`;
+  return html`<div class="charts">${chart('flow', rounded)}${chart('rate', percent, 1)}${chart('call', time)}${chart('order', time)}</div>`;
 }
 
 // Numbers are the points as a table, the newest first. It is made when somebody opens it.
