@@ -56,10 +56,10 @@ type percentiles struct {
 
 // backlog is how many orders wait at a stage.
 type backlog struct {
-	Stage   history.Stage `json:"stage"`
-	Orders  int64         `json:"orders"`
-	AtLeast bool          `json:"at_least"`
-	Oldest  *string       `json:"oldest"` // since when the first of them waits there; null: there is none, or it was not found quickly
+	Stage   string  `json:"stage"` // held, outbox, queued, in_flight, retry or failed
+	Orders  int64   `json:"orders"`
+	AtLeast bool    `json:"at_least"`
+	Oldest  *string `json:"oldest"` // since when the first of them waits there; null: there is none, or it was not found quickly
 }
 
 // showOverview answers from what the projector has counted. It costs the same however many orders there are.
@@ -88,7 +88,7 @@ func (h *handler) showOverview(w http.ResponseWriter, r *http.Request) {
 		out.Points = append(out.Points, point{From: p.Since.Format(domain.ModuleTime), flow: flowOf(p.Counts, p.Until.Sub(p.Since))})
 	}
 	for _, b := range waits {
-		out.Backlog = append(out.Backlog, backlog{Stage: b.Stage, Orders: b.Orders, AtLeast: b.AtLeast, Oldest: moduleTime(b.Oldest)})
+		out.Backlog = append(out.Backlog, backlog{Stage: string(b.Stage), Orders: b.Orders, AtLeast: b.AtLeast, Oldest: moduleTime(b.Oldest)})
 	}
 	problem.JSON(w, http.StatusOK, out)
 }

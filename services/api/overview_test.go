@@ -97,7 +97,7 @@ func TestTheOverviewTellsTheStages(t *testing.T) {
 		require.Equal(t, http.StatusOK, status)
 		require.Len(t, out.Backlog, len(history.Stages))
 		for _, b := range out.Backlog {
-			require.Equal(t, want[b.Stage], b.Orders, "%s %s", query, b.Stage)
+			require.Equal(t, want[history.Stage(b.Stage)], b.Orders, "%s %s", query, b.Stage)
 			require.Equal(t, b.Orders > 0, b.Oldest != nil, "%s %s", query, b.Stage)
 		}
 	}

@@ -350,60 +350,30 @@ func (e Settled) Valid() bool {
 	}
 }
 
-// Defines values for Stage.
-const (
-	StageFailed   Stage = "failed"
-	StageHeld     Stage = "held"
-	StageInFlight Stage = "in_flight"
-	StageOutbox   Stage = "outbox"
-	StageQueued   Stage = "queued"
-	StageRetry    Stage = "retry"
-)
-
-// Valid indicates whether the value is a known member of the Stage enum.
-func (e Stage) Valid() bool {
-	switch e {
-	case StageFailed:
-		return true
-	case StageHeld:
-		return true
-	case StageInFlight:
-		return true
-	case StageOutbox:
-		return true
-	case StageQueued:
-		return true
-	case StageRetry:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for Status.
 const (
-	StatusFailed     Status = "failed"
-	StatusInProgress Status = "in_progress"
-	StatusNotSynced  Status = "not_synced"
-	StatusPending    Status = "pending"
-	StatusQueued     Status = "queued"
-	StatusSuccess    Status = "success"
+	Failed     Status = "failed"
+	InProgress Status = "in_progress"
+	NotSynced  Status = "not_synced"
+	Pending    Status = "pending"
+	Queued     Status = "queued"
+	Success    Status = "success"
 )
 
 // Valid indicates whether the value is a known member of the Status enum.
 func (e Status) Valid() bool {
 	switch e {
-	case StatusFailed:
+	case Failed:
 		return true
-	case StatusInProgress:
+	case InProgress:
 		return true
-	case StatusNotSynced:
+	case NotSynced:
 		return true
-	case StatusPending:
+	case Pending:
 		return true
-	case StatusQueued:
+	case Queued:
 		return true
-	case StatusSuccess:
+	case Success:
 		return true
 	default:
 		return false
@@ -770,7 +740,9 @@ type Backlog struct {
 	// Oldest since when the first of them waits there; null: there is none, or it was not found quickly
 	Oldest *string `json:"oldest"`
 	Orders int64   `json:"orders"`
-	Stage  Stage   `json:"stage"`
+
+	// Stage held, outbox, queued, in_flight, retry or failed
+	Stage string `json:"stage"`
 }
 
 // BatchResults defines model for BatchResults.
@@ -2245,9 +2217,6 @@ type SourceCounts struct {
 	Source   string           `json:"source"`
 	Total    int64            `json:"total"`
 }
-
-// Stage defines model for Stage.
-type Stage string
 
 // Status defines model for Status.
 type Status string
