@@ -73,6 +73,11 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + syncsPath + "/counts": {
 		ID: "countSyncs", Tag: "Syncs", Summary: "How many syncs there are, by status and shop", Answers: map[int]any{http.StatusOK: syncCounts{}},
 	},
+	"GET " + syncsPath + "/overview": {
+		ID: "showOverview", Tag: "Syncs", Summary: "What waits, and what came in and went out",
+		Detail:  "Points of minutes, ten minutes or hours. Percentiles are estimated from buckets: each is off by a factor of 1.42 at most.",
+		Answers: map[int]any{http.StatusOK: overview{}},
+	},
 	"GET " + syncsPath + "/errors": {
 		ID: "listErrors", Tag: "Syncs", Summary: "The kinds of errors, the most frequent first", Answers: map[int]any{http.StatusOK: errorGroups{}},
 	},
@@ -403,6 +408,7 @@ var Parameters = map[string]httpapi.Parameter{
 	"alert":           {Meaning: "About this.", Schema: map[string]any{"type": "string", "enum": domain.AlertKinds}, Example: "orders_failed"},
 	"as_of":           {Meaning: "Where the sync stood then, as far as its timeline tells." + sinceThe, Example: "2024-01-15T10:30:00Z"},
 	"trend":           {Meaning: "Adds how many syncs with the error changed last in each of 24 hours, or on each of 14 days.", Schema: map[string]any{"type": "string", "enum": []string{"hours", "days"}}},
+	"range":           {Meaning: "How far back.", Schema: map[string]any{"type": "string", "enum": []string{"hour", "day", "week"}, "default": "hour"}},
 	"type":            {Meaning: "Of these types, with commas between them.", Example: "success,failed"},
 	criteriaParameter: {
 		Meaning: "Magento's form, in place of the other parameters: docs/search.md.", Schema: map[string]any{"type": "object"},

@@ -51,6 +51,7 @@ func (h *handler) syncRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		list,
 		route("/counts", h.countSyncs, countedParameters...),
+		route("/overview", h.showOverview, sourceParameter, "range"),
 		route("/errors", h.listErrors, append(slices.Clone(errorParameters), "trend")...),
 		route("/{sync:[0-9]+}", h.showSync, "as_of", "fields"),
 		route("/{sync:[0-9]+}/events", h.syncEvents, "cursor", "limit"),

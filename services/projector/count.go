@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/history"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
@@ -159,7 +160,17 @@ func writeErrors(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row, gro
 	return nil
 }
 
-// writeCounts adds the moves to the counts. When these are not of the positions before the batch, they are counted anew later on.
+// countQuery writes the history too, so that this takes no statement of its own.
+var countQuery = `
+WITH moved AS (
+	INSERT INTO vendor_erp_sync_count AS c (source, status, group_id, n)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+	ON CONFLICT (source, status, group_id) DO UPDATE SET n = c.n + excluded.n
+), history AS (` + history.InsertInto(history.Table, 6) + `
+)
+UPDATE vendor_erp_sync_counted SET offsets = CASE WHEN offsets < 0 THEN -1 ELSE offsets + $5 END RETURNING offsets`
+
+// writeCounts adds the moves to the counts, and the batch to the history. When these are not of the positions before the batch, they are counted anew later on.
 func (s *store) writeCounts(ctx context.Context, tx pgx.Tx, b batch, moves map[place]int64) error {
 	maps.DeleteFunc(moves, func(_ place, n int64) bool { return n == 0 })
 	var sources, statuses []string
@@ -172,15 +183,12 @@ func (s *store) writeCounts(ctx context.Context, tx pgx.Tx, b batch, moves map[p
 	for tp, next := range b.after {
 		moved += next - b.before[tp]
 	}
+	tally, err := s.tally(b)
+	if err != nil {
+		return err
+	}
 	var offsets int64
-	err := tx.QueryRow(ctx, `
-		WITH moved AS (
-			INSERT INTO vendor_erp_sync_count AS c (source, status, group_id, n)
-			SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-			ON CONFLICT (source, status, group_id) DO UPDATE SET n = c.n + excluded.n
-		)
-		UPDATE vendor_erp_sync_counted SET offsets = CASE WHEN offsets < 0 THEN -1 ELSE offsets + $5 END RETURNING offsets`,
-		sources, statuses, groups, numbers, moved).Scan(&offsets)
+	err = tx.QueryRow(ctx, countQuery, sources, statuses, groups, numbers, moved, tally).Scan(&offsets)
 	if errors.Is(err, pgx.ErrNoRows) { // somebody has emptied the tables
 		offsets, err = -1, nil
 	}

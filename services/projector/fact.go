@@ -1,6 +1,8 @@
 package projector
 
 import (
+	"time"
+
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -14,7 +16,8 @@ type fact struct {
 	httpStatus *int
 	warnings   []string
 	notSent    []string
-	reference  *string // what the ERP's answer calls the order
+	reference  *string        // what the ERP's answer calls the order
+	took       *time.Duration // of the call that the fact is about
 }
 
 // read makes the fact of a record. It fails when the record is none of a sync.
@@ -30,6 +33,9 @@ func read(tp kafka.TopicPartition, offset int64, record event.View) (fact, error
 	f := fact{
 		at: tp, offset: offset, warnings: v.Warnings, notSent: v.NotSent,
 		Fact: domain.Fact{Sync: v.Sync, Time: at, Payload: keepable(v.Payload), Error: keepable(v.Error)},
+	}
+	if v.TookMS != nil {
+		f.took = new(time.Duration(*v.TookMS) * time.Millisecond)
 	}
 	if v.Response != nil && tp.Topic != event.TopicCallback {
 		f.Response, f.httpStatus = keepable(&v.Response.Body), &v.Response.Status

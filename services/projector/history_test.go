@@ -23,16 +23,16 @@ const partitions = 2
 
 var began = time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
 
-// history is a log as the services write it, in the order they write it.
-type history struct {
+// drawnLog is a log as the services write it, in the order they write it.
+type drawnLog struct {
 	t     *rapid.T
 	now   time.Time
 	next  map[kafka.TopicPartition]int64
 	facts []fact
 }
 
-func drawHistory(t *rapid.T) *history {
-	h := &history{t: t, now: began, next: map[kafka.TopicPartition]int64{}}
+func drawHistory(t *rapid.T) *drawnLog {
+	h := &drawnLog{t: t, now: began, next: map[kafka.TopicPartition]int64{}}
 	for order := range rapid.IntRange(1, 4).Draw(t, "orders") {
 		for generation := range rapid.IntRange(1, 3).Draw(t, "generations") {
 			h.generation(order, generation+1)
@@ -41,7 +41,7 @@ func drawHistory(t *rapid.T) *history {
 	return h
 }
 
-func (h *history) write(topic string, s domain.Sync, f fact) {
+func (h *drawnLog) write(topic string, s domain.Sync, f fact) {
 	h.now = h.now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(h.t, "ms")) * time.Millisecond)
 	s.UpdatedAt = h.now
 	f.Sync, f.Time = s, h.now
@@ -64,7 +64,7 @@ func openGate(order, generation int) domain.Gate {
 }
 
 // generation writes one effort: held or not, attempts whose before_send repeats, callbacks between, an end or none.
-func (h *history) generation(order, generation int) {
+func (h *drawnLog) generation(order, generation int) {
 	g := openGate(order, generation)
 	if rapid.Bool().Draw(h.t, "held") {
 		g.State = domain.GateHeld
@@ -96,7 +96,7 @@ func (h *history) generation(order, generation int) {
 	}
 }
 
-func (h *history) callback(s domain.Sync, n int) {
+func (h *drawnLog) callback(s domain.Sync, n int) {
 	s.Version = domain.CallbackVersion(s.Generation, n)
 	s.Status, s.ErpReference = domain.Success, ptr("CB")
 	f := fact{}
@@ -107,7 +107,7 @@ func (h *history) callback(s domain.Sync, n int) {
 }
 
 // answer writes what came of one call, and the terminal event if it was the last.
-func (h *history) answer(s domain.Sync) (next domain.Sync, ended bool) {
+func (h *drawnLog) answer(s domain.Sync) (next domain.Sync, ended bool) {
 	o := domain.Outcome{Kind: domain.OutcomeKind(rapid.IntRange(1, 3).Draw(h.t, "outcome")), Code: domain.ErrorUnavailable, Error: "busy"}
 	status, f := 503, fact{Fact: domain.Fact{Error: ptr("busy")}}
 	if o.Kind == domain.OutcomeSuccess {

@@ -52,6 +52,7 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 	}
 	defer release()
 	s := newShadow(cfg, pool, log, rebuildTable, how.OnProgress, &timelineCheck{mend: true, found: how.Found})
+	s.store.into.history = rebuildTable + "_history"
 	if err := s.requireNothingAttached(ctx); err != nil {
 		return v, err
 	}
@@ -59,6 +60,9 @@ func Rebuild(ctx context.Context, cfg kafka.Config, pool *pgxpool.Pool, log *slo
 		if err := s.drop(ctx); err != nil {
 			return v, err
 		}
+	}
+	if err := s.requireHistory(ctx); err != nil {
+		return v, err
 	}
 	if err := s.create(ctx, ""); err != nil { // not UNLOGGED: it becomes the live table, which a crash of Postgres must not empty
 		return v, err
@@ -170,6 +174,9 @@ func (s *shadow) swap(ctx context.Context) error {
 		last, cancel := context.WithTimeout(ctx, swapTimeout)
 		defer cancel()
 		if err := s.foldTo(last, until); err != nil {
+			return err
+		}
+		if err := s.replaceHistory(ctx, tx); err != nil {
 			return err
 		}
 		if err := s.rename(ctx, tx); err != nil {

@@ -129,11 +129,16 @@ func TestRebuildRefuses(t *testing.T) {
 				`CREATE FUNCTION nop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER watch AFTER INSERT ON vendor_erp_sync FOR EACH ROW EXECUTE FUNCTION nop()`,
 				`DROP TRIGGER watch ON vendor_erp_sync`, "trigger watch",
 			},
-			{`CREATE TABLE vendor_erp_sync_rebuild AS SELECT sync_id FROM vendor_erp_sync`, `DROP TABLE vendor_erp_sync_rebuild, vendor_erp_sync_rebuild_position`, "begin anew (--anew)"},
+			{`CREATE TABLE vendor_erp_sync_rebuild AS SELECT sync_id FROM vendor_erp_sync`, `DROP TABLE vendor_erp_sync_rebuild`, "has no history beside it: begin anew (--anew)"},
+			{
+				`CREATE TABLE vendor_erp_sync_rebuild AS SELECT sync_id FROM vendor_erp_sync; CREATE TABLE vendor_erp_sync_rebuild_history (LIKE vendor_erp_sync_history)`,
+				`DROP TABLE vendor_erp_sync_rebuild, vendor_erp_sync_rebuild_position, vendor_erp_sync_rebuild_history`, "other columns than vendor_erp_sync: begin anew (--anew)",
+			},
 			{ // positions beyond the live ones, as of another database
 				`CREATE TABLE vendor_erp_sync_rebuild (LIKE vendor_erp_sync INCLUDING ALL); CREATE TABLE vendor_erp_sync_rebuild_position (LIKE projector_position INCLUDING ALL);
+				CREATE TABLE vendor_erp_sync_rebuild_history (LIKE vendor_erp_sync_history INCLUDING ALL);
 				INSERT INTO vendor_erp_sync_rebuild_position SELECT topic, partition, next_offset FROM projector_position; UPDATE projector_position SET next_offset = next_offset - 1 WHERE next_offset > 0`,
-				`UPDATE projector_position SET next_offset = next_offset + 1 WHERE next_offset > 0; DROP TABLE vendor_erp_sync_rebuild, vendor_erp_sync_rebuild_position`,
+				`UPDATE projector_position SET next_offset = next_offset + 1 WHERE next_offset > 0; DROP TABLE vendor_erp_sync_rebuild, vendor_erp_sync_rebuild_position, vendor_erp_sync_rebuild_history`,
 				"begin anew (--anew)",
 			},
 		} {

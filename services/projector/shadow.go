@@ -53,7 +53,11 @@ func newShadow(cfg kafka.Config, pool *pgxpool.Pool, log *slog.Logger, name stri
 // create makes the shadow's tables where there are none; persistence is "" or UNLOGGED. It keeps the unique indexes, which
 // refuse what those of the live tables refuse. It drops the others: they are for readers, and cost much while rows change.
 func (s *shadow) create(ctx context.Context, persistence string) error {
-	for table, like := range map[string]string{s.store.into.rows: live.rows, s.store.into.positions: live.positions} {
+	tables := map[string]string{s.store.into.rows: live.rows, s.store.into.positions: live.positions}
+	if s.store.into.history != "" {
+		tables[s.store.into.history] = live.history
+	}
+	for table, like := range tables {
 		if _, err := s.store.pool.Exec(ctx, `CREATE `+persistence+` TABLE IF NOT EXISTS `+table+` (LIKE `+like+` INCLUDING ALL)`); err != nil {
 			return fmt.Errorf("making table %s: %w", table, err)
 		}
@@ -90,7 +94,11 @@ func executeEach(ctx context.Context, tx pgx.Tx, query string, args ...any) erro
 
 // drop takes the shadow's tables away.
 func (s *shadow) drop(ctx context.Context) error {
-	if _, err := s.store.pool.Exec(ctx, `DROP TABLE IF EXISTS `+s.store.into.rows+`, `+s.store.into.positions); err != nil {
+	tables := s.store.into.rows + ", " + s.store.into.positions
+	if s.store.into.history != "" {
+		tables += ", " + s.store.into.history
+	}
+	if _, err := s.store.pool.Exec(ctx, `DROP TABLE IF EXISTS `+tables); err != nil {
 		return fmt.Errorf("dropping table %s: %w", s.store.into.rows, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,6 +12,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/failpoint"
+	"github.com/erpconnector/erpconnector/shared/history"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
@@ -38,12 +40,13 @@ var errMoved = errors.New("the projection's positions were moved by another inst
 // timeline and a write side.
 type target struct {
 	rows, positions string // tables
+	history         string // table; empty: nobody counts
 	mend            string // what to do when the log does not hold what the positions say comes next
 }
 
 var live = target{
-	rows: "vendor_erp_sync", positions: "projector_position",
-	mend: "restore it, or empty vendor_erp_sync, vendor_erp_sync_event and projector_position to build them again",
+	rows: "vendor_erp_sync", positions: "projector_position", history: history.Table,
+	mend: "restore it, or empty vendor_erp_sync, vendor_erp_sync_event, vendor_erp_sync_history and projector_position to build them again",
 }
 
 // store writes the tables of one target. It is used by one goroutine.
@@ -52,10 +55,11 @@ type store struct {
 	into    target
 	skipped bool           // there is something for catchUp: a gate or an order was locked
 	check   *timelineCheck // of a shadow; nil for the live one
+	now     func() time.Time
 }
 
 func newStore(pool *pgxpool.Pool, into target) *store {
-	return &store{pool: pool, into: into}
+	return &store{pool: pool, into: into, now: time.Now}
 }
 
 // querier is a pool or a transaction.
@@ -122,6 +126,9 @@ func (s *store) apply(ctx context.Context, b batch) error {
 func (s *store) compare(ctx context.Context, tx pgx.Tx, b batch) (compared, error) {
 	// A crash of Postgres takes rows and positions back together, and the commit of the swap makes both durable.
 	if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
+		return compared{}, err
+	}
+	if err := s.writeHistory(ctx, tx, b); err != nil {
 		return compared{}, err
 	}
 	return s.check.run(ctx, tx, b)

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/checkpoint"
+	"github.com/erpconnector/erpconnector/shared/history"
 	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/run"
@@ -28,7 +29,8 @@ const (
 
 // keeper keeps the partitions of the outbox: it makes those that are needed next, and drops those that are relayed and older than
 // outbox_retention. It deletes the timelines that are older than timeline_retention, and forgets the events that are older than
-// event_retention, and the kinds of errors that were seen so long ago (keepGroups) and that no sync has any more.
+// event_retention, and the kinds of errors that were seen so long ago (keepGroups) and that no sync has any more. It adds up old rows
+// of the history.
 type keeper struct {
 	pool     *pgxpool.Pool
 	kafka    kafka.Config
@@ -136,6 +138,11 @@ func (k *keeper) drop(ctx context.Context) error {
 // the others.
 func (k *keeper) clean(ctx context.Context) (more bool, err error) {
 	s := k.settings.Current()
+	rolled, err := k.roll(ctx)
+	if err != nil {
+		return false, err
+	}
+	more = rolled == cleanRows
 	for _, c := range []struct {
 		retention time.Duration
 		table     string
@@ -160,4 +167,11 @@ func (k *keeper) clean(ctx context.Context) (more bool, err error) {
 		more = more || deleted == cleanRows
 	}
 	return more, nil
+}
+
+// roll adds up old rows of the history.
+func (k *keeper) roll(ctx context.Context) (rows int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	return history.Roll(ctx, k.pool, time.Now(), cleanRows)
 }

@@ -14,7 +14,7 @@ type outcome struct {
 	domain.Decision
 
 	at       time.Time
-	took     time.Duration
+	took     time.Duration // of the call; 0: there was none
 	error    string
 	giveUp   string // the error of a terminal event that gives up
 	warning  string // after a success: why the ERP's number of the order is not known
@@ -86,7 +86,11 @@ func (t *task) render(advice domain.Advice) error {
 
 // write adds a record of the outcome.
 func (t *task) write(topic string, s domain.Sync, o *outcome, errorText string) error {
-	r, err := event.NewSync(topic, event.Sync{Sync: s, Order: t.value.Order, Response: o.response, Error: text(errorText)}, t.context(o.at))
+	v := event.Sync{Sync: s, Order: t.value.Order, Response: o.response, Error: text(errorText)}
+	if topic == event.TopicAfterSend && o.took > 0 {
+		v.TookMS = new(o.took.Milliseconds())
+	}
+	r, err := event.NewSync(topic, v, t.context(o.at))
 	t.records = append(t.records, r)
 	return err
 }

@@ -614,6 +614,27 @@ func (e ListErrorsParamsTrend) Valid() bool {
 	}
 }
 
+// Defines values for ShowOverviewParamsRange.
+const (
+	Day  ShowOverviewParamsRange = "day"
+	Hour ShowOverviewParamsRange = "hour"
+	Week ShowOverviewParamsRange = "week"
+)
+
+// Valid indicates whether the value is a known member of the ShowOverviewParamsRange enum.
+func (e ShowOverviewParamsRange) Valid() bool {
+	switch e {
+	case Day:
+		return true
+	case Hour:
+		return true
+	case Week:
+		return true
+	default:
+		return false
+	}
+}
+
 // Alert defines model for Alert.
 type Alert struct {
 	Alert   AlertKind `json:"alert"`
@@ -808,6 +829,18 @@ type AuditStart struct {
 
 	// ToTime audit: and before that
 	ToTime *string `json:"to_time,omitempty"`
+}
+
+// Backlog defines model for Backlog.
+type Backlog struct {
+	AtLeast bool `json:"at_least"`
+
+	// Oldest since when the first of them waits there; null: there is none, or it was not found quickly
+	Oldest *string `json:"oldest"`
+	Orders int64   `json:"orders"`
+
+	// Stage held, outbox, queued, in_flight, retry or failed
+	Stage string `json:"stage"`
 }
 
 // BatchResults defines model for BatchResults.
@@ -1508,6 +1541,31 @@ type Finding struct {
 	Where *string `json:"where,omitempty"`
 }
 
+// Flow defines model for Flow.
+type Flow struct {
+	Accepted int `json:"accepted"`
+
+	// AcceptedPerMinute null: the span has only begun
+	AcceptedPerMinute *float32 `json:"accepted_per_minute"`
+
+	// AttemptErrors by class
+	AttemptErrors map[string]int `json:"attempt_errors"`
+	Attempts      int            `json:"attempts"`
+
+	// CallMs of calls of the ERP
+	CallMs    Percentiles `json:"call_ms"`
+	Cancelled int         `json:"cancelled"`
+	Failed    int         `json:"failed"`
+
+	// OrderMs from the first request to the success, of orders sent once
+	OrderMs            Percentiles `json:"order_ms"`
+	Succeeded          int         `json:"succeeded"`
+	SucceededPerMinute *float32    `json:"succeeded_per_minute"`
+
+	// SuccessRate succeeded, of these and failed; null: there were none
+	SuccessRate *float32 `json:"success_rate"`
+}
+
 // GroupValue defines model for GroupValue.
 type GroupValue struct {
 	Amounts []Amount `json:"amounts"`
@@ -1645,6 +1703,53 @@ type OrderRequestErpReference1 = float32
 // OrderRequest_ErpReference settle: what the ERP calls the order, when it has a name for it
 type OrderRequest_ErpReference struct {
 	union json.RawMessage
+}
+
+// Overview defines model for Overview.
+type Overview struct {
+	Backlog []Backlog `json:"backlog"`
+
+	// Points the oldest first; the last one runs still
+	Points      []Point `json:"points"`
+	Range       string  `json:"range"`
+	StepSeconds int     `json:"step_seconds"`
+
+	// Total of all points
+	Total Flow `json:"total"`
+}
+
+// Percentiles defines model for Percentiles.
+type Percentiles struct {
+	Count int64  `json:"count"`
+	P50   *int64 `json:"p50"`
+	P95   *int64 `json:"p95"`
+	P99   *int64 `json:"p99"`
+}
+
+// Point defines model for Point.
+type Point struct {
+	Accepted int `json:"accepted"`
+
+	// AcceptedPerMinute null: the span has only begun
+	AcceptedPerMinute *float32 `json:"accepted_per_minute"`
+
+	// AttemptErrors by class
+	AttemptErrors map[string]int `json:"attempt_errors"`
+	Attempts      int            `json:"attempts"`
+
+	// CallMs of calls of the ERP
+	CallMs    Percentiles `json:"call_ms"`
+	Cancelled int         `json:"cancelled"`
+	Failed    int         `json:"failed"`
+	From      string      `json:"from"`
+
+	// OrderMs from the first request to the success, of orders sent once
+	OrderMs            Percentiles `json:"order_ms"`
+	Succeeded          int         `json:"succeeded"`
+	SucceededPerMinute *float32    `json:"succeeded_per_minute"`
+
+	// SuccessRate succeeded, of these and failed; null: there were none
+	SuccessRate *float32 `json:"success_rate"`
 }
 
 // ProbeKind defines model for ProbeKind.
@@ -2868,6 +2973,18 @@ type ListErrorsParams struct {
 
 // ListErrorsParamsTrend defines parameters for ListErrors.
 type ListErrorsParamsTrend string
+
+// ShowOverviewParams defines parameters for ShowOverview.
+type ShowOverviewParams struct {
+	// Source The shop; where it is left out, the token's shop, the shop `default`, or, in lists, all.
+	Source *string `form:"source,omitempty" json:"source,omitempty"`
+
+	// Range How far back.
+	Range *ShowOverviewParamsRange `form:"range,omitempty" json:"range,omitempty"`
+}
+
+// ShowOverviewParamsRange defines parameters for ShowOverview.
+type ShowOverviewParamsRange string
 
 // ShowSyncParams defines parameters for ShowSync.
 type ShowSyncParams struct {
@@ -4328,6 +4445,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /rest/V1/erpconnector/syncs/errors (the `ListErrors` operationId).
 	ListErrors(ctx context.Context, params *ListErrorsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShowOverview What waits, and what came in and went out
+	//
+	// Points of minutes, ten minutes or hours. Percentiles are estimated from buckets: each is off by a factor of 1.42 at most.
+	//
+	// Corresponds with GET /rest/V1/erpconnector/syncs/overview (the `ShowOverview` operationId).
+	ShowOverview(ctx context.Context, params *ShowOverviewParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ShowSync One sync, with what was sent and answered
 	//
@@ -5904,6 +6028,23 @@ func (c *Requests) CountSyncs(ctx context.Context, params *CountSyncsParams, req
 // Corresponds with GET /rest/V1/erpconnector/syncs/errors (the `ListErrors` operationId).
 func (c *Requests) ListErrors(ctx context.Context, params *ListErrorsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListErrorsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShowOverview What waits, and what came in and went out
+//
+// Points of minutes, ten minutes or hours. Percentiles are estimated from buckets: each is off by a factor of 1.42 at most.
+//
+// Corresponds with GET /rest/V1/erpconnector/syncs/overview (the `ShowOverview` operationId).
+func (c *Requests) ShowOverview(ctx context.Context, params *ShowOverviewParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShowOverviewRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -9552,6 +9693,72 @@ func NewListErrorsRequest(server string, params *ListErrorsParams) (*http.Reques
 	return req, nil
 }
 
+// NewShowOverviewRequest constructs an http.Request for the ShowOverview method
+func NewShowOverviewRequest(server string, params *ShowOverviewParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/rest/V1/erpconnector/syncs/overview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Source != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Range != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewShowSyncRequest constructs an http.Request for the ShowSync method
 func NewShowSyncRequest(server string, sync int64, params *ShowSyncParams) (*http.Request, error) {
 	var err error
@@ -11010,6 +11217,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /rest/V1/erpconnector/syncs/errors (the `ListErrors` operationId).
 	ListErrorsWithResponse(ctx context.Context, params *ListErrorsParams, reqEditors ...RequestEditorFn) (*ListErrorsResponse, error)
+
+	// ShowOverviewWithResponse What waits, and what came in and went out
+	//
+	// Points of minutes, ten minutes or hours. Percentiles are estimated from buckets: each is off by a factor of 1.42 at most.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /rest/V1/erpconnector/syncs/overview (the `ShowOverview` operationId).
+	ShowOverviewWithResponse(ctx context.Context, params *ShowOverviewParams, reqEditors ...RequestEditorFn) (*ShowOverviewResponse, error)
 
 	// ShowSyncWithResponse One sync, with what was sent and answered
 	//
@@ -16243,6 +16459,89 @@ func (r ListErrorsResponse) ContentType() string {
 	return ""
 }
 
+type ShowOverviewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Overview
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ShowOverviewResponse) GetJSON200() *Overview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ShowOverviewResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ShowOverviewResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ShowOverviewResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ShowOverviewResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ShowOverviewResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ShowOverviewResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ShowOverviewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShowOverviewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShowOverviewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShowOverviewResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ShowSyncResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18722,6 +19021,21 @@ func (c *ClientWithResponses) ListErrorsWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseListErrorsResponse(rsp)
+}
+
+// ShowOverviewWithResponse What waits, and what came in and went out
+//
+// Points of minutes, ten minutes or hours. Percentiles are estimated from buckets: each is off by a factor of 1.42 at most.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /rest/V1/erpconnector/syncs/overview (the `ShowOverview` operationId).
+func (c *ClientWithResponses) ShowOverviewWithResponse(ctx context.Context, params *ShowOverviewParams, reqEditors ...RequestEditorFn) (*ShowOverviewResponse, error) {
+	rsp, err := c.ShowOverview(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShowOverviewResponse(rsp)
 }
 
 // ShowSyncWithResponse One sync, with what was sent and answered
@@ -23237,6 +23551,74 @@ func ParseListErrorsResponse(rsp *http.Response) (*ListErrorsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ErrorGroups
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShowOverviewResponse parses an HTTP response from a ShowOverviewWithResponse call
+func ParseShowOverviewResponse(rsp *http.Response) (*ShowOverviewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShowOverviewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Overview
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -185,7 +185,7 @@ func TestPersonalDataStandsInItsFieldsOnly(t *testing.T) {
 		}
 		var value map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(g.Value, &value))
-		require.Subset(t, []string{"sync", "order", "warnings", "not_sent", "payload", "response", "error"}, keys(value), path)
+		require.Subset(t, []string{"sync", "order", "warnings", "not_sent", "payload", "response", "took_ms", "error"}, keys(value), path)
 		headers, err := json.Marshal(g.Headers)
 		require.NoError(t, err)
 		open := g.Topic + g.Key + string(headers) + string(value["sync"]) + string(value["warnings"]) + string(value["not_sent"])

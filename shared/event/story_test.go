@@ -84,7 +84,7 @@ func (s *teller) invoiceAccepted() event.Sync {
 	now = now.Add(250 * time.Millisecond)
 	booked := &event.Response{Status: 201, Headers: map[string]string{"Content-Type": "application/json"}, Body: `{"erp_reference":"ERP-123"}`}
 	d, _ = s.decide(sent, booked, now)
-	s.add("invoice_8_after_send", event.TopicAfterSend, event.Sync{Sync: d.After, Order: s.order, Response: booked}, now)
+	s.add("invoice_8_after_send", event.TopicAfterSend, event.Sync{Sync: d.After, Order: s.order, Response: booked, TookMS: new(int64(250))}, now)
 	s.add("invoice_9_success", event.TopicSuccess, event.Sync{Sync: *d.Terminal, Order: s.order, Response: booked}, now)
 	return parked
 }

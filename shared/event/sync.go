@@ -23,6 +23,7 @@ type Sync struct {
 	NotSent  []string        `json:"not_sent,omitempty"` // requests only: what of the order the ERP is not sent, and why
 	Payload  *string         `json:"payload,omitempty"`  // the exact bytes sent, as text
 	Response *Response       `json:"response,omitempty"`
+	TookMS   *int64          `json:"took_ms,omitempty"` // after_send only: how long the call of the ERP took, in milliseconds
 	Error    *string         `json:"error,omitempty"`
 }
 

@@ -1,56 +1,58 @@
-// How it goes: what waits and since when, whether the ERP takes calls, and each shop.
+// How it goes: what came in and went out, what waits and since when, whether the ERP takes calls, and each shop.
 import { html } from './lib/preact.js';
 import { get } from './api.js';
-import { Chart, keep } from './chart.js';
+import { Backlog } from './backlog.js';
 import { ErpCard } from './erp.js';
-import { useLoad, useNow, useTimer } from './hooks.js';
+import { Charts, Figures, Numbers } from './flow.js';
+import { useLoad, useTimer } from './hooks.js';
 import { Failure, Notice } from './notice.js';
-import { href } from './router.js';
+import { go, href, useRoute } from './router.js';
 import { who } from './session.js';
-import { tones } from './status.js';
 import { texts } from './texts.js';
-import { ago } from './time.js';
 
 const words = texts.overview;
-const interval = 3000;
-const waiting = ['pending', 'queued'];
+const interval = 5000;
 
-async function read(signal) {
-  const counts = await get('/syncs/counts', {}, { signal });
-  const erp = who().source ? undefined : await get('/erp', {}, { signal });
-  const oldest = await Promise.all(waiting.map(async (status) => {
-    if (!counts.by_status[status]) return undefined;
-    const page = await get('/syncs', { status, sort: 'created_at', limit: 1, fields: 'sync_id,created_at' }, { signal });
-    return page.syncs[0];
-  }));
-  keep(counts.by_status);
-  return { counts, erp, oldest: Object.fromEntries(waiting.map((status, i) => [status, oldest[i]])) };
+async function read(range, source, signal) {
+  const [flow, counts, erp] = await Promise.all([
+    get('/syncs/overview', { range, source }, { signal }), get('/syncs/counts', {}, { signal }), who().source ? undefined : get('/erp', {}, { signal }),
+  ]);
+  return { flow, counts, erp };
 }
 
+// What is chosen stands in the address: /console/overview#range=week&source=outlet.
 export function Overview() {
-  const { data, error, reload } = useLoad(read, []);
+  const { params } = useRoute();
+  const { range = 'hour', source } = params;
+  const { data, error, reload } = useLoad((signal) => read(range, source, signal), [range, source]);
   useTimer(reload, interval);
   if (!data) return error ? html`<${Failure} error=${error} />` : html`<p class="faint">${texts.loading}</p>`;
-  const { counts, erp, oldest } = data;
+  const { flow, counts, erp } = data;
+  const isNew = !counts.total && !flow.total.accepted && flow.backlog.every((b) => !b.orders);
   return html`
-    <div class="head"><h1>${words.title}</h1></div>
+    <div class="head"><h1>${words.title}</h1><${Shop} shops=${counts.by_source} params=${params} /></div>
+    <${Ranges} params=${params} />
     <${Failure} error=${error} />
     ${counts.note && html`<${Notice}>${texts.orders.counting}</${Notice}>`}
-    <div class="tiles">
-      ${['failed', 'pending', 'queued', 'in_progress', 'success'].map((status) => html`<${Tile} status=${status} n=${counts.by_status[status] || 0} oldest=${oldest[status]} />`)}
-    </div>
-    <div class="two">
-      ${erp && html`<${ErpCard} erp=${erp} reload=${reload} />`}
-      <section class="card"><h2>${words.chart}</h2><${Chart} turn=${counts} /><p class="hint">${words.chartHint}</p></section>
-    </div>
+    ${isNew ? html`<${Notice}>${words.empty}</${Notice}>` : html`<${Figures} total=${flow.total} range=${flow.range} />
+      <${Charts} data=${flow} /><${Numbers} points=${flow.points} />`}
+    <div class="two"><${Backlog} backlog=${flow.backlog} source=${source} />${erp && html`<${ErpCard} erp=${erp} reload=${reload} />`}</div>
     <${Shops} shops=${counts.by_source} />`;
 }
 
-function Tile({ status, n, oldest }) {
-  const now = useNow();
-  return html`<a class="tile ${n ? tones[status] : ''}" href=${href('orders', { status, sort: oldest && 'created_at' })}>
-    ${texts.statuses[status]}<b>${n.toLocaleString()}</b>
-    <span class="faint">${oldest ? words.oldest(ago(oldest.created_at.replace(' ', 'T') + 'Z', now)) : words.tiles[status]}</span></a>`;
+function Ranges({ params }) {
+  const chosen = params.range || 'hour';
+  return html`<nav class="tabs" aria-label=${words.range}>${Object.entries(words.ranges).map(([name, text]) => html`
+    <a href=${href('overview', { ...params, range: name === 'hour' ? '' : name })} aria-current=${chosen === name ? 'true' : undefined}>${text}</a>`)}</nav>`;
+}
+
+function Shop({ shops, params }) {
+  if (who().source || (shops.length < 2 && !params.source)) return null;
+  const names = [...new Set([...shops.map((s) => s.source), ...(params.source ? [params.source] : [])])];
+  return html`<div class="row"><label for="shop">${words.shop}</label>
+    <select id="shop" value=${params.source || ''} onChange=${(e) => go('overview', { ...params, source: e.target.value })}>
+      <option value="">${words.allShops}</option>${names.map((name) => html`<option value=${name}>${name}</option>`)}
+    </select></div>`;
 }
 
 function Shops({ shops }) {

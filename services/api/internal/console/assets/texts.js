@@ -162,10 +162,26 @@ export const texts = {
   },
 
   overview: {
-    title: 'Overview', oldest: (ago) => `oldest ${ago}`, shops: 'By shop', shop: 'Shop', total: 'All', backlog: 'Backlog',
-    tiles: { failed: 'need somebody', pending: 'wait for the cron', queued: 'wait for a call or a retry', in_progress: 'at the ERP now', success: 'are in the ERP' },
-    chart: 'Backlog', chartHint: 'Orders that wait or are under way, and failed ones, since this page was opened.',
-    chartSays: (backlog, failed) => `A chart of the backlog. Now ${backlog} orders are under way, and ${failed} have failed.`,
+    title: 'Overview', shops: 'By shop', shop: 'Shop', allShops: 'All shops', total: 'All', range: 'How far back', time: 'Time',
+    ranges: { hour: 'Last hour', day: 'Last day', week: 'Last week' },
+    empty: 'No order has come yet. Once a shop publishes one, this page shows what comes in, what the ERP takes, and how long that needs.',
+    figures: { in: 'In', out: 'Out', rate: 'Success rate', call: 'ERP call, p95', order: 'Accepted to success, p95' },
+    aMinute: (n) => `${n} a minute`, failed: (n) => `${n.toLocaleString()} failed`, noneFailed: 'none failed',
+    calls: (n) => (n ? `of ${n.toLocaleString()} calls` : 'no calls'), orders: (n) => (n ? `of ${n.toLocaleString()} orders` : 'no orders'),
+    charts: { flow: 'Orders a minute', rate: 'Success rate', call: 'How long a call of the ERP takes', order: 'From accepted to success' },
+    hints: { flow: 'In: accepted. Out: the ERP has it.', rate: 'Of the orders that ended, those that the ERP has.', call: 'Half of the calls took no longer than p50, 95 of 100 no longer than p95.',
+      order: 'With all waiting and retries. Orders that were sent again by hand do not count.' },
+    says: {
+      flow: (t) => `A chart of the orders a minute: ${t.accepted} came in, and ${t.succeeded} went out.`,
+      rate: (t, percent) => `A chart of the success rate: ${t.success_rate === null ? 'no order has ended' : percent(t.success_rate)}.`,
+      call: (t, _, span) => `A chart of how long calls of the ERP take: ${t.call_ms.p95 === null ? 'there was none' : `95 of 100 took no longer than ${span(t.call_ms.p95)}`}.`,
+      order: (t, _, span) => `A chart of the time from accepted to success: ${t.order_ms.p95 === null ? 'there was none' : `95 of 100 orders took no longer than ${span(t.order_ms.p95)}`}.`,
+    },
+    asTable: 'The numbers as a table', from: 'From', columns: ['In', 'Out', 'Failed', 'Success rate', 'Call p50', 'p95', 'p99', 'Order p50', 'p95', 'p99'],
+    backlog: 'What waits', backlogColumns: ['Stage', 'Orders', 'The oldest came'], atLeast: (n) => `${n.toLocaleString()} or more`,
+    stages: { held: 'Held', outbox: 'Outbox', queued: 'Queued', in_flight: 'In flight', retry: 'Waiting for retry', failed: 'Failed' },
+    stageHints: { held: 'for the cron, or until the connector is on', outbox: 'accepted, on its way to the log', queued: 'for a first call', in_flight: 'at the ERP now',
+      retry: 'an attempt has failed', failed: 'needs somebody' },
   },
 
   erp: {
