@@ -59,6 +59,9 @@ func (f Fault) check(place string) (wrong []problem.FieldError) {
 	if f.Delay < 0 {
 		add("delay", problem.CodeRange, "is %d; it must not be negative", f.Delay)
 	}
+	if f.LookUps && f.SKU != "" {
+		add("sku", problem.CodeMisplaced, "does not go with look_ups: a look-up names no article")
+	}
 	for _, t := range []struct{ member, text string }{{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"sku", f.SKU}, {"says", f.Says}, {"retry_after", f.RetryAfter}} {
 		if err := domain.MockText.Check(t.text); err != nil {
 			add(t.member, problem.TextCode(err), "%v", err)
