@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/infra/crash/checker"
+	"github.com/erpconnector/erpconnector/infra/crash/collect"
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
@@ -159,6 +160,26 @@ func (p *harness) awaitQuiet() {
 		p.runCron(ctx)
 		worker.Sleep(ctx, 200*time.Millisecond)
 	}
+}
+
+// awaitTold waits until somebody was told of all failed orders, and no notice waits. Once it takes longer than the limit the run continues,
+// and the checker finds what was not told.
+func (p *harness) awaitTold() {
+	ctx, cancel := context.WithTimeout(p.t.Context(), p.o.quiet)
+	defer cancel()
+	for p.untold(ctx) != 0 {
+		if !worker.Sleep(ctx, 200*time.Millisecond) {
+			p.violate("not all alerts are told %s after the last order has ended", p.o.quiet)
+			return
+		}
+	}
+}
+
+// untold counts the notices that wait, and the groups of failed orders without an alert.
+func (p *harness) untold(ctx context.Context) int {
+	return p.count(ctx, `
+		SELECT (SELECT count(*) FROM alert_delivery WHERE state = 'pending') + (SELECT count(*) FROM (`+collect.FailedGroups+`) g WHERE NOT EXISTS (
+			SELECT FROM alert a WHERE a.kind = 'orders_failed' AND a.subject IN (g.group_id::text, 'others') AND a.resolved_at IS NULL))`)
 }
 
 // runCron releases the orders that wait for the cron.

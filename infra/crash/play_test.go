@@ -40,6 +40,8 @@ func (p *harness) play() {
 	selling.Wait()
 	p.logPhase("every request was answered")
 	p.awaitQuiet()
+	p.pager.CalmDown()
+	p.awaitTold()
 }
 
 // runOutages takes the ERP down from time to time.

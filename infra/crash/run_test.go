@@ -19,6 +19,7 @@ import (
 	"github.com/erpconnector/erpconnector/infra/crash/history"
 	"github.com/erpconnector/erpconnector/infra/crash/mutants"
 	"github.com/erpconnector/erpconnector/infra/crash/nemesis"
+	"github.com/erpconnector/erpconnector/infra/crash/pager"
 	"github.com/erpconnector/erpconnector/infra/crash/stage"
 	"github.com/erpconnector/erpconnector/infra/crash/workload"
 	"github.com/erpconnector/erpconnector/shared/testkit"
@@ -60,7 +61,7 @@ const (
 func starveShare(kills int) float64 { return max(0.02, 1.1/float64(max(kills, 1))) }
 
 // processes of each service.
-var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2}
+var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2, "alerter": 2}
 
 // outcome is the result of a run.
 type outcome struct {
@@ -83,6 +84,7 @@ type harness struct {
 	cluster  *stage.Cluster // the broker, if there are several
 	postgres *stage.Postgres
 	erp      *erp.ERP
+	pager    *pager.Pager
 	shops    *workload.Shops
 	fleet    *stage.Fleet
 	watch    *stage.Watch
@@ -167,6 +169,9 @@ func (p *harness) prepare() {
 	defer cancel()
 	require.NoError(t, p.fleet.AwaitReady(ctx))
 	p.logPhase("the product is ready")
+	p.pager = pager.Start(p.plan)
+	t.Cleanup(p.pager.Close)
+	require.NoError(t, p.shops.AddDestination(ctx, p.pager.URL, pager.Secret))
 	p.watch, err = stage.StartWatch(ctx, p.broker.Addrs(), prefix)
 	require.NoError(t, err)
 	t.Cleanup(p.watch.Close)
@@ -222,7 +227,7 @@ func (p *harness) environment(erpAddr string) []string {
 		"ERP_BASE_URL=http://" + erpAddr + "/erp", "ERP_TIMEOUT=" + erpTimeout.String(), "ERP_MAX_IN_FLIGHT=16",
 		fmt.Sprintf("RETRY_MAX_ATTEMPTS=%d", maxAttempts), "RETRY_BASE_DELAY=" + baseDelay.String(), "RETRY_MAX_DELAY=" + maxDelay.String(), "RETRY_GIVE_UP_AFTER=" + giveUpAfter.String(),
 		fmt.Sprintf("ERP_BREAKER_FAILURE_RATE=%v", breakerRate), fmt.Sprintf("ERP_BREAKER_EXCEPTIONS=500:%[1]s,503:%[1]s", erp.PlannedCode),
-		"LOG_LEVEL=info", "CRON_SCHEDULE=* * * * *", "CRON_BATCH=10000",
+		"LOG_LEVEL=info", "CRON_SCHEDULE=* * * * *", "CRON_BATCH=10000", "ALERT_INTERVAL=10s",
 	}
 	if p.o.forgets {
 		env = append(env, "ERP_LOOKUP="+erp.LookupPath)
@@ -285,7 +290,7 @@ func (p *harness) collect() {
 	}
 	p.erp.Close()
 	h := p.history
-	h.Publications, h.Requests, h.Calls = p.shops.Publications(), p.shops.Requests(), p.erp.Calls()
+	h.Publications, h.Requests, h.Calls, h.Notices = p.shops.Publications(), p.shops.Requests(), p.erp.Calls(), p.pager.Notices()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 5*time.Minute)
 	defer cancel()
 	hidden, err := stage.Hanging(ctx, p.broker.Addrs(), prefix)

@@ -23,6 +23,7 @@ import (
 const (
 	lookInterval  = 10 * time.Second
 	lookShare     = 50 // a slow look comes more rarely: at most one part in 50 of the time goes into it
+	maxLookRest   = time.Minute
 	cleanInterval = 10 * time.Minute
 	cleanRows     = 1000 // that a statement deletes at most
 )
@@ -83,8 +84,17 @@ func (a *Alerter) lookOn(ctx context.Context) {
 		if ctx.Err() == nil {
 			a.looking.Report(a.log, err)
 		}
-		run.Sleep(ctx, max(lookInterval, lookShare*time.Since(began)))
+		run.Sleep(ctx, restAfter(time.Since(began), err))
 	}
+}
+
+// restAfter is how long to wait after a look. One that failed has waited for Postgres and cost nothing, and what comes after an outage is to
+// be told soon.
+func restAfter(took time.Duration, err error) time.Duration {
+	if err != nil {
+		return lookInterval
+	}
+	return min(max(lookInterval, lookShare*took), maxLookRest)
 }
 
 // look compares what is wrong with the alerts that are open, and notes what changes.

@@ -471,3 +471,12 @@ func TestWhatCannotBeReadIsLeftOut(t *testing.T) {
 	b.exec(`ALTER TABLE away RENAME TO commerce_quarantine`)
 	require.Empty(t, b.after(2*time.Minute))
 }
+
+// After an outage of Postgres a look had taken ten seconds, and then nobody looked for eight minutes.
+func TestASlowLookComesMoreRarelyAndNotTooRarely(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 10*time.Second, restAfter(time.Millisecond, nil))
+	require.Equal(t, 25*time.Second, restAfter(500*time.Millisecond, nil))
+	require.Equal(t, time.Minute, restAfter(10*time.Second, nil))
+	require.Equal(t, 10*time.Second, restAfter(time.Minute, context.DeadlineExceeded))
+}

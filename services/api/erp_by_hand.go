@@ -40,7 +40,7 @@ func openByHand(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, 
 func closeByHand(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, error) {
 	next, ok := b.CloseByHand(why, m)
 	if !ok {
-		return b, fmt.Errorf("%w: it is closed already; GET …/erp shows what else may keep the calls", errStands)
+		return b, fmt.Errorf("%w: it is closed already; GET %s/erp shows what else may keep the calls", errStands, httpapi.BasePath)
 	}
 	return next, nil
 }
@@ -69,7 +69,7 @@ func (h *handler) changeBreaker(w http.ResponseWriter, r *http.Request, change b
 		problem.Write(w, problem.Problem{Status: http.StatusConflict, Code: "breaker_stands", Detail: err.Error()})
 	case err != nil:
 		httpapi.Failed(w, r, h.log, "the breaker not changed", err, problem.Problem{
-			Code: "database_unavailable", Detail: "the database does not answer, so it is not known whether this was done: GET …/erp shows how the breaker stands",
+			Code: "database_unavailable", Detail: "the database does not answer, so it is not known whether this was done: GET " + httpapi.BasePath + "/erp shows how the breaker stands",
 		})
 	default:
 		h.erp(w, r)

@@ -139,10 +139,15 @@ func (e *ERP) Calls(order string) []Call {
 	return out
 }
 
-// names are the parts of a payload that name the order. The book is kept by them.
+// names are the parts of a payload that name the order, and what it is of. The book is kept by source and number.
 type names struct {
 	Source           string `json:"source"`
 	OrderIncrementID string `json:"order_increment_id"`
+	Items            []line `json:"items"`
+}
+
+type line struct {
+	SKU string `json:"sku"`
 }
 
 // order is what the book knows the order by.

@@ -376,6 +376,7 @@ func TestFaultsThatCannotBePlayedAreRefused(t *testing.T) {
 		`{}`:                                              "the body is a JSON object; it must be an array",
 		`[{"statuss": 500}]`:                              "/0/statuss is not known here: did you mean status?",
 		`[{"status": 500}, {"status": 99}]`:               "/1/status is 99, which no ERP answers: give 200 to 599",
+		`[{"sku": "A", "look_ups": true}]`:                "/0/sku does not go with look_ups: a look-up names no article",
 		`[{"rate": 1.5}]`:                                 "/0/rate is 1.5; it must be from 0 to 1",
 		`[{"delay": "soon"}]`:                             `/0/delay is \"soon\"; it must be a duration like \"2s\" or \"250ms\", or a number of nanoseconds`,
 		`[{"times": -1, "delay": -1}]`:                    "/0/times is -1; it must not be negative; /0/delay is -1ns; it must not be negative",

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +22,11 @@ type Fault struct {
 	Label       string  `json:"label,omitempty"`        // whose fault it is, for Forgive
 	Source      string  `json:"source,omitempty"`       // the order's shop; empty: any
 	Order       string  `json:"order,omitempty"`        // order increment id; empty or *: any
+	SKU         string  `json:"sku,omitempty"`          // of one of the order's lines; empty: any
 	Times       int     `json:"times,omitempty"`        // calls it hits; 0: all
 	Rate        float64 `json:"rate,omitempty"`         // share of the calls it hits; 0: all
 	Status      int     `json:"status,omitempty"`       // answered in place of booking
+	Says        string  `json:"says,omitempty"`         // the error beside Status, in the words of an ERP
 	RetryAfter  string  `json:"retry_after,omitempty"`  // header beside Status
 	Delay       Delay   `json:"delay,omitempty"`        // before anything else, like "2s"
 	Hang        bool    `json:"hang,omitempty"`         // no answer until the caller leaves
@@ -56,7 +59,10 @@ func (f Fault) check(place string) (wrong []problem.FieldError) {
 	if f.Delay < 0 {
 		add("delay", problem.CodeRange, "is %s; it must not be negative", time.Duration(f.Delay))
 	}
-	for _, t := range []struct{ member, text string }{{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"retry_after", f.RetryAfter}} {
+	if f.LookUps && f.SKU != "" {
+		add("sku", problem.CodeMisplaced, "does not go with look_ups: a look-up names no article")
+	}
+	for _, t := range []struct{ member, text string }{{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"sku", f.SKU}, {"says", f.Says}, {"retry_after", f.RetryAfter}} {
 		if err := domain.MockText.Check(t.text); err != nil {
 			add(t.member, problem.TextCode(err), "%v", err)
 		}
@@ -77,15 +83,20 @@ func (e *ERP) failsBefore(w http.ResponseWriter, r *http.Request, call Call, fau
 		e.record(call, 0, false)
 		reset(w)
 	case fault.Status != 0:
-		if fault.RetryAfter != "" {
-			w.Header().Set("Retry-After", fault.RetryAfter)
-		}
 		e.record(call, fault.Status, false)
-		answer(w, fault.Status, errorBody("FAULT", fmt.Sprintf("the mock ERP was told to answer %d", fault.Status)))
+		fault.refuse(w)
 	default:
 		return false
 	}
 	return true
+}
+
+// refuse answers Status in place of what the ERP would answer.
+func (f Fault) refuse(w http.ResponseWriter) {
+	if f.RetryAfter != "" {
+		w.Header().Set("Retry-After", f.RetryAfter)
+	}
+	answer(w, f.Status, errorBody("FAULT", cmp.Or(f.Says, fmt.Sprintf("the mock ERP was told to answer %d", f.Status))))
 }
 
 // answerBooked answers for an order in the book, or plays the faults that lose or spoil the answer.
@@ -127,7 +138,7 @@ func writeHuge(w http.ResponseWriter, reference string) {
 // concerns reports whether the fault is for this order.
 func (f Fault) concerns(n names) bool {
 	return (f.Source == "" || f.Source == cmp.Or(n.Source, domain.DefaultSource)) &&
-		(f.Order == "" || f.Order == "*" || f.Order == n.OrderIncrementID)
+		(f.Order == "" || f.Order == "*" || f.Order == n.OrderIncrementID) && (f.SKU == "" || slices.Contains(n.Items, line{f.SKU}))
 }
 
 // fault takes the first fault that fits the order and what is asked. One with Times is used up by its last hit.

@@ -18,6 +18,15 @@ func TestFaultsOfOneShopSpareTheOthers(t *testing.T) {
 	require.Equal(t, 502, c.sync("ERP_3", order(t, "2")).status)
 }
 
+func TestAFaultOfASKUIsOfOrdersWithSuchALine(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	c.fail(Fault{SKU: "B7", Status: 422, Says: "no such sku B7"})
+	wrong := bytes.Replace(order(t, "1"), []byte(`"PROD-001"`), []byte(`"B7"`), 1)
+	require.Equal(t, reply{422, "", `{"code":"FAULT","error":"no such sku B7"}`}, c.sync("ERP_1", wrong))
+	require.Equal(t, 201, c.sync("ERP_1", order(t, "1")).status)
+}
+
 func TestFaultsAreTakenBackByLabel(t *testing.T) {
 	t.Parallel()
 	c := setup(t)

@@ -1,7 +1,6 @@
 package mockerp
 
 import (
-	"fmt"
 	"net/http"
 	"time"
 
@@ -47,10 +46,7 @@ func (e *ERP) failsLookUp(w http.ResponseWriter, r *http.Request, fault Fault) b
 	case fault.ResetBefore:
 		reset(w)
 	case fault.Status != 0:
-		if fault.RetryAfter != "" {
-			w.Header().Set("Retry-After", fault.RetryAfter)
-		}
-		answer(w, fault.Status, errorBody("FAULT", fmt.Sprintf("the mock ERP was told to answer %d", fault.Status)))
+		fault.refuse(w)
 	default:
 		return false
 	}

@@ -89,6 +89,13 @@ func TestTheLineOfAFact(t *testing.T) {
 	require.Equal(t, "vendor_erp_sync_failed/3@17", lineOf(f).where())
 	f.Sync.ClosedBy = domain.ClosedByRejected
 	require.Equal(t, "rejected", lineOf(f).Cause, "who closed the generation says more than its request")
+	f.Sync.ClosedBy, f.Sync.Cause = domain.ClosedByHand, "settle by jane: by phone"
+	settled := lineOf(f)
+	require.Equal(t, f.Sync.Cause, settled.Cause)
+	f.Sync.Cause = ""
+	require.Equal(t, "hand", lineOf(f).Cause, "of the record that follows")
+	require.True(t, lineOf(f).saysOnlyHand(settled), "0.1.0 wrote this")
+	require.False(t, lineOf(f).saysOnlyHand(want))
 }
 
 func TestTheRowOfAFoldComesBackAsItWas(t *testing.T) {

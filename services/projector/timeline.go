@@ -43,16 +43,12 @@ func (l *line) fields() []any {
 	}
 }
 
-// lineOf is the line that a fact gets. Its cause is who closed the generation, where somebody did.
+// lineOf is the line that a fact gets.
 func lineOf(f fact) line {
-	cause := f.Sync.Cause
-	if f.Sync.ClosedBy != "" {
-		cause = string(f.Sync.ClosedBy)
-	}
 	return line{
 		OccurredAt: f.Time, Topic: f.at.Topic, Partition: f.at.Partition, Offset: f.offset, SyncID: f.Sync.SyncID,
 		Version: int64(f.Sync.Version), Type: f.at.Topic, Status: f.Sync.Status, Attempts: f.Sync.Attempts,
-		HTTPStatus: f.httpStatus, ErrorCode: f.Sync.ErrorCode, Error: f.Error, Cause: cause,
+		HTTPStatus: f.httpStatus, ErrorCode: f.Sync.ErrorCode, Error: f.Error, Cause: f.Sync.Why(),
 		Warnings: domain.KeepableText(strings.Join(f.warnings, "\n")), NotSent: domain.KeepableText(strings.Join(f.notSent, "\n")),
 	}
 }
@@ -62,6 +58,12 @@ func (l line) where() string { return fmt.Sprintf("%s/%d@%d", l.Topic, l.Partiti
 
 // difference names the line by its place. A line has no order of its own: its sync's row may be missing too.
 func (l line) difference() Difference { return Difference{SyncID: l.SyncID, Line: l.where()} }
+
+// saysOnlyHand reports whether the line is of an order that an operator settled, as 0.1.0 wrote it: without who did, and why. That is no
+// mismatch.
+func (l line) saysOnlyHand(want line) bool {
+	return l.Cause == string(domain.ClosedByHand) && strings.HasPrefix(want.Cause, string(domain.RequestSettle)+" ")
+}
 
 // writeTimeline adds the facts' lines.
 func writeTimeline(ctx context.Context, tx pgx.Tx, facts []fact) error {

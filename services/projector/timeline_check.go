@@ -83,6 +83,9 @@ func (c *timelineCheck) run(ctx context.Context, tx pgx.Tx, b batch) (compared, 
 			return
 		}
 		delete(left, at)
+		if !c.mend && l.saysOnlyHand(want) {
+			want.Cause = l.Cause
+		}
 		differences := differing(&l, &want, Difference{SyncID: l.SyncID})
 		if len(differences) > 0 {
 			out.lines.Differing++

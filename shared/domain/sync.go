@@ -47,6 +47,15 @@ type Sync struct {
 	UpdatedAt        time.Time  `json:"updated_at"`             // this fact's time
 }
 
+// Why says to people what brought the fact about: who closed the generation, where somebody did, or else who asked for it. An operator who
+// settles an order has said so in words of their own.
+func (s Sync) Why() string {
+	if s.ClosedBy == "" || (s.ClosedBy == ClosedByHand && s.Cause != "") {
+		return s.Cause
+	}
+	return string(s.ClosedBy)
+}
+
 // Ref is the order the sync belongs to.
 func (s Sync) Ref() OrderRef { return OrderRef{Source: s.Source, IncrementID: s.OrderIncrementID} }
 

@@ -4,7 +4,7 @@
 //
 // Read checker.go for the order of the rules, and order.go for how the facts are sorted. Each promise has its files:
 // accepted.go (1), relay.go (2), chain.go, answer.go and alarm.go (3), lane.go (4), retry.go (5), serial.go (6), key.go and
-// callback.go (7), connector_off.go and erp_pace.go (8), fold.go, table.go and gate.go (9), record.go (10), pace.go (12).
+// callback.go (7), connector_off.go and erp_pace.go (8), fold.go, table.go and gate.go (9), record.go (10), pace.go (12), alert.go (13).
 package checker
 
 import (
@@ -56,6 +56,7 @@ func Check(h *history.History) Report {
 	c.checkTable()
 	c.checkGates()
 	c.checkPace()
+	c.checkAlerts()
 	c.count()
 	slices.SortStableFunc(c.found, func(a, b Violation) int { return cmp.Compare(a.Promise, b.Promise) })
 	return Report{Violations: c.found, Figures: c.figures}

@@ -45,6 +45,11 @@ type Figures struct {
 	LostGates    int            // warnings about gates that were missing or behind before a repair
 	Violations   map[int]int    // by promise
 
+	Alerts     int
+	Notices    int // that a destination was sent
+	ToldAgain  int // of the notices: under an id that had come before
+	TurnedAway int // of the notices: the destination did not take them
+
 	Lost          int
 	Doubled       int
 	TerminalTwice int
@@ -123,6 +128,7 @@ func (f Figures) String() string {
 	put("bookings", "%d, %d of them again under a new key", f.Bookings, f.BookedAgain)
 	put("disturbances", "%s; a setting was off %d times, the ERP not to be called %d times", f.disturbances(), f.Switches, f.Spared)
 	put("breaker", "opened %d times, not closed for %s", f.Stops, ms(f.Stopped))
+	put("alerts", "%d; %d notices, %d of them sent again, %d turned away", f.Alerts, f.Notices, f.ToldAgain, f.TurnedAway)
 	put("lost", "%d", f.Lost)
 	put("doubled", "%d", f.Doubled)
 	put("ended twice", "%d", f.TerminalTwice)

@@ -34,12 +34,37 @@ func readTables(ctx context.Context, databaseURL string, h *history.History) err
 		if err != nil {
 			return fmt.Errorf("reading the gates: %w", err)
 		}
+		if err := readAlerts(ctx, tx, h); err != nil {
+			return fmt.Errorf("reading the alerts: %w", err)
+		}
 		h.Breaker, err = readBreaker(ctx, tx)
 		if err != nil {
 			return fmt.Errorf("reading the breaker's history: %w", err)
 		}
 		return nil
 	})
+}
+
+// FailedGroups are the groups of errors that failed orders have. A cancelled order has not failed.
+const FailedGroups = `
+	SELECT DISTINCT e.group_id FROM vendor_erp_sync v JOIN vendor_erp_sync_error e USING (sync_id) JOIN vendor_erp_sync_error_group g USING (group_id)
+	WHERE v.status = 'failed' AND NOT (g.error_code = 'closed' AND v.last_error LIKE 'cancel%')`
+
+// readAlerts reads the alerts, what became of each notice, and what there is to be told.
+func readAlerts(ctx context.Context, tx pgx.Tx, h *history.History) (err error) {
+	if h.Alerts, err = readRows[history.AlertRow](ctx, tx, `SELECT alert_id, kind, subject, opened_at, resolved_at FROM alert ORDER BY alert_id`); err != nil {
+		return err
+	}
+	h.Deliveries, err = readRows[history.DeliveryRow](ctx, tx, `SELECT delivery_id, alert_id, event, message_id, state, attempts, created_at FROM alert_delivery ORDER BY delivery_id`)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `SELECT group_id::text FROM (`+FailedGroups+`) g ORDER BY group_id`)
+	if err != nil {
+		return err
+	}
+	h.FailedGroups, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return err
 }
 
 // readBreaker reads when the circuit breaker changed.

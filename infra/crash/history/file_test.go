@@ -40,7 +40,7 @@ func fill(t *testing.T, v reflect.Value, path string, n *int) {
 	case json.RawMessage:
 		v.Set(reflect.ValueOf(json.RawMessage(fmt.Sprintf(`{"n":%d}`, *n))))
 		return
-	case history.SyncRow, history.Gate, map[string]string:
+	case history.SyncRow, history.Gate, history.AlertRow, history.DeliveryRow, map[string]string:
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(reflect.ValueOf("column"), reflect.ValueOf(fmt.Sprint("value ", *n)))
 		return

@@ -35,6 +35,10 @@ type History struct {
 	Failovers    []Failover
 	Breaker      []BreakerChange // by time
 	Alarms       []Alarm
+	Notices      []Notice // by arrival
+	Alerts       []AlertRow
+	Deliveries   []DeliveryRow
+	FailedGroups []string // of errors that failed orders have at the end; what an operator has cancelled is none
 	Exits        []Exit
 }
 
@@ -204,6 +208,25 @@ type Exit struct {
 	ServersDown string // servers that were down, or had just come back: a process may end by itself without them
 	Reason      string // why it could not be started; empty: it was
 }
+
+// Notice is one time that a notice of an alert reached the destination, as the destination recorded it.
+type Notice struct {
+	At       time.Time
+	ID       string // webhook-id
+	AlertID  int64
+	Alert    string // orders_failed, breaker, …
+	Event    string // opened, repeated, resolved
+	Subject  string
+	BodyHash string
+	Taken    bool   // somebody has read it; otherwise it was turned away
+	Problem  string // the signature, header or body that was wrong; empty: none
+}
+
+// AlertRow is one row of alert, by column name, without the words.
+type AlertRow map[string]any
+
+// DeliveryRow is one row of alert_delivery, by column name, without the words.
+type DeliveryRow map[string]any
 
 // Alarm is a line in which a process logs that the gate and the log of an order are at odds.
 type Alarm struct {

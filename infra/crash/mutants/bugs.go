@@ -228,4 +228,38 @@ var All = []Mutant{
 `, ``},
 		},
 	},
+	{
+		Name: "notices outside the alert's transaction", Promises: []int{13}, Profile: "alerter=3,term=0,stop=0",
+		Edits: []Edit{
+			{"shared/alert/raise.go", `		id, err := write(ctx, tx, o.alerts[c.AlertKey], c)
+		if err != nil || c.Event == domain.AlertNothing {
+			return err
+		}
+		return s.tell(ctx, tx, id, c, now)
+	})
+`, `		written, err = write(ctx, tx, o.alerts[c.AlertKey], c)
+		return err
+	})
+	if err == nil && c.Event != domain.AlertNothing {
+		<-time.After(2 * time.Second)
+		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return s.tell(ctx, tx, written, c, now) })
+	}
+`},
+			{"shared/alert/raise.go", `	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+`, `	var written int64
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+`},
+		},
+	},
+	{
+		Name: "a notice is noted before it is sent", Promises: []int{13}, Profile: "alerter=3,term=0,stop=0",
+		Edits: []Edit{
+			{"services/alerter/deliver.go", `	answer := d.sender.Send(ctx, due.Destination, due.MessageID, due.Body)
+`, `	if err := d.store.Note(ctx, due, alert.Attempt{State: alert.Delivered}, d.now()); err != nil {
+		return err
+	}
+	answer := d.sender.Send(ctx, due.Destination, due.MessageID, due.Body)
+`},
+		},
+	},
 }

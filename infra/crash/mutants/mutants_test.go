@@ -75,7 +75,7 @@ func TestEachMutantSaysWhatItBreaks(t *testing.T) {
 	for _, m := range mutants.All {
 		require.NotEmpty(t, m.Promises, m.Name)
 		for _, promise := range m.Promises {
-			require.True(t, promise >= 1 && promise <= 12, "%s: promise %d", m.Name, promise)
+			require.True(t, promise >= 1 && promise <= 13, "%s: promise %d", m.Name, promise)
 		}
 		profile, err := nemesis.ParseProfile(m.Profile)
 		require.NoError(t, err, m.Name)

@@ -138,6 +138,21 @@ func (p Plan) Storm(n int) Storm {
 	return s
 }
 
+// Notice is how the pager behaves at a notice of an alert that comes for the first time.
+type Notice struct {
+	Behaviour string // OK, Busy or CutAfter
+	Delay     time.Duration
+}
+
+// Notice returns what is planned for the nth one.
+func (p Plan) Notice(n int) Notice {
+	r := p.rng("notice", n)
+	return Notice{
+		Behaviour: []string{OK, OK, OK, Busy, CutAfter}[r.IntN(5)],
+		Delay:     between(r, [2]time.Duration{0, 1500 * time.Millisecond}),
+	}
+}
+
 // Window is one of the ERP's maintenance windows. Windows begin and end with a minute.
 type Window struct {
 	Gap    time.Duration

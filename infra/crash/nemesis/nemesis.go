@@ -57,7 +57,7 @@ type Profile struct {
 func Everything() Profile {
 	return Profile{
 		Weights: map[string]int{
-			"ingest": 3, "relay": 3, "syncer": 4, "delayer": 2, "projector": 3, "api": 1, "scheduler": 1, Broker: 1, Postgres: 2, Failover: 0,
+			"ingest": 3, "relay": 3, "syncer": 4, "delayer": 2, "projector": 3, "api": 1, "scheduler": 1, "alerter": 2, Broker: 1, Postgres: 2, Failover: 0,
 		},
 		Term: 0.25, Stop: 0.05, Together: 0.2,
 		Gap:          [2]time.Duration{400 * time.Millisecond, 1600 * time.Millisecond},

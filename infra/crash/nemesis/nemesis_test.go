@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2}
+var processes = map[string]int{"ingest": 2, "relay": 2, "syncer": 3, "delayer": 2, "projector": 2, "api": 2, "scheduler": 2, "alerter": 2}
 
 func TestTheSameSeedGivesTheSamePlan(t *testing.T) {
 	one, same, other := Make(7, 50, Everything(), processes), Make(7, 50, Everything(), processes), Make(8, 50, Everything(), processes)

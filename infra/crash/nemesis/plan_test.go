@@ -15,11 +15,11 @@ func TestASeedMeansTheSameInEveryVersion(t *testing.T) {
 	p := Make(7, 4, Everything(), processes)
 	require.Equal(t, strings.TrimPrefix(`
 seed 7
-   1  after 1.213s  kill broker, down for 368ms
-   2  after 663ms  kill ingest-0, down for 1.415s
-   3  after 550ms  kill postgres, down for 617ms
-   4  after 872ms  kill postgres, down for 892ms
-   5  after 1.445s  term scheduler-1, down for 1.727s
+   1  after 1.541s  kill ingest-0, down for 1.938s
+   2  after 322ms  kill alerter-0, down for 1.704s, without waiting
+   3  after 872ms  kill syncer-2, down for 892ms
+   4  after 5.564s  kill postgres, down for 1.61s
+   5  after 1.05s  term syncer-0, down for 590ms
 `, "\n"), p.String())
 	require.Equal(t, Scenario{Source: "shop-b", Order: "000001002", Events: []Event{
 		{ID: "000001002-0", Type: InvoiceCreated, Door: HTTPBatch, DuplicateDoor: HTTPBatch, Hold: 7022971, GiveUp: true},

@@ -2,6 +2,8 @@ package workload
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -21,4 +23,20 @@ func (s *Shops) SetSetting(ctx context.Context, setting string, value any) (requ
 		run.Sleep(ctx, retryInterval)
 	}
 	return time.Time{}, time.Time{}
+}
+
+// AddDestination has alerts told to a webhook. It repeats the request until it is answered with success, or refused.
+func (s *Shops) AddDestination(ctx context.Context, address, secret string) error {
+	body := encode(map[string]any{"name": "pager", "kind": "webhook", "address": address, "secret": secret})
+	for {
+		status, answer, err := s.call(ctx, http.MethodPost, s.api()+"/alerts/destinations", body, nil)
+		switch {
+		case err == nil && status == http.StatusCreated:
+			return nil
+		case err == nil && status < http.StatusInternalServerError:
+			return fmt.Errorf("making a destination of alerts: HTTP %d: %s", status, answer)
+		case !run.Sleep(ctx, retryInterval):
+			return fmt.Errorf("making a destination of alerts: %w", errors.Join(ctx.Err(), err))
+		}
+	}
 }

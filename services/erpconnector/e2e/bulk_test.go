@@ -69,59 +69,6 @@ func (p *product) failedNow(n int) {
 	}, "not %d have failed: %v", n, &counts)
 }
 
-// Many orders have failed of two causes. Support sees both, tries one in vain, mends it, and sends its orders again, some of them first.
-func TestAGroupOfFailedOrdersIsSentAgain(t *testing.T) {
-	t.Parallel()
-	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
-		p := start(t, configured(t, brokers))
-		const unknownSKU, badAddress = 80, 40
-		batch, orders := invoices(unknownSKU + badAddress)
-		var faults []mockerp.Fault
-		for i, order := range orders {
-			if i < unknownSKU {
-				faults = append(faults, mockerp.Fault{Label: "sku", Order: order, Status: http.StatusUnprocessableEntity})
-			} else {
-				faults = append(faults, mockerp.Fault{Label: "address", Order: order, Status: http.StatusBadRequest})
-			}
-		}
-		p.fail(faults...)
-		p.publish(batch)
-		p.failedNow(unknownSKU + badAddress)
-		_, groups := p.do(http.MethodGet, httpapi.BasePath+"/syncs/errors?status=failed", nil)
-		require.Len(t, groups["errors"], 2)
-		group := groups["errors"].([]any)[0].(map[string]any) //nolint:forcetypeassert // the test fails
-		require.InDelta(t, unknownSKU, group["syncs"], 0)
-		plan := map[string]any{"filter": map[string]any{"error_group": group["error_group"]}, "reason": "the catalogue is mended", "canary": 5}
-
-		job, preview := p.startBulk("resync", plan)
-		require.InDelta(t, unknownSKU, preview["orders"], 0)
-		require.Equal(t, []any{map[string]any{"currency": "EUR", "grand_total": "18398.40", "orders": 80.0}}, preview["value"])
-		paused := p.jobIs(job, "paused")
-		require.Equal(t, map[string]any{"orders": 5.0, "state": "failed"}, paused["canary"])
-		status, _ := p.bulk(http.MethodPost, job+"/stop", map[string]any{"reason": "nothing is mended"})
-		require.Equal(t, http.StatusOK, status)
-		p.failedNow(unknownSKU + badAddress)
-
-		status, _ = p.do(http.MethodDelete, "/mockerp/faults?label=sku", nil)
-		require.Less(t, status, 300)
-		job, _ = p.startBulk("resync", plan)
-		done := p.jobIs(job, "done")
-		require.Equal(t, map[string]any{"orders": 5.0, "state": "passed"}, done["canary"])
-		require.InDelta(t, unknownSKU, done["orders"].(map[string]any)["succeeded"], 0) //nolint:forcetypeassert // the test fails
-		lines := p.results(job)
-		require.Len(t, lines, unknownSKU)
-		for _, line := range lines {
-			require.Equal(t, []any{"succeeded", "success", nil}, []any{line["result"], line["status"], line["last_error"]})
-		}
-		for _, order := range orders[:unknownSKU] {
-			p.becomes(order, ended("success"))
-		}
-		p.failedNow(badAddress)
-		require.InDelta(t, unknownSKU, p.bookings(), 0)
-		p.conserved()
-	})
-}
-
 // The process that carries a job out dies between an order's command and the next one's. The next process goes on where it was.
 func TestABulkJobOutlivesItsProcess(t *testing.T) {
 	t.Parallel()

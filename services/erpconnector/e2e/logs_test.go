@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/logging"
@@ -139,19 +140,22 @@ func (l *observed) answer(method, path, body string, header ...string) (int, str
 	return resp.StatusCode, string(content)
 }
 
-// The log has everything that is promised, and nothing of a customer or a secret, whatever goes wrong. Nor have metrics, and the answers to
-// those who may not see it.
+// The log has everything that is promised, and nothing of a customer or a secret, whatever goes wrong. Nor have metrics, alerts, the stream,
+// and the answers to those who may not see it.
 func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
 	var out testkit.Log
 	t.Run("a_day", func(t *testing.T) { // at its end the product has stopped
 		l := startObserved(t, &out)
+		onlooker := l.anOnlookerComes()
 		l.ordersAreSent()
+		onlooker.hears(l, domain.AlertOrdersFailed)
 		l.eventsAreRefused()
 		l.invoicesWait()
 		l.theErpCallsBack()
 		l.operatorsAsk()
 		l.strangersCome()
 		l.recordsAreBroken()
+		onlooker.seesNoCustomer(l)
 		l.othersAreToldNothing()
 	})
 	messages := map[string]bool{}
@@ -161,7 +165,7 @@ func TestTheLogTellsWhatIsPromisedAndNothingElse(t *testing.T) {
 	}
 	for _, line := range out.Lines() {
 		require.NotContains(t, strings.ToLower(line), planted)
-		require.NotRegexp(t, `erpc_[A-Z2-7]{6}_`, line, "an API token")
+		require.NotRegexp(t, `erpc_[A-Z2-7]{6}_|whsec_|hunter2|bulk_[A-Z2-7]`, line, "an API token, a secret of a webhook, a password, a token of a preview")
 		var fields map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &fields), line)
 		require.True(t, messages[fields["msg"].(string)], "docs/logs.md does not know %s", line) //nolint:forcetypeassert // a log
@@ -281,14 +285,15 @@ func (l *observed) othersAreToldNothing() {
 	for _, token := range []string{"", "Bearer wrong", fmt.Sprintf("Bearer %s", made["token"])} {
 		for _, path := range []string{
 			"/sync-status/good", "/sync-status/wrong", "/timeline/wrong", "/syncs", "/syncs/1", "/syncs/1/events", "/syncs/errors", "/dead-letters", "/dead-letters/1",
-			"/settings", "/settings/history", "/tokens", "/erp",
+			"/settings", "/settings/history", "/tokens", "/erp", "/syncs/counts", "/quarantine", "/quarantine/1", "/quarantine/counts", "/bulk/jobs", "/bulk/jobs/1/results",
+			"/alerts", "/alerts/destinations", "/users", "/events/stream",
 		} {
 			status, body := l.answer(http.MethodGet, httpapi.BasePath+path, "", "Authorization", token)
 			require.Contains(l.t, []int{http.StatusUnauthorized, http.StatusForbidden}, status, path)
 			require.NotContains(l.t, strings.ToLower(body), planted, path)
 		}
 	}
-	for _, path := range []string{"/metrics", "/readyz", "/livez", "/openapi.json", "/docs"} {
+	for _, path := range []string{"/metrics", "/readyz", "/livez", "/openapi.json", "/asyncapi.json", "/docs", "/console"} {
 		status, body := l.answer(http.MethodGet, path, "")
 		require.Equal(l.t, http.StatusOK, status, path)
 		require.NotContains(l.t, strings.ToLower(body), planted, path)

@@ -224,6 +224,9 @@ func requestsByHand(t *testing.T, p *product) {
 	t.Run("who_and_why_stand_in_the_log", func(t *testing.T) {
 		status, answer := p.order("cancel-order", "12", nil)
 		require.Equal(t, http.StatusUnprocessableEntity, status, "%v", answer)
+		require.Contains(t, fmt.Sprint(p.timeline("10", 5)), "error:cancel by api: asked by the shop")
+		require.Contains(t, fmt.Sprint(p.timeline("11", 5)), "cause:settle by api: booked by hand")
+		require.Contains(t, fmt.Sprint(p.timeline("12", 5)), "cause:send_now by api")
 	})
 }
 

@@ -116,7 +116,7 @@ func factOf(v event.View, partition int32, offset int64) (f Fact, ok bool) {
 	out := shown{
 		SyncID: s.SyncID, Source: s.Source, OrderIncrementID: s.OrderIncrementID, OccurredAt: at.Format(shownTime), Type: v.Topic,
 		Status: s.Status, Generation: s.Generation, Attempts: s.Attempts, MaxAttempts: s.MaxAttempts, NextAttemptAt: timeText(s.NextAttemptAt),
-		ErpReference: s.ErpReference, Version: s.Version, ErrorCode: orNull(string(s.ErrorCode)), Error: record.Error, Cause: orNull(causeOf(s)),
+		ErpReference: s.ErpReference, Version: s.Version, ErrorCode: orNull(string(s.ErrorCode)), Error: record.Error, Cause: orNull(s.Why()),
 		Warnings: record.Warnings, NotSent: record.NotSent, Topic: v.Topic, Partition: partition, Offset: offset,
 	}
 	if record.Response != nil && v.Topic != event.TopicCallback {
@@ -127,14 +127,6 @@ func factOf(v event.View, partition int32, offset int64) (f Fact, ok bool) {
 		return f, false
 	}
 	return Fact{Source: s.Source, Order: s.OrderIncrementID, Type: v.Topic, Status: s.Status, Data: data, offset: offset, moment: moment{at, s.Version}}, true
-}
-
-// causeOf is who closed the generation, where somebody did, as in the timeline.
-func causeOf(s domain.Sync) string {
-	if s.ClosedBy != "" {
-		return string(s.ClosedBy)
-	}
-	return s.Cause
 }
 
 func orNull(text string) *string {
