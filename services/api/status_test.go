@@ -56,7 +56,7 @@ func serveWith(t testing.TB, pool *pgxpool.Pool, s setting.Settings) http.Handle
 	return serveOn(t, pool, s, kafka.Config{})
 }
 
-func serveOn(t *testing.T, pool *pgxpool.Pool, s setting.Settings, brokers kafka.Config) http.Handler {
+func serveOn(t testing.TB, pool *pgxpool.Pool, s setting.Settings, brokers kafka.Config) http.Handler {
 	t.Helper()
 	router := mux.NewRouter().UseEncodedPath()
 	cfg := config.ERP{HMAC: "secret"}

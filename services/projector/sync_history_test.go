@@ -93,7 +93,7 @@ func TestARebuildGivesTheSameHistory(t *testing.T) {
 			return sum
 		}
 		want := read()
-		require.EqualValues(b, []int32{2, 1, 1, 2}, []int32{want.Accepted, want.Succeeded, want.Failed, want.Attempts})
+		require.Equal(b, []int32{2, 1, 1, 2}, []int32{want.Accepted, want.Succeeded, want.Failed, want.Attempts})
 		require.EqualValues(b, 1, want.Orders.Count())
 		b.exec(`DELETE FROM vendor_erp_sync_history WHERE source = 'default'; UPDATE vendor_erp_sync_history SET accepted = 70`)
 		require.NotEqual(b, want, read())

@@ -13,6 +13,7 @@
 package history
 
 import (
+	"slices"
 	"time"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -49,21 +50,15 @@ func spanOf(at, now time.Time) time.Duration {
 // Classes are the kinds of errors of attempts, in the order of the column attempt_errors. New ones are added at the end.
 var Classes = []string{"unavailable", "rate_limited", "rejected", "timeout", "network", "other"}
 
+// codes are those of the classes, but of the last one.
+var codes = []domain.ErrorCode{domain.ErrorUnavailable, domain.ErrorRateLimited, domain.ErrorRejected, domain.ErrorTimeout, domain.ErrorNetwork}
+
 // classOf is the number of an error's class.
 func classOf(code domain.ErrorCode) int {
-	switch code {
-	case domain.ErrorUnavailable:
-		return 0
-	case domain.ErrorRateLimited:
-		return 1
-	case domain.ErrorRejected:
-		return 2
-	case domain.ErrorTimeout:
-		return 3
-	case domain.ErrorNetwork:
-		return 4
+	if i := slices.Index(codes, code); i >= 0 {
+		return i
 	}
-	return 5
+	return len(codes)
 }
 
 // Counts are what is counted of a span. The tags are the columns.

@@ -56,13 +56,9 @@ func plain(facts []Fact, p Point, source string) map[string]int64 {
 			}
 		case event.TopicAfterSend:
 			out["attempts"]++
-			switch f.Sync.ErrorCode {
-			case domain.ErrorUnavailable:
-				out["unavailable"]++
-			case domain.ErrorTimeout:
-				out["timeout"]++
-			case domain.ErrorConflict:
-				out["other"]++
+			class := map[domain.ErrorCode]string{domain.ErrorUnavailable: "unavailable", domain.ErrorTimeout: "timeout", domain.ErrorConflict: "other"}
+			if name, is := class[f.Sync.ErrorCode]; is {
+				out[name]++
 			}
 			if f.Took != nil {
 				out["calls"]++
