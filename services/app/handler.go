@@ -11,6 +11,7 @@ import (
 	"github.com/erpconnector/erpconnector/services/api"
 	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/shared/access"
+	"github.com/erpconnector/erpconnector/shared/access/issuer"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/setting"
@@ -27,6 +28,7 @@ func Handler(cfg config.Config, pool *pgxpool.Pool, settings setting.Reader, who
 	built := fx.New(fx.NopLogger,
 		fx.Supply(log, cfg.HTTP, cfg.ERP, cfg.Mail, cfg.Kafka(), pool),
 		fx.Provide(func() setting.Reader { return settings }, func() *setting.Store { return setting.NewStore(pool, cfg.Settings, nil) }, access.NewStore),
+		fx.Supply((*issuer.Issuer)(nil)), // nobody signs in
 		api.Module, ingest.Module,
 		fx.Populate(&found),
 	)

@@ -61,6 +61,6 @@ func TestThePageIsWholeAndWorksAlone(t *testing.T) {
 	}
 	require.NotRegexp(t, `<script|style="|\son[a-z]+="|(src|href)="(https?:)?//`, page)
 	require.Contains(t, page, "</html>")
-	require.Less(t, len(page), 400<<10)
+	require.Less(t, len(page), 512<<10)
 	require.Equal(t, "text/css; charset=utf-8", get(t, "/docs/page.css").Header().Get("Content-Type"))
 }

@@ -219,6 +219,6 @@ func TestARevokedTokenEndsTheSession(t *testing.T) {
 	b.reads("000000124")
 	status, _ = p.do(http.MethodDelete, httpapi.BasePath+"/tokens/1", nil)
 	require.Equal(t, http.StatusOK, status)
-	b.reads("The session has ended: the token was revoked or has expired.")
+	b.reads("The session has ended: it has expired, or was revoked.")
 	b.clean()
 }

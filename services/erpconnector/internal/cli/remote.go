@@ -193,7 +193,7 @@ func hasCode(err error, code string) bool {
 
 // asCommands says by commands what the API says by its routes.
 var asCommands = strings.NewReplacer(
-	"GET …/erp shows", "erpconnector erp status shows",
+	"GET /rest/V1/erpconnector/erp shows", "erpconnector erp status shows",
 	"GET /rest/V1/erpconnector/tokens?all=true lists", "`erpconnector token list --all` lists",
 	"GET /rest/V1/erpconnector/users lists", "`erpconnector user list` lists",
 	"GET /rest/V1/erpconnector/alerts/destinations lists", "`erpconnector alert list` lists",

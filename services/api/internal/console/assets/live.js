@@ -97,7 +97,7 @@ function Rows({ rows }) {
       <td data-label=${label(0)}><${Time} at=${f.occurred_at} /></td>
       <td data-label=${label(1)}><a href=${href('orders/' + f.sync_id)} data-sync=${f.sync_id}>${f.order_increment_id}</a></td>
       <td data-label=${label(2)}>${f.source}</td>
-      <td data-label=${label(3)}><span class="happened ${tones[f.status] || ''}">${texts.order.events[f.type] || f.type}</span></td>
+      <td data-label=${label(3)}><span class="happened ${tones[f.status] || ''}">${words.types[f.type.replace('vendor_erp_sync_', '')] || f.type}</span></td>
       <td data-label=${label(4)}><${Badge} status=${f.status} /></td>
       <td data-label=${label(5)}>${words.attempt(f.attempts, f.max_attempts)}</td>
       <td class="error" data-label=${label(6)}><${Says} fact=${f} /></td>
