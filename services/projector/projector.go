@@ -148,6 +148,7 @@ func (p *Projector) catchUp(ctx context.Context) error {
 // reader makes a client that reads every partition from the stored positions, and returns these too.
 func (p *Projector) reader(ctx context.Context, more ...kgo.Opt) (*kgo.Client, map[kafka.TopicPartition]int64, error) {
 	options := append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kafka.PatientFetch(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset())) // a log that was trimmed since is an error, see positions
 	client, err := kgo.NewClient(slices.Concat(options, kafka.BoundedFetch(), more)...)
 	if err != nil {
