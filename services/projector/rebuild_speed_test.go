@@ -1,4 +1,4 @@
-//go:build speed
+//go:build speed && unix
 
 package projector
 

@@ -4,9 +4,13 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -217,6 +221,22 @@ func (b *browser) prefers(theme string, width int64) {
 		})
 		return err
 	}))
+}
+
+var images = flag.String("console.images", "", "a folder: write what each page of the console looks like into it")
+
+// shoot writes what the window shows, if somebody wants to look at it.
+func (b *browser) shoot(name string) {
+	b.t.Helper()
+	if *images == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	require.NoError(b.t, err)
+	name = strings.NewReplacer("/", "-", "#", "-", "&", "-").Replace(name)
+	require.NoError(b.t, os.WriteFile(filepath.Join(*images, name+".png"), png, 0o600))
 }
 
 // axe is axe-core 4.14.1 (MPL-2.0), which finds what people cannot see, reach or read.

@@ -48,6 +48,7 @@ func TestConsolePagesAreAccessible(t *testing.T) {
 			b.open("/console/" + path)
 			b.reads(shows)
 			b.isAccessible(path + " " + theme)
+			b.shoot(path + "-" + theme)
 			require.True(t, evaluate[bool](b, `[...document.querySelectorAll('details.menu')].every((menu) => {
 				menu.open = true;
 				const { left, right } = menu.lastElementChild.getBoundingClientRect();
