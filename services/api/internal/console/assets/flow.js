@@ -7,7 +7,7 @@ import { parse, span, Time } from './time.js';
 const words = texts.overview;
 const rounded = (n) => Number(n.toPrecision(3)).toLocaleString();
 const percent = (share) => `${Math.floor(share * 1000) / 10} %`; // 99.96 % are not all
-const time = (ms) => span(ms).replace(/^0 .*/, '0');
+const time = (ms) => (ms < 10 && !Number.isInteger(ms) ? '' : span(ms).replace(/^0 .*/, '0')); // no two marks of an axis read the same
 const shown = (value, format) => (value === null ? '–' : format(value));
 
 export function Figures({ total, range }) {
