@@ -160,10 +160,10 @@ var All = []Mutant{
 		// The standby is named first in DATABASE_URL. It shows no writers of the primary, and commits in another order than ids.
 		Name: "a relay leads on a hot standby", Promises: []int{1, 2}, Profile: "failover=1,relay=3,term=0,stop=0",
 		Edits: []Edit{
-			{"shared/postgres/lease.go", `	conn, err := Connect(dial, pool)
-`, `	anywhere := pool.Config().ConnConfig.Copy()
-	anywhere.ValidateConnect = nil
-	conn, err := pgx.ConnectConfig(dial, anywhere)
+			{"shared/postgres/lease.go", `		if c.conn, err = Connect(ctx, c.pool); err != nil {
+`, `		anywhere := c.pool.Config().ConnConfig.Copy()
+		anywhere.ValidateConnect = nil
+		if c.conn, err = pgx.ConnectConfig(ctx, anywhere); err != nil {
 `},
 			{
 				"shared/postgres/try_lease.go", `CASE WHEN NOT pg_is_in_recovery() THEN pg_try_advisory_lock(hashtextextended('erpconnector/' || $1, 0)) END`,
