@@ -2,8 +2,7 @@ package scheduler
 
 import "time"
 
-// Most of the time nothing is held and no run is due. Then the scheduler looks rarely, as each look costs Postgres and itself more
-// than all else at rest.
+// Most of the time nothing is held and no run is due. Then the scheduler looks rarely, as each look is a statement.
 const (
 	rareInterval = 10 * time.Second
 	soonFor      = 5 * time.Second

@@ -94,7 +94,8 @@ type Fact struct {
 	Took  *time.Duration // of an after_send: how long the call took; nil: there was none, or an earlier release wrote the record
 }
 
-// countsOf is what a fact counts; ok is false when that is nothing. Records that may stand in the log twice count nothing.
+// countsOf is what a fact counts; ok is false when that is nothing. A before_send counts nothing, as it may
+// stand in the log twice.
 func countsOf(f Fact) (c Counts, ok bool) {
 	switch f.Topic {
 	case event.TopicRequested:

@@ -100,8 +100,8 @@ func BoundedFetch() []kgo.Opt {
 	return []kgo.Opt{kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes / 4)}
 }
 
-// PatientFetch returns an option for clients that pause no partition. At rest each fetch costs the client and the broker more than all else
-// that they do.
+// PatientFetch returns an option for clients that pause no partition. Of what a process takes at rest, fetches are the largest
+// part.
 func PatientFetch() kgo.Opt { return kgo.FetchMaxWait(patientMaxWait) }
 
 // retryBackoff starts small, as the most common refusal (the markers of a transaction are not written yet) passes in

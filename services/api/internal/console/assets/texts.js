@@ -287,11 +287,11 @@ export const texts = {
     kinds: {
       audit: {
         name: 'Audit', means: 'Is every accepted order in one place, or ended once?', button: 'Audit …', ask: 'Look whether an order is lost?', do: 'Start the audit',
-        costs: 'It reads the log in Kafka, and gates, events and outbox in Postgres once. Some 100,000 orders take a minute. What it finds raises an alert.',
+        costs: 'It reads the log in Kafka, and gates, events and outbox in Postgres once. What it finds raises an alert.',
       },
       verify: {
         name: 'Verification', means: 'Is the table of orders what the log in Kafka says?', button: 'Verify …', ask: 'Compare the table with the log?', do: 'Start the verification',
-        costs: 'It builds the table of orders a second time from the whole log, so the database needs room for that until it ends. Some 100,000 orders take a few minutes.',
+        costs: 'It builds the table of orders a second time from the whole log, so the database needs room for that until it ends.',
       },
     },
     goesOn: 'There is one at a time. It rests as long as it works, so that orders go on as before. The scheduler makes it, and this page may be closed meanwhile.',
