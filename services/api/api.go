@@ -45,6 +45,7 @@ import (
 // handler answers all requests but those about settings. It keeps nothing between requests except who waits.
 type handler struct {
 	pool     *pgxpool.Pool
+	statuses *statusReads
 	orders   *orders.Orders
 	waiting  *waiters
 	pace     *pace.Store
@@ -66,8 +67,10 @@ func routes(pool *pgxpool.Pool, o *orders.Orders, brokers kafka.Config, erp conf
 		log.Warn("ERP_HMAC_SECRET is not set: callbacks of the ERP are refused", "service", "api")
 	}
 	log = log.With("service", "api")
+	paces := pace.NewStore(pool)
 	h := &handler{
-		pool: pool, orders: o, waiting: newWaiters(rowsOf(pool)), pace: pace.NewStore(pool), bulk: bulk.NewStore(pool, settings), audits: audits.NewStore(pool), settings: settings, kafka: brokers,
+		pool: pool, statuses: newStatusReads(pool, paces, settings, log), orders: o, waiting: newWaiters(rowsOf(pool)), pace: paces,
+		bulk: bulk.NewStore(pool, settings), audits: audits.NewStore(pool), settings: settings, kafka: brokers,
 		secrets: erp.Secrets(logging.Secrets(log)), log: log, stream: stream.NewHub(brokers, stream.DefaultLimits, log), streamTimes: streamTimes,
 	}
 	command := func(path string, resource httpapi.Resource, kind commandKind) httpapi.Route {

@@ -1,13 +1,10 @@
 package api
 
 import (
-	"context"
 	"net/http"
 
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
-	"github.com/erpconnector/erpconnector/shared/pace"
 )
 
 // historyShown is how many changes of the breaker are shown, the newest first.
@@ -27,17 +24,4 @@ func (h *handler) erp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	problem.JSON(w, http.StatusOK, report)
-}
-
-// waits says what keeps an order that could be sent now. Without an answer about that the status is told all the same.
-func (h *handler) waits(ctx context.Context, s status, due bool) string {
-	if s.Status != domain.Queued || !due {
-		return ""
-	}
-	v, err := h.pace.Load(ctx)
-	if err != nil {
-		h.log.Warn("the ERP's pace not read; the status is told without it", "error", err)
-		return ""
-	}
-	return pace.StatusOf(v, h.settings.Current()).WaitsFor
 }

@@ -276,10 +276,10 @@ func TestTheStatusIsToldWithoutThePace(t *testing.T) {
 	_, err := pool.Exec(t.Context(), `ALTER TABLE erp_pace RENAME TO gone`)
 	require.NoError(t, err)
 	var said bytes.Buffer
-	h := &handler{pool: pool, pace: pace.NewStore(pool), settings: setting.Fixed(setting.Defaults()), log: slog.New(slog.NewTextHandler(&said, nil))}
+	statuses := newStatusReads(pool, pace.NewStore(pool), setting.Fixed(setting.Defaults()), slog.New(slog.NewTextHandler(&said, nil)))
 	for id, warnings := range map[string]int{"1": 1, "4": 0} { // one that is being sent waits for nothing, so nobody asks
 		said.Reset()
-		got, err := h.read(t.Context(), domain.OrderRef{Source: "default", IncrementID: id})
+		got, err := statuses.read(t.Context(), domain.OrderRef{Source: "default", IncrementID: id})
 		require.NoError(t, err)
 		require.Empty(t, got.WaitsFor)
 		require.NotEmpty(t, got.Status)

@@ -33,13 +33,13 @@ type status struct {
 	WaitsFor         string        `json:"waits_for,omitempty"` // what keeps an order that could be sent now
 }
 
-// syncStatus answers where an order stands. It reads one row and takes no lock, so it may be asked as often as support likes.
+// syncStatus answers where an order stands. It reads by key and takes no lock, so it may be asked as often as support likes.
 func (h *handler) syncStatus(w http.ResponseWriter, r *http.Request) {
 	ref, ok := orderOf(w, r)
 	if !ok {
 		return
 	}
-	s, err := h.read(r.Context(), ref)
+	s, err := h.statuses.read(r.Context(), ref)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		h.notSynced(w, r, ref)
@@ -163,48 +163,6 @@ func unknownOrder(detail string, ref domain.OrderRef) string {
 		return detail + "; " + err.Error()
 	}
 	return detail
-}
-
-// read reads the status from the projection's row, or from the gate while the gate is newer. Right after an event was accepted there
-// is no row yet.
-func (h *handler) read(ctx context.Context, ref domain.OrderRef) (status, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	var s status
-	var g domain.Gate
-	var row domain.Stamp
-	var last, next *time.Time
-	var created, updated time.Time
-	err := h.pool.QueryRow(ctx, `
-		SELECT g.sync_id, g.state, coalesce(g.closed_by, ''), coalesce(g.callback, ''), g.version, g.max_attempts, coalesce(v.order_id, o.order_id),
-			coalesce(v.version, -1), coalesce(v.version_at, 'epoch'), coalesce(v.status, ''), coalesce(v.attempts, 0),
-			v.last_attempt_at, v.next_attempt_at, v.erp_reference, v.last_error,
-			coalesce(v.created_at, g.requested_at), coalesce(v.updated_at, g.updated_at), g.updated_at
-		FROM erp_sync_gate g
-		LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
-		LEFT JOIN sales_order o ON o.order_key = g.order_key
-		WHERE g.order_key = $1 AND g.sync_id IS NOT NULL`, ref.Key()).
-		Scan(&s.SyncID, &g.State, &g.ClosedBy, &g.Callback, &g.Version, &s.MaxAttempts, &s.OrderID,
-			&row.Version, &row.Time, &s.Status, &s.Attempts,
-			&last, &next, &s.ErpReference, &s.LastError, &created, &updated, &g.UpdatedAt)
-	if err != nil {
-		return s, err
-	}
-	s.OrderIncrementID, s.Source = ref.IncrementID, ref.Source
-	// A resync, a settlement or a cancellation is shown at once, not when the projection has read it from Kafka.
-	if g.Newer(row) {
-		s.Status, s.LastError, next, updated = g.Status(), lastErrorOf(g, ref), nil, g.UpdatedAt
-		if reference := g.CallbackReference(); reference != nil {
-			s.ErpReference = reference
-		}
-		if g.Version.Class() == domain.ClassRequest { // a request starts a new generation
-			s.Attempts, last = 0, nil
-		}
-	}
-	s.WaitsFor = h.waits(ctx, s, next == nil || !next.After(time.Now()))
-	s.LastAttemptAt, s.NextAttemptAt = moduleTime(last), moduleTime(next)
-	s.CreatedAt, s.UpdatedAt = created.UTC().Format(domain.ModuleTime), updated.UTC().Format(domain.ModuleTime)
-	return s, nil
 }
 
 // lastErrorOf is the error that the gate alone knows, until the projection has it.
