@@ -21,31 +21,38 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/devpg"
 	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/erpconnector/erpconnector/shared/testkit/manyorders"
 )
 
 var (
 	manyFlag    = flag.Int("many.orders", 1_000_000, "orders in the tables")
 	analyseFlag = flag.Bool("many.analyse", false, "VACUUM ANALYZE them first, as autovacuum will have done: plans must not depend on it")
+	slackFlag   = flag.Float64("many.slack", 10, "a page of the console may take so many times as long as it should; 1 on a machine that does nothing else")
 	rateFlag    = flag.Int("many.rate", 5_000, "requests a second for the status of an order, at most")
 )
 
-// TestManyOrders prints figures and claims none: how long each question about orders takes over HTTP, among very many of them.
+// TestManyOrders prints how long each question about orders takes over HTTP, and each page of the console in a browser, among very many
+// orders. It fails when a page has an error, or takes longer than a page may.
 //
-//	go test -tags speed -count=1 -v -timeout 2h -run TestManyOrders ./infra/bench -many.orders 10000000
+//	go test -tags speed -count=1 -v -timeout 2h -run TestManyOrders ./infra/bench -many.orders 10000000 -many.slack 1
 //
 // Beside the times, which other work on the machine makes longer, stand the statements of a question and the pages of 8 KiB that they
 // read, as pg_stat_statements counts them. These do not depend on the machine.
 func TestManyOrders(t *testing.T) {
 	m := startMany(t)
-	for _, q := range questions(*manyFlag) {
-		m.ask(t, q)
-	}
-	m.statusLoad(t)
+	t.Run("questions", func(t *testing.T) {
+		for _, q := range questions(*manyFlag) {
+			m.ask(t, q)
+		}
+	})
+	t.Run("console", m.consolePages)
+	t.Run("status", m.statusLoad)
 }
 
 // many is the api service over a database with very many orders.
 type many struct {
-	base   string // URL
+	site   string // URL
+	base   string // of the API
 	pool   *pgxpool.Pool
 	client *http.Client
 }
@@ -59,7 +66,8 @@ func startMany(t *testing.T) *many {
 	r.prepare(t, env, "topics", "ensure")
 	start(t, env, r.binary, "run", "api")
 	answers(t, "http://"+addr+"/readyz")
-	return &many{base: "http://" + addr + "/rest/V1/erpconnector", pool: pool, client: &http.Client{Timeout: time.Minute}}
+	site := "http://" + addr
+	return &many{site: site, base: site + "/rest/V1/erpconnector", pool: pool, client: &http.Client{Timeout: time.Minute}}
 }
 
 // manyDatabase fills a server, and starts it again as one that lasts, with an eighth of a large machine's memory, and counted statements.
@@ -88,7 +96,7 @@ func (r *rig) manyDatabase(t *testing.T) (database string, pool *pgxpool.Pool) {
 	server.Stop()
 	server, pool = begin(false)
 	r.prepare(t, []string{"DATABASE_URL=" + server.URL()}, "migrate")
-	fillMany(t, pool, *manyFlag)
+	manyorders.Fill(t, pool, *manyFlag)
 	pool.Close()
 	server.Stop()
 	server, pool = begin(true)

@@ -7,156 +7,73 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
-	"github.com/erpconnector/erpconnector/shared/testkit"
+	"github.com/erpconnector/erpconnector/shared/testkit/chromium"
 )
 
-// browser is a Chromium without a window, with a profile of its own.
+// browser is a tab of a Chromium without a window, and what a person does there.
 type browser struct {
-	t    *testing.T
-	ctx  context.Context //nolint:containedctx // of the tab: chromedp's way
-	base string
+	*chromium.Tab
 
-	mu   sync.Mutex
-	said []string // what the page has logged as an error or a warning, and what its policy has refused
+	t *testing.T
 }
 
 // browse starts a browser; where there is none the test is not run, and the report says so.
 func browse(t *testing.T, base string) *browser {
 	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		testkit.NotRun(t, "the console in a browser", "no chromium on this machine")
-	}
-	profile, err := testkit.Folder("c-") // short, as the path of a socket in it has 108 bytes at most
-	require.NoError(t, err)
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
-		chromedp.Env("TMPDIR="+profile)) // it leaves files where it is killed
-	for _, flag := range []string{"disable-background-networking", "disable-component-update", "disable-sync"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	ctx, closeTab := chromedp.NewContext(ctx)
-	t.Cleanup(closeTab)
-	b := &browser{t: t, ctx: ctx, base: base}
-	require.NoError(t, chromedp.Listen(ctx, b.note))
-	return b
+	return &browser{chromium.Start(t, base), t}
 }
 
 // tab is another tab of the same browser.
 func (b *browser) tab() *browser {
 	b.t.Helper()
-	ctx, closeTab := chromedp.NewContext(b.ctx)
-	b.t.Cleanup(closeTab)
-	other := &browser{t: b.t, ctx: ctx, base: b.base}
-	require.NoError(b.t, chromedp.Listen(ctx, other.note))
-	return other
-}
-
-// note keeps what should not be said. A request that is refused is logged too; what the page makes of it is what counts.
-func (b *browser) note(event any) {
-	said := ""
-	switch e := event.(type) {
-	case *runtime.EventConsoleAPICalled:
-		if e.Type == "error" || e.Type == "warning" || e.Type == "assert" {
-			for _, arg := range e.Args {
-				said += string(arg.Value) + arg.Description
-			}
-		}
-	case *runtime.EventExceptionThrown:
-		said = e.ExceptionDetails.Text
-		if e.ExceptionDetails.Exception != nil {
-			said += e.ExceptionDetails.Exception.Description
-		}
-	case *log.EventEntryAdded:
-		if e.Entry.Level == "error" && e.Entry.Source != "network" {
-			said = e.Entry.Text
-		}
-	}
-	if said == "" {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.said = append(b.said, said)
+	return &browser{b.Another(), b.t}
 }
 
 // clean requires that the page has logged no error.
 func (b *browser) clean() {
 	b.t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	require.Empty(b.t, b.said)
+	b.Clean()
 }
 
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
-	defer cancel()
-	require.NoError(b.t, chromedp.Do(ctx, steps...))
+	b.Do(steps...)
 }
 
 // open goes to a path, as by the address line.
 func (b *browser) open(path string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.base+path))
+	b.Open(path)
 }
 
 // evaluate runs JavaScript in the page.
 func evaluate[T any](b *browser, script string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
-	require.NoError(b.t, err, script)
-	return value
+	return chromium.Evaluate[T](b.Tab, script)
 }
-
-// page is what can be read on a page, for the message of a failure.
-type page struct{ text string }
-
-// String is the address and the text.
-func (p *page) String() string { return p.text }
 
 // reads waits until the page shows a text.
 func (b *browser) reads(text string) {
 	b.t.Helper()
-	b.until(fmt.Sprintf(`document.body?.innerText.includes(%q)`, text))
+	b.Reads(text)
 }
 
 // until waits until a condition in JavaScript holds.
 func (b *browser) until(condition string) {
 	b.t.Helper()
-	var shown page
-	testkit.Eventually(b.t, func() bool {
-		if evaluate[bool](b, `Boolean(`+condition+`)`) {
-			return true
-		}
-		shown.text = evaluate[string](b, `location.href + '\n' + document.body?.innerText`)
-		return false
-	}, "%s does not become true: %v", condition, &shown)
+	b.Until(condition)
 }
 
 // press types keys; the page decides what they go to. A letter is sent with its key, so that a page that takes the key for itself
@@ -231,10 +148,7 @@ func (b *browser) shoot(name string) {
 	if *images == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-	require.NoError(b.t, err)
+	png := chromium.Run(b.Tab, chromedp.CaptureScreenshot())
 	name = strings.NewReplacer("/", "-", "#", "-", "&", "-").Replace(name)
 	require.NoError(b.t, os.WriteFile(filepath.Join(*images, name+".png"), png, 0o600))
 }
