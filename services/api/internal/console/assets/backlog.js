@@ -14,7 +14,8 @@ export function Backlog({ backlog, source }) {
   return html`<section class="card backlog"><h2>${words.backlog}</h2><table>
     <thead><tr>${words.backlogColumns.map((name, i) => html`<th scope="col" class=${i ? 'number' : ''}>${name}</th>`)}</tr></thead>
     <tbody>${backlog.map((b) => html`<tr key=${b.stage}>
-      <th scope="row"><span class="badge ${b.orders ? tones[b.stage] : ''}">${words.stages[b.stage]}</span> <span class="faint">${words.stageHints[b.stage]}</span></th>
+      <th scope="row"><span class="badge ${b.orders ? tones[b.stage] : ''}">${words.stages[b.stage]}</span> <span class="faint">${words.stageHints[b.stage]}</span>
+        ${b.stage === 'failed' && b.orders > 0 && html` <a href=${href('failures', { source })}>${words.why}</a>`}</th>
       <td class="number">${count(b, source)}</td>
       <td class="number">${b.oldest ? html`<time datetime=${b.oldest.replace(' ', 'T') + 'Z'} title=${b.oldest + ' (UTC)'}>${ago(b.oldest, now)}</time>` : html`<span class="none">–</span>`}</td>
     </tr>`)}</tbody></table></section>`;

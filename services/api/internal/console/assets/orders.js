@@ -60,9 +60,9 @@ export function Orders() {
     </div>
     <${Chips} params=${params} by=${list.data?.by} shops=${counts.data?.by_source || []} change=${change} />
     <${Failure} error=${list.error || list.data?.error || counts.error} />
-    ${list.data && (syncs.length || list.data.next
+    ${list.data && (syncs.length
       ? html`<${OrderTable} syncs=${syncs} columns=${columnsOf(columns)} />`
-      : html`<${Notice}>${counts.data?.total === 0 ? words.noneAtAll : words.none}</${Notice}>`)}
+      : html`<${Notice}>${counts.data?.total === 0 ? words.noneAtAll : list.data.next ? words.noneYet : words.none}</${Notice}>`)}
     <div class="after" aria-live="polite">
       <span class="faint">${list.data ? words.shown(syncs.length) : !list.error && texts.loading}${list.data && !list.data.next && syncs.length > 0 ? ' · ' + words.noMore : ''}</span>
       ${list.data?.next && html`<button onClick=${more} disabled=${busy}>${busy ? words.looking : texts.more}</button>`}

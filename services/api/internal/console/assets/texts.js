@@ -53,7 +53,7 @@ export const texts = {
   orders: {
     title: 'Orders', search: 'Search orders', searchHint: 'Order number, e-mail, ERP reference, or words of the error', all: 'All',
     addFilter: 'Filter', columns: 'Columns', csv: 'Export CSV', shown: (n) => `${n} shown`, noMore: 'That is all.', looking: 'Looking further …',
-    none: 'No order matches.', noneAtAll: 'No order has been sent yet. Publish an invoice, and it is here.', clear: 'Clear all filters', apply: 'Apply',
+    none: 'No order matches.', noneYet: 'No order matches so far: not all were looked at. “More” looks further.', noneAtAll: 'No order has been sent yet. Publish an invoice, and it is here.', clear: 'Clear all filters', apply: 'Apply',
     usual: 'The usual ones', columnsKept: 'This browser keeps them. An export has the same.', open: (order) => `Open order ${order}`, keys: [['/', 'search'], ['j k', 'move'], ['enter', 'open'], ['r', 'resync']],
     sorts: { '': 'last changed first', updated_at: 'longest unchanged first', '-created_at': 'newest first', created_at: 'oldest first' }, sort: 'Order',
     counting: 'The orders are being counted; the numbers are right in a moment.',
@@ -182,6 +182,7 @@ export const texts = {
     stages: { held: 'Held', outbox: 'Outbox', queued: 'Queued', in_flight: 'In flight', retry: 'Waiting for retry', failed: 'Failed' },
     stageHints: { held: 'for the cron, or until the connector is on', outbox: 'accepted, on its way to the log', queued: 'for a first call', in_flight: 'at the ERP now',
       retry: 'an attempt has failed', failed: 'needs somebody' },
+    why: 'Why?',
   },
 
   erp: {
