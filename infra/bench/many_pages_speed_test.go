@@ -65,7 +65,7 @@ const readTimes = `({
 	content: window.contentAt,
 	requests: performance.getEntriesByType('resource').filter((r) => r.name.includes('/rest/')).map((r) => (
 		{ path: decodeURIComponent(r.name.slice(r.name.indexOf('/erpconnector/') + 13)), took: r.responseEnd - r.startTime, status: r.responseStatus })),
-	errors: [...document.querySelectorAll('.notice.bad')].map((notice) => notice.innerText),
+	errors: [...document.querySelectorAll('[role=alert]')].map((notice) => notice.innerText),
 })`
 
 // shown is how a page came to be.

@@ -103,6 +103,9 @@ func TestTheOverviewInTheConsole(t *testing.T) {
 	b.reads("90 %")
 	b.clickOn(".backlog a", "3")
 	b.reads("told to answer 422")
+	b.open("/console/overview")
+	b.clickOn(".backlog a", "Why?")
+	b.reads("Resend all 3 …")
 	b.clean()
 }
 
