@@ -35,7 +35,7 @@ func shownAt(orders int) map[string][]string {
 	list := []string{listed, "nav.tabs b:not(:empty)"}
 	return map[string][]string{
 		"overview": {".chart canvas", ".backlog tbody tr"}, "overview#range=day": {".chart canvas"}, "overview#range=week&source=outlet": {".chart canvas"},
-		"orders": list, "orders#status=failed": list, "orders#status=failed&source=outlet": list, "orders#status=success": list, "orders#error_group=1": list,
+		"orders": list, "orders#status=failed": list, "orders#status=failed&source=outlet": list, "orders#status=success": list, "orders#error_group=2": list,
 		"orders#sort=-created_at": list, "orders#error=sku": list, "orders#attempts_from=2&status=success": {"main [role=status]"},
 		"orders#q=1000000007": list, "orders#q=ERP-7": list, "orders#q=c7@example.test": list, "orders#q=no+such+sku": list, "orders#q=10000000": {"main [role=status]"},
 		"orders/10": {"[data-sentence]"}, fmt.Sprintf("orders/%d", orders/2/1001*1001): {"[data-sentence]"},

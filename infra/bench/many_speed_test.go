@@ -49,7 +49,7 @@ func TestManyOrders(t *testing.T) {
 	t.Run("status", m.statusLoad)
 }
 
-// many is the api service over a database with very many orders.
+// many is what serves the API and the console, over a database with very many orders.
 type many struct {
 	site   string // URL
 	base   string // of the API
@@ -64,7 +64,7 @@ func startMany(t *testing.T) *many {
 	addr := testkit.FreeAddr(t)
 	env := append(product(database, testkit.EmbeddedBroker(t)), "HTTP_ADDR="+addr)
 	r.prepare(t, env, "topics", "ensure")
-	start(t, env, r.binary, "run", "api")
+	start(t, env, r.binary, "run", "api", "ingest")
 	answers(t, "http://"+addr+"/readyz")
 	site := "http://" + addr
 	return &many{site: site, base: site + "/rest/V1/erpconnector", pool: pool, client: &http.Client{Timeout: time.Minute}}
