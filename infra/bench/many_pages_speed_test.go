@@ -41,7 +41,7 @@ func shownAt(orders int) map[string][]string {
 		"orders/10": {"[data-sentence]"}, fmt.Sprintf("orders/%d", orders/2/1001*1001): {"[data-sentence]"},
 		"failures": rows, "failures#all=yes": rows, "quarantine": rows, "dead-letters": rows, "live": {".head .badge.good"},
 		"alerts": {"main [role=status]"}, "alerts#show=resolved": {"main [role=status]"}, "alerts#show=destinations": rows,
-		"users": rows, "audit": {"[data-kind=audit]", "[data-kind=verify]"}, "settings": rows, "tokens": rows,
+		"users": rows, "audit": {"[data-kind=audit]", "[data-kind=verify]"}, "settings": {".setting"}, "tokens": rows,
 	}
 }
 
