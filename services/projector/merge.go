@@ -26,7 +26,8 @@ type merge struct {
 type timed struct {
 	*entry
 
-	by time.Time
+	by   time.Time
+	size int // of the value
 }
 
 func newMerge() *merge {
@@ -35,12 +36,14 @@ func newMerge() *merge {
 	}
 }
 
+// add takes an entry. Of its record only the place stays: the rest would keep the whole fetched batch in memory.
 func (m *merge) add(e *entry) {
 	if e.record.Timestamp.After(m.reached[e.at]) {
 		m.reached[e.at] = e.record.Timestamp
 	}
-	m.waiting[e.at] = append(m.waiting[e.at], timed{e, m.reached[e.at]})
+	m.waiting[e.at] = append(m.waiting[e.at], timed{e, m.reached[e.at], len(e.record.Value)})
 	m.bytes += len(e.record.Value)
+	e.record = &kgo.Record{Topic: e.record.Topic, Partition: e.record.Partition, Offset: e.record.Offset, Timestamp: e.record.Timestamp}
 }
 
 // due takes the records that are no later than what has come of each partition that is left: all, when none is left.
@@ -50,7 +53,7 @@ func (m *merge) due(left map[kafka.TopicPartition]int64) []*entry {
 	for at, queue := range m.waiting {
 		n := 0
 		for n < len(queue) && (len(left) == 0 || !queue[n].by.After(until)) {
-			m.bytes -= len(queue[n].record.Value)
+			m.bytes -= queue[n].size
 			n++
 		}
 		due = append(due, queue[:n]...)
