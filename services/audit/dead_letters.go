@@ -36,7 +36,8 @@ func deadLettersOnce(a *auditor, of []*order) func(context.Context) (deadLetters
 	}
 }
 
-// deadLetters reads the whole topic, and keeps what is said of these orders. A chain record that became a dead letter was consumed, and has no end; it is not lost.
+// deadLetters reads the whole topic, and keeps what is said of these orders. A chain record that became a dead letter was consumed, and has
+// no end; it is not lost.
 func (a *auditor) deadLetters(ctx context.Context, keys map[string]bool) (deadLetters, error) {
 	topic := a.Kafka.Topic(event.TopicDeadLetter)
 	ends, err := a.ends(ctx, []string{topic})
