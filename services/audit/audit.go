@@ -19,7 +19,7 @@
 //
 // What was read is packed by order into buckets, which stand in a temporary file where they do not fit into memory.
 //
-// The files: snapshot.go reads Postgres, read.go and dead_letters.go Kafka; packed.go and spill.go keep what was read, order.go holds
+// The files: snapshot.go reads Postgres, read.go and dead_letters.go Kafka; packed.go, spill.go and store.go keep what was read, order.go holds
 // what is known of an order. judge.go and judge_gate.go decide what is broken, by values alone; recheck.go looks a second time; report.go
 // counts.
 package audit
@@ -63,12 +63,22 @@ type Params struct {
 // tuning is how much is done at once; a test changes it.
 type tuning struct {
 	gateTimeout  time.Duration // a test has no projector, and waits for nothing
-	bucketOrders int           // about how many orders are in memory at once; one whose payloads may be of any size takes a kilobyte
-	memory       int           // bytes that are kept in memory of the snapshot, and as many of the topics
+	bucketOrders int           // orders that are in memory at once, where they are as most are
+	bucketBytes  int           // packed ones that are in memory at once, however many the records of an order; unpacked, they are three times as many
+	memory       int           // bytes that are kept in memory of what was read
 }
 
+// limits keep an audit below 256 MiB (docs/audit.md).
+var limits = tuning{gateTimeout: gateTimeout, bucketOrders: 20_000, bucketBytes: 8 << 20, memory: 32 << 20}
+
+const (
+	maxBuckets = 1024 // of all partitions together, unless these are more; each takes chunkBytes
+	splitBits  = 4    // a bucket is split into 16
+	maxSplits  = 6    // then a bucket that is still too large is one order's, or few ones'
+)
+
 // auditor is one run. It goes from partition to partition, and there from bucket to bucket, so that its memory holds the orders of one
-// bucket, however many there are.
+// bucket, however many there are; a bucket that is too large for that is split first.
 type auditor struct {
 	Params
 
@@ -87,7 +97,7 @@ type auditor struct {
 // Run audits. A violation is not an error: an error says that it could not be told. It writes nothing, and takes no lock that a service
 // waits for. When ctx ends, so does Run; there is no report of a part.
 func Run(ctx context.Context, p Params) (*Report, error) {
-	return audit(ctx, p, tuning{gateTimeout: gateTimeout, bucketOrders: 20_000, memory: 32 << 20})
+	return audit(ctx, p, limits)
 }
 
 func audit(ctx context.Context, p Params, tuned tuning) (_ *Report, err error) {
@@ -103,11 +113,12 @@ func audit(ctx context.Context, p Params, tuned tuning) (_ *Report, err error) {
 	if a.relayed, err = a.position(ctx); err != nil {
 		return nil, err
 	}
-	if a.snapshot, err = readSnapshot(ctx, p, a.partitions, tuned); err != nil {
+	kept := &store{limit: tuned.memory}
+	defer func() { err = errors.Join(err, kept.close()) }()
+	if a.snapshot, err = readSnapshot(ctx, p, a.partitions, tuned, kept); err != nil {
 		return nil, err
 	}
-	a.log = newSpill(a.snapshot.buckets, tuned.memory)
-	defer func() { err = errors.Join(err, a.log.close(), a.snapshot.close()) }()
+	a.log = newSpill(kept, a.snapshot.buckets)
 	a.report.Relayed, a.report.At, a.report.KeptFrom = a.relayed.LastID, a.snapshot.at, a.snapshot.keptFrom
 	for n := range a.partitions {
 		if err := a.partition(ctx, n); err != nil {

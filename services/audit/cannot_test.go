@@ -18,7 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// atOnce waits for no projector, and divides even a few orders.
+// atOnce waits for no projector, divides even a few orders, splits each bucket as often as may be, and keeps nothing in memory.
 var atOnce = tuning{bucketOrders: 1}
 
 // run audits, and may fail.
@@ -53,7 +53,7 @@ func TestAnAuditThatCannotTell(t *testing.T) {
 	closed.Close()
 	_, err = l.run(t.Context(), func(p *Params) { p.Pool = closed })
 	require.Error(t, err)
-	_, err = readSnapshot(t.Context(), Params{Pool: closed}, 1, atOnce)
+	_, err = readSnapshot(t.Context(), Params{Pool: closed}, 1, atOnce, &store{})
 	require.ErrorContains(t, err, "reading gates, events and outbox: ")
 	_, err = (&auditor{Params: Params{Pool: closed}}).readNow(t.Context(), []*order{{key: "1"}, {key: "2"}}, 0)
 	require.ErrorContains(t, err, "reading 2 orders again: ")

@@ -20,20 +20,25 @@ type deadLetter struct {
 
 type deadLetters map[deadLetter]bool
 
-// deadLettersOnce reads the dead letters at the first call: all up to then. Whatever took the place of a record that was consumed
-// before is among them.
-func deadLettersOnce(a *auditor) func(context.Context) (deadLetters, error) {
+// deadLettersOnce reads the dead letters of these orders at the first call: all up to then. Whatever took the place of a record that was
+// consumed before is among them.
+func deadLettersOnce(a *auditor, of []*order) func(context.Context) (deadLetters, error) {
 	var found deadLetters
 	return func(ctx context.Context) (_ deadLetters, err error) {
 		if found == nil {
-			found, err = a.deadLetters(ctx)
+			keys := map[string]bool{}
+			for _, o := range of {
+				keys[o.key] = true
+			}
+			found, err = a.deadLetters(ctx, keys)
 		}
 		return found, err
 	}
 }
 
-// deadLetters reads the whole topic. A chain record that became a dead letter was consumed, and has no end; it is not lost.
-func (a *auditor) deadLetters(ctx context.Context) (deadLetters, error) {
+// deadLetters reads the whole topic, and keeps what is said of these orders. A chain record that became a dead letter was consumed, and has
+// no end; it is not lost.
+func (a *auditor) deadLetters(ctx context.Context, keys map[string]bool) (deadLetters, error) {
 	topic := a.Kafka.Topic(event.TopicDeadLetter)
 	ends, err := a.ends(ctx, []string{topic})
 	if err != nil {
@@ -49,12 +54,13 @@ func (a *auditor) deadLetters(ctx context.Context) (deadLetters, error) {
 		spans = append(spans, &logreader.Span{Topic: event.TopicDeadLetter, Partition: end.Partition, First: start.Offset, Next: start.Offset, End: end.At})
 	}
 	found := deadLetters{}
-	err = logreader.Read(ctx, a.Kafka, spans, deadLetterSink{found, a.Kafka}, func() error { return nil })
+	err = logreader.Read(ctx, a.Kafka, spans, deadLetterSink{found, keys, a.Kafka}, func() error { return nil })
 	return found, err
 }
 
 type deadLetterSink struct {
 	found deadLetters
+	keys  map[string]bool // of the orders that are asked for
 	cfg   kafka.Config
 }
 
@@ -62,7 +68,7 @@ type deadLetterSink struct {
 func (s deadLetterSink) Take(_ context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		origin := strings.TrimPrefix(string(kafka.Header(r, event.HeaderOriginTopic)), s.cfg.Prefix)
-		if _, chain := chains[origin]; !chain {
+		if _, chain := chains[origin]; !chain || !s.keys[string(r.Key)] {
 			continue
 		}
 		if v, ok := s.cfg.Event(r).Version(); ok {

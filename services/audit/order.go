@@ -9,11 +9,12 @@ import (
 
 // partition is one Kafka partition while it is audited. What is known of its orders stands in the auditor's buckets.
 type partition struct {
-	a        *auditor
-	number   int32
-	before   consumed // P
-	suspects []*order // look broken, and are looked at again
-	entry    []byte   // the last one that was packed
+	a         *auditor
+	number    int32
+	before    consumed // P
+	suspects  []*order // look broken, and are looked at again
+	suspected int      // their facts
+	entry     []byte   // the last one that was packed
 }
 
 // unknownOrder is the first record of an order that the snapshot does not know: it was accepted later, was not asked for, or is
@@ -102,6 +103,15 @@ func (o *order) generation(number int) *generation {
 	g := &generation{number: number}
 	o.generations = append(o.generations, g)
 	return g
+}
+
+// facts are how many things are known of the order: its size in memory by some forty bytes.
+func (o *order) facts() int {
+	n := 1 + len(o.events) + len(o.rows) + len(o.records) + len(o.unreadable) + len(o.redrives)
+	for _, g := range o.generations {
+		n += 1 + len(g.links) + len(g.before) + len(g.after) + len(g.ends)
+	}
+	return n
 }
 
 // newest is the log's newest generation, nil when it knows none.

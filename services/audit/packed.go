@@ -8,7 +8,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// The kinds of entries of the snapshot. After the kind stands the order's key. Entries of the log are all of one kind.
+// The kinds of entries of the snapshot. The kind stands after the order's key. Entries of the log are all of one kind.
 const (
 	entryEvent byte = iota // an accepted event: its message uuid
 	entryRow               // a row of the outbox: id, topic and message uuid
@@ -21,11 +21,51 @@ type bucket struct {
 	unknownOrders map[string]unknownOrder // keys that the snapshot does not know
 }
 
+// eachBucket gives what is known of the orders of a bucket to do, which may not keep it. What is packed of them is given up. Where that is
+// more than limit bytes the bucket is split, and its parts are given one after the other.
+func eachBucket(snapshot, log part, limit int, do func(*bucket) error) error {
+	return eachSplit(snapshot, log, limit, 0, do)
+}
+
+func eachSplit(snapshot, log part, limit, splits int, do func(*bucket) error) error {
+	size := snapshot.size() + log.size()
+	if size == 0 {
+		return nil
+	}
+	if size <= limit || splits == maxSplits {
+		ofSnapshot, err := snapshot.take()
+		if err != nil {
+			return err
+		}
+		ofLog, err := log.take()
+		if err != nil {
+			return err
+		}
+		return do(unpackBucket(ofSnapshot, ofLog))
+	}
+	to := func(key []byte) int { return splitOf(key, splits+1) }
+	snapshots, err := snapshot.of.split(snapshot.bucket, 1<<splitBits, to)
+	if err != nil {
+		return err
+	}
+	logs, err := log.of.split(log.bucket, 1<<splitBits, to)
+	if err != nil {
+		return err
+	}
+	for n := range 1 << splitBits {
+		if err := eachSplit(part{snapshots, n}, part{logs, n}, limit, splits+1, do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // unpackBucket unpacks what the snapshot says of a bucket's orders, and then what the log says of them.
 func unpackBucket(snapshot, log []byte) *bucket {
 	b := &bucket{orders: map[string]*order{}, unknownOrders: map[string]unknownOrder{}}
-	for u := unpacker(snapshot); len(u) > 0; {
-		kind, key := u.byte(), u.bytes()
+	for all := unpacker(snapshot); len(all) > 0; {
+		u := unpacker(all.bytes())
+		key, kind := u.bytes(), u.byte()
 		o := b.orders[string(key)]
 		if o == nil {
 			o = &order{key: string(key)}
@@ -41,7 +81,8 @@ func unpackBucket(snapshot, log []byte) *bucket {
 			o.gate = &g
 		}
 	}
-	for u := unpacker(log); len(u) > 0; {
+	for all := unpacker(log); len(all) > 0; {
+		u := unpacker(all.bytes())
 		key, r := u.bytes(), u.record()
 		if o := b.orders[string(key)]; o != nil {
 			o.add(r)

@@ -11,14 +11,19 @@ import (
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
+// smallestEntry is of a length, a key, a kind and a hash.
+const smallestEntry = 1 + 2 + 1 + 8
+
 // Whatever is packed of orders, in any order: each order is in the bucket of its partition, and has all that was said of it, whether it
 // stood in memory or in the file.
 func TestWhatIsPackedComesOutAgain(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		partitions, buckets := rapid.Int32Range(1, 3).Draw(t, "partitions"), rapid.IntRange(1, 3).Draw(t, "buckets")
-		s := &snapshot{partitions: partitions, buckets: buckets, packed: newSpill(int(partitions)*buckets, 0)}
-		defer func() { require.NoError(t, s.close()) }()
+		kept := &store{}
+		defer func() { require.NoError(t, kept.close()) }()
+		s := &snapshot{partitions: partitions, buckets: buckets, packed: newSpill(kept, int(partitions)*buckets)}
+		limit := rapid.SampledFrom([]int{0, 1000, 1 << 20}).Draw(t, "limit")
 		model := map[string]*order{}
 		for range rapid.IntRange(1, 30).Draw(t, "entries") {
 			key := fmt.Sprint(rapid.SampledFrom([]string{"", "other/"}).Draw(t, "shop"), rapid.IntRange(1, 9).Draw(t, "order"))
@@ -35,16 +40,21 @@ func TestWhatIsPackedComesOutAgain(t *testing.T) {
 		found := 0
 		for n := range partitions {
 			for i := range buckets {
-				packed, err := s.take(n, i)
-				require.NoError(t, err)
-				for key, o := range unpackBucket(packed, nil).orders {
-					require.Equal(t, n, partitionOf(key, partitions))
-					require.Equal(t, model[key], o)
-					found++
-				}
+				require.NoError(t, eachBucket(s.part(n, i), part{newSpill(kept, 1), 0}, limit, func(b *bucket) error {
+					facts := 0
+					for key, o := range b.orders {
+						facts += o.facts() - 1
+						require.Equal(t, n, partitionOf(key, partitions))
+						require.Equal(t, model[key], o)
+						found++
+					}
+					require.True(t, len(b.orders) == 1 || facts*smallestEntry <= limit, "%d facts of %d orders, and a limit of %d bytes", facts, len(b.orders), limit)
+					return nil
+				}))
 			}
 		}
 		require.Len(t, model, found)
+		require.Len(t, kept.free, kept.next, "each chunk was given up")
 	})
 }
 

@@ -17,14 +17,17 @@ import (
 func taken(t *testing.T, keptSince time.Time, records ...*kgo.Record) *bucket {
 	t.Helper()
 	a := &auditor{
-		Params: Params{Kafka: kafka.Config{Prefix: "p."}}, log: newSpill(1, 0),
-		snapshot: &snapshot{keptSince: keptSince, partitions: 1, buckets: 1, packed: newSpill(1, 0)},
+		Params: Params{Kafka: kafka.Config{Prefix: "p."}}, log: newSpill(&store{}, 1),
+		snapshot: &snapshot{keptSince: keptSince, partitions: 1, buckets: 1, packed: newSpill(&store{}, 1)},
 	}
 	require.NoError(t, a.snapshot.add(entryGate, "1", gateRow{}.append))
 	require.NoError(t, (&partition{a: a}).Take(t.Context(), records))
-	b, err := a.bucket(0, 0)
-	require.NoError(t, err)
-	return b
+	var all *bucket
+	require.NoError(t, eachBucket(a.snapshot.part(0, 0), part{a.log, 0}, 1<<20, func(b *bucket) error {
+		all = b
+		return nil
+	}))
+	return all
 }
 
 func recordOf(t *testing.T, topic string, s domain.Sync, offset int64) *kgo.Record {
@@ -139,12 +142,13 @@ func TestDeadLettersOfChainRecordsAreKept(t *testing.T) {
 			{Key: event.HeaderOriginTopic, Value: []byte("p." + origin)}, {Key: event.HeaderID, Value: []byte(id)}, {Key: event.HeaderType, Value: []byte(origin)},
 		}}
 	}
-	sink := deadLetterSink{found, kafka.Config{Prefix: "p."}}
+	sink := deadLetterSink{found, map[string]bool{"1": true, "shop/2": true, "3": true, "4": true, "5": true}, kafka.Config{Prefix: "p."}}
 	require.NoError(t, sink.Take(context.Background(), []*kgo.Record{
 		deadLetterOf("1", event.TopicRequested, event.ID("1", domain.RequestVersion(1, 0), event.TopicRequested)),
 		deadLetterOf("shop/2", event.TopicDue, event.ID("shop/2", domain.AttemptVersion(2, 1, domain.PhaseAfter), event.TopicDue)),
 		deadLetterOf("3", event.TopicSuccess, event.ID("3", domain.AttemptVersion(1, 1, domain.PhaseTerminal), event.TopicSuccess)),
 		deadLetterOf("4", event.TopicDue, "4"),
+		deadLetterOf("6", event.TopicRequested, event.ID("6", domain.RequestVersion(1, 0), event.TopicRequested)), // of an order that is no suspect
 		deadLetterOf("5", event.TopicDue, "5/version/"+event.TopicDue),
 	}))
 	require.Equal(t, deadLetters{{"1", 1}: true, {"shop/2", 2}: true}, found)

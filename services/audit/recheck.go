@@ -16,48 +16,38 @@ import (
 )
 
 const (
-	recheckBatch    = 1000                   // orders that are looked at together
+	recheckBatch    = 1000                   // orders that are looked at together,
+	recheckFacts    = 100_000                // unless more is known of them than this
 	recheckInterval = 250 * time.Millisecond // between two looks at a gate that is to be closed
 )
 
 // judge judges each order of the partition, one bucket after the other, and those that look broken a second time.
 func (a *auditor) judge(ctx context.Context, p *partition) error {
+	each := func(b *bucket) error { return a.judgeBucket(ctx, p, b) }
 	for n := range a.snapshot.buckets {
-		b, err := a.bucket(p.number, n)
-		if err != nil {
-			return err
-		}
-		for _, key := range slices.Sorted(maps.Keys(b.orders)) {
-			if j := p.firstJudgement(b.orders[key]); len(j.violations) == 0 {
-				a.report.count(j)
-				continue
-			}
-			p.suspects = append(p.suspects, b.orders[key])
-			if len(p.suspects) < recheckBatch {
-				continue
-			}
-			if err := a.recheck(ctx, p); err != nil {
-				return err
-			}
-		}
-		if err := a.judgeUnknownOrders(ctx, p.number, b.unknownOrders); err != nil {
+		if err := eachBucket(a.snapshot.part(p.number, n), part{a.log, n}, a.bucketBytes, each); err != nil {
 			return err
 		}
 	}
 	return a.recheck(ctx, p)
 }
 
-// bucket unpacks what is known of the orders of a bucket. What is packed of them is given up.
-func (a *auditor) bucket(partition int32, n int) (*bucket, error) {
-	snapshot, err := a.snapshot.take(partition, n)
-	if err != nil {
-		return nil, err
+// judgeBucket judges each order of a bucket for the first time.
+func (a *auditor) judgeBucket(ctx context.Context, p *partition, b *bucket) error {
+	for _, o := range b.orders {
+		if j := p.firstJudgement(o); len(j.violations) == 0 {
+			a.report.count(j)
+			continue
+		}
+		p.suspects, p.suspected = append(p.suspects, o), p.suspected+o.facts()
+		if len(p.suspects) < recheckBatch && p.suspected < recheckFacts {
+			continue
+		}
+		if err := a.recheck(ctx, p); err != nil {
+			return err
+		}
 	}
-	log, err := a.log.take(n)
-	if err != nil {
-		return nil, err
-	}
-	return unpackBucket(snapshot, log), nil
+	return a.judgeUnknownOrders(ctx, p.number, b.unknownOrders)
 }
 
 // firstJudgement judges an order by the snapshot and the topics alone.
@@ -74,7 +64,7 @@ func (p *partition) firstJudgement(o *order) *judgement {
 // ended, until the projector has had the time to close it.
 func (a *auditor) recheck(ctx context.Context, p *partition) error {
 	suspects := p.suspects
-	p.suspects = nil
+	p.suspects, p.suspected = nil, 0
 	if len(suspects) == 0 {
 		return nil
 	}
@@ -82,7 +72,7 @@ func (a *auditor) recheck(ctx context.Context, p *partition) error {
 	if err != nil {
 		return err
 	}
-	deadLetters := deadLettersOnce(a)
+	deadLetters := deadLettersOnce(a, suspects)
 	var final []*judgement
 	for began := time.Now(); len(suspects) > 0; {
 		now, err := a.readNow(ctx, suspects, a.relayedIn(p.number))

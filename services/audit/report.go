@@ -19,7 +19,8 @@ type Report struct {
 	Broken        map[Kind]int // violations by kind; an order may have several
 	Violations    []Violation  // as many as were to be listed, by source and order
 	ViolationsAll int
-	Redrives      []Redrive // of the orders counted, by time
+	Redrives      []Redrive // of the orders counted, by time; of more than were to be listed the last ones
+	RedrivesAll   int
 
 	limit    int
 	bySource map[string]*Counts
@@ -103,7 +104,7 @@ func (r *Report) count(j *judgement) {
 		r.bySource[source] = c
 	}
 	c.Accepted++
-	r.Redrives = append(r.Redrives, o.redrives...)
+	r.keepRedrives(o.redrives)
 	switch {
 	case j.missing > 0:
 	case j.underWay > 0:
@@ -113,21 +114,46 @@ func (r *Report) count(j *judgement) {
 	}
 	if len(j.violations) > 0 {
 		c.Broken++
-		slices.SortStableFunc(j.violations, compareViolations) // before the limit: so two audits list the same ones
 		r.keep(j.violations)
 		return
 	}
 	j.countState(c)
 }
 
-// keep counts violations, and lists them up to the limit. A log that lost a topic breaks every order; a list of a million would help nobody.
+// keep counts violations, and lists the first of them up to the limit. A log that lost a topic breaks every order; a list of a million would
+// help nobody. Orders come in any order: so two audits list the same ones.
 func (r *Report) keep(violations []Violation) {
 	for _, v := range violations {
 		r.ViolationsAll++
 		r.Broken[v.Kind]++
-		if r.limit == 0 || len(r.Violations) < r.limit {
-			r.Violations = append(r.Violations, v)
+		if r.Violations = append(r.Violations, v); r.limit > 0 && len(r.Violations) >= 2*r.limit {
+			r.cutViolations()
 		}
+	}
+}
+
+func (r *Report) cutViolations() {
+	slices.SortStableFunc(r.Violations, compareViolations)
+	if r.limit > 0 {
+		r.Violations = r.Violations[:min(len(r.Violations), r.limit)]
+	}
+}
+
+// keepRedrives counts an order's redrives, and lists the last of all up to the limit.
+func (r *Report) keepRedrives(redrives []Redrive) {
+	slices.SortFunc(redrives, compareRedrives)
+	for _, d := range slices.Compact(redrives) { // a record may be in Kafka twice
+		r.RedrivesAll++
+		if r.Redrives = append(r.Redrives, d); r.limit > 0 && len(r.Redrives) >= 2*r.limit {
+			r.cutRedrives()
+		}
+	}
+}
+
+func (r *Report) cutRedrives() {
+	slices.SortFunc(r.Redrives, compareRedrives)
+	if r.limit > 0 {
+		r.Redrives = slices.Delete(r.Redrives, 0, max(0, len(r.Redrives)-r.limit))
 	}
 }
 
@@ -176,11 +202,14 @@ func (r *Report) finish() {
 	for _, source := range slices.Sorted(maps.Keys(r.bySource)) {
 		r.Sources = append(r.Sources, r.bySource[source])
 	}
-	slices.SortFunc(r.Redrives, func(a, b Redrive) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order))
-	})
-	r.Redrives = slices.Compact(r.Redrives) // a record may be in Kafka twice
-	slices.SortStableFunc(r.Violations, compareViolations)
+	r.cutRedrives()
+	r.cutViolations()
+}
+
+func compareRedrives(a, b Redrive) int {
+	return cmp.Or(
+		a.At.Compare(b.At), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.What, b.What),
+	)
 }
 
 // compareViolations orders them by order and kind, those of one kind by where they are.

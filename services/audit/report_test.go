@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,6 +59,21 @@ func TestViolationsAreListedByOrderUpToTheLimit(t *testing.T) {
 	require.Len(t, short.Violations, 2)
 	require.Equal(t, 3, short.ViolationsAll)
 	require.Equal(t, map[Kind]int{GateKey: 1, EndedTwice: 1, TwoAlive: 1}, short.Broken)
+}
+
+// Of more redrives than are listed the last ones are, whatever order their orders come in. One that stands in Kafka twice counts once.
+func TestTheLastRedrivesAreListed(t *testing.T) {
+	t.Parallel()
+	r := newReport(Params{Limit: 2})
+	for _, second := range []int64{4, 1, 5, 3, 2, 6} {
+		d := Redrive{Source: "default", Order: fmt.Sprint(second), At: time.Unix(second, 0).UTC()}
+		counted(r, d.Order, func(j *judgement) { j.o.redrives = []Redrive{d, d} })
+		require.Less(t, len(r.Redrives), 4, "no more are kept")
+	}
+	r.finish()
+	require.Equal(t, []string{"5", "6"}, []string{r.Redrives[0].Order, r.Redrives[1].Order})
+	require.Len(t, r.Redrives, 2)
+	require.Equal(t, 6, r.RedrivesAll)
 }
 
 // A key that is none is named as it is.

@@ -2,9 +2,8 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/maphash"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
-// snapshot is what one snapshot of Postgres says, packed: some 90 bytes an order. It is kept by Kafka partition, and there in buckets.
+// snapshot is what one snapshot of Postgres says, packed: some 95 bytes an order. It is kept by Kafka partition, and there in buckets.
 type snapshot struct {
 	at        time.Time // of the snapshot, by the clock of Postgres
 	keptFrom  int64     // the first id that the outbox still holds; below it retention has dropped rows
@@ -55,7 +54,7 @@ const gateColumns = `g.order_key, coalesce(g.sync_id, 0), g.generation, g.state,
 
 // readSnapshot reads all that is audited in one transaction, S. It must be one: rows and gates of two moments contradict each other
 // while the product runs.
-func readSnapshot(ctx context.Context, p Params, partitions int32, tuned tuning) (*snapshot, error) {
+func readSnapshot(ctx context.Context, p Params, partitions int32, tuned tuning, into *store) (*snapshot, error) {
 	c := &snapshot{partitions: partitions}
 	err := pgx.BeginTxFunc(ctx, p.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		// The plans of our services find single rows; here whole tables are read.
@@ -68,7 +67,7 @@ func readSnapshot(ctx context.Context, p Params, partitions int32, tuned tuning)
 			err = c.readKept(ctx, tx)
 		}
 		if err == nil {
-			err = c.divide(ctx, tx, tuned)
+			err = c.divide(ctx, tx, tuned, into)
 		}
 		if err == nil {
 			err = c.readTables(ctx, tx, p)
@@ -76,26 +75,20 @@ func readSnapshot(ctx context.Context, p Params, partitions int32, tuned tuning)
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading gates, events and outbox: %w", err), c.close())
+		return nil, fmt.Errorf("reading gates, events and outbox: %w", err)
 	}
 	return c, nil
 }
 
-func (c *snapshot) close() error {
-	if c.packed == nil {
-		return nil
-	}
-	return c.packed.close()
-}
-
-// divide decides how many buckets there are.
-func (c *snapshot) divide(ctx context.Context, tx pgx.Tx, tuned tuning) error {
+// divide decides how many buckets there are. Each takes memory, so there is a limit to their number; a bucket that becomes too large is
+// split later on.
+func (c *snapshot) divide(ctx context.Context, tx pgx.Tx, tuned tuning, into *store) error {
 	var orders int
 	if err := tx.QueryRow(ctx, `SELECT count(*) FROM erp_sync_gate`).Scan(&orders); err != nil {
 		return err
 	}
-	c.buckets = 1 + orders/(int(c.partitions)*tuned.bucketOrders)
-	c.packed = newSpill(int(c.partitions)*c.buckets, tuned.memory)
+	c.buckets = min(1+orders/(int(c.partitions)*tuned.bucketOrders), max(1, maxBuckets/int(c.partitions)))
+	c.packed = newSpill(into, int(c.partitions)*c.buckets)
 	return nil
 }
 
@@ -181,26 +174,30 @@ func eachGate(rows pgx.Rows, do func(key string, g gateRow) error) error {
 
 // add packs an entry into the bucket of its order.
 func (c *snapshot) add(kind byte, key string, more func([]byte) []byte) error {
-	c.entry = more(appendText(append(c.entry[:0], kind), key))
+	c.entry = more(append(appendText(c.entry[:0], key), kind))
 	return c.packed.add(int(partitionOf(key, c.partitions))*c.buckets+bucketOf(key, c.buckets), c.entry)
 }
 
-// take returns the entries of a bucket of a partition, which are given up.
-func (c *snapshot) take(partition int32, bucket int) ([]byte, error) {
-	return c.packed.take(int(partition)*c.buckets + bucket)
+// part is a bucket of a partition.
+func (c *snapshot) part(partition int32, bucket int) part {
+	return part{c.packed, int(partition)*c.buckets + bucket}
 }
 
-// partitioner is the one that all writers of keyed topics have in common (kafka.Config.Options).
-var partitioner = kgo.StickyKeyPartitioner(nil)
+// partitioner is the one that all writers of keyed topics have in common (kafka.Config.Options). For records with a key it has no state; to
+// make one costs ten times as much as to use it.
+var partitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")
 
 // partitionOf is where all records of an order must be.
 func partitionOf(key string, partitions int32) int32 {
-	return int32(partitioner.ForTopic("").Partition(&kgo.Record{Key: []byte(key)}, int(partitions))) //nolint:gosec // below partitions
+	return int32(partitioner.Partition(&kgo.Record{Key: []byte(key)}, int(partitions))) //nolint:gosec // below partitions
 }
 
 // bucketOf is the bucket of an order in its partition.
 func bucketOf(key string, buckets int) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(key))
-	return int(h.Sum32() % uint32(buckets)) //nolint:gosec // as many as orders by thousands
+	return int(hash(key) % uint64(buckets)) //nolint:gosec // at most maxBuckets
+}
+
+// splitOf is where an order goes when its bucket is split for the nth time, from 1: orders that were together are spread by other bits.
+func splitOf(key []byte, n int) int {
+	return int(maphash.Bytes(seed, key) >> (64 - n*splitBits) % (1 << splitBits)) //nolint:gosec // below 1 << splitBits
 }

@@ -44,15 +44,14 @@ func TestSpeedOfAudit(t *testing.T) {
 		pool := testkit.Postgres(t).Pool
 		filled(t, cfg, pool)
 
-		cut, err := readSnapshot(t.Context(), Params{Pool: pool}, 8, tuning{bucketOrders: *auditedOrders})
+		kept := &store{}
+		cut, err := readSnapshot(t.Context(), Params{Pool: pool}, 8, tuning{bucketOrders: *auditedOrders}, kept)
 		require.NoError(t, err)
 		bytes := 0
 		for n := range int32(8) {
-			packed, err := cut.take(n, 0)
-			require.NoError(t, err)
-			bytes += len(packed)
+			bytes += cut.part(n, 0).size()
 		}
-		require.NoError(t, cut.close())
+		require.NoError(t, kept.close())
 		t.Logf("the cut packs %d bytes an order", bytes / *auditedOrders)
 		for _, p := range []Params{{}, {From: time.Now().Add(-time.Hour)}} {
 			p.Kafka, p.Pool = cfg, pool

@@ -1,23 +1,12 @@
 package audit
 
-import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-)
+import "encoding/binary"
 
-const chunkBytes = 8 << 10
-
-// spill keeps bytes by bucket, each bucket's in the order in which they came, in bounded memory: chunkBytes a bucket, and limit for the
-// chunks that are full. The other chunks stand in a temporary file, in the folder that TMPDIR names.
+// spill keeps entries by bucket, each bucket's in the order in which they came. An entry begins with its order's key, and stands behind its
+// length. In memory are chunkBytes a bucket at most; full chunks are the store's.
 type spill struct {
-	limit   int // bytes
+	store   *store
 	buckets []bucketBytes
-	memory  [][]byte // the chunks with the first numbers
-	file    *os.File // those with the others; nil: not needed yet
-	free    []int    // numbers of chunks that were given up
-	next    int      // the first number that was never given
 }
 
 // bucketBytes are the bytes of one bucket: its full chunks, by number, and what is in none yet.
@@ -26,18 +15,26 @@ type bucketBytes struct {
 	tail []byte
 }
 
-func newSpill(buckets, limit int) *spill {
-	return &spill{limit: limit, buckets: make([]bucketBytes, buckets)}
+func newSpill(s *store, buckets int) *spill {
+	return &spill{store: s, buckets: make([]bucketBytes, buckets)}
 }
 
-// add adds bytes to a bucket. The caller may use b again.
-func (s *spill) add(bucket int, b []byte) error {
+// add adds an entry to a bucket. The caller may use it again.
+func (s *spill) add(bucket int, entry []byte) error {
+	var length [binary.MaxVarintLen64]byte
+	if err := s.write(bucket, appendNumber(length[:0], int64(len(entry)))); err != nil {
+		return err
+	}
+	return s.write(bucket, entry)
+}
+
+func (s *spill) write(bucket int, b []byte) error {
 	into := &s.buckets[bucket]
 	for len(into.tail)+len(b) >= chunkBytes {
 		fits := chunkBytes - len(into.tail)
 		into.tail = append(into.tail, b[:fits]...)
 		b = b[fits:]
-		n, err := s.store(into.tail)
+		n, err := s.store.put(into.tail)
 		if err != nil {
 			return err
 		}
@@ -47,88 +44,83 @@ func (s *spill) add(bucket int, b []byte) error {
 	return nil
 }
 
+// size is how many bytes a bucket holds.
+func (s *spill) size(bucket int) int {
+	return len(s.buckets[bucket].full)*chunkBytes + len(s.buckets[bucket].tail)
+}
+
 // take returns the bytes of a bucket, which is empty after it.
 func (s *spill) take(bucket int) ([]byte, error) {
-	from := &s.buckets[bucket]
+	from := s.buckets[bucket]
+	s.buckets[bucket] = bucketBytes{}
 	all := make([]byte, 0, len(from.full)*chunkBytes+len(from.tail))
 	for _, n := range from.full {
 		at := len(all)
 		all = all[:at+chunkBytes]
-		if err := s.load(n, all[at:]); err != nil {
+		if err := s.store.take(n, all[at:]); err != nil {
 			return nil, err
 		}
 	}
-	all = append(all, from.tail...)
-	s.drop(bucket)
-	return all, nil
+	return append(all, from.tail...), nil
 }
 
-// drop empties a bucket.
-func (s *spill) drop(bucket int) {
-	s.free = append(s.free, s.buckets[bucket].full...)
+// split moves the entries of a bucket into a spill of more buckets, a chunk at a time; to says which. So it needs the memory of one entry,
+// and no more room in the store than there was.
+func (s *spill) split(bucket, buckets int, to func(key []byte) int) (*spill, error) {
+	from, into := s.buckets[bucket], newSpill(s.store, buckets)
 	s.buckets[bucket] = bucketBytes{}
+	chunk := make([]byte, chunkBytes)
+	var buffer, rest []byte
+	var err error
+	for _, n := range from.full {
+		if err = s.store.take(n, chunk); err != nil {
+			return nil, err
+		}
+		buffer = append(append(buffer[:0], rest...), chunk...)
+		if rest, err = into.addWhole(buffer, to); err != nil {
+			return nil, err
+		}
+	}
+	_, err = into.addWhole(append(append(buffer[:0], rest...), from.tail...), to)
+	return into, err
+}
+
+// addWhole adds the entries that stand whole in b, and returns the rest.
+func (s *spill) addWhole(b []byte, to func(key []byte) int) (rest []byte, err error) {
+	for {
+		length, size := binary.Varint(b)
+		if size <= 0 || int64(len(b)-size) < length {
+			return b, nil
+		}
+		u := unpacker(b)
+		entry := u.bytes()
+		if err := s.add(to(keyOf(entry)), entry); err != nil {
+			return nil, err
+		}
+		b = u
+	}
+}
+
+// keyOf is the key of an entry's order.
+func keyOf(entry []byte) []byte {
+	u := unpacker(entry)
+	return u.bytes()
 }
 
 // reset empties all buckets.
 func (s *spill) reset() {
 	for n := range s.buckets {
-		s.drop(n)
+		s.store.drop(s.buckets[n].full)
+		s.buckets[n] = bucketBytes{}
 	}
 }
 
-// store keeps a full chunk and returns its number.
-func (s *spill) store(chunk []byte) (int, error) {
-	var n int
-	if last := len(s.free) - 1; last >= 0 {
-		n, s.free = s.free[last], s.free[:last]
-	} else {
-		n = s.next
-		s.next++
-	}
-	if n < s.inMemory() {
-		for len(s.memory) <= n {
-			s.memory = append(s.memory, make([]byte, chunkBytes))
-		}
-		copy(s.memory[n], chunk)
-		return n, nil
-	}
-	if s.file == nil {
-		f, err := os.CreateTemp("", "erpconnector-audit-*")
-		if err != nil {
-			return 0, fmt.Errorf("making a file for what does not fit into memory (TMPDIR says where): %w", err)
-		}
-		s.file = f
-		_ = os.Remove(f.Name()) // nothing is left of it, however the process ends; close removes it where an open file must stay
-	}
-	if _, err := s.file.WriteAt(chunk, s.offset(n)); err != nil {
-		return 0, fmt.Errorf("writing what does not fit into memory to %s (TMPDIR says where): %w", s.file.Name(), err)
-	}
-	return n, nil
+// part is one bucket of a spill.
+type part struct {
+	of     *spill
+	bucket int
 }
 
-func (s *spill) load(n int, chunk []byte) error {
-	if n < s.inMemory() {
-		copy(chunk, s.memory[n])
-		return nil
-	}
-	if _, err := s.file.ReadAt(chunk, s.offset(n)); err != nil {
-		return fmt.Errorf("reading what did not fit into memory from %s: %w", s.file.Name(), err)
-	}
-	return nil
-}
+func (p part) size() int { return p.of.size(p.bucket) }
 
-func (s *spill) inMemory() int { return s.limit / chunkBytes }
-
-func (s *spill) offset(n int) int64 { return int64(n-s.inMemory()) * chunkBytes }
-
-// close gives up everything.
-func (s *spill) close() error {
-	if s.file == nil {
-		return nil
-	}
-	err := s.file.Close()
-	if removed := os.Remove(s.file.Name()); !errors.Is(removed, fs.ErrNotExist) {
-		err = errors.Join(err, removed)
-	}
-	return err
-}
+func (p part) take() ([]byte, error) { return p.of.take(p.bucket) }

@@ -40,9 +40,9 @@ var order1 = domain.OrderRef{Source: domain.DefaultSource, IncrementID: "1"}
 const shopsEvent = uint64(1) // the uuid of the shop's event
 
 // newWorld is an order that was just accepted.
-func newWorld(p domain.RequestPolicy) world {
+func newWorld(of domain.OrderRef, p domain.RequestPolicy) world {
 	w := world{
-		gate: domain.Gate{Ref: order1, State: domain.GateNone}, consumed: map[place]bool{}, dead: map[int]bool{}, calling: place{offset: -1},
+		gate: domain.Gate{Ref: of, State: domain.GateNone}, consumed: map[place]bool{}, dead: map[int]bool{}, calling: place{offset: -1},
 		facts: map[uint64]domain.Sync{},
 	}
 	p.MaxAttempts = 3
@@ -58,7 +58,7 @@ func (w world) clone() world {
 }
 
 func (w world) publish(topic string, s domain.Sync) world {
-	uuid := hash(event.MessageUUID(event.ID("1", s.Version, topic)))
+	uuid := hash(event.MessageUUID(event.ID(w.gate.Ref.Key(), s.Version, topic)))
 	w.facts[uuid] = s
 	w.rows = append(w.rows, row{fact{indexes[topic], uuid}, int64(len(w.rows) + 1)})
 	return w
@@ -198,7 +198,7 @@ type looks struct{ relayed, snapshot, before, ends, after, now world }
 
 // order is what the audit reads of the order.
 func (l looks) order() *order {
-	o := &order{key: "1", events: []uint64{shopsEvent}, rows: l.snapshot.rows, gate: gateOf(l.snapshot)}
+	o := &order{key: l.snapshot.gate.Ref.Key(), events: []uint64{shopsEvent}, rows: l.snapshot.rows, gate: gateOf(l.snapshot)}
 	for _, r := range l.ends.log {
 		if _, byOutbox := relayed[r.topic()]; byOutbox {
 			o.records = append(o.records, record{fact: fact{r.place.topic, r.uuid}, place: r.place})
@@ -237,9 +237,9 @@ func (l looks) judged() *judgement {
 	return second
 }
 
-func drawWorlds(t *rapid.T) []world {
+func drawWorlds(t *rapid.T, of domain.OrderRef) []world {
 	policy := domain.RequestPolicy{Enabled: rapid.Bool().Draw(t, "enabled"), ImmediateSync: true}
-	worlds := []world{newWorld(policy)}
+	worlds := []world{newWorld(of, policy)}
 	for range rapid.IntRange(0, 40).Draw(t, "steps") {
 		worlds = append(worlds, worlds[len(worlds)-1].step(t))
 	}
@@ -250,7 +250,7 @@ func drawWorlds(t *rapid.T) []world {
 func TestNothingIsBrokenWhileTheProductWorks(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		worlds := drawWorlds(t)
+		worlds := drawWorlds(t, order1)
 		at := 0
 		next := func(name string) world {
 			at = rapid.IntRange(at, len(worlds)-1).Draw(t, name)
@@ -268,7 +268,7 @@ func TestNothingIsBrokenWhileTheProductWorks(t *testing.T) {
 func TestOneRecordLostOrTwiceIsFound(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		worlds := drawWorlds(t)
+		worlds := drawWorlds(t, order1)
 		w := worlds[len(worlds)-1].clone()
 		for w.relayed < len(w.rows) {
 			w = w.relay()

@@ -21,7 +21,7 @@ const (
 	pollTimeout = 30 * time.Second // a log that holds the records gives one sooner
 
 	// A shadow reads all partitions side by side, a little of each: so most facts of an order come in one batch, and its row is written
-	// once for all of them.
+	// once for all of them; see merge.
 	shadowBatch          = 5000     // records
 	shadowPartitionBytes = 32 << 10 // of a fetch, compressed
 
@@ -159,22 +159,29 @@ func (s *shadow) foldTo(ctx context.Context, until map[kafka.TopicPartition]int6
 
 // readTo reads the records before these positions, batch by batch.
 func (s *shadow) readTo(ctx context.Context, client *kgo.Client, left, until map[kafka.TopicPartition]int64, batches chan<- []*entry) error {
+	merged := newMerge()
+	var batch []*entry
 	for len(left) > 0 {
 		entries, err := s.next(ctx, client, left)
 		if err != nil {
 			return err
 		}
-		before := entries[:0:0]
 		for _, e := range entries {
 			if e.record.Offset < until[e.at] {
-				before = append(before, e)
+				merged.add(e)
 			}
 			s.passed(client, left, e.at, e.record.Offset+1)
 		}
-		select {
-		case batches <- before:
-		case <-ctx.Done():
-			return ctx.Err()
+		batch = append(batch, merged.due(left)...)
+		merged.pace(client, s.cfg, left)
+		for len(batch) >= shadowBatch || (len(left) == 0 && len(batch) > 0) {
+			n := min(len(batch), shadowBatch)
+			select {
+			case batches <- batch[:n:n]:
+				batch = batch[n:]
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 	}
 	return nil

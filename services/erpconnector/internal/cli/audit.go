@@ -61,7 +61,7 @@ func auditCommand() *cobra.Command {
 	flags.StringVar(&f.source, "source", "", "orders of this shop only")
 	flags.BoolVar(&f.json, "json", false, "one JSON object a line: each break, each source, the sum")
 	flags.BoolVar(&f.alert, "alert", false, "note what was found, so that an alert tells of it; the only thing that is written")
-	flags.IntVar(&f.limit, "limit", 1000, "breaks that are listed at most, 0: all; all are counted")
+	flags.IntVar(&f.limit, "limit", 1000, "breaks, and redrives, that are listed at most, 0: all; all are counted")
 	return tellsByCode(cmd)
 }
 
@@ -129,6 +129,7 @@ type AuditVerdict struct {
 	Breaks    int                `json:"breaks"`
 	Listed    int                `json:"breaks_listed"`
 	ByKind    map[audit.Kind]int `json:"breaks_by_kind"`
+	Redrives  int                `json:"redrives"`
 }
 
 // printReport prints the table of counts, then each break with what it means, then the sum that must hold. The sum stands last, where
@@ -154,7 +155,11 @@ func printReport(w io.Writer, r *audit.Report, asJSON bool) error {
 		}
 	}
 	if len(r.Redrives) > 0 {
-		if _, err := fmt.Fprintf(w, "\nredriven from the dead letters:\n"); err != nil {
+		older := ""
+		if left := r.RedrivesAll - len(r.Redrives); left > 0 {
+			older = fmt.Sprintf(" (%d older ones not listed)", left)
+		}
+		if _, err := fmt.Fprintf(w, "\nredriven from the dead letters%s:\n", older); err != nil {
 			return err
 		}
 	}
@@ -236,6 +241,6 @@ func printReportJSON(w io.Writer, r *audit.Report) error {
 	}
 	return out.Encode(AuditVerdict{
 		Conserved: r.Conserved(), At: r.At.UTC(), Relayed: r.Relayed, KeptFrom: r.KeptFrom, Total: r.Total(),
-		Breaks: r.ViolationsAll, Listed: len(r.Violations), ByKind: r.Broken,
+		Breaks: r.ViolationsAll, Listed: len(r.Violations), ByKind: r.Broken, Redrives: r.RedrivesAll,
 	})
 }
