@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -26,7 +28,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// browser is a Chromium without a window, with a profile of its own.
+// browser is a window of the process's Chromium, with cookies and a storage of its own.
 type browser struct {
 	t    *testing.T
 	ctx  context.Context //nolint:containedctx // of the tab: chromedp's way
@@ -36,43 +38,58 @@ type browser struct {
 	said []string // what the page has logged as an error or a warning, and what its policy has refused
 }
 
-// browse starts a browser; where there is none the test is not run, and the report says so.
-func browse(t *testing.T, base string) *browser {
-	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		testkit.NotRun(t, "the console in a browser", "no chromium on this machine")
-	}
+// chromium is the one of this process, without a window that anybody sees: its start costs more than many a test does in it. It ends
+// with the process.
+var chromium = sync.OnceValues(func() (context.Context, error) {
 	profile, err := testkit.Folder("c-") // short, as the path of a socket in it has 108 bytes at most
-	require.NoError(t, err)
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
-		chromedp.Env("TMPDIR="+profile)) // it leaves files where it is killed
+	if err != nil {
+		return nil, err
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromiumProgram()), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.UserDataDir(profile), chromedp.Env("TMPDIR="+profile)) // it leaves files where it is killed
 	for _, flag := range []string{"disable-background-networking", "disable-component-update", "disable-sync"} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
-	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	ctx, closeTab := chromedp.NewContext(ctx)
+	ctx, _ := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, _ = chromedp.NewContext(ctx)
+	return ctx, chromedp.Do(ctx)
+})
+
+// chromiumProgram is the path of the browser, empty where there is none.
+func chromiumProgram() string {
+	for _, name := range []string{"chromium", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// browse opens a window that shares nothing with others; where there is no browser the test is not run, and the report says so.
+func browse(t *testing.T, base string) *browser {
+	t.Helper()
+	if chromiumProgram() == "" {
+		testkit.NotRun(t, "the console in a browser", "no chromium on this machine")
+	}
+	process, err := chromium()
+	require.NoError(t, err)
+	return opened(t, process, base, chromedp.WithNewBrowserContext())
+}
+
+// opened is a tab that is closed with the test.
+func opened(t *testing.T, parent context.Context, base string, options ...chromedp.ContextOption) *browser {
+	t.Helper()
+	ctx, closeTab := chromedp.NewContext(parent, options...)
 	t.Cleanup(closeTab)
 	b := &browser{t: t, ctx: ctx, base: base}
 	require.NoError(t, chromedp.Listen(ctx, b.note))
 	return b
 }
 
-// tab is another tab of the same browser.
+// tab is another tab of the same person.
 func (b *browser) tab() *browser {
 	b.t.Helper()
-	ctx, closeTab := chromedp.NewContext(b.ctx)
-	b.t.Cleanup(closeTab)
-	other := &browser{t: b.t, ctx: ctx, base: b.base}
-	require.NoError(b.t, chromedp.Listen(ctx, other.note))
-	return other
+	return opened(b.t, b.ctx, b.base)
 }
 
 // note keeps what should not be said. A request that is refused is logged too; what the page makes of it is what counts.
@@ -127,18 +144,16 @@ func (b *browser) open(path string) {
 // evaluate runs JavaScript in the page.
 func evaluate[T any](b *browser, script string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	value, err := evaluated[T](b, script)
 	require.NoError(b.t, err, script)
 	return value
 }
 
-// page is what can be read on a page, for the message of a failure.
-type page struct{ text string }
-
-// String is the address and the text.
-func (p *page) String() string { return p.text }
+func evaluated[T any](b *browser, script string) (T, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, testkit.Patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+}
 
 // reads waits until the page shows a text.
 func (b *browser) reads(text string) {
@@ -149,14 +164,27 @@ func (b *browser) reads(text string) {
 // until waits until a condition in JavaScript holds.
 func (b *browser) until(condition string) {
 	b.t.Helper()
-	var shown page
-	testkit.Eventually(b.t, func() bool {
-		if evaluate[bool](b, `Boolean(`+condition+`)`) {
-			return true
+	testkit.Eventually(b.t, func() bool { return b.comesTrue(condition) }, "%s does not become true: %v", condition, lazily(func() string {
+		return evaluate[string](b, `location.href + '\n' + document.body?.innerText`)
+	}))
+}
+
+// comesTrue waits for up to a second. The page itself looks, as often as somebody who reads it would: each look from here would cost the
+// machine some ten times of that. It has not come true where the page went elsewhere meanwhile.
+func (b *browser) comesTrue(condition string) bool {
+	b.t.Helper()
+	holds, err := evaluated[bool](b, `(async () => {
+		for (const end = performance.now() + 1000; ; await new Promise((later) => setTimeout(later, 20))) {
+			const holds = Boolean(`+condition+`);
+			if (holds || performance.now() > end) return holds;
 		}
-		shown.text = evaluate[string](b, `location.href + '\n' + document.body?.innerText`)
+	})()`)
+	var gone *cdproto.Error
+	if errors.As(err, &gone) {
 		return false
-	}, "%s does not become true: %v", condition, &shown)
+	}
+	require.NoError(b.t, err, condition)
+	return holds
 }
 
 // press types keys; the page decides what they go to. A letter is sent with its key, so that a page that takes the key for itself
@@ -195,10 +223,10 @@ func (b *browser) clickOn(selector, text string) {
 	evaluate[bool](b, found+`?.click() ?? true`)
 }
 
-// fill writes into the field of a question.
+// fill writes into the field of a question, once that has opened: what opens takes the focus.
 func (b *browser) fill(name, value string) {
 	b.t.Helper()
-	field := fmt.Sprintf(`document.querySelector('dialog [name=%s]')`, name)
+	field := fmt.Sprintf(`document.querySelector('dialog:modal [name=%s]')`, name)
 	b.until(field)
 	evaluate[bool](b, field+`.focus() ?? true`)
 	evaluate[bool](b, field+`.select() ?? true`)

@@ -82,7 +82,7 @@ func (p *product) sends(orders ...string) {
 // showsAll waits until the page has each fact of the first so many syncs, once.
 func (p *product) showsAll(b *browser, syncs int) {
 	p.t.Helper()
-	var said page
+	var said string
 	testkit.Eventually(p.t, func() bool {
 		facts := 0
 		for id := range syncs {
@@ -91,9 +91,9 @@ func (p *product) showsAll(b *browser, syncs int) {
 			facts += len(events)
 		}
 		shown := evaluate[int](b, streamed)
-		said.text = fmt.Sprintf("%d rows of %d facts of %d orders", shown, facts, syncs)
+		said = fmt.Sprintf("%d rows of %d facts of %d orders", shown, facts, syncs)
 		return shown == facts && facts >= 4*syncs
-	}, "%v", &said)
+	}, "%s", lazily(func() string { return said }))
 }
 
 // Each fact is a row that leads to its order; a filter leaves rows out; what comes during a pause is counted, and shown after it.
