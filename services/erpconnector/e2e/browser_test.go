@@ -50,6 +50,8 @@ var chromium = sync.OnceValues(func() (context.Context, error) {
 	for _, flag := range []string{"disable-background-networking", "disable-component-update", "disable-sync"} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
+	// It starts no process for a page to come, and keeps none for a page that is gone.
+	options = append(options, chromedp.Flag("disable-features", "Translate,BackForwardCache,SpareRendererForSitePerProcess"))
 	ctx, _ := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx)
 	return ctx, chromedp.Do(ctx)
@@ -135,10 +137,15 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	require.NoError(b.t, chromedp.Do(ctx, steps...))
 }
 
-// open goes to a path, as by the address line.
+// open goes to a path, as by the address line, and loads the page also where it differs from the one before by its fragment alone.
 func (b *browser) open(path string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.base+path))
+	steps := []chromedp.Action[chromedp.Void]{chromedp.Navigate(b.base + path)}
+	page, _, _ := strings.Cut(b.base+path, "#")
+	if evaluate[string](b, `location.href.split('#')[0]`) == page {
+		steps = append(steps, chromedp.Reload())
+	}
+	b.do(steps...)
 }
 
 // evaluate runs JavaScript in the page.
@@ -278,7 +285,7 @@ func (b *browser) isAccessible(what string) {
 	if !evaluate[bool](b, `typeof axe !== 'undefined'`) {
 		evaluate[any](b, axe+`;null`)
 	}
-	found := evaluate[string](b, `axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
+	found := evaluate[string](b, `axe.run({resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
 		.then((r) => JSON.stringify(r.violations.map((v) => ({rule: v.id, help: v.help, nodes: v.nodes.map((n) => n.html + ' ' + n.failureSummary)}))))`)
 	var violations []any
 	require.NoError(b.t, json.Unmarshal([]byte(found), &violations))
