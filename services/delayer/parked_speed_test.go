@@ -61,7 +61,9 @@ func TestSpeedOfParkedRetries(t *testing.T) {
 }
 
 // parking is the time that parking may take, with much to spare.
-func parking() time.Duration { return 20*time.Second + time.Duration(*parkedRecords)*100*time.Microsecond }
+func parking() time.Duration {
+	return 20*time.Second + time.Duration(*parkedRecords)*100*time.Microsecond
+}
 
 // park fills the longest tier. The retries come due one after the other from a time on.
 func park(t *testing.T, cfg kafka.Config, first time.Time) {

@@ -29,8 +29,8 @@ import (
 
 var (
 	troubleSeed  = flag.Int64("trouble.seed", 1, "the first seed of the ERP's troubles")
-	troubleSeeds = flag.Int64("trouble.seeds", 2, "how many seeds are played; the gate plays 15")
-	longOutage   = flag.Duration("trouble.outage", 20*time.Minute, "how long the ERP is away in the test of a long outage")
+	troubleSeeds = flag.Int64("trouble.seeds", 1, "how many seeds are played; the gate plays 15")
+	longOutage   = flag.Duration("trouble.outage", 5*time.Minute, "how long the ERP is away in the test of a long outage; the gate takes 20 minutes too, without the race detector")
 )
 
 // trouble is a time in which the ERP does not take orders. Without a status it cannot be reached.

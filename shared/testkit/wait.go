@@ -19,15 +19,19 @@ func Eventually(t testing.TB, holds func() bool, format string, args ...any) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
+	for began := time.Now(); !holds(); {
 		select {
-		case <-tick.C:
+		case <-time.After(Pause(time.Since(began))):
 		case <-deadline.C:
 			t.Fatalf("not within %s: "+format, append([]any{Patience}, args...)...)
 		}
 	}
+}
+
+// Pause is how long a test that has waited so long pauses before it looks again. A look has its price, and tests that wait side by side
+// would take the processors from what they wait for; a twentieth more is not noticed.
+func Pause(waited time.Duration) time.Duration {
+	return min(max(waited/20, 10*time.Millisecond), 50*time.Millisecond)
 }
 
 // Full reports whether the long forms of the suites were asked for, by ERPCONNECTOR_TEST_FULL=1. The ordinary run proves each

@@ -22,20 +22,20 @@ import (
 	"github.com/erpconnector/erpconnector/shared/testkit/chromium"
 )
 
-// browser is a tab of a Chromium without a window, and what a person does there.
+// browser is a tab of the process's Chromium, and what a person does there.
 type browser struct {
 	*chromium.Tab
 
 	t *testing.T
 }
 
-// browse starts a browser; where there is none the test is not run, and the report says so.
+// browse opens a window that shares nothing with others; where there is no browser the test is not run, and the report says so.
 func browse(t *testing.T, base string) *browser {
 	t.Helper()
 	return &browser{chromium.Start(t, base), t}
 }
 
-// tab is another tab of the same browser.
+// tab is another tab of the same person.
 func (b *browser) tab() *browser {
 	b.t.Helper()
 	return &browser{b.Another(), b.t}
@@ -112,10 +112,10 @@ func (b *browser) clickOn(selector, text string) {
 	evaluate[bool](b, found+`?.click() ?? true`)
 }
 
-// fill writes into the field of a question.
+// fill writes into the field of a question, once that has opened: what opens takes the focus.
 func (b *browser) fill(name, value string) {
 	b.t.Helper()
-	field := fmt.Sprintf(`document.querySelector('dialog [name=%s]')`, name)
+	field := fmt.Sprintf(`document.querySelector('dialog:modal [name=%s]')`, name)
 	b.until(field)
 	evaluate[bool](b, field+`.focus() ?? true`)
 	evaluate[bool](b, field+`.select() ?? true`)
@@ -164,7 +164,7 @@ func (b *browser) isAccessible(what string) {
 	if !evaluate[bool](b, `typeof axe !== 'undefined'`) {
 		evaluate[any](b, axe+`;null`)
 	}
-	found := evaluate[string](b, `axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
+	found := evaluate[string](b, `axe.run({resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
 		.then((r) => JSON.stringify(r.violations.map((v) => ({rule: v.id, help: v.help, nodes: v.nodes.map((n) => n.html + ' ' + n.failureSummary)}))))`)
 	var violations []any
 	require.NoError(b.t, json.Unmarshal([]byte(found), &violations))

@@ -133,6 +133,7 @@ const clickAll = `(async () => {
 		if (!one.isConnected || one.disabled || one.textContent === 'Sign out') continue;
 		one.click();
 		await pause();
+		for (let n = 0; n < 100 && document.querySelector('dialog:not(:modal)'); n++) await pause(); // it is about to open
 		document.querySelector('dialog form')?.requestSubmit();
 		await pause();
 		[...document.querySelectorAll('dialog button')].find((b) => ['Cancel', 'Close'].includes(b.textContent))?.click();

@@ -145,18 +145,14 @@ func invoice(eventID, order string) map[string]any {
 // becomes waits until the order's status satisfies the condition.
 func (p *product) becomes(order string, want func(status map[string]any) bool) map[string]any {
 	p.t.Helper()
-	deadline := time.Now().Add(testkit.Patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for began := time.Now(); ; <-time.After(testkit.Pause(time.Since(began))) {
 		_, got := p.do(http.MethodGet, httpapi.BasePath+"/sync-status/"+order, nil)
 		if want(got) {
 			return got
 		}
-		if time.Now().After(deadline) {
+		if time.Since(began) > testkit.Patience {
 			require.Fail(p.t, "not in time", "order %s stands at %v\n%s", order, got, p.whereabouts(order))
 		}
-		<-tick.C
 	}
 }
 
