@@ -121,6 +121,29 @@ func TestFailuresAreTheSameGroupsHoweverTheyAreApplied(t *testing.T) {
 	}
 }
 
+// What the groups are made of stands in the log: a rebuild, and an empty projection that reads the log again, give the same ones.
+func TestGroupsComeFromTheLog(t *testing.T) {
+	onEmbedded(t, func(b *bench) {
+		for o, answer := range refused {
+			b.publish(failedAt(o, 422, "no", answer))
+		}
+		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, quiet))
+		require.Equal(b, refusedGroups(), shownGroups(b, b.pool))
+
+		b.exec(`TRUNCATE vendor_erp_sync_error_group, vendor_erp_sync_error, vendor_erp_sync_count`)
+		_, found, err := b.rebuild(Rebuilding{})
+		require.NoError(b, err)
+		require.Empty(b, found)
+		require.NoError(b, newStore(b.pool, live).recount(b.ctx))
+		require.Equal(b, refusedGroups(), shownGroups(b, b.pool), "rebuilt")
+
+		b.exec(`TRUNCATE vendor_erp_sync, vendor_erp_sync_event, vendor_erp_sync_history, projector_position`)
+		b.exec(`TRUNCATE vendor_erp_sync_error_group, vendor_erp_sync_error, vendor_erp_sync_count`)
+		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, quiet))
+		require.Equal(b, refusedGroups(), shownGroups(b, b.pool), "read again")
+	})
+}
+
 // A release that told errors apart by other rules has left its groups: they are made anew from the rows, once.
 func TestGroupsOfAnEarlierFingerprintAreMadeAnew(t *testing.T) {
 	t.Parallel()
