@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -119,6 +120,22 @@ func TestFailuresAreTheSameGroupsHoweverTheyAreApplied(t *testing.T) {
 			require.Equal(t, refusedGroups(), shownGroups(t, pool))
 		})
 	}
+}
+
+// A callback that rejects an order has an error of its own: what the ERP answered to the call before says nothing about it.
+func TestACallbacksErrorIsNotWhatWasAnsweredBefore(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	s := newStore(pool, live)
+	facts := failedAt(0, 422, "no", refused[0])
+	settled := facts[0].Sync
+	settled.Version, settled.Status = domain.CallbackVersion(1, 1), domain.Failed
+	callback := fact{at: kafka.TopicPartition{Topic: event.TopicCallback}, Fact: domain.Fact{Sync: settled, Error: ptr("credit limit"), Time: began.Add(time.Hour)}}
+	require.NoError(t, s.apply(t.Context(), batch{facts: append(facts, callback)}))
+	want := []map[string]any{shownGroup(domain.ErrorGroup{Text: "credit limit"}, 1)}
+	require.Equal(t, want, shownGroups(t, pool))
+	require.NoError(t, s.recount(t.Context()))
+	require.Equal(t, want, shownGroups(t, pool))
 }
 
 // What the groups are made of stands in the log: a rebuild, and an empty projection that reads the log again, give the same ones.
