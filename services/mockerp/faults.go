@@ -65,7 +65,13 @@ func (f Fault) check(place string) (wrong []problem.FieldError) {
 		add("sku", problem.CodeMisplaced, "does not go with look_ups: a look-up names no article")
 	}
 	for _, t := range []struct{ member, text string }{
-		{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"sku", f.SKU}, {"says", f.Says}, {"code", f.Code}, {"field", f.Field},
+		{"label", f.Label},
+		{"source", f.Source},
+		{"order", f.Order},
+		{"sku", f.SKU},
+		{"says", f.Says},
+		{"code", f.Code},
+		{"field", f.Field},
 		{"retry_after", f.RetryAfter},
 	} {
 		if err := domain.MockText.Check(t.text); err != nil {

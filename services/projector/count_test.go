@@ -59,14 +59,14 @@ func TestCountsAreThoseOfTheRows(t *testing.T) {
 	})
 }
 
-// failedAt is the facts of an order that the ERP refused at its first attempt, with this answer.
-func failedAt(order int, status int, text, answer string) []fact {
+// failedAt is the facts of an order that the ERP refused with 422 at its first attempt, with this answer.
+func failedAt(order int, text, answer string) []fact {
 	requested := openGate(order, 1).RequestedSync(nil, "evt")
 	d := domain.Decide(requested, domain.Outcome{Kind: domain.OutcomeFinal, Code: domain.ErrorRejected}, domain.RetryPolicy{}, began, 0)
 	steps := []fact{
 		{at: kafka.TopicPartition{Topic: event.TopicRequested}, Fact: domain.Fact{Sync: requested}},
 		{at: kafka.TopicPartition{Topic: event.TopicBeforeSend}, Fact: domain.Fact{Sync: domain.Sending(requested, began)}},
-		{at: kafka.TopicPartition{Topic: event.TopicAfterSend}, Fact: domain.Fact{Sync: d.After, Error: &text, Response: &answer}, httpStatus: &status},
+		{at: kafka.TopicPartition{Topic: event.TopicAfterSend}, Fact: domain.Fact{Sync: d.After, Error: &text, Response: &answer}, httpStatus: ptr(422)},
 		{at: kafka.TopicPartition{Topic: event.TopicFailed}, Fact: domain.Fact{Sync: *d.Terminal, Error: &text}},
 	}
 	for i := range steps {
@@ -112,7 +112,7 @@ func TestFailuresAreTheSameGroupsHoweverTheyAreApplied(t *testing.T) {
 			pool := testkit.Postgres(t).Pool
 			s := newStore(pool, live)
 			for o, answer := range refused {
-				facts := failedAt(o, 422, "no", answer)
+				facts := failedAt(o, "no", answer)
 				for _, i := range order {
 					require.NoError(t, s.apply(t.Context(), batch{facts: facts[i : i+1]}))
 				}
@@ -127,7 +127,7 @@ func TestACallbacksErrorIsNotWhatWasAnsweredBefore(t *testing.T) {
 	t.Parallel()
 	pool := testkit.Postgres(t).Pool
 	s := newStore(pool, live)
-	facts := failedAt(0, 422, "no", refused[0])
+	facts := failedAt(0, "no", refused[0])
 	settled := facts[0].Sync
 	settled.Version, settled.Status = domain.CallbackVersion(1, 1), domain.Failed
 	callback := fact{at: kafka.TopicPartition{Topic: event.TopicCallback}, Fact: domain.Fact{Sync: settled, Error: ptr("credit limit"), Time: began.Add(time.Hour)}}
@@ -142,7 +142,7 @@ func TestACallbacksErrorIsNotWhatWasAnsweredBefore(t *testing.T) {
 func TestGroupsComeFromTheLog(t *testing.T) {
 	onEmbedded(t, func(b *bench) {
 		for o, answer := range refused {
-			b.publish(failedAt(o, 422, "no", answer))
+			b.publish(failedAt(o, "no", answer))
 		}
 		require.NoError(b, CatchUp(b.ctx, b.cfg, b.pool, quiet))
 		require.Equal(b, refusedGroups(), shownGroups(b, b.pool))
@@ -167,7 +167,7 @@ func TestGroupsOfAnEarlierFingerprintAreMadeAnew(t *testing.T) {
 	pool := testkit.Postgres(t).Pool
 	s := newStore(pool, live)
 	for o, answer := range refused {
-		require.NoError(t, s.apply(t.Context(), batch{facts: failedAt(o, 422, "no", answer)}))
+		require.NoError(t, s.apply(t.Context(), batch{facts: failedAt(o, "no", answer)}))
 	}
 	require.NoError(t, s.recount(t.Context()))
 	exec := func(sql string, args ...any) {
