@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,20 +79,27 @@ func (c *conditions) describeFailed(ctx context.Context, change domain.AlertChan
 	}
 	var g domain.ErrorGroup
 	var first, last time.Time
-	err = c.pool.QueryRow(ctx, `SELECT http_status, error_code, text, first_seen, last_seen FROM vendor_erp_sync_error_group WHERE group_id = $1`, id).
-		Scan(&g.HTTPStatus, &g.Code, &g.Text, &first, &last)
+	err = c.pool.QueryRow(ctx, `SELECT http_status, error_code, text, erp_code, field, first_seen, last_seen FROM vendor_erp_sync_error_group WHERE group_id = $1`, id).
+		Scan(&g.HTTPStatus, &g.Code, &g.Text, &g.Answer.Code, &g.Answer.Field, &first, &last)
 	if errors.Is(err, pgx.ErrNoRows) { // a rebuild may have made the groups anew
 		return alert.Data{Text: failedText(change, "an error that is not known any more")}, nil
 	}
 	if err != nil {
 		return alert.Data{}, fmt.Errorf("reading the group of errors %d: %w", id, err)
 	}
-	return alert.Data{
+	d := alert.Data{
 		Text: failedText(change, named(g)), Next: "GET /rest/V1/erpconnector/syncs?status=failed&error_group=" + change.Subject,
 		Details: map[string]any{
 			"error": g.Text, "error_code": g.Code, "http_status": g.HTTPStatus, "first_seen": first.UTC(), "last_seen": last.UTC(),
 		},
-	}, nil
+	}
+	if g.Answer.Code != "" {
+		d.Details["erp_code"] = g.Answer.Code
+	}
+	if g.Answer.Field != "" {
+		d.Details["field"] = g.Answer.Field
+	}
+	return d, nil
 }
 
 func failedText(c domain.AlertChange, what string) string {
@@ -115,9 +123,18 @@ func have(n int64, what string) string {
 
 // named is the error in a line.
 func named(g domain.ErrorGroup) string {
-	text := g.Text
+	text, about := g.Text, []string{}
 	if g.Code != "" {
-		text += " (" + string(g.Code) + ")"
+		about = append(about, string(g.Code))
+	}
+	if g.Answer.Code != "" {
+		about = append(about, "the ERP's code "+g.Answer.Code)
+	}
+	if g.Answer.Field != "" {
+		about = append(about, "field "+g.Answer.Field)
+	}
+	if len(about) > 0 {
+		text += " (" + strings.Join(about, ", ") + ")"
 	}
 	if g.HTTPStatus != 0 {
 		text = fmt.Sprintf("HTTP %d: %s", g.HTTPStatus, text)

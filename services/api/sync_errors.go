@@ -23,7 +23,9 @@ type errorGroup struct {
 	Syncs      int64            `json:"syncs"`       // that have this error now
 	HTTPStatus *int             `json:"http_status"`
 	ErrorCode  domain.ErrorCode `json:"error_code"`
-	Error      string           `json:"error"` // # stands for what differs
+	Error      string           `json:"error"`    // # stands for what differs
+	ERPCode    *string          `json:"erp_code"` // of the ERP's own; null: its answer has none
+	Field      *string          `json:"field"`    // what the ERP complains of, like items[#].sku; null: its answer does not say
 	FirstSeen  string           `json:"first_seen"`
 	LastSeen   string           `json:"last_seen"`
 	Value      groupValue       `json:"value"`
@@ -113,6 +115,12 @@ func errorGroupOf(g syncs.Group, value syncs.Value, trend []syncs.Point) errorGr
 	}
 	if g.HTTPStatus != 0 {
 		e.HTTPStatus = &g.HTTPStatus
+	}
+	if g.ERPCode != "" {
+		e.ERPCode = &g.ERPCode
+	}
+	if g.Field != "" {
+		e.Field = &g.Field
 	}
 	for _, a := range value.Amounts {
 		e.Value.Amounts = append(e.Value.Amounts, amount(a))

@@ -91,6 +91,9 @@ func TestSyncsGolden(t *testing.T) {
 			c.get("syncs/errors")
 			c.get("syncs/errors?source=outlet")
 			c.get("syncs/errors?status=queued&limit=1")
+			c.Note("what the ERP's answer says of the error")
+			c.exec(`UPDATE vendor_erp_sync_error_group SET erp_code = 'ORD-17', field = 'items[#].sku' WHERE http_status = 422`)
+			c.get("syncs/errors?status=failed")
 			c.Note("the syncs of a group")
 			group := domain.ErrorGroup{HTTPStatus: 422, Code: domain.ErrorRejected, Text: "no such sku #"}
 			c.get(fmt.Sprintf("syncs?error_group=%d&fields=sync_id,source,last_error", group.ID()))

@@ -27,6 +27,8 @@ type Fault struct {
 	Rate        float64 `json:"rate,omitempty"`         // share of the calls it hits; 0: all
 	Status      int     `json:"status,omitempty"`       // answered in place of booking
 	Says        string  `json:"says,omitempty"`         // the error beside Status, in the words of an ERP
+	Code        string  `json:"code,omitempty"`         // the code beside Says; empty: FAULT
+	Field       string  `json:"field,omitempty"`        // what the ERP complains of, like items[0].sku
 	RetryAfter  string  `json:"retry_after,omitempty"`  // header beside Status
 	Delay       Delay   `json:"delay,omitempty"`        // before anything else, like "2s"
 	Hang        bool    `json:"hang,omitempty"`         // no answer until the caller leaves
@@ -62,7 +64,16 @@ func (f Fault) check(place string) (wrong []problem.FieldError) {
 	if f.LookUps && f.SKU != "" {
 		add("sku", problem.CodeMisplaced, "does not go with look_ups: a look-up names no article")
 	}
-	for _, t := range []struct{ member, text string }{{"label", f.Label}, {"source", f.Source}, {"order", f.Order}, {"sku", f.SKU}, {"says", f.Says}, {"retry_after", f.RetryAfter}} {
+	for _, t := range []struct{ member, text string }{
+		{"label", f.Label},
+		{"source", f.Source},
+		{"order", f.Order},
+		{"sku", f.SKU},
+		{"says", f.Says},
+		{"code", f.Code},
+		{"field", f.Field},
+		{"retry_after", f.RetryAfter},
+	} {
 		if err := domain.MockText.Check(t.text); err != nil {
 			add(t.member, problem.TextCode(err), "%v", err)
 		}
@@ -96,7 +107,11 @@ func (f Fault) refuse(w http.ResponseWriter) {
 	if f.RetryAfter != "" {
 		w.Header().Set("Retry-After", f.RetryAfter)
 	}
-	answer(w, f.Status, errorBody("FAULT", cmp.Or(f.Says, fmt.Sprintf("the mock ERP was told to answer %d", f.Status))))
+	body := errorBody(cmp.Or(f.Code, "FAULT"), cmp.Or(f.Says, fmt.Sprintf("the mock ERP was told to answer %d", f.Status)))
+	if f.Field != "" {
+		body["field"] = f.Field
+	}
+	answer(w, f.Status, body)
 }
 
 // answerBooked answers for an order in the book, or plays the faults that lose or spoil the answer.

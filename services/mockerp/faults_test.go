@@ -25,6 +25,8 @@ func TestAFaultOfASKUIsOfOrdersWithSuchALine(t *testing.T) {
 	wrong := bytes.Replace(order(t, "1"), []byte(`"PROD-001"`), []byte(`"B7"`), 1)
 	require.Equal(t, reply{422, "", `{"code":"FAULT","error":"no such sku B7"}`}, c.sync("ERP_1", wrong))
 	require.Equal(t, 201, c.sync("ERP_1", order(t, "1")).status)
+	c.fail(Fault{Status: 422, Says: "no", Code: "ORD-17", Field: "items[0].sku"})
+	require.Equal(t, reply{422, "", `{"code":"ORD-17","error":"no","field":"items[0].sku"}`}, c.sync("ERP_2", order(t, "2")))
 }
 
 func TestFaultsAreTakenBackByLabel(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -84,7 +85,7 @@ func (s *store) count(ctx context.Context, tx pgx.Tx, b batch, before, after map
 // groupOf is the group of a row's error. Code and status stand in the facts, and not in the row: what this batch does not say was known
 // before, if the row was about the same attempt then.
 func groupOf(was, row *domain.Row, facts []fact, known shownError) domain.ErrorGroup {
-	g := domain.ErrorGroup{Text: domain.GroupText(*row.LastError)}
+	g := domain.ErrorGroup{Text: domain.GroupText(*row.LastError), Answer: answerOf(row.Version.Version, row.AttemptVersion.Version, row.Response)}
 	of := row.Version.Version
 	if was != nil && was.Version.Version.SameAttempt(of) {
 		g.Code, g.HTTPStatus = known.Code, known.HTTPStatus
@@ -101,6 +102,15 @@ func groupOf(was, row *domain.Row, facts []fact, known shownError) domain.ErrorG
 		}
 	}
 	return g
+}
+
+// answerOf is what the row's answer says of its error, if it is the answer of the attempt that the error is about. It follows from the row, and
+// so from the log alone, in whatever order that was read.
+func answerOf(errorVersion, attempt domain.Version, response *string) domain.AnswerError {
+	if response == nil || !attempt.SameAttempt(errorVersion) {
+		return domain.AnswerError{}
+	}
+	return domain.AnswerErrorOf(*response)
 }
 
 // readErrors reads the errors of syncs as they are counted.
@@ -125,7 +135,7 @@ func readErrors(ctx context.Context, tx pgx.Tx, ids []int64) (map[int64]shownErr
 func writeErrors(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row, groups map[int64]domain.ErrorGroup, of []int64) error {
 	var gone, ids, groupIDs, statuses []int64
 	var times []time.Time
-	var codes, texts []string
+	var codes, texts, erpCodes, fields []string
 	for _, id := range slices.Sorted(slices.Values(of)) {
 		g, there := groups[id]
 		if !there {
@@ -134,6 +144,7 @@ func writeErrors(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row, gro
 		}
 		ids, groupIDs, times = append(ids, id), append(groupIDs, g.ID()), append(times, rows[id].UpdatedAt)
 		statuses, codes, texts = append(statuses, int64(g.HTTPStatus)), append(codes, string(g.Code)), append(texts, g.Text)
+		erpCodes, fields = append(erpCodes, g.Answer.Code), append(fields, g.Answer.Field)
 	}
 	if len(gone) > 0 {
 		if _, err := tx.Exec(ctx, `DELETE FROM vendor_erp_sync_error WHERE sync_id = ANY($1)`, gone); err != nil {
@@ -145,15 +156,16 @@ func writeErrors(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row, gro
 	}
 	_, err := tx.Exec(ctx, `
 		WITH said AS (
-			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::text[], $6::text[]) AS e (sync_id, group_id, at, http_status, error_code, text)
+			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[])
+				AS e (sync_id, group_id, at, http_status, error_code, text, erp_code, field)
 		), groups AS (
-			INSERT INTO vendor_erp_sync_error_group AS g (group_id, http_status, error_code, text, first_seen, last_seen)
-			SELECT group_id, min(http_status), min(error_code), min(text), min(at), max(at) FROM said GROUP BY group_id ORDER BY group_id
+			INSERT INTO vendor_erp_sync_error_group AS g (group_id, http_status, error_code, text, erp_code, field, first_seen, last_seen)
+			SELECT group_id, min(http_status), min(error_code), min(text), min(erp_code), min(field), min(at), max(at) FROM said GROUP BY group_id ORDER BY group_id
 			ON CONFLICT (group_id) DO UPDATE SET first_seen = least(g.first_seen, excluded.first_seen), last_seen = greatest(g.last_seen, excluded.last_seen)
 		)
 		INSERT INTO vendor_erp_sync_error (sync_id, group_id, updated_at) SELECT sync_id, group_id, at FROM said
 		ON CONFLICT (sync_id) DO UPDATE SET group_id = excluded.group_id, updated_at = excluded.updated_at`,
-		ids, groupIDs, times, statuses, codes, texts)
+		ids, groupIDs, times, statuses, codes, texts, erpCodes, fields)
 	if err != nil {
 		return fmt.Errorf("writing the errors of %d syncs: %w", len(ids), err)
 	}
@@ -199,7 +211,7 @@ func (s *store) writeCounts(ctx context.Context, tx pgx.Tx, b batch, moves map[p
 	return nil
 }
 
-// recount makes counts and errors anew from the rows, unless they are those of the projection's positions.
+// recount makes counts and errors anew from the rows, unless they are those of the projection's positions, by today's fingerprint.
 func (s *store) recount(ctx context.Context) error {
 	if fits, err := countsFit(ctx, s.pool); err != nil || fits {
 		return err
@@ -212,7 +224,7 @@ func (s *store) recount(ctx context.Context) error {
 		if err := rebuildErrors(ctx, tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, recountQuery)
+		_, err := tx.Exec(ctx, recountQuery, domain.Fingerprint)
 		return err
 	})
 	if err != nil {
@@ -222,7 +234,8 @@ func (s *store) recount(ctx context.Context) error {
 }
 
 func countsFit(ctx context.Context, q postgres.Querier) (fits bool, err error) {
-	err = q.QueryRow(ctx, `SELECT offsets = (SELECT coalesce(sum(next_offset), 0) FROM projector_position) FROM vendor_erp_sync_counted`).Scan(&fits)
+	err = q.QueryRow(ctx, `SELECT fingerprint = $1 AND offsets = (SELECT coalesce(sum(next_offset), 0) FROM projector_position) FROM vendor_erp_sync_counted`,
+		domain.Fingerprint).Scan(&fits)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -240,8 +253,8 @@ WITH failing AS MATERIALIZED (
 ), every AS MATERIALIZED (
 	SELECT source, status, count(*) AS n FROM vendor_erp_sync GROUP BY 1, 2
 ), counted AS (
-	INSERT INTO vendor_erp_sync_counted (offsets) SELECT coalesce(sum(next_offset), 0) FROM projector_position
-	ON CONFLICT (single) DO UPDATE SET offsets = excluded.offsets
+	INSERT INTO vendor_erp_sync_counted (offsets, fingerprint) SELECT coalesce(sum(next_offset), 0), $1 FROM projector_position
+	ON CONFLICT (single) DO UPDATE SET offsets = excluded.offsets, fingerprint = excluded.fingerprint
 )
 INSERT INTO vendor_erp_sync_count (source, status, group_id, n)
 SELECT source, status, group_id, n FROM failing
@@ -250,9 +263,9 @@ SELECT source, status, 0, n - failing FROM (
 	SELECT *, coalesce((SELECT sum(n) FROM failing f WHERE f.source = e.source AND f.status = e.status), 0) AS failing FROM every e
 ) t WHERE n > failing`
 
-// errorsQuery finds the rows whose error lists show. Their code and status stand in the timeline, as long as that is kept. There are few,
-// so it looks for them shop by shop in place of reading all rows.
-const errorsQuery = `
+// errorsQuery finds the rows whose error lists show. Their code and status stand in the timeline, as long as that is kept, and what the ERP
+// answered in the row. There are few, so it looks for them shop by shop in place of reading all rows.
+var errorsQuery = `
 DECLARE failing NO SCROLL CURSOR FOR
 WITH RECURSIVE shops AS (
 	SELECT min(source) AS source FROM vendor_erp_sync
@@ -261,7 +274,8 @@ WITH RECURSIVE shops AS (
 )
 SELECT v.sync_id, v.updated_at, v.last_error,
 	coalesce((SELECT error_code FROM vendor_erp_sync_event e WHERE e.sync_id = v.sync_id AND e.version = v.version LIMIT 1), ''),
-	coalesce((SELECT http_status FROM vendor_erp_sync_event e WHERE e.sync_id = v.sync_id AND e.version >> 3 = v.version >> 3 AND http_status IS NOT NULL LIMIT 1), 0)
+	coalesce((SELECT http_status FROM vendor_erp_sync_event e WHERE e.sync_id = v.sync_id AND e.version >> 3 = v.version >> 3 AND http_status IS NOT NULL LIMIT 1), 0),
+	v.version, v.attempt_version, left(v.response, ` + strconv.Itoa(domain.MaxAnswerErrorBytes) + `)
 FROM shops CROSS JOIN unnest(ARRAY['pending', 'queued', 'in_progress', 'failed']) AS is_not_success (status)
 CROSS JOIN LATERAL (SELECT * FROM vendor_erp_sync v WHERE v.source = shops.source AND v.status = is_not_success.status AND v.last_error IS NOT NULL) v`
 
@@ -282,8 +296,10 @@ func rebuildErrors(ctx context.Context, tx pgx.Tx) error {
 		var at time.Time
 		var text string
 		var g domain.ErrorGroup
-		_, err = pgx.ForEachRow(found, []any{&id, &at, &text, &g.Code, &g.HTTPStatus}, func() error {
-			g.Text = domain.GroupText(text)
+		var version, attempt domain.Version
+		var response *string
+		_, err = pgx.ForEachRow(found, []any{&id, &at, &text, &g.Code, &g.HTTPStatus, &version, &attempt, &response}, func() error {
+			g.Text, g.Answer = domain.GroupText(text), answerOf(version, attempt, response)
 			rows[id], groups[id] = &domain.Row{UpdatedAt: at}, g
 			return nil
 		})

@@ -106,6 +106,12 @@ func (h *drawnLog) callback(s domain.Sync, n int) {
 	h.write(event.TopicCallback, s, f)
 }
 
+// answers are bodies of the ERP's answers.
+var answers = []string{
+	"busy", `{"error": "busy"}`, `{"code": "E1", "message": "busy", "field": "items[0].sku"}`, `{"code": "E1", "message": "busy", "field": "items[7].sku"}`,
+	`{"error": {"code": "E2", "message": "busy"}}`, `{"errors": [{"source": {"pointer": "/items/0/qty"}}]}`,
+}
+
 // answer writes what came of one call, and the terminal event if it was the last.
 func (h *drawnLog) answer(s domain.Sync) (next domain.Sync, ended bool) {
 	o := domain.Outcome{Kind: domain.OutcomeKind(rapid.IntRange(1, 3).Draw(h.t, "outcome")), Code: domain.ErrorUnavailable, Error: "busy"}
@@ -114,7 +120,7 @@ func (h *drawnLog) answer(s domain.Sync) (next domain.Sync, ended bool) {
 		o, f, status = domain.Outcome{Kind: o.Kind, Reference: ptr("ERP")}, fact{}, 200
 	}
 	d := domain.Decide(s, o, domain.RetryPolicy{BaseDelay: time.Second}, h.now, 0)
-	f.Response, f.httpStatus = ptr("response "+d.After.Version.String()), &status
+	f.Response, f.httpStatus = ptr(rapid.SampledFrom(answers).Draw(h.t, "response")), &status
 	h.write(event.TopicAfterSend, d.After, f)
 	if d.Terminal == nil {
 		return d.After, false

@@ -85,7 +85,11 @@ func (b *bench) runs(p *Projector) (stop func()) {
 func (b *bench) publish(facts []fact) {
 	b.Helper()
 	for _, f := range facts {
-		rec, err := event.NewSync(f.at.Topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		v := event.Sync{Sync: f.Sync, Error: f.Error}
+		if f.Response != nil {
+			v.Response = &event.Response{Status: *f.httpStatus, Body: *f.Response}
+		}
+		rec, err := event.NewSync(f.at.Topic, v, event.Context{At: f.Time})
 		require.NoError(b, err)
 		b.write(b.cfg.Record(rec))
 	}
@@ -317,7 +321,11 @@ func (b *bench) inTransaction(facts []fact, end kgo.TransactionEndTry) {
 	defer client.Close()
 	require.NoError(b, client.BeginTransaction())
 	for _, f := range facts {
-		rec, err := event.NewSync(f.at.Topic, event.Sync{Sync: f.Sync}, event.Context{At: f.Time})
+		v := event.Sync{Sync: f.Sync, Error: f.Error}
+		if f.Response != nil {
+			v.Response = &event.Response{Status: *f.httpStatus, Body: *f.Response}
+		}
+		rec, err := event.NewSync(f.at.Topic, v, event.Context{At: f.Time})
 		require.NoError(b, err)
 		require.NoError(b, client.ProduceSync(b.ctx, b.cfg.Record(rec)).FirstErr())
 	}

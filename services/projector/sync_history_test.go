@@ -85,7 +85,7 @@ func recent(facts []fact) []fact {
 
 func TestARebuildGivesTheSameHistory(t *testing.T) {
 	onEmbedded(t, func(b *bench) {
-		b.publish(recent(append(success(0), failedAt(1, 422, "no such sku")...)))
+		b.publish(recent(append(success(0), failedAt(1, "no such sku", `{}`)...)))
 		b.project()
 		read := func() history.Counts {
 			_, sum, err := history.Read(b.ctx, b.pool, history.Ranges[0], "", time.Now())

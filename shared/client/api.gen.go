@@ -1384,15 +1384,21 @@ type ErpState struct {
 
 // ErrorGroup defines model for ErrorGroup.
 type ErrorGroup struct {
+	// ErpCode of the ERP's own; null: its answer has none
+	ErpCode *string `json:"erp_code"`
+
 	// Error # stands for what differs
 	Error     string `json:"error"`
 	ErrorCode string `json:"error_code"`
 
 	// ErrorGroup give it to /syncs?error_group=
 	ErrorGroup string `json:"error_group"`
-	FirstSeen  string `json:"first_seen"`
-	HttpStatus *int   `json:"http_status"`
-	LastSeen   string `json:"last_seen"`
+
+	// Field what the ERP complains of, like items[#].sku; null: its answer does not say
+	Field      *string `json:"field"`
+	FirstSeen  string  `json:"first_seen"`
+	HttpStatus *int    `json:"http_status"`
+	LastSeen   string  `json:"last_seen"`
 
 	// Syncs that have this error now
 	Syncs int64 `json:"syncs"`

@@ -15,15 +15,23 @@ type ErrorGroup struct {
 	HTTPStatus int // of the ERP's answer; 0: there was none
 	Code       ErrorCode
 	Text       string // see GroupText
+	Answer     AnswerError
 }
 
-// ID identifies the group: a hash, above 0, the same in every process and release.
+// Fingerprint is the edition of the rules by which errors are told apart: of the ID, and of what goes into it. Whoever changes them counts it
+// up; then the projector makes the groups anew.
+const Fingerprint = 2
+
+// ID identifies the group: a hash, above 0, the same in every process. What the answer does not say is not in it.
 func (g ErrorGroup) ID() int64 {
 	h := fnv.New64a()
 	var status [8]byte
 	binary.BigEndian.PutUint64(status[:], uint64(g.HTTPStatus)) //nolint:gosec // a hash
 	_, _ = h.Write(status[:])
 	_, _ = h.Write([]byte(string(g.Code) + "\x00" + g.Text))
+	if g.Answer != (AnswerError{}) {
+		_, _ = h.Write([]byte("\x00" + g.Answer.Code + "\x00" + g.Answer.Field))
+	}
 	return int64(h.Sum64()>>1 | 1) //nolint:gosec // 63 bits
 }
 

@@ -49,6 +49,10 @@ func TestGroupsAreToldApart(t *testing.T) {
 		func(g *domain.ErrorGroup) { g.HTTPStatus = 400 },
 		func(g *domain.ErrorGroup) { g.Code = domain.ErrorBusy },
 		func(g *domain.ErrorGroup) { g.Text = "no such customer" },
+		func(g *domain.ErrorGroup) { g.Answer.Code = "ORD-17" },
+		func(g *domain.ErrorGroup) { g.Answer.Field = "ORD-17" },
+		func(g *domain.ErrorGroup) { g.Answer = domain.AnswerError{Code: "ORD-17", Field: "items[#].sku"} },
+		func(g *domain.ErrorGroup) { g.Answer = domain.AnswerError{Code: "ORD-17", Field: "items[#].qty"} },
 	} {
 		b := a
 		change(&b)
@@ -56,4 +60,13 @@ func TestGroupsAreToldApart(t *testing.T) {
 		require.Positive(t, b.ID())
 		seen[b.ID()] = true
 	}
+}
+
+// Filters, bulk jobs and alerts name groups by their ids. Without a code and a field of the ERP's an id is what it was before there were any.
+func TestAGroupKeepsItsID(t *testing.T) {
+	t.Parallel()
+	g := domain.ErrorGroup{HTTPStatus: 422, Code: domain.ErrorRejected, Text: "no such sku #"}
+	require.EqualValues(t, 1160422113942515343, g.ID())
+	g.Answer = domain.AnswerError{Code: "ORD-17", Field: "items[#].sku"}
+	require.EqualValues(t, 6544709494314608849, g.ID())
 }

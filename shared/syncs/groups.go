@@ -13,13 +13,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// Group is errors of one kind: with the same HTTP status and code, and the same text but for numbers and names.
+// Group is errors of one kind: with the same HTTP status, code and field, and the same text but for numbers and names.
 type Group struct {
 	ID         int64
 	HTTPStatus int // 0: there was no answer
 	Code       domain.ErrorCode
 	Text       string
-	Syncs      int64 // that have this error now
+	ERPCode    string // of the ERP's own, where its answer has one
+	Field      string // that the ERP complains of, where its answer says so
+	Syncs      int64  // that have this error now
 	FirstSeen  time.Time
 	LastSeen   time.Time
 }
@@ -39,7 +41,7 @@ func Groups(ctx context.Context, q postgres.Querier, f Filter) ([]Group, error) 
 		where = append(where, `c.group_id = ANY(`+b.arg(ids)+`::bigint[])`)
 	}
 	rows, err := q.Query(ctx, `
-		SELECT g.group_id, g.http_status, g.error_code, g.text, c.n, g.first_seen, g.last_seen FROM (
+		SELECT g.group_id, g.http_status, g.error_code, g.text, g.erp_code, g.field, c.n, g.first_seen, g.last_seen FROM (
 			SELECT group_id, sum(n)::bigint AS n FROM vendor_erp_sync_count c WHERE group_id <> 0 AND `+strings.Join(where, " AND ")+` GROUP BY group_id
 		) c CROSS JOIN LATERAL (SELECT * FROM vendor_erp_sync_error_group g WHERE g.group_id = c.group_id LIMIT 1) g
 		WHERE c.n > 0 ORDER BY c.n DESC, g.last_seen DESC, g.group_id LIMIT `+b.arg(f.Limit), b.args...)

@@ -17,7 +17,7 @@ import (
 func troubled(t *testing.T) *product {
 	t.Helper()
 	p := start(t, configured(t, testkit.EmbeddedBroker(t)))
-	p.fail(mockerp.Fault{Order: "000000123", Status: http.StatusUnprocessableEntity, Times: 1})
+	p.fail(mockerp.Fault{Order: "000000123", Status: http.StatusUnprocessableEntity, Code: "ORD-17", Field: "items[0].sku", Times: 1})
 	for i := range 4 {
 		order := fmt.Sprintf("%09d", 123+i)
 		status, answer := p.publish(invoice("evt-"+order, order))
@@ -91,6 +91,9 @@ func TestAKindOfFailureIsSentAgain(t *testing.T) {
 	b := browse(t, p.base)
 	b.open("/console/failures")
 	b.signIn("token")
+	b.reads("FAULT")
+	require.Equal(t, []string{"Error", "ERP's code", "Orders", "First seen", "Last seen", "What to do"}, evaluate[[]string](b, `[...document.querySelectorAll('main th')].map((th) => th.textContent)`),
+		"no answer names a field")
 	b.clickOn("main button", "Resend one …")
 	b.reads("Send order 700 again?")
 	b.clickOn("dialog button", "Send it")

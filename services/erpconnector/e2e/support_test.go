@@ -107,7 +107,7 @@ func TestSupportMendsAThousandFailedOrders(t *testing.T) {
 	testkit.OnEmbeddedFirst(t, func(t *testing.T, brokers kafka.Config) {
 		const wrong, blocked = 601, 400
 		p := start(t, configured(t, brokers))
-		p.fail(mockerp.Fault{SKU: "A-10", Status: http.StatusUnprocessableEntity, Says: "no such sku A-10"},
+		p.fail(mockerp.Fault{SKU: "A-10", Status: http.StatusUnprocessableEntity, Says: "no such sku A-10", Code: "ORD-17", Field: "items[0].sku"},
 			mockerp.Fault{SKU: "B-7", Status: http.StatusBadRequest, Says: "sku B-7 is blocked", Label: "blocked"})
 		shop := p.as("the shop", httpapi.ResourcePublish)
 		jane := p.as("jane", httpapi.ResourceViewStatus, httpapi.ResourceResync)
@@ -129,9 +129,10 @@ func TestSupportMendsAThousandFailedOrders(t *testing.T) {
 		for i, want := range []struct {
 			syncs, status float64
 			text, value   string
-		}{{wrong, 422, "no such sku #", "138217.98"}, {blocked, 400, "sku # is blocked", "91992.00"}} {
+			code, field   any
+		}{{wrong, 422, "no such sku #", "138217.98", "ORD-17", "items[#].sku"}, {blocked, 400, "sku # is blocked", "91992.00", "FAULT", nil}} {
 			g := groups[i]
-			require.Equal(t, []any{want.syncs, want.status, want.text}, []any{g["syncs"], g["http_status"], g["error"]})
+			require.Equal(t, []any{want.syncs, want.status, want.text, want.code, want.field}, []any{g["syncs"], g["http_status"], g["error"], g["erp_code"], g["field"]})
 			require.Equal(t, map[string]any{"amounts": []any{map[string]any{"currency": "EUR", "grand_total": want.value}}}, g["value"])
 			require.Len(t, jane.listed(fmt.Sprintf("status=failed&error_group=%s", g["error_group"])), int(want.syncs))
 		}

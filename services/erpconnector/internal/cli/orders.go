@@ -135,6 +135,8 @@ var groupColumns = []column[client.ErrorGroup]{
 	{"syncs", func(g client.ErrorGroup) string { return strconv.FormatInt(g.Syncs, 10) }},
 	{"http_status", func(g client.ErrorGroup) string { return textOf(g.HttpStatus) }},
 	{"error_code", func(g client.ErrorGroup) string { return g.ErrorCode }},
+	{"erp_code", func(g client.ErrorGroup) string { return textOf(g.ErpCode) }},
+	{"field", func(g client.ErrorGroup) string { return textOf(g.Field) }},
 	{"first_seen", func(g client.ErrorGroup) string { return g.FirstSeen }},
 	{"last_seen", func(g client.ErrorGroup) string { return g.LastSeen }},
 	{"error", func(g client.ErrorGroup) string { return g.Error }},

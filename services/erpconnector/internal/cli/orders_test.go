@@ -111,13 +111,18 @@ func TestFailuresPrintsKindsOfErrors(t *testing.T) {
 	t.Parallel()
 	env, database := served(t)
 	_, err := database.Pool.Exec(t.Context(), `
-		INSERT INTO vendor_erp_sync_error_group VALUES (7, 422, 'erp_rejected', 'no such sku #', '2024-01-15', '2024-01-16');
-		INSERT INTO vendor_erp_sync_count VALUES ('default', 'failed', 7, 12);
+		INSERT INTO vendor_erp_sync_error_group VALUES
+			(7, 422, 'erp_rejected', 'no such sku #', '2024-01-15', '2024-01-16', 'ORD-17', 'items[#].sku'), (8, 503, 'erp_unavailable', 'busy', '2024-01-15', '2024-01-16', '', '');
+		INSERT INTO vendor_erp_sync_count VALUES ('default', 'failed', 7, 12), ('default', 'queued', 8, 2);
 		UPDATE vendor_erp_sync_counted SET offsets = 0`)
 	require.NoError(t, err)
-	require.Equal(t, "ERROR GROUP  SYNCS  HTTP STATUS  ERROR CODE    FIRST SEEN           LAST SEEN            ERROR\n"+
-		"7            12     422          erp_rejected  2024-01-15 00:00:00  2024-01-16 00:00:00  no such sku #\n", does(t, env, "failures", "--status", "failed"))
-	require.Contains(t, does(t, env, "failures", "-o", "ndjson"), `"error":"no such sku #"`)
+	require.Equal(t, "ERROR GROUP  SYNCS  HTTP STATUS  ERROR CODE       ERP CODE  FIELD         FIRST SEEN           LAST SEEN            ERROR\n"+
+		"7            12     422          erp_rejected     ORD-17    items[#].sku  2024-01-15 00:00:00  2024-01-16 00:00:00  no such sku #\n"+
+		"8            2      503          erp_unavailable                          2024-01-15 00:00:00  2024-01-16 00:00:00  busy\n", does(t, env, "failures"))
+	require.Contains(t, does(t, env, "failures", "-o", "ndjson", "--status", "failed"), `"erp_code":"ORD-17"`)
+	require.Contains(t, does(t, env, "failures", "-o", "ndjson", "--status", "queued"), `"erp_code":null`)
+	require.Equal(t, "error_group,syncs,http_status,error_code,erp_code,field,first_seen,last_seen,error\n7,12,422,erp_rejected,ORD-17,items[#].sku,2024-01-15 00:00:00,2024-01-16 00:00:00,no such sku #\n",
+		does(t, env, "failures", "-o", "csv", "--status", "failed"))
 }
 
 func TestCommandsAboutAnOrder(t *testing.T) {

@@ -32,20 +32,30 @@ export function Failures() {
     ${data && (data.errors.length ? html`<${Groups} groups=${data.errors} status=${status} resend=${resend} />` : html`<${Notice} good>${words.none}</${Notice}>`)}`;
 }
 
+// columnsOf are those of the table. What the ERP's answers do not say has none.
+const columnsOf = (groups) => ['error', 'erp_code', 'field', 'orders', 'first', 'last', 'todo'].filter((name) => !['erp_code', 'field'].includes(name) || groups.some((g) => g[name]));
+
 function Groups({ groups, status, resend }) {
-  const canResend = status === 'failed' && may('resync');
-  return html`<div class="card table"><table>
+  const columns = columnsOf(groups);
+  const said = (g, name) => columns.includes(name) && html`<td data-label=${words.columns[name]}>${g[name] ? html`<code>${g[name]}</code>` : html`<span class="none">–</span>`}</td>`;
+  return html`<div class="card table kinds"><table>
     <caption class="hidden">${words.title}</caption>
-    <thead><tr>${words.columns.map((name, i) => html`<th scope="col" class=${i === 1 ? 'number' : ''}>${name}</th>`)}</tr></thead>
+    <thead><tr>${columns.map((name) => html`<th scope="col" class=${name === 'orders' ? 'number' : ''}>${words.columns[name]}</th>`)}</tr></thead>
     <tbody>${groups.map((g) => html`<tr key=${g.error_group}>
-      <td data-label=${words.columns[0]}><div><strong>${g.error}</strong><div class="faint">${[g.http_status && texts.order.http(g.http_status), g.error_code].filter(Boolean).join(' · ')}</div></div></td>
-      <td class="number" data-label=${words.columns[1]}>${g.syncs.toLocaleString()}</td>
-      <td data-label=${words.columns[2]}><${Time} at=${g.first_seen} /></td>
-      <td data-label=${words.columns[3]}><${Time} at=${g.last_seen} /></td>
-      <td class="wide" data-label=${words.columns[4]}><div class="row">
-        <a class="button" href=${href('orders', { error_group: g.error_group, status })}>${words.orders}</a>
-        ${canResend && g.syncs > 1 && html`<button onClick=${() => resend(resendOne, g)}>${words.one}</button>`}
-        ${canResend && html`<button onClick=${() => resend(g.syncs > 1 ? resendAll : resendOne, g)}>${words.all(g.syncs)}</button>`}
-      </div></td></tr>`)}</tbody>
+      <td data-label=${words.columns.error}><div><strong>${g.error}</strong><div class="faint">${[g.http_status && texts.order.http(g.http_status), g.error_code].filter(Boolean).join(' · ')}</div></div></td>
+      ${said(g, 'erp_code')}${said(g, 'field')}
+      <td class="number" data-label=${words.columns.orders}>${g.syncs.toLocaleString()}</td>
+      <td data-label=${words.columns.first}><${Time} at=${g.first_seen} /></td>
+      <td data-label=${words.columns.last}><${Time} at=${g.last_seen} /></td>
+      <td class="wide" data-label=${words.columns.todo}><${Actions} group=${g} status=${status} resend=${resend} /></td></tr>`)}</tbody>
   </table></div>`;
+}
+
+function Actions({ group, status, resend }) {
+  const canResend = status === 'failed' && may('resync');
+  return html`<div class="row">
+    <a class="button" href=${href('orders', { error_group: group.error_group, status })}>${words.orders}</a>
+    ${canResend && group.syncs > 1 && html`<button onClick=${() => resend(resendOne, group)}>${words.one}</button>`}
+    ${canResend && html`<button onClick=${() => resend(group.syncs > 1 ? resendAll : resendOne, group)}>${words.all(group.syncs)}</button>`}
+  </div>`;
 }

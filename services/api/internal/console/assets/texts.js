@@ -144,7 +144,8 @@ export const texts = {
 
   failures: {
     title: 'Failures', which: 'Which errors', failed: 'Failed', andRetries: 'With those that wait for a retry', none: 'Nothing is wrong: there is no order with an error.',
-    columns: ['Error', 'Orders', 'First seen', 'Last seen', 'What to do'], orders: 'Orders', one: 'Resend one …', all: (n) => (n === 1 ? 'Resend …' : `Resend all ${n.toLocaleString()} …`),
+    columns: { error: 'Error', erp_code: "ERP's code", field: 'Field', orders: 'Orders', first: 'First seen', last: 'Last seen', todo: 'What to do' },
+    orders: 'Orders', one: 'Resend one …', all: (n) => (n === 1 ? 'Resend …' : `Resend all ${n.toLocaleString()} …`),
     askOne: (order) => `Send order ${order} again?`, doOne: 'Send it', askText: 'Mend the cause first, in the ERP or in the shop. Each order carries its key, so the ERP books none twice.',
     ask: (n, atLeast) => `Send ${atLeast ? 'at least ' : ''}${n.toLocaleString()} orders again?`, do: (n) => `Send ${n.toLocaleString()}`,
     worth: (value) => value && `They are worth ${value}.`, canary: (n) => `${n} of them must succeed before the others go out.`,
