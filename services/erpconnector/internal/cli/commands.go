@@ -173,7 +173,7 @@ func printResult(cmd *cobra.Command, r client.CommandResult, output string) erro
 }
 
 func resultText(r client.CommandResult) string {
-	text := fmt.Sprintf("%s: order %s of %s is %s after %d attempts", r.Message, r.OrderIncrementId, r.Source, r.Status, r.Attempts)
+	text := fmt.Sprintf("%s: order %s of %s is %s after %s", r.Message, r.OrderIncrementId, r.Source, r.Status, counted(r.Attempts, "attempt"))
 	for _, more := range []struct {
 		name string
 		text *string

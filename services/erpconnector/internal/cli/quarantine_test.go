@@ -73,11 +73,13 @@ door           outbox
 shop           outlet
 event          e-old
 published      2024-01-15T10:30:00Z
-last refused   2024-01-15T11:30:00Z (1 times)
+last refused   2024-01-15T11:30:00Z (1 time)
 reason         refused
   /type is old
 
-{"a": "Ä\n"}
+{
+  "a": "Ä\n"
+}
 
 To send it again:           erpconnector quarantine send 1
 To correct it and send it:  erpconnector quarantine show 1 --payload > event.json
@@ -86,9 +88,10 @@ To correct it and send it:  erpconnector quarantine show 1 --payload > event.jso
 	out := does(t, env, "quarantine", "show", fmt.Sprint(big))
 	require.Contains(t, out, "\n… 5009 bytes in all: erpconnector quarantine show 2 --payload\n")
 	require.Less(t, len(out), 4700)
-	require.Equal(t, large+"\n", does(t, env, "quarantine", "show", fmt.Sprint(big), "--payload"), "byte for byte")
+	require.Equal(t, large, does(t, env, "quarantine", "show", fmt.Sprint(big), "--payload"), "byte for byte")
+	require.Contains(t, does(t, env, "quarantine", "show", fmt.Sprint(small), "-o", "json"), `"event":{"a":"Ä\n"}`)
 	p := invoke(t, env, "quarantine", "show", "9")
-	require.ErrorContains(t, p.err, "9: there is no such entry in the quarantine; it may have been sent already")
+	require.ErrorContains(t, p.err, "there is no such entry in the quarantine: its event may have been accepted, or it expired. `erpconnector quarantine list` lists them")
 	require.Equal(t, 1, p.code())
 }
 
@@ -142,7 +145,7 @@ func testQuarantineSendCorrected(t *testing.T, database testkit.Database, env va
 		p := invoke(t, env, "quarantine", "send", id, "--event", file)
 		require.EqualError(t, p.err, want, text)
 		require.Contains(t, p.out, id+"  refused: ", text)
-		require.Contains(t, does(t, env, "quarantine", "show", id), "(1 times)", "it stands as it was")
+		require.Contains(t, does(t, env, "quarantine", "show", id), "(1 time)", "it stands as it was")
 	}
 	p := invoke(t, env, "quarantine", "send", id, "--event", file+".missing")
 	require.ErrorContains(t, p.err, "reading the event: open "+file+".missing")

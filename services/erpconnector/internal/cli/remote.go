@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -150,6 +151,27 @@ func (c connector) get(ctx context.Context, do request, query url.Values, answer
 func (c connector) change(ctx context.Context, do request, answer any) error {
 	_, err := c.get(ctx, do, nil, answer)
 	return err
+}
+
+// bytes makes a request whose answer is what others wrote, byte for byte. Nothing bounds how long it takes to come, once it comes.
+func (c connector) bytes(ctx context.Context, do request) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(remoteTimeout, func() { cancel(context.DeadlineExceeded) })
+	resp, err := do(ctx, withQuery(nil))
+	if err != nil {
+		if late := context.Cause(ctx); late != nil {
+			err = late
+		}
+		return nil, c.failed(err)
+	}
+	late.Stop()
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, c.failed(fmt.Errorf("reading the answer: %w", err))
+	}
+	return content, nil
 }
 
 // failed makes an error of an answer, or of none, that says what to do.
