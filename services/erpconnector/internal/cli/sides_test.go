@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"archive/tar"
 	"encoding/json"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -95,7 +98,7 @@ func TestManyOrdersOverHTTP(t *testing.T) {
 	require.ErrorContains(t, invoke(t, env, "bulk", "show", "9").err, "bulk job 9: there is no such bulk job: `erpconnector bulk list` lists them")
 }
 
-// The manual has a page for each command.
+// The manual has a page for each command, in a folder and in a tar.
 func TestTheManual(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "man1")
@@ -108,6 +111,25 @@ func TestTheManual(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), "quarantine send 7 8")
 	require.ErrorContains(t, invoke(t, nil, "man", filepath.Join(dir, "erpconnector.1", "below")).err, "making the folder of the manual: ")
+
+	found := 0
+	pages := tar.NewReader(strings.NewReader(does(t, nil, "man", "-")))
+	for {
+		h, err := pages.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		page, err := io.ReadAll(pages)
+		require.NoError(t, err)
+		kept, err := os.ReadFile(filepath.Join(dir, h.Name))
+		require.NoError(t, err)
+		require.Equal(t, string(kept), string(page))
+		found++
+	}
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, found)
 }
 
 // A shell is told the words that a flag or an argument takes.
