@@ -236,7 +236,7 @@ func watchCommand() *cobra.Command {
 // watched is what an order does, in a line. One that is not known yet may come.
 func watched(answer *client.SyncStatusResponse) (now string, ended, failed bool) {
 	if answer.JSON200 == nil {
-		return domain.Printable(answer.JSON404.Detail), false, false
+		return asCommand(answer.JSON404.Detail), false, false
 	}
 	s := *answer.JSON200
 	now = stands(s)

@@ -1,12 +1,44 @@
 package cli
 
 import (
+	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/erpconnector/erpconnector/shared/spelling"
 )
+
+// shells are those that can be told how to complete.
+var shells = map[string]func(root *cobra.Command, w io.Writer) error{
+	"bash":       func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) },
+	"zsh":        func(root *cobra.Command, w io.Writer) error { return root.GenZshCompletion(w) },
+	"fish":       func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) },
+	"powershell": func(root *cobra.Command, w io.Writer) error { return root.GenPowerShellCompletionWithDesc(w) },
+}
+
+// completionCommand prints what a shell reads to complete commands, flags, and the words that they take.
+func completionCommand() *cobra.Command {
+	names := slices.Sorted(maps.Keys(shells))
+	return &cobra.Command{
+		Use: "completion SHELL", Short: "Print what lets a shell complete commands, flags and names: " + strings.Join(names, ", "),
+		Long: "Print what lets a shell complete commands, flags, and the words and names that they take.\n" +
+			"bash needs the package bash-completion. To have it in each shell, put the line into ~/.bashrc, ~/.zshrc or the profile of PowerShell.",
+		Example: "  source <(erpconnector completion bash)\n  source <(erpconnector completion zsh)\n  erpconnector completion fish | source\n" +
+			"  erpconnector completion powershell | Out-String | Invoke-Expression",
+		Args: cobra.ExactArgs(1), ValidArgs: names,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			print, known := shells[args[0]]
+			if !known {
+				return fmt.Errorf("%q is no shell that is known: %s", args[0], spelling.Hint(args[0], names))
+			}
+			return print(cmd.Root(), cmd.OutOrStdout())
+		},
+	}
+}
 
 // completeContexts completes --context by the names in the file.
 func completeContexts(cmd *cobra.Command) {

@@ -16,7 +16,6 @@ import (
 	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/httpapi"
 )
 
 // shownEntry is an entry of the quarantine with its event.
@@ -124,8 +123,7 @@ func printEntry(w io.Writer, e shownEntry) error {
 	}
 	text, whole := shownContent(e.Event, e.Other)
 	if e.Withheld != "" {
-		route, command := fmt.Sprintf("GET %s/quarantine/%d/event answers", httpapi.BasePath, e.Id), fmt.Sprintf("erpconnector quarantine show %d --payload prints", e.Id)
-		text = "not shown: " + domain.Printable(strings.Replace(e.Withheld, route, command, 1))
+		text = "not shown: " + asCommand(e.Withheld)
 	}
 	fmt.Fprintf(&b, "\n%s\n", text)
 	if !whole {

@@ -40,7 +40,7 @@ func testQuarantineList(t *testing.T, database testkit.Database, env variables) 
 		setAside(t, database.Pool, "outlet", "conflict", "{}")
 	}
 	all := does(t, env, "quarantine", "list")
-	require.Equal(t, "ID  DOOR    SHOP     EVENT  TRIES  SINCE                REASON\n"+
+	require.Equal(t, "ID  DOOR    SOURCE   EVENT  TRIES  SINCE                REASON\n"+
 		"1   outbox  default  e-old  1      2024-01-15 10:30:00  refused: /type is old\n", strings.Join(strings.SplitAfter(all, "\n")[:2], ""))
 	require.Equal(t, 7, strings.Count(all, "\n"))
 	require.NotContains(t, all, "more")
@@ -196,7 +196,7 @@ func TestQuarantineReasonsAreShort(t *testing.T) {
 	one := client.FieldError{Pointer: new("/a"), Detail: "is wrong"}
 	require.Contains(t, list(one), "12  http  default  "+strings.Repeat("e", 39)+"…  3      1970-01-01 00:00:00  refused: /a is wrong\n")
 	require.Contains(t, list(one, one, one), "refused: /a is wrong (and 2 more)\n")
-	require.Contains(t, list(), "refused: \n")
+	require.Contains(t, list(), "refused:\n")
 	require.Contains(t, list(client.FieldError{Detail: strings.Repeat("ë", 200)}), "refused: "+strings.Repeat("ë", 99)+"…\n")
 	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printEntry(w, shownEntry{QuarantineEntry: entry}) })
 }

@@ -64,7 +64,7 @@ func TestOperatorsWorkOverHTTP(t *testing.T) {
 	require.ErrorContains(t, invoke(t, env, "settings", "set", "retry_max_delay=1s").err, "retry_max_delay is 1s; it must be 0 (no cap)")
 	secret := strings.TrimSpace(does(t, env, "token", "create", "support", "--may", "view_status"))
 	require.Contains(t, does(t, env.with(variables{"API_TOKEN": secret}), "quarantine", "list"), "nothing is in the quarantine")
-	require.ErrorContains(t, invoke(t, env.with(variables{"API_TOKEN": secret}), "token", "list").err, `the token "support" does not hold Escooter_ErpConnector::tokens`)
+	require.ErrorContains(t, invoke(t, env.with(variables{"API_TOKEN": secret}), "token", "list").err, `the token "support" does not hold tokens: `+"`erpconnector token create NAME --may …` makes one that does")
 	require.Equal(t, "token 1, \"support\", is revoked\n", does(t, env, "token", "revoke", "1"))
 	require.ErrorContains(t, invoke(t, env, "token", "revoke", "9").err, "token 9: there is no such token: `erpconnector token list --all` lists them")
 	id := itoa(setAside(t, database.Pool, "default", "refused", placedEvent("e1", "100")))
