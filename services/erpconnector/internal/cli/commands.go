@@ -83,7 +83,7 @@ func (o orderCommand) command() *cobra.Command {
 	var f orderFlags
 	many := &manyOrders{}
 	cmd := &cobra.Command{
-		Use: o.use, Short: o.short, Example: o.example, Args: cobra.ExactArgs(1),
+		Use: o.use, ValidArgsFunction: completeOrders(&r), Short: o.short, Example: o.example, Args: cobra.ExactArgs(1),
 		Long: o.short + ".\nThe exit code is 0 when it was done, or is under way after --wait; 1 when it was refused, or the order has failed.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.resyncs && many.wanted() {
@@ -196,7 +196,7 @@ func watchCommand() *cobra.Command {
 	var r remote
 	var source string
 	cmd := &cobra.Command{
-		Use: "watch ORDER", Short: "Follow an order until it has reached the ERP or failed; exit code 1 when it has failed", Args: cobra.ExactArgs(1),
+		Use: "watch ORDER", ValidArgsFunction: completeOrders(&r), Short: "Follow an order until it has reached the ERP or failed; exit code 1 when it has failed", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector watch 000000123 --source outlet",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, t, err := r.client(cmd.Context())

@@ -1,14 +1,21 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/shared/client"
+	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
@@ -72,4 +79,35 @@ func completeWords[T ~string](cmd *cobra.Command, flag string, commas bool, word
 		}
 		return found, cobra.ShellCompDirectiveNoFileComp
 	})
+}
+
+// completionTimeout is how long somebody who has typed Tab waits for the connector.
+const completionTimeout = 2 * time.Second
+
+// completeOrders completes an order by those that have changed last, of the shop that --source names. Without an answer there are none.
+func completeOrders(r *remote) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		query := url.Values{"source": {"default"}}
+		if f := cmd.Flags().Lookup("source"); f.Changed {
+			query.Set("source", f.Value.String())
+		}
+		var found []string
+		_ = r.ask(ctx, func(c connector) error { // a shell has no use for an error
+			_, err := syncListing.pages(ctx, c, query, 100, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+				return c.ListSyncs(ctx, nil, edit)
+			}, func(s client.SomeListedSync, _ json.RawMessage) error {
+				if order := textOf(s.OrderIncrementId); strings.HasPrefix(order, typed) && domain.Printable(order) == order {
+					found = append(found, cobra.CompletionWithDesc(order, textOf(s.Status)))
+				}
+				return nil
+			})
+			return err
+		})
+		return found, cobra.ShellCompDirectiveNoFileComp
+	}
 }

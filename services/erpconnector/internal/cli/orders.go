@@ -176,7 +176,7 @@ func statusCommand() *cobra.Command {
 	var r remote
 	var source, output string
 	cmd := &cobra.Command{
-		Use: "status ORDER", Short: "Say where an order stands; exit code 1 when it is not known", Args: cobra.ExactArgs(1),
+		Use: "status ORDER", ValidArgsFunction: completeOrders(&r), Short: "Say where an order stands; exit code 1 when it is not known", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector status 000000123\n  erpconnector status 000000123 --source outlet -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkTextOrJSON(output); err != nil {

@@ -154,6 +154,14 @@ func settingsSetCommand(r *remote) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "set NAME=VALUE…", Short: "Change settings, all that are named or none", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, _ []string, typed string) (found []string, _ cobra.ShellCompDirective) {
+			for _, name := range setting.Names() {
+				if strings.HasPrefix(name, typed) {
+					found = append(found, name+"=")
+				}
+			}
+			return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
 		Example: "  erpconnector settings set erp_timeout=10s retryable_codes=409,423 --reason 'a slow ERP'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			values, err := parseSettings(args)

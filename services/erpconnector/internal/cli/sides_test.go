@@ -148,12 +148,29 @@ func TestCompletion(t *testing.T) {
 		"bulk list --state run":        "selecting\nrunning\npaused\nstopped\ndone\n:4\n",
 		"run a":                        "alerter\napi\ndelayer\n",
 		"settings get cron_b":          "cron_batch\n",
+		"settings set cron_b":          "cron_batch=\n:6\n",
+		"completion ":                  "bash\nfish\npowershell\nzsh\n",
 		"resync --filter ":             "status=\n",
 		"token create x --may publish": "publish\n",
 	} {
 		got := does(t, variables{"ERPCONNECTOR_CONFIG": file}, append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		require.Contains(t, got, want, args)
 	}
+}
+
+// A shell is told the orders that changed last; without a connector it gets none, and no error.
+func TestCompletionOfOrders(t *testing.T) {
+	t.Parallel()
+	env, database := served(t)
+	putSyncs(t, database, 3)
+	const found = "O3\tfailed\nO2\tqueued\nO1\tqueued\n:4\n"
+	for _, command := range []string{"status", "watch", "resync", "cancel"} {
+		got := does(t, env, "__complete", command, "--source", "outlet", "O")
+		require.ElementsMatch(t, strings.Fields(found), strings.Fields(got), command)
+		require.Equal(t, ":4\n", does(t, env, "__complete", command, "O"), "of the shop default")
+		require.Equal(t, ":4\n", does(t, env, "__complete", command, "--url", "127.0.0.1:1", ""))
+	}
+	require.Contains(t, does(t, nil, "completion", "bash"), "__start_erpconnector")
 }
 
 // A port that is taken gives way unless it was asked for.
