@@ -50,7 +50,7 @@ func TestBothSidesSayTheSame(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, kept, does(t, env, "quarantine", "show", "1", "--payload"), "with the spaces between its words")
+	require.Equal(t, kept, does(t, env, "quarantine", "show", "1", "--payload"), "with the spaces between its words") //nolint:testifylint // JSON, and byte for byte
 	require.True(t, json.Valid([]byte(does(t, env, "settings", "-o", "json"))))
 }
 
