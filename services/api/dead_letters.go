@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -37,6 +38,7 @@ func (h *handler) deadLetterRoutes() []httpapi.Route {
 		route(http.MethodPost, "/redrive", h.redriveDeadLetters),
 		route(http.MethodPost, "/discard", h.discardDeadLetters),
 		route(http.MethodGet, "/{id}", h.showDeadLetter),
+		route(http.MethodGet, "/{id}/value", h.showDeadLetterValue),
 		route(http.MethodPost, "/{id}/redrive", h.redriveDeadLetter),
 		route(http.MethodPost, "/{id}/discard", h.discardDeadLetter),
 	}
@@ -152,15 +154,10 @@ func (h *handler) readDeadLetter(w http.ResponseWriter, r *http.Request) (e dead
 	return e, err == nil
 }
 
-// showDeadLetter answers with the record itself, which is read from Kafka. It is logged who has seen it, and no cache may keep it.
+// showDeadLetter answers with the record itself.
 func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
-	e, ok := h.readDeadLetter(w, r)
+	e, record, ok := h.fetchDeadLetter(w, r)
 	if !ok {
-		return
-	}
-	record, err := deadletter.Fetch(r.Context(), h.kafka, e.Letter)
-	if err != nil {
-		h.topicFailed(w, r, err)
 		return
 	}
 	out := deadLetterRecord{deadLetter: deadLetterOf(e), Headers: kafka.Headers(record)}
@@ -169,9 +166,33 @@ func (h *handler) showDeadLetter(w http.ResponseWriter, r *http.Request) {
 	} else {
 		out.Bytes = record.Value
 	}
-	h.log.Info("dead letter shown", "dead_letter", e.ID, "by", requester(r))
 	w.Header().Set("Cache-Control", "no-store")
 	problem.JSON(w, http.StatusOK, out)
+}
+
+// showDeadLetterValue answers with the record's value, byte for byte, as JSON in JSON loses the spaces between its words.
+func (h *handler) showDeadLetterValue(w http.ResponseWriter, r *http.Request) {
+	_, record, ok := h.fetchDeadLetter(w, r)
+	if !ok {
+		return
+	}
+	httpapi.WriteBytesHead(w, len(record.Value))
+	_, _ = w.Write(record.Value) // an error here means that the client has left
+}
+
+// fetchDeadLetter reads the dead letter that the path names, and its record from Kafka. It is logged who has seen it. ok is false when it has
+// answered with a problem.
+func (h *handler) fetchDeadLetter(w http.ResponseWriter, r *http.Request) (e deadletter.Entry, record *kgo.Record, ok bool) {
+	if e, ok = h.readDeadLetter(w, r); !ok {
+		return e, nil, false
+	}
+	record, err := deadletter.Fetch(r.Context(), h.kafka, e.Letter)
+	if err != nil {
+		h.topicFailed(w, r, err)
+		return e, nil, false
+	}
+	h.log.Info("dead letter shown", "dead_letter", e.ID, "by", requester(r))
+	return e, record, true
 }
 
 // redriveDeadLetter sends the record back to its topic. The answer is 202: what its reader makes of it is seen in the order's status.
@@ -258,8 +279,12 @@ func (h *handler) deadLetterFailed(w http.ResponseWriter, r *http.Request, err e
 	}
 }
 
-// topicFailed answers that the record could not be read from Kafka, and that nothing was done.
+// topicFailed answers that the record could not be read from Kafka, or is not there, and that nothing was done.
 func (h *handler) topicFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, deadletter.ErrGone) {
+		problem.Write(w, problem.Problem{Status: http.StatusGone, Code: "record_gone", Detail: "nothing was done: " + err.Error()})
+		return
+	}
 	httpapi.Failed(w, r, h.log, "dead letter not read from Kafka", err, problem.Problem{
 		Code: "kafka_unavailable", Detail: "the dead-letter topic could not be read, so nothing was done: the log says why",
 	})

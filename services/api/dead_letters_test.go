@@ -75,6 +75,7 @@ func TestDeadLettersGolden(t *testing.T) {
 			c.get("dead-letters?state=lost&limit=0&cursor=next&order=1&source=Shop%20B")
 			c.get("dead-letters/8")
 			c.get("dead-letters/seven")
+			c.get("dead-letters/8/value")
 			c.post("dead-letters/7/discard", `{}`)
 			c.post("dead-letters/7/redrive", `reason`)
 			c.post("dead-letters/8/discard", `{"reason": "why"}`)

@@ -121,13 +121,18 @@ var Descriptions = map[string]httpapi.Description{
 	},
 	"GET " + deadLettersPath + "/{id}": {
 		ID: "showDeadLetter", Tag: "Dead letters", Summary: "A dead letter with its record",
-		Answers: map[int]any{http.StatusOK: deadLetterRecord{}}, Problems: []string{"404 dead_letter_not_found", "503 kafka_unavailable"},
+		Answers: map[int]any{http.StatusOK: deadLetterRecord{}}, Problems: []string{"404 dead_letter_not_found", "410 record_gone", "503 kafka_unavailable"},
+		Parameters: deadLetterID,
+	},
+	"GET " + deadLettersPath + "/{id}/value": {
+		ID: "showDeadLetterValue", Tag: "Dead letters", Summary: "The value of a dead letter's record, byte for byte",
+		Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: httpapi.BytesType}}, Problems: []string{"404 dead_letter_not_found", "410 record_gone", "503 kafka_unavailable"},
 		Parameters: deadLetterID,
 	},
 	"POST " + deadLettersPath + "/{id}/redrive": {
 		ID: "redriveDeadLetter", Tag: "Dead letters", Summary: "Send a record back to its topic",
 		Body: decisionBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusAccepted: deadLetter{}},
-		Problems:   append([]string{"404 dead_letter_not_found", "409 dead_letter_refused", "503 connector_disabled", "503 kafka_unavailable"}, commandBodyProblems...),
+		Problems:   append([]string{"404 dead_letter_not_found", "409 dead_letter_refused", "410 record_gone", "503 connector_disabled", "503 kafka_unavailable"}, commandBodyProblems...),
 		Parameters: deadLetterID,
 	},
 	"POST " + deadLettersPath + "/{id}/discard": {

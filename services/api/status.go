@@ -128,7 +128,7 @@ func (h *handler) whyAbsent(ctx context.Context, ref domain.OrderRef) (absent, e
 	case waits:
 		answer.Reason, answer.Detail = waitsForOrder, "an invoice of the order came, and waits in the quarantine until the order is published"
 	case len(answer.OtherSources) > 0:
-		answer.Detail = fmt.Sprintf("the shop %s has published no order of this number; %s has: name it with ?source=", ref.Source, strings.Join(answer.OtherSources, ", "))
+		answer.Detail = fmt.Sprintf("the shop %s has published no order of this number, unlike %s: name it with ?source=", ref.Source, strings.Join(answer.OtherSources, ", "))
 	default:
 		answer.Detail = unknownOrder("nobody has published the order, or its event was refused and had no number that can be read: look at the quarantine", ref)
 	}

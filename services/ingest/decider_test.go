@@ -20,8 +20,8 @@ func (d *decider) List(ctx context.Context, f quarantine.Filter) (quarantine.Pag
 	return quarantine.List(ctx, d.pool, f)
 }
 
-func (d *decider) Get(ctx context.Context, id int64) (QuarantineEntry, error) {
-	return QuarantineEntryOf(ctx, d.pool, id)
+func (d *decider) Get(ctx context.Context, id int64) (quarantine.Entry, error) {
+	return quarantine.Get(ctx, d.pool, id, "", 1<<30)
 }
 
 func (d *decider) Send(ctx context.Context, ids []int64) ([]quarantine.Sent, error) {

@@ -55,6 +55,11 @@ var Descriptions = map[string]httpapi.Description{
 		Detail:  "`event` holds personal data: it needs `" + string(httpapi.ResourceManage) + "`.",
 		Answers: map[int]any{http.StatusOK: shownEntry{}}, Problems: []string{"404 quarantine_entry_not_found"},
 	},
+	"GET " + quarantinePath + "/{id:[0-9]+}/event": {
+		ID: "showQuarantinedEvent", Tag: "Quarantine", Summary: "The event of an entry, byte for byte",
+		Detail:  "It is what was published, whatever it is: JSON or not, and larger than what is taken. It holds personal data.",
+		Answers: map[int]any{http.StatusOK: httpapi.Text{ContentType: httpapi.BytesType}}, Problems: []string{"404 quarantine_entry_not_found"},
+	},
 	"POST " + quarantinePath + "/{id:[0-9]+}/send": {
 		ID: "sendQuarantined", Tag: "Quarantine", Summary: "Send an event again, or a corrected one in its place",
 		Detail: "Without a body the event is sent as it is. What is refused again stays as it was.",

@@ -265,7 +265,7 @@ func (s *shop) quarantine() *decider {
 	return &decider{pool: s.pool, accepter: accept.New(s.pool, setting.Fixed(setting.Defaults()), slog.New(slog.DiscardHandler))}
 }
 
-func listed(t *testing.T, q *decider, f quarantine.Filter) []QuarantineEntry {
+func listed(t *testing.T, q *decider, f quarantine.Filter) []quarantine.Entry {
 	t.Helper()
 	page, err := q.List(t.Context(), f)
 	require.NoError(t, err)
@@ -280,7 +280,7 @@ func TestQuarantine(t *testing.T) {
 	s.publish(invoiceOf("early", "1"), bad, padded(event.MaxEventBytes+1))
 	s.becomes("3", `SELECT count(*)::text FROM commerce_quarantine`)
 	entries := listed(t, q, quarantine.Filter{})
-	byCode := map[quarantine.Code]QuarantineEntry{}
+	byCode := map[quarantine.Code]quarantine.Entry{}
 	for _, e := range entries {
 		byCode[e.Code] = e
 	}

@@ -38,6 +38,7 @@ func (h *handler) quarantineRoutes() []httpapi.Route {
 		route(http.MethodPost, "/send", httpapi.ResourceManage, h.sendSelected),
 		route(http.MethodPost, "/discard", httpapi.ResourceManage, h.discardSelected),
 		route(http.MethodGet, "/{id:[0-9]+}", httpapi.ResourceViewStatus, h.showQuarantined),
+		route(http.MethodGet, "/{id:[0-9]+}/event", httpapi.ResourceManage, h.showQuarantinedEvent),
 		route(http.MethodPost, "/{id:[0-9]+}/send", httpapi.ResourceManage, h.sendQuarantined),
 		route(http.MethodPost, "/{id:[0-9]+}/discard", httpapi.ResourceManage, h.discardQuarantined),
 	}
@@ -218,7 +219,7 @@ func (h *handler) showQuarantined(w http.ResponseWriter, r *http.Request) {
 	case !httpapi.Holds(r.Context(), httpapi.ResourceManage):
 		out.Withheld = "the event holds personal data: it needs " + string(httpapi.ResourceManage)
 	case e.Bytes > event.MaxEventBytes:
-		out.Withheld = fmt.Sprintf("the event has %d bytes: erpconnector quarantine show %d --payload prints it", e.Bytes, id)
+		out.Withheld = fmt.Sprintf("the event has %d bytes: GET %s/%d/event answers it", e.Bytes, quarantinePath, id)
 	case json.Valid(e.Payload) && utf8.Valid(e.Payload):
 		out.Event = e.Payload
 	default:
@@ -229,6 +230,30 @@ func (h *handler) showQuarantined(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 	}
 	problem.JSON(w, http.StatusOK, out)
+}
+
+// showQuarantinedEvent answers the event itself, byte for byte and whatever its size, as JSON in JSON loses the spaces between its words. The
+// length is said first, so that who gets less of it knows.
+func (h *handler) showQuarantinedEvent(w http.ResponseWriter, r *http.Request) {
+	id := entryID(r)
+	e, err := quarantine.Get(r.Context(), h.pool, id, httpapi.BoundSource(r.Context()), event.MaxEventBytes)
+	if err != nil {
+		h.quarantineFailed(w, r, err)
+		return
+	}
+	h.log.Info("quarantined event shown", "entry", id, "by", httpapi.Requester(r.Context()))
+	httpapi.WriteBytesHead(w, e.Bytes)
+	_, err = w.Write(e.Payload)
+	for sent := len(e.Payload); err == nil && sent < e.Bytes; {
+		var part []byte
+		if part, err = quarantine.PartOf(r.Context(), h.pool, id, sent); err == nil {
+			_, err = w.Write(part)
+			sent += len(part)
+		}
+	}
+	if err != nil && r.Context().Err() == nil {
+		h.log.Warn("quarantined event not sent whole", "entry", id, "error", err)
+	}
 }
 
 // entryID is the id in the path; 0, which no entry has, when it has too many digits.

@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ import (
 
 const fetchTimeout = 10 * time.Second
 
+// ErrGone means that the topic was read, and does not hold the record.
+var ErrGone = errors.New("does not hold")
+
 // Fetch reads a dead letter from the topic, which has what the table leaves out: the content and the headers of the record.
 func Fetch(ctx context.Context, cfg kafka.Config, l Letter) (*kgo.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
@@ -27,7 +31,7 @@ func Fetch(ctx context.Context, cfg kafka.Config, l Letter) (*kgo.Record, error)
 	}
 	r := found[at][l.ID]
 	if r == nil || !l.Same(Read(cfg, r)) {
-		return nil, fmt.Errorf("%s does not hold dead letter %d (any more): was the topic trimmed or made anew, or is KAFKA_BROKERS another cluster than the projector's?", at.Topic, l.ID)
+		return nil, fmt.Errorf("%s %w dead letter %d (any more): was the topic trimmed or made anew, or is KAFKA_BROKERS another cluster than the projector's?", at.Topic, ErrGone, l.ID)
 	}
 	return r, nil
 }

@@ -6,11 +6,16 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
 )
 
 // retryAfter is in seconds.
 const retryAfter = "5"
+
+// noRight is Postgres' insufficient_privilege.
+const noRight = "42501"
 
 // Failed answers a request with 503 and the problem, and logs msg with the keys and the error. A caller that has gone has broken the
 // work off by that: it is no error of ours.
@@ -19,6 +24,9 @@ func Failed(w http.ResponseWriter, r *http.Request, log *slog.Logger, msg string
 		log.Info("caller gone before its answer", append(keys, "what", msg)...)
 	} else {
 		log.Error(msg, append(keys, "error", err)...) //nolint:sloglint // a literal of the caller
+	}
+	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == noRight {
+		p.Detail = "the database refuses this to the connector's user (" + refused.Message + "); grant what docs/deploy.md lists"
 	}
 	w.Header().Set("Retry-After", retryAfter)
 	p.Status = http.StatusServiceUnavailable

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/erpconnector/erpconnector/shared/httpapi"
@@ -48,4 +50,14 @@ func TestACallerThatHangsUpIsNoError(t *testing.T) {
 			require.Contains(t, w.Body.String(), "database_unavailable")
 		})
 	}
+}
+
+// A right that is missing in the database is said, as asking again would not help.
+func TestAMissingRightIsSaid(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	err := fmt.Errorf("making a token: %w", &pgconn.PgError{Code: "42501", Message: "permission denied for table api_token"})
+	httpapi.Failed(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), slog.New(slog.DiscardHandler), "tokens not answered", err,
+		problem.Problem{Code: "database_unavailable", Detail: "the database does not answer"})
+	require.Contains(t, w.Body.String(), `"detail":"the database refuses this to the connector's user (permission denied for table api_token); grant what docs/deploy.md lists"`)
 }

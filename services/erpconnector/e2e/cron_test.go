@@ -62,7 +62,7 @@ func TestCronRunByHand(t *testing.T) {
 		_, err := cronRun(t, cfg.DatabaseURL)
 		require.ErrorContains(t, err, "the connector is off, so no order is released: turn it on")
 		p.set(`{"enabled": true}`)
-		require.Equal(t, "1 orders released; 0 still wait for the cron\n", must(t)(cronRun(t, cfg.DatabaseURL)))
+		require.Equal(t, "1 order released; 0 still wait for the cron\n", must(t)(cronRun(t, cfg.DatabaseURL)))
 		p.becomes("2", ended("success"))
 		require.InDelta(t, 3, p.bookings(), 0)
 	})

@@ -218,7 +218,7 @@ func TestARecordIsRedrivenOnceTheCauseIsGone(t *testing.T) {
 		require.Regexp(p.t, fmt.Sprintf(`(?m)^%v +open +\S+ \S+ +syncer +mended +generation 1 +vendor_erp_sync_requested/\d+@\d+ +an older program$`, mended["id"]), out)
 		out, err = p.command("deadletter", "show", fmt.Sprint(mended["id"]))
 		require.NoError(p.t, err)
-		require.Contains(p.t, out, `"order_increment_id":"mended"`, "the record itself")
+		require.Contains(p.t, out, `"order_increment_id": "mended"`, "the record itself")
 		require.Contains(p.t, out, "ce_id: mended/")
 		_, err = p.command("deadletter", "redrive", fmt.Sprint(mended["id"]))
 		require.ErrorContains(p.t, err, "--reason")

@@ -21,7 +21,7 @@ var waitingCommands = []string{
 	"up --ephemeral", "run api", "demo", "migrate", "topics ensure", "topics check", "health",
 	"quarantine list", "quarantine show 1", "quarantine send 1", "quarantine discard 1 --reason x",
 	"deadletter list", "deadletter show 1", "deadletter redrive 1 --reason x", "deadletter discard 1 --reason x",
-	"cron run", "settings", "settings get debug", "settings set debug=true", "settings unset debug", "settings history",
+	"cron run", "settings", "settings list", "settings get debug", "settings set debug=true", "settings unset debug", "settings history",
 	"token create x --may sync", "token list", "token revoke 1",
 	"bulk resync --status failed", "bulk cancel --id 1 --reason x", "bulk settle --id 1 --reason x", "bulk send-now --id 1 --reason x",
 	"bulk list", "bulk show 1", "bulk results 1", "bulk pause 1", "bulk resume 1", "bulk stop 1",
@@ -33,7 +33,7 @@ var waitingCommands = []string{
 }
 
 // promptCommands wait for nobody.
-var promptCommands = []string{"config check", "version", "context", "man"}
+var promptCommands = []string{"config check", "version", "context", "man", "completion", "help"}
 
 // silent is an address where connections are taken and nothing is ever said. The channel tells of the first one.
 func silent(t *testing.T) (addr string, reached <-chan struct{}) {

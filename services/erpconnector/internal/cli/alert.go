@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/alert"
 	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
 // alertCommand says where alerts are told, and shows what was told.
@@ -26,7 +28,7 @@ import (
 //	destination 1, "on-call": this is the only time that its secret is shown
 func alertCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "alert", Example: "  erpconnector alert add on-call --webhook https://ops.example.com/alerts\n  erpconnector alert test 1", Short: "Say where alerts are told, try it, and see what was told",
+		Use: "alert", Example: "  erpconnector alert add on-call --webhook https://ops.example.com/alerts\n  erpconnector alert test on-call", Short: "Say where alerts are told, try it, and see what was told",
 		Long: "Alerts tell of orders that have failed, of the breaker, of a backlog, of the quarantine, of dead letters, and of what an audit finds.\n" +
 			"They go to webhooks, to Slack and to mailboxes; `test` tries one.",
 	}
@@ -148,23 +150,41 @@ func addDestination(cmd *cobra.Command, r *remote, d alert.Destination) error {
 	})
 }
 
-// askDestination asks for something to be done about the destination of the argument.
+// askDestination asks for something to be done about the destination that the argument names, or whose id it is.
 func askDestination(ctx context.Context, r *remote, args []string, do func(c connector, id int64) error) error {
-	ids, err := parseIDs(args, "alert list")
-	if err != nil {
-		return err
-	}
 	return r.ask(ctx, func(c connector) error {
-		if err := do(c, ids[0]); err != nil {
-			return fmt.Errorf("destination %d: %w", ids[0], err)
+		id, err := c.destination(ctx, args[0])
+		if err == nil {
+			err = do(c, id)
+		}
+		if err != nil {
+			return fmt.Errorf("destination %s: %w", domain.Printable(args[0]), err)
 		}
 		return nil
 	})
 }
 
+// destination is the id of the destination of a name. What is no name of one is an id, or refused with the name that was probably meant.
+func (c connector) destination(ctx context.Context, nameOrID string) (id int64, err error) {
+	var names []string
+	_, err = destinationListing.pages(ctx, c, nil, 0, c.listDestinations, func(d client.AlertDestination, _ json.RawMessage) error {
+		if names = append(names, d.Name); d.Name == nameOrID {
+			id = d.DestinationId
+		}
+		return nil
+	})
+	if err != nil || id != 0 {
+		return id, err
+	}
+	if id, err = strconv.ParseInt(nameOrID, 10, 64); err != nil {
+		return 0, fmt.Errorf("there is none of this name: %s", spelling.Hint(nameOrID, names))
+	}
+	return id, nil
+}
+
 func alertRemoveCommand(r *remote) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove ID", Short: "Tell alerts there no more; what was not delivered yet is given up", Args: cobra.ExactArgs(1), Example: "  erpconnector alert remove 1",
+		Use: "remove NAME", Short: "Tell alerts there no more; what was not delivered yet is given up", Args: cobra.ExactArgs(1), Example: "  erpconnector alert remove on-call",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return askDestination(cmd.Context(), r, args, func(c connector, id int64) error {
 				var d client.AlertDestination
@@ -184,7 +204,7 @@ func alertRemoveCommand(r *remote) *cobra.Command {
 // reach less, or more.
 func alertTestCommand(r *remote) *cobra.Command {
 	return &cobra.Command{
-		Use: "test ID", Short: "Send a test to a destination, and show what comes back", Args: cobra.ExactArgs(1), Example: "  erpconnector alert test 1",
+		Use: "test NAME", Short: "Send a test to a destination, and show what comes back", Args: cobra.ExactArgs(1), Example: "  erpconnector alert test on-call",
 		Long: "Sends one notice of the type \"test\" at once, and once: from the connector that is asked, or from here, on the stores.\n" +
 			"Exit code: 0 it was taken, 1 it was not.",
 		RunE: func(cmd *cobra.Command, args []string) error {

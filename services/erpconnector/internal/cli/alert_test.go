@@ -52,20 +52,20 @@ func testAlerts(t *testing.T, database testkit.Database, env variables) {
 	}}, now)
 	require.NoError(t, err)
 	require.Regexp(t, `1 +breaker +\S+ \S+ +open +2 pending +calls are held back\\x1b\[2J`, does(t, env, "alert", "history", "--open"))
-	require.Equal(t, "destination 1, \"on-call\", is removed\n", does(t, env, "alert", "remove", "1"))
+	require.Equal(t, "destination 1, \"on-call\", is removed\n", does(t, env, "alert", "remove", "on-call"))
 	require.Contains(t, does(t, env, "alert", "history"), "1 pending, 1 failed")
 
 	for want, args := range map[string][]string{
-		"give one of --webhook, --slack and --email: where":    {"add", "x"},
-		"give one of --webhook, --slack and --email":           {"add", "x", "--email", "a@example.com", "--slack", "https://x"},
-		"--webhook must be https":                              {"add", "x", "--webhook", "http://ops.example.com"},
-		"--email must be one bare e-mail address":              {"add", "x", "--email", "nobody"},
-		"the name is required":                                 {"add", " ", "--email", "a@example.com"},
-		`--only is "fire", which is no alert`:                  {"add", "x", "--email", "a@example.com", "--only", "fire"},
-		"a destination of that name is there already":          {"add", "shop-team", "--email", "a@example.com"},
-		"destination 9: there is no such destination":          {"remove", "9"},
-		`"first" is no id: erpconnector alert list shows them`: {"test", "first"},
-		"--limit is 0; it must be 1 or more":                   {"history", "--limit", "0"},
+		"give one of --webhook, --slack and --email: where":   {"add", "x"},
+		"give one of --webhook, --slack and --email":          {"add", "x", "--email", "a@example.com", "--slack", "https://x"},
+		"--webhook must be https":                             {"add", "x", "--webhook", "http://ops.example.com"},
+		"--email must be one bare e-mail address":             {"add", "x", "--email", "nobody"},
+		"the name is required":                                {"add", " ", "--email", "a@example.com"},
+		`--only is "fire", which is no alert`:                 {"add", "x", "--email", "a@example.com", "--only", "fire"},
+		"a destination of that name is there already":         {"add", "shop-team", "--email", "a@example.com"},
+		"destination 9: there is no such destination":         {"remove", "9"},
+		"there is none of this name: did you mean shop-team?": {"test", "shop-taem"},
+		"--limit is 0; it must be 1 or more":                  {"history", "--limit", "0"},
 	} {
 		require.ErrorContains(t, invoke(t, env, append([]string{"alert"}, args...)...).err, want)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -193,10 +194,13 @@ func runBulk(cmd *cobra.Command, c connector, command bulk.Command, f bulkFlags,
 	if !f.yes {
 		_, _ = fmt.Fprint(cmd.ErrOrStderr(), "Start? [y/N] ")
 		yes, err := answersYes(cmd.Context(), os.Stdin)
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr())
+			return errors.New("nothing was done, as nobody answers: give --yes")
+		case err != nil:
 			return err
-		}
-		if !yes {
+		case !yes:
 			return errors.New("nothing was done")
 		}
 	}

@@ -7,12 +7,13 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
-// answersYes reads one line, or until ctx ends: what is typed at a terminal knows no context.
+// answersYes reads one line, or until ctx ends: what is typed at a terminal knows no context. io.EOF says that nobody is there to answer.
 func answersYes(ctx context.Context, in io.Reader) (bool, error) {
 	line := make(chan string, 1)
 	go func() {
@@ -21,6 +22,9 @@ func answersYes(ctx context.Context, in io.Reader) (bool, error) {
 	}()
 	select {
 	case text := <-line:
+		if text == "" {
+			return false, io.EOF
+		}
 		return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(text))), nil
 	case <-ctx.Done():
 		return false, ctx.Err()
@@ -48,7 +52,7 @@ func printPreview(w io.Writer, b client.BulkPreview) error {
 	for _, r := range b.WouldRefuse {
 		fmt.Fprintf(&out, "%s would be refused: their state is %s\n", counted(r.Orders, "order"), domain.Printable(strings.TrimPrefix(r.Code, "order_")))
 	}
-	if b.Canary > 0 {
+	if b.Canary > 0 && int64(b.Canary) < b.Orders {
 		fmt.Fprintf(&out, "%s must succeed before the others go out\n", counted(b.Canary, "order"))
 	}
 	if b.OrdersPerSecond != nil && b.TakesSeconds != nil {
@@ -64,13 +68,13 @@ func printPreview(w io.Writer, b client.BulkPreview) error {
 
 // printSample names some of the orders.
 func printSample(out *strings.Builder, b client.BulkPreview, atLeast string) {
+	var rows strings.Builder
+	table := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
 	for _, s := range b.Sample {
-		fmt.Fprintf(out, "  %d  %s  %s  %s", s.SyncId, domain.Printable(s.Source), shorten(s.OrderIncrementId, 60), s.Status)
-		if s.LastError != nil {
-			fmt.Fprintf(out, "  %s", shorten(*s.LastError, 80))
-		}
-		out.WriteString("\n")
+		_, _ = fmt.Fprintf(table, "  %d\t%s\t%s\t%s\t%s\n", s.SyncId, domain.Printable(s.Source), shorten(s.OrderIncrementId, 60), s.Status, shorten(textOf(s.LastError), 80))
 	}
+	_ = table.Flush() // into the text
+	out.WriteString(withoutTrailingBlanks(rows.String()))
 	if more := b.Orders - int64(len(b.Sample)); more > 0 && len(b.Sample) > 0 {
 		fmt.Fprintf(out, "  … and %s%d more\n", atLeast, more)
 	}

@@ -53,10 +53,10 @@ func scheduled(t *testing.T, database testkit.Database) {
 func testBulk(t *testing.T, database testkit.Database, env variables) {
 	failedOrders(t, database, 12)
 	asked := invoke(t, env, "bulk", "resync", "--status", "failed", "--canary", "2")
-	require.EqualError(t, asked.err, "nothing was done", "nobody said yes")
-	require.Contains(t, asked.out, "12 orders, 238.80 EUR\n2 orders must succeed before the others go out\n  1  default  1  failed  no such sku A1\n")
+	require.EqualError(t, asked.err, "nothing was done, as nobody answers: give --yes", "nobody said yes")
+	require.Contains(t, asked.out, "12 orders, 238.80 EUR\n2 orders must succeed before the others go out\n  1   default  1   failed  no such sku A1\n")
 	require.Contains(t, asked.out, "  … and 2 more\n")
-	require.Equal(t, "Start? [y/N] ", asked.stderr)
+	require.Equal(t, "Start? [y/N] \n", asked.stderr)
 	require.Equal(t, "there are no such bulk jobs\n", does(t, env, "bulk", "list"))
 	require.ErrorContains(t, invoke(t, env, "bulk", "resync", "--status", "success", "--yes").err, "no order matches")
 

@@ -83,7 +83,7 @@ func (o orderCommand) command() *cobra.Command {
 	var f orderFlags
 	many := &manyOrders{}
 	cmd := &cobra.Command{
-		Use: o.use, Short: o.short, Example: o.example, Args: cobra.ExactArgs(1),
+		Use: o.use, ValidArgsFunction: completeOrders(&r), Short: o.short, Example: o.example, Args: cobra.ExactArgs(1),
 		Long: o.short + ".\nThe exit code is 0 when it was done, or is under way after --wait; 1 when it was refused, or the order has failed.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.resyncs && many.wanted() {
@@ -173,7 +173,7 @@ func printResult(cmd *cobra.Command, r client.CommandResult, output string) erro
 }
 
 func resultText(r client.CommandResult) string {
-	text := fmt.Sprintf("%s: order %s of %s is %s after %d attempts", r.Message, r.OrderIncrementId, r.Source, r.Status, r.Attempts)
+	text := fmt.Sprintf("%s: order %s of %s is %s after %s", r.Message, r.OrderIncrementId, r.Source, r.Status, counted(r.Attempts, "attempt"))
 	for _, more := range []struct {
 		name string
 		text *string
@@ -196,7 +196,7 @@ func watchCommand() *cobra.Command {
 	var r remote
 	var source string
 	cmd := &cobra.Command{
-		Use: "watch ORDER", Short: "Follow an order until it has reached the ERP or failed; exit code 1 when it has failed", Args: cobra.ExactArgs(1),
+		Use: "watch ORDER", ValidArgsFunction: completeOrders(&r), Short: "Follow an order until it has reached the ERP or failed; exit code 1 when it has failed", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector watch 000000123 --source outlet",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, t, err := r.client(cmd.Context())
@@ -236,7 +236,7 @@ func watchCommand() *cobra.Command {
 // watched is what an order does, in a line. One that is not known yet may come.
 func watched(answer *client.SyncStatusResponse) (now string, ended, failed bool) {
 	if answer.JSON200 == nil {
-		return domain.Printable(answer.JSON404.Detail), false, false
+		return asCommand(answer.JSON404.Detail), false, false
 	}
 	s := *answer.JSON200
 	now = stands(s)

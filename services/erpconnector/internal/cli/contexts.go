@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -98,6 +96,9 @@ func (c contexts) target(name string) (target, error) {
 
 func (c contexts) known(name string) (installation, error) {
 	in, there := c.Contexts[name]
+	if len(c.Contexts) == 0 {
+		return in, fmt.Errorf("there is no context %q, and no other one yet: %s", name, makeContext)
+	}
 	if !there {
 		return in, fmt.Errorf("there is no context %q: %s", name, spelling.Hint(name, slices.Sorted(maps.Keys(c.Contexts))))
 	}
@@ -120,31 +121,59 @@ func contextCommand() *cobra.Command {
 	return cmd
 }
 
+// makeContext is what to do where there is no context.
+const makeContext = "`erpconnector context set NAME --url URL --token-file FILE` makes one"
+
 func contextListCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Example: "  erpconnector context list", Short: "List the contexts; * is the one in use", Args: cobra.NoArgs,
+	var output string
+	cmd := &cobra.Command{
+		Use: "list", Example: "  erpconnector context list\n  erpconnector context list -o json", Short: "List the contexts; * is the one in use", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := readContexts(environment(cmd.Context()))
-			if err != nil {
+			if err = errors.Join(err, checkOutput(output)); err != nil {
 				return err
 			}
-			return printContexts(cmd.OutOrStdout(), c)
+			return printContexts(cmd, c, output)
 		},
 	}
+	outputFlag(cmd, &output)
+	return cmd
 }
 
-func printContexts(w io.Writer, c contexts) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "\tNAME\tURL\tTOKEN FILE")
-	for _, name := range slices.Sorted(maps.Keys(c.Contexts)) {
-		mark := ""
-		if name == c.Current {
-			mark = "*"
-		}
-		in := c.Contexts[name]
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", mark, domain.Printable(name), domain.Printable(in.URL), domain.Printable(in.TokenFile))
+// contextRow is a context in a list.
+type contextRow struct {
+	Name string `json:"name"`
+	installation
+	InUse bool `json:"in_use"`
+}
+
+func printContexts(cmd *cobra.Command, c contexts, output string) error {
+	p := &rowPrinter[contextRow]{
+		w: cmd.OutOrStdout(), output: output, colour: coloured(cmd.Context(), cmd.OutOrStdout()), none: "there are no contexts yet: " + makeContext,
+		members: []string{"name", "url", "token_file", "in_use"},
+		columns: []column[contextRow]{
+			{"", func(r contextRow) string {
+				if r.InUse {
+					return "*"
+				}
+				return ""
+			}},
+			{"name", func(r contextRow) string { return r.Name }},
+			{"url", func(r contextRow) string { return r.URL }},
+			{"token_file", func(r contextRow) string { return r.TokenFile }},
+		},
 	}
-	return t.Flush()
+	for _, name := range slices.Sorted(maps.Keys(c.Contexts)) {
+		row := contextRow{name, c.Contexts[name], name == c.Current}
+		raw, err := json.Marshal(row)
+		if err == nil {
+			err = p.add(row, raw)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return p.end()
 }
 
 func contextSetCommand() *cobra.Command {
@@ -217,5 +246,5 @@ func changeContexts(cmd *cobra.Command, change func(*contexts) error) error {
 	if err != nil {
 		return err
 	}
-	return printContexts(cmd.OutOrStdout(), c)
+	return printContexts(cmd, c, "table")
 }

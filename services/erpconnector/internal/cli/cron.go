@@ -38,9 +38,9 @@ func runCron(cmd *cobra.Command, _ []string) error {
 			return errors.New("the connector is off, so no order is released: turn it on (erpconnector settings set enabled=true), then run the cron again")
 		}
 		if err != nil {
-			return fmt.Errorf("%d orders released, then: %w", released, err)
+			return fmt.Errorf("%s released, then: %w", counted(released, "order"), err)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d orders released; %d still wait for the cron\n", released, waiting)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s released; %d still wait for the cron\n", counted(released, "order"), waiting)
 		return err
 	})
 }

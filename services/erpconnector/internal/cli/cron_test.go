@@ -28,7 +28,7 @@ func testCronRun(t *testing.T, database testkit.Database, env variables) {
 
 	require.Equal(t, "2 orders released; 1 still wait for the cron\n", does(t, env, "cron", "run"))
 	env["CRON_BATCH"] = "0"
-	require.Equal(t, "1 orders released; 0 still wait for the cron\n", does(t, env, "cron", "run"), "0 stands for all")
+	require.Equal(t, "1 order released; 0 still wait for the cron\n", does(t, env, "cron", "run"), "0 stands for all")
 	var released int
 	require.NoError(t, database.Pool.QueryRow(t.Context(), `SELECT count(*) FROM erp_sync_gate WHERE state = 'open'`).Scan(&released))
 	require.Equal(t, 3, released)

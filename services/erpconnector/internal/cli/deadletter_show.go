@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,13 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/shared/client"
-	"github.com/erpconnector/erpconnector/shared/config"
-	"github.com/erpconnector/erpconnector/shared/deadletter"
-	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // letterRecord is a dead letter with its record.
@@ -29,80 +26,34 @@ type letterRecord struct {
 	Other   []byte            `json:"value_base64"` // in place of a value that is not JSON
 }
 
-// value is the record's value, byte for byte on the stores. In an answer JSON has lost the spaces between its words.
-func (l letterRecord) value() []byte {
-	if l.Other != nil {
-		return l.Other
-	}
-	return l.Value
-}
-
 func deadletterShowCommand(r *remote) *cobra.Command {
 	var value bool
+	var output string
 	cmd := &cobra.Command{
 		Use: "show ID", Short: "Show a dead letter with its record, which may hold a customer's data", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector deadletter show 17\n  erpconnector deadletter show 17 --value > record",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args, "deadletter list")
-			if err != nil {
+			if err = errors.Join(err, checkTextOrJSON(output)); err != nil {
 				return err
 			}
-			l, err := showLetter(cmd.Context(), r, ids[0])
-			if err != nil {
-				return err
-			}
-			if value {
-				return printBytes(cmd.OutOrStdout(), l.value())
-			}
-			return printLetter(cmd.OutOrStdout(), l)
+			return r.askWithKafka(cmd.Context(), func(c connector) error {
+				if value {
+					return c.printBytes(cmd, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+						return c.ShowDeadLetterValue(ctx, ids[0], edit)
+					})
+				}
+				var l letterRecord
+				return c.printThing(cmd, output, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.ShowDeadLetter(ctx, ids[0], edit)
+				}, &l, func(w io.Writer) error { return printLetter(w, l) })
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&value, "value", false,
-		"print the record's value alone, byte for byte (over HTTP JSON comes without the spaces between its words); a terminal gets it with escapes")
+	cmd.Flags().BoolVar(&value, "value", false, "print the record's value alone, byte for byte; a terminal gets it with escapes")
+	textOrJSON(cmd, &output)
+	cmd.MarkFlagsMutuallyExclusive("value", "output")
 	return cmd
-}
-
-// showLetter reads the topic itself on the stores, since an answer in JSON does not keep each byte.
-func showLetter(ctx context.Context, r *remote, id int64) (l letterRecord, err error) {
-	if r.onStores(ctx) {
-		err = withLog(ctx, func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) error {
-			l, err = readLetter(ctx, brokers, pool, id)
-			return err
-		})
-		return l, err
-	}
-	err = r.ask(ctx, func(c connector) error {
-		_, err := c.get(ctx, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
-			return c.ShowDeadLetter(ctx, id, edit)
-		}, nil, &l)
-		return err
-	})
-	return l, err
-}
-
-// readLetter asks the table first. An id that is not there is told at once, and not after the brokers' time-out.
-func readLetter(ctx context.Context, brokers kafka.Config, pool *pgxpool.Pool, id int64) (letterRecord, error) {
-	e, err := deadletter.Get(ctx, pool, id)
-	if err != nil {
-		return letterRecord{}, err
-	}
-	record, err := deadletter.Fetch(ctx, brokers, e.Letter)
-	if err != nil {
-		return letterRecord{}, err
-	}
-	return letterRecord{DeadLetter: letterOf(e), Headers: kafka.Headers(record), Other: record.Value}, nil
-}
-
-// letterOf is a dead letter as an answer has it.
-func letterOf(e deadletter.Entry) client.DeadLetter {
-	l := client.DeadLetter{
-		Id: e.ID, State: client.DeadLetterState(e.State), WrittenAt: e.WrittenAt.UTC().Format(time.RFC3339), WrittenBy: string(e.By), Reason: e.Reason, Topic: e.Topic,
-		Partition: int(e.Partition), Offset: e.Offset, Key: e.OrderKey, StoppedGeneration: e.Generation, Redrives: e.Redrives, DecidedBy: e.DecidedBy, Decision: e.Decision,
-	}
-	if e.DecidedAt != nil {
-		l.DecidedAt = new(e.DecidedAt.UTC().Format(time.RFC3339))
-	}
-	return l
 }
 
 // printLetter prints one letter with its record. A value is cut: it may be as large as a record can be, and --value prints all of it.
@@ -123,13 +74,10 @@ func printLetter(w io.Writer, l letterRecord) error {
 	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
 		fmt.Fprintf(&b, "%s: %s\n", shorten(name, 200), shorten(l.Headers[name], 2000))
 	}
-	content := l.value()
-	if len(content) > showBytes {
-		content = content[:showBytes]
-	}
-	fmt.Fprintf(&b, "\n%s\n", shorten(string(content), 8*showBytes))
-	if len(content) < len(l.value()) {
-		fmt.Fprintf(&b, "… %d bytes in all: erpconnector deadletter show %d --value\n", len(l.value()), l.Id)
+	text, whole := shownContent(l.Value, l.Other)
+	fmt.Fprintf(&b, "\n%s\n", text)
+	if !whole {
+		fmt.Fprintf(&b, "… %d bytes in all: erpconnector deadletter show %d --value\n", l.Bytes, l.Id)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -32,8 +32,8 @@ func doctorCommand() *cobra.Command {
 			"The exit code is 1 when something fails, and 0 when all is well or only to be looked at soon.",
 		Example: "  erpconnector doctor\n  erpconnector doctor -o json | jq '.[] | select(.level != \"ok\")'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "" && output != "json" {
-				return fmt.Errorf("--output is %q; it must be json, or left out for a table", output)
+			if err := checkTextOrJSON(output); err != nil {
+				return err
 			}
 			findings := examine(cmd.Context())
 			if err := cmd.Context().Err(); err != nil {
@@ -48,7 +48,7 @@ func doctorCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json: the findings as a list")
+	textOrJSON(cmd, &output)
 	return cmd
 }
 
@@ -67,7 +67,7 @@ func printDoctor(cmd *cobra.Command, findings []doctor.Finding, output string) e
 // examine reaches for both servers first, and has examined what can be reached.
 func examine(ctx context.Context) []doctor.Finding {
 	cfg, err := CompleteConfig(environment(ctx))
-	findings := []doctor.Finding{finding("environment", err, "the variables can be used", "see docs/config.md, and `erpconnector config check`")}
+	findings := []doctor.Finding{finding("environment", err, "the variables can be used", "set what is missing (`up` prints the line to paste), and see `erpconnector config check` and docs/config.md")}
 	in := doctor.Installation{Config: cfg}
 	if cfg.DatabaseURL != "" {
 		err := RequireMigrated(ctx, cfg)
@@ -91,7 +91,7 @@ func examine(ctx context.Context) []doctor.Finding {
 // finding is a check whose error says itself what to do.
 func finding(check string, err error, well, do string) doctor.Finding {
 	if err != nil {
-		return doctor.Finding{Check: check, Level: doctor.Fail, Said: oneLine(err), Do: do}
+		return doctor.Finding{Check: check, Level: doctor.Fail, Said: strings.ReplaceAll(err.Error(), "\n", "; "), Do: do}
 	}
 	return doctor.Finding{Check: check, Level: doctor.OK, Said: well}
 }

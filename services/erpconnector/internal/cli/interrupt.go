@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"syscall"
 
@@ -26,12 +27,26 @@ func runProgram(cmd *cobra.Command, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	err := cmd.ExecuteContext(ctx)
+	err := togetherHint(cmd.ExecuteContext(ctx))
 	said, code := outcome(err, ctx.Err() != nil)
 	if said != "" {
 		_, _ = fmt.Fprintln(stderr, "erpconnector:", domain.PrintableLines(said))
 	}
 	return code
+}
+
+// exclusive is how cobra says that flags do not go together.
+var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(\S+) (\S+).*\] were all set$`)
+
+// togetherHint says in other words than cobra's that flags do not go together.
+func togetherHint(err error) error {
+	if err == nil {
+		return nil
+	}
+	if found := exclusive.FindStringSubmatch(err.Error()); found != nil {
+		return fmt.Errorf("--%s and --%s do not go together: leave one of them out", found[1], found[2])
+	}
+	return err
 }
 
 // outcome is what a command's end is told as, and its exit code.

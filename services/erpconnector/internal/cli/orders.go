@@ -27,7 +27,7 @@ var syncFilters = []struct{ parameter, usage string }{
 	{"idempotency_key", "whose newest key is this"},
 	{"error", "with this in the error; a number stands for any number"},
 	{"error_code", "with this code, like erp_timeout"},
-	{"error_group", "with errors of this kind: `erpconnector failures` shows them"},
+	{"error_group", "with errors of this kind: erpconnector failures shows them"},
 	{"http_status", "whose error is an answer with this status"},
 	{"attempts_from", "with at least so many attempts"},
 	{"attempts_to", "with at most so many attempts"},
@@ -178,7 +178,7 @@ func statusCommand() *cobra.Command {
 	var r remote
 	var source, output string
 	cmd := &cobra.Command{
-		Use: "status ORDER", Short: "Say where an order stands; exit code 1 when it is not known", Args: cobra.ExactArgs(1),
+		Use: "status ORDER", ValidArgsFunction: completeOrders(&r), Short: "Say where an order stands; exit code 1 when it is not known", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector status 000000123\n  erpconnector status 000000123 --source outlet -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkTextOrJSON(output); err != nil {
@@ -198,7 +198,7 @@ func statusCommand() *cobra.Command {
 				_, err = fmt.Fprint(cmd.OutOrStdout(), statusText(*answer.JSON200))
 			}
 			if err == nil && answer.JSON404 != nil {
-				err = errors.New(domain.Printable(answer.JSON404.Detail))
+				err = errors.New(asCommand(answer.JSON404.Detail))
 			}
 			return err
 		},
@@ -214,9 +214,13 @@ func orderStatus(ctx context.Context, c client.Client, t target, order, source s
 	if source != "" {
 		params.Source = &source
 	}
-	return asking(ctx, t, func(ctx context.Context) (*client.SyncStatusResponse, error) {
+	answer, err := asking(ctx, t, func(ctx context.Context) (*client.SyncStatusResponse, error) {
 		return c.SyncStatusWithResponse(ctx, order, params)
 	})
+	if err == nil && answer.JSON200 == nil && answer.JSON404 == nil {
+		err = t.failed(&noConnectorError{answer.Status()})
+	}
+	return answer, err
 }
 
 // statusText is what an order does, in a sentence, and what belongs to it in lines below.

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,9 +178,19 @@ func TestAConnectorThatDoesNotTakeUs(t *testing.T) {
 	env["API_TOKEN"] = "another"
 	require.EqualError(t, invoke(t, env, "list").err, at+" refuses the token (API_TOKEN): set API_TOKEN, or `erpconnector context set` with another one")
 	env["API_TOKEN"] = "secret"
-	require.EqualError(t, invoke(t, env, "list", "--status", "shut").err, "nothing was done; correct the query's parameters that errors lists\n"+
-		`  status has "shut"; give one or more of pending, queued, in_progress, success, failed, with commas between them`)
+	require.EqualError(t, invoke(t, env, "list", "--status", "shut").err,
+		`--status has "shut"; give one or more of pending, queued, in_progress, success, failed, with commas between them`)
 	require.EqualError(t, invoke(t, env, "list", "--url", "127.0.0.1:1").err, "nothing listens at http://127.0.0.1:1: start it, or name another one with --url or --context")
+	other := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(other.Close)
+	for _, args := range []string{
+		"list", "status 1", "watch 1", "resync 1", "tail", "bulk results 1", "quarantine show 1", "quarantine show 1 --payload", "deadletter show 1 --value",
+	} {
+		p := invoke(t, env, append(strings.Fields(args), "--url", other.URL)...)
+		require.ErrorContains(t, p.err, "what answers at "+other.URL+" is no connector, or an older one (HTTP 404 Not Found)", args)
+		require.Empty(t, p.out, args)
+	}
+	require.ErrorContains(t, invoke(t, env, "list", "--url", "nobody.invalid").err, `the name "nobody.invalid" of http://nobody.invalid is not known`)
 	require.EqualError(t, invoke(t, env, "list", "--url", "a", "--context", "b").err, "--url and --context name two connectors: leave one of them out")
 }
 

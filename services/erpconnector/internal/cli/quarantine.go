@@ -39,7 +39,7 @@ var quarantineListing = listing[client.QuarantineEntry]{
 	member: "entries", none: "nothing is in the quarantine", more: "there may be more", most: 500, columns: []column[client.QuarantineEntry]{
 		{"id", func(e client.QuarantineEntry) string { return strconv.FormatInt(e.Id, 10) }},
 		{"door", func(e client.QuarantineEntry) string { return string(e.Door) }},
-		{"shop", func(e client.QuarantineEntry) string { return e.Source }},
+		{"source", func(e client.QuarantineEntry) string { return e.Source }},
 		{"event", func(e client.QuarantineEntry) string { return cut(textOf(e.EventId), 40) }},
 		{"tries", func(e client.QuarantineEntry) string { return strconv.Itoa(e.Tries) }},
 		{"since", func(e client.QuarantineEntry) string { return shownTime(e.Since, time.DateTime) }},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,12 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/erpconnector/erpconnector/services/ingest"
 	"github.com/erpconnector/erpconnector/shared/client"
-	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
@@ -28,86 +27,84 @@ type shownEntry struct {
 	Withheld string          `json:"withheld"`     // why there is neither
 }
 
-// payload is the event, byte for byte on the stores. In an answer JSON has lost the spaces between its words.
-func (e shownEntry) payload() []byte {
-	if e.Other != nil {
-		return e.Other
-	}
-	return e.Event
-}
-
 // quarantineShowCommand prints a customer's data, which list does not.
 func quarantineShowCommand(r *remote) *cobra.Command {
 	var payload bool
+	var output string
 	cmd := &cobra.Command{
 		Use: "show ID", Short: "Show one event with everything that is wrong with it", Args: cobra.ExactArgs(1),
 		Example: "  erpconnector quarantine show 7\n  erpconnector quarantine show 7 --payload > event.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args, "quarantine list")
-			if err != nil {
+			if err = errors.Join(err, checkTextOrJSON(output)); err != nil {
 				return err
 			}
-			e, err := showEntry(cmd.Context(), r, ids[0])
-			switch {
-			case err != nil:
-				return err
-			case !payload:
-				return printEntry(cmd.OutOrStdout(), e)
-			case e.Withheld != "":
-				return errors.New(domain.Printable(e.Withheld))
-			}
-			return printBytes(cmd.OutOrStdout(), append(e.payload(), '\n'))
+			return r.ask(cmd.Context(), func(c connector) error {
+				if payload {
+					return c.printBytes(cmd, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+						return c.ShowQuarantinedEvent(ctx, ids[0], edit)
+					})
+				}
+				var e shownEntry
+				return c.printThing(cmd, output, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
+					return c.ShowQuarantined(ctx, ids[0], edit)
+				}, &e, func(w io.Writer) error { return printEntry(w, e) })
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&payload, "payload", false, "print the event alone, as it was published: to correct it and send it with --event")
+	cmd.Flags().BoolVar(&payload, "payload", false, "print the event alone, byte for byte as it was published: to correct it and send it with --event")
+	textOrJSON(cmd, &output)
+	cmd.MarkFlagsMutuallyExclusive("payload", "output")
 	return cmd
 }
 
-// showEntry reads the table itself on the stores, since an answer in JSON does not keep each byte, and holds no event of any size.
-func showEntry(ctx context.Context, r *remote, id int64) (e shownEntry, err error) {
-	if r.onStores(ctx) {
-		err = withDatabase(ctx, func(_ config.Config, pool *pgxpool.Pool) error {
-			kept, err := ingest.QuarantineEntryOf(ctx, pool, id)
-			e = entryOf(kept)
-			return err
-		})
-		return e, err
-	}
-	err = r.ask(ctx, func(c connector) error {
-		_, err := c.get(ctx, func(ctx context.Context, edit client.RequestEditorFn) (*http.Response, error) {
-			return c.ShowQuarantined(ctx, id, edit)
-		}, nil, &e)
+// printThing makes a request about one thing, reads the answer into thing, and has it printed for people, or prints the answer for programs.
+func (c connector) printThing(cmd *cobra.Command, output string, do request, thing any, print func(io.Writer) error) error {
+	raw, err := c.get(cmd.Context(), do, nil, thing)
+	switch {
+	case err != nil:
 		return err
-	})
-	return e, err
+	case output == "json":
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", raw)
+		return err
+	}
+	return print(cmd.OutOrStdout())
 }
 
-// entryOf is an entry as an answer has it.
-func entryOf(kept ingest.QuarantineEntry) shownEntry {
-	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-	e := shownEntry{Other: kept.Payload, QuarantineEntry: client.QuarantineEntry{
-		Id: kept.ID, Door: client.QuarantineDoor(kept.Door), State: client.QuarantineState(kept.State), Source: kept.Source, EventId: &kept.EventID, Code: string(kept.Code),
-		Tries: kept.Tries, Since: at(kept.PublishedAt), LastRefusedAt: at(kept.QuarantinedAt), Bytes: kept.Bytes, DiscardedBy: kept.DiscardedBy, DiscardReason: kept.DiscardReason,
-	}}
-	for _, p := range kept.Problems {
-		e.Errors = append(e.Errors, client.FieldError{Pointer: &p.Pointer, Code: &p.Code, Detail: p.Detail})
+// printBytes makes a request whose answer is what others wrote, and prints that.
+func (c connector) printBytes(cmd *cobra.Command, do request) error {
+	content, err := c.bytes(cmd.Context(), do)
+	if err != nil {
+		return err
 	}
-	if kept.DiscardedAt != nil {
-		e.DiscardedAt = new(at(*kept.DiscardedAt))
-	}
-	return e
+	return printBytes(cmd.OutOrStdout(), content)
 }
 
 // printBytes prints what others wrote byte for byte, except on a terminal, which would obey what stands in it.
 func printBytes(w io.Writer, content []byte) error {
 	if onTerminal(w) {
-		content = []byte(domain.PrintableLines(string(content)))
+		content = []byte(strings.TrimSuffix(domain.PrintableLines(string(content)), "\n") + "\n")
 	}
 	_, err := w.Write(content)
 	return err
 }
 
-const showBytes = 4 << 10 // of the event; --payload prints all of it
+const showBytes = 4 << 10 // of what others wrote; --payload and --value print all of it
+
+// shownContent is what others wrote as a person reads it: JSON with a line for each member, and anything else with escapes. whole is false when it
+// is cut.
+func shownContent(asJSON json.RawMessage, other []byte) (text string, whole bool) {
+	content := other
+	if asJSON != nil {
+		var lines bytes.Buffer
+		_ = json.Indent(&lines, asJSON, "", "  ") // it was read from an answer, so it is JSON
+		content = lines.Bytes()
+	}
+	if whole = len(content) <= showBytes; !whole {
+		content = content[:showBytes]
+	}
+	return domain.PrintableLines(string(content)), whole
+}
 
 // printEntry ends with the commands that come next, with this entry's id in them.
 func printEntry(w io.Writer, e shownEntry) error {
@@ -116,24 +113,20 @@ func printEntry(w io.Writer, e shownEntry) error {
 	if e.Door == client.QuarantineDoor(ingest.QuarantineHTTP) {
 		first = "refused     "
 	}
-	fmt.Fprintf(&b, "id             %d\ndoor           %s\nshop           %s\nevent          %s\n"+first+"   %s\nlast refused   %s (%d times)\nreason         %s\n",
-		e.Id, e.Door, domain.Printable(e.Source), domain.Printable(textOf(e.EventId)), shownTime(e.Since, time.RFC3339), shownTime(e.LastRefusedAt, time.RFC3339), e.Tries, e.Code)
+	fmt.Fprintf(&b, "id             %d\ndoor           %s\nshop           %s\nevent          %s\n"+first+"   %s\nlast refused   %s (%s)\nreason         %s\n",
+		e.Id, e.Door, domain.Printable(e.Source), domain.Printable(textOf(e.EventId)), shownTime(e.Since, time.RFC3339), shownTime(e.LastRefusedAt, time.RFC3339), counted(e.Tries, "time"), e.Code)
 	for _, wrong := range e.Errors {
 		fmt.Fprintf(&b, "  %s\n", domain.Printable(wrongText(wrong)))
 	}
 	if e.DiscardedAt != nil {
 		fmt.Fprintf(&b, "discarded      %s by %s: %s\n", shownTime(*e.DiscardedAt, time.RFC3339), shorten(textOf(e.DiscardedBy), 100), shorten(textOf(e.DiscardReason), 600))
 	}
-	event := e.payload()
+	text, whole := shownContent(e.Event, e.Other)
 	if e.Withheld != "" {
-		event = []byte("not shown: " + e.Withheld)
+		text = "not shown: " + asCommand(e.Withheld)
 	}
-	rest := len(event) > showBytes
-	if rest {
-		event = event[:showBytes]
-	}
-	fmt.Fprintf(&b, "\n%s\n", domain.PrintableLines(string(event)))
-	if rest {
+	fmt.Fprintf(&b, "\n%s\n", text)
+	if !whole {
 		fmt.Fprintf(&b, "… %d bytes in all: erpconnector quarantine show %d --payload\n", e.Bytes, e.Id)
 	}
 	fmt.Fprintf(&b, "\nTo send it again:           erpconnector quarantine send %d\nTo correct it and send it:  erpconnector quarantine show %d --payload > event.json\n"+

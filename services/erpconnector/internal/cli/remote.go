@@ -6,8 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +19,7 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/client"
 	"github.com/erpconnector/erpconnector/shared/domain"
+	"github.com/erpconnector/erpconnector/shared/httpapi"
 	"github.com/erpconnector/erpconnector/shared/netfail"
 )
 
@@ -29,16 +34,16 @@ type remote struct {
 
 // flags adds what all commands over HTTP take.
 func (r *remote) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.url, "url", "", "of the connector (default: ERPCONNECTOR_URL, the context in use, or HTTP_ADDR on this machine)")
-	cmd.Flags().StringVar(&r.context, "context", "", "the installation to ask, by its name in `erpconnector context list`")
+	cmd.Flags().StringVar(&r.url, "url", "", "the `URL` of the connector (default: ERPCONNECTOR_URL, the context in use, or HTTP_ADDR on this machine)")
+	cmd.Flags().StringVar(&r.context, "context", "", "the installation to ask, by its `NAME` in erpconnector context list")
 	completeContexts(cmd)
 }
 
 // operator makes all subcommands of a command ask a connector, or work on the stores.
 func (r *remote) operator(cmd *cobra.Command) {
 	r.orStores = true
-	cmd.PersistentFlags().StringVar(&r.url, "url", "", "of the connector to ask, over HTTP (default: the stores, where DATABASE_URL is set; else as `erpconnector list` does)")
-	cmd.PersistentFlags().StringVar(&r.context, "context", "", "the installation to ask, over HTTP, by its name in `erpconnector context list`")
+	cmd.PersistentFlags().StringVar(&r.url, "url", "", "the `URL` of the connector to ask, over HTTP (default: the stores, where DATABASE_URL is set; else as erpconnector list does)")
+	cmd.PersistentFlags().StringVar(&r.context, "context", "", "the installation to ask, over HTTP, by its `NAME` in erpconnector context list")
 	completeContexts(cmd)
 }
 
@@ -56,9 +61,33 @@ func (r *remote) client(ctx context.Context) (client.Client, target, error) {
 	if err != nil {
 		return client.Client{}, t, err
 	}
-	c, err := client.New(t.url, t.token.Reveal())
+	c, err := client.New(t.url, t.token.Reveal(), client.WithTransport(fromConnector{http.DefaultTransport}))
 	return c, t, err
 }
+
+// fromConnector lets only answers through that a connector gives, and redirections.
+type fromConnector struct{ next http.RoundTripper }
+
+var connectorTypes = []string{"application/json", "application/problem+json", "application/x-ndjson", "text/event-stream", httpapi.BytesType}
+
+// RoundTrip makes a request.
+func (f fromConnector) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := f.next.RoundTrip(r)
+	if err != nil || resp.Header.Get("Location") != "" {
+		return resp, err
+	}
+	if kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";"); !slices.Contains(connectorTypes, kind) {
+		_ = resp.Body.Close()
+		return nil, &noConnectorError{resp.Status}
+	}
+	return resp, nil
+}
+
+// noConnectorError is an answer that no connector gives: it comes from another program.
+type noConnectorError struct{ status string }
+
+// Error says what came.
+func (e *noConnectorError) Error() string { return "no connector answers: HTTP " + e.status }
 
 // onStores reports whether the command works on the stores: they are named, and no connector is by a flag.
 func (r *remote) onStores(ctx context.Context) bool {
@@ -133,6 +162,9 @@ func (c connector) get(ctx context.Context, do request, query url.Values, answer
 		return nil, c.failed(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return nil, c.failed(&noConnectorError{resp.Status})
+	}
 	var raw json.RawMessage
 	if err := json.NewDecoder(resp.Body).Decode(&raw); err != nil {
 		return nil, c.failed(err)
@@ -152,12 +184,42 @@ func (c connector) change(ctx context.Context, do request, answer any) error {
 	return err
 }
 
+// bytes makes a request whose answer is what others wrote, byte for byte. Nothing bounds how long it takes to come, once it comes.
+func (c connector) bytes(ctx context.Context, do request) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(remoteTimeout, func() { cancel(context.DeadlineExceeded) })
+	resp, err := do(ctx, withQuery(nil))
+	if err != nil {
+		if late := context.Cause(ctx); late != nil {
+			err = late
+		}
+		return nil, c.failed(err)
+	}
+	late.Stop()
+	defer func() { _ = resp.Body.Close() }()
+	if resp.Header.Get("Content-Type") != httpapi.BytesType {
+		return nil, c.failed(&noConnectorError{resp.Status})
+	}
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, c.failed(fmt.Errorf("reading the answer: %w", err))
+	}
+	return content, nil
+}
+
 // failed makes an error of an answer, or of none, that says what to do.
 func (t target) failed(err error) error {
 	var p *client.ProblemError
+	var noHost *net.DNSError
+	var other *noConnectorError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &other):
+		return fmt.Errorf("what answers at %s is no connector, or an older one (HTTP %s): check the address, and what stands between", t.url, other.status)
+	case errors.As(err, &noHost):
+		return fmt.Errorf("the name %q of %s is not known: check the address (%s)", noHost.Name, t.url, noHost.Err)
 	case netfail.Refused(err):
 		or := ""
 		if t.orStores {
@@ -191,8 +253,12 @@ func hasCode(err error, code string) bool {
 	return errors.As(err, &p) && p.Code == code
 }
 
-// asCommands says by commands what the API says by its routes.
+// asCommands says by commands and flags what the API says by routes and members.
 var asCommands = strings.NewReplacer(
+	"name it with ?source=", "name it with --source",
+	"name its shop (source)", "name its shop with --source",
+	`ask again with "newKey": true and a "reason"`, "ask again with --new-key and a --reason",
+	string(httpapi.ResourcePrefix), "",
 	"GET /rest/V1/erpconnector/erp shows", "erpconnector erp status shows",
 	"GET /rest/V1/erpconnector/tokens?all=true lists", "`erpconnector token list --all` lists",
 	"GET /rest/V1/erpconnector/users lists", "`erpconnector user list` lists",
@@ -202,13 +268,38 @@ var asCommands = strings.NewReplacer(
 	"GET /rest/V1/erpconnector/quarantine lists", "`erpconnector quarantine list` lists",
 )
 
-// problemError is a problem in the lines of an error: what is wrong as a whole, and then each place.
+var (
+	eventRoute = regexp.MustCompile(`GET \S+/quarantine/(\d+)/event answers`)
+	entryRoute = regexp.MustCompile(`GET \S+/quarantine/(\d+) shows`)
+)
+
+// asCommand is a text of the API for who uses commands.
+func asCommand(text string) string {
+	text = eventRoute.ReplaceAllString(text, "erpconnector quarantine show $1 --payload prints")
+	text = entryRoute.ReplaceAllString(text, "`erpconnector quarantine show $1` shows")
+	return domain.Printable(asCommands.Replace(text))
+}
+
+// problemError is a problem in the lines of an error: what is wrong as a whole, unless each place says it, and then each place.
 func problemError(p *client.ProblemError) error {
-	all := []error{errors.New(domain.Printable(asCommands.Replace(p.Detail)))}
-	if p.Errors != nil {
-		for _, e := range *p.Errors {
-			all = append(all, errors.New("  "+domain.Printable(placeOf(e)+" "+e.Detail)))
+	detail := asCommand(p.Detail)
+	if p.Status == http.StatusForbidden && p.Code == "forbidden" && strings.Contains(detail, "does not hold") {
+		detail += ": `erpconnector token create NAME --may …` makes one that does"
+	}
+	if p.Errors == nil || len(*p.Errors) == 0 {
+		return errors.New(detail)
+	}
+	var all []error
+	before := ""
+	if !strings.Contains(p.Detail, "errors lists") {
+		all, before = append(all, errors.New(detail)), "  "
+	}
+	for _, e := range *p.Errors {
+		place := strings.TrimPrefix(placeOf(e), "/")
+		if e.Parameter != nil {
+			place = "--" + flagOf(place)
 		}
+		all = append(all, errors.New(before+domain.Printable(strings.TrimSpace(place+" "+e.Detail))))
 	}
 	return errors.Join(all...)
 }

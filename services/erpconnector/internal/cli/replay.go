@@ -208,7 +208,7 @@ func withSink(cmd *cobra.Command, cfg config.Config, f replayFlags, use func(kaf
 	defer publisher.Close()
 	sink := &counting{Sink: publisher}
 	err = use(brokers, sink)
-	_, printErr := fmt.Fprintf(cmd.OutOrStdout(), "%d records published to %s\n", sink.records, f.to)
+	_, printErr := fmt.Fprintf(cmd.OutOrStdout(), "%s published to %s\n", counted(sink.records, "record"), f.to)
 	return errors.Join(err, printErr)
 }
 

@@ -42,7 +42,7 @@ func Root() *cobra.Command {
 			doctorCommand(), cronCommand(), replayCommand(), auditCommand(), verifyCommand(), rebuildCommand(), repairCommand(),
 		}},
 		{"run", "Install and run:", []*cobra.Command{
-			migrateCommand(), topicsCommand(), runCommand(), healthCommand(), configCommand(), versionCommand(), manCommand(),
+			migrateCommand(), topicsCommand(), runCommand(), healthCommand(), configCommand(), versionCommand(), completionCommand(), manCommand(),
 		}},
 	} {
 		cmd.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
@@ -52,20 +52,68 @@ func Root() *cobra.Command {
 		}
 	}
 	cmd.SetFlagErrorFunc(flagHint)
-	for _, c := range slices.Concat(cmd.Commands(), []*cobra.Command{cmd}) {
-		if !c.HasSubCommands() {
-			continue
+	cmd.InitDefaultHelpCmd()
+	cmd.SetHelpCommandGroupID("run")
+	explainMisuse(cmd)
+	return cmd
+}
+
+// explainMisuse lets a command and those below it say what was wrong with how they were called, and what is right.
+func explainMisuse(cmd *cobra.Command) {
+	if cmd.HasSubCommands() {
+		cmd.Args = knownCommand
+		if !cmd.Runnable() { // it only has commands; cobra would show its help for a misspelt one, and end well
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
-		c.Args = knownCommand
-		if !c.Runnable() { // it only has commands; cobra would show its help for a misspelt one, and end well
-			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	} else if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			return argumentHint(cmd, args, check(cmd, args))
 		}
 	}
-	return cmd
+	for _, c := range cmd.Commands() {
+		if c.Name() == "help" {
+			c.Args, c.Run, c.RunE = nil, nil, helpOf
+			continue
+		}
+		explainMisuse(c)
+	}
+}
+
+// helpOf prints the help of the command that the arguments name.
+func helpOf(cmd *cobra.Command, args []string) error {
+	named, rest, err := cmd.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = knownCommand(named, rest)
+	}
+	if err != nil {
+		return err
+	}
+	return named.Help()
+}
+
+// argumentHint says in other words than cobra's that a command takes more arguments, fewer or none. The command's own exit code stays.
+func argumentHint(cmd *cobra.Command, args []string, err error) error {
+	if err == nil {
+		return nil
+	}
+	said := err
+	switch {
+	case strings.HasPrefix(err.Error(), "unknown command"): // of NoArgs
+		said = fmt.Errorf("%s takes no argument, and got %q: `%s --help` lists its flags", cmd.CommandPath(), args[0], cmd.CommandPath())
+	case strings.HasPrefix(err.Error(), "accepts "):
+		said = fmt.Errorf("%s got %s: it is called as %s", cmd.CommandPath(), counted(len(args), "argument"), strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+	}
+	if own := (coded{}); errors.As(err, &own) {
+		return coded{said, own.code}
+	}
+	return said
 }
 
 // flagHint says which flag was probably meant.
 func flagHint(cmd *cobra.Command, err error) error {
+	if strings.HasPrefix(err.Error(), "unknown shorthand flag") {
+		return fmt.Errorf("%w: `%s --help` lists them", err, cmd.CommandPath())
+	}
 	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !unknown {
 		return err

@@ -18,6 +18,9 @@ func commands() map[string]*cobra.Command {
 	found := map[string]*cobra.Command{}
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
+		if cmd.Name() == "help" { // cobra's own
+			return
+		}
 		found[strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), "erpconnector"))] = cmd
 		for _, c := range cmd.Commands() {
 			walk(c)
@@ -30,7 +33,7 @@ func commands() map[string]*cobra.Command {
 // Who asks for help gets it, whatever the environment lacks, and learns of every flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
-	require.Len(t, commands(), 83, "a command was added: give it tests, and count it here")
+	require.Len(t, commands(), 85, "a command was added: give it tests, and count it here")
 	for name, cmd := range commands() {
 		t.Run(strings.ReplaceAll("erpconnector "+name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -46,6 +49,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 			cmd.Flags().VisitAll(func(f *pflag.Flag) {
 				require.NotEmpty(t, f.Usage, f.Name)
 				require.Contains(t, out, "--"+f.Name)
+				require.NotRegexp(t, "`.* .*`", f.Usage, "what stands in backticks is the name of the value")
 			})
 			for line := range strings.SplitSeq(cmd.Long, "\n") {
 				require.LessOrEqual(t, len(line), 160, line)
@@ -75,12 +79,12 @@ func requireTaken(t *testing.T, line string) {
 // that something was found, it is 2.
 func TestMisuse(t *testing.T) {
 	t.Parallel()
-	const unknownFlag, unwanted = "unknown flag: --bogus", `unknown command "bogus"`
+	const unknownFlag, unknown, unwanted = "unknown flag: --bogus", `unknown command "bogus"`, `takes no argument, and got "bogus"`
 	for args, c := range map[string]struct {
 		want string
 		code int
 	}{
-		"bogus":                                      {unwanted, 1},
+		"bogus":                                      {unknown, 1},
 		"--bogus":                                    {unknownFlag, 1},
 		"up bogus":                                   {unwanted, 1},
 		"up --bogus":                                 {unknownFlag, 1},
@@ -95,8 +99,8 @@ func TestMisuse(t *testing.T) {
 		"quarantine list bogus":                      {unwanted, 1},
 		"quarantine list --limit x":                  {`invalid argument "x" for "--limit"`, 1},
 		"quarantine list --limit 0":                  {"--limit is 0; it must be 1 or more", 1},
-		"quarantine show":                            {"accepts 1 arg(s), received 0", 1},
-		"quarantine show 1 2":                        {"accepts 1 arg(s), received 2", 1},
+		"quarantine show":                            {"got 0 arguments: it is called as erpconnector ", 1},
+		"quarantine show 1 2":                        {"got 2 arguments: it is called as erpconnector ", 1},
 		"quarantine show one":                        {`"one" is no id: erpconnector quarantine list shows them`, 1},
 		"quarantine send":                            {"name entries by their ids, or give --all", 1},
 		"quarantine send 1 --all":                    {"name entries by their ids, or give --all", 1},
@@ -116,7 +120,7 @@ func TestMisuse(t *testing.T) {
 		"deadletter list bogus":                      {unwanted, 1},
 		"deadletter list --limit -1":                 {"--limit is -1; it must be 1 or more", 1},
 		"deadletter list --state shut":               {`--state is "shut"; it must be open (which it is when left out), redriven, discarded or all`, 1},
-		"deadletter show":                            {"accepts 1 arg(s), received 0", 1},
+		"deadletter show":                            {"got 0 arguments: it is called as erpconnector ", 1},
 		"deadletter show one":                        {`"one" is no id: erpconnector deadletter list shows them`, 1},
 		"deadletter redrive":                         {"name dead letters by their ids, or select them by --topic", 1},
 		"deadletter redrive one --reason x":          {`"one" is no id`, 1},
@@ -124,19 +128,19 @@ func TestMisuse(t *testing.T) {
 		"deadletter discard":                         {"name dead letters by their ids, or select them by --topic", 1},
 		"deadletter discard 99999999999999999999":    {`"99999999999999999999" is no id`, 1},
 		"cron run bogus":                             {unwanted, 1},
-		"topics bogus":                               {unwanted, 1},
-		"quarantine bogus":                           {unwanted, 1},
-		"deadletter bogus":                           {unwanted, 1},
-		"cron bogus":                                 {unwanted, 1},
-		"erp bogus":                                  {unwanted, 1},
+		"topics bogus":                               {unknown, 1},
+		"quarantine bogus":                           {unknown, 1},
+		"deadletter bogus":                           {unknown, 1},
+		"cron bogus":                                 {unknown, 1},
+		"erp bogus":                                  {unknown, 1},
 		"erp status bogus":                           {unwanted, 1},
 		"erp open":                                   {"--reason is required: it stands in the history", 1},
-		"erp open maintenance":                       {`unknown command "maintenance"`, 1},
+		"erp open maintenance":                       {`takes no argument, and got "maintenance"`, 1},
 		"erp open --reason":                          {"flag needs an argument: --reason", 1},
 		"erp open --reason=":                         {"--reason is required", 1},
 		"erp close":                                  {"--reason is required", 1},
 		"erp close --json":                           {"unknown flag: --json", 1},
-		"bulk bogus":                                 {unwanted, 1},
+		"bulk bogus":                                 {unknown, 1},
 		"bulk resync":                                {"select orders, by --status or another flag, or name them by --id", 1},
 		"bulk resync --id 1 --status failed":         {"select orders, or name them by --id, not both", 1},
 		"bulk resync --status lost --order-id x":     {`--status has "lost"`, 1},
@@ -149,20 +153,20 @@ func TestMisuse(t *testing.T) {
 		"bulk show one":                              {`"one" is no bulk job's id`, 1},
 		"bulk results 1 --result good":               {`--result is "good"`, 1},
 		"bulk pause 1 --reason \x01":                 {"--reason contains the control character U+0001", 1},
-		"bulk stop":                                  {"accepts 1 arg(s), received 0", 1},
-		"settings bogus":                             {unwanted, 1},
-		"settings get":                               {"accepts 1 arg(s), received 0", 1},
+		"bulk stop":                                  {"got 0 arguments: it is called as erpconnector ", 1},
+		"settings bogus":                             {unknown, 1},
+		"settings get":                               {"got 0 arguments: it is called as erpconnector ", 1},
 		"settings get cron_bach":                     {"did you mean cron_batch?", 1},
 		"settings set":                               {"requires at least 1 arg(s), only received 0", 1},
 		"settings set debug":                         {`"debug" is not NAME=VALUE`, 1},
 		"settings set debug=true debug=false":        {"debug stands there twice; give it once", 1},
 		"settings unset":                             {"requires at least 1 arg(s), only received 0", 1},
-		"settings history a b":                       {"accepts at most 1 arg(s), received 2", 1},
+		"settings history a b":                       {"got 2 arguments: it is called as erpconnector ", 1},
 		"settings history --limit 0":                 {"--limit is 0; it must be 1 or more", 1},
 		"settings history --after 7":                 {"--after 7 is no cursor", 1},
 		"replay bogus":                               {unwanted, 1},
 		"replay":                                     {"name an order (--order 000000123) or the start of a range", 1},
-		"health a b":                                 {"accepts at most 1 arg(s), received 2", 1},
+		"health a b":                                 {"got 2 arguments: it is called as erpconnector ", 1},
 		"rebuild bogus":                              {unwanted, 1},
 		"verify bogus":                               {unwanted, CouldNotTell},
 		"verify --bogus":                             {unknownFlag, CouldNotTell},
@@ -181,10 +185,10 @@ func TestMisuse(t *testing.T) {
 		"tail -o csv":                                {`--output is "csv"; it must be text or ndjson`, 1},
 		"failures bogus":                             {unwanted, 1},
 		"failures -o yaml":                           {`--output is "yaml"`, 1},
-		"status":                                     {"accepts 1 arg(s), received 0", 1},
+		"status":                                     {"got 0 arguments: it is called as erpconnector ", 1},
 		"status 1 -o csv":                            {`--output is "csv"; it must be text or json`, 1},
-		"watch 1 2":                                  {"accepts 1 arg(s), received 2", 1},
-		"sync":                                       {"accepts 1 arg(s), received 0", 1},
+		"watch 1 2":                                  {"got 2 arguments: it is called as erpconnector ", 1},
+		"sync":                                       {"got 0 arguments: it is called as erpconnector ", 1},
 		"sync 1 --wait 61s":                          {"--wait is 1m1s; it must be from 0s to 1m0s", 1},
 		"resync 1 -o csv":                            {`--output is "csv"`, 1},
 		"resync 1 --new-key":                         {"--reason is required", 1},
@@ -200,17 +204,21 @@ func TestMisuse(t *testing.T) {
 		"resync --filter source=a --filter source=b": {"--filter has source twice", 1},
 		"list --sttus failed":                        {"unknown flag: --sttus: did you mean --status?", 1},
 		"sttus 1":                                    {"did you mean status?", 1},
-		"man":                                        {"accepts 1 arg(s), received 0", 1},
-		"context bogus":                              {unwanted, 1},
+		"man":                                        {"got 0 arguments: it is called as erpconnector ", 1},
+		"completion bsh":                             {`"bsh" is no shell that is known: did you mean bash?`, 1},
+		"help lst":                                   {`unknown command "lst" for "erpconnector": did you mean list?`, 1},
+		"help quarantine shw":                        {`unknown command "shw" for "erpconnector quarantine": did you mean show?`, 1},
+		"version -x":                                 {"unknown shorthand flag: 'x' in -x: `erpconnector version --help` lists them", 1},
+		"context bogus":                              {unknown, 1},
 		"context list bogus":                         {unwanted, 1},
-		"context set":                                {"accepts 1 arg(s), received 0", 1},
-		"context use":                                {"accepts 1 arg(s), received 0", 1},
-		"context remove":                             {"accepts 1 arg(s), received 0", 1},
+		"context set":                                {"got 0 arguments: it is called as erpconnector ", 1},
+		"context use":                                {"got 0 arguments: it is called as erpconnector ", 1},
+		"context remove":                             {"got 0 arguments: it is called as erpconnector ", 1},
 		"doctor bogus":                               {unwanted, 1},
-		"doctor -o xml":                              {`--output is "xml"; it must be json`, 1},
+		"doctor -o xml":                              {`--output is "xml"; it must be text or json`, 1},
 		"version bogus":                              {unwanted, 1},
-		"version -o xml":                             {`--output is "xml"; it must be json`, 1},
-		"config bogus":                               {unwanted, 1},
+		"version -o xml":                             {`--output is "xml"; it must be text or json`, 1},
+		"config bogus":                               {unknown, 1},
 		"config check bogus":                         {unwanted, 1},
 		"repair bogus":                               {unwanted, CouldNotTell},
 		"repair --bogus":                             {unknownFlag, CouldNotTell},

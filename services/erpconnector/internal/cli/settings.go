@@ -28,21 +28,26 @@ import (
 func settingsCommand() *cobra.Command {
 	var r remote
 	var output string
+	list := func(cmd *cobra.Command, _ []string) error {
+		if err := checkOutput(output); err != nil {
+			return err
+		}
+		return r.ask(cmd.Context(), func(c connector) error { return settingListing.print(cmd, c, output, nil, 0, c.listSettings) })
+	}
 	cmd := &cobra.Command{
 		Use: "settings", Short: "See and change what can be changed while the connector runs", Args: cobra.NoArgs,
 		Long: "See and change what can be changed while the connector runs. A change is in force in every process within a second.\n" +
 			"What nobody has changed is as each process' environment says; on the stores that of this command is shown.",
 		Example: "  erpconnector settings\n  erpconnector settings set erp_timeout=10s --reason 'a slow ERP'\n  erpconnector settings -o csv > settings.csv",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkOutput(output); err != nil {
-				return err
-			}
-			return r.ask(cmd.Context(), func(c connector) error { return settingListing.print(cmd, c, output, nil, 0, c.listSettings) })
-		},
+		RunE:    list,
 	}
 	r.operator(cmd)
 	outputFlag(cmd, &output)
-	cmd.AddCommand(settingsGetCommand(&r), settingsSetCommand(&r), settingsUnsetCommand(&r), settingsHistoryCommand(&r))
+	listCommand := &cobra.Command{
+		Use: "list", Short: "List all settings, as settings alone does", Args: cobra.NoArgs, Example: "  erpconnector settings list -o json", RunE: list,
+	}
+	outputFlag(listCommand, &output)
+	cmd.AddCommand(listCommand, settingsGetCommand(&r), settingsSetCommand(&r), settingsUnsetCommand(&r), settingsHistoryCommand(&r))
 	return cmd
 }
 
@@ -89,18 +94,23 @@ func shown(text string) string { return domain.Printable(cmp.Or(text, "-")) }
 // settingsGetCommand prints the bare value with --value, for scripts.
 func settingsGetCommand(r *remote) *cobra.Command {
 	var value bool
+	var output string
 	cmd := &cobra.Command{
 		Use: "get NAME", Short: "Show one setting: its value, what it takes and who changed it", Args: cobra.ExactArgs(1), ValidArgsFunction: settingNames,
 		Example: "  erpconnector settings get erp_timeout\n  erpconnector settings get erp_timeout --value",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := setting.Find(args[0]); err != nil {
+			_, err := setting.Find(args[0])
+			if err = errors.Join(err, checkTextOrJSON(output)); err != nil {
 				return err
 			}
 			return r.ask(cmd.Context(), func(c connector) error {
-				_, err := settingListing.pages(cmd.Context(), c, nil, 0, c.listSettings, func(e client.SettingEntry, _ json.RawMessage) error {
+				_, err := settingListing.pages(cmd.Context(), c, nil, 0, c.listSettings, func(e client.SettingEntry, raw json.RawMessage) error {
 					switch {
 					case e.Name != args[0]:
 						return nil
+					case output == "json":
+						_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", raw)
+						return err
 					case value:
 						_, err := fmt.Fprintln(cmd.OutOrStdout(), settingText(e.Name, e.Value))
 						return err
@@ -113,6 +123,8 @@ func settingsGetCommand(r *remote) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&value, "value", false, "print the value alone")
+	textOrJSON(cmd, &output)
+	cmd.MarkFlagsMutuallyExclusive("value", "output")
 	return cmd
 }
 
@@ -142,6 +154,14 @@ func settingsSetCommand(r *remote) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "set NAME=VALUE…", Short: "Change settings, all that are named or none", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, _ []string, typed string) (found []string, _ cobra.ShellCompDirective) {
+			for _, name := range setting.Names() {
+				if strings.HasPrefix(name, typed) {
+					found = append(found, name+"=")
+				}
+			}
+			return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
 		Example: "  erpconnector settings set erp_timeout=10s retryable_codes=409,423 --reason 'a slow ERP'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			values, err := parseSettings(args)

@@ -91,7 +91,7 @@ func TestHistoryIsPrinted(t *testing.T) {
 	}
 	require.Equal(t, "VERSION  AT                   BY           SETTING     BEFORE         AFTER          REASON\n"+
 		"2        2024-01-15 10:30:00  me           cron_batch  9              (environment)  done\n"+
-		"1        2024-01-15 10:30:00  an operator  cron_batch  (environment)  9              \n", rows(t, historyListing, "table", past...))
+		"1        2024-01-15 10:30:00  an operator  cron_batch  (environment)  9\n", rows(t, historyListing, "table", past...))
 	require.Equal(t, "version,name,before,after,changed_by,changed_at,reason\n2,cron_batch,9,,me,2024-01-15T10:30:00Z,done\n1,cron_batch,,9,an operator,2024-01-15T10:30:00Z,\n",
 		rows(t, historyListing, "csv", past...))
 	requireTellsOfAFullDisk(t, func(w io.Writer) error { return printSetting(w, client.SettingEntry{}) })

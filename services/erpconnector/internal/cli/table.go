@@ -130,7 +130,7 @@ func (p *rowPrinter[T]) end() error {
 		return p.csv.Error()
 	case "table":
 		_ = p.table.Flush() // into the text
-		text := p.text.String()
+		text := withoutTrailingBlanks(p.text.String())
 		if p.colour {
 			text = boldHeading(text)
 		}
@@ -138,6 +138,15 @@ func (p *rowPrinter[T]) end() error {
 		return err
 	}
 	return nil
+}
+
+// withoutTrailingBlanks drops what stands for empty cells at the end of a line.
+func withoutTrailingBlanks(table string) string {
+	var b strings.Builder
+	for line := range strings.Lines(table) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	return b.String()
 }
 
 func (p *rowPrinter[T]) cells(row T, safe func(string) string) []string {

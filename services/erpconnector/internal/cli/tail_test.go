@@ -30,6 +30,7 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, `{"status": 401, "code": "unauthorized", "detail": "no"}`)
 		return
 	}
+	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = fmt.Fprint(w, s.bodies[n])
 }
 

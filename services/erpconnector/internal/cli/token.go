@@ -161,12 +161,12 @@ func printToken(cmd *cobra.Command, id int64, name, secret string) error {
 }
 
 var tokenListing = listing[client.ShownToken]{
-	member: "tokens", columns: []column[client.ShownToken]{
+	member: "tokens", none: "there is no such token: `erpconnector token create NAME --may …` makes one", columns: []column[client.ShownToken]{
 		{"id", func(t client.ShownToken) string { return strconv.FormatInt(t.TokenId, 10) }},
 		{"name", func(t client.ShownToken) string { return t.Name }},
 		{"begins", func(t client.ShownToken) string { return t.Hint + "…" }},
 		{"may", func(t client.ShownToken) string { return shortList(t.Resources) }},
-		{"shop", func(t client.ShownToken) string { return shopOf(t.Source) }},
+		{"source", func(t client.ShownToken) string { return shopOf(t.Source) }},
 		{"made", func(t client.ShownToken) string { return minute(&t.CreatedAt, "") + " by " + t.CreatedBy }},
 		{"last_used", func(t client.ShownToken) string { return minute(t.LastUsedAt, "never") }},
 		{"state", func(t client.ShownToken) string { return tokenState(t, time.Now()) }},

@@ -127,11 +127,11 @@ func flagError(wrong problem.FieldError) error {
 }
 
 var userListing = listing[client.ShownUser]{
-	member: "users", columns: []column[client.ShownUser]{
+	member: "users", none: "there are no users: `erpconnector user create NAME --may …` makes one", columns: []column[client.ShownUser]{
 		{"id", func(u client.ShownUser) string { return strconv.FormatInt(u.UserId, 10) }},
 		{"name", func(u client.ShownUser) string { return u.Name }},
 		{"may", func(u client.ShownUser) string { return shortList(u.Resources) }},
-		{"shop", func(u client.ShownUser) string { return shopOf(u.Source) }},
+		{"source", func(u client.ShownUser) string { return shopOf(u.Source) }},
 		{"made", func(u client.ShownUser) string { return minute(&u.CreatedAt, "") + " by " + u.CreatedBy }},
 		{"state", func(u client.ShownUser) string {
 			if u.DisabledAt == nil {

@@ -82,6 +82,9 @@ func withLog(ctx context.Context, use func(cfg config.Config, brokers kafka.Conf
 		return err
 	}
 	return withDatabase(ctx, func(_ config.Config, pool *pgxpool.Pool) error {
+		if err := reachKafka(ctx, cfg.Kafka()); err != nil {
+			return err
+		}
 		return use(cfg, cfg.Kafka(), pool)
 	})
 }

@@ -22,20 +22,19 @@ func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "version", Example: "  erpconnector version -o json", Short: "Say which program this is", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkTextOrJSON(output); err != nil {
+				return err
+			}
 			info, _ := debug.ReadBuildInfo()
 			b := buildOf(info)
-			switch output {
-			case "json":
+			if output == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(b)
-			case "":
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), b)
-				return err
-			default:
-				return fmt.Errorf("--output is %q; it must be json, or left out for a line", output)
 			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), b)
+			return err
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json: an object")
+	textOrJSON(cmd, &output)
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/erpconnector/erpconnector/services/erpconnector/internal/demo/internal/shop"
@@ -98,6 +99,8 @@ func (r *run) explain(err error) error {
 		return fmt.Errorf("nothing listens at %s: start `%s up` in another shell, or name the connector with --url", r.URL, r.Self)
 	case errors.As(err, &denied) && r.Token == "":
 		return fmt.Errorf("there is no token: %s; set API_TOKEN to the one that `%s up` prints", r.TokenFrom, r.Self)
+	case errors.As(err, &denied) && denied.status == http.StatusForbidden:
+		return fmt.Errorf("the token from %s may not publish, or not look at orders: set API_TOKEN to one that may, or to the one that `%s up` prints", r.TokenFrom, r.Self)
 	case errors.As(err, &denied):
 		return fmt.Errorf("the connector at %s does not take the token from %s (%w): set API_TOKEN to the one that `%s up` prints",
 			r.URL, r.TokenFrom, err, r.Self)

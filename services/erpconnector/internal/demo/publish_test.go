@@ -206,6 +206,8 @@ func TestExplain(t *testing.T) {
 	require.EqualError(t, r.explain(denied), "there is no token: API_TOKEN is not set; set API_TOKEN to the one that `erpconnector up` prints")
 	r.Token, r.TokenFrom = "token", "API_TOKEN"
 	require.EqualError(t, r.explain(denied), "the connector at http://host does not take the token from API_TOKEN (401 Unauthorized): set API_TOKEN to the one that `erpconnector up` prints")
+	require.EqualError(t, r.explain(&deniedError{http.StatusForbidden}),
+		"the token from API_TOKEN may not publish, or not look at orders: set API_TOKEN to one that may, or to the one that `erpconnector up` prints")
 	require.Equal(t, io.EOF, r.explain(io.EOF))
 	require.NoError(t, r.explain(nil))
 }

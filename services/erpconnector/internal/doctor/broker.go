@@ -66,6 +66,9 @@ func topicsOf(ctx context.Context, in Installation) Finding {
 	return ok("all are there, as they should be")
 }
 
+// longLag is a backlog that is worth a look. A reader has up to this behind it after a burst.
+const longLag = 100_000
+
 // group tells whether somebody reads for a group, and how far behind it is.
 func group(ctx context.Context, in Installation, adm *kadm.Client, g event.Group) Finding {
 	service := strings.TrimPrefix(string(g), "erpconnector-")
@@ -80,9 +83,12 @@ func group(ctx context.Context, in Installation, adm *kadm.Client, g event.Group
 		return cannotTell(err)
 	}
 	lag := lags[in.Config.Kafka().Group(string(g))]
-	said := counted(len(lag.Members), service) + ", " + counted(int(lag.Lag.Total()), "record") + " to read"
+	said := fmt.Sprintf("%s, at most %s to read", counted(len(lag.Members), service), counted(int(lag.Lag.Total()), "record")) // ends of transactions count too
 	if len(lag.Members) == 0 {
 		return fail(said, "start a "+service+": `erpconnector run "+service+"`; until then nothing of this is done")
+	}
+	if lag.Lag.Total() > longLag {
+		return warn(said, "look again in a minute: if it grows, see whether calls go out (`erpconnector erp status`), and start another "+service)
 	}
 	return ok(said)
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -97,7 +98,8 @@ func durability(ctx context.Context, pool *pgxpool.Pool) Finding {
 	case err != nil:
 		return cannotTell(err)
 	case len(off) > 0:
-		return fail(fmt.Sprintf("Postgres runs with %v off", off), "turn on what is off: an event that was accepted can be lost when the server dies")
+		return fail(fmt.Sprintf("Postgres runs with %s off", strings.Join(off, ", ")),
+			"turn on what is off: an event that was accepted can be lost when the server dies (the Postgres of `up` is for development, and has it off)")
 	}
 	return ok("what is committed is on disk")
 }
@@ -118,7 +120,7 @@ func rights(ctx context.Context, pool *pgxpool.Pool) Finding {
 	case err != nil:
 		return cannotTell(err)
 	case len(lacking) > 0:
-		return fail(fmt.Sprintf("this user may not read and write %v", lacking), "grant what docs/deploy.md lists, as the schema's owner")
+		return fail(fmt.Sprintf("this user may not read and write %s and perhaps others", strings.Join(lacking, ", ")), "grant what docs/deploy.md lists, as the schema's owner")
 	}
 	return ok("this user may do what services do")
 }

@@ -139,12 +139,11 @@ func read(ctx context.Context, pool *pgxpool.Pool, ids []int64) ([]Entry, error)
 // ErrNotThere means that an id is not in the quarantine.
 var ErrNotThere = errors.New("there is no such entry in the quarantine; it may have been sent already")
 
-// Get reads one entry with its payload, unless that has more than so many bytes (0: however many). source limits it to entries of one
-// shop; empty: of any.
+// Get reads one entry with its payload, unless that has more than so many bytes. source limits it to entries of one shop; empty: of any.
 func Get(ctx context.Context, pool *pgxpool.Pool, id int64, source string, maxBytes int) (e Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	err = pool.QueryRow(ctx, `SELECT `+columns+`, CASE WHEN $3 = 0 OR octet_length(payload) <= $3 THEN payload END
+	err = pool.QueryRow(ctx, `SELECT `+columns+`, CASE WHEN octet_length(payload) <= $3 THEN payload END
 		FROM commerce_quarantine WHERE id = $1 AND ($2 = '' OR source = $2)`, id, source, maxBytes).
 		Scan(append(e.fields(), &e.Payload)...)
 	switch {
@@ -154,6 +153,24 @@ func Get(ctx context.Context, pool *pgxpool.Pool, id int64, source string, maxBy
 		return Entry{}, fmt.Errorf("reading entry %d of the quarantine: %w", id, err)
 	}
 	return e, nil
+}
+
+// partBytes are read of a large event at once.
+const partBytes = 4 << 20
+
+// PartOf reads the bytes of an entry's event from an offset on, some of them. An entry that is gone meanwhile is ErrNotThere.
+func PartOf(ctx context.Context, pool *pgxpool.Pool, id int64, from int) (part []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	err = pool.QueryRow(ctx, `SELECT substring(payload FROM $2 + 1 FOR $3) FROM commerce_quarantine WHERE id = $1 AND octet_length(payload) > $2`, id, from, partBytes).
+		Scan(&part)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, fmt.Errorf("%d: %w", id, ErrNotThere)
+	case err != nil:
+		return nil, fmt.Errorf("reading the event of entry %d of the quarantine: %w", id, err)
+	}
+	return part, nil
 }
 
 // Counted is a number of entries of one kind.

@@ -97,7 +97,7 @@ func TestAddKeepsEachFieldAndTheOrder(t *testing.T) {
 	require.Len(t, listed, len(want))
 	for i, e := range want {
 		e.ID, e.Bytes, e.Tries, e.Door, e.State = int64(i+1), len(e.Payload), 1, Outbox, Open
-		got, err := Get(t.Context(), r.pool, e.ID, "", 0)
+		got, err := Get(t.Context(), r.pool, e.ID, "", 1<<20)
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now(), got.QuarantinedAt, testkit.Patience)
 		require.True(t, e.PublishedAt.Equal(got.PublishedAt))
@@ -138,7 +138,7 @@ func TestListFilters(t *testing.T) {
 		}
 		require.Equal(t, c.want, got, "%+v", c.filter)
 	}
-	_, err := Get(t.Context(), r.pool, 99, "", 0)
+	_, err := Get(t.Context(), r.pool, 99, "", 1<<20)
 	require.ErrorIs(t, err, ErrNotThere)
 	require.EqualError(t, err, "99: there is no such entry in the quarantine; it may have been sent already")
 }
@@ -224,7 +224,7 @@ func TestSendCorrected(t *testing.T) {
 	sent, err := r.sender().SendCorrected(t.Context(), id, []byte(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, accept.Refused, sent.Result.Result)
-	kept, err := Get(t.Context(), r.pool, id, "", 0)
+	kept, err := Get(t.Context(), r.pool, id, "", 1<<20)
 	require.NoError(t, err)
 	require.Equal(t, []any{bad("e1"), 1, "old"}, []any{string(kept.Payload), kept.Tries, kept.EventID}, "a bad correction changes nothing")
 	sent, err = r.sender().SendCorrected(t.Context(), id, []byte(placed("e1", "1")))
@@ -250,6 +250,6 @@ func TestErrorsOfTheDatabaseAreReturned(t *testing.T) {
 	require.ErrorContains(t, err, "sending a correction of entry 1")
 	_, err = List(t.Context(), r.pool, Filter{})
 	require.ErrorContains(t, err, "listing the quarantine")
-	_, err = Get(t.Context(), r.pool, ids[0], "", 0)
+	_, err = Get(t.Context(), r.pool, ids[0], "", 1<<20)
 	require.ErrorContains(t, err, "reading entry 1 of the quarantine")
 }
