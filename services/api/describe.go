@@ -168,7 +168,9 @@ var Descriptions = map[string]httpapi.Description{
 		Problems: append([]string{"409 audit_under_way"}, commandBodyProblems...),
 	},
 	"GET " + auditsPath: {
-		ID: "listAudits", Tag: "Audits", Summary: "Audits and verifications, the newest first", Answers: map[int]any{http.StatusOK: auditList{}},
+		ID: "listAudits", Tag: "Audits", Summary: "Audits and verifications, the newest first",
+		Detail:     "Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).",
+		Answers:    map[int]any{http.StatusOK: auditList{}},
 		Parameters: map[string]httpapi.Parameter{"kind": {Meaning: "Of this kind: " + listed(audits.Kinds) + ".", Example: audits.Audit}},
 	},
 	"GET " + auditPath: {
@@ -176,7 +178,7 @@ var Descriptions = map[string]httpapi.Description{
 		Answers: map[int]any{http.StatusOK: wholeAuditRun{}}, Problems: []string{"404 audit_not_found"},
 	},
 	"POST " + auditPath + "/cancel": {
-		ID: "cancelAudit", Tag: "Audits", Summary: "End one that is under way", Detail: "It stops within a second or two. What it has found by then is lost. The body may be empty.",
+		ID: "cancelAudit", Tag: "Audits", Summary: "End one that is under way", Detail: "It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.",
 		Body: auditCancel{}, Example: `{"reason": "the night is over"}`, Answers: map[int]any{http.StatusOK: auditRun{}},
 		Problems: append([]string{"404 audit_not_found", "409 audit_ended"}, commandBodyProblems...),
 	},
