@@ -52,8 +52,10 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + httpapi.BasePath + "/erp": {
 		ID: "erp", Tag: "ERP", Summary: "Whether calls go out to the ERP, and how many", Answers: map[int]any{http.StatusOK: pace.Report{}},
 	},
-	"POST " + httpapi.BasePath + "/erp/open":  breakerDescription("stopCalls", "Stop all calls to the ERP, until they are let out by hand"),
-	"POST " + httpapi.BasePath + "/erp/close": breakerDescription("letCallsOut", "Let calls out to the ERP"),
+	"POST " + httpapi.BasePath + "/erp/open": breakerDescription("stopCalls", "Stop all calls to the ERP, until they are let out by hand",
+		"It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`."),
+	"POST " + httpapi.BasePath + "/erp/close": breakerDescription("letCallsOut", "Let calls out to the ERP again",
+		"It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves."),
 	"GET " + streamPath: {
 		ID: "streamEvents", Tag: "Syncs", Summary: "What happens to orders, as it happens",
 		Detail:  "Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.",
@@ -295,9 +297,9 @@ var Descriptions = map[string]httpapi.Description{
 }
 
 // breakerDescription describes a change of the breaker by hand.
-func breakerDescription(id, summary string) httpapi.Description {
+func breakerDescription(id, summary, detail string) httpapi.Description {
 	return httpapi.Description{
-		ID: id, Tag: "ERP", Summary: summary, Body: breakerBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusOK: pace.Report{}},
+		ID: id, Tag: "ERP", Summary: summary, Detail: detail, Body: breakerBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusOK: pace.Report{}},
 		Example: `{"reason": "the ERP moves to another server"}`, Problems: append([]string{"409 breaker_stands"}, commandBodyProblems...),
 	}
 }

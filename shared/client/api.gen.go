@@ -176,6 +176,24 @@ func (e Kind) Valid() bool {
 	}
 }
 
+// Defines values for Maker.
+const (
+	Command   Maker = "command"
+	Scheduler Maker = "scheduler"
+)
+
+// Valid indicates whether the value is a known member of the Maker enum.
+func (e Maker) Valid() bool {
+	switch e {
+	case Command:
+		return true
+	case Scheduler:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProbeKind.
 const (
 	Health ProbeKind = "health"
@@ -799,8 +817,11 @@ type AuditRun struct {
 	FoundByKind *map[string]int64 `json:"found_by_kind,omitempty"`
 
 	// From null: all
-	From     *string       `json:"from"`
-	Kind     Kind          `json:"kind"`
+	From *string `json:"from"`
+	Kind Kind    `json:"kind"`
+
+	// MadeBy scheduler, or command: erpconnector audit or verify
+	MadeBy   Maker         `json:"made_by"`
 	Progress AuditProgress `json:"progress"`
 	Reason   string        `json:"reason"`
 
@@ -1631,6 +1652,9 @@ type ListedSync struct {
 	WaitsFor *string `json:"waits_for,omitempty"`
 }
 
+// Maker defines model for Maker.
+type Maker string
+
 // NewAlertDestination defines model for NewAlertDestination.
 type NewAlertDestination struct {
 	// Address a URL, or an e-mail address
@@ -2016,6 +2040,9 @@ type SettingsChange struct {
 
 	// AlreadyBooked Answers by which the ERP says that it has already booked the order under this key. They are a success; the reference stands in their body. Do not name an answer that may also mean that the ERP is still at work. Takes HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts.
 	AlreadyBooked interface{} `json:"already_booked,omitempty"`
+
+	// AuditInterval The scheduler makes an audit of everything by itself when the last one that it made began longer ago. However long nothing ran, it makes one. 0: it makes those alone that somebody asks for. Takes 0, or a duration from 1h to 720h, like 24h, or a number of seconds.
+	AuditInterval interface{} `json:"audit_interval,omitempty"`
 
 	// BulkCanary How many orders of a bulk resync must succeed before the others go out, unless the resync says another number; when one fails, the job pauses. 0: all go out at once. Takes a whole number from 0 to 1000.
 	BulkCanary interface{} `json:"bulk_canary,omitempty"`
@@ -2473,8 +2500,11 @@ type WholeAuditRun struct {
 	FoundByKind *map[string]int64 `json:"found_by_kind,omitempty"`
 
 	// From null: all
-	From     *string       `json:"from"`
-	Kind     Kind          `json:"kind"`
+	From *string `json:"from"`
+	Kind Kind    `json:"kind"`
+
+	// MadeBy scheduler, or command: erpconnector audit or verify
+	MadeBy   Maker         `json:"made_by"`
 	Progress AuditProgress `json:"progress"`
 	Reason   string        `json:"reason"`
 
@@ -3871,6 +3901,8 @@ type ClientInterface interface {
 
 	// ListAudits Audits and verifications, the newest first
 	//
+	// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+	//
 	// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
 	ListAudits(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -3901,7 +3933,7 @@ type ClientInterface interface {
 
 	// CancelAuditWithBody End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3910,7 +3942,7 @@ type ClientInterface interface {
 
 	// CancelAudit End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4733,6 +4765,8 @@ func (c *Requests) TestAlertDestination(ctx context.Context, id int64, reqEditor
 
 // ListAudits Audits and verifications, the newest first
 //
+// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+//
 // Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
 func (c *Requests) ListAudits(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditsRequest(c.Server, params)
@@ -4803,7 +4837,7 @@ func (c *Requests) ShowAudit(ctx context.Context, audit int64, reqEditors ...Req
 
 // CancelAuditWithBody End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4822,7 +4856,7 @@ func (c *Requests) CancelAuditWithBody(ctx context.Context, audit int64, content
 
 // CancelAudit End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10605,6 +10639,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditsWithResponse Audits and verifications, the newest first
 	//
+	// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
@@ -10639,7 +10675,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelAuditWithBodyWithResponse End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10648,7 +10684,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelAuditWithResponse End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -17972,6 +18008,8 @@ func (c *ClientWithResponses) TestAlertDestinationWithResponse(ctx context.Conte
 
 // ListAuditsWithResponse Audits and verifications, the newest first
 //
+// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
@@ -18030,7 +18068,7 @@ func (c *ClientWithResponses) ShowAuditWithResponse(ctx context.Context, audit i
 
 // CancelAuditWithBodyWithResponse End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18045,7 +18083,7 @@ func (c *ClientWithResponses) CancelAuditWithBodyWithResponse(ctx context.Contex
 
 // CancelAuditWithResponse End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
