@@ -141,6 +141,38 @@ func TestAtRestAuditsCostNoStatement(t *testing.T) {
 	}
 }
 
+// While a command is at work the leader looks after it, untold: a kill tells nobody.
+func TestTheLeaderLooksAfterACommand(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	store := audits.NewStore(pool)
+	a := lookout(t, pool, settingtest.New(setting.Defaults()))
+	state := func() audits.State {
+		runs, _, err := store.List(t.Context(), audits.Listing{Limit: 1})
+		require.NoError(t, err)
+		return runs[0].State
+	}
+	silent := func(since string) {
+		t.Helper()
+		_, err := pool.Exec(t.Context(), `UPDATE audit_run SET seen_at = now() - $1::interval`, since)
+		require.NoError(t, err)
+	}
+	_, err := pool.Exec(t.Context(), `INSERT INTO audit_run (kind, reason, asked_by, asked_at, state, started_at, begun, made_by, seen_at)
+		VALUES ('audit', '', 'jane', now(), 'running', now(), 1, 'command', now())`)
+	require.NoError(t, err)
+	for _, look := range []struct {
+		told   bool
+		silent string
+		want   audits.State
+	}{{true, "1 s", audits.Running}, {false, "50 s", audits.Running}, {false, "61 s", audits.Failed}} {
+		silent(look.silent)
+		_, err := a.look(t.Context(), look.told)
+		require.NoError(t, err)
+		require.Equal(t, look.want, state(), "silent for %s", look.silent)
+	}
+	require.Zero(t, a.commands)
+}
+
 // The leader ends the run of a command that was killed, as it is told that a command begins. It looks until no command is at work.
 func TestTheRunOfAKilledCommandEnds(t *testing.T) {
 	t.Parallel()

@@ -97,26 +97,34 @@ func TestACommandThatStops(t *testing.T) {
 	require.Equal(t, []any{Cancelled, "cancelled by joe: it is day"}, []any{b.newest().State, *b.newest().Error})
 }
 
-// A command that was killed says nothing any more: its run does not stand as running for ever. One that was only stopped for a while
-// goes on with its run.
+// A command that was killed says nothing any more: its run does not stand as running for ever.
 func TestACommandThatWasKilledHasFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.exec(`INSERT INTO audit_run (kind, reason, asked_by, asked_at, state, started_at, begun, made_by, seen_at)
+		VALUES ('audit', '', 'jane', now(), 'running', now() - interval '1 h', 1, 'command', now() - interval '50 s')`)
+	atWork, err := b.EndLeft(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, atWork, "it is not silent for long enough")
+	require.Equal(t, Running, b.newest().State)
+	b.exec(`UPDATE audit_run SET seen_at = now() - interval '61 s'`)
+	atWork, err = b.EndLeft(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, atWork)
+	got := b.newest()
+	require.Equal(t, []any{Failed, leftBehind}, []any{got.State, *got.Error})
+	require.InDelta(t, (time.Hour - 61*time.Second).Seconds(), got.EndedAt.Sub(*got.StartedAt).Seconds(), 5, "it ended when it was seen last")
+}
+
+// A command that was only stopped for a while goes on with its run.
+func TestACommandThatWasAsleepGoesOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
 	_, err := b.here(t.Context(), func(context.Context, Plan, func(done, of int64)) (Result, error) {
-		id := b.newest().ID
-		b.exec(`UPDATE audit_run SET seen_at = now() - interval '59 s', started_at = now() - interval '1 h'`)
-		atWork, err := b.EndLeft(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, 1, atWork, "it is not silent for long enough")
-		b.exec(`UPDATE audit_run SET seen_at = now() - interval '61 s'`)
-		atWork, err = b.EndLeft(t.Context())
-		require.NoError(t, err)
-		require.Zero(t, atWork)
-		got := b.get(id)
-		require.Equal(t, []any{Failed, leftBehind}, []any{got.State, *got.Error})
-		require.InDelta(t, (time.Hour - 61*time.Second).Seconds(), got.EndedAt.Sub(*got.StartedAt).Seconds(), 5, "it ended when it was seen last")
-		testkit.Eventually(t, func() bool { return b.get(id).State == Running }, "it was only asleep")
-		require.Nil(t, b.get(id).Error)
+		b.exec(`UPDATE audit_run SET state = 'failed', ended_at = now(), error = 'it was killed'`)
+		testkit.Eventually(t, func() bool { return b.newest().State == Running }, "its run has failed for good")
+		require.Nil(t, b.newest().Error)
+		b.exec(`UPDATE audit_run SET state = 'failed', ended_at = now(), error = 'it was killed'`)
 		return found(2), nil
 	})
 	require.NoError(t, err)
