@@ -4211,14 +4211,18 @@ type ClientInterface interface {
 	// Corresponds with GET /rest/V1/erpconnector/erp (the `Erp` operationId).
 	Erp(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// LetCallsOutWithBody Let calls out to the ERP
+	// LetCallsOutWithBody Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/close (the `LetCallsOut` operationId).
 	LetCallsOutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// LetCallsOut Let calls out to the ERP
+	// LetCallsOut Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4227,12 +4231,16 @@ type ClientInterface interface {
 
 	// StopCallsWithBody Stop all calls to the ERP, until they are let out by hand
 	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
 	StopCallsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StopCalls Stop all calls to the ERP, until they are let out by hand
+	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5455,7 +5463,9 @@ func (c *Requests) Erp(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 	return c.Client.Do(req)
 }
 
-// LetCallsOutWithBody Let calls out to the ERP
+// LetCallsOutWithBody Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5472,7 +5482,9 @@ func (c *Requests) LetCallsOutWithBody(ctx context.Context, contentType string, 
 	return c.Client.Do(req)
 }
 
-// LetCallsOut Let calls out to the ERP
+// LetCallsOut Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5491,6 +5503,8 @@ func (c *Requests) LetCallsOut(ctx context.Context, body LetCallsOutJSONRequestB
 
 // StopCallsWithBody Stop all calls to the ERP, until they are let out by hand
 //
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
@@ -5507,6 +5521,8 @@ func (c *Requests) StopCallsWithBody(ctx context.Context, contentType string, bo
 }
 
 // StopCalls Stop all calls to the ERP, until they are let out by hand
+//
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10965,14 +10981,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /rest/V1/erpconnector/erp (the `Erp` operationId).
 	ErpWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ErpResponse, error)
 
-	// LetCallsOutWithBodyWithResponse Let calls out to the ERP
+	// LetCallsOutWithBodyWithResponse Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/close (the `LetCallsOut` operationId).
 	LetCallsOutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LetCallsOutResponse, error)
 
-	// LetCallsOutWithResponse Let calls out to the ERP
+	// LetCallsOutWithResponse Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10981,12 +11001,16 @@ type ClientWithResponsesInterface interface {
 
 	// StopCallsWithBodyWithResponse Stop all calls to the ERP, until they are let out by hand
 	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
 	StopCallsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopCallsResponse, error)
 
 	// StopCallsWithResponse Stop all calls to the ERP, until they are let out by hand
+	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -18562,7 +18586,9 @@ func (c *ClientWithResponses) ErpWithResponse(ctx context.Context, reqEditors ..
 	return ParseErpResponse(rsp)
 }
 
-// LetCallsOutWithBodyWithResponse Let calls out to the ERP
+// LetCallsOutWithBodyWithResponse Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18575,7 +18601,9 @@ func (c *ClientWithResponses) LetCallsOutWithBodyWithResponse(ctx context.Contex
 	return ParseLetCallsOutResponse(rsp)
 }
 
-// LetCallsOutWithResponse Let calls out to the ERP
+// LetCallsOutWithResponse Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18590,6 +18618,8 @@ func (c *ClientWithResponses) LetCallsOutWithResponse(ctx context.Context, body 
 
 // StopCallsWithBodyWithResponse Stop all calls to the ERP, until they are let out by hand
 //
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
@@ -18602,6 +18632,8 @@ func (c *ClientWithResponses) StopCallsWithBodyWithResponse(ctx context.Context,
 }
 
 // StopCallsWithResponse Stop all calls to the ERP, until they are let out by hand
+//
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
