@@ -45,14 +45,14 @@ func anOutage(t *testing.T, database testkit.Database) {
 }
 
 func testERPStatus(t *testing.T, database testkit.Database, env variables) {
-	require.Equal(t, "breaker  closed\ncalls    0 under way, of at most 64 now and 64 by erp_max_in_flight; syncers: 0\n", does(t, env, "erp", "status"))
+	require.Equal(t, "breaker  closed (calls go out)\ncalls    0 under way, of at most 64 now and 64 by erp_max_in_flight; syncers: 0\n", does(t, env, "erp", "status"))
 	anOutage(t, database)
 	env["ERP_RATE"] = "20"
 	_, err := database.Pool.Exec(t.Context(), `INSERT INTO erp_member (process, joined_at, seen_at, in_flight)
 		SELECT p, now(), now() + interval '1 hour', n FROM (VALUES ('syncer-1/k2m7qa', 2), ('syncer-2/x9f3bd', 1)) AS m (p, n)`)
 	require.NoError(t, err)
 	want := `each order           waits until the ERP works again; calls stopped at 2024-01-15T02:00:07Z: 10 of the newest 10 calls failed, of 10 orders
-breaker              open
+breaker              open (calls are stopped)
 since                2024-01-15T02:00:13Z (syncer-1/k2m7qa)
 why                  the probe by the health endpoint failed: HTTP 502
 calls stopped since  2024-01-15T02:00:07Z (10 of the newest 10 calls failed, of 10 orders)
