@@ -14,7 +14,8 @@ type auditRun struct {
 	ToTime    *string          `json:"to_time"` // null: all up to now
 	Source    *string          `json:"source"`  // null: all shops
 	Reason    string           `json:"reason"`
-	State     string           `json:"state"` // queued, running, done (it has told), failed (it could not tell) or cancelled
+	State     string           `json:"state"`   // queued, running, done (it has told), failed (it could not tell) or cancelled
+	MadeBy    audits.Maker     `json:"made_by"` // scheduler, or command: erpconnector audit or verify
 	AskedAt   string           `json:"asked_at"`
 	AskedBy   string           `json:"asked_by"`
 	StartedAt *string          `json:"started_at"` // the last time, if it was begun again
@@ -50,7 +51,8 @@ func auditRunOf(r audits.Run) auditRun {
 		return new(t.UTC().Format(time.RFC3339))
 	}
 	out := auditRun{
-		ID: r.ID, Kind: r.Kind, From: at(r.From), ToTime: at(r.To), Source: r.Source, Reason: r.Reason, State: string(r.State), AskedAt: *at(&r.AskedAt), AskedBy: r.AskedBy,
+		ID: r.ID, Kind: r.Kind, From: at(r.From), ToTime: at(r.To), Source: r.Source, Reason: r.Reason, State: string(r.State), MadeBy: r.MadeBy,
+		AskedAt: *at(&r.AskedAt), AskedBy: r.AskedBy,
 		StartedAt: at(r.StartedAt), Begun: r.Begun, EndedAt: at(r.EndedAt), Progress: auditProgress{r.Done, r.Of}, Error: r.Error, At: at(r.At),
 		Counts: r.Counts, Found: r.Found, ByKind: r.ByKind,
 	}

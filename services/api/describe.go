@@ -52,8 +52,10 @@ var Descriptions = map[string]httpapi.Description{
 	"GET " + httpapi.BasePath + "/erp": {
 		ID: "erp", Tag: "ERP", Summary: "Whether calls go out to the ERP, and how many", Answers: map[int]any{http.StatusOK: pace.Report{}},
 	},
-	"POST " + httpapi.BasePath + "/erp/open":  breakerDescription("stopCalls", "Stop all calls to the ERP, until they are let out by hand"),
-	"POST " + httpapi.BasePath + "/erp/close": breakerDescription("letCallsOut", "Let calls out to the ERP"),
+	"POST " + httpapi.BasePath + "/erp/open": breakerDescription("stopCalls", "Stop all calls to the ERP, until they are let out by hand",
+		"It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`."),
+	"POST " + httpapi.BasePath + "/erp/close": breakerDescription("letCallsOut", "Let calls out to the ERP again",
+		"It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves."),
 	"GET " + streamPath: {
 		ID: "streamEvents", Tag: "Syncs", Summary: "What happens to orders, as it happens",
 		Detail:  "Server-Sent Events without end. Each `data` is JSON, as docs/stream.md says.",
@@ -173,7 +175,9 @@ var Descriptions = map[string]httpapi.Description{
 		Problems: append([]string{"409 audit_under_way"}, commandBodyProblems...),
 	},
 	"GET " + auditsPath: {
-		ID: "listAudits", Tag: "Audits", Summary: "Audits and verifications, the newest first", Answers: map[int]any{http.StatusOK: auditList{}},
+		ID: "listAudits", Tag: "Audits", Summary: "Audits and verifications, the newest first",
+		Detail:     "Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).",
+		Answers:    map[int]any{http.StatusOK: auditList{}},
 		Parameters: map[string]httpapi.Parameter{"kind": {Meaning: "Of this kind: " + listed(audits.Kinds) + ".", Example: audits.Audit}},
 	},
 	"GET " + auditPath: {
@@ -181,7 +185,7 @@ var Descriptions = map[string]httpapi.Description{
 		Answers: map[int]any{http.StatusOK: wholeAuditRun{}}, Problems: []string{"404 audit_not_found"},
 	},
 	"POST " + auditPath + "/cancel": {
-		ID: "cancelAudit", Tag: "Audits", Summary: "End one that is under way", Detail: "It stops within a second or two. What it has found by then is lost. The body may be empty.",
+		ID: "cancelAudit", Tag: "Audits", Summary: "End one that is under way", Detail: "It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.",
 		Body: auditCancel{}, Example: `{"reason": "the night is over"}`, Answers: map[int]any{http.StatusOK: auditRun{}},
 		Problems: append([]string{"404 audit_not_found", "409 audit_ended"}, commandBodyProblems...),
 	},
@@ -298,9 +302,9 @@ var Descriptions = map[string]httpapi.Description{
 }
 
 // breakerDescription describes a change of the breaker by hand.
-func breakerDescription(id, summary string) httpapi.Description {
+func breakerDescription(id, summary, detail string) httpapi.Description {
 	return httpapi.Description{
-		ID: id, Tag: "ERP", Summary: summary, Body: breakerBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusOK: pace.Report{}},
+		ID: id, Tag: "ERP", Summary: summary, Detail: detail, Body: breakerBody{}, Required: []string{"reason"}, Answers: map[int]any{http.StatusOK: pace.Report{}},
 		Example: `{"reason": "the ERP moves to another server"}`, Problems: append([]string{"409 breaker_stands"}, commandBodyProblems...),
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/strictjson"
 )
 
-// breakerBody says why the breaker is opened or closed by hand.
+// breakerBody says why calls are stopped (the breaker is opened) or let out (it is closed) by hand.
 type breakerBody struct {
 	Reason string `json:"reason"` // stays in the breaker's history
 }
@@ -32,7 +32,7 @@ var errStands = errors.New("nothing was done")
 func openByHand(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, error) {
 	next, ok := b.OpenByHand(why, m)
 	if !ok {
-		return b, fmt.Errorf("%w: %s has opened it at %s already: %s", errStands, b.By, b.Since.Format(time.RFC3339), b.Why)
+		return b, fmt.Errorf("%w: %s has stopped the calls at %s already: %s", errStands, b.By, b.Since.Format(time.RFC3339), b.Why)
 	}
 	return next, nil
 }
@@ -40,7 +40,7 @@ func openByHand(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, 
 func closeByHand(b domain.Breaker, why string, m domain.Moment) (domain.Breaker, error) {
 	next, ok := b.CloseByHand(why, m)
 	if !ok {
-		return b, fmt.Errorf("%w: it is closed already; GET %s/erp shows what else may keep the calls", errStands, httpapi.BasePath)
+		return b, fmt.Errorf("%w: calls are not stopped, neither by hand nor by failures; GET %s/erp shows what else may keep them", errStands, httpapi.BasePath)
 	}
 	return next, nil
 }

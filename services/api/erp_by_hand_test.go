@@ -29,14 +29,14 @@ func TestTheBreakerByHand(t *testing.T) {
 	}
 	require.Equal(t, http.StatusConflict, o.ask(jane, http.MethodPost, "/erp/close", `{"reason": "why not"}`, &answer))
 	require.Equal(t, "breaker_stands", answer.Code)
-	require.Contains(t, answer.Detail, "it is closed already")
+	require.Contains(t, answer.Detail, "calls are not stopped")
 
 	require.Equal(t, http.StatusOK, o.ask(jane, http.MethodPost, "/erp/open", `{"reason": "they move"}`, &report))
 	require.Equal(t, domain.BreakerOpen, report.State)
 	require.True(t, report.ByHand)
 	require.Contains(t, report.WaitsFor, "jane stopped them at")
 	require.Equal(t, http.StatusConflict, o.ask(jane, http.MethodPost, "/erp/open", `{"reason": "again"}`, &answer))
-	require.Contains(t, answer.Detail, "jane has opened it at")
+	require.Contains(t, answer.Detail, "jane has stopped the calls at")
 	require.Equal(t, http.StatusOK, o.ask(jane, http.MethodPost, "/erp/close", `{"reason": "they have moved"}`, &after))
 	require.Equal(t, domain.BreakerClosed, after.State)
 	require.Empty(t, after.WaitsFor)

@@ -33,22 +33,22 @@ func works(pool *pgxpool.Pool, brokers kafka.Config, log *slog.Logger) audits.Wo
 			if err != nil {
 				return audits.Result{}, err
 			}
-			return resultOfAudit(r), nil
+			return AuditResult(r), nil
 		},
 		audits.Verify: func(ctx context.Context, _ audits.Plan, progress func(done, of int64)) (r audits.Result, err error) {
 			v, err := projector.Verify(ctx, brokers, pool, log.With("service", "scheduler"), func(p projector.Progress) { progress(p.Done, p.Of) },
-				func(d projector.Difference) { r.Add(differenceFound(d)) })
+				func(d projector.Difference) { r.Add(DifferenceFound(d)) })
 			if err != nil {
 				return audits.Result{}, err
 			}
-			r.Counts = countsOfVerify(v)
+			r.Counts = VerifyCounts(v)
 			return r, nil
 		},
 	}
 }
 
-// resultOfAudit is a report as a run keeps it.
-func resultOfAudit(r *audit.Report) audits.Result {
+// AuditResult is a report as a run keeps it.
+func AuditResult(r *audit.Report) audits.Result {
 	t := r.Total()
 	out := audits.Result{At: new(r.At.UTC()), Counts: map[string]int64{}, Found: int64(r.ViolationsAll), ByKind: map[string]int64{}}
 	for name, n := range map[string]int{
@@ -61,7 +61,7 @@ func resultOfAudit(r *audit.Report) audits.Result {
 	for kind, n := range r.Broken {
 		out.ByKind[string(kind)] = int64(n)
 	}
-	for _, v := range r.Violations {
+	for _, v := range r.Violations[:min(len(r.Violations), audits.MaxFindings)] {
 		out.Findings = append(out.Findings, audits.Finding{
 			Kind: string(v.Kind), Source: v.Source, Order: domain.Printable(v.Order), SyncID: v.SyncID, Generation: v.Generation,
 			Where: domain.Printable(v.Where()), Means: v.Means,
@@ -70,8 +70,8 @@ func resultOfAudit(r *audit.Report) audits.Result {
 	return out
 }
 
-// countsOfVerify are the counts of a verdict by name.
-func countsOfVerify(v projector.Verdict) map[string]int64 {
+// VerifyCounts are the counts of a verdict by name.
+func VerifyCounts(v projector.Verdict) map[string]int64 {
 	out := map[string]int64{"offsets": v.Offsets}
 	for name, l := range map[string]projector.Lines{
 		"rows":     {Compared: v.Rows, Differing: v.Differing, OnlyInLive: v.OnlyInLive, OnlyInLog: v.OnlyInLog},
@@ -84,8 +84,8 @@ func countsOfVerify(v projector.Verdict) map[string]int64 {
 
 const rebuilds = " erpconnector rebuild makes it as the log says: docs/verify.md."
 
-// differenceFound is a difference as a run keeps it.
-func differenceFound(d projector.Difference) audits.Finding {
+// DifferenceFound is a difference as a run keeps it.
+func DifferenceFound(d projector.Difference) audits.Finding {
 	f := audits.Finding{Source: d.Source, Order: domain.Printable(d.OrderIncrementID), SyncID: d.SyncID, Where: domain.Printable(d.Line)}
 	what, thing := "row", "The row"
 	switch {

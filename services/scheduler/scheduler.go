@@ -1,6 +1,6 @@
 // Package scheduler releases held orders: those that wait for the cron when it is due, and those that were held because the connector
 // was off as soon as it is on. The rule when a run is due is in due.go. It also keeps the outbox's partitions (keeper.go),
-// carries bulk jobs out (bulk.go), and makes the audits that somebody has asked for (audits.go).
+// carries bulk jobs out (bulk.go), and makes the audits that somebody has asked for or that are due (audits.go).
 package scheduler
 
 import (
@@ -64,7 +64,7 @@ type Scheduler struct {
 func New(pool *pgxpool.Pool, cfg kafka.Config, settings setting.Reader, works audits.Works, log *slog.Logger) *Scheduler {
 	return &Scheduler{
 		pool: pool, orders: orders.New(pool, settings), settings: settings, log: log, now: time.Now,
-		keeper: newKeeper(pool, cfg, settings, log), bulk: newBulkJobs(pool, settings, log), audits: newAuditRuns(pool, works, log),
+		keeper: newKeeper(pool, cfg, settings, log), bulk: newBulkJobs(pool, settings, log), audits: newAuditRuns(pool, settings, works, log),
 		outage: &run.Outage{Began: "held orders are not released; trying on", Ended: "held orders are released again"},
 	}
 }

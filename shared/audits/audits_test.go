@@ -192,6 +192,7 @@ func TestOldRunsAreDeleted(t *testing.T) {
 	require.NoError(t, err)
 	last := b.start(Audit)
 	b.step(r)
+	require.NoError(t, b.Clean(t.Context()))
 	runs, more, err := b.List(t.Context(), Listing{Limit: 10})
 	require.NoError(t, err)
 	require.False(t, more)

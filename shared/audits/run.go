@@ -31,6 +31,18 @@ const (
 // States are all.
 var States = []State{Queued, Running, Done, Failed, Cancelled}
 
+// Maker is who carries a run out.
+type Maker string
+
+// The makers.
+const (
+	ByScheduler Maker = "scheduler" // for somebody who has asked, or for the setting audit_interval
+	ByCommand   Maker = "command"   // `erpconnector audit` or `verify`: in its own process, beside others
+)
+
+// BySetting is who has asked for a run that is due by the setting audit_interval.
+const BySetting = "setting audit_interval"
+
 // Plan is what somebody asks for. The range and the shop are of an audit only: a verification compares whole tables.
 type Plan struct {
 	Kind   Kind
@@ -44,6 +56,7 @@ type Plan struct {
 type Run struct {
 	ID int64
 	Plan
+	MadeBy    Maker
 	AskedBy   string
 	AskedAt   time.Time
 	State     State

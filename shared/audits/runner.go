@@ -3,17 +3,11 @@ package audits
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
-
-// progressInterval is how often it is noted how far a run is. A run that was cancelled stops within this.
-const progressInterval = time.Second
 
 // A run rests as long as it has worked, in pieces that are too short for an order to feel. So it takes at most half of one core, and
 // half of what Postgres and Kafka would give it.
@@ -44,9 +38,6 @@ func NewRunner(store *Store, works Works, log *slog.Logger, noted func(ctx conte
 	return &Runner{store: store, works: works, log: log, noted: noted, interval: progressInterval}
 }
 
-// errCancelled ends the work of a run that somebody has cancelled.
-var errCancelled = errors.New("the run was cancelled")
-
 // Step carries out the run that is open, if there is one; did reports whether there was. A run that is broken off, as ctx ends, stays
 // open: the next one who leads begins it again.
 func (r *Runner) Step(ctx context.Context) (did bool, err error) {
@@ -59,52 +50,15 @@ func (r *Runner) Step(ctx context.Context) (did bool, err error) {
 	if ctx.Err() != nil {
 		return true, nil //nolint:nilerr // the next one goes on
 	}
-	if err := r.end(ctx, *next, result, err); err != nil {
-		return true, err
-	}
-	return true, r.store.clean(ctx)
+	return true, r.end(ctx, *next, result, err)
 }
 
 // work does a run's work, and notes meanwhile how far it is.
 func (r *Runner) work(ctx context.Context, next Run) (Result, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var done, of atomic.Int64
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		r.watch(ctx, next.ID, &done, &of, cancel)
-	}()
-	rests := newRests()
-	result, err := r.works[next.Kind](ctx, next.Plan, func(d, o int64) {
-		done.Store(d)
-		of.Store(o)
-		rests.take(ctx)
-	})
-	if errors.Is(context.Cause(ctx), errCancelled) {
-		err = errCancelled
-	}
-	cancel(nil)
-	<-watched
-	return result, err
-}
-
-// watch notes how far a run is until ctx ends, and ends it when somebody has cancelled the run.
-func (r *Runner) watch(ctx context.Context, id int64, done, of *atomic.Int64, cancel context.CancelCauseFunc) {
-	for {
-		run.Sleep(ctx, r.interval)
-		if ctx.Err() != nil {
-			return
-		}
-		goesOn, err := r.store.goesOn(ctx, id, done.Load(), of.Load())
-		if !goesOn {
-			cancel(errCancelled)
-			return
-		}
-		if err != nil && ctx.Err() == nil { // the run itself tells of a database that stays away
-			r.log.Debug("how far a run is was not noted", "run_id", id, "error", err)
-		}
-	}
+	w := watch{store: r.store, interval: r.interval, missed: func(id int64, err error) { // the run itself tells of a database that stays away
+		r.log.Debug("how far a run is was not noted", "run_id", id, "error", err)
+	}}
+	return w.over(ctx, next.ID, next.Plan, r.works[next.Kind], newRests().take)
 }
 
 // end keeps what a run came to.
@@ -115,7 +69,7 @@ func (r *Runner) end(ctx context.Context, done Run, result Result, err error) er
 		return nil
 	case err != nil:
 		r.log.Warn("run failed", "run_id", done.ID, "kind", done.Kind, "error", err)
-		return r.store.fail(ctx, done.ID, fmt.Sprintf("could not tell: %s", domain.ReasonText.Fit(err.Error())))
+		return r.store.fail(ctx, done.ID, couldNotTell(err))
 	}
 	done.Result = result
 	if err := r.noted(ctx, done); err != nil {

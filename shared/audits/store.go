@@ -1,4 +1,5 @@
-// Package audits keeps runs of `audit` and `verify` that somebody has asked for, and carries them out one at a time.
+// Package audits keeps runs of `audit` and `verify`. Those that somebody has asked for, and those of the setting audit_interval, it carries
+// out one at a time (runner.go). The commands carry theirs out by themselves (command.go).
 //
 // An example:
 //
@@ -46,7 +47,10 @@ func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool, now: time.N
 
 // brief are a Run's columns without its findings, in the order of scan.
 const brief = `run_id, kind, from_time, to_time, source, reason, asked_by, asked_at, state, started_at, begun, ended_at, done, of_all, error,
-	compared_at, counts, found, found_by_kind`
+	compared_at, counts, found, found_by_kind, made_by`
+
+// ofScheduler is the run that the scheduler is to make, or is making: one at a time.
+const ofScheduler = `made_by = 'scheduler' AND state IN ('queued', 'running')`
 
 // whole are all.
 const whole = brief + `, findings`
@@ -55,7 +59,7 @@ const whole = brief + `, findings`
 func scan(row pgx.CollectableRow) (r Run, err error) {
 	into := []any{
 		&r.ID, &r.Kind, &r.From, &r.To, &r.Source, &r.Reason, &r.AskedBy, &r.AskedAt, &r.State, &r.StartedAt, &r.Begun, &r.EndedAt, &r.Done, &r.Of, &r.Error,
-		&r.At, &r.Counts, &r.Found, &r.ByKind, &r.Findings,
+		&r.At, &r.Counts, &r.Found, &r.ByKind, &r.MadeBy, &r.Findings,
 	}
 	return r, row.Scan(into[:len(row.FieldDescriptions())]...)
 }
@@ -69,7 +73,7 @@ func one(ctx context.Context, q postgres.Querier, query string, args ...any) (Ru
 	return pgx.CollectExactlyOneRow(rows, scan)
 }
 
-// Start asks for a run. While another one is open it returns ErrOpen, and that one.
+// Start asks the scheduler for a run. While another one of the scheduler is open it returns ErrOpen, and that one.
 func (s *Store) Start(ctx context.Context, p Plan, by string) (r Run, err error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -84,7 +88,7 @@ func (s *Store) Start(ctx context.Context, p Plan, by string) (r Run, err error)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return r, wrapped(err, "asking for a run")
 	}
-	r, err = one(ctx, s.pool, `SELECT `+brief+` FROM audit_run WHERE state IN ('queued', 'running')`)
+	r, err = one(ctx, s.pool, `SELECT `+brief+` FROM audit_run WHERE `+ofScheduler)
 	if err == nil || errors.Is(err, pgx.ErrNoRows) { // it has ended in between: asked once more, it is taken
 		return r, ErrOpen
 	}

@@ -176,6 +176,24 @@ func (e Kind) Valid() bool {
 	}
 }
 
+// Defines values for Maker.
+const (
+	Command   Maker = "command"
+	Scheduler Maker = "scheduler"
+)
+
+// Valid indicates whether the value is a known member of the Maker enum.
+func (e Maker) Valid() bool {
+	switch e {
+	case Command:
+		return true
+	case Scheduler:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProbeKind.
 const (
 	Health ProbeKind = "health"
@@ -799,8 +817,11 @@ type AuditRun struct {
 	FoundByKind *map[string]int64 `json:"found_by_kind,omitempty"`
 
 	// From null: all
-	From     *string       `json:"from"`
-	Kind     Kind          `json:"kind"`
+	From *string `json:"from"`
+	Kind Kind    `json:"kind"`
+
+	// MadeBy scheduler, or command: erpconnector audit or verify
+	MadeBy   Maker         `json:"made_by"`
 	Progress AuditProgress `json:"progress"`
 	Reason   string        `json:"reason"`
 
@@ -1637,6 +1658,9 @@ type ListedSync struct {
 	WaitsFor *string `json:"waits_for,omitempty"`
 }
 
+// Maker defines model for Maker.
+type Maker string
+
 // NewAlertDestination defines model for NewAlertDestination.
 type NewAlertDestination struct {
 	// Address a URL, or an e-mail address
@@ -2022,6 +2046,9 @@ type SettingsChange struct {
 
 	// AlreadyBooked Answers by which the ERP says that it has already booked the order under this key. They are a success; the reference stands in their body. Do not name an answer that may also mean that the ERP is still at work. Takes HTTP statuses from 200 to 599, each with the `code` of the answer's body, like 409:ALREADY_BOOKED; 409 may stand alone; in JSON a list of texts.
 	AlreadyBooked interface{} `json:"already_booked,omitempty"`
+
+	// AuditInterval The scheduler makes an audit of everything by itself when the last one that it made began longer ago. However long nothing ran, it makes one. 0: it makes those alone that somebody asks for. Takes 0, or a duration from 1h to 720h, like 24h, or a number of seconds.
+	AuditInterval interface{} `json:"audit_interval,omitempty"`
 
 	// BulkCanary How many orders of a bulk resync must succeed before the others go out, unless the resync says another number; when one fails, the job pauses. 0: all go out at once. Takes a whole number from 0 to 1000.
 	BulkCanary interface{} `json:"bulk_canary,omitempty"`
@@ -2479,8 +2506,11 @@ type WholeAuditRun struct {
 	FoundByKind *map[string]int64 `json:"found_by_kind,omitempty"`
 
 	// From null: all
-	From     *string       `json:"from"`
-	Kind     Kind          `json:"kind"`
+	From *string `json:"from"`
+	Kind Kind    `json:"kind"`
+
+	// MadeBy scheduler, or command: erpconnector audit or verify
+	MadeBy   Maker         `json:"made_by"`
 	Progress AuditProgress `json:"progress"`
 	Reason   string        `json:"reason"`
 
@@ -3877,6 +3907,8 @@ type ClientInterface interface {
 
 	// ListAudits Audits and verifications, the newest first
 	//
+	// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+	//
 	// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
 	ListAudits(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -3907,7 +3939,7 @@ type ClientInterface interface {
 
 	// CancelAuditWithBody End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3916,7 +3948,7 @@ type ClientInterface interface {
 
 	// CancelAudit End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4190,14 +4222,18 @@ type ClientInterface interface {
 	// Corresponds with GET /rest/V1/erpconnector/erp (the `Erp` operationId).
 	Erp(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// LetCallsOutWithBody Let calls out to the ERP
+	// LetCallsOutWithBody Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/close (the `LetCallsOut` operationId).
 	LetCallsOutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// LetCallsOut Let calls out to the ERP
+	// LetCallsOut Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4206,12 +4242,16 @@ type ClientInterface interface {
 
 	// StopCallsWithBody Stop all calls to the ERP, until they are let out by hand
 	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
 	StopCallsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StopCalls Stop all calls to the ERP, until they are let out by hand
+	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4751,6 +4791,8 @@ func (c *Requests) TestAlertDestination(ctx context.Context, id int64, reqEditor
 
 // ListAudits Audits and verifications, the newest first
 //
+// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+//
 // Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
 func (c *Requests) ListAudits(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditsRequest(c.Server, params)
@@ -4821,7 +4863,7 @@ func (c *Requests) ShowAudit(ctx context.Context, audit int64, reqEditors ...Req
 
 // CancelAuditWithBody End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4840,7 +4882,7 @@ func (c *Requests) CancelAuditWithBody(ctx context.Context, audit int64, content
 
 // CancelAudit End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5454,7 +5496,9 @@ func (c *Requests) Erp(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 	return c.Client.Do(req)
 }
 
-// LetCallsOutWithBody Let calls out to the ERP
+// LetCallsOutWithBody Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5471,7 +5515,9 @@ func (c *Requests) LetCallsOutWithBody(ctx context.Context, contentType string, 
 	return c.Client.Do(req)
 }
 
-// LetCallsOut Let calls out to the ERP
+// LetCallsOut Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5490,6 +5536,8 @@ func (c *Requests) LetCallsOut(ctx context.Context, body LetCallsOutJSONRequestB
 
 // StopCallsWithBody Stop all calls to the ERP, until they are let out by hand
 //
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
@@ -5506,6 +5554,8 @@ func (c *Requests) StopCallsWithBody(ctx context.Context, contentType string, bo
 }
 
 // StopCalls Stop all calls to the ERP, until they are let out by hand
+//
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10723,6 +10773,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditsWithResponse Audits and verifications, the newest first
 	//
+	// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
@@ -10757,7 +10809,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelAuditWithBodyWithResponse End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10766,7 +10818,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelAuditWithResponse End one that is under way
 	//
-	// It stops within a second or two. What it has found by then is lost. The body may be empty.
+	// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11054,14 +11106,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /rest/V1/erpconnector/erp (the `Erp` operationId).
 	ErpWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ErpResponse, error)
 
-	// LetCallsOutWithBodyWithResponse Let calls out to the ERP
+	// LetCallsOutWithBodyWithResponse Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/close (the `LetCallsOut` operationId).
 	LetCallsOutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LetCallsOutResponse, error)
 
-	// LetCallsOutWithResponse Let calls out to the ERP
+	// LetCallsOutWithResponse Let calls out to the ERP again
+	//
+	// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11070,12 +11126,16 @@ type ClientWithResponsesInterface interface {
 
 	// StopCallsWithBodyWithResponse Stop all calls to the ERP, until they are let out by hand
 	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
 	StopCallsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopCallsResponse, error)
 
 	// StopCallsWithResponse Stop all calls to the ERP, until they are let out by hand
+	//
+	// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -18293,6 +18353,8 @@ func (c *ClientWithResponses) TestAlertDestinationWithResponse(ctx context.Conte
 
 // ListAuditsWithResponse Audits and verifications, the newest first
 //
+// Also those of the setting `audit_interval`, and of the commands `audit` and `verify` (`made_by` is `command`).
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /rest/V1/erpconnector/audits (the `ListAudits` operationId).
@@ -18351,7 +18413,7 @@ func (c *ClientWithResponses) ShowAuditWithResponse(ctx context.Context, audit i
 
 // CancelAuditWithBodyWithResponse End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18366,7 +18428,7 @@ func (c *ClientWithResponses) CancelAuditWithBodyWithResponse(ctx context.Contex
 
 // CancelAuditWithResponse End one that is under way
 //
-// It stops within a second or two. What it has found by then is lost. The body may be empty.
+// It stops within a second or two, a command too. What it has found by then is lost. The body may be empty.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18858,7 +18920,9 @@ func (c *ClientWithResponses) ErpWithResponse(ctx context.Context, reqEditors ..
 	return ParseErpResponse(rsp)
 }
 
-// LetCallsOutWithBodyWithResponse Let calls out to the ERP
+// LetCallsOutWithBodyWithResponse Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18871,7 +18935,9 @@ func (c *ClientWithResponses) LetCallsOutWithBodyWithResponse(ctx context.Contex
 	return ParseLetCallsOutResponse(rsp)
 }
 
-// LetCallsOutWithResponse Let calls out to the ERP
+// LetCallsOutWithResponse Let calls out to the ERP again
+//
+// It closes the breaker, whether a person or failures have opened it. All that waits goes out at once. When the ERP still fails, calls stop again by themselves.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18886,6 +18952,8 @@ func (c *ClientWithResponses) LetCallsOutWithResponse(ctx context.Context, body 
 
 // StopCallsWithBodyWithResponse Stop all calls to the ERP, until they are let out by hand
 //
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /rest/V1/erpconnector/erp/open (the `StopCalls` operationId).
@@ -18898,6 +18966,8 @@ func (c *ClientWithResponses) StopCallsWithBodyWithResponse(ctx context.Context,
 }
 
 // StopCallsWithResponse Stop all calls to the ERP, until they are let out by hand
+//
+// It opens the breaker: as with an electric circuit, open means that nothing flows. No order is sent from then on, and none gets lost. To let calls out again: `POST …/erp/close`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -26,7 +26,7 @@ const (
 const (
 	maxGiveUpAfter   = 365 * 24 * time.Hour
 	maxRetention     = 10 * 365 * 24 * time.Hour
-	maxInterval      = 30 * 24 * time.Hour // of alerts
+	maxInterval      = 30 * 24 * time.Hour // of alerts and of audits
 	maxTokenLifetime = 30 * 24 * time.Hour
 )
 
@@ -103,6 +103,8 @@ var fields = []Field{
 		"The timeline of an order is deleted when the order has ended and nothing has happened to it for so long. Its status stays, and so do the records in Kafka, as long as the topics keep them. 0: timelines are kept for ever."),
 	field("quarantine_retention", "QUARANTINE_RETENTION", func(s *Settings) *time.Duration { return &s.QuarantineRetention }, duration(0, maxRetention),
 		"Events that were refused over HTTP are kept in the quarantine for so long after the last refusal, and discarded ones of any door after that decision. Events of the commerce outbox that wait for one are kept in any case. 0: all are kept for ever."),
+	field("audit_interval", "AUDIT_INTERVAL", func(s *Settings) *time.Duration { return &s.AuditInterval }, interval(time.Hour, maxInterval),
+		"The scheduler makes an audit of everything by itself when the last one that it made began longer ago. However long nothing ran, it makes one. 0: it makes those alone that somebody asks for."),
 	field("bulk_canary", "BULK_CANARY", func(s *Settings) *int { return &s.BulkCanary }, integer(0, 1000),
 		"How many orders of a bulk resync must succeed before the others go out, unless the resync says another number; when one fails, the job pauses. 0: all go out at once."),
 	field(nameMaintenance, "ERP_MAINTENANCE", func(s *Settings) *string { return &s.Maintenance }, windows,

@@ -138,6 +138,14 @@ func duration(lowest, highest time.Duration) kind[time.Duration] {
 	}
 }
 
+// interval is a duration, or 0 for never.
+func interval(lowest, highest time.Duration) kind[time.Duration] {
+	k := duration(lowest, highest)
+	k.allowed = fmt.Sprintf("0, or a duration from %s to %s, like 24h, or a number of seconds", short(lowest), short(highest))
+	k.within = func(d time.Duration) bool { return d == 0 || lowest <= d && d <= highest }
+	return k
+}
+
 func parseDuration(text string) (time.Duration, bool) {
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		d := math.Round(seconds * float64(time.Second))

@@ -50,6 +50,7 @@ type Settings struct {
 	AdminTokenLifetime  time.Duration // how long a user's session lasts
 	TimelineRetention   time.Duration // timelines of orders that have ended are kept for this long; 0: for ever
 	QuarantineRetention time.Duration // events refused over HTTP, and discarded ones, are kept for this long; 0: for ever
+	AuditInterval       time.Duration // the scheduler audits everything when the last such audit began longer ago; 0: only when it is asked to
 	BulkCanary          int           // orders of a bulk resync that must succeed before the others go out, unless it says another number; 0: none
 
 	Pace

@@ -88,6 +88,29 @@ func TestAlertsOfFailedOrdersAndOfAnAudit(t *testing.T) {
 	})
 }
 
+// With audit_interval nobody has to ask: the scheduler audits by itself, and what it finds is told like what others have found.
+func TestAnAuditByItselfRaisesTheAlert(t *testing.T) {
+	t.Parallel()
+	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
+		p := newProduct(t, brokers)
+		p = start(t, p.cfg)
+		listener := listensToAlerts(t)
+		status, made := p.do(http.MethodPost, httpapi.BasePath+"/alerts/destinations", map[string]any{"name": "on-call", "kind": "webhook", "address": listener.URL})
+		require.Equal(t, http.StatusCreated, status, "%v", made)
+		p.succeeds("100")
+		execute(t, p.cfg.DatabaseURL, `UPDATE erp_sync_gate SET state = 'open', closed_by = NULL WHERE increment_id = '100'`)
+		p.set(`{"audit_interval": "24h", "reason": "each day"}`)
+		testkit.Eventually(t, func() bool { _, all := listener.heard(); return len(all) > 0 }, "nobody was told of the audit")
+		_, all := listener.heard()
+		require.Equal(t, "audit.opened", all[0].Type)
+		require.Contains(t, fmt.Sprint(all[0].Data.Details), "gate_open_after_end")
+		newest := func() map[string]any { return p.runs()[0].(map[string]any) }
+		testkit.Eventually(t, func() bool { return newest()["state"] == "done" }, "the run does not end")
+		require.Len(t, p.runs(), 1, "it is not due again")
+		require.Equal(t, []any{"audit", "scheduler", "setting audit_interval"}, []any{newest()["kind"], newest()["made_by"], newest()["asked_by"]})
+	})
+}
+
 // The process that sends dies between sending a notice and noting that. The one that stood by sends it again, under the same id.
 func TestAnAlertIsToldAgainUnderTheSameID(t *testing.T) {
 	t.Parallel()

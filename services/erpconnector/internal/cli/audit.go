@@ -13,8 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/services/app"
 	"github.com/erpconnector/erpconnector/services/audit"
 	"github.com/erpconnector/erpconnector/shared/alert"
+	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -36,6 +38,7 @@ func auditCommand() *cobra.Command {
 		Use: "audit", Short: "Count what was accepted, relayed, ended and alive, by order, and name the orders that break the sum",
 		Long: "Counts, per source, the orders that were accepted, those of which all is in Kafka, those that have ended and those that are\n" +
 			"alive, and lists every order of which this does not add up, with what it means and what to do. Services go on meanwhile.\n" +
+			"Nothing is written but the run itself, which `GET …/audits` and the console show, where the role may write.\n" +
 			"Exit code: 0 nothing is broken, 1 something is, 2 it could not be told.",
 		Example: "  erpconnector audit\n" +
 			"  erpconnector audit --from 2024-01-15 --to-time 2024-01-16 --source default\n" +
@@ -60,7 +63,7 @@ func auditCommand() *cobra.Command {
 	flags.StringVar(&f.until, "to-time", "", "and before this time; they are followed to their end, whenever that is")
 	flags.StringVar(&f.source, "source", "", "orders of this shop only")
 	flags.BoolVar(&f.json, "json", false, "one JSON object a line: each break, each source, the sum")
-	flags.BoolVar(&f.alert, "alert", false, "note what was found, so that an alert tells of it; the only thing that is written")
+	flags.BoolVar(&f.alert, "alert", false, "note what was found, so that an alert tells of it")
 	flags.IntVar(&f.limit, "limit", 1000, "breaks, and redrives, that are listed at most, 0: all; all are counted")
 	return tellsByCode(cmd)
 }
@@ -73,16 +76,50 @@ func runAudit(cmd *cobra.Command, f auditFlags) (*audit.Report, error) {
 	}
 	shown := newBar(cmd.ErrOrStderr(), true)
 	defer shown.clear()
-	p.OnProgress = shown.draw
 	var report *audit.Report
 	err = withLog(cmd.Context(), func(_ config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
 		p.Kafka, p.Pool = brokers, pool
-		if report, err = audit.Run(cmd.Context(), p); err != nil || !f.alert {
+		err = inTheTable(cmd, pool, planOf(p), shown.clear, func(ctx context.Context, _ audits.Plan, progress func(done, of int64)) (audits.Result, error) {
+			p.OnProgress = func(done, of int64) {
+				shown.draw(done, of)
+				progress(done, of)
+			}
+			if report, err = audit.Run(ctx, p); err != nil {
+				return audits.Result{}, err
+			}
+			return app.AuditResult(report), nil
+		})
+		if err != nil || !f.alert {
 			return err
 		}
 		return noteAudit(cmd.Context(), pool, report)
 	})
 	return report, err
+}
+
+// planOf is what the table of runs says that an audit was asked.
+func planOf(p audit.Params) audits.Plan {
+	plan := audits.Plan{Kind: audits.Audit}
+	if !p.From.IsZero() {
+		plan.From = &p.From
+	}
+	if !p.To.IsZero() {
+		plan.To = &p.To
+	}
+	if p.Source != "" {
+		plan.Source = &p.Source
+	}
+	return plan
+}
+
+// inTheTable does the work of a command as a run that the table of runs holds, or says in a line why the table does not. clear takes away
+// what stands on the terminal's line.
+func inTheTable(cmd *cobra.Command, pool *pgxpool.Pool, p audits.Plan, clear func(), work audits.Work) error {
+	_, err := audits.NewStore(pool).RunHere(cmd.Context(), p, osUser(), work, func(why error) {
+		clear()
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "the table of runs does not tell of this one:", domain.Printable(why.Error()))
+	})
+	return err
 }
 
 // noteAudit keeps the verdict where the alerter looks.

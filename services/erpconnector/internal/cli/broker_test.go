@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -34,6 +35,7 @@ func TestOnABroker(t *testing.T) {
 	}{
 		{"topics", testTopics},
 		{"nothing_was_used_yet", testNothingWasUsedYet},
+		{"runs_are_kept", testRunsAreKept},
 		{"a_dead_letter_is_shown", testADeadLetterIsShown},
 		{"replay_of_a_range", testReplayOfARange},
 		{"replay_to_a_subscriber", testReplayToASubscriber},
@@ -96,6 +98,39 @@ func testNothingWasUsedYet(t *testing.T, _ kafka.Config, env variables) {
 	require.ErrorContains(t, p.err, "order 000000123 of outlet: ")
 	require.ErrorContains(t, p.err, "; --source names another shop")
 	require.Equal(t, 1, p.code())
+}
+
+// What `audit` and `verify` did stands in the table of runs, by the user of the operating system. A role that may only read does the same
+// work, and says in a line that the table does not tell of it.
+func testRunsAreKept(t *testing.T, _ kafka.Config, env variables) {
+	runs := func() (out []audits.Run) {
+		out, _, err := audits.NewStore(testkit.PoolOf(t, env["DATABASE_URL"])).List(t.Context(), audits.Listing{Limit: 10})
+		require.NoError(t, err)
+		return out
+	}
+	before := len(runs())
+	p := invoke(t, env, "audit", "--source", "outlet", "--from", "2024-01-15")
+	require.NoError(t, p.err)
+	require.Empty(t, p.stderr)
+	does(t, env, "verify")
+	kept := runs()
+	require.Len(t, kept, before+2)
+	require.Equal(t, []any{audits.Verify, audits.Done, osUser(), audits.ByCommand}, []any{kept[0].Kind, kept[0].State, kept[0].AskedBy, kept[0].MadeBy})
+	require.Contains(t, kept[0].Counts, "rows")
+	require.Equal(t, []any{audits.Audit, audits.Done, "outlet", "2024-01-15T00:00:00Z"}, []any{kept[1].Kind, kept[1].State, *kept[1].Source, kept[1].From.UTC().Format(time.RFC3339)})
+	require.Contains(t, kept[1].Counts, "accepted")
+
+	reader := env.with(variables{"DATABASE_URL": env["DATABASE_URL"] + "&role=pg_read_all_data"})
+	p = invoke(t, reader, "audit")
+	require.NoError(t, p.err)
+	require.Contains(t, p.out, "\n0 orders accepted = ")
+	require.Equal(t, "the table of runs does not tell of this one: permission denied for table audit_run\n", p.stderr)
+	p = invoke(t, env.with(variables{"KAFKA_TOPIC_PREFIX": "elsewhere."}), "audit")
+	require.Equal(t, CouldNotTell, p.code())
+	kept = runs()
+	require.Len(t, kept, before+3)
+	require.Equal(t, audits.Failed, kept[0].State)
+	require.Contains(t, *kept[0].Error, "could not tell: ")
 }
 
 // A letter is shown with its record, as it stands in the topic. One that the topic does not hold any more is told as that.

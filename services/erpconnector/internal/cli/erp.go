@@ -25,8 +25,8 @@ func erpCommand() *cobra.Command {
 		Use: "erp", Short: "See whether calls go out to the ERP; stop them, and let them out again", Args: cobra.NoArgs,
 		Example: "  erpconnector erp status\n" +
 			"  erpconnector erp status -o json | jq -r .state\n" +
-			"  erpconnector erp open --reason 'the ERP moves to another server'\n" +
-			"  erpconnector erp close --reason 'it has moved'",
+			"  erpconnector erp open --reason 'the ERP moves to another server'    # stops calls\n" +
+			"  erpconnector erp close --reason 'it has moved'                      # lets them out",
 	}
 	var r remote
 	r.operator(cmd)
@@ -70,6 +70,12 @@ func erpStatusCommand(r *remote) *cobra.Command {
 	return cmd
 }
 
+// breakerMeans says what happens in each state: "open" sounds as if calls went out.
+var breakerMeans = map[domain.BreakerState]string{
+	domain.BreakerClosed: "calls go out", domain.BreakerOpen: "calls are stopped", domain.BreakerProbing: "one call finds out whether the ERP works",
+	domain.BreakerClosing: "a few calls go out",
+}
+
 // printERP says first what an order waits for, and leaves out what is not.
 func printERP(w io.Writer, s pace.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -82,7 +88,7 @@ func printERP(w io.Writer, s pace.Report) error {
 	if s.WaitsFor != "" {
 		line("each order", "%s", domain.Printable(s.WaitsFor))
 	}
-	line("breaker", "%s", s.State)
+	line("breaker", "%s (%s)", s.State, breakerMeans[s.State])
 	when("since", s.Since, s.By)
 	if s.Why != "" {
 		line("why", "%s", domain.Printable(s.Why))
@@ -116,7 +122,7 @@ func inBrackets(text string) string {
 }
 
 func erpOpenCommand(r *remote) *cobra.Command {
-	return erpChange(r, "open", "Open the breaker: no call goes out to the ERP until `erp close`; those under way end",
+	return erpChange(r, "open", "it moves to another server", "Stop calls: no order goes out to the ERP until `erp close`; calls under way end (opens the breaker)",
 		func(ctx context.Context, c connector, body client.BreakerBody, edit client.RequestEditorFn) (*http.Response, error) {
 			return c.StopCalls(ctx, body, edit)
 		},
@@ -127,26 +133,26 @@ func erpOpenCommand(r *remote) *cobra.Command {
 
 // erpCloseCommand tells of what else keeps the calls: who closes the breaker wants to see them go out.
 func erpCloseCommand(r *remote) *cobra.Command {
-	return erpChange(r, "close", "Close the breaker: all calls go out to the ERP at once; it opens again when they fail",
+	return erpChange(r, "close", "it has moved", "Let calls out: all orders that wait go out to the ERP at once; when they fail, calls stop again (closes the breaker)",
 		func(ctx context.Context, c connector, body client.BreakerBody, edit client.RequestEditorFn) (*http.Response, error) {
 			return c.LetCallsOut(ctx, body, edit)
 		},
 		func(s pace.Status) string {
 			if s.WaitsFor != "" {
-				return "the breaker is closed; but each order " + domain.Printable(s.WaitsFor)
+				return "calls are let out; but each order " + domain.Printable(s.WaitsFor)
 			}
 			return "all calls go out to the ERP from now on"
 		})
 }
 
-// breakerChange opens or closes the breaker.
+// breakerChange stops calls, by opening the breaker, or lets them out, by closing it.
 type breakerChange func(ctx context.Context, c connector, body client.BreakerBody, edit client.RequestEditorFn) (*http.Response, error)
 
 // erpChange is a command that changes the breaker by hand, and says why for the history. done is what it says when it has.
-func erpChange(r *remote, use, short string, change breakerChange, done func(pace.Status) string) *cobra.Command {
+func erpChange(r *remote, use, reasonFor, short string, change breakerChange, done func(pace.Status) string) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: use + " --reason TEXT", Short: short, Args: cobra.NoArgs, Example: "  erpconnector erp " + use + " --reason 'the ERP moves to another server'",
+		Use: use + " --reason TEXT", Short: short, Args: cobra.NoArgs, Example: "  erpconnector erp " + use + " --reason '" + reasonFor + "'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if reason == "" {
 				return errors.New("--reason is required: it stands in the history")

@@ -45,14 +45,14 @@ func anOutage(t *testing.T, database testkit.Database) {
 }
 
 func testERPStatus(t *testing.T, database testkit.Database, env variables) {
-	require.Equal(t, "breaker  closed\ncalls    0 under way, of at most 64 now and 64 by erp_max_in_flight; syncers: 0\n", does(t, env, "erp", "status"))
+	require.Equal(t, "breaker  closed (calls go out)\ncalls    0 under way, of at most 64 now and 64 by erp_max_in_flight; syncers: 0\n", does(t, env, "erp", "status"))
 	anOutage(t, database)
 	env["ERP_RATE"] = "20"
 	_, err := database.Pool.Exec(t.Context(), `INSERT INTO erp_member (process, joined_at, seen_at, in_flight)
 		SELECT p, now(), now() + interval '1 hour', n FROM (VALUES ('syncer-1/k2m7qa', 2), ('syncer-2/x9f3bd', 1)) AS m (p, n)`)
 	require.NoError(t, err)
 	want := `each order           waits until the ERP works again; calls stopped at 2024-01-15T02:00:07Z: 10 of the newest 10 calls failed, of 10 orders
-breaker              open
+breaker              open (calls are stopped)
 since                2024-01-15T02:00:13Z (syncer-1/k2m7qa)
 why                  the probe by the health endpoint failed: HTTP 502
 calls stopped since  2024-01-15T02:00:07Z (10 of the newest 10 calls failed, of 10 orders)
@@ -91,22 +91,22 @@ func testERPByHand(t *testing.T, _ testkit.Database, env variables) {
 	require.Equal(t, "no call goes out to the ERP from now on, until: erpconnector erp close --reason …\n",
 		does(t, env, "erp", "open", "--reason", "a new server"))
 	p := invoke(t, env, "erp", "open", "--reason", "again")
-	require.ErrorContains(t, p.err, "nothing was done: "+osUser()+" has opened it at ")
+	require.ErrorContains(t, p.err, "nothing was done: "+osUser()+" has stopped the calls at ")
 	require.ErrorContains(t, p.err, " already: a new server")
 	require.Equal(t, 1, p.code())
 	require.Empty(t, p.out)
 	open := does(t, env, "erp", "status")
 	require.Regexp(t, `(?m)^each order +waits until calls are let out by hand \(erpconnector erp close\); `+regexp.QuoteMeta(osUser())+` stopped them at \S+Z: a new server$`, open)
-	require.Regexp(t, `(?m)^breaker +open$`, open)
+	require.Regexp(t, `(?m)^breaker +open \(calls are stopped\)$`, open)
 	require.NotContains(t, open, "next probe", "nobody probes")
 
 	require.Equal(t, "all calls go out to the ERP from now on\n", does(t, env, "erp", "close", "--reason", "it has moved"))
 	p = invoke(t, env, "erp", "close", "--reason", "again")
-	require.EqualError(t, p.err, "nothing was done: it is closed already; erpconnector erp status shows what else may keep the calls")
+	require.EqualError(t, p.err, "nothing was done: calls are not stopped, neither by hand nor by failures; erpconnector erp status shows what else may keep them")
 	require.Equal(t, 1, p.code())
 	closed := does(t, env, "erp", "status")
 	require.NotContains(t, closed, "each order")
-	require.Regexp(t, `(?m)^breaker +closed$`, closed)
+	require.Regexp(t, `(?m)^breaker +closed \(calls go out\)$`, closed)
 	require.Regexp(t, `(?m)^\S+ \S+ +open +closed +`+regexp.QuoteMeta(osUser())+` +it has moved$`, closed)
 	require.Equal(t, 2, strings.Count(closed, osUser()+"  "), "what was refused is no change")
 }
@@ -128,7 +128,7 @@ func testERPByHandInAnOutage(t *testing.T, database testkit.Database, env variab
 func testERPClosedInsideOfAWindow(t *testing.T, _ testkit.Database, env variables) {
 	env["ERP_WORKING_HOURS"] = fmt.Sprintf("0 8 1 %d * 1h UTC", time.Now().UTC().AddDate(0, 0, 180).Month())
 	does(t, env, "erp", "open", "--reason", "a new server")
-	require.Regexp(t, `^the breaker is closed; but each order waits for the ERP's window until \d{4}-\d\d-01T08:00:00Z\n$`,
+	require.Regexp(t, `^calls are let out; but each order waits for the ERP's window until \d{4}-\d\d-01T08:00:00Z\n$`,
 		does(t, env, "erp", "close", "--reason", "it has moved"))
 	require.Regexp(t, `(?m)^window until +\d{4}-\d\d-01T08:00:00Z$`, does(t, env, "erp", "status"))
 }
@@ -137,7 +137,7 @@ func testERPClosedInsideOfAWindow(t *testing.T, _ testkit.Database, env variable
 func testERPClosedWhileTheConnectorIsOff(t *testing.T, _ testkit.Database, env variables) {
 	env["CONNECTOR_ENABLED"] = "false"
 	does(t, env, "erp", "open", "--reason", "a new server")
-	require.Equal(t, "the breaker is closed; but each order waits until the connector is turned on (erpconnector settings set enabled=true)\n",
+	require.Equal(t, "calls are let out; but each order waits until the connector is turned on (erpconnector settings set enabled=true)\n",
 		does(t, env, "erp", "close", "--reason", "it has moved"))
 }
 

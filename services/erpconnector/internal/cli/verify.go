@@ -10,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/erpconnector/erpconnector/services/app"
 	"github.com/erpconnector/erpconnector/services/projector"
+	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/kafka"
@@ -56,15 +58,26 @@ func verifyCommand() *cobra.Command {
 	return tellsByCode(&cobra.Command{
 		Use: "verify", Example: "  erpconnector verify", Short: "Compare vendor_erp_sync and the timeline with the log, and name the rows and columns that differ",
 		Long: "Folds the whole log into a table of its own and compares it with the live one at one cut, and the lines of the timeline\n" +
-			"with the records, while the services go on.\n" +
+			"with the records, while the services go on. `GET …/audits` and the console show the run.\n" +
 			"Exit code: 0 they are equal, 1 they differ, 2 they could not be compared.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v projector.Verdict
 			show, done := progress(cmd.ErrOrStderr())
 			defer done()
 			err := withLog(cmd.Context(), func(cfg config.Config, brokers kafka.Config, pool *pgxpool.Pool) (err error) {
-				v, err = projector.Verify(cmd.Context(), brokers, pool, logging.Stderr(cfg.LogLevel), show, clearing(done, printDifference(cmd.OutOrStdout())))
-				return err
+				found := clearing(done, printDifference(cmd.OutOrStdout()))
+				work := func(ctx context.Context, _ audits.Plan, progress func(done, of int64)) (r audits.Result, err error) {
+					v, err = projector.Verify(ctx, brokers, pool, logging.Stderr(cfg.LogLevel), func(p projector.Progress) {
+						show(p)
+						progress(p.Done, p.Of)
+					}, func(d projector.Difference) {
+						found(d)
+						r.Add(app.DifferenceFound(d))
+					})
+					r.Counts = app.VerifyCounts(v)
+					return r, err
+				}
+				return inTheTable(cmd, pool, audits.Plan{Kind: audits.Verify}, done, work)
 			})
 			if err != nil {
 				return coded{fmt.Errorf("could not compare: %w", err), CouldNotTell}

@@ -21,6 +21,9 @@ export function sayRun(run) {
   return words.audited(run.found, c.accepted, c.success + c.failed, alive.reduce((sum, name) => sum + c[name], 0), c.not_requested, c.broken);
 }
 
+// sayWho says who has asked for a run, and how.
+export const sayWho = (run) => (run.made_by === 'command' ? words.byCommand(run.asked_by, run.kind) : words.by(run.asked_by));
+
 // AuditRun shows a run by its number; findings alone where the rest stands above.
 export function AuditRun({ id, findingsOnly }) {
   const { data: run, error } = useLoad((signal) => get('/audits/' + id, {}, { signal }), [id]);
@@ -39,7 +42,7 @@ function Facts({ run }) {
   const counts = Object.entries(words.counts[run.kind]).filter(([name]) => run.counts?.[name] !== undefined);
   return html`<div class="notice said ${toneOf(run)}">${sayRun(run)}</div>
     <dl class="facts">
-      ${fact('asked_by', run.asked_by)}${fact('reason', run.reason)}${time('started_at')}${time('ended_at')}${time('from')}${time('to_time')}${fact('source', run.source)}
+      ${fact('asked_by', run.asked_by)}${fact('made_by', run.made_by === 'command' && words.command(run.kind))}${fact('reason', run.reason)}${time('started_at')}${time('ended_at')}${time('from')}${time('to_time')}${fact('source', run.source)}
       ${counts.map(([name, text]) => html`<div><dt>${text}</dt><dd>${run.counts[name].toLocaleString()}</dd></div>`)}
     </dl>`;
 }

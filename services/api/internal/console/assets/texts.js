@@ -301,7 +301,9 @@ export const texts = {
       { name: 'from', label: 'Orders accepted from', hint: 'A day in UTC. Leave it empty for all.', type: 'date' }, { name: 'to_time', label: 'and before', type: 'date' },
       { name: 'source', label: 'Of one shop only' },
     ],
-    reason: 'Reason, if there is one', asked: (name) => `${name}: it begins in a moment.`, asOf: (who) => `Asked for by ${who}; ended`, by: (who) => `Asked for by ${who} at`,
+    reason: 'Reason, if there is one', asked: (name) => `${name}: it begins in a moment.`, by: (who) => `Asked for by ${who};`, ended: 'ended', began: 'began',
+    byCommand: (who, kind) => `Run by ${who} with erpconnector ${kind};`, command: (kind) => `erpconnector ${kind}`,
+    byItself: (interval) => `Made by itself when the last one began longer ago than ${interval}:`, notByItself: 'Not made by itself. To change that:',
     states: { queued: 'begins in a moment', running: 'runs', done: 'done', failed: 'could not tell', cancelled: 'cancelled' }, progress: 'Progress',
     far: (done, of) => `${done.toLocaleString()} of ${of.toLocaleString()} places of the log are read.`, begins: 'It looks what there is to read.',
     again: (n) => `It was begun ${n} times, as the process that ran it has ended.`, run: (name, id) => `${name} ${id}`,
@@ -310,7 +312,7 @@ export const texts = {
       `${accepted.toLocaleString()} accepted = ${ended.toLocaleString()} ended + ${alive.toLocaleString()} alive + ${notRequested.toLocaleString()} not requested + ${broken.toLocaleString()} broken.`,
     verified: (found, rows, lines) => `${found ? `${found.toLocaleString()} ${found === 1 ? 'difference' : 'differences'}` : 'No difference'} in ` +
       `${rows.toLocaleString()} ${rows === 1 ? 'row' : 'rows'} and ${lines.toLocaleString()} lines of the timeline.`,
-    facts: { asked_by: 'Asked for by', reason: 'Reason', started_at: 'Began', ended_at: 'Ended', from: 'Orders from', to_time: 'and before', source: 'Shop' },
+    facts: { asked_by: 'Asked for by', made_by: 'Command', reason: 'Reason', started_at: 'Began', ended_at: 'Ended', from: 'Orders from', to_time: 'and before', source: 'Shop' },
     counts: {
       audit: { accepted: 'Accepted', relayed: 'In Kafka', under_way: 'On the way there', success: 'Success', failed: 'Failed', outbox: 'In the outbox', held: 'Held', requested: 'Wait for a call',
         parked: 'Wait for a retry', due: 'Retry is due', set_aside: 'Dead letters', not_requested: 'Not requested', broken: 'Broken' },
