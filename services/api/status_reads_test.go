@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"testing"
 
@@ -22,7 +21,7 @@ func TestOrdersThatShareAQueryAreToldTheirOwn(t *testing.T) {
 	c := &caller{t: t, pool: pool}
 	c.orders()
 	c.accepted(open(domain.OrderRef{Source: "outlet", IncrementID: "1"}, 9)) // in the gate only
-	statuses := newStatusReads(pool, pace.NewStore(pool), setting.Fixed(setting.Defaults()), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	statuses := newStatusReads(pool, pace.NewStore(pool), setting.Fixed(setting.Defaults()), slog.New(slog.DiscardHandler))
 	var alone []statusRead
 	for _, shop := range []string{"default", "outlet"} {
 		for id := range 5 { // 0 is unknown
