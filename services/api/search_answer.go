@@ -61,39 +61,42 @@ func (h *handler) search(ctx context.Context, f syncs.Filter, c searchCriteria) 
 		return out, false, err
 	}
 	end := c.PageSize * c.CurrentPage
-	wanted := end
-	if !exact {
-		wanted = maxFound
-	}
-	found, ended, err := h.find(ctx, f, wanted)
+	found, next, looks, err := h.find(ctx, f, end, maxSearches)
 	if err != nil {
 		return out, false, err
 	}
 	if out.TotalCount = total; !exact {
-		out.TotalCount = int64(len(found))
+		beyond, err := h.beyond(ctx, f, next, maxFound-len(found), maxSearches-looks)
+		if err != nil {
+			return out, false, err
+		}
+		out.TotalCount = int64(len(found) + beyond)
 	}
 	for _, s := range found[min(end-c.PageSize, len(found)):min(end, len(found))] {
 		out.Items = append(out.Items, listedOf(s))
 	}
-	return out, ended || len(found) >= end, nil
+	return out, next == nil || len(found) >= end, nil
 }
 
-// find lists syncs from the begin until it has as many as are wanted, or has looked at as many as it may. ended: there are no more.
-func (h *handler) find(ctx context.Context, f syncs.Filter, wanted int) (found []syncs.Sync, ended bool, err error) {
-	for range maxSearches {
-		f.Limit = wanted - len(found)
+// beyond counts syncs behind a page, up to a number.
+func (h *handler) beyond(ctx context.Context, f syncs.Filter, next *syncs.Cursor, most, looks int) (int, error) {
+	if next == nil {
+		return 0, nil
+	}
+	f.After, f.WithoutErrors = *next, true
+	found, _, _, err := h.find(ctx, f, most, looks)
+	return len(found), err
+}
+
+// find lists syncs until it has as many as are wanted, or has made so many lists. next is where the next list begins; nil: there are no more.
+func (h *handler) find(ctx context.Context, f syncs.Filter, wanted, most int) (found []syncs.Sync, next *syncs.Cursor, looks int, err error) {
+	for next = &f.After; looks < most && len(found) < wanted && next != nil; looks++ {
+		f.Limit, f.After = wanted-len(found), *next
 		page, err := syncs.List(ctx, h.pool, f)
 		if err != nil {
-			return nil, false, err
+			return nil, nil, looks, err
 		}
-		found = append(found, page.Syncs...)
-		if page.Next == nil {
-			return found, true, nil
-		}
-		if len(found) >= wanted {
-			return found, false, nil
-		}
-		f.After = *page.Next
+		found, next = append(found, page.Syncs...), page.Next
 	}
-	return found, false, nil
+	return found, next, looks, nil
 }

@@ -31,6 +31,7 @@ type Filter struct {
 	Sort                       Sort
 	After                      Cursor // of the page before; the zero value: from the begin
 	Limit                      int    // of syncs in a page; above 0
+	WithoutErrors              bool   // ErrorGroup, HTTPStatus and ErrorCode are left nil, which spares a third of what a page reads
 
 	ofGroups   []int64 // of the errors asked for
 	candidates int     // in place of maxCandidates; 0: these

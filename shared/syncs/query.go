@@ -53,12 +53,16 @@ func (f Filter) query() (sql string, args []any, budget int) {
 		looked += ` LEFT JOIN vendor_erp_sync_error e ON e.sync_id = v.sync_id`
 	}
 	// The errors of rows that do not match are read only where they decide.
+	shown, joined := columns, withError
+	if f.WithoutErrors {
+		shown, joined = rowColumns+`, NULL::bigint, NULL::int, NULL::text`, ""
+	}
 	sql = `WITH candidates AS MATERIALIZED (SELECT * FROM (` + walk + `) w ORDER BY ` + by + ` LIMIT ` + limit + `),
 	looked AS MATERIALIZED (SELECT ` + rowColumns + `, ` + matches + ` AS matches FROM candidates c CROSS JOIN LATERAL (SELECT * FROM ` + looked + `),
 	page AS (SELECT * FROM looked WHERE matches ORDER BY ` + by + ` LIMIT ` + b.arg(f.Limit+1) + `),
 	last AS (SELECT * FROM looked WHERE NOT matches ORDER BY ` + reversed(by) + ` LIMIT 1)
-	SELECT ` + columns + `, matches, (SELECT count(*) FROM candidates)::int
-	FROM (SELECT * FROM page UNION ALL SELECT * FROM last) v` + withError + ` ORDER BY ` + by
+	SELECT ` + shown + `, matches, (SELECT count(*) FROM candidates)::int
+	FROM (SELECT * FROM page UNION ALL SELECT * FROM last) v` + joined + ` ORDER BY ` + by
 	return sql, b.args, budget
 }
 
