@@ -155,6 +155,9 @@ func TestPagesOfASearchAreTheList(t *testing.T) {
 	require.Len(t, ids, 1200)
 
 	since := syncs.Filter{UpdatedSince: time.Date(2024, 1, 15, 6, 50, 0, 0, time.UTC)} // 24600 s
+	out, _, err := h.search(t.Context(), since, searchCriteria{PageSize: 10, CurrentPage: 1})
+	require.NoError(t, err)
+	require.EqualValues(t, 401, out.TotalCount, "counted behind the page")
 	out, whole, err := h.search(t.Context(), since, searchCriteria{PageSize: 300, CurrentPage: 2})
 	require.NoError(t, err)
 	require.True(t, whole)
