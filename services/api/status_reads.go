@@ -35,7 +35,7 @@ type statusRead struct {
 
 func newStatusReads(pool *pgxpool.Pool, p *pace.Store, settings setting.Reader, log *slog.Logger) *statusReads {
 	s := &statusReads{pool: pool, pace: p, settings: settings, log: log}
-	s.shared = coalesce.Group[*statusRead]{Work: s.readAll, Running: 2, SlowRunning: 8, MaxWait: 50 * time.Millisecond, MaxItems: 200}
+	s.shared = coalesce.Group[*statusRead]{Work: s.readAll, Running: 1, SlowRunning: 8, MaxWait: 5 * time.Millisecond, MaxItems: 200}
 	return s
 }
 
