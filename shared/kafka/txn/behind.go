@@ -3,6 +3,7 @@ package txn
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -12,10 +13,11 @@ import (
 // Those that find no place there are passed over, and are read again later (see catchup.go). Once nothing of the flow is
 // left behind, it goes with the others again.
 const (
-	maxBehind   = 32  // flows of a partition
-	maxWaiting  = 500 // records of a partition that wait, of all flows that are behind
-	minWaiting  = 8   // records that each flow may let wait in any case
-	behindBytes = 16  // of the metadata, for a flow that is behind and the lengths in front of its runs
+	maxBehind       = 32      // flows of a partition
+	maxWaiting      = 2_000   // records of a partition that wait, of all flows that are behind
+	maxWaitingBytes = 2 << 20 // of them
+	minWaiting      = 8       // records that each flow may let wait in any case
+	behindBytes     = 16      // of the metadata, for a flow that is behind and the lengths in front of its runs
 )
 
 // laggard is a flow that is behind.
@@ -24,6 +26,7 @@ type laggard struct {
 	start   int64         // its records from here on are the tracker's
 	until   int64         // a former owner had come so far; before that, only the tracker knows which records are done
 	waiting []*kgo.Record // read, not taken
+	bytes   int           // of those
 
 	// missed says that records were passed over: each from read on must be read again.
 	missed bool
@@ -69,22 +72,40 @@ func (p *partition) passTo(l *laggard, r *kgo.Record) {
 	p.tracker.skip(r.Offset)
 	switch {
 	case l.missed || l.tracker.isDone(r.Offset):
-	case p.hasPlace(l):
+	case p.hasPlace(l, r):
 		p.wait(l, r)
 	default:
 		l.missed, l.read = true, r.Offset
 	}
 }
 
-// hasPlace reports whether one more record of the flow may wait. A flow may have as many waiting as there are places
+// hasPlace reports whether one more record of the flow may wait; nil is the smallest. A flow may have as many waiting as there are places
 // left, so that there is always one for another flow.
-func (p *partition) hasPlace(l *laggard) bool {
-	return len(l.waiting) < max(minWaiting, maxWaiting-p.waiting)
+func (p *partition) hasPlace(l *laggard, r *kgo.Record) bool {
+	return len(l.waiting) < minWaiting || len(l.waiting) < maxWaiting-p.waiting && l.bytes+sizeOf(r) <= maxWaitingBytes-p.waitingBytes
+}
+
+func sizeOf(r *kgo.Record) int {
+	if r == nil {
+		return 0
+	}
+	return len(r.Key) + len(r.Value)
 }
 
 func (p *partition) wait(l *laggard, r *kgo.Record) {
 	l.waiting = append(l.waiting, r)
 	p.waiting++
+	l.bytes += sizeOf(r)
+	p.waitingBytes += sizeOf(r)
+}
+
+// begun takes the first record that waits away.
+func (p *partition) begun(l *laggard) {
+	size := sizeOf(l.waiting[0])
+	l.waiting[0], l.waiting = nil, l.waiting[1:]
+	p.waiting--
+	l.bytes -= size
+	p.waitingBytes -= size
 }
 
 // canBegin reports whether the metadata can tell of one more record that has begun.
@@ -159,7 +180,7 @@ func finishedBy(tasks []*Task) map[*tracker][]int64 {
 // passed over.
 func (p *partition) toRead() (from int64, needed bool) {
 	for _, l := range p.behind {
-		if l.missed && !p.isDormant(l) && len(l.waiting) < minWaiting*4 && l.read < p.tracker.next && p.hasPlace(l) && (!needed || l.read < from) {
+		if l.missed && !p.isDormant(l) && len(l.waiting) < minWaiting*4 && l.read < p.tracker.next && p.hasPlace(l, nil) && (!needed || l.read < from) {
 			from, needed = l.read, true
 		}
 	}
@@ -180,7 +201,7 @@ func (p *partition) receiveBehind(from, next int64, records []*kgo.Record, flowO
 		l := reading[flow]
 		switch {
 		case r.Offset >= next || l == nil || r.Offset < l.read || l.tracker.isDone(r.Offset):
-		case p.hasPlace(l):
+		case p.hasPlace(l, r):
 			p.wait(l, r)
 		default:
 			l.read = r.Offset
@@ -190,6 +211,24 @@ func (p *partition) receiveBehind(from, next int64, records []*kgo.Record, flowO
 	for _, l := range reading {
 		l.read, l.missed = next, next < p.tracker.next
 	}
+}
+
+// oldest is the time of the record that has waited longest; the zero time: none waits.
+func (p *partition) oldest() (oldest time.Time) {
+	earliest := func(r *kgo.Record) {
+		if oldest.IsZero() || r.Timestamp.Before(oldest) {
+			oldest = r.Timestamp
+		}
+	}
+	if len(p.backlog) > 0 {
+		earliest(p.backlog[0])
+	}
+	for _, l := range p.behind {
+		if len(l.waiting) > 0 {
+			earliest(l.waiting[0])
+		}
+	}
+	return oldest
 }
 
 // flowsBehind returns the flows that are behind, in a fixed order.

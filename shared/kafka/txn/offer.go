@@ -2,6 +2,8 @@ package txn
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,8 +19,9 @@ func (s *Session) offerAgain() {
 	}
 }
 
-// offer gives the waiting records to the handler, partition by partition, until it takes no more. It pauses partitions
-// with many waiting records and resumes the others.
+// offer gives the waiting records to the handler, partition by partition, until it takes no more. The partition is first whose record has
+// waited longest: with too little room for all, none would wait many times as long as another. It pauses partitions with many waiting
+// records and resumes the others.
 func (s *Session) offer(a *assignment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -26,7 +29,7 @@ func (s *Session) offer(a *assignment) {
 		return
 	}
 	next := time.Duration(0)
-	for _, p := range a.partitions {
+	for _, p := range a.byAge() {
 		retryIn := s.offerPartition(p)
 		if len(p.backlog)+p.waiting > 0 {
 			retryIn = min(cmp.Or(retryIn, maxOfferWait), maxOfferWait)
@@ -42,6 +45,15 @@ func (s *Session) offer(a *assignment) {
 	if next > 0 {
 		s.again.Reset(next)
 	}
+}
+
+// byAge is the partitions in the order in which their first records came; those without any come first, as they take no room.
+func (a *assignment) byAge() []*partition {
+	since := make(map[*partition]time.Time, len(a.partitions))
+	for _, p := range a.partitions {
+		since[p] = p.oldest()
+	}
+	return slices.SortedFunc(maps.Keys(since), func(p, q *partition) int { return since[p].Compare(since[q]) })
 }
 
 // offerPartition offers one partition's records in their order: first those of flows that are behind. It stops at the
@@ -70,8 +82,7 @@ func (s *Session) offerBehind(p *partition, l *laggard) {
 		if taken, _ := s.take(p, l.tracker, l.waiting[0]); !taken {
 			return
 		}
-		l.waiting[0], l.waiting = nil, l.waiting[1:]
-		p.waiting--
+		p.begun(l)
 	}
 }
 

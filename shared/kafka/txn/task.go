@@ -94,10 +94,11 @@ type partition struct {
 	assignment *assignment
 	tracker    *tracker // of all records but those of flows that are behind
 	behind     map[Flow]*laggard
-	waiting    int // records of flows that are behind
 	backlog    []*kgo.Record
 	paused     bool
 	end        int64 // of the log, at the time of the assignment
+
+	waiting, waitingBytes int // records of flows that are behind
 }
 
 func newAssignment(ctx context.Context, all []assigned) *assignment {
