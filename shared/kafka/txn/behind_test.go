@@ -204,6 +204,56 @@ func TestAFlowThatIsFarBehindDelaysNoOther(t *testing.T) {
 	require.Equal(t, int64(10), heir.h.tasks[0].Record.Offset)
 }
 
+// Large records of a flow that is behind take no more memory than small ones, and places of what has begun are free again.
+func TestWhatWaitsIsBoundedByItsBytes(t *testing.T) {
+	t.Parallel()
+	const noisy, size = 1, 100 << 10
+	var log []*kgo.Record
+	for o := range int64(100) {
+		r := recordOf(noisy, o)
+		r.Value = make([]byte, size)
+		log = append(log, r)
+	}
+	l := begin(t, log, Offset{})
+	l.receive(len(log))
+	const places = maxWaitingBytes / 2 / size // a flow by itself has half
+	require.Equal(t, places, l.p.waiting)
+	require.True(t, l.p.behind[noisy].missed, "the others are read again")
+	l.h.room[noisy] = places - minWaiting
+	l.s.offerPartition(l.p)
+	require.Len(t, l.h.tasks, places-minWaiting)
+	for range 10 {
+		l.catchUp(len(log))
+	}
+	require.Equal(t, places, l.p.waiting, "as many again")
+	sum := 0
+	for _, r := range l.p.behind[noisy].waiting {
+		sum += sizeOf(r)
+	}
+	require.Equal(t, sum, l.p.waitingBytes)
+}
+
+// With too little room for all, the record that has waited longest is offered first, be its flow behind or not.
+func TestThePartitionThatHasWaitedLongestIsFirst(t *testing.T) {
+	t.Parallel()
+	at := func(second int64) *kgo.Record { return &kgo.Record{Key: []byte{1}, Timestamp: time.Unix(second, 0)} }
+	assigned := make([]assigned, 4)
+	for i := range assigned {
+		assigned[i].Partition = int32(i)
+	}
+	a := newAssignment(t.Context(), assigned)
+	partition := func(n int32) *partition { return a.partitions[kafka.TopicPartition{Partition: n}] }
+	partition(0).backlog = []*kgo.Record{at(30), at(10)} // its first counts: a partition keeps its order
+	partition(1).backlog = []*kgo.Record{at(50)}
+	partition(1).behind[1] = &laggard{waiting: []*kgo.Record{at(20), at(60)}}
+	partition(2).backlog = []*kgo.Record{at(40)}
+	var order []int32
+	for _, p := range a.byAge() {
+		order = append(order, p.Partition)
+	}
+	require.Equal(t, []int32{3, 1, 0, 2}, order, "3 has nothing to offer")
+}
+
 // When more flows are behind than the metadata can tell of, the partition waits, as it would without flows.
 func TestTooManyFlowsThatAreBehindStopThePartition(t *testing.T) {
 	t.Parallel()
