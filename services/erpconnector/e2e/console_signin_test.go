@@ -31,10 +31,10 @@ func (p *product) withShopUser(name, shop string, resources ...httpapi.Resource)
 
 func passwordOf(name string) string { return "the password of " + name }
 
-// logIn signs in by a name and a password, as a person does.
+// logIn signs in by a name and a password, as a person does, once the page has put the cursor into its first field.
 func (b *browser) logIn(name, password string) {
 	b.t.Helper()
-	b.until(`document.getElementById('password')`)
+	b.until(`document.getElementById('password') && document.activeElement !== document.body`)
 	for field, value := range map[string]string{"username": name, "password": password} {
 		evaluate[any](b, fmt.Sprintf(`(() => { const f = document.getElementById(%q); f.value = ''; f.focus(); })()`, field))
 		b.press(value)
