@@ -34,6 +34,12 @@ func Pause(waited time.Duration) time.Duration {
 	return min(max(waited/20, 10*time.Millisecond), 50*time.Millisecond)
 }
 
+// Lazily is a text for the message of a failure, made when it is printed.
+type Lazily func() string
+
+// String makes the text.
+func (l Lazily) String() string { return l() }
+
 // Full reports whether the long forms of the suites were asked for, by ERPCONNECTOR_TEST_FULL=1. The ordinary run proves each
 // thing once; the full one repeats what is proven on another broker too.
 func Full() bool { return os.Getenv("ERPCONNECTOR_TEST_FULL") == "1" }

@@ -53,15 +53,22 @@ func (l *told) heard() (ids []string, notices []alert.Notice) {
 	return slices.Clone(l.ids), slices.Clone(l.notices)
 }
 
+// tellsAlerts is who is told of the product's alerts from now on.
+func (p *product) tellsAlerts() *told {
+	p.t.Helper()
+	listener := listensToAlerts(p.t)
+	status, made := p.do(http.MethodPost, httpapi.BasePath+"/alerts/destinations", map[string]any{"name": "on-call", "kind": "webhook", "address": listener.URL})
+	require.Equal(p.t, http.StatusCreated, status, "%v", made)
+	return listener
+}
+
 // Orders fail for one reason: one alert tells of them, and not one for each. What an audit has found is told too, when it was asked to.
 func TestAlertsOfFailedOrdersAndOfAnAudit(t *testing.T) {
 	t.Parallel()
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		p = start(t, p.cfg)
-		listener := listensToAlerts(t)
-		status, made := p.do(http.MethodPost, httpapi.BasePath+"/alerts/destinations", map[string]any{"name": "on-call", "kind": "webhook", "address": listener.URL})
-		require.Equal(t, http.StatusCreated, status, "%v", made)
+		listener := p.tellsAlerts()
 		p.fail(mockerp.Fault{Status: http.StatusUnprocessableEntity, Times: 5})
 		for i := range 5 {
 			order := fmt.Sprint(100 + i)
@@ -94,9 +101,7 @@ func TestAnAuditByItselfRaisesTheAlert(t *testing.T) {
 	testkit.OnEmbedded(t, func(t *testing.T, brokers kafka.Config) {
 		p := newProduct(t, brokers)
 		p = start(t, p.cfg)
-		listener := listensToAlerts(t)
-		status, made := p.do(http.MethodPost, httpapi.BasePath+"/alerts/destinations", map[string]any{"name": "on-call", "kind": "webhook", "address": listener.URL})
-		require.Equal(t, http.StatusCreated, status, "%v", made)
+		listener := p.tellsAlerts()
 		p.succeeds("100")
 		execute(t, p.cfg.DatabaseURL, `UPDATE erp_sync_gate SET state = 'open', closed_by = NULL WHERE increment_id = '100'`)
 		p.set(`{"audit_interval": "24h", "reason": "each day"}`)

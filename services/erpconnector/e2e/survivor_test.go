@@ -190,12 +190,8 @@ func (p *pairs) succeeded(t *testing.T, orders []string) (n int) {
 
 // left says how far the orders are, for a test that waited in vain; it is evaluated when printed.
 func (p *pairs) left(t *testing.T, orders []string) fmt.Stringer {
-	return lazily(func() string { return fmt.Sprint(p.succeeded(t, orders)) })
+	return testkit.Lazily(func() string { return fmt.Sprint(p.succeeded(t, orders)) })
 }
-
-type lazily func() string
-
-func (l lazily) String() string { return l() }
 
 // bases are the base URLs of a service's processes.
 func (f *fleet) bases(service string) (urls []string) {

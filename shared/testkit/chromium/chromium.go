@@ -165,16 +165,10 @@ func (tab *Tab) Open(path string) {
 	tab.Do(steps...)
 }
 
-// lazily is a text for the message of a failure, made when there is one.
-type lazily func() string
-
-// String makes the text.
-func (l lazily) String() string { return l() }
-
 // Until waits until a condition in JavaScript holds.
 func (tab *Tab) Until(condition string) {
 	tab.t.Helper()
-	testkit.Eventually(tab.t, func() bool { return tab.comesTrue(condition) }, "%s does not become true: %v", condition, lazily(func() string {
+	testkit.Eventually(tab.t, func() bool { return tab.comesTrue(condition) }, "%s does not become true: %v", condition, testkit.Lazily(func() string {
 		return Evaluate[string](tab, `location.href + '\n' + document.body?.innerText`)
 	}))
 }
