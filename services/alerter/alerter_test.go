@@ -167,6 +167,13 @@ func TestEachConditionIsTold(t *testing.T) {
 			opened:   " has found 1 break: orders are not where they should be.",
 			repeated: " has found 4 breaks: ",
 		},
+		"audits_that_could_not_be_done": {
+			kind:   "audit",
+			begins: func(b *bench) { b.audited("failed"); b.audited("cancelled") },
+			grows:  func(b *bench) { b.audited("failed"); b.audited("failed") },
+			ends:   func(b *bench) { b.audited("done") },
+			opened: "An audit could not be done: no answer from Kafka", repeated: "The last 3 audits could not be done: no answer from Kafka",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -202,6 +209,14 @@ func TestEachConditionIsTold(t *testing.T) {
 func (b *bench) quarantines(n int) {
 	b.t.Helper()
 	b.exec(`INSERT INTO commerce_quarantine (source, code, problems, payload, published_at, quarantined_at) SELECT 'default', 'refused', '[]', '', now(), now() FROM generate_series(1, $1)`, n)
+}
+
+// audited adds a run of the scheduler that has ended, and a failed one of a command, whose caller has seen it fail.
+func (b *bench) audited(state string) {
+	b.t.Helper()
+	b.exec(`INSERT INTO audit_run (kind, reason, asked_by, asked_at, ended_at, made_by, seen_at, state, error, counts)
+		SELECT 'audit', '', 'jane', now(), now(), by, CASE by WHEN 'command' THEN now() END, state, 'no answer from Kafka', CASE state WHEN 'done' THEN '{}'::jsonb END
+		FROM (VALUES ('scheduler', $1), ('command', 'failed')) AS run (by, state)`, state)
 }
 
 // letters writes dead letters with the ids from one up to another, and opens them again.

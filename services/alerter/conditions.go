@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/erpconnector/erpconnector/shared/alert"
+	"github.com/erpconnector/erpconnector/shared/audits"
 	"github.com/erpconnector/erpconnector/shared/deadletter"
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/orders"
@@ -31,17 +32,21 @@ const (
 	backlogOutbox = "commerce_outbox"
 )
 
+// auditNotDone is the subject of audits that could not tell. What an audit has found has none.
+const auditNotDone = "not_done"
+
 // conditions reads what alerts are about. Each reading is a short query by an index, or of a table with few rows.
 type conditions struct {
 	pool   *pgxpool.Pool
 	pace   *pace.Store
 	orders *orders.Orders
+	audits *audits.Store
 
 	keptUntil time.Time // until then nothing was to go out: what waits since before is no backlog
 }
 
 func newConditions(pool *pgxpool.Pool, settings setting.Reader) *conditions {
-	return &conditions{pool: pool, pace: pace.NewStore(pool), orders: orders.New(pool, settings)}
+	return &conditions{pool: pool, pace: pace.NewStore(pool), orders: orders.New(pool, settings), audits: audits.NewStore(pool)}
 }
 
 // finding is what one look has found, with what the words need of it.
@@ -50,6 +55,7 @@ type finding struct {
 	breaker pace.Status
 	since   map[string]time.Time // of the backlogs: when the oldest began to wait
 	audit   alert.Audit
+	notDone audits.Run // the newest audit of the scheduler that could not tell, while there is one
 }
 
 // read looks at everything. What cannot be read is left out, and the error says so.
@@ -172,11 +178,16 @@ func (c *conditions) backlog(ctx context.Context, f *finding, current setting.Se
 	return levels, nil
 }
 
-// audit is what the newest audit that was to tell has found.
+// audit is what the newest audit that was to tell has found, and how many of the scheduler's could not tell since one could.
 func (c *conditions) audit(ctx context.Context, f *finding) (map[string]int64, error) {
 	err := c.pool.QueryRow(ctx, `SELECT at, breaks, found FROM alert_audit`).Scan(&f.audit.At, &f.audit.Breaks, &f.audit.Found)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("reading what the audit has found: %w", err)
 	}
-	return map[string]int64{"": f.audit.Breaks}, nil
+	newest, failures, err := c.audits.NotDone(ctx, audits.Audit)
+	if err != nil {
+		return nil, err
+	}
+	f.notDone = newest
+	return map[string]int64{"": f.audit.Breaks, auditNotDone: failures}, nil
 }

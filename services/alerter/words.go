@@ -175,6 +175,9 @@ func describeBacklog(c domain.AlertChange, f finding) alert.Data {
 }
 
 func describeAudit(c domain.AlertChange, f finding) alert.Data {
+	if c.Subject == auditNotDone {
+		return describeAuditNotDone(c, f)
+	}
 	d := alert.Data{
 		Text: "The audit finds no break any more.", Next: "erpconnector audit",
 		Details: map[string]any{"at": f.audit.At.UTC(), "breaks_by_kind": f.audit.Found},
@@ -183,4 +186,22 @@ func describeAudit(c domain.AlertChange, f finding) alert.Data {
 		d.Text = fmt.Sprintf("The audit of %s has found %s: orders are not where they should be.", f.audit.At.UTC().Format(time.RFC3339), counted(c.Level, "break"))
 	}
 	return d
+}
+
+func describeAuditNotDone(c domain.AlertChange, f finding) alert.Data {
+	if c.Event == domain.AlertResolved {
+		return alert.Data{Text: "An audit has been done again.", Next: "erpconnector audit"}
+	}
+	run := f.notDone
+	text := "An audit could not be done"
+	if c.Level > 1 {
+		text = fmt.Sprintf("The last %d audits could not be done", c.Level)
+	}
+	if run.Error != nil {
+		text += ": " + *run.Error
+	}
+	return alert.Data{
+		Text: text, Next: "GET /rest/V1/erpconnector/audits/" + strconv.FormatInt(run.ID, 10),
+		Details: map[string]any{"run_id": strconv.FormatInt(run.ID, 10), "asked_by": run.AskedBy, "ended_at": run.EndedAt},
+	}
 }

@@ -145,6 +145,22 @@ func (s *Store) List(ctx context.Context, l Listing) (runs []Run, more bool, err
 	return runs, false, nil
 }
 
+// NotDone counts the scheduler's runs of a kind that could not tell since a run of it could, and reads the newest of them.
+func (s *Store) NotDone(ctx context.Context, k Kind) (newest Run, n int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, `SELECT `+brief+` FROM audit_run WHERE kind = $1 AND made_by = 'scheduler' AND state = 'failed'
+		AND run_id > coalesce((SELECT max(run_id) FROM audit_run WHERE kind = $1 AND state = 'done'), 0) ORDER BY run_id DESC`, k)
+	var runs []Run
+	if err == nil {
+		runs, err = pgx.CollectRows(rows, scan)
+	}
+	if err != nil || len(runs) == 0 {
+		return Run{}, 0, wrapped(err, "looking for runs that could not tell")
+	}
+	return runs[0], int64(len(runs)), nil
+}
+
 // Cancel ends a run that is open; what it has found by then is lost. It returns ErrUnknown, and ErrEnded with the run.
 func (s *Store) Cancel(ctx context.Context, id int64, by, why string) (r Run, err error) {
 	query, cancel := context.WithTimeout(ctx, queryTimeout)
