@@ -55,7 +55,7 @@ func TestSpeedOfAudit(t *testing.T) {
 		t.Logf("the cut packs %d bytes an order", bytes / *auditedOrders)
 		for _, p := range []Params{{}, {From: time.Now().Add(-time.Hour)}} {
 			p.Kafka, p.Pool = cfg, pool
-			measured(t, func() {
+			measured(t, *auditedOrders, func() {
 				r, err := Run(t.Context(), p)
 				require.NoError(t, err)
 				require.Empty(t, r.Violations)
@@ -136,7 +136,7 @@ func story(t *testing.T, o int, payload string) (accepted, log []event.Record) {
 	return accepted, log
 }
 
-func measured(t *testing.T, work func()) {
+func measured(t *testing.T, orders int, work func()) {
 	t.Helper()
 	runtime.GC()
 	var most atomic.Uint64
@@ -160,7 +160,7 @@ func measured(t *testing.T, work func()) {
 	took := time.Since(began)
 	cancel()
 	<-done
-	t.Logf("%d orders in %s, heap at most %d MiB, %d MiB before", *auditedOrders, took.Round(10*time.Millisecond), most.Load()>>20, before.HeapAlloc>>20)
+	t.Logf("%d orders in %s, heap at most %d MiB, %d MiB before", orders, took.Round(10*time.Millisecond), most.Load()>>20, before.HeapAlloc>>20)
 }
 
 // consumedAll commits the syncer's position at the ends of its topics.
