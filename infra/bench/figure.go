@@ -32,7 +32,12 @@ func (f Figure) Ratio() float64 {
 }
 
 // name tells figures apart.
-func (f Figure) name() string { return fmt.Sprintf("%s, %s, %s", f.Case, f.On, f.What) }
+func (f Figure) name() string {
+	if f.On == "" {
+		return f.Case + ", " + f.What
+	}
+	return f.Case + ", " + f.On + ", " + f.What
+}
 
 // Medians takes the same figures of several runs together. The median run of a figure with a ratio is the one with the median
 // ratio, so that what is divided was measured together. Of an even number of runs it is the worse of the two in the middle.

@@ -78,7 +78,7 @@ func TestMeasure(t *testing.T) {
 	if *checkFlag {
 		compared := Compare(before.Figures, figures)
 		t.Log(compared.Text())
-		require.Empty(t, compared.Worse, "more than 15 %% worse than docs/benchmarks.md")
+		require.Empty(t, compared.Worse, "more than 15 % worse than docs/benchmarks.md")
 		require.NotZero(t, compared.Compared, "nothing that was measured is on the page")
 	}
 	if *writeFlag {

@@ -137,7 +137,7 @@ const head = `# How fast it is
 
 ` + "```sh" + `
 task bench          # measures, and writes this page
-task bench:large    # the relay with a million and ten million rows too: 30 GB of disk
+task bench:large    # the relay with a million and ten million rows: 20 GB of disk, 12 minutes
 task bench:check    # says which ratio is more than 15 %% worse than this page, and which it did not measure
 ` + "```" + `
 

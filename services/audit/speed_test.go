@@ -76,6 +76,8 @@ func filled(t *testing.T, cfg kafka.Config, pool *pgxpool.Pool) {
 	}
 	payload := string(padding)
 	var last int64
+	_, err = outbox.Extend(t.Context(), pool, outbox.MaxWidth, int64(2**auditedOrders))
+	require.NoError(t, err)
 	for first := 0; first < *auditedOrders; first += 1000 {
 		var rows []event.Record
 		var records []*kgo.Record
