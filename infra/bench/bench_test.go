@@ -41,30 +41,66 @@ func TestMediansKeepWhatWasMeasuredTogether(t *testing.T) {
 	require.Empty(t, Medians(nil))
 }
 
-func TestWorse(t *testing.T) {
+func TestCompare(t *testing.T) {
 	figure := func(lower bool, ours, base float64) []Figure {
 		return []Figure{{Case: "c", On: "b", What: "w", Beside: "COPY", Lower: lower, Ours: ours, Base: base}}
 	}
 	for name, c := range map[string]struct {
 		before, now []Figure
+		compared    int
 		worse       bool
 	}{
-		"as before, on a slower machine": {before: figure(false, 100, 200), now: figure(false, 50, 100)},
-		"a little less":                  {before: figure(false, 100, 200), now: figure(false, 86, 200)},
-		"much less":                      {before: figure(false, 100, 200), now: figure(false, 84, 200), worse: true},
-		"more":                           {before: figure(false, 100, 200), now: figure(false, 400, 200)},
-		"a little more CPU":              {before: figure(true, 100, 200), now: figure(true, 116, 200)},
-		"much more CPU":                  {before: figure(true, 100, 200), now: figure(true, 119, 200), worse: true},
-		"less CPU":                       {before: figure(true, 100, 200), now: figure(true, 10, 200)},
+		"as before, on a slower machine": {before: figure(false, 100, 200), now: figure(false, 50, 100), compared: 1},
+		"a little less":                  {before: figure(false, 100, 200), now: figure(false, 86, 200), compared: 1},
+		"much less":                      {before: figure(false, 100, 200), now: figure(false, 84, 200), compared: 1, worse: true},
+		"more":                           {before: figure(false, 100, 200), now: figure(false, 400, 200), compared: 1},
+		"a little more CPU":              {before: figure(true, 100, 200), now: figure(true, 116, 200), compared: 1},
+		"much more CPU":                  {before: figure(true, 100, 200), now: figure(true, 119, 200), compared: 1, worse: true},
+		"less CPU":                       {before: figure(true, 100, 200), now: figure(true, 10, 200), compared: 1},
 		"not measured before":            {now: figure(false, 1, 200)},
 		"nothing beside it":              {before: figure(false, 100, 0), now: figure(false, 1, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lines := Worse(c.before, c.now)
-			require.Equal(t, c.worse, len(lines) == 1, "%v", lines)
+			compared := Compare(c.before, c.now)
+			require.Equal(t, c.worse, len(compared.Worse) == 1, "%+v", compared)
+			require.Equal(t, c.compared, compared.Compared, "%+v", compared)
 		})
 	}
-	require.Equal(t, []string{"c, b, w: 0.25 of COPY, and it was 0.50"}, Worse(figure(false, 100, 200), figure(false, 50, 200)))
+	require.Equal(t, []string{"c, b, w: 0.25 of COPY, and it was 0.50"}, Compare(figure(false, 100, 200), figure(false, 50, 200)).Worse)
+}
+
+// TestAPartSaysWhatIsLeft guards that a check of a part of the page does not look like one of the whole.
+func TestAPartSaysWhatIsLeft(t *testing.T) {
+	ratio := func(name string, ours float64) Figure {
+		return Figure{Case: name, On: "b", What: "w", Beside: "COPY", Ours: ours, Base: 100}
+	}
+	page := []Figure{ratio("relay", 80), ratio("accept", 40), {Case: "accept", On: "b", What: "ms", Ours: 3}}
+	compared := Compare(page, []Figure{ratio("relay", 60), ratio("larger", 70), {Case: "larger", On: "b", What: "ms", Ours: 3}})
+	require.Equal(t, Comparison{
+		Compared: 1, Worse: []string{"relay, b, w: 0.60 of COPY, and it was 0.80"}, Left: []string{"accept, b, w"}, New: []string{"larger, b, w"},
+	}, compared)
+	require.Equal(t, `1 of 2 ratios of the page compared, 1 of them more than 15 % worse
+  worse: relay, b, w: 0.60 of COPY, and it was 0.80
+  not measured: accept, b, w
+  not on the page: larger, b, w
+`, compared.Text())
+}
+
+// TestAPartIsWrittenOverThePage guards that cases which were not measured again stay, and say when they were measured.
+func TestAPartIsWrittenOverThePage(t *testing.T) {
+	figure := func(name string, ours float64) Figure { return Figure{Case: name, On: "b", What: "w", Ours: ours} }
+	dated := func(f Figure, date string, runs int) Figure { f.Date, f.Runs = date, runs; return f }
+	older := dated(figure("oldest", 4), "2026-11-01", 1)
+	before := Report{Date: "2026-11-02", Machine: "m", Runs: 3, Figures: []Figure{figure("relay", 1), older, figure("accept", 2), figure("relay", 3)}}
+	now := Report{Date: "2026-11-03", Machine: "m", Runs: 1, Figures: []Figure{figure("new", 7), figure("relay", 5), figure("new", 8), figure("relay", 6)}}
+	over := now.Over(before)
+	require.Equal(t, Report{Date: "2026-11-03", Machine: "m", Runs: 1, Figures: []Figure{
+		figure("relay", 5), figure("relay", 6), older, dated(figure("accept", 2), "2026-11-02", 3), figure("new", 7), figure("new", 8),
+	}}, over)
+	require.Contains(t, over.Page(), "## Accept\n\nMeasured on 2026-11-02, the median of 3 runs.\n\n| on |")
+	require.Contains(t, over.Page(), "## Relay\n\n| on |")
+	before.Machine = "another"
+	require.Equal(t, now, now.Over(before))
 }
 
 func TestText(t *testing.T) {

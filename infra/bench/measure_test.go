@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +24,11 @@ import (
 
 var (
 	runsFlag  = flag.Int("measure.runs", 3, "how often everything is measured; the page has the medians")
-	rowsFlag  = flag.Int("measure.rows", 100_000, "rows that the relay moves")
-	onlyFlag  = flag.String("measure.only", "orders,relay,accept", "what is measured")
+	rowsFlag  = flag.String("measure.rows", "100000", "rows that the relay moves; several numbers: each, with commas between")
+	onlyFlag  = flag.String("measure.only", "orders,relay,latency,accept", "what is measured")
 	dirFlag   = flag.String("measure.dir", "/var/tmp", "where Postgres has its data: on a disk, as in production")
 	onFlag    = flag.String("measure.on", "embedded broker,Apache Kafka", "the brokers")
-	writeFlag = flag.Bool("measure.write", false, "write docs/benchmarks.md")
+	writeFlag = flag.Bool("measure.write", false, "write docs/benchmarks.md; cases that are not measured now stay there")
 	checkFlag = flag.Bool("measure.check", false, "fail when a ratio is more than 15 % worse than the page says")
 )
 
@@ -35,19 +36,23 @@ var (
 var measured = []struct {
 	name    string
 	measure func(*testing.T, *rig) []Figure
-}{{"orders", orders}, {"relay", relay}, {"accept", accept}}
+}{{"orders", orders}, {"relay", relay}, {"latency", latency}, {"accept", accept}}
 
 // TestMeasure measures everything some times. It is built with the tag speed only.
 func TestMeasure(t *testing.T) {
+	only, on := chosen(t, *onlyFlag, partNames()), chosen(t, *onFlag, []string{embedded, apache})
+	if *writeFlag {
+		require.Len(t, on, 2, "the page has both brokers")
+	}
 	binary := testkit.Program(t, "github.com/erpconnector/erpconnector/services/erpconnector")
 	var runs [][]Figure
 	var versions []string
 	for i := range *runsFlag {
 		t.Run(fmt.Sprint("run ", i+1), func(t *testing.T) {
-			r := &rig{binary: binary}
+			r := &rig{binary: binary, brokers: on}
 			var figures []Figure
 			for _, part := range measured {
-				if strings.Contains(*onlyFlag, part.name) {
+				if slices.Contains(only, part.name) {
 					t.Run(part.name, func(t *testing.T) { figures = append(figures, part.measure(t, r)...) })
 				}
 			}
@@ -66,31 +71,51 @@ func TestMeasure(t *testing.T) {
 		report.Figures[i].Ours, report.Figures[i].Base = round(f.Ours), round(f.Base)
 	}
 	t.Log(report.Page())
+	encoded, err := os.ReadFile(reportFile)
+	require.NoError(t, err)
+	before, err := Decode(encoded)
+	require.NoError(t, err)
 	if *checkFlag {
-		encoded, err := os.ReadFile(reportFile)
-		require.NoError(t, err)
-		before, err := Decode(encoded)
-		require.NoError(t, err)
-		require.Empty(t, Worse(before.Figures, figures), "more than 15 %% worse than docs/benchmarks.md")
+		compared := Compare(before.Figures, figures)
+		t.Log(compared.Text())
+		require.Empty(t, compared.Worse, "more than 15 % worse than docs/benchmarks.md")
+		require.NotZero(t, compared.Compared, "nothing that was measured is on the page")
 	}
 	if *writeFlag {
-		encoded, err := report.Encode()
+		written := report.Over(before)
+		encoded, err := written.Encode()
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(reportFile, encoded, 0o600))
-		require.NoError(t, os.WriteFile(pageFile, []byte(report.Page()), 0o600))
+		require.NoError(t, os.WriteFile(pageFile, []byte(written.Page()), 0o600))
 	}
+}
+
+func partNames() (names []string) {
+	for _, part := range measured {
+		names = append(names, part.name)
+	}
+	return names
+}
+
+// chosen are the names in a flag's value. One that is not known fails the test: it would measure nothing, and look well.
+func chosen(t *testing.T, value string, known []string) []string {
+	t.Helper()
+	names := strings.Split(value, ",")
+	require.Subset(t, known, names)
+	return names
 }
 
 // rig is what a run's measurements share.
 type rig struct {
-	binary string
-	server string // Postgres's version
+	binary  string
+	brokers []string
+	server  string // Postgres's version
 }
 
 func (r *rig) versions(t *testing.T) []string {
 	t.Helper()
 	versions := []string{"Go " + strings.TrimPrefix(runtime.Version(), "go"), "Postgres " + r.server}
-	if strings.Contains(*onFlag, apache) {
+	if slices.Contains(r.brokers, apache) {
 		versions = append(versions, "Apache Kafka "+testkit.ApacheVersion)
 	}
 	return versions
@@ -171,12 +196,10 @@ const (
 )
 
 // onEach measures on each broker that -measure.on names.
-func onEach(t *testing.T, measure func(t *testing.T, on string) []Figure) (figures []Figure) {
+func (r *rig) onEach(t *testing.T, measure func(t *testing.T, on string) []Figure) (figures []Figure) {
 	t.Helper()
-	for _, on := range []string{embedded, apache} {
-		if strings.Contains(*onFlag, on) {
-			t.Run(on, func(t *testing.T) { figures = append(figures, measure(t, on)...) })
-		}
+	for _, on := range r.brokers {
+		t.Run(on, func(t *testing.T) { figures = append(figures, measure(t, on)...) })
 	}
 	return figures
 }

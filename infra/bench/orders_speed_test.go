@@ -40,7 +40,7 @@ func orders(t *testing.T, r *rig) []Figure {
 	t.Helper()
 	var naive connectorFigures
 	t.Run("naive connector", func(t *testing.T) { naive = startNaive(t, r).measure(t, false) })
-	return onEach(t, func(t *testing.T, on string) []Figure {
+	return r.onEach(t, func(t *testing.T, on string) []Figure {
 		return startProduct(t, r, on).measure(t, true).beside(naive, on)
 	})
 }

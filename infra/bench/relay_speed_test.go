@@ -5,6 +5,8 @@ package bench
 import (
 	"context"
 	"log/slog"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,57 +31,97 @@ const stock = 5_000
 // relay measures rows of 1 KiB from the outbox to a reader that sees what is committed, from the first to the last.
 func relay(t *testing.T, r *rig) []Figure {
 	t.Helper()
-	return onEach(t, func(t *testing.T, on string) []Figure {
-		var ours, bare, watermill, memory float64
-		t.Run("relay", func(t *testing.T) { ours, memory = r.drained(t, on, *rowsFlag, runRelay) })
-		t.Run("bare loop", func(t *testing.T) { bare, _ = r.drained(t, on, *rowsFlag, runBareLoop) })
-		t.Run("Watermill", func(t *testing.T) { watermill, _ = r.drained(t, on, stock, runWatermill) })
-		what := "relay, " + text(float64(*rowsFlag)) + " rows of 1 KiB"
-		figures := []Figure{
-			{Case: what, On: on, What: "rows/s", Ours: ours, Base: bare, Beside: "bare loop"},
-			{Case: what, On: on, What: "rows/s, Watermill's of " + text(stock), Ours: ours, Base: watermill, Beside: "Watermill"},
+	return r.onEach(t, func(t *testing.T, on string) (figures []Figure) {
+		for rows := range strings.SplitSeq(*rowsFlag, ",") {
+			t.Run(rows, func(t *testing.T) { figures = append(figures, relayOf(t, r, on, rows)...) })
 		}
-		return append(figures, ofUse(Figure{Case: what, On: on, What: "peak memory, MB", Lower: true, Ours: memory})...)
+		return figures
 	})
 }
 
-// drain is one way to move the rows, on its own servers.
+// relayOf lets each way take the same rows, to a broker of its own.
+func relayOf(t *testing.T, r *rig, on, number string) []Figure {
+	t.Helper()
+	rows, err := strconv.Atoi(number)
+	require.NoError(t, err)
+	d := &drain{rig: r}
+	d.url, d.pool = r.database(t)
+	d.fill(t, rows)
+	var ours, bare, watermill drained
+	t.Run("relay", func(t *testing.T) { ours = d.run(t, on, rows, runRelay) })
+	t.Run("bare loop", func(t *testing.T) { bare = d.run(t, on, rows, runBareLoop) })
+	t.Run("Watermill", func(t *testing.T) { watermill = d.run(t, on, min(rows, stock), runWatermill) })
+	what := "relay, " + text(float64(rows)) + " rows of 1 KiB"
+	return append([]Figure{
+		{Case: what, On: on, What: "rows/s", Ours: ours.rate, Base: bare.rate, Beside: "bare loop"},
+		{Case: what, On: on, What: "rows/s, Watermill's of " + text(stock), Ours: ours.rate, Base: watermill.rate, Beside: "Watermill"},
+	}, ofUse(
+		Figure{Case: what, On: on, What: "CPU seconds per million, with Postgres, broker and reader", Lower: true, Ours: ours.cpu, Base: bare.cpu, Beside: "bare loop"},
+		Figure{Case: what, On: on, What: "peak memory, MB", Lower: true, Ours: ours.memory},
+	)...)
+}
+
+// drain is one way to move the rows.
 type drain struct {
 	rig     *rig
 	url     string
 	pool    *pgxpool.Pool
-	brokers kafka.Config
+	brokers kafka.Config // of this way alone
 	env     []string
 }
 
-// drained fills the outbox, starts the way, and gives the rows a second that a reader sees, and the process's peak memory.
-func (r *rig) drained(t *testing.T, on string, rows int, begin func(*testing.T, *drain) (memory func() float64)) (rate, memory float64) {
+// drained is what one way came to.
+type drained struct {
+	rate   float64 // rows a second that the reader sees
+	cpu    float64 // seconds of everything, per million rows
+	memory float64 // peak of its process, in MB
+}
+
+// run starts a way, and waits for the rows.
+func (d *drain) run(t *testing.T, on string, rows int, begin func(*testing.T, *drain) (memory func() float64)) (of drained) {
 	t.Helper()
-	url, pool := r.database(t)
-	d := &drain{rig: r, url: url, pool: pool, brokers: broker(t, on)}
-	d.env = append(product(url, d.brokers), "HTTP_ADDR="+testkit.FreeAddr(t))
-	r.prepare(t, d.env, "topics", "ensure")
-	d.fill(t, rows)
-	reader, err := kgo.NewClient(kgo.SeedBrokers(d.brokers.Brokers...), kgo.ConsumeTopics(d.brokers.Prefix+event.TopicRequested), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	require.NoError(t, err)
-	t.Cleanup(reader.Close)
+	d.at(t, on)
+	reader := d.reader(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*testkit.Patience)
 	defer cancel()
 	peak := begin(t, d)
-	var first time.Time
-	at, early := 0, 0
-	for at < rows {
+	read := func(at int) int {
 		fetches := reader.PollFetches(ctx)
 		require.NoError(t, fetches.Err(), "%d of %d", at, rows)
-		at += fetches.NumRecords()
-		if first.IsZero() && at > 0 {
-			first, early = time.Now(), at
+		return at + fetches.NumRecords()
+	}
+	early := read(0)
+	first, before := time.Now(), used(t)
+	for at, tenth, since, from := early, 1, first, early; at < rows; {
+		if at = read(at); at >= tenth*rows/10 {
+			t.Logf("tenth %d: %.0f rows/s", tenth, float64(at-from)/time.Since(since).Seconds())
+			tenth, since, from = at*10/rows+1, time.Now(), at
 		}
 	}
-	return float64(rows-early) / time.Since(first).Seconds(), peak()
+	took, use := time.Since(first), used(t).Since(before)
+	t.Logf("%d rows in %s, seconds of CPU: %+v", rows, took, use)
+	moved := float64(rows - early)
+	return drained{rate: moved / took.Seconds(), cpu: (use.All() + use.Self) * 1e6 / moved, memory: peak()}
 }
 
-// fill writes rows of 1 KiB of a thousand orders.
+// at starts a broker for a way.
+func (d *drain) at(t *testing.T, on string) {
+	t.Helper()
+	d.brokers = broker(t, on)
+	d.env = append(product(d.url, d.brokers), "HTTP_ADDR="+testkit.FreeAddr(t))
+	d.rig.prepare(t, d.env, "topics", "ensure")
+}
+
+// reader sees the records that are committed.
+func (d *drain) reader(t *testing.T) *kgo.Client {
+	t.Helper()
+	reader, err := kgo.NewClient(kgo.SeedBrokers(d.brokers.Brokers...), kgo.ConsumeTopics(d.brokers.Prefix+event.TopicRequested), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	require.NoError(t, err)
+	t.Cleanup(reader.Close)
+	return reader
+}
+
+// fill writes rows of 1 KiB of a thousand orders, and cleans up after that, so that no way has to do it on its way.
 func (d *drain) fill(t *testing.T, rows int) {
 	t.Helper()
 	_, err := d.pool.Exec(t.Context(), `SELECT erp_outbox_extend(10000000, $1)`, rows+1)
@@ -90,8 +132,10 @@ func (d *drain) fill(t *testing.T, rows int) {
 			event.TopicRequested, min(left, 1_000_000))
 		require.NoError(t, err)
 	}
-	_, err = d.pool.Exec(t.Context(), `CHECKPOINT`)
-	require.NoError(t, err)
+	for _, statement := range []string{`VACUUM ANALYZE erp_outbox`, `CHECKPOINT`} {
+		_, err = d.pool.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
 }
 
 func runRelay(t *testing.T, d *drain) (memory func() float64) {

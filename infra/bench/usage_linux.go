@@ -15,7 +15,7 @@ const HasUsage = true
 // ticks is how many parts of a second /proc counts in: USER_HZ, see proc(5).
 const ticks = 100
 
-// Usage is what the processes below this one have used so far, without this one.
+// Usage is what this process and those below it have used so far.
 func Usage() (CPU, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -37,7 +37,11 @@ func Usage() (CPU, error) {
 		fields := strings.Fields(string(stat[after+1:])) // from the third of proc(5)
 		p := process{name: string(stat[name+1 : after])}
 		p.parent, _ = strconv.Atoi(fields[1])
-		for _, field := range fields[11:15] { // utime, stime, and those of children that have ended
+		counted := fields[11:15] // utime, stime, and those of children that have ended
+		if pid == os.Getpid() {
+			counted = fields[11:13]
+		}
+		for _, field := range counted {
 			used, _ := strconv.ParseFloat(field, 64)
 			p.seconds += used / ticks
 		}
@@ -50,7 +54,9 @@ func Usage() (CPU, error) {
 			at = all[at].parent
 		}
 		switch {
-		case pid == os.Getpid() || at != os.Getpid():
+		case pid == os.Getpid():
+			sum.Self = p.seconds
+		case at != os.Getpid():
 		case p.name == "postgres":
 			sum.Postgres += p.seconds
 		case p.name == "java":

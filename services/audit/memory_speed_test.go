@@ -26,7 +26,7 @@ func TestMemoryOfOrders(t *testing.T) {
 	const partitions = 8
 	var before, after syscall.Rusage
 	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &before))
-	measured(t, func() {
+	measured(t, *keptOrders, func() {
 		kept := &store{limit: limits.memory}
 		buckets := min(1+*keptOrders/(partitions*limits.bucketOrders), maxBuckets/partitions)
 		a := &auditor{tuning: limits, snapshot: &snapshot{partitions: partitions, buckets: buckets, packed: newSpill(kept, partitions*buckets)}}

@@ -55,7 +55,7 @@ func TestSpeedOfAudit(t *testing.T) {
 		t.Logf("the cut packs %d bytes an order", bytes / *auditedOrders)
 		for _, p := range []Params{{}, {From: time.Now().Add(-time.Hour)}} {
 			p.Kafka, p.Pool = cfg, pool
-			measured(t, func() {
+			measured(t, *auditedOrders, func() {
 				r, err := Run(t.Context(), p)
 				require.NoError(t, err)
 				require.Empty(t, r.Violations)
@@ -76,6 +76,8 @@ func filled(t *testing.T, cfg kafka.Config, pool *pgxpool.Pool) {
 	}
 	payload := string(padding)
 	var last int64
+	_, err = outbox.Extend(t.Context(), pool, outbox.MaxWidth, int64(2**auditedOrders))
+	require.NoError(t, err)
 	for first := 0; first < *auditedOrders; first += 1000 {
 		var rows []event.Record
 		var records []*kgo.Record
@@ -136,7 +138,7 @@ func story(t *testing.T, o int, payload string) (accepted, log []event.Record) {
 	return accepted, log
 }
 
-func measured(t *testing.T, work func()) {
+func measured(t *testing.T, orders int, work func()) {
 	t.Helper()
 	runtime.GC()
 	var most atomic.Uint64
@@ -160,7 +162,7 @@ func measured(t *testing.T, work func()) {
 	took := time.Since(began)
 	cancel()
 	<-done
-	t.Logf("%d orders in %s, heap at most %d MiB, %d MiB before", *auditedOrders, took.Round(10*time.Millisecond), most.Load()>>20, before.HeapAlloc>>20)
+	t.Logf("%d orders in %s, heap at most %d MiB, %d MiB before", orders, took.Round(10*time.Millisecond), most.Load()>>20, before.HeapAlloc>>20)
 }
 
 // consumedAll commits the syncer's position at the ends of its topics.
