@@ -62,10 +62,12 @@ func (p *Projector) apply(ctx context.Context, client *kgo.Client, positions map
 	return p.apply(ctx, client, positions, entries[middle:])
 }
 
+const uniqueViolation = "23505"
+
 // refusesContent reports whether the database refused the content of a batch, and would refuse it again: data that no
 // column can hold (class 22), an unknown status, a second sync of one order.
 func refusesContent(err error) bool {
-	const uniqueViolation, checkViolation = "23505", "23514"
+	const checkViolation = "23514"
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && (strings.HasPrefix(pgErr.Code, "22") || pgErr.Code == uniqueViolation || pgErr.Code == checkViolation)
 }

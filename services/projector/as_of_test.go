@@ -30,7 +30,7 @@ func TestTheStateAtATimeIsWhatTheProjectionWas(t *testing.T) {
 		}
 		tx, err := pool.Begin(ctx)
 		require.NoError(t, err)
-		require.NoError(t, writeTimeline(ctx, tx, facts))
+		require.NoError(t, newStore(nil, live).writeTimeline(ctx, tx, facts))
 		require.NoError(t, tx.Commit(ctx))
 		type moment struct {
 			sync int64

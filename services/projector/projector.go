@@ -34,7 +34,9 @@ import (
 )
 
 const (
-	maxPollRecords  = 2000                  // records of one batch
+	maxPollRecords  = 2000                  // read for one batch
+	manyRecords     = 100                   // read at once; then there may be more
+	moreWait        = 5 * time.Millisecond  // for them
 	applyTimeout    = 10 * time.Second      // of one transaction, with the dead letters before it
 	minWait         = 50 * time.Millisecond // between two sessions, after a failure
 	maxWait         = 2 * time.Second
@@ -102,21 +104,17 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 	if err := p.catchUp(ctx); err != nil {
 		return err
 	}
-	caughtUp := time.Now()
+	caughtUp, read := time.Now(), newGathered()
 	pace := run.Pace{Rest: restTimes, Min: minRest, Max: maxRest}
 	for pace.Sleep(ctx) {
-		fetches := p.poll(ctx, client)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := fetchError(fetches); err != nil {
+		n, began, err := p.read(ctx, client, read)
+		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		began, entries := time.Now(), entriesOf(p.cfg, fetches)
-		if err := p.apply(ctx, client, positions, entries); err != nil {
+		if err := p.apply(ctx, client, positions, read.due(time.Now())); err != nil {
 			return err
 		}
-		if len(entries) < maxPollRecords {
+		if n < maxPollRecords {
 			pace.Worked(began)
 		}
 		works()
@@ -170,14 +168,47 @@ func (p *Projector) reader(ctx context.Context, more ...kgo.Opt) (*kgo.Client, m
 	return client, positions, nil
 }
 
-// poll waits for records. When there is something to catch up with, it waits no longer than until then.
-func (p *Projector) poll(ctx context.Context, client *kgo.Client) kgo.Fetches {
-	if !p.store.skipped {
-		return client.PollRecords(ctx, maxPollRecords)
+// read waits for records and gathers them; n is how many came, and began when the first did. A poll returns what one fetch has brought.
+// When that is much, there is more: topics with small records come faster than those with large ones.
+func (p *Projector) read(ctx context.Context, client *kgo.Client, into *gathered) (n int, began time.Time, err error) {
+	for wait := p.wait(into); ; wait = moreWait {
+		fetches := poll(ctx, client, wait, maxPollRecords-n)
+		if ctx.Err() != nil {
+			return n, began, nil
+		}
+		if err := fetchError(fetches); err != nil {
+			return n, began, err
+		}
+		if n == 0 {
+			began = time.Now()
+		}
+		entries := entriesOf(p.cfg, fetches)
+		into.add(entries, time.Now())
+		n += len(entries)
+		if len(entries) < manyRecords || n >= maxPollRecords {
+			return n, began, nil
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.catchUpInterval)
-	defer cancel()
-	return client.PollRecords(ctx, maxPollRecords)
+}
+
+// wait is how long to wait for records; 0: until some come.
+func (p *Projector) wait(gathered *gathered) time.Duration {
+	switch {
+	case len(gathered.queues) > 0:
+		return maxRest
+	case p.store.skipped:
+		return p.catchUpInterval
+	}
+	return 0
+}
+
+func poll(ctx context.Context, client *kgo.Client, wait time.Duration, most int) kgo.Fetches {
+	if wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	return client.PollRecords(ctx, most)
 }
 
 // positions reads the stored position of every partition of the log. A partition that was never read has position 0. It

@@ -54,6 +54,7 @@ type store struct {
 	pool    *pgxpool.Pool
 	into    target
 	skipped bool           // there is something for catchUp: a gate or an order was locked
+	known   bool           // the timeline has lines of the log that is read
 	check   *timelineCheck // of a shadow; nil for the live one
 	now     func() time.Time
 }
@@ -139,7 +140,7 @@ func (s *store) applyEffects(ctx context.Context, tx pgx.Tx, b batch, before, af
 	if err := s.count(ctx, tx, b, before, after); err != nil {
 		return err
 	}
-	if err := writeTimeline(ctx, tx, b.facts); err != nil {
+	if err := s.writeTimeline(ctx, tx, b.facts); err != nil {
 		return err
 	}
 	if err := deadletter.Add(ctx, tx, b.deadLetters, deadletter.ToJudge); err != nil {

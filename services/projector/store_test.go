@@ -108,6 +108,14 @@ func TestABatchAppliedAgainAfterItsPositionsWereLostChangesNothing(t *testing.T)
 	require.NoError(t, err)
 	require.NoError(t, s.apply(t.Context(), b))
 	require.Equal(t, want, shown(t, pool))
+	require.True(t, s.known, "it looks for each line")
+	next := batch{facts: success(1)}
+	for i := range next.facts {
+		next.facts[i].offset = 1
+	}
+	require.NoError(t, s.apply(t.Context(), next))
+	require.Len(t, shown(t, pool).Timeline, 8)
+	require.False(t, s.known, "all lines were new")
 }
 
 func TestAnInstanceWhosePositionsWereMovedByAnotherAppliesNothing(t *testing.T) {

@@ -3,6 +3,7 @@ package projector
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,7 +31,7 @@ func (s *store) updateWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) er
 		}
 	}
 	if len(ends) > 0 {
-		skipped, err := gate.Close(ctx, tx, ends)
+		skipped, err := gate.CloseRest(ctx, tx, ends)
 		if err != nil {
 			return err
 		}
@@ -42,7 +43,8 @@ func (s *store) updateWriteSide(ctx context.Context, tx pgx.Tx, facts []fact) er
 	if len(synced) == 0 {
 		return nil
 	}
-	locked, err := markSynced(ctx, tx, synced)
+	slices.Sort(synced)
+	locked, err := markSynced(ctx, tx, slices.Compact(synced)) // after_send says it, and so does the terminal event
 	s.skipped = s.skipped || locked
 	return err
 }
@@ -77,11 +79,41 @@ func markSynced(ctx context.Context, q postgres.Querier, keys []string) (locked 
 	rows, err := q.Query(ctx, `
 		WITH free AS (
 			SELECT order_key FROM sales_order WHERE order_key = ANY($1) AND erp_synced = 0 ORDER BY order_key FOR UPDATE SKIP LOCKED
-		), marked AS (
-			UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key RETURNING o.order_key
-		), unmarked AS MATERIALIZED ( -- NOT IN: a join would compare each with each, see postgres.Configure
+		)
+		UPDATE sales_order o SET erp_synced = 1 FROM free WHERE o.order_key = free.order_key RETURNING o.order_key`, keys)
+	var marked []string
+	if err == nil {
+		marked, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return false, fmt.Errorf("marking %d orders synced: %w", len(keys), err)
+	}
+	if rest := without(keys, marked); len(rest) > 0 {
+		return noteUnmarked(ctx, q, rest)
+	}
+	return false, nil
+}
+
+// without are the keys that are not among the others.
+func without(keys, others []string) (rest []string) {
+	among := make(map[string]bool, len(others))
+	for _, key := range others {
+		among[key] = true
+	}
+	for _, key := range keys {
+		if !among[key] {
+			rest = append(rest, key)
+		}
+	}
+	return rest
+}
+
+// noteUnmarked notes which of the orders are to be marked: those that are not.
+func noteUnmarked(ctx context.Context, q postgres.Querier, keys []string) (locked bool, err error) {
+	rows, err := q.Query(ctx, `
+		WITH unmarked AS MATERIALIZED (
 			SELECT k AS order_key, o.order_key IS NOT NULL AS there FROM unnest($1::text[]) AS k LEFT JOIN sales_order o ON o.order_key = k
-			WHERE o.erp_synced IS DISTINCT FROM 1 AND k NOT IN (SELECT order_key FROM marked)
+			WHERE o.erp_synced IS DISTINCT FROM 1
 		), noted AS (
 			INSERT INTO erp_unmarked_order (order_key) SELECT order_key FROM unmarked ON CONFLICT DO NOTHING
 		)
@@ -90,7 +122,7 @@ func markSynced(ctx context.Context, q postgres.Querier, keys []string) (locked 
 		locked, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 	}
 	if err != nil {
-		return false, fmt.Errorf("marking %d orders synced: %w", len(keys), err)
+		return false, fmt.Errorf("noting that %d orders are to be marked: %w", len(keys), err)
 	}
 	return locked, nil
 }

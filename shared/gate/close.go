@@ -58,6 +58,28 @@ func Close(ctx context.Context, q postgres.Querier, ends []GenerationEnd) (skipp
 	}), nil
 }
 
+// CloseRest is Close of what the gates do not know yet. It reads before it locks, so it is for ends that most gates know: a lock is a write.
+// What a gate knows it never forgets, so that nobody holds the gate does not matter.
+func CloseRest(ctx context.Context, q postgres.Querier, ends []GenerationEnd) (skipped []string, err error) {
+	keys, closedBy, answered, err := byKey(ends)
+	if err != nil {
+		return nil, err
+	}
+	named, digests, generations := references(ends)
+	rows, err := q.Query(ctx, knownQuery, keys, closedBy, answered, named, digests, generations)
+	if err != nil {
+		return nil, fmt.Errorf("reading what %d gates know: %w", len(keys), err)
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("reading what %d gates know: %w", len(keys), err)
+	}
+	if _, rest := split(ends, known); len(rest) > 0 {
+		return Close(ctx, q, rest)
+	}
+	return nil, nil
+}
+
 // byKey turns the ends into parameters of closeQuery: the keys of the gates in their order, and two JSON objects by these keys. One
 // says who ended which generation, the other which idempotency keys were answered.
 func byKey(ends []GenerationEnd) (keys []string, closedBy, answered []byte, err error) {
@@ -119,6 +141,17 @@ WITH free AS (
 	ON CONFLICT (order_key, digest) DO UPDATE SET generation = excluded.generation WHERE t.generation < excluded.generation
 )
 SELECT order_key FROM free`
+
+// knownQuery finds the gates that closeQuery would leave as they are, and whose references are kept.
+const knownQuery = `
+WITH unknown AS MATERIALIZED (
+	SELECT k FROM unnest($4::text[], $5::bytea[], $6::int[]) AS n (k, r, g)
+	WHERE NOT EXISTS (SELECT FROM erp_reference b WHERE b.order_key = n.k AND b.digest = n.r AND b.generation >= n.g)
+)
+SELECT order_key FROM erp_sync_gate t WHERE order_key = ANY($1)
+	AND ($2::jsonb -> order_key ->> generation::text IS NULL OR (state <> 'open' AND closed_by IS DISTINCT FROM 'dead_letter'))
+	AND (key_answered OR NOT coalesce($3::jsonb -> order_key ? idempotency_key, false))
+	AND order_key NOT IN (SELECT k FROM unknown)`
 
 func (e GenerationEnd) answered() bool { return e.Answered || e.By == domain.ClosedByAnswer }
 

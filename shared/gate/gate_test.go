@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -138,6 +139,8 @@ func TestSavingAGateThatWasNeverLockedFails(t *testing.T) {
 	})
 }
 
+type closer func(ctx context.Context, q postgres.Querier, ends []GenerationEnd) (skipped []string, err error)
+
 func TestClose(t *testing.T) {
 	t.Parallel()
 	second := open(plain, 1, 2)
@@ -206,14 +209,20 @@ func TestClose(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pool := testkit.Postgres(t).Pool
-			save(t, pool, test.gate)
-			require.Empty(t, end(t, pool, test.endings...))
 			want := test.gate
 			if test.want != nil {
 				test.want(&want)
 			}
-			require.Equal(t, want, read(t, pool, plain))
+			for name, closes := range map[string]closer{"close": Close, "close_rest": CloseRest} {
+				pool := testkit.Postgres(t).Pool
+				save(t, pool, test.gate)
+				for range 2 { // the second time it changes nothing
+					skipped, err := closes(t.Context(), pool, test.endings)
+					require.NoError(t, err, name)
+					require.Empty(t, skipped, name)
+					require.Equal(t, want, read(t, pool, plain), name)
+				}
+			}
 		})
 	}
 }
@@ -232,6 +241,35 @@ func TestCloseDoesNotWaitForALockedGate(t *testing.T) {
 	})
 	require.Empty(t, end(t, pool, both...), "once the lock is gone")
 	require.Equal(t, domain.GateClosed, read(t, pool, plain).State)
+}
+
+// A lock is a write, and the syncer has closed most gates by the time the projector comes.
+func TestCloseRestLocksNoGateThatKnows(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Postgres(t).Pool
+	knows, next := open(plain, 1, 1), open(slashed, 2, 1)
+	save(t, pool, knows, next)
+	told, untold := ending(knows, domain.ClosedByAnswer), ending(next, domain.ClosedByAnswer)
+	told.Reference = new("ERP-1")
+	require.Empty(t, end(t, pool, told))
+	rest := func(ends ...GenerationEnd) []string {
+		skipped, err := CloseRest(t.Context(), pool, ends)
+		require.NoError(t, err)
+		return skipped
+	}
+	inTx(t, pool, func(tx pgx.Tx) {
+		lock(t, tx, plain, slashed)
+		require.Equal(t, []string{slashed.Key()}, rest(told, untold))
+		told.Reference = new("ERP-2")
+		require.Equal(t, []string{plain.Key(), slashed.Key()}, rest(told, untold), "the reference is new")
+	})
+	var references int
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM erp_reference`).Scan(&references))
+	require.Equal(t, 2, references)
+	require.Empty(t, rest(told, untold))
+	require.Equal(t, domain.GateClosed, read(t, pool, slashed).State)
+	missing := ending(open(domain.OrderRef{Source: "default", IncrementID: "none"}, 3, 1), domain.ClosedByAnswer)
+	require.Equal(t, []string{"none"}, rest(told, missing), "a gate that is missing")
 }
 
 func TestCloseNamesAGateThatIsMissing(t *testing.T) {
