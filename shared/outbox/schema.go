@@ -7,6 +7,7 @@ import (
 
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
+	fastjson "github.com/go-json-experiment/json/v1"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 )
@@ -139,7 +140,7 @@ func (Schema) SubscribeIsolationLevel() stdsql.IsolationLevel { return stdsql.Le
 
 func newMessage(uuid, key string, metadata, payload []byte) (*message.Message, error) {
 	msg := message.NewMessage(uuid, payload)
-	if err := json.Unmarshal(metadata, &msg.Metadata); err != nil {
+	if err := fastjson.Unmarshal(metadata, &msg.Metadata); err != nil {
 		return nil, fmt.Errorf("decoding metadata: %w", err)
 	}
 	if msg.Metadata == nil {
