@@ -138,8 +138,12 @@ func (Schema) SchemaInitializingQueries(string) []wsql.Query { return nil }
 // SubscribeIsolationLevel is read committed: the subscriber's transaction takes a new snapshot for each statement.
 func (Schema) SubscribeIsolationLevel() stdsql.IsolationLevel { return stdsql.LevelReadCommitted }
 
+// roomForMetadata is enough for the headers of a record and its key. A map that grows for the ninth costs twice as much.
+const roomForMetadata = 12
+
 func newMessage(uuid, key string, metadata, payload []byte) (*message.Message, error) {
 	msg := message.NewMessage(uuid, payload)
+	msg.Metadata = make(message.Metadata, roomForMetadata)
 	if err := fastjson.Unmarshal(metadata, &msg.Metadata); err != nil {
 		return nil, fmt.Errorf("decoding metadata: %w", err)
 	}
