@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/erpconnector/erpconnector/services/syncer/internal/erphttp"
 	"github.com/erpconnector/erpconnector/services/syncer/internal/regulator"
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -46,7 +44,7 @@ type caller struct {
 	log         *slog.Logger
 	now         func() time.Time
 
-	intents         *kgo.Client  // plain idempotent producer of before_send
+	intents         *intents
 	batching        sync.RWMutex // locked for writing by an intent that must not share a batch
 	postgres, kafka *run.Outage
 }
@@ -267,7 +265,7 @@ func (c *caller) produce(ctx context.Context, intent event.Record, alone bool) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, intentTimeout)
 	defer cancel()
-	return c.intents.ProduceSync(ctx, c.cfg.Record(intent)).FirstErr()
+	return c.intents.write(ctx, c.cfg.Record(intent))
 }
 
 func (c *caller) isHeld(t *task) bool { return c.lanes.IsHeld(t.Lane()) }

@@ -134,12 +134,12 @@ func dependency(name string) *run.Outage {
 
 // Run works until ctx ends. Then it hands over what is in flight: this takes revokeGrace and one transaction at most.
 func (s *Syncer) Run(ctx context.Context) error {
-	intents, err := kgo.NewClient(append(s.caller.cfg.Options(), kgo.AllowIdempotentProduceCancellation())...)
+	producer, err := kgo.NewClient(append(s.caller.cfg.Options(), kgo.AllowIdempotentProduceCancellation())...)
 	if err != nil {
 		return fmt.Errorf("syncer: connecting to Kafka: %w", err)
 	}
-	defer intents.Close()
-	s.caller.intents = intents
+	defer producer.Close()
+	s.caller.intents = &intents{produce: producer.Produce}
 
 	done := make(chan struct{})
 	var workers, pacing sync.WaitGroup

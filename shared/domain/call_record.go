@@ -33,14 +33,14 @@ func (r CallRecord) With(c Call, p BreakerPolicy) CallRecord {
 // The orders that count are those that failed: one order that the ERP stumbles over is tried again and again, beside others that
 // succeed, and is no outage.
 func (r CallRecord) failing(epoch int64, p BreakerPolicy, now time.Time) string {
-	calls, all, newest := 0, newFailures(), newFailures()
+	calls, all, newest := 0, failures{}, failures{}
 	for _, c := range r {
 		if c.Epoch != epoch || now.Sub(c.Began) > p.Period {
 			continue
 		}
 		calls++
 		if !c.Health.Fails() {
-			newest = newFailures()
+			newest = failures{}
 			continue
 		}
 		all.add(c.Order)
@@ -61,10 +61,11 @@ type failures struct {
 	orders map[OrderRef]bool
 }
 
-func newFailures() failures { return failures{orders: map[OrderRef]bool{}} }
-
 func (f *failures) add(order OrderRef) {
 	f.calls++
+	if f.orders == nil {
+		f.orders = map[OrderRef]bool{}
+	}
 	f.orders[order] = true
 }
 

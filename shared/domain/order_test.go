@@ -95,6 +95,14 @@ func TestAnAmountIsTheNumberThatCameIn(t *testing.T) {
 	})
 }
 
+func TestWhatIsNoDecimalNumber(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "-", "--1", "+1", "1.", ".5", "-.5", "1.2.3", "1e", "1e+", "1e+-1", "1e1.5", "e1", "1 ", " 1", "1,5", "0x1", "1_0", "\u0661", "NaN"} {
+		_, err := ParseAmount(text)
+		require.ErrorContains(t, err, "is not a decimal number", text)
+	}
+}
+
 // places are the digits after the point once the exponent is written out.
 func places(number string) int {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(number), "e")

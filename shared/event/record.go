@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -102,26 +101,36 @@ func VersionOf(ceID, key, ceType string) (v domain.Version, ok bool) {
 	return v, ok && err == nil && ID(key, v, ceType) == ceID
 }
 
-var traceparentPattern = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
-
 // ChildTrace makes a W3C traceparent with a new parent id. It is of the same trace as the parent, or of a new, sampled one when the
 // parent is empty or malformed.
 func ChildTrace(parent string) string {
 	var random [24]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand's documentation
-	trace, flags := hex.EncodeToString(random[:16]), "01"
+	span := hex.EncodeToString(random[16:])
 	if ValidTrace(parent) {
-		m := traceparentPattern.FindStringSubmatch(parent)
-		trace, flags = m[1], m[3]
+		return parent[:parentAt] + span + parent[flagsAt-1:]
 	}
-	return "00-" + trace + "-" + hex.EncodeToString(random[16:]) + "-" + flags
+	return "00-" + hex.EncodeToString(random[:16]) + "-" + span + "-01"
 }
+
+// A traceparent of version 00 is 00-<trace>-<parent>-<flags>: 32, 16 and 2 hexadecimal digits (W3C Trace Context, section 3.2).
+const (
+	traceAt  = 3
+	parentAt = traceAt + 32 + 1
+	flagsAt  = parentAt + 16 + 1
+)
 
 // ValidTrace reports whether this is a traceparent that a trace can continue.
 func ValidTrace(traceparent string) bool {
-	m := traceparentPattern.FindStringSubmatch(traceparent)
-	return m != nil && !zeros(m[1]) && !zeros(m[2])
+	if len(traceparent) != flagsAt+2 || traceparent[:traceAt] != "00-" || traceparent[parentAt-1] != '-' || traceparent[flagsAt-1] != '-' {
+		return false
+	}
+	trace, parent, flags := traceparent[traceAt:parentAt-1], traceparent[parentAt:flagsAt-1], traceparent[flagsAt:]
+	return isHex(trace) && isHex(parent) && isHex(flags) && !zeros(trace) && !zeros(parent)
 }
+
+// isHex reports whether these are hexadecimal digits as W3C writes them: none in upper case.
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 // zeros reports whether an id is all zeros, which makes it invalid in W3C Trace Context, section 3.2.2.
 func zeros(id string) bool { return strings.Trim(id, "0") == "" }

@@ -1,6 +1,8 @@
 package event_test
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,4 +50,24 @@ func TestTiersOfTwoMinutes(t *testing.T) {
 	}
 	const tier = event.TypeRetry
 	require.Equal(t, []string{tier + "_64s", tier + "_16s", tier + "_16s", tier + "_16s", tier + "_4s", tier + "_4s", tier + "_1s"}, way)
+}
+
+// A trace is continued by what the W3C calls a traceparent of version 00, and by nothing else.
+func TestTraceparentsThatATraceCanContinue(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
+	valid := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+	child := event.ChildTrace(valid)
+	require.Equal(t, []string{valid[:36], valid[52:]}, []string{child[:36], child[52:]})
+	require.NotEqual(t, valid, child)
+	for i := range len(valid) {
+		for _, c := range []string{"", "0", "f", "g", "A", "-", "é", "0-"} {
+			changed := valid[:i] + c + valid[i+1:]
+			require.Equal(t, pattern.MatchString(changed), event.ValidTrace(changed), changed)
+			require.Regexp(t, pattern, event.ChildTrace(changed))
+		}
+	}
+	for _, zeros := range []string{"00-" + strings.Repeat("0", 32) + valid[35:], valid[:36] + strings.Repeat("0", 16) + "-01"} {
+		require.False(t, event.ValidTrace(zeros), zeros)
+	}
 }

@@ -13,7 +13,9 @@ import (
 // Record returns an event's record as it goes to the cluster, with headers in the order of their names.
 func (c Config) Record(r event.Record) *kgo.Record {
 	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+1)
-	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+	names := slices.AppendSeq(make([]string, 0, len(r.Headers)), maps.Keys(r.Headers))
+	slices.Sort(names)
+	for _, name := range names {
 		headers = append(headers, kgo.RecordHeader{Key: name, Value: []byte(r.Headers[name])})
 	}
 	headers = append(headers, kgo.RecordHeader{Key: event.HeaderUUID, Value: []byte(r.UUID)})

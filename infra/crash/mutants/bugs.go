@@ -128,9 +128,9 @@ var All = []Mutant{
 	{
 		Name: "call without a durable before_send", Promises: []int{3}, Profile: "syncer=1",
 		Edits: []Edit{
-			{"services/syncer/caller.go", `	return c.intents.ProduceSync(ctx, c.cfg.Record(intent)).FirstErr()
+			{"services/syncer/caller.go", `	return c.intents.write(ctx, c.cfg.Record(intent))
 `, `	record := c.cfg.Record(intent)
-	time.AfterFunc(300*time.Millisecond, func() { c.intents.Produce(context.Background(), record, nil) })
+	time.AfterFunc(300*time.Millisecond, func() { _ = c.intents.write(context.Background(), record) })
 	return nil
 `},
 		},
