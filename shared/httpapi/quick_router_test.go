@@ -16,9 +16,15 @@ func TestTheQuickRouterServesWhatItsRouterWould(t *testing.T) {
 	t.Parallel()
 	quick := &quickRouter{Router: newRouter()}
 	for _, r := range []Route{
-		{Method: http.MethodGet, Path: "/a"}, {Method: http.MethodGet, Path: "/a/{id}"}, {Method: http.MethodPost, Path: "/a/{id}"},
-		{Method: http.MethodGet, Path: "/a/b"}, {Method: http.MethodGet, Path: "/a/{id}/b"}, {Method: http.MethodDelete, Path: "/a/{id}/b"},
-		{Method: http.MethodGet, Path: "/a/{id:[0-9]+}/c"}, {Method: http.MethodGet, Path: "/{first}/b"}, {Method: http.MethodGet, Path: "/b/{rest:.*}"},
+		{Method: http.MethodGet, Path: "/a"},
+		{Method: http.MethodGet, Path: "/a/{id}"},
+		{Method: http.MethodPost, Path: "/a/{id}"},
+		{Method: http.MethodGet, Path: "/a/b"},
+		{Method: http.MethodGet, Path: "/a/{id}/b"},
+		{Method: http.MethodDelete, Path: "/a/{id}/b"},
+		{Method: http.MethodGet, Path: "/a/{id:[0-9]+}/c"},
+		{Method: http.MethodGet, Path: "/{first}/b"},
+		{Method: http.MethodGet, Path: "/b/{rest:.*}"},
 	} {
 		quick.add(r, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			_ = json.NewEncoder(w).Encode([]any{r.Method, r.Path, mux.Vars(req)})
