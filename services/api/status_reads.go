@@ -54,25 +54,28 @@ func (s *statusReads) read(ctx context.Context, ref domain.OrderRef) (status, er
 func (s *statusReads) readAll(ctx context.Context, reads []*statusRead) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	keys := make([]string, len(reads))
-	for i, one := range reads {
-		keys[i] = one.of.Key()
+	keys, byKey := make([]string, 0, len(reads)), make(map[string][]*statusRead, len(reads))
+	for _, one := range reads {
+		key := one.of.Key()
+		if byKey[key] == nil {
+			keys = append(keys, key)
+		}
+		byKey[key] = append(byKey[key], one)
 	}
 	rows, err := s.pool.Query(ctx, `
-		SELECT asked.n - 1, g.sync_id, g.state, coalesce(g.closed_by, ''), coalesce(g.callback, ''), g.version, g.max_attempts,
+		SELECT g.order_key, g.sync_id, g.state, coalesce(g.closed_by, ''), coalesce(g.callback, ''), g.version, g.max_attempts,
 			coalesce(v.order_id, (SELECT o.order_id FROM sales_order o WHERE o.order_key = g.order_key)),
 			coalesce(v.version, -1), coalesce(v.version_at, 'epoch'), coalesce(v.status, ''), coalesce(v.attempts, 0),
 			v.last_attempt_at, v.next_attempt_at, v.erp_reference, v.last_error,
 			coalesce(v.created_at, g.requested_at), coalesce(v.updated_at, g.updated_at), g.updated_at
-		FROM unnest($1::text[]) WITH ORDINALITY AS asked (order_key, n)
-		JOIN erp_sync_gate g ON g.order_key = asked.order_key AND g.sync_id IS NOT NULL
-		LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id`, keys)
+		FROM erp_sync_gate g LEFT JOIN vendor_erp_sync v ON v.sync_id = g.sync_id
+		WHERE g.order_key = ANY($1) AND g.sync_id IS NOT NULL`, keys)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := scanStatus(rows, reads); err != nil {
+		if err := scanStatus(rows, byKey); err != nil {
 			return err
 		}
 	}
@@ -85,23 +88,24 @@ func (s *statusReads) readAll(ctx context.Context, reads []*statusRead) error {
 
 // scanStatus reads a row from the projection, or from the gate while the gate is newer. Right after an event was accepted the projection has
 // no row yet.
-func scanStatus(rows pgx.Rows, reads []*statusRead) error {
-	var n int
+func scanStatus(rows pgx.Rows, byKey map[string][]*statusRead) error {
+	var key string
 	var s status
 	var g domain.Gate
 	var row domain.Stamp
 	var last, next *time.Time
 	var created, updated time.Time
-	err := rows.Scan(&n, &s.SyncID, &g.State, &g.ClosedBy, &g.Callback, &g.Version, &s.MaxAttempts, &s.OrderID,
+	err := rows.Scan(&key, &s.SyncID, &g.State, &g.ClosedBy, &g.Callback, &g.Version, &s.MaxAttempts, &s.OrderID,
 		&row.Version, &row.Time, &s.Status, &s.Attempts, &last, &next, &s.ErpReference, &s.LastError, &created, &updated, &g.UpdatedAt)
 	if err != nil {
 		return err
 	}
-	one := reads[n]
-	s.OrderIncrementID, s.Source = one.of.IncrementID, one.of.Source
+	reads := byKey[key]
+	of := reads[0].of
+	s.OrderIncrementID, s.Source = of.IncrementID, of.Source
 	// A resync, a settlement or a cancellation is shown at once, not when the projection has read it from Kafka.
 	if g.Newer(row) {
-		s.Status, s.LastError, next, updated = g.Status(), lastErrorOf(g, one.of), nil, g.UpdatedAt
+		s.Status, s.LastError, next, updated = g.Status(), lastErrorOf(g, of), nil, g.UpdatedAt
 		if reference := g.CallbackReference(); reference != nil {
 			s.ErpReference = reference
 		}
@@ -111,7 +115,9 @@ func scanStatus(rows pgx.Rows, reads []*statusRead) error {
 	}
 	s.LastAttemptAt, s.NextAttemptAt = moduleTime(last), moduleTime(next)
 	s.CreatedAt, s.UpdatedAt = created.UTC().Format(domain.ModuleTime), updated.UTC().Format(domain.ModuleTime)
-	one.status, one.found, one.due = s, true, s.Status == domain.Queued && (next == nil || !next.After(time.Now()))
+	for _, one := range reads { // of the same order
+		one.status, one.found, one.due = s, true, s.Status == domain.Queued && (next == nil || !next.After(time.Now()))
+	}
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -11,23 +10,22 @@ import (
 // nor bodies.
 func accessLog(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, noted := time.Now(), &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		r = r.WithContext(context.WithValue(r.Context(), routeKey{}, new(string)))
+		began := time.Now()
 		defer func() {
-			log.Debug("request answered", "method", r.Method, "route", routeOf(r), "bytes", max(r.ContentLength, 0),
-				"http_status", noted.status, "took_ms", time.Since(began).Milliseconds())
+			if v := visitOf(r.Context()); log.Enabled(r.Context(), slog.LevelDebug) {
+				log.Debug("request answered", "method", r.Method, "route", v.route, "bytes", max(r.ContentLength, 0),
+					"http_status", v.recorder.status, "took_ms", time.Since(began).Milliseconds())
+			}
 		}()
-		next.ServeHTTP(noted, r)
+		next.ServeHTTP(w, r)
 	})
 }
-
-type routeKey struct{}
 
 // named notes the pattern of the route that was taken.
 func named(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if route, ok := r.Context().Value(routeKey{}).(*string); ok {
-			*route = pattern
+		if v := visitOf(r.Context()); v != nil {
+			v.route = pattern
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -36,8 +34,8 @@ func named(pattern string, next http.Handler) http.Handler {
 // routeOf is the pattern of the route that was taken, empty when none was. What the log says of a request in place of its
 // path, which holds what the caller likes.
 func routeOf(r *http.Request) string {
-	if route, ok := r.Context().Value(routeKey{}).(*string); ok {
-		return *route
+	if v := visitOf(r.Context()); v != nil {
+		return v.route
 	}
 	return ""
 }

@@ -16,7 +16,10 @@ func CallerAddress(r *http.Request, proxies []netip.Prefix) netip.Addr {
 		return netip.Addr{} // a listener without addresses, as in tests
 	}
 	addr := peer.Addr().Unmap().WithZone("")
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	var hops []string
+	if forwarded := r.Header.Values("X-Forwarded-For"); len(forwarded) > 0 {
+		hops = strings.Split(strings.Join(forwarded, ","), ",")
+	}
 	for _, hop := range slices.Backward(hops) {
 		if !slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 			break

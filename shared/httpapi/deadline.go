@@ -13,7 +13,9 @@ func answerTimeout(next http.Handler, limit time.Duration) http.Handler {
 		if r.ProtoMajor > 1 { // there the server's own limit would end the handler too, see TestAnAnswerThatTookLongToFindIsSent
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		}
-		next.ServeHTTP(&timedWriter{ResponseWriter: w, limit: limit}, r)
+		v := visitOf(r.Context())
+		v.timed.ResponseWriter, v.timed.limit = w, limit
+		next.ServeHTTP(&v.timed, r)
 	})
 }
 

@@ -103,8 +103,13 @@ func WithIdentity(ctx context.Context, i Identity) context.Context {
 
 // IdentityOf is whose request it is; of a request without a token, nobody's, who holds nothing.
 func IdentityOf(ctx context.Context) Identity {
-	i, _ := ctx.Value(identityKey{}).(Identity)
-	return i
+	if i, ok := ctx.Value(identityKey{}).(Identity); ok {
+		return i
+	}
+	if v := visitOf(ctx); v != nil {
+		return v.identity
+	}
+	return Identity{}
 }
 
 // Holds reports whether the token of the request holds a resource beside the route's, for a handler whose answer depends on what
@@ -124,14 +129,13 @@ type grant struct {
 	resource Resource
 }
 
-type grantKey struct{}
-
 // StillGranted reports whether the token of the request is in force now, for an answer that takes long. While that cannot be told, it is.
 func StillGranted(ctx context.Context) bool {
-	g, ok := ctx.Value(grantKey{}).(grant)
-	if !ok {
+	v := visitOf(ctx)
+	if v == nil || v.grant.who == nil {
 		return true
 	}
+	g := v.grant
 	id, err := g.who.Identify(ctx, g.token)
 	return (err == nil && id.Holds(g.resource)) || (err != nil && !errors.Is(err, ErrNoToken))
 }

@@ -51,10 +51,12 @@ func (l *load) bounded(next http.Handler) http.Handler {
 			problem.Write(w, Overload)
 			return
 		}
-		held := &held{load: l, w: w}
+		held := &visitOf(r.Context()).held
+		held.load, held.w = l, w
 		defer held.release()
-		r = r.WithContext(context.WithValue(r.Context(), heldKey{}, held))
-		r.Body = heldBody{r.Body, held}
+		if r.Body != http.NoBody {
+			r.Body = heldBody{r.Body, held} // the request is the visit's own
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -68,8 +70,6 @@ func overloaded(w http.ResponseWriter) {
 	refused.WithLabelValues(Overload.Code).Inc()
 	w.Header().Set("Retry-After", retryAfter)
 }
-
-type heldKey struct{}
 
 // held are the bytes of one request. They count as they come, not as they are announced: who announces much and sends nothing takes no
 // room from others.
@@ -104,8 +104,8 @@ func (b heldBody) Read(p []byte) (int, error) { return readHeld(b.ReadCloser, b.
 
 // Inflated counts what is read of a body's unpacked content too, in the request of the context.
 func Inflated(ctx context.Context, r io.Reader) io.Reader {
-	if h, ok := ctx.Value(heldKey{}).(*held); ok {
-		return inflated{r, h}
+	if v := visitOf(ctx); v != nil && v.held.load != nil {
+		return inflated{r, &v.held}
 	}
 	return r
 }

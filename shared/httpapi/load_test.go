@@ -20,7 +20,7 @@ func TestBodiesBeyondWhatTheProcessHoldsAreRefused(t *testing.T) {
 	const mib = 1 << 20
 	read, release := make(chan struct{}), make(chan struct{})
 	l := newLoad(config.HTTP{MaxBodiesMiB: 40})
-	h := l.bounded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := visited(l.bounded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err == nil && r.Header.Get("Packed") != "" {
 			_, err = io.ReadAll(Inflated(r.Context(), bytes.NewReader(body)))
@@ -33,7 +33,7 @@ func TestBodiesBeyondWhatTheProcessHoldsAreRefused(t *testing.T) {
 			read <- struct{}{}
 			<-release
 		}
-	}))
+	})))
 	post := func(size int, announced int64, header string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(make([]byte, size)))
 		r.ContentLength = announced

@@ -23,6 +23,10 @@ func CheckQuery(r Route) http.Handler {
 		return r.Handler
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.RawQuery == "" && PathSource(req.Context()) == "" {
+			r.Handler.ServeHTTP(w, req)
+			return
+		}
 		values, err := url.ParseQuery(req.URL.RawQuery)
 		if err != nil {
 			problem.Write(w, problem.Problem{

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"math"
@@ -55,9 +54,7 @@ func (l *rates) byAddress(next http.Handler) http.Handler {
 // byToken limits the requests with each token. It stands behind the check of the token, as only that knows whose it is.
 func (l *rates) byToken(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if in, ok := r.Context().Value(enteredKey{}).(*bool); ok {
-			*in = true
-		}
+		visitOf(r.Context()).entered = true
 		if l.token == nil || counted(w, l.token, "token", Requester(r.Context())) {
 			next.ServeHTTP(w, r)
 		}
@@ -117,8 +114,6 @@ func newLogins(perMinute int) *logins {
 	return &logins{failed: newMeter[netip.Addr](perMinute, time.Minute/time.Duration(perMinute))}
 }
 
-type enteredKey struct{}
-
 // guarded stands before the check of the token. It notes whether the token was right by whether the request came through to byToken.
 func (l *rates) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,12 +128,11 @@ func (l *rates) guarded(next http.Handler) http.Handler {
 			tooMany(w, now.wait, "nothing was done: too many wrong tokens came from this address")
 			return
 		}
-		entered, noted := false, &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(noted, r.WithContext(context.WithValue(r.Context(), enteredKey{}, &entered)))
-		switch {
-		case entered:
+		next.ServeHTTP(w, r)
+		switch v := visitOf(r.Context()); {
+		case v.entered:
 			l.logins.note(who, true)
-		case noted.status == http.StatusUnauthorized:
+		case v.recorder.status == http.StatusUnauthorized:
 			l.logins.failed.take(who.from)
 			l.logins.note(who, false)
 		}

@@ -120,13 +120,13 @@ func TestATokenThatWasRightOnce(t *testing.T) {
 	t.Parallel()
 	l := newRates(config.HTTP{FailedLogins: 1})
 	right := true
-	h := l.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := visited(l.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if right {
 			l.byToken(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
 		} else {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
-	}))
+	})))
 	ask := func() int { return knock(t, h, http.MethodGet, "/", "Authorization", "Bearer token").Code }
 	require.Equal(t, http.StatusOK, ask())
 	right = false

@@ -51,11 +51,11 @@ func NewServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 }
 
 func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Probe, log *slog.Logger, l limits) *Server {
-	router := newRouter()
+	router := &quickRouter{Router: newRouter()}
 	rates := newRates(cfg)
 	who := configured{cfg.CurrentToken, tokens}
 	for _, r := range catchAllsLast(routes) {
-		router.Handle(r.Path, named(r.Path, entrance(who, r, rates, log))).Methods(methods(r.Method)...)
+		router.add(r, named(r.Path, entrance(who, r, rates, log)))
 	}
 	router.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		problem.JSON(w, http.StatusOK, liveness{"ok"})
@@ -67,9 +67,9 @@ func newServer(cfg config.HTTP, tokens Identifier, routes []Route, probes []Prob
 		handler = certified(handler)
 	}
 	s := &Server{
-		cfg: cfg, router: router, log: log,
+		cfg: cfg, router: router.Router, log: log,
 		http: &http.Server{
-			Handler:           accessLog(answerTimeout(secured(crossOrigin(recovered(handler, log), cfg.CORSOrigins)), l.answer), log),
+			Handler:           visited(accessLog(answerTimeout(secured(crossOrigin(recovered(handler, log), cfg.CORSOrigins)), l.answer), log)),
 			ReadHeaderTimeout: l.header, ReadTimeout: l.request, WriteTimeout: l.answer, IdleTimeout: l.idle, MaxHeaderBytes: l.headerBytes,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
@@ -176,8 +176,9 @@ func authorize(who Identifier, r Route, log *slog.Logger) http.Handler {
 		case !id.enter(PathSource(req.Context()), r.BySource):
 			deny(w, http.StatusForbidden, "forbidden", fmt.Sprintf("nothing was done: the token %q is for the shop %s only, and the path names another", id.Name, id.Source), r.Resource)
 		default:
-			ctx := context.WithValue(WithIdentity(req.Context(), id), grantKey{}, grant{who, token, r.Resource})
-			handler.ServeHTTP(w, req.WithContext(ctx))
+			v := visitOf(req.Context())
+			v.identity, v.grant = id, grant{who, token, r.Resource}
+			handler.ServeHTTP(w, req)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/httpapi/problem"
@@ -21,11 +22,19 @@ const (
 // storePath is a path of Magento that names a store: /rest/{store}/V1/…
 var storePath = regexp.MustCompile(`^/rest/([^/]+)(/V1/.*)$`)
 
+// storeParts are the store code and the rest of a path that names a store; nil: it names none, as most.
+func storeParts(u *url.URL) []string {
+	if u.RawPath == "" && strings.HasPrefix(u.Path, BasePath+"/") {
+		return nil
+	}
+	return storePath.FindStringSubmatch(u.EscapedPath())
+}
+
 // storePaths serves /rest/{store}/V1/… as /rest/V1/… of one shop: the source that stores has for the store code, else the source of the same
 // name. Routes know nothing of it. A store code that can be no source is answered with 404.
 func storePaths(next http.Handler, stores map[string]string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		parts := storePath.FindStringSubmatch(r.URL.EscapedPath())
+		parts := storeParts(r.URL)
 		if parts == nil {
 			next.ServeHTTP(w, r)
 			return
@@ -35,8 +44,8 @@ func storePaths(next http.Handler, stores map[string]string) http.Handler {
 			problem.Write(w, problem.Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "there is nothing at " + shownPath(r) + ": " + err.Error()})
 			return
 		}
-		r = withPath(r, "/rest"+parts[2])
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), pathSourceKey{}, source)))
+		visitOf(r.Context()).pathSource = source
+		next.ServeHTTP(w, withPath(r, "/rest"+parts[2]))
 	})
 }
 
@@ -68,13 +77,13 @@ func withPath(r *http.Request, path string) *http.Request {
 	return r
 }
 
-type pathSourceKey struct{}
-
 // PathSource is the shop that the request's path names by its store code; empty: none. Only that shop's orders are meant then: to handlers
 // of routes with BySource it is as if the token were bound to it (BoundSource), and a route that takes the parameter source is asked with it.
 func PathSource(ctx context.Context) string {
-	source, _ := ctx.Value(pathSourceKey{}).(string)
-	return source
+	if v := visitOf(ctx); v != nil {
+		return v.pathSource
+	}
+	return ""
 }
 
 // atPathSource is the request with the shop of its path as the parameter source, where the route takes one. It refuses another shop.

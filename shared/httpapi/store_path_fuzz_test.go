@@ -27,9 +27,9 @@ func FuzzStorePath(f *testing.F) {
 		r.URL = u
 		w := httptest.NewRecorder()
 		got, source := u.EscapedPath(), ""
-		storePaths(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		visited(storePaths(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			got, source = r.URL.EscapedPath(), PathSource(r.Context())
-		}), map[string]string{"de": "germany"}).ServeHTTP(w, r)
+		}), map[string]string{"de": "germany"})).ServeHTTP(w, r)
 		require.True(t, source == "" || domain.ValidateSource(source) == nil, source)
 		require.Contains(t, u.EscapedPath(), strings.TrimPrefix(got, "/rest"))
 		require.Contains(t, []int{http.StatusOK, http.StatusNotFound}, w.Code)
