@@ -94,7 +94,7 @@ func (p *Projector) Run(ctx context.Context) error {
 // session reads from the stored positions until something fails; the next session begins from there. It calls works after
 // each batch that was applied.
 func (p *Projector) session(ctx context.Context, works func()) error {
-	client, positions, err := p.reader(ctx)
+	client, positions, err := p.reader(ctx, kafka.PatientFetch())
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,6 @@ func (p *Projector) catchUp(ctx context.Context) error {
 // reader makes a client that reads every partition from the stored positions, and returns these too.
 func (p *Projector) reader(ctx context.Context, more ...kgo.Opt) (*kgo.Client, map[kafka.TopicPartition]int64, error) {
 	options := append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kafka.PatientFetch(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset())) // a log that was trimmed since is an error, see positions
 	client, err := kgo.NewClient(slices.Concat(options, kafka.BoundedFetch(), more)...)
 	if err != nil {
