@@ -41,10 +41,12 @@ const (
 	catchUpInterval = 5 * time.Second // between two looks at rows that somebody had locked
 
 	// After a batch the projector rests, unless more wait than it takes at once. So the next one is larger, and an order's row is
-	// written less often: what follows on an order's first record mostly comes within minRest.
+	// written less often: what follows on an order's first record mostly comes within minRest. While records wait at the end of each rest,
+	// as with 50 orders a second, the rests become longer: then several orders share a transaction.
 	restTimes = 2. // what the batch took
 	minRest   = 15 * time.Millisecond
 	maxRest   = 50 * time.Millisecond
+	waited    = 2 * time.Millisecond // a poll that takes longer found nothing at first
 )
 
 // errPositions means that the log does not hold the record that comes next by the table's positions.
@@ -105,7 +107,9 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 	caughtUp := time.Now()
 	pace := run.Pace{Rest: restTimes, Min: minRest, Max: maxRest}
 	for pace.Sleep(ctx) {
+		asked := time.Now()
 		fetches := p.poll(ctx, client)
+		pace.Min = restAfter(pace.Min, time.Since(asked))
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -128,6 +132,14 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 		}
 	}
 	return nil
+}
+
+// restAfter returns the least rest after a poll that took so long.
+func restAfter(last, took time.Duration) time.Duration {
+	if took > waited {
+		return minRest
+	}
+	return min(2*last, maxRest)
 }
 
 // catchUp does what earlier batches left out, also those of a process that was killed: gates and orders that were locked, counts that
