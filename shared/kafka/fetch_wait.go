@@ -18,12 +18,15 @@ const (
 	// patientMaxWait is for fetches that no partition waits for. At rest, fetches are the largest part of what a process takes: with
 	// 100 ms half of it.
 	patientMaxWait = 5 * time.Second
+	// restingMaxWait is for clients that pause partitions at times. A partition may go on between the making of a request and its sending;
+	// then it waits no longer than this.
+	restingMaxWait = time.Second
 )
 
 // PatientFetch returns an option for clients that pause no partition.
 func PatientFetch() kgo.Opt { return kgo.FetchMaxWait(patientMaxWait) }
 
-// PatientFetchWhile returns options for clients that pause partitions at times. Their fetches wait as those of PatientFetch while
+// PatientFetchWhile returns options for clients that pause partitions at times. Their fetches wait for a second while
 // patient is true. It is asked at each fetch, and must not block. The options come after those of Options.
 //
 // franz-go has one wait for all fetches of a client. So it is changed in the request, on its way to the broker.
@@ -63,7 +66,7 @@ type fetchConn struct {
 func (c *fetchConn) Write(request []byte) (int, error) {
 	if at := maxWaitAt(request); at > 0 && c.patient() {
 		longer := append([]byte(nil), request...)
-		binary.BigEndian.PutUint32(longer[at:], uint32(patientMaxWait.Milliseconds()))
+		binary.BigEndian.PutUint32(longer[at:], uint32(restingMaxWait.Milliseconds()))
 		request = longer
 	}
 	return c.Conn.Write(request)

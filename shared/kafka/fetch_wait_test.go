@@ -65,7 +65,7 @@ func TestAPatientFetchDiffersInItsWaitAlone(t *testing.T) {
 					r.Topics = []kmsg.FetchRequestTopic{one}
 					return kmsg.NewRequestFormatter(options...).AppendRequest(nil, r, 1)
 				}
-				require.Equal(t, fetch(5*time.Second), passed(t, true, fetch(usual)))
+				require.Equal(t, fetch(time.Second), passed(t, true, fetch(usual)))
 				require.Equal(t, fetch(usual), passed(t, false, fetch(usual)))
 				require.Equal(t, fetch(time.Millisecond), passed(t, true, fetch(time.Millisecond)))
 			})
