@@ -43,10 +43,12 @@ const (
 	catchUpInterval = 5 * time.Second // between two looks at rows that somebody had locked
 
 	// After a batch the projector rests, unless more wait than it takes at once. So the next one is larger, and an order's row is
-	// written less often: what follows on an order's first record mostly comes within minRest.
+	// written less often: what follows on an order's first record mostly comes within minRest. While records wait at the end of each rest,
+	// as with 50 orders a second, the rests become longer: then several orders share a transaction.
 	restTimes = 2. // what the batch took
 	minRest   = 15 * time.Millisecond
 	maxRest   = 50 * time.Millisecond
+	waited    = 2 * time.Millisecond // a poll that takes longer found nothing at first
 )
 
 // errPositions means that the log does not hold the record that comes next by the table's positions.
@@ -96,7 +98,7 @@ func (p *Projector) Run(ctx context.Context) error {
 // session reads from the stored positions until something fails; the next session begins from there. It calls works after
 // each batch that was applied.
 func (p *Projector) session(ctx context.Context, works func()) error {
-	client, positions, err := p.reader(ctx)
+	client, positions, err := p.reader(ctx, kafka.PatientFetch())
 	if err != nil {
 		return err
 	}
@@ -107,10 +109,12 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 	caughtUp, read := time.Now(), newGathered()
 	pace := run.Pace{Rest: restTimes, Min: minRest, Max: maxRest}
 	for pace.Sleep(ctx) {
+		asked := time.Now()
 		n, began, err := p.read(ctx, client, read)
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
+		pace.Min = restAfter(pace.Min, began.Sub(asked))
 		if err := p.apply(ctx, client, positions, read.due(time.Now())); err != nil {
 			return err
 		}
@@ -126,6 +130,14 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 		}
 	}
 	return nil
+}
+
+// restAfter returns the least rest after a poll that took so long.
+func restAfter(last, took time.Duration) time.Duration {
+	if took > waited {
+		return minRest
+	}
+	return min(2*last, maxRest)
 }
 
 // catchUp does what earlier batches left out, also those of a process that was killed: gates and orders that were locked, counts that
@@ -146,7 +158,6 @@ func (p *Projector) catchUp(ctx context.Context) error {
 // reader makes a client that reads every partition from the stored positions, and returns these too.
 func (p *Projector) reader(ctx context.Context, more ...kgo.Opt) (*kgo.Client, map[kafka.TopicPartition]int64, error) {
 	options := append(p.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kafka.PatientFetch(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset())) // a log that was trimmed since is an error, see positions
 	client, err := kgo.NewClient(slices.Concat(options, kafka.BoundedFetch(), more)...)
 	if err != nil {

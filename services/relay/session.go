@@ -105,9 +105,9 @@ func (s *session) countPartitions(ctx context.Context) (int, error) {
 }
 
 // run relays batch after batch. While many rows wait, it reads the next ones while those before commit. Otherwise it reads after the
-// commit, so that what comes meanwhile goes into one transaction.
+// commit, so that what comes meanwhile goes into one transaction, and once there may be something to read.
 func (s *session) run(ctx context.Context) error {
-	read, manyWait, lastRows := s.last, false, time.Now()
+	read, manyWait, lastRows, looked := s.last, false, time.Now(), time.Time{}
 	var pending <-chan error
 	for {
 		if pending != nil && (!manyWait || s.anyLane(read)) {
@@ -115,11 +115,11 @@ func (s *session) run(ctx context.Context) error {
 				return err
 			}
 			pending = nil
-			if !manyWait && !s.pace.Sleep(ctx) {
-				return ctx.Err()
+			if err := s.rest(ctx, manyWait, read, looked); err != nil {
+				return err
 			}
 		}
-		s.source.woken = false
+		looked, s.source.woken = time.Now(), false
 		batch, next, err := s.next(ctx, read)
 		if pending != nil {
 			if failed := s.await(pending, read); failed != nil {
@@ -144,6 +144,21 @@ func (s *session) run(ctx context.Context) error {
 		if err := s.source.wait(ctx, pollAfter(len(read.Open) > 0, time.Since(lastRows))); err != nil {
 			return err
 		}
+	}
+}
+
+// rest waits after a transaction when the last look found no more rows than it took: until a writer wakes the relay, or it is time to
+// look for rows of writers that do not.
+func (s *session) rest(ctx context.Context, manyWait bool, read checkpoint.Position, looked time.Time) error {
+	switch {
+	case manyWait:
+		return nil
+	case !s.pace.Sleep(ctx):
+		return ctx.Err()
+	case s.anyLane(read):
+		return nil
+	default:
+		return s.source.wait(ctx, pollAfter(len(read.Open) > 0, 0)-time.Since(looked))
 	}
 }
 

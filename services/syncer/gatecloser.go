@@ -12,6 +12,10 @@ import (
 const (
 	maxWaitingEnds   = 10_000 // further ends are left to the projector
 	closeGateTimeout = time.Second
+
+	// closeGateRest is the time between two transactions, so that with many orders several gates share one. A gate that closes after a
+	// pause waits for nothing. It is what the projector rests at most.
+	closeGateRest = 50 * time.Millisecond
 )
 
 // gateCloser closes the gates of generations that ended, soon after their commit. It saves others the wait for the
@@ -56,12 +60,20 @@ func (g *gateCloser) take() []GenerationEnd {
 
 // run closes gates until done. What waits then is left to the projector: a stop should not wait for Postgres.
 func (g *gateCloser) run(done <-chan struct{}) {
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	for {
+		select {
+		case <-rest.C:
+		case <-done:
+			return
+		}
 		select {
 		case <-g.signal:
 		case <-done:
 			return
 		}
+		rest.Reset(closeGateRest)
 		ctx, cancel := context.WithTimeout(context.Background(), closeGateTimeout)
 		g.postgres.Report(g.log, g.closeGates(ctx, g.take()))
 		cancel()

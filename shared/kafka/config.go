@@ -28,14 +28,6 @@ func (c Config) As(clientID string) Config {
 	return c
 }
 
-// fetchMaxWait is how long a broker may hold a fetch without records. A new record ends the wait at once. It is short, as a partition
-// that is resumed waits for the fetch in flight, and under load partitions are paused all the time. With 500 ms a burst on Apache Kafka
-// had 0.9 times the rate. Readers that pause none wait longer, see PatientFetch.
-const (
-	fetchMaxWait   = 100 * time.Millisecond
-	patientMaxWait = 500 * time.Millisecond
-)
-
 // maxRecordBytes is the largest batch that a client sends. Topics are created with the same limit.
 const maxRecordBytes = 8 << 20
 
@@ -99,10 +91,6 @@ func (c Config) Options() []kgo.Opt {
 func BoundedFetch() []kgo.Opt {
 	return []kgo.Opt{kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxBytes / 4)}
 }
-
-// PatientFetch returns an option for clients that pause no partition. Of what a process takes at rest, fetches are the largest
-// part.
-func PatientFetch() kgo.Opt { return kgo.FetchMaxWait(patientMaxWait) }
 
 // retryBackoff starts small, as the most common refusal (the markers of a transaction are not written yet) passes in
 // milliseconds. It doubles, to spare a broker that is down.

@@ -63,6 +63,7 @@ func (b *bench) joinThen(then func()) *testMember {
 	b.Helper()
 	m := &testMember{assigned: make(chan []assigned, 10), revoked: make(chan struct{}, 10)}
 	joined, err := join(b.Cfg, "g", []string{"in"}, slog.New(slog.DiscardHandler), callbacks{
+		patient: func() bool { return false },
 		assigned: func(p []assigned) {
 			m.assigned <- p
 			then()

@@ -41,6 +41,7 @@ type callbacks struct {
 	assigned func([]assigned)
 	revoked  func()
 	lost     func()
+	patient  func() bool // no partition is paused, nor will be soon: a fetch may wait for long
 }
 
 // member reads committed records as a member of a consumer group. The group has the classic protocol and the range
@@ -70,7 +71,7 @@ func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, on 
 	m := &member{cfg: cfg, group: group, topics: topics, log: log, on: on, topicIDs: map[string][16]byte{}}
 	m.failed, m.fails = context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithCancel(context.Background())
-	client, err := kgo.NewClient(append(cfg.Options(),
+	client, err := kgo.NewClient(append(slices.Concat(cfg.Options(), cfg.PatientFetchWhile(on.patient)),
 		kgo.WithContext(ctx),
 		kgo.ConsumerGroup(cfg.Group(group)),
 		kgo.ConsumeTopics(cfg.Topics(topics)...),

@@ -137,8 +137,16 @@ func (s *Session) pause(p *partition, pause bool) {
 	p.paused = pause
 	one := map[string][]int32{p.Topic: {p.Partition}}
 	if pause {
+		p.assignment.paused.Add(1) // before: no fetch without the partition is patient
 		s.member.client.PauseFetchPartitions(one)
 	} else {
 		s.member.client.ResumeFetchPartitions(one)
+		p.assignment.paused.Add(-1)
 	}
+}
+
+// isPatient reports whether the next fetch may wait for long: no partition is paused, and none will be before something comes.
+func (s *Session) isPatient() bool {
+	a := s.current.Load()
+	return a != nil && a.paused.Load() == 0 && time.Since(time.Unix(0, s.received.Load())) > patientAfter
 }

@@ -18,6 +18,7 @@ import (
 
 // Times of a session.
 const (
+	patientAfter    = time.Second     // without records
 	commitTimeout   = 9 * time.Second // one transaction; the broker aborts it after 10 s
 	maxHeartbeatAge = kafka.SessionTimeout / 2
 )
@@ -84,6 +85,7 @@ type Session struct {
 	flush    chan struct{}
 	toRead   chan struct{} // records of flows that are behind must be read
 	current  atomic.Pointer[assignment]
+	received atomic.Int64    // when records came last
 	stopped  context.Context //nolint:containedctx // ends when results that cannot be committed are given up
 	again    *time.Timer     // offers what was not taken, whether or not Kafka sends something meanwhile
 }
@@ -150,7 +152,7 @@ func (s *Session) fence(ctx context.Context) bool {
 }
 
 func (s *Session) join() error {
-	m, err := join(s.cfg.Kafka, s.cfg.Group, s.cfg.Topics, s.cfg.Log, callbacks{assigned: s.assigned, revoked: s.revoked, lost: s.lost})
+	m, err := join(s.cfg.Kafka, s.cfg.Group, s.cfg.Topics, s.cfg.Log, callbacks{assigned: s.assigned, revoked: s.revoked, lost: s.lost, patient: s.isPatient})
 	if err != nil {
 		return fmt.Errorf("joining the group: %w", err)
 	}
@@ -163,6 +165,7 @@ func (s *Session) poll(ctx context.Context) error {
 		fetches, err := s.member.poll(ctx, s.cfg.PollRecords)
 		if a := s.current.Load(); a != nil {
 			if !fetches.Empty() {
+				s.received.Store(time.Now().UnixNano())
 				s.cfg.Activity.note()
 			}
 			a.receive(fetches)

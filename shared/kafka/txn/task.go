@@ -82,6 +82,7 @@ type assignment struct {
 	stopping atomic.Bool    // nothing new begins
 	lost     atomic.Bool    // nothing may be committed any more
 	inHand   sync.WaitGroup // tasks that were taken, and are neither committed nor dropped
+	paused   atomic.Int32   // partitions
 
 	mu         sync.Mutex // guards the partitions' trackers and backlogs
 	partitions map[kafka.TopicPartition]*partition

@@ -1,0 +1,100 @@
+package txn
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// fetchLog is a network that notes how long each fetch may wait, as the brokers see it.
+type fetchLog struct {
+	mu    sync.Mutex
+	waits []time.Duration
+}
+
+func (l *fetchLog) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	return &fetchLogConn{conn, l}, err
+}
+
+func (l *fetchLog) since(n int) []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waits[min(n, len(l.waits)):]
+}
+
+func (l *fetchLog) last() time.Duration {
+	all := l.since(0)
+	if len(all) == 0 {
+		return 0
+	}
+	return all[len(all)-1]
+}
+
+type fetchLogConn struct {
+	net.Conn
+
+	l *fetchLog
+}
+
+func (c *fetchLogConn) Write(request []byte) (int, error) {
+	r := kmsg.NewPtrFetchRequest()
+	if len(request) > 14 && int16(binary.BigEndian.Uint16(request[4:])) == r.Key() { //nolint:gosec // it was an int16
+		r.Version = int16(binary.BigEndian.Uint16(request[6:]))         //nolint:gosec // likewise
+		body := request[14+int(binary.BigEndian.Uint16(request[12:])):] // after the client's id
+		if err := r.ReadFrom(body[1:]); err == nil && r.SessionEpoch >= 0 {
+			c.l.mu.Lock()
+			c.l.waits = append(c.l.waits, time.Duration(r.MaxWaitMillis)*time.Millisecond)
+			c.l.mu.Unlock()
+		}
+	}
+	return c.Conn.Write(request)
+}
+
+// At rest a session's fetches wait for long. While a partition is paused, they wait for short: once it
+// goes on it would have to wait for the fetch in flight, which is without it.
+func TestFetchesAreLongAtRestAndShortWhileAPartitionIsPaused(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		const long, short = time.Second, 100 * time.Millisecond
+		b.Topic("in", 2)
+		b.Topic("out", 1)
+		b.Topic("markers", 1)
+		b.StartAt("g", "in", 2, 0)
+		network, over := &fetchLog{}, *b.Bench
+		over.Cfg.Dial = network.dial
+		open := make(chan struct{})
+		h, _, _ := stubbornSession(&bench{&over}, func(value string) (bool, time.Duration) {
+			select {
+			case <-open:
+				return true, 0
+			default:
+				return value == "first", time.Millisecond
+			}
+		}, func(c *Config) { c.Backlog = 0 })
+
+		b.Within("a long fetch", func() bool { return network.last() == long })
+		b.send("first")
+		first := <-h.kept
+
+		b.send("paused")
+		b.Within("the partition is paused", func() bool { return h.offers.Load() > 1 })
+		n := len(network.since(0)) + 1 // one may be on its way, with the partition
+		b.Within("fetches without it", func() bool { return len(network.since(n)) > 3*int(patientAfter/short)/2 })
+		for _, wait := range network.since(n) {
+			require.Equal(b, short, wait)
+		}
+		close(open)
+		second := <-h.kept
+		for _, t := range []*Task{first, second} {
+			t.Finish(&kgo.Record{Topic: b.Cfg.Topic("out"), Value: t.Record.Value})
+		}
+		b.Within("a long fetch again", func() bool { return network.last() == long })
+	})
+}
