@@ -110,17 +110,22 @@ func ChildTrace(parent string) string {
 	var random [24]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand's documentation
 	trace, flags := hex.EncodeToString(random[:16]), "01"
-	if ValidTrace(parent) {
-		m := traceparentPattern.FindStringSubmatch(parent)
+	if m := traceOf(parent); m != nil {
 		trace, flags = m[1], m[3]
 	}
 	return "00-" + trace + "-" + hex.EncodeToString(random[16:]) + "-" + flags
 }
 
 // ValidTrace reports whether this is a traceparent that a trace can continue.
-func ValidTrace(traceparent string) bool {
+func ValidTrace(traceparent string) bool { return traceOf(traceparent) != nil }
+
+// traceOf is the match of traceparentPattern, nil when the trace cannot be continued.
+func traceOf(traceparent string) []string {
 	m := traceparentPattern.FindStringSubmatch(traceparent)
-	return m != nil && !zeros(m[1]) && !zeros(m[2])
+	if m == nil || zeros(m[1]) || zeros(m[2]) {
+		return nil
+	}
+	return m
 }
 
 // zeros reports whether an id is all zeros, which makes it invalid in W3C Trace Context, section 3.2.2.
