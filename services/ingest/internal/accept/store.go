@@ -30,9 +30,7 @@ func (t *transaction) store(ctx context.Context, accepted []*item) error {
 	resolve(&b, accepted)
 	t.storeSnapshots(&b, released)
 	gate.QueueSave(&b, gates)
-	if err := outbox.Queue(&b, t.records); err != nil {
-		return err
-	}
+	outbox.Queue(&b, t.records)
 	if err := t.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("storing %d events: %w", len(accepted), err)
 	}
