@@ -95,7 +95,7 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request, body []byte) {
 		h.refuse(w, r, *tooBig(fmt.Sprintf("the event has %d bytes; at most %d are taken", len(body), event.MaxEventBytes)))
 		return
 	}
-	if !json.Valid(body) {
+	if !strictjson.Valid(body) {
 		h.refuse(w, r, notJSON(body))
 		return
 	}
@@ -138,7 +138,7 @@ type batchResults struct {
 // batch answers many events. One bad event does not spoil the others, so the answer has a result for each, in their order.
 func (h *handler) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	var events []json.RawMessage
-	if json.Unmarshal(body, &events) != nil {
+	if len(strictjson.Decode("", body, &events)) > 0 {
 		h.refuse(w, r, notJSON(body))
 		return
 	}

@@ -158,7 +158,9 @@ func (a *Amount) UnmarshalJSON(b []byte) error {
 	}
 	s := string(b)
 	if len(b) > 0 && b[0] == '"' {
-		if err := json.Unmarshal(b, &s); err != nil {
+		if len(b) > 1 && bytes.IndexByte(b, '\\') < 0 {
+			s = s[1 : len(s)-1] // its bytes are what it means
+		} else if err := json.Unmarshal(b, &s); err != nil {
 			return err
 		}
 		if s == "" {

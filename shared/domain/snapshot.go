@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -117,20 +118,23 @@ var errTime = errors.New("is not a time: give RFC 3339 (2024-01-15T10:30:00Z) or
 var zeroDates = regexp.MustCompile(`^0000-00-00(?:[ T]00:00:00(?:\.0+)?(?:Z|[+-]00:00)?)?$`)
 
 // NoTime reports whether a text means that there is no time: an empty text, or a zero date of MySQL.
-func NoTime(s string) bool { return s == "" || zeroDates.MatchString(s) }
+func NoTime(s string) bool {
+	return s == "" || strings.HasPrefix(s, "0000") && zeroDates.MatchString(s)
+}
 
 // ParseTime reads RFC 3339 or the module's format; the latter is in UTC. The year in UTC must be from 1 to 9999, as UTC is what is
 // stored and sent.
 func ParseTime(s string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, ModuleTime} {
-		t, err := time.Parse(layout, s)
-		if err != nil {
-			continue
-		}
-		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
-			return time.Time{}, fmt.Errorf("%.40q is in the year %d in UTC: a time is in the years 1 to 9999", s, t.Year())
-		}
-		return t, nil
+	layout := time.RFC3339Nano
+	if !strings.Contains(s, "T") {
+		layout = ModuleTime
 	}
-	return time.Time{}, fmt.Errorf("%.40q %w", s, errTime)
+	t, err := time.Parse(layout, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%.40q %w", s, errTime)
+	}
+	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("%.40q is in the year %d in UTC: a time is in the years 1 to 9999", s, t.Year())
+	}
+	return t, nil
 }

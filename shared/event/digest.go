@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/erpconnector/erpconnector/shared/domain"
 )
 
@@ -204,7 +206,7 @@ func (c *canonical) literal() bool {
 	switch string(literal) {
 	case "true", "false", "null":
 	default:
-		if bytes.ContainsAny(literal, "eE") || !json.Valid(literal) { // an exponent is written out
+		if bytes.ContainsAny(literal, "eE") || !jsontext.Value(literal).IsValid() { // an exponent is written out
 			return false
 		}
 	}

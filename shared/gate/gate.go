@@ -20,48 +20,83 @@ const columns = `order_key, source, increment_id, coalesce(sync_id, 0), generati
 	coalesce(closed_by, ''), coalesce(idempotency_key, ''), key_number, key_answered, max_attempts, request_number,
 	callback_number, coalesce(callback, ''), version, coalesce(requested_at, 'epoch'), updated_at`
 
+// New is the gate of an order that was never requested, as Lock makes it.
+func New(ref domain.OrderRef, now time.Time) domain.Gate {
+	return domain.Gate{Ref: ref, State: domain.GateNone, RequestedAt: epoch, UpdatedAt: domain.NormalizeTime(now)}
+}
+
+// epoch stands for the time of no request.
+var epoch = time.Unix(0, 0).UTC()
+
 // Lock locks the gates of the orders until tx ends, in the order of their keys. It makes those that are missing.
 func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time) (map[string]domain.Gate, error) {
-	return LockAnd(ctx, tx, refs, now, func(*pgx.Batch) {})
+	gates := map[string]domain.Gate{}
+	for _, ref := range refs {
+		gates[ref.Key()] = New(ref, now)
+	}
+	made, known, err := LockAnd(ctx, tx, gates, func(*pgx.Batch) {})
+	maps.Copy(known, made)
+	return known, err
 }
 
 // LockAnd is Lock, and reads what the gates guard in the same round trip: read queues the statements, which run under all the locks. Where
 // a gate was there already it is called again, and the statements run a second time.
-func LockAnd(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time, read func(b *pgx.Batch)) (map[string]domain.Gate, error) {
-	byKey := map[string]domain.OrderRef{}
-	for _, ref := range refs {
-		byKey[ref.Key()] = ref
+//
+// A gate that is missing is made as it is given; one that is requested gets its sync id then. So a caller who knows what will become of a
+// new order writes its gate once. made are these gates, and known are the others, as they were.
+func LockAnd(ctx context.Context, tx pgx.Tx, gates map[string]domain.Gate, read func(b *pgx.Batch)) (made, known map[string]domain.Gate, err error) {
+	keys := slices.Sorted(maps.Keys(gates))
+	given := make([]domain.Gate, len(keys))
+	for i, key := range keys {
+		given[i] = gates[key]
 	}
-	keys := slices.Sorted(maps.Keys(byKey))
-	var sources, ids []string
-	for _, key := range keys {
-		sources, ids = append(sources, byKey[key].Source), append(ids, byKey[key].IncrementID)
-	}
-	gates := map[string]domain.Gate{}
+	made, known = map[string]domain.Gate{}, map[string]domain.Gate{}
 	var b pgx.Batch
-	b.Queue(`
-		INSERT INTO erp_sync_gate (order_key, source, increment_id, updated_at)
-		SELECT k, s, i, $4 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n (k, s, i, position) ORDER BY position
-		ON CONFLICT (order_key) DO NOTHING RETURNING `+columns, keys, sources, ids, domain.NormalizeTime(now)).Query(into(gates))
+	b.Queue(insertQuery, append(columnsOf(given),
+		column(given, func(g domain.Gate) string { return g.Ref.Source }),
+		column(given, func(g domain.Gate) string { return g.Ref.IncrementID }))...).Query(into(made))
 	read(&b)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return nil, fmt.Errorf("making %d gates: %w", len(keys), err)
+		return made, known, fmt.Errorf("making %d gates: %w", len(keys), err)
 	}
 	keys = slices.DeleteFunc(keys, func(key string) bool { // a gate that this transaction made is locked already
-		_, made := gates[key]
-		return made
+		_, ours := made[key]
+		return ours
 	})
 	if len(keys) == 0 {
-		return gates, nil
+		return made, known, nil
 	}
 	b = pgx.Batch{}
-	b.Queue(lockQuery, keys).Query(into(gates))
+	b.Queue(lockQuery, keys).Query(into(known))
 	read(&b)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return nil, fmt.Errorf("locking %d gates: %w", len(keys), err)
+		return made, known, fmt.Errorf("locking %d gates: %w", len(keys), err)
 	}
-	return gates, nil
+	return made, known, nil
 }
+
+// insertQuery allots no sync id to a gate that is there. Where one comes at the same moment, its id is lost, which is no harm.
+const insertQuery = `
+	WITH missing AS MATERIALIZED (
+		SELECT *, count(*) FILTER (WHERE generation > 0) OVER (ORDER BY position) AS nth
+		FROM unnest(` + arrays + `, $17::text[], $18::text[]) WITH ORDINALITY AS n (` + fields + `, source, increment_id, position)
+		WHERE NOT EXISTS (SELECT FROM erp_sync_gate g WHERE g.order_key = n.order_key)),
+	allotted AS MATERIALIZED (SELECT ARRAY(SELECT erp_sync_ids((SELECT max(nth)::int FROM missing))) AS ids)
+	INSERT INTO erp_sync_gate (order_key, source, increment_id, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number,
+		key_answered, max_attempts, request_number, callback_number, callback, version, requested_at, updated_at)
+	SELECT order_key, source, increment_id, CASE WHEN generation > 0 THEN ids[nth] END, generation, state, nullif(held_by, ''), nullif(closed_by, ''),
+		nullif(idempotency_key, ''), key_number, key_answered, max_attempts, request_number, callback_number, nullif(callback, ''), version,
+		nullif(requested_at, 'epoch'), updated_at
+	FROM missing, allotted ORDER BY position
+	ON CONFLICT (order_key) DO NOTHING RETURNING ` + columns
+
+// arrays are the parameters that columnsOf gives, and fields their names.
+const (
+	arrays = `$1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bool[],
+		$10::int[], $11::int[], $12::int[], $13::text[], $14::bigint[], $15::timestamptz[], $16::timestamptz[]`
+	fields = `order_key, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number, key_answered,
+		max_attempts, request_number, callback_number, callback, version, requested_at, updated_at`
+)
 
 const lockQuery = `SELECT ` + columns + ` FROM erp_sync_gate WHERE order_key = ANY($1) ORDER BY order_key COLLATE "C" FOR UPDATE`
 
@@ -143,13 +178,10 @@ const saveQuery = `
 		key_number = n.key_number, key_answered = n.key_answered, max_attempts = n.max_attempts,
 		request_number = n.request_number, callback_number = n.callback_number, callback = nullif(n.callback, ''), version = n.version,
 		requested_at = nullif(n.requested_at, 'epoch'), updated_at = n.updated_at
-	FROM unnest($1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::bool[],
-		$10::int[], $11::int[], $12::int[], $13::text[], $14::bigint[], $15::timestamptz[], $16::timestamptz[])
-		AS n (order_key, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number, key_answered,
-			max_attempts, request_number, callback_number, callback, version, requested_at, updated_at)
+	FROM unnest(` + arrays + `) AS n (` + fields + `)
 	WHERE t.order_key = n.order_key`
 
-// columnsOf turns gates into one array per column, in the order of Save's parameters.
+// columnsOf turns gates into one array per column, as arrays and fields name them.
 func columnsOf(gates []domain.Gate) []any {
 	return []any{
 		column(gates, func(g domain.Gate) string { return g.Ref.Key() }),

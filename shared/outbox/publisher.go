@@ -1,5 +1,5 @@
-// Package outbox writes and reads the table erp_outbox. Rows are written in the caller's transaction, through
-// Watermill's SQL publisher. Reader reads them in the order of their ids, and loses no row, in whichever order the
+// Package outbox writes and reads the table erp_outbox. Rows are written in the caller's transaction, as Watermill's SQL publisher
+// does with our schema, but in one statement for all topics. Reader reads them in the order of their ids, and loses no row, in whichever order the
 // writers commit.
 package outbox
 
@@ -9,12 +9,12 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/ThreeDotsLabs/watermill"
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 )
@@ -22,63 +22,47 @@ import (
 // NewTxPublisher returns Watermill's SQL publisher on erp_outbox in the caller's transaction: its messages commit and
 // roll back with tx. It can be used while tx and ctx can.
 func NewTxPublisher(ctx context.Context, tx pgx.Tx) (message.Publisher, error) {
-	return newPublisher(executor{exec: func(query string, args []any) (pgconn.CommandTag, error) { return tx.Exec(ctx, query, args...) }})
-}
-
-func newPublisher(to executor) (message.Publisher, error) {
-	p, err := wsql.NewPublisher(to, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermill.NopLogger{})
+	p, err := wsql.NewPublisher(executor{ctx, tx}, wsql.PublisherConfig{SchemaAdapter: Schema{}}, watermill.NopLogger{})
 	if err != nil {
 		return nil, fmt.Errorf("making the outbox publisher: %w", err)
 	}
 	return p, nil
 }
 
-// Publish writes the records to the outbox in tx, with one statement per topic. Records of one topic keep their order.
+// Publish writes the records to the outbox in tx, with one statement. They keep their order.
 func Publish(ctx context.Context, tx pgx.Tx, recs []event.Record) error {
 	if len(recs) == 0 {
 		return nil
 	}
-	var b pgx.Batch
-	if err := Queue(&b, recs); err != nil {
-		return err
-	}
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+	q := insertOf(recs)
+	if _, err := tx.Exec(ctx, q.Query, q.Args...); err != nil {
 		return fmt.Errorf("writing %d records to the outbox: %w", len(recs), err)
 	}
 	return nil
 }
 
 // Queue is Publish in a batch of statements.
-func Queue(b *pgx.Batch, recs []event.Record) error {
-	publisher, err := newPublisher(executor{exec: func(query string, args []any) (pgconn.CommandTag, error) {
-		b.Queue(query, args...)
-		return pgconn.CommandTag{}, nil
-	}})
-	if err != nil {
-		return err
+func Queue(b *pgx.Batch, recs []event.Record) {
+	if len(recs) > 0 {
+		q := insertOf(recs)
+		b.Queue(q.Query, q.Args...)
 	}
-	var topics []string
-	byTopic := map[string]message.Messages{}
+}
+
+// insertOf makes the rows that Watermill's publisher makes of the records' messages. That one takes a statement for each topic.
+func insertOf(recs []event.Record) wsql.Query {
+	var c inserted
 	for _, rec := range recs {
-		if byTopic[rec.Topic] == nil {
-			topics = append(topics, rec.Topic)
-		}
-		byTopic[rec.Topic] = append(byTopic[rec.Topic], Message(rec))
+		c.add(rec.Topic, Message(rec))
 	}
-	for _, topic := range topics {
-		if err := publisher.Publish(topic, byTopic[topic]...); err != nil {
-			return fmt.Errorf("writing %d records of %s to the outbox: %w", len(byTopic[topic]), topic, err)
-		}
-	}
-	return nil
+	return c.query()
 }
 
 // Message makes a Watermill message of a record. The message does not hold the topic.
 func Message(rec event.Record) *message.Message {
 	msg := message.NewMessage(rec.UUID, rec.Value)
-	for name, value := range rec.Headers {
-		msg.Metadata.Set(name, value)
-	}
+	msg.Metadata = make(message.Metadata, len(rec.Headers)+1)
+	maps.Copy(msg.Metadata, rec.Headers)
 	msg.Metadata.Set(MetadataPartitionKey, rec.Key)
 	return msg
 }
@@ -97,16 +81,17 @@ func FromMessage(topic string, msg *message.Message) event.Record {
 	return rec
 }
 
-// executor gives a pgx transaction, or a batch of statements, to watermill-sql. It knows the caller's context, as v3's publisher inserts
-// with context.Background(), which would neither end with the request nor carry its trace.
+// executor gives a pgx transaction to watermill-sql, with the caller's context: v3's publisher inserts with context.Background(), which
+// would neither end with the request nor carry its trace.
 type executor struct {
-	exec func(query string, args []any) (pgconn.CommandTag, error)
+	ctx context.Context //nolint:containedctx // the interface has no room for it
+	tx  pgx.Tx
 }
 
 var errInsertOnly = errors.New("the outbox's executor only inserts")
 
 func (e executor) ExecContext(_ context.Context, query string, args ...any) (stdsql.Result, error) {
-	tag, err := e.exec(query, args)
+	tag, err := e.tx.Exec(e.ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +99,7 @@ func (e executor) ExecContext(_ context.Context, query string, args ...any) (std
 }
 
 func (e executor) Exec(query string, args ...any) (stdsql.Result, error) {
-	return e.ExecContext(context.Background(), query, args...)
+	return e.ExecContext(e.ctx, query, args...)
 }
 
 func (executor) Query(string, ...any) (*stdsql.Rows, error) { return nil, errInsertOnly }

@@ -2,11 +2,13 @@ package outbox
 
 import (
 	stdsql "database/sql"
-	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/go-json-experiment/json/jsontext"
 	fastjson "github.com/go-json-experiment/json/v1"
 
 	"github.com/erpconnector/erpconnector/shared/event"
@@ -25,32 +27,52 @@ var _ wsql.SchemaAdapter = Schema{}
 
 const insertQuery = `
 INSERT INTO erp_outbox (topic, key, uuid, metadata, payload)
-SELECT $1, m.key, m.uuid, m.metadata, m.payload
-FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS m (key, uuid, metadata, payload, ordinality)
+SELECT m.topic, m.key, m.uuid, m.metadata, m.payload
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS m (topic, key, uuid, metadata, payload, ordinality)
 ORDER BY m.ordinality`
+
+// inserted are the columns of rows that one insertQuery inserts.
+type inserted struct {
+	topics, keys, uuids, metadata []string
+	payloads                      [][]byte
+}
+
+func (c inserted) query() wsql.Query {
+	return wsql.Query{Query: insertQuery, Args: []any{c.topics, c.keys, c.uuids, c.metadata, c.payloads}}
+}
 
 // InsertQuery inserts all messages with one statement; their ids follow the order of msgs.
 func (Schema) InsertQuery(topic string, msgs message.Messages) (wsql.Query, error) {
-	keys, uuids := make([]string, len(msgs)), make([]string, len(msgs))
-	metadata, payloads := make([]string, len(msgs)), make([][]byte, len(msgs))
-	for i, msg := range msgs {
-		rest := make(message.Metadata, len(msg.Metadata))
-		for name, value := range msg.Metadata {
-			if name != MetadataPartitionKey {
-				rest[name] = value
-			}
-		}
-		encoded, err := json.Marshal(rest)
-		if err != nil {
-			return wsql.Query{}, fmt.Errorf("encoding the metadata of message %s: %w", msg.UUID, err)
-		}
-		keys[i], uuids[i], metadata[i] = msg.Metadata.Get(MetadataPartitionKey), msg.UUID, string(encoded)
-		payloads[i] = msg.Payload
-		if msg.Payload == nil {
-			payloads[i] = []byte{} // the column is NOT NULL
-		}
+	var c inserted
+	for _, msg := range msgs {
+		c.add(topic, msg)
 	}
-	return wsql.Query{Query: insertQuery, Args: []any{topic, keys, uuids, metadata, payloads}}, nil
+	return c.query(), nil
+}
+
+func (c *inserted) add(topic string, msg *message.Message) {
+	payload := []byte(msg.Payload)
+	if payload == nil {
+		payload = []byte{} // the column is NOT NULL
+	}
+	c.topics, c.keys, c.uuids = append(c.topics, topic), append(c.keys, msg.Metadata.Get(MetadataPartitionKey)), append(c.uuids, msg.UUID)
+	c.metadata, c.payloads = append(c.metadata, encoded(msg.Metadata)), append(c.payloads, payload)
+}
+
+// encoded is the metadata as an object with its names in order, but for the key, which has a column of its own.
+func encoded(metadata message.Metadata) string {
+	out := append(make([]byte, 0, 512), '{')
+	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+		if name == MetadataPartitionKey {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out, _ = jsontext.AppendQuote(out, name) // the error is about bytes that are no UTF-8: it has replaced them
+		out, _ = jsontext.AppendQuote(append(out, ':'), metadata[name])
+	}
+	return string(append(out, '}'))
 }
 
 // selectQuery stops at a gap in the ids while the transaction that owns the missing id may still commit.

@@ -1,6 +1,7 @@
 package strictjson_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -165,5 +166,24 @@ func FuzzRead(f *testing.F) {
 			require.True(t, slices.Contains([]string{"orderIncrementId", "source", "newKey", "kinds", "items"}, name), name)
 		}
 		require.NotContains(t, c.Source+c.Order, "\x00")
+	})
+}
+
+// Valid and Compact are those of encoding/json: what a release took, and the bytes it kept, the next one takes and keeps.
+func FuzzCompact(f *testing.F) {
+	for _, seed := range []string{
+		` { "a" : [ 1 , -0.50e+3 , "b\u0041 \"\\ \ud800" , null ] , "a" : true } `, "\"\xff\"", `{}`, `[]`, ``, `[1 2]`, `01`, `"` + "\x01" + `"`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		before := string(raw)
+		require.Equal(t, json.Valid(raw), strictjson.Valid(raw))
+		compact := strictjson.Compact(raw)
+		require.Equal(t, before, string(raw))
+		var want bytes.Buffer
+		if json.Compact(&want, raw) == nil {
+			require.Equal(t, want.String(), string(compact))
+		}
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -223,8 +224,8 @@ type transaction struct {
 	batch []*item
 
 	gates     map[string]domain.Gate
+	written   map[string]domain.Gate // the gates as they stand in the database
 	snapshots map[string]*snapshot
-	changed   map[string]bool
 	records   []event.Record
 }
 
@@ -247,13 +248,11 @@ func (t *transaction) run(ctx context.Context) error {
 
 // lock locks the gates in the order of their keys, and reads what they guard: the snapshots, and which events were accepted before.
 func (t *transaction) lock(ctx context.Context) (seen map[eventKey]known, err error) {
-	refs := make([]domain.OrderRef, 0, len(t.batch))
 	var keys, sources, ids []string
 	for _, it := range t.batch {
-		refs, keys = append(refs, it.ref), append(keys, it.ref.Key())
-		sources, ids = append(sources, it.event.Source), append(ids, it.event.EventID)
+		keys, sources, ids = append(keys, it.ref.Key()), append(sources, it.event.Source), append(ids, it.event.EventID)
 	}
-	t.gates, err = gate.LockAnd(ctx, t.tx, refs, t.now, func(b *pgx.Batch) {
+	made, known, err := gate.LockAnd(ctx, t.tx, t.presumed(), func(b *pgx.Batch) {
 		t.snapshots, seen = map[string]*snapshot{}, map[eventKey]known{}
 		b.Queue(`SELECT order_key, snapshot::text, order_id, snapshot_at FROM sales_order WHERE order_key = ANY($1)`, keys).Query(t.readSnapshots)
 		b.Queue(`
@@ -261,7 +260,29 @@ func (t *transaction) lock(ctx context.Context) (seen map[eventKey]known, err er
 			JOIN (SELECT DISTINCT s, i FROM unnest($1::text[], $2::text[]) AS n (s, i)) n ON e.source = n.s AND e.event_id = n.i`,
 			sources, ids).Query(func(rows pgx.Rows) error { return readKnown(rows, seen) })
 	})
+	t.gates, t.written = known, maps.Clone(known)
+	for key, g := range made {
+		t.gates[key], t.written[key] = gate.New(g.Ref, t.now), g
+	}
 	return seen, err
+}
+
+// presumed are the gates as they will be if the orders are new and nothing speaks against their events, as is usual. A new order's gate is
+// made like that before all is known, so that it is written once. Where it turns out otherwise, it is written again.
+func (t *transaction) presumed() map[string]domain.Gate {
+	gates := map[string]domain.Gate{}
+	for _, it := range t.batch {
+		key := it.ref.Key()
+		g, again := gates[key]
+		if !again {
+			g = gate.New(it.ref, t.now)
+		}
+		if it.event.Type == event.InvoiceCreated && it.order != nil {
+			g, _ = g.Request(0, t.admit, t.now) // the sync id comes with the row
+		}
+		gates[key] = g
+	}
+	return gates
 }
 
 func (t *transaction) readSnapshots(rows pgx.Rows) error {
@@ -302,7 +323,6 @@ func (t *transaction) decide(ctx context.Context, seen map[eventKey]known) ([]*i
 	if err != nil {
 		return nil, err
 	}
-	t.changed = map[string]bool{}
 	var accepted []*item
 	for _, it := range t.batch {
 		key := it.ref.Key()
@@ -343,7 +363,7 @@ func (t *transaction) request(it *item, key string, syncIDs map[string]int64) er
 	if !ok {
 		return nil
 	}
-	t.gates[key], t.changed[key] = g, true
+	t.gates[key] = g
 	snap := t.snapshots[key]
 	remarks := snap.remarksOn()
 	if it.order == nil {
@@ -354,17 +374,22 @@ func (t *transaction) request(it *item, key string, syncIDs map[string]int64) er
 	return err
 }
 
-// syncIDs allots one id to each order that may get its first sync in this batch. Ids that are not used are lost, which is no harm.
+// syncIDs are the ids for the orders that may get their first sync in this batch: one that came with a new gate, or else one that is
+// allotted now. Ids that are not used are lost, which is no harm.
 func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
+	out := map[string]int64{}
 	var keys []string
 	for _, it := range t.batch {
 		key := it.ref.Key()
-		if it.event.Type == event.InvoiceCreated && t.gates[key].State == domain.GateNone && !slices.Contains(keys, key) {
+		if it.event.Type != event.InvoiceCreated || t.gates[key].State != domain.GateNone || slices.Contains(keys, key) {
+			continue
+		}
+		if out[key] = t.written[key].SyncID; out[key] == 0 {
 			keys = append(keys, key)
 		}
 	}
 	if len(keys) == 0 {
-		return nil, nil
+		return out, nil
 	}
 	rows, err := t.tx.Query(ctx, `SELECT erp_sync_ids($1)`, len(keys))
 	if err != nil {
@@ -374,7 +399,6 @@ func (t *transaction) syncIDs(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("allotting sync ids: %w", err)
 	}
-	out := map[string]int64{}
 	for i, key := range keys {
 		out[key] = ids[i]
 	}

@@ -2,7 +2,6 @@ package accept
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
@@ -41,11 +40,7 @@ func check(raw []byte, refuseBadTotals bool) (checked, []problem.FieldError) {
 	if problems := strictjson.Decode("", raw, &c.event); len(problems) > 0 {
 		return c, problems
 	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, raw); err != nil {
-		return c, []problem.FieldError{wrong("", problem.CodeNotJSON, "%s", err)}
-	}
-	c.body = compact.Bytes()
+	c.body = strictjson.Compact(raw)
 	problems := checkEnvelope(&c)
 	problems = append(problems, checkOrder(&c, refuseBadTotals)...)
 	return c, problems

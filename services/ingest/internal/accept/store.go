@@ -17,21 +17,23 @@ import (
 
 // store writes what decide has decided, in one round trip.
 func (t *transaction) store(ctx context.Context, accepted []*item) error {
-	if len(accepted) == 0 {
-		return nil
-	}
 	var b pgx.Batch
 	var gates []domain.Gate
-	for _, key := range slices.Sorted(maps.Keys(t.changed)) {
-		gates = append(gates, t.gates[key])
+	for _, key := range slices.Sorted(maps.Keys(t.gates)) {
+		if t.gates[key] != t.written[key] {
+			gates = append(gates, t.gates[key])
+		}
 	}
+	gate.QueueSave(&b, gates) // also where no event is accepted: a gate may have been made for one
 	released := map[string]int{}
-	t.storeEvents(&b, accepted)
-	resolve(&b, accepted)
+	if len(accepted) > 0 {
+		t.storeEvents(&b, accepted)
+		resolve(&b, accepted)
+	}
 	t.storeSnapshots(&b, released)
-	gate.QueueSave(&b, gates)
-	if err := outbox.Queue(&b, t.records); err != nil {
-		return err
+	outbox.Queue(&b, t.records)
+	if b.Len() == 0 {
+		return nil
 	}
 	if err := t.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("storing %d events: %w", len(accepted), err)
