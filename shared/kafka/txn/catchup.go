@@ -126,7 +126,7 @@ func (m *member) fetchOnce(ctx context.Context, from kafka.TopicPartition, offse
 		m.client.ForceMetadataRefresh()
 		return nil, 0, err
 	}
-	reply, err := m.client.Broker(int(leader)).RetriableRequest(ctx, fetchRequest(from, ids[from.Topic], offset))
+	reply, err := m.beside.Broker(int(leader)).RetriableRequest(ctx, fetchRequest(from, ids[from.Topic], offset))
 	if err != nil {
 		return nil, 0, err
 	}

@@ -26,7 +26,9 @@ func TestAFlowWithoutRoomDelaysNoOtherAndLosesNothing(t *testing.T) {
 		b.send("other 1")
 		var room atomic.Int64
 		var refused atomic.Bool
+		network := &fetchLog{}
 		byName := func(config *Config, c *copier) {
+			config.Kafka.Dial = network.dial
 			config.FlowOf = func(r *kgo.Record) Flow {
 				name, _, _ := strings.Cut(string(r.Value), " ")
 				return FlowOf(name)
@@ -54,6 +56,9 @@ func TestAFlowWithoutRoomDelaysNoOtherAndLosesNothing(t *testing.T) {
 		b.send("other 3")
 		require.Len(b, b.copied(1503), 1503)
 		stop()
+		again, behind := network.readAgain()
+		require.Positive(b, again)
+		require.Zero(b, behind, "reading again must not wait for a fetch that waits for records")
 		room.Store(0)
 		refused.Store(false)
 		copySession(b.Bench, quiet, byName)

@@ -54,6 +54,7 @@ type member struct {
 	log          *slog.Logger
 	on           callbacks
 	client       *kgo.Client
+	beside       *kgo.Client // reads what was passed over: on the client's connection it would wait behind a fetch that waits for records
 	admin        *kadm.Client
 	giveUp       context.CancelFunc // ends the client's requests
 	heartbeating sync.WaitGroup
@@ -93,7 +94,13 @@ func join(cfg kafka.Config, group string, topics []string, log *slog.Logger, on 
 		cancel()
 		return nil, fmt.Errorf("group %s: %w", group, err)
 	}
-	m.client, m.admin, m.giveUp = client, kadm.NewClient(client), cancel
+	beside, err := kgo.NewClient(append(cfg.Options(), kgo.WithContext(ctx))...)
+	if err != nil {
+		cancel()
+		client.Close()
+		return nil, fmt.Errorf("group %s: %w", group, err)
+	}
+	m.client, m.beside, m.admin, m.giveUp = client, beside, kadm.NewClient(client), cancel
 	m.heartbeating.Go(func() { m.heartbeat(ctx) })
 	return m, nil
 }
@@ -311,5 +318,6 @@ func (m *member) close() {
 	m.client.CloseAllowingRebalance()
 	timer.Stop()
 	m.giveUp()
+	m.beside.Close()
 	m.heartbeating.Wait()
 }

@@ -140,13 +140,18 @@ func (s *Session) pause(p *partition, pause bool) {
 		p.assignment.paused.Add(1) // before: no fetch without the partition is patient
 		s.member.client.PauseFetchPartitions(one)
 	} else {
+		s.stir() // a fetch is made before it is sent, perhaps without this partition
 		s.member.client.ResumeFetchPartitions(one)
 		p.assignment.paused.Add(-1)
 	}
 }
 
-// isPatient reports whether the next fetch may wait for long: no partition is paused, and none will be before something comes.
+// stir keeps fetches short for a while.
+func (s *Session) stir() { s.stirred.Store(time.Now().UnixNano()) }
+
+// isPatient reports whether the next fetch may wait for long: no partition is paused, nor was when the fetch was made, and none will be
+// before something comes.
 func (s *Session) isPatient() bool {
 	a := s.current.Load()
-	return a != nil && a.paused.Load() == 0 && time.Since(time.Unix(0, s.received.Load())) > patientAfter
+	return a != nil && a.paused.Load() == 0 && time.Since(time.Unix(0, s.stirred.Load())) > patientAfter
 }

@@ -13,21 +13,30 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fetchLog is a network that notes how long each fetch may wait, as the brokers see it.
+// fetchLog is a network that notes the fetches, as the brokers see them.
 type fetchLog struct {
-	mu    sync.Mutex
-	waits []time.Duration
+	mu     sync.Mutex
+	waits  []time.Duration // how long each of a group may wait
+	again  int             // fetches of records that were passed over
+	behind int             // those of them on a connection where a fetch of a group may wait
 }
 
 func (l *fetchLog) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-	return &fetchLogConn{conn, l}, err
+	return &fetchLogConn{Conn: conn, l: l}, err
 }
 
 func (l *fetchLog) since(n int) []time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.waits[min(n, len(l.waits)):]
+}
+
+// readAgain is how many fetches were of records that were passed over, and how many of those were behind fetches of a group.
+func (l *fetchLog) readAgain() (n, behind int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.again, l.behind
 }
 
 func (l *fetchLog) last() time.Duration {
@@ -41,7 +50,8 @@ func (l *fetchLog) last() time.Duration {
 type fetchLogConn struct {
 	net.Conn
 
-	l *fetchLog
+	l       *fetchLog
+	ofGroup bool // it has carried a fetch of a group
 }
 
 func (c *fetchLogConn) Write(request []byte) (int, error) {
@@ -49,13 +59,26 @@ func (c *fetchLogConn) Write(request []byte) (int, error) {
 	if len(request) > 14 && int16(binary.BigEndian.Uint16(request[4:])) == r.Key() { //nolint:gosec // it was an int16
 		r.Version = int16(binary.BigEndian.Uint16(request[6:]))         //nolint:gosec // likewise
 		body := request[14+int(binary.BigEndian.Uint16(request[12:])):] // after the client's id
-		if err := r.ReadFrom(body[1:]); err == nil && r.SessionEpoch >= 0 {
-			c.l.mu.Lock()
-			c.l.waits = append(c.l.waits, time.Duration(r.MaxWaitMillis)*time.Millisecond)
-			c.l.mu.Unlock()
+		if err := r.ReadFrom(body[1:]); err == nil {
+			c.note(r)
 		}
 	}
 	return c.Conn.Write(request)
+}
+
+func (c *fetchLogConn) note(r *kmsg.FetchRequest) {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	switch {
+	case r.SessionEpoch >= 0:
+		c.ofGroup = true
+		c.l.waits = append(c.l.waits, time.Duration(r.MaxWaitMillis)*time.Millisecond)
+	case r.SessionID == 0: // else a client ends its session
+		c.l.again++
+		if c.ofGroup {
+			c.l.behind++
+		}
+	}
 }
 
 // At rest a session's fetches wait for long. While a partition is paused, they wait for short: once it

@@ -18,7 +18,7 @@ import (
 
 // Times of a session.
 const (
-	patientAfter    = time.Second     // without records
+	patientAfter    = time.Second     // without records, and without a partition that goes on
 	commitTimeout   = 9 * time.Second // one transaction; the broker aborts it after 10 s
 	maxHeartbeatAge = kafka.SessionTimeout / 2
 )
@@ -85,7 +85,7 @@ type Session struct {
 	flush    chan struct{}
 	toRead   chan struct{} // records of flows that are behind must be read
 	current  atomic.Pointer[assignment]
-	received atomic.Int64    // when records came last
+	stirred  atomic.Int64    // when records came last, or a partition went on
 	stopped  context.Context //nolint:containedctx // ends when results that cannot be committed are given up
 	again    *time.Timer     // offers what was not taken, whether or not Kafka sends something meanwhile
 }
@@ -165,7 +165,7 @@ func (s *Session) poll(ctx context.Context) error {
 		fetches, err := s.member.poll(ctx, s.cfg.PollRecords)
 		if a := s.current.Load(); a != nil {
 			if !fetches.Empty() {
-				s.received.Store(time.Now().UnixNano())
+				s.stir()
 				s.cfg.Activity.note()
 			}
 			a.receive(fetches)
