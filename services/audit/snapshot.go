@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 )
 
@@ -183,13 +183,9 @@ func (c *snapshot) part(partition int32, bucket int) part {
 	return part{c.packed, int(partition)*c.buckets + bucket}
 }
 
-// partitioner is the one that all writers of keyed topics have in common (kafka.Config.Options). For records with a key it has no state; to
-// make one costs ten times as much as to use it.
-var partitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")
-
 // partitionOf is where all records of an order must be.
 func partitionOf(key string, partitions int32) int32 {
-	return int32(partitioner.Partition(&kgo.Record{Key: []byte(key)}, int(partitions))) //nolint:gosec // below partitions
+	return kafka.PartitionOfKey([]byte(key), int(partitions))
 }
 
 // bucketOf is the bucket of an order in its partition.
