@@ -54,8 +54,9 @@ func (l openLoop) run() (openResult, error) {
 	if err != nil {
 		return openResult{}, err
 	}
-	d.began = time.Now()
-	d.turned = d.began
+	if err := d.begin(); err != nil {
+		return openResult{}, err
+	}
 	for len(d.result.took) < l.requests {
 		if err := d.turn(); err != nil {
 			return openResult{}, err
@@ -105,6 +106,13 @@ func (d *openDriver) prepare() (err error) {
 		}
 	}
 	d.events = make([]unix.EpollEvent, d.connections+1)
+	return nil
+}
+
+// begin starts the timer once the time runs: each of its ticks comes when a request is due, not a moment before.
+func (d *openDriver) begin() error {
+	d.began = time.Now()
+	d.turned = d.began
 	interval := unix.NsecToTimespec(int64(time.Second) / int64(d.rate))
 	return unix.TimerfdSettime(d.timer, 0, &unix.ItimerSpec{Interval: interval, Value: interval}, nil)
 }
