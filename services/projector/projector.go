@@ -98,7 +98,7 @@ func (p *Projector) Run(ctx context.Context) error {
 // session reads from the stored positions until something fails; the next session begins from there. It calls works after
 // each batch that was applied.
 func (p *Projector) session(ctx context.Context, works func()) error {
-	client, positions, err := p.reader(ctx, kafka.PatientFetch())
+	client, positions, err := p.reader(ctx, p.cfg.PatientFetch()...)
 	if err != nil {
 		return err
 	}

@@ -21,23 +21,33 @@ const (
 	// restingMaxWait is for clients that pause partitions at times. A partition may go on between the making of a request and its sending;
 	// then it waits no longer than this.
 	restingMaxWait = time.Second
+	// youth is how long the fetches of a new connection are short. The client begins to fetch while it is still told of its partitions, so
+	// the first fetch may be without most of them, and their records would wait for its end.
+	youth = time.Second
 )
 
-// PatientFetch returns an option for clients that pause no partition.
-func PatientFetch() kgo.Opt { return kgo.FetchMaxWait(patientMaxWait) }
+// PatientFetch returns options for clients that pause no partition. The options come after those of Options.
+func (c Config) PatientFetch() []kgo.Opt {
+	return c.waits(patientMaxWait, func(opened time.Time) bool { return time.Since(opened) > youth })
+}
 
 // PatientFetchWhile returns options for clients that pause partitions at times. Their fetches wait for a second while
 // patient is true. It is asked at each fetch, and must not block. The options come after those of Options.
+func (c Config) PatientFetchWhile(patient func() bool) []kgo.Opt {
+	return c.waits(restingMaxWait, func(time.Time) bool { return patient() })
+}
+
+// waits lets fetches wait for that long while patient is true of a connection that was opened then.
 //
 // franz-go has one wait for all fetches of a client. So it is changed in the request, on its way to the broker.
-func (c Config) PatientFetchWhile(patient func() bool) []kgo.Opt {
+func (c Config) waits(wait time.Duration, patient func(opened time.Time) bool) []kgo.Opt {
 	dial := c.dialer()
 	return []kgo.Opt{kgo.DialTLSConfig(nil), kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return &fetchConn{conn, patient}, nil
+		return &fetchConn{Conn: conn, wait: wait, opened: time.Now(), patient: patient}, nil
 	})}
 }
 
@@ -59,14 +69,16 @@ func (c Config) dialer() func(ctx context.Context, network, addr string) (net.Co
 type fetchConn struct {
 	net.Conn
 
-	patient func() bool
+	wait    time.Duration
+	opened  time.Time
+	patient func(opened time.Time) bool
 }
 
 // Write passes a request on. The client writes each at once.
 func (c *fetchConn) Write(request []byte) (int, error) {
-	if at := maxWaitAt(request); at > 0 && c.patient() {
+	if at := maxWaitAt(request); at > 0 && c.patient(c.opened) {
 		longer := append([]byte(nil), request...)
-		binary.BigEndian.PutUint32(longer[at:], uint32(restingMaxWait.Milliseconds()))
+		binary.BigEndian.PutUint32(longer[at:], uint32(c.wait.Milliseconds()))
 		request = longer
 	}
 	return c.Conn.Write(request)

@@ -6,6 +6,7 @@ import (
 
 func (s *Session) assigned(all []assigned) {
 	s.lanes.Forget()
+	s.stir() // the first fetches may be without most of the partitions: the client sends them while it is told of these
 	s.current.Store(newAssignment(s.stopped, all))
 	s.catchUpNow() // nothing may be left to poll that would lead to an offer
 }

@@ -88,8 +88,8 @@ func fetchError(fetches kgo.Fetches) (failed error) {
 func (s *session) open(ctx context.Context) (client *kgo.Client, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	options := append(s.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kafka.PatientFetch(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
-	client, err = kgo.NewClient(append(options, kafka.BoundedFetch()...)...)
+	options := append(s.cfg.Options(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+	client, err = kgo.NewClient(slices.Concat(options, s.cfg.PatientFetch(), kafka.BoundedFetch())...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
