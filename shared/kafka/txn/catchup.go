@@ -108,6 +108,8 @@ func (m *member) fetch(ctx context.Context, from kafka.TopicPartition, offset in
 		err = m.outOfRange(ctx, from.Topic, from.Partition, err)
 	}
 	if err != nil {
+		m.client.ForceMetadataRefresh() // the partition may have another leader
+		m.beside.ForceMetadataRefresh() // the leader may be at another address
 		return nil, offset, fmt.Errorf("reading %s partition %d from offset %d again: %w", from.Topic, from.Partition, offset, err)
 	}
 	return records, next, nil
@@ -123,7 +125,6 @@ func (m *member) fetchOnce(ctx context.Context, from kafka.TopicPartition, offse
 		err = kerr.LeaderNotAvailable
 	}
 	if err != nil {
-		m.client.ForceMetadataRefresh()
 		return nil, 0, err
 	}
 	reply, err := m.beside.Broker(int(leader)).RetriableRequest(ctx, fetchRequest(from, ids[from.Topic], offset))
@@ -144,7 +145,6 @@ func (m *member) fetchOnce(ctx context.Context, from kafka.TopicPartition, offse
 	}, &answer.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
 	switch {
 	case fetched.Err != nil:
-		m.client.ForceMetadataRefresh() // it may have another leader
 		return nil, 0, fetched.Err
 	case next <= offset:
 		return nil, 0, errEndsBefore

@@ -26,13 +26,19 @@ func onEmbedded(t *testing.T, test func(b *bench)) {
 	t.Parallel()
 	testkit.OnEmbedded(t, func(t *testing.T, cfg kafka.Config) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 2*testkit.Patience)
-		t.Cleanup(cancel)
-		client, err := kgo.NewClient(cfg.Options()...)
-		require.NoError(t, err)
-		t.Cleanup(client.Close)
-		test(&bench{&testkit.Bench{T: t, Ctx: ctx, Cfg: cfg, Client: client, Adm: kadm.NewClient(client)}})
+		test(benchOf(t, cfg))
 	})
+}
+
+// benchOf is a bench on a cluster of the test's own.
+func benchOf(t *testing.T, cfg kafka.Config) *bench {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*testkit.Patience)
+	t.Cleanup(cancel)
+	client, err := kgo.NewClient(cfg.Options()...)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return &bench{&testkit.Bench{T: t, Ctx: ctx, Cfg: cfg, Client: client, Adm: kadm.NewClient(client)}}
 }
 
 // The answer to a commit is lost, and the brokers have carried it out: nothing is written a second time.
