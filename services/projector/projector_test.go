@@ -85,14 +85,20 @@ func (b *bench) runs(p *Projector) (stop func()) {
 func (b *bench) publish(facts []fact) {
 	b.Helper()
 	for _, f := range facts {
-		v := event.Sync{Sync: f.Sync, Error: f.Error}
-		if f.Response != nil {
-			v.Response = &event.Response{Status: *f.httpStatus, Body: *f.Response}
-		}
-		rec, err := event.NewSync(f.at.Topic, v, event.Context{At: f.Time})
-		require.NoError(b, err)
-		b.write(b.cfg.Record(rec))
+		b.write(b.recordOf(f))
 	}
+}
+
+func (b *bench) recordOf(f fact) *kgo.Record {
+	v := event.Sync{Sync: f.Sync, Error: f.Error}
+	if f.Response != nil {
+		v.Response = &event.Response{Status: *f.httpStatus, Body: *f.Response}
+	}
+	rec, err := event.NewSync(f.at.Topic, v, event.Context{At: f.Time})
+	if err != nil {
+		b.Error(err)
+	}
+	return b.cfg.Record(rec)
 }
 
 func (b *bench) write(r *kgo.Record) *kgo.Record {
@@ -282,6 +288,66 @@ func TestAProjectorThatIsStartedAgainGoesOnWhereItStopped(t *testing.T) {
 		b.within("the second goes on", func() bool { return b.status(1) == domain.Success })
 		require.Len(b, shown(b, b.pool).Timeline, 8)
 	})
+}
+
+// Under load records wait in memory for those that follow. The positions must not move past them: whoever is started next reads them again.
+func TestRecordsThatWaitAreAppliedByTheNextProjector(t *testing.T) {
+	onEmbedded(t, func(b *bench) {
+		const orders = 2000
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			b.writeUnderLoad(orders)
+		}()
+		for stops := 0; ; stops++ {
+			from, stop := b.applied(), b.run()
+			b.within("it has applied some records", func() bool { return b.applied() >= min(from+500, 4*orders) })
+			stop()
+			if b.applied() == 4*orders {
+				require.Positive(b, stops)
+				break
+			}
+		}
+		<-written
+		v, found := b.verify()
+		require.Empty(b, found)
+		require.Equal(b, int64(orders), v.Rows)
+	})
+}
+
+// writeUnderLoad writes the records of orders of which many are under way at any time.
+func (b *bench) writeUnderLoad(orders int) {
+	const atOnce, underWay = 10, 200
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	var outcomes []*kgo.Record
+	for order := range orders {
+		facts := success(order)
+		b.client.Produce(b.ctx, b.recordOf(facts[0]), nil)
+		b.client.Produce(b.ctx, b.recordOf(facts[1]), nil)
+		outcomes = append(outcomes, b.recordOf(facts[2]), b.recordOf(facts[3]))
+		if order%atOnce == 0 {
+			<-tick.C
+		}
+		if len(outcomes) > 2*underWay {
+			b.client.Produce(b.ctx, outcomes[0], nil)
+			b.client.Produce(b.ctx, outcomes[1], nil)
+			outcomes = outcomes[2:]
+		}
+	}
+	for _, r := range outcomes {
+		b.client.Produce(b.ctx, r, nil)
+	}
+	if err := b.client.Flush(b.ctx); err != nil {
+		b.Error(err)
+	}
+}
+
+// applied is how many records lie before the positions.
+func (b *bench) applied() (n int) {
+	b.Helper()
+	require.NoError(b, b.pool.QueryRow(b.ctx, `SELECT coalesce(sum(next_offset), 0)::int FROM projector_position`).Scan(&n))
+	return n
 }
 
 func TestAProjectorStopsWhenTheLogDoesNotHoldWhatComesNext(t *testing.T) {
