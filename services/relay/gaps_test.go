@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -228,4 +229,23 @@ func (w *lateWorld) abandon() {
 	}
 	w.r.lanes.Forget()
 	w.s.close(w.ctx)
+}
+
+// A wake-up may come while the relay reads. It must not wait for the next one then.
+func TestAWakeUpThatComesWithAnAnswerIsKept(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	t.Cleanup(cancel)
+	pool := testkit.Postgres(t).Pool
+	s, err := openSource(ctx, pool)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.close(context.Background()) })
+	outbox.Wake(ctx, pool)
+	testkit.Eventually(t, func() bool {
+		_, err := s.conn.Exec(ctx, "SELECT 1")
+		return err == nil && s.woken
+	}, "no wake-up has come")
+	began := time.Now()
+	require.NoError(t, s.wait(ctx, testkit.Patience/2))
+	require.Less(t, time.Since(began), testkit.Patience/4)
 }

@@ -171,6 +171,10 @@ func TestClose(t *testing.T) {
 		"an_answer_to_another_key_leaves_the_gate_as_it_is": {
 			gate: second, endings: []GenerationEnd{{Key: plain.Key(), Generation: 1, By: domain.ClosedByAnswer, IdempotencyKey: "ERP_another"}},
 		},
+		"so_does_a_failure_which_leaves_the_key": {
+			gate: lettered, endings: []GenerationEnd{ending(lettered, domain.ClosedByFailure)},
+			want: func(g *domain.Gate) { g.ClosedBy = domain.ClosedByFailure },
+		},
 		"a_terminal_event_says_more_than_a_dead_letter": {
 			gate: lettered, endings: []GenerationEnd{ending(lettered, domain.ClosedByAnswer)},
 			want: func(g *domain.Gate) { g.ClosedBy, g.KeyAnswered = domain.ClosedByAnswer, true },
