@@ -145,10 +145,10 @@ func TestTotalsThatDoNotAddUpSayBothSums(t *testing.T) {
 		"a_discount_of_a_form": {`{"subtotal":100,"discount":-10,"grand_total":90}`, ""},
 		"a_fee_and_a_card":     {`{"subtotal":100,"adjustments":[{"code":"fee","amount":2.5},{"code":"card","amount":"-50"}],"grand_total":52.50}`, ""},
 		"a_fee_without_amount": {`{"subtotal":100,"adjustments":[{"code":"fee"}],"grand_total":100}`, ""},
-		"no_grand_total":       {`{"subtotal":100}`, "the totals add up to 100.00000000, but grand_total is 0"},
-		"tax_counted_twice":    {`{"subtotal":"120","tax":"20","grand_total":"120.00"}`, "the totals add up to 140.00000000, but grand_total is 120.00"},
+		"no_grand_total":       {`{"subtotal":100}`, "the totals add up to 100.00, but grand_total is 0"},
+		"tax_counted_twice":    {`{"subtotal":"120","tax":"20","grand_total":"120.00"}`, "the totals add up to 140.00, but grand_total is 120.00"},
 		"the_smallest_part":    {`{"subtotal":"12345678901234.00000001","grand_total":"12345678901234"}`, "the totals add up to 12345678901234.00000001, but grand_total is 12345678901234"},
-		"below_zero":           {`{"discount":5,"grand_total":5}`, "the totals add up to -5.00000000, but grand_total is 5"},
+		"below_zero":           {`{"discount":5,"grand_total":5}`, "the totals add up to -5.00, but grand_total is 5"},
 	} {
 		var totals Totals
 		require.NoError(t, json.Unmarshal([]byte(c.totals), &totals), name)

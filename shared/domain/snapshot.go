@@ -76,9 +76,17 @@ func (t Totals) CheckTotals() error {
 		sum.Add(sum, a.Amount.Rat())
 	}
 	if sum.Cmp(t.GrandTotal.Rat()) != 0 {
-		return fmt.Errorf("the totals add up to %s, but grand_total is %s", sum.FloatString(MaxAmountFractionDigits), t.GrandTotal)
+		return fmt.Errorf("the totals add up to %s, but grand_total is %s", shown(sum), t.GrandTotal)
 	}
 	return nil
+}
+
+// shown is a sum with the digits that it has, but at least those of cents.
+func shown(sum *big.Rat) string {
+	const cents = 2
+	text := sum.FloatString(MaxAmountFractionDigits)
+	finer := len(text) - (MaxAmountFractionDigits - cents)
+	return text[:finer] + strings.TrimRight(text[finer:], "0")
 }
 
 // maxClockAhead is how far a shop may be ahead by its clock or its time zone.

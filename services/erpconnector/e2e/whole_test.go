@@ -27,7 +27,7 @@ func wholeOrWarned(t *testing.T, p *product) {
 	warnings := []any{
 		"/order/items/0/price is missing: send it, or 0 where there is none; the ERP is sent null",
 		"/order/totals/tax is missing: send it, or 0 where there is none; the ERP is sent null",
-		"the totals add up to 209.98000000, but grand_total is 229.98",
+		"the totals add up to 209.98, but grand_total is 229.98",
 	}
 	notSent := []any{"/order/items/1 is part of /order/items/0, which is sent for both"}
 	require.Equal(t, []any{warnings, notSent}, []any{answer["warnings"], answer["not_sent"]})
