@@ -131,7 +131,7 @@ func (s *session) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		manyWait = batch.Full
+		manyWait = batch.Full || len(batch.Rows) >= manyRows
 		s.measure(ctx, batch)
 		var rows []outbox.Row
 		if rows, read = s.split(batch, next); len(rows) > 0 {
