@@ -121,7 +121,7 @@ func (l *ledger) relay() {
 	batch, err := outbox.NewReader(conn.Conn(), outbox.Limits{Rows: 1000}).Next(l.t.Context(), outbox.Cursor{After: l.passed})
 	require.NoError(l.t, err)
 	for _, row := range batch.Rows {
-		l.produce(l.cfg.Record(outbox.FromMessage(row.Topic, row.Message)))
+		l.produce(l.cfg.Record(outbox.FromMessage(row.Topic, row.Message())))
 	}
 	l.position(l.lastID)
 }

@@ -77,7 +77,7 @@ func (b *bench) relayed() (records []event.Record) {
 	batch, err := outbox.NewReader(b.pool, outbox.Limits{}).Next(b.ctx, outbox.Cursor{})
 	require.NoError(b, err)
 	for _, row := range batch.Rows {
-		rec := outbox.FromMessage(row.Topic, row.Message)
+		rec := outbox.FromMessage(row.Topic, row.Message())
 		records = append(records, rec)
 		b.write(b.cfg.Record(rec))
 	}

@@ -56,10 +56,7 @@ func (s *session) commit(ctx context.Context, rows []outbox.Row, at checkpoint.P
 
 // commitRows writes the rows and the position in one transaction.
 func (s *session) commitRows(ctx context.Context, rows []outbox.Row, at checkpoint.Position) error {
-	records := make([]*kgo.Record, 0, len(rows)+1)
-	for _, row := range rows {
-		records = append(records, s.record(row))
-	}
+	records := s.records(rows)
 	position, err := at.Record()
 	if err != nil {
 		return err
@@ -79,12 +76,39 @@ func (s *session) commitRows(ctx context.Context, rows []outbox.Row, at checkpoi
 	return nil
 }
 
-// record returns the row's record for Kafka: a dead letter when the brokers have refused the row.
-func (s *session) record(row outbox.Row) *kgo.Record {
-	if why, refused := s.r.refused[row.ID]; refused {
-		return deadletter.Unrelayed(s.r.p.Kafka, row.Topic, row.Message.Metadata.Get(outbox.MetadataPartitionKey), row.ID, why)
+// records returns the rows' records for Kafka, with room for one more. They share memory with the rows. A row that the brokers have
+// refused becomes a dead letter.
+func (s *session) records(rows []outbox.Row) []*kgo.Record {
+	n := 0
+	for _, row := range rows {
+		n += len(row.Headers) + 1
 	}
-	return s.r.p.Kafka.Record(outbox.FromMessage(row.Topic, row.Message))
+	all, headers := make([]kgo.Record, len(rows)), make([]kgo.RecordHeader, 0, n)
+	records := make([]*kgo.Record, 0, len(rows)+1)
+	for i, row := range rows {
+		if why, refused := s.r.refused[row.ID]; refused {
+			records = append(records, deadletter.Unrelayed(s.r.p.Kafka, row.Topic, string(row.Key), row.ID, why))
+			continue
+		}
+		from := len(headers)
+		for _, h := range row.Headers {
+			headers = append(headers, kgo.RecordHeader(h))
+		}
+		headers = append(headers, kgo.RecordHeader{Key: event.HeaderUUID, Value: row.UUID})
+		all[i] = kgo.Record{Topic: s.topicOf(row), Key: row.Key, Value: row.Payload, Headers: headers[from:len(headers):len(headers)]}
+		records = append(records, &all[i])
+	}
+	return records
+}
+
+// topicOf returns the name of the row's topic on the cluster.
+func (s *session) topicOf(row outbox.Row) string {
+	name, known := s.topics[row.Topic]
+	if !known {
+		name = s.r.p.Kafka.Topic(row.Topic)
+		s.topics[row.Topic] = name
+	}
+	return name
 }
 
 // noteWritten lets the batch grow again after a refusal, and resumes the lanes of the rows.
@@ -104,7 +128,7 @@ func (s *session) noteWritten(rows []outbox.Row) {
 }
 
 func (s *session) laneOf(row outbox.Row) string {
-	return checkpoint.Lane(s.r.p.Kafka, row.Topic, row.Message.Metadata.Get(outbox.MetadataPartitionKey), s.partitions)
+	return checkpoint.Lane(s.r.p.Kafka, row.Topic, string(row.Key), s.partitions)
 }
 
 // adapt finds out from a failed transaction how the next session can avoid the failure. Nothing of the transaction is

@@ -46,6 +46,9 @@ const (
 	restTimes = 3. // what the transaction took
 	maxRest   = 30 * time.Millisecond
 
+	// manyRows in one batch: the relay does not rest, and reads the next ones while these commit.
+	manyRows = 1000
+
 	minRetryWait = 100 * time.Millisecond
 	maxRetryWait = 5 * time.Second
 

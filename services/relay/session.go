@@ -37,14 +37,15 @@ type session struct {
 	quiet      bool // no row waited when it was measured last, and none came since
 	waiting    bool // rows wait behind too many gaps, and the log says so
 	pace       run.Pace
-	underWay   int // rows of the transaction that is under way, or was last
+	underWay   int               // rows of the transaction that is under way, or was last
+	topics     map[string]string // with the prefix
 }
 
 func openSession(ctx context.Context, r *Relay) (*session, error) {
 	if err := openProducer(ctx, r.producer); err != nil {
 		return nil, err
 	}
-	s := &session{r: r, pace: run.Pace{Rest: restTimes, Max: maxRest}}
+	s := &session{r: r, pace: run.Pace{Rest: restTimes, Max: maxRest}, topics: map[string]string{}}
 	if err := s.begin(ctx); err != nil {
 		s.close(ctx)
 		return nil, err
@@ -130,7 +131,7 @@ func (s *session) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		manyWait = batch.Full
+		manyWait = batch.Full || len(batch.Rows) >= manyRows
 		s.measure(ctx, batch)
 		var rows []outbox.Row
 		if rows, read = s.split(batch, next); len(rows) > 0 {
@@ -211,7 +212,7 @@ func (s *session) positionAfter(batch outbox.Batch, read checkpoint.Position) ch
 	at := read
 	at.Open = batch.Next.Open.And(s.late)
 	if batch.Next.After > read.LastID {
-		at.LastID, at.UUID = batch.Next.After, batch.Rows[len(batch.Rows)-1].Message.UUID
+		at.LastID, at.UUID = batch.Next.After, string(batch.Rows[len(batch.Rows)-1].UUID)
 	}
 	if len(batch.Rows) > 0 {
 		at.At, at.System, at.Timeline = time.Now(), s.server.System, s.server.Timeline

@@ -179,7 +179,7 @@ func (w *world) read(t *rapid.T) {
 		require.False(t, batch.Blocked)
 		for _, r := range batch.Rows {
 			require.True(t, r.ID > w.at.After || w.at.Open.Has(r.ID))
-			key := r.Message.Metadata.Get(outbox.MetadataPartitionKey)
+			key := string(r.Key)
 			w.given[key] = append(w.given[key], r.ID)
 		}
 		w.at = batch.Next

@@ -28,7 +28,7 @@ func TestAPublisherOnATransactionWritesOurRowsWhenItCommits(t *testing.T) {
 	batch, err := outbox.NewReader(s.pool, outbox.Limits{}).Next(s.ctx, outbox.Cursor{})
 	require.NoError(t, err)
 	require.Len(t, batch.Rows, 1)
-	require.Equal(t, record("a", "k", "u2"), outbox.FromMessage(batch.Rows[0].Topic, batch.Rows[0].Message))
+	require.Equal(t, record("a", "k", "u2"), outbox.FromMessage(batch.Rows[0].Topic, batch.Rows[0].Message()))
 }
 
 // NewSubscriber's comment warns of it: Close before the ack commits the handler's effect, but not the position.

@@ -4,32 +4,26 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/postgres"
 	"github.com/erpconnector/erpconnector/shared/run"
 )
 
-// Row is one row of erp_outbox.
-type Row struct {
-	ID        int64
-	Topic     string
-	CreatedAt time.Time
-	Message   *message.Message
-}
-
 // DefaultRows is the default of Limits.Rows.
-const DefaultRows = 1000
+const DefaultRows = 4000
 
 // Limits are the maximum of one read. A single row may be larger than Bytes.
 type Limits struct {
 	Rows  int // default DefaultRows
 	Bytes int // of payload, default 4 MiB
 }
+
+// largeRow is a payload with which a page may have many more bytes than the limit, so that Postgres must sum them up before it sends
+// them.
+const largeRow = 16 << 10
 
 // Cursor says which rows were given: those up to After, except for those whose ids are Open. No row of these was visible
 // yet, as the transactions that were given the ids were open, or have left no row. The zero value is before the first row.
@@ -51,8 +45,12 @@ const MaxGaps = 1000
 type Reader struct {
 	on      postgres.Querier
 	limits  Limits
+	scanner *scanner
 	writers writers
 	blocked bool // the last read ended at one gap too many
+	large   bool // the last read met a large row
+	page    int  // rows that are about as many bytes as the limit, by the last read
+	lately  int  // rows that the last read gave
 }
 
 // NewReader returns a reader; zero limits mean their defaults. It must read from one server all the time, so on must be
@@ -64,7 +62,7 @@ func NewReader(on postgres.Querier, limits Limits) *Reader {
 	if limits.Bytes <= 0 {
 		limits.Bytes = 4 << 20
 	}
-	return &Reader{on: on, limits: limits}
+	return &Reader{on: on, limits: limits, scanner: newScanner(), page: limits.Rows}
 }
 
 // Batch is the result of one read.
@@ -124,8 +122,13 @@ func (b *Batch) late(after int64) (ids []int64) {
 }
 
 // The row with the given id comes without its payload: it shows the relay that the last row it relayed is still there.
-// The bytes are summed before any payload is fetched; octet_length of a toasted value reads only its header.
+//
+// Most rows are small. readSmall fetches so many of them as are about the limit, and leaves out the payload of large ones. Where these
+// are, or rows in gaps, the bytes are summed before any payload is fetched; octet_length of a toasted value reads only its header.
 const (
+	readSmall = `
+SELECT id, topic, key, uuid, metadata, CASE WHEN id <> $1 AND octet_length(payload) < $3 THEN payload END, created_at
+FROM erp_outbox WHERE id >= $1 ORDER BY id LIMIT $2 + 1`
 	pageQuery = `SELECT * FROM erp_outbox WHERE id >= $1 ORDER BY id LIMIT $2 + 1`
 	lateQuery = `
     SELECT late.* FROM unnest($5::bigint[], $6::bigint[]) AS gap (first, last)
@@ -143,39 +146,64 @@ LIMIT $4 + 1`
 )
 
 var (
-	readNew  = fmt.Sprintf(readQuery, pageQuery)
-	readBoth = fmt.Sprintf(readQuery, lateQuery)
+	readSized = fmt.Sprintf(readQuery, pageQuery)
+	readBoth  = fmt.Sprintf(readQuery, lateQuery)
 )
 
 // read reads the rows in the gaps and those after them, in one snapshot.
 func (r *Reader) read(ctx context.Context, at Cursor) (Batch, error) {
-	query, args := readNew, []any{at.After, r.limits.Rows, r.limits.Bytes, r.limits.Rows}
+	rows := r.limits.Rows
 	if r.blocked {
-		args[1] = 1 // what waits is not fetched again and again
+		rows = 1 // what waits is not fetched again and again
 	}
-	if len(at.Open) > 0 {
+	switch {
+	case len(at.Open) > 0:
 		firsts, lasts := at.Open.columns()
-		query, args = readBoth, append(args, firsts, lasts)
+		return r.readPage(ctx, at, r.limits.Rows, readBoth, at.After, rows, r.limits.Bytes, r.limits.Rows, firsts, lasts)
+	case !r.large:
+		page := min(rows, r.page)
+		b, err := r.readPage(ctx, at, page, readSmall, at.After, page, largeRow)
+		if len(b.Rows) > 0 || !r.large {
+			return b, err
+		}
 	}
+	return r.readPage(ctx, at, r.limits.Rows, readSized, at.After, rows, r.limits.Bytes, r.limits.Rows)
+}
+
+// readPage reads the rows of a query up to the limits. Those beyond them are passed by without being kept.
+func (r *Reader) readPage(ctx context.Context, at Cursor, most int, query string, args ...any) (b Batch, err error) {
 	found, err := r.on.Query(ctx, query, args...)
 	if err != nil {
 		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", at.After, err)
 	}
-	rows, err := pgx.CollectRows(found, scanRow)
-	if err != nil {
-		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", at.After, err)
-	}
-	b := Batch{Rows: rows}
-	if i := slices.IndexFunc(rows, func(row Row) bool { return row.ID == at.After }); i >= 0 {
-		b.Last = rows[i].Message.UUID
-		b.Rows = slices.Delete(rows, i, i+1)
-	}
-	b.Rows = b.Rows[:min(len(b.Rows), r.limits.Rows)] // one too many came if there is no row with the given id
+	defer found.Close()
+	b.Rows, r.large = make([]Row, 0, min(r.lately, most)), false
 	size := 0
-	for _, row := range b.Rows {
-		size += len(row.Message.Payload)
+	for !b.Full && found.Next() {
+		row, err := r.scanner.scan(found)
+		if err != nil {
+			return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", at.After, err)
+		}
+		if row.ID == at.After {
+			b.Last = string(row.UUID)
+			continue
+		}
+		r.large = r.large || row.Payload == nil || len(row.Payload) >= largeRow
+		if row.Payload == nil { // readSmall
+			b.Full = true
+			break
+		}
+		b.Rows, size = append(b.Rows, row), size+len(row.Payload)
+		b.Full = len(b.Rows) == most || size >= r.limits.Bytes
 	}
-	b.Full = len(b.Rows) == r.limits.Rows || size >= r.limits.Bytes || r.blocked && len(b.Rows) > 0
+	if found.Close(); found.Err() != nil {
+		return Batch{}, fmt.Errorf("reading the outbox after id %d: %w", at.After, found.Err())
+	}
+	r.lately, r.page = len(b.Rows), min(2*r.page, r.limits.Rows)
+	if size >= r.limits.Bytes {
+		r.page = min(len(b.Rows)+len(b.Rows)/4+1, r.limits.Rows)
+	}
+	b.Full = b.Full || r.blocked && len(b.Rows) > 0
 	return b, nil
 }
 
@@ -220,28 +248,11 @@ func (r *Reader) Rows(ctx context.Context, ids []int64) ([]Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %d rows of the outbox: %w", len(ids), err)
 	}
-	rows, err := pgx.CollectRows(found, scanRow)
+	rows, err := pgx.CollectRows(found, r.scanner.scan)
 	if err != nil {
 		return nil, fmt.Errorf("reading %d rows of the outbox: %w", len(ids), err)
 	}
 	return rows, nil
-}
-
-func scanRow(found pgx.CollectableRow) (Row, error) {
-	var (
-		row               Row
-		key, uuid         string
-		metadata, payload []byte
-	)
-	if err := found.Scan(&row.ID, &row.Topic, &key, &uuid, &metadata, &payload, &row.CreatedAt); err != nil {
-		return Row{}, err
-	}
-	msg, err := newMessage(uuid, key, metadata, payload)
-	if err != nil {
-		return Row{}, fmt.Errorf("outbox row %d: %w", row.ID, err)
-	}
-	row.Message = msg
-	return row, nil
 }
 
 // The sequence is read first, by a statement of its own. So every id up to its value was allotted before the locks are

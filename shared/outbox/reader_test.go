@@ -53,7 +53,7 @@ func (r *reading) next() []string {
 func uuids(b outbox.Batch) []string {
 	ids := []string{}
 	for _, row := range b.Rows {
-		ids = append(ids, row.Message.UUID)
+		ids = append(ids, string(row.UUID))
 	}
 	return ids
 }
@@ -70,7 +70,7 @@ func TestReader(t *testing.T) {
 		require.NoError(t, err)
 		got := []event.Record{}
 		for _, row := range batch.Rows {
-			got = append(got, outbox.FromMessage(row.Topic, row.Message))
+			got = append(got, outbox.FromMessage(row.Topic, row.Message()))
 		}
 		require.Equal(t, recs, got)
 	})

@@ -7,28 +7,15 @@ import (
 	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
-// unfinished returns an UnavailableError about the missing records when other partitions have taken theirs. Otherwise
-// the cause may be anything, and it returns err.
-func unfinished(waiting map[int]bool, written map[kafka.TopicPartition]bool, err error) error {
-	if len(written) == 0 {
-		return err
-	}
-	u := &UnavailableError{Err: err}
-	for index := range waiting {
-		u.Records = append(u.Records, index)
-	}
-	return u
-}
-
 // diagnose finds out why records are not written: their partitions take none, or the id's last transaction has not
 // ended everywhere. It returns nil when it finds no reason.
-func (p *Producer) diagnose(ctx context.Context, b Batch, waiting map[int]bool) error {
+func (p *Producer) diagnose(ctx context.Context, b Batch, waiting []int) error {
 	if stuck, err := p.identity.checkEnding(ctx, p.client); err == nil && stuck {
 		return errStuck
 	}
 	var topics []string
 	seen := map[string]bool{}
-	for index := range waiting {
+	for _, index := range waiting {
 		if topic := b.Records[index].Topic; !seen[topic] {
 			seen[topic] = true
 			topics = append(topics, topic)
@@ -39,7 +26,7 @@ func (p *Producer) diagnose(ctx context.Context, b Batch, waiting map[int]bool) 
 		return nil //nolint:nilerr // the caller has a deadline too
 	}
 	u := &UnavailableError{}
-	for index := range waiting {
+	for _, index := range waiting {
 		r := b.Records[index]
 		to := kafka.TopicPartition{Topic: r.Topic, Partition: p.cfg.PartitionOf(r.Topic, r.Key, found.Partitions[r.Topic])}
 		if reason, is := found.Reasons[to]; is {

@@ -23,6 +23,9 @@ const (
 	produceTimeout     = 5 * time.Second        // for the records of a transaction
 	abortTimeout       = time.Second            // for aborting a failed transaction
 	diagnoseInterval   = 500 * time.Millisecond // how often to find out why records are not written yet
+
+	// linger holds records until write has given all of them to the client, and flushes. So they go in one request to each broker.
+	linger = time.Second
 )
 
 // Batch is the content of one transaction.
@@ -88,6 +91,7 @@ func (p *Producer) open(ctx context.Context) error {
 func (p *Producer) options(id string) []kgo.Opt {
 	options := append(p.cfg.Options(),
 		kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout),
+		kgo.ProducerLinger(linger),
 		kgo.DisableClientMetrics(), // their last push would hold up Close for a second when no broker answers
 	)
 	if p.batchBytes > 0 {
@@ -135,72 +139,56 @@ func (p *Producer) commit(ctx context.Context, b Batch) error {
 	return nil
 }
 
-// produced is the result of one record.
-type produced struct {
-	index int
-	to    kafka.TopicPartition
-	err   error
-}
-
 // write produces the records and, at the same time, the offsets. After any failure the transaction must be aborted: the
 // client would commit the rest of it.
 func (p *Producer) write(ctx context.Context, b Batch) (map[kafka.TopicPartition]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
 	defer cancel()
-	results := make(chan produced, len(b.Records))
+	w := newWriting(len(b.Records))
+	own := make([]kgo.Record, len(b.Records)) // the client writes to a record, and may still hold it when Commit returns
 	for index, r := range b.Records {
-		own := *r // the client writes to the record, and may still hold it when Commit returns
-		own.Context = ctx
-		p.client.Produce(ctx, &own, func(r *kgo.Record, err error) {
-			results <- produced{index, kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}, err}
-		})
+		own[index] = *r
+		own[index].Context = ctx
+		p.client.Produce(ctx, &own[index], func(r *kgo.Record, err error) { w.note(index, r, err) })
 	}
 	offsets := make(chan error, 1)
-	var writing sync.WaitGroup
+	var beside sync.WaitGroup
 	client, id := p.client, p.identity.current()
-	writing.Go(func() { offsets <- b.Offsets.write(ctx, client, id, p.declare) })
+	beside.Go(func() { _ = client.Flush(ctx) }) // its error is the records'
+	beside.Go(func() { offsets <- b.Offsets.write(ctx, client, id, p.declare) })
 	defer func() {
 		cancel()
-		writing.Wait()
+		beside.Wait()
 	}()
-	return p.await(ctx, b, results, offsets)
+	return p.await(ctx, b, w, offsets)
 }
 
-// await collects the results. When some are missing for a while, it asks the brokers why. The error names the
+// await waits for the records and the offsets. When some records are missing for a while, it asks the brokers why. The error names the
 // partitions that take no records, so that others need not wait for them.
-func (p *Producer) await(ctx context.Context, b Batch, results <-chan produced, offsets <-chan error) (map[kafka.TopicPartition]bool, error) {
-	written, waiting := map[kafka.TopicPartition]bool{}, map[int]bool{}
-	for index := range b.Records {
-		waiting[index] = true
-	}
+func (p *Producer) await(ctx context.Context, b Batch, w *writing, offsets <-chan error) (map[kafka.TopicPartition]bool, error) {
 	tick := time.NewTicker(diagnoseInterval)
 	defer tick.Stop()
-	for len(waiting) > 0 || offsets != nil {
+	for records := w.ended; records != nil || offsets != nil; {
 		select {
 		case err := <-offsets:
 			if err != nil {
 				return nil, err
 			}
 			offsets = nil
-		case r := <-results:
-			switch {
-			case r.err == nil:
-				delete(waiting, r.index)
-				written[r.to] = true
-			case IsRefusal(r.err):
-				return nil, &RefusedError{r.err}
-			default:
-				return nil, unfinished(waiting, written, r.err)
+		case <-records:
+			if err := w.failure(); err != nil {
+				return nil, err
 			}
+			records = nil
 		case <-tick.C:
-			if err := p.diagnose(ctx, b, waiting); err != nil {
+			if err := p.diagnose(ctx, b, w.waiting()); err != nil {
 				return nil, err
 			}
 		case <-ctx.Done():
-			return nil, unfinished(waiting, written, ctx.Err())
+			return nil, w.unfinished(ctx.Err())
 		}
 	}
-	return written, nil
+	return w.written, nil
 }
 
 // awaitKnown waits until the client knows the partitions it has written to. When a topic is new to the client, it sends

@@ -245,10 +245,14 @@ func TestErrorsOfATransaction(t *testing.T) {
 	require.ErrorIs(t, unavailable, cause)
 	require.EqualError(t, unavailable, "2 records were not written in time: no leader")
 
-	waiting := map[int]bool{2: true}
-	require.Equal(t, cause, unfinished(waiting, nil, cause), "where nothing was written the cause may be anything")
+	w := newWriting(3)
+	require.Equal(t, cause, w.unfinished(cause), "where nothing was written the cause may be anything")
+	w.note(0, &kgo.Record{Topic: "out"}, nil)
+	w.note(1, &kgo.Record{Topic: "out", Partition: 1}, nil)
+	w.note(2, &kgo.Record{Topic: "out", Partition: 2}, cause)
+	<-w.ended
 	var some *UnavailableError
-	require.ErrorAs(t, unfinished(waiting, map[kafka.TopicPartition]bool{{Topic: "out"}: true}, cause), &some)
+	require.ErrorAs(t, w.failure(), &some)
 	require.Equal(t, []int{2}, some.Records)
 	require.ErrorIs(t, NewProducer(kafka.Config{}, "p").Commit(t.Context(), Batch{}), ErrNoRecords)
 }

@@ -87,11 +87,11 @@ func (s *shop) relay(pass func(key string) bool) (at checkpoint.Position) {
 	server, err := outbox.ServerOf(ctx, conn)
 	require.NoError(s.t, err)
 	for _, row := range batch.Rows {
-		r := s.cfg.Record(outbox.FromMessage(row.Topic, row.Message))
+		r := s.cfg.Record(outbox.FromMessage(row.Topic, row.Message()))
 		if pass(string(r.Key)) {
 			require.NoError(s.t, s.client.ProduceSync(ctx, r).FirstErr())
 		}
-		at = checkpoint.Position{LastID: row.ID, At: time.Now(), UUID: row.Message.UUID, System: server.System, Timeline: server.Timeline}
+		at = checkpoint.Position{LastID: row.ID, At: time.Now(), UUID: string(row.UUID), System: server.System, Timeline: server.Timeline}
 	}
 	return at
 }
