@@ -32,7 +32,7 @@ func TestDigestIsThatOfTheCanonicalForm(t *testing.T) {
 	for _, body := range written {
 		requireSameDigest(t, []byte(body))
 	}
-	c := canonical{rest: []byte(usual)}
+	c := canonicalOf([]byte(usual))
 	require.True(t, c.value(0), "a usual event is not left to the decoder")
 	require.Equal(t, string(decodedCanonical([]byte(usual))), string(c.out))
 }
