@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,7 +17,9 @@ import (
 // Digest is the same for a repeated event, and another one for a changed event. The order of members, white space, escapes and
 // exponents do not count, as jsonb changes them.
 func Digest(body []byte) [sha256.Size]byte {
-	c := canonicalOf(body)
+	c := canonicals.Get().(*canonical) //nolint:forcetypeassert // it holds nothing else
+	defer canonicals.Put(c)
+	c.read(body)
 	if !isUsual(body) || !c.value(0) || c.peek() != 0 {
 		return sha256.Sum256(decodedCanonical(body))
 	}
@@ -63,8 +66,12 @@ type canonical struct {
 	scratch []byte   // of sort
 }
 
-func canonicalOf(body []byte) canonical {
-	return canonical{body: body, out: make([]byte, 0, len(body)), members: make([]member, 0, 32), scratch: make([]byte, 0, len(body))}
+// canonicals keeps their room for the next event.
+var canonicals = sync.Pool{New: func() any { return new(canonical) }}
+
+// read begins with a text.
+func (c *canonical) read(body []byte) {
+	*c = canonical{body: body, out: c.out[:0], members: c.members[:0], scratch: c.scratch[:0]}
 }
 
 // maxCanonicalDepth is deeper than an event may be.

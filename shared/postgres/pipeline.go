@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,6 +18,7 @@ type Pipeline struct {
 	conn    *pgx.Conn
 	pipe    *pgconn.Pipeline
 	queries []*pgx.QueuedQuery
+	room    *[]byte // for the parameters of one statement
 	err     error
 }
 
@@ -27,7 +30,7 @@ func StartPipeline(ctx context.Context, tx pgx.Tx, statements ...string) (*Pipel
 			return nil, fmt.Errorf("preparing a statement: %w", err)
 		}
 	}
-	return &Pipeline{conn: conn, pipe: conn.PgConn().StartPipeline(ctx)}, nil
+	return &Pipeline{conn: conn, pipe: conn.PgConn().StartPipeline(ctx), room: rooms.Get().(*[]byte)}, nil //nolint:forcetypeassert // it holds nothing else
 }
 
 // Send sends a batch. Its callbacks, which may be those of Query and Exec, are called by Close. So are errors returned.
@@ -50,6 +53,7 @@ func (p *Pipeline) queue(ctx context.Context, q *pgx.QueuedQuery) error {
 	if len(q.Arguments) != len(statement.ParamOIDs) {
 		return fmt.Errorf("the statement has %d parameters and %d arguments", len(statement.ParamOIDs), len(q.Arguments))
 	}
+	*p.room = (*p.room)[:0]
 	values, formats := make([][]byte, len(q.Arguments)), make([]int16, len(q.Arguments))
 	for i, argument := range q.Arguments {
 		if values[i], err = p.encode(statement.ParamOIDs[i], argument); err != nil {
@@ -71,17 +75,23 @@ func (p *Pipeline) queue(ctx context.Context, q *pgx.QueuedQuery) error {
 func (p *Pipeline) encode(oid uint32, argument any) ([]byte, error) {
 	switch list := argument.(type) {
 	case []string:
-		return encodeList(pgtype.TextOID, list), nil
+		return appendList(p.room, pgtype.TextOID, list), nil
 	case [][]byte:
-		return encodeList(pgtype.ByteaOID, list), nil
+		return appendList(p.room, pgtype.ByteaOID, list), nil
 	default:
 		return p.conn.TypeMap().Encode(oid, pgx.BinaryFormatCode, argument, nil)
 	}
 }
 
-// encodeList writes an array: the number of its dimensions, whether it has nulls, the type of its elements, and for the one dimension its
+// rooms keeps room for parameters for the next pipeline.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxKeptRoom is how much room is kept: that of a usual batch.
+const maxKeptRoom = 1 << 20
+
+// appendList writes an array: the number of its dimensions, whether it has nulls, the type of its elements, and for the one dimension its
 // length and first index; then each element after its length. A nil list is NULL, and a nil element is empty.
-func encodeList[T string | []byte](element uint32, list []T) []byte {
+func appendList[T string | []byte](room *[]byte, element uint32, list []T) []byte {
 	if list == nil {
 		return nil
 	}
@@ -89,14 +99,16 @@ func encodeList[T string | []byte](element uint32, list []T) []byte {
 	for _, value := range list {
 		size += 4 + len(value)
 	}
-	out := make([]byte, 0, size)
+	out := slices.Grow(*room, size)
+	begin := len(out)
 	for _, header := range []uint32{1, 0, element, uint32(len(list)), 1} { //nolint:gosec // far below 2^32
 		out = binary.BigEndian.AppendUint32(out, header)
 	}
 	for _, value := range list {
 		out = append(binary.BigEndian.AppendUint32(out, uint32(len(value))), value...) //nolint:gosec // as above
 	}
-	return out
+	*room = out
+	return out[begin:]
 }
 
 // Close waits for the results, and calls the callbacks in the order of the statements.
@@ -113,6 +125,9 @@ func (p *Pipeline) Close() error {
 		} else {
 			_, p.err = results{p: p}.Exec()
 		}
+	}
+	if cap(*p.room) <= maxKeptRoom {
+		rooms.Put(p.room)
 	}
 	if err := p.pipe.Close(); p.err == nil {
 		p.err = err
