@@ -26,7 +26,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem)
 	if wrong != nil {
 		return nil, wrong
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	body, err := readAll(http.MaxBytesReader(w, r.Body, maxBodyBytes), r.ContentLength)
 	if err == nil && compressed {
 		body, err = inflate(r.Context(), body)
 	}
@@ -34,6 +34,17 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem)
 		return nil, unreadable(err)
 	}
 	return decoded(body)
+}
+
+// maxTrustedBytes is how much room a body gets because its sender says that it is so long.
+const maxTrustedBytes = 256 << 10
+
+// readAll is io.ReadAll, with room for as much as is expected; -1 when that is unknown.
+func readAll(r io.Reader, expected int64) ([]byte, error) {
+	var body bytes.Buffer
+	body.Grow(int(min(max(expected, 0), maxTrustedBytes)) + bytes.MinRead)
+	_, err := body.ReadFrom(r)
+	return body.Bytes(), err
 }
 
 // isGzip reads Content-Encoding, which names the compression of the body (RFC 9110, section 8.4).

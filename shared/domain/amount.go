@@ -143,6 +143,31 @@ func (a Amount) Rat() *big.Rat {
 	return r
 }
 
+// maxUnitsDigits are the digits before the point of an amount that units gives, so that some dozens of them can be added.
+const maxUnitsDigits = 9
+
+// units is the amount in units of 10^-MaxAmountFractionDigits. ok is false for a large amount.
+func (a Amount) units() (n int64, ok bool) {
+	digits := strings.TrimPrefix(a.text, "-")
+	whole, fraction, _ := strings.Cut(digits, ".")
+	if len(whole) > maxUnitsDigits {
+		return 0, false
+	}
+	for i := range len(whole) {
+		n = n*10 + int64(whole[i]-'0')
+	}
+	for i := range MaxAmountFractionDigits {
+		n *= 10
+		if i < len(fraction) {
+			n += int64(fraction[i] - '0')
+		}
+	}
+	if len(digits) < len(a.text) {
+		n = -n
+	}
+	return n, true
+}
+
 // MarshalJSON writes a JSON number with the digits that came in, or null for an amount that is absent.
 func (a Amount) MarshalJSON() ([]byte, error) {
 	if a.IsZero() {

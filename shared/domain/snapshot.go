@@ -69,6 +69,9 @@ type Address struct {
 // both figures. Right orders may differ too, when taxes are included in the subtotal. So the caller decides whether to refuse the
 // order or to warn.
 func (t Totals) CheckTotals() error {
+	if t.addUp() {
+		return nil
+	}
 	sum := new(big.Rat).Add(t.Subtotal.Rat(), t.Tax.Rat())
 	sum.Add(sum, t.Shipping.Rat())
 	sum.Sub(sum, new(big.Rat).Abs(t.Discount.Rat()))
@@ -88,6 +91,28 @@ func shown(sum *big.Rat) string {
 	finer := len(text) - (MaxAmountFractionDigits - cents)
 	return text[:finer] + strings.TrimRight(text[finer:], "0")
 }
+
+// addUp reports whether usual totals add up, in a fraction of the time that rationals take. It is false for others, too.
+func (t Totals) addUp() bool {
+	if len(t.Adjustments) > maxQuickAdjustments {
+		return false
+	}
+	usual := true
+	units := func(a Amount) int64 {
+		n, ok := a.units()
+		usual = usual && ok
+		return n
+	}
+	discount := units(t.Discount)
+	sum := units(t.Subtotal) + units(t.Tax) + units(t.Shipping) - max(discount, -discount)
+	for _, a := range t.Adjustments {
+		sum += units(a.Amount)
+	}
+	return sum == units(t.GrandTotal) && usual
+}
+
+// maxQuickAdjustments keeps a sum of units far below 2^63.
+const maxQuickAdjustments = 16
 
 // maxClockAhead is how far a shop may be ahead by its clock or its time zone.
 const maxClockAhead = 24 * time.Hour

@@ -32,7 +32,8 @@ func TestDigestIsThatOfTheCanonicalForm(t *testing.T) {
 	for _, body := range written {
 		requireSameDigest(t, []byte(body))
 	}
-	c := canonical{rest: []byte(usual)}
+	var c canonical
+	c.read([]byte(usual))
 	require.True(t, c.value(0), "a usual event is not left to the decoder")
 	require.Equal(t, string(decodedCanonical([]byte(usual))), string(c.out))
 }

@@ -42,8 +42,8 @@ func Lock(ctx context.Context, tx pgx.Tx, refs []domain.OrderRef, now time.Time)
 // LockAnd is Lock, and reads what the gates guard in the same round trip: read queues the statements, which run under all the locks. Where
 // a gate was there already it is called again, and the statements run a second time.
 //
-// A gate that is missing is made as it is given; one that is requested gets its sync id then. So a caller who knows what will become of a
-// new order writes its gate once. made are these gates, and known are the others, as they were.
+// A gate that is missing is made as it is given: by New, or by its Request, and then it gets its sync id now. So a caller who knows what will
+// become of a new order writes its gate once. made are these gates, and known are the others, as they were.
 func LockAnd(ctx context.Context, tx pgx.Tx, gates map[string]domain.Gate, read func(b *pgx.Batch)) (made, known map[string]domain.Gate, err error) {
 	keys := slices.Sorted(maps.Keys(gates))
 	given := make([]domain.Gate, len(keys))
@@ -52,9 +52,17 @@ func LockAnd(ctx context.Context, tx pgx.Tx, gates map[string]domain.Gate, read 
 	}
 	made, known = map[string]domain.Gate{}, map[string]domain.Gate{}
 	var b pgx.Batch
-	b.Queue(insertQuery, append(columnsOf(given),
-		column(given, func(g domain.Gate) string { return g.Ref.Source }),
-		column(given, func(g domain.Gate) string { return g.Ref.IncrementID }))...).Query(into(made))
+	b.Queue(insertQuery, newColumnsOf(given, keys)...).Query(func(rows pgx.Rows) error {
+		var key string
+		var syncID int64
+		_, err := pgx.ForEachRow(rows, []any{&key, &syncID}, func() error {
+			g := gates[key]
+			g.SyncID = syncID
+			made[key] = g
+			return nil
+		})
+		return err
+	})
 	read(&b)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return made, known, fmt.Errorf("making %d gates: %w", len(keys), err)
@@ -79,16 +87,35 @@ func LockAnd(ctx context.Context, tx pgx.Tx, gates map[string]domain.Gate, read 
 const insertQuery = `
 	WITH missing AS MATERIALIZED (
 		SELECT *, count(*) FILTER (WHERE generation > 0) OVER (ORDER BY position) AS nth
-		FROM unnest(` + arrays + `, $17::text[], $18::text[]) WITH ORDINALITY AS n (` + fields + `, source, increment_id, position)
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[], $10::bigint[],
+			$11::timestamptz[], $12::timestamptz[]) WITH ORDINALITY AS n (order_key, source, increment_id, generation, state, held_by, idempotency_key,
+			key_number, max_attempts, version, requested_at, updated_at, position)
 		WHERE NOT EXISTS (SELECT FROM erp_sync_gate g WHERE g.order_key = n.order_key)),
 	allotted AS MATERIALIZED (SELECT ARRAY(SELECT erp_sync_ids((SELECT max(nth)::int FROM missing))) AS ids)
-	INSERT INTO erp_sync_gate (order_key, source, increment_id, sync_id, generation, state, held_by, closed_by, idempotency_key, key_number,
-		key_answered, max_attempts, request_number, callback_number, callback, version, requested_at, updated_at)
-	SELECT order_key, source, increment_id, CASE WHEN generation > 0 THEN ids[nth] END, generation, state, nullif(held_by, ''), nullif(closed_by, ''),
-		nullif(idempotency_key, ''), key_number, key_answered, max_attempts, request_number, callback_number, nullif(callback, ''), version,
-		nullif(requested_at, 'epoch'), updated_at
+	INSERT INTO erp_sync_gate (order_key, source, increment_id, sync_id, generation, state, held_by, idempotency_key, key_number, max_attempts,
+		version, requested_at, updated_at)
+	SELECT order_key, source, increment_id, CASE WHEN generation > 0 THEN ids[nth] END, generation, state, nullif(held_by, ''),
+		nullif(idempotency_key, ''), key_number, max_attempts, version, nullif(requested_at, 'epoch'), updated_at
 	FROM missing, allotted ORDER BY position
-	ON CONFLICT (order_key) DO NOTHING RETURNING ` + columns
+	ON CONFLICT (order_key) DO NOTHING RETURNING order_key, coalesce(sync_id, 0)`
+
+// newColumnsOf turns gates that may be new into insertQuery's parameters: one array for each column that New and Request fill.
+func newColumnsOf(gates []domain.Gate, keys []string) []any {
+	return []any{
+		keys,
+		column(gates, func(g domain.Gate) string { return g.Ref.Source }),
+		column(gates, func(g domain.Gate) string { return g.Ref.IncrementID }),
+		column(gates, func(g domain.Gate) int { return g.Generation }),
+		column(gates, func(g domain.Gate) string { return string(g.State) }),
+		column(gates, func(g domain.Gate) string { return string(g.HeldBy) }),
+		column(gates, func(g domain.Gate) string { return g.IdempotencyKey }),
+		column(gates, func(g domain.Gate) int { return g.KeyNumber }),
+		column(gates, func(g domain.Gate) int { return g.MaxAttempts }),
+		column(gates, func(g domain.Gate) int64 { return int64(g.Version) }),
+		column(gates, func(g domain.Gate) time.Time { return g.RequestedAt }),
+		column(gates, func(g domain.Gate) time.Time { return g.UpdatedAt }),
+	}
+}
 
 // arrays are the parameters that columnsOf gives, and fields their names.
 const (
@@ -164,7 +191,7 @@ func QueueSave(b *pgx.Batch, gates []domain.Gate) {
 	if len(gates) == 0 {
 		return
 	}
-	b.Queue(saveQuery, columnsOf(gates)...).Exec(func(tag pgconn.CommandTag) error {
+	b.Queue(SaveStatement, columnsOf(gates)...).Exec(func(tag pgconn.CommandTag) error {
 		if saved := tag.RowsAffected(); saved != int64(len(gates)) {
 			return fmt.Errorf("%d gates are to be saved, and %d were there; lock gates before saving them", len(gates), saved)
 		}
@@ -172,7 +199,8 @@ func QueueSave(b *pgx.Batch, gates []domain.Gate) {
 	})
 }
 
-const saveQuery = `
+// SaveStatement is the statement of QueueSave.
+const SaveStatement = `
 	UPDATE erp_sync_gate t SET sync_id = nullif(n.sync_id, 0), generation = n.generation, state = n.state,
 		held_by = nullif(n.held_by, ''), closed_by = nullif(n.closed_by, ''), idempotency_key = nullif(n.idempotency_key, ''),
 		key_number = n.key_number, key_answered = n.key_answered, max_attempts = n.max_attempts,

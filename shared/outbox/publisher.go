@@ -51,9 +51,9 @@ func Queue(b *pgx.Batch, recs []event.Record) {
 
 // insertOf makes the rows that Watermill's publisher makes of the records' messages. That one takes a statement for each topic.
 func insertOf(recs []event.Record) wsql.Query {
-	var c inserted
+	c := roomFor(len(recs))
 	for _, rec := range recs {
-		c.add(rec.Topic, Message(rec))
+		c.add(rec.Topic, rec.Key, rec.UUID, rec.Headers, rec.Value)
 	}
 	return c.query()
 }

@@ -25,44 +25,52 @@ type Schema struct {
 
 var _ wsql.SchemaAdapter = Schema{}
 
-const insertQuery = `
+// InsertStatement is the statement of Publish and of Queue.
+const InsertStatement = `
 INSERT INTO erp_outbox (topic, key, uuid, metadata, payload)
 SELECT m.topic, m.key, m.uuid, m.metadata, m.payload
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS m (topic, key, uuid, metadata, payload, ordinality)
 ORDER BY m.ordinality`
 
-// inserted are the columns of rows that one insertQuery inserts.
+// inserted are the columns of rows that one InsertStatement inserts.
 type inserted struct {
 	topics, keys, uuids, metadata []string
 	payloads                      [][]byte
 }
 
 func (c inserted) query() wsql.Query {
-	return wsql.Query{Query: insertQuery, Args: []any{c.topics, c.keys, c.uuids, c.metadata, c.payloads}}
+	return wsql.Query{Query: InsertStatement, Args: []any{c.topics, c.keys, c.uuids, c.metadata, c.payloads}}
+}
+
+func roomFor(rows int) inserted {
+	column := func() []string { return make([]string, 0, rows) }
+	return inserted{topics: column(), keys: column(), uuids: column(), metadata: column(), payloads: make([][]byte, 0, rows)}
 }
 
 // InsertQuery inserts all messages with one statement; their ids follow the order of msgs.
 func (Schema) InsertQuery(topic string, msgs message.Messages) (wsql.Query, error) {
-	var c inserted
+	c := roomFor(len(msgs))
 	for _, msg := range msgs {
-		c.add(topic, msg)
+		c.add(topic, msg.Metadata.Get(MetadataPartitionKey), msg.UUID, msg.Metadata, msg.Payload)
 	}
 	return c.query(), nil
 }
 
-func (c *inserted) add(topic string, msg *message.Message) {
-	payload := []byte(msg.Payload)
+func (c *inserted) add(topic, key, uuid string, metadata map[string]string, payload []byte) {
 	if payload == nil {
 		payload = []byte{} // the column is NOT NULL
 	}
-	c.topics, c.keys, c.uuids = append(c.topics, topic), append(c.keys, msg.Metadata.Get(MetadataPartitionKey)), append(c.uuids, msg.UUID)
-	c.metadata, c.payloads = append(c.metadata, encoded(msg.Metadata)), append(c.payloads, payload)
+	c.topics, c.keys, c.uuids = append(c.topics, topic), append(c.keys, key), append(c.uuids, uuid)
+	c.metadata, c.payloads = append(c.metadata, encoded(metadata)), append(c.payloads, payload)
 }
 
 // encoded is the metadata as an object with its names in order, but for the key, which has a column of its own.
-func encoded(metadata message.Metadata) string {
+func encoded(metadata map[string]string) string {
+	var room [16]string
+	names := slices.AppendSeq(room[:0], maps.Keys(metadata))
+	slices.Sort(names)
 	out := append(make([]byte, 0, 512), '{')
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+	for _, name := range names {
 		if name == MetadataPartitionKey {
 			continue
 		}

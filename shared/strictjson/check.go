@@ -38,7 +38,9 @@ func (s *Shape) Check(raw []byte) []problem.FieldError {
 	if !Valid(raw) {
 		return []problem.FieldError{{Code: problem.CodeNotJSON, Detail: NotJSON(raw)}}
 	}
-	w := walker{raw: raw}
+	var names [32][]byte
+	var path [8]step
+	w := walker{raw: raw, names: names[:0], path: path[:0]}
 	if !w.value(s) {
 		return []problem.FieldError{{Code: problem.CodeTooDeep, Detail: fmt.Sprintf("is nested deeper than %d levels", MaxDepth)}}
 	}
@@ -51,11 +53,31 @@ func Valid(raw []byte) bool { return jsontext.Value(raw).IsValid(lenient...) || 
 // lenient are the rules of encoding/json.
 var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
-// Compact is the JSON without white space between its values, in new memory. JSON that is not valid stays as it is.
+// Compact is the JSON without white space between its values: the given bytes, when they have none. JSON that is not valid stays as it is.
 func Compact(raw []byte) []byte {
+	if isCompact(raw) {
+		return raw
+	}
 	out := jsontext.Value(bytes.Clone(raw))
 	_ = out.Compact(lenient...) // fails only for what is not valid
 	return out
+}
+
+// isCompact reports whether no white space stands outside of strings.
+func isCompact(raw []byte) bool {
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case ' ', '\t', '\r', '\n':
+			return false
+		case '"':
+			for i++; i < len(raw) && raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return true
 }
 
 // NotJSON says what is wrong with a text that is not JSON, and at which byte.

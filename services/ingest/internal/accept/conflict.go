@@ -16,7 +16,7 @@ func (t *transaction) isOld(it *item, seen map[eventKey]known) bool {
 	switch {
 	case !again:
 		return false
-	case first.orderKey != it.ref.Key() || (first.ofType != "" && first.ofType != it.event.Type):
+	case first.orderKey != it.key || (first.ofType != "" && first.ofType != it.event.Type):
 		conflict(it, "/event_id", "was accepted before for order %s%s, and comes now for order %s (%s): give each event an id of its own",
 			incrementID(first.orderKey), inBrackets(first.ofType), it.ref.IncrementID, it.event.Type)
 	default:
@@ -27,13 +27,13 @@ func (t *transaction) isOld(it *item, seen map[eventKey]known) bool {
 }
 
 // isUnfit answers an event that contradicts what is known of its order.
-func (t *transaction) isUnfit(it *item, key string) bool {
-	stored := t.snapshots[key]
+func (t *transaction) isUnfit(it *item) bool {
+	stored := t.snapshots[it.key]
 	switch {
 	case it.order == nil && stored == nil:
 		*it.result = notTaken(it, Refused, wrong("/invoice/order_increment_id", problem.CodeNotKnown,
 			"order %s is not known yet: send the invoice with its order, or an order.placed event first", it.ref.IncrementID))
-		it.result.UnknownOrder = key
+		it.result.UnknownOrder = it.key
 	case it.order != nil && it.order.OrderID != nil && stored != nil && stored.orderID != nil && *stored.orderID != *it.order.OrderID:
 		conflict(it, "/order/order_id", "is %d, but order %s is known with order_id %d: two orders cannot share a number; give the other one a number, or a source, of its own",
 			*it.order.OrderID, it.ref.IncrementID, *stored.orderID)

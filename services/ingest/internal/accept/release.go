@@ -21,15 +21,22 @@ returned AS (INSERT INTO commerce_outbox (source, traceparent, payload, created_
     SELECT source, traceparent, payload, published_at FROM gone ORDER BY id)
 SELECT order_key, count(*) FROM gone GROUP BY order_key`
 
-// storeAndRelease does both in one statement. For orders without waiting invoices that costs one index look-up. IS TRUE keeps Postgres from
-// walking along the index that counts open entries, through all of them.
-const storeAndRelease = `
-WITH stored AS (INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at, snapshot_at)
-    SELECT k, s, i, o, j::json, $6, $6, a
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $7::timestamptz[]) AS n (k, s, i, o, j, a)
-    ON CONFLICT (order_key) DO UPDATE SET snapshot = excluded.snapshot, updated_at = excluded.updated_at, snapshot_at = excluded.snapshot_at,
-        order_id = coalesce(excluded.order_id, sales_order.order_id)),
+// insertAndRelease and updateAndRelease do both in one statement. For orders without waiting invoices that costs one index look-up. IS TRUE
+// keeps Postgres from walking along the index that counts open entries, through all of them.
+//
+// Under the gate's lock it is known whether there is a row. An insertion that allows for one writes each row twice to the log.
+const (
+	insertAndRelease = `WITH stored AS (` + insertOrders + `)` + andRelease
+	updateAndRelease = `
+WITH stored AS (UPDATE sales_order t SET snapshot = j::json, updated_at = $6, snapshot_at = a, order_id = coalesce(o, order_id)
+    FROM ` + givenOrders + ` WHERE t.order_key = k)` + andRelease
+	insertOrders = `
+    INSERT INTO sales_order (order_key, source, increment_id, order_id, snapshot, created_at, updated_at, snapshot_at)
+    SELECT k, s, i, o, j::json, $6, $6, a FROM ` + givenOrders
+	givenOrders = `unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $7::timestamptz[]) AS n (k, s, i, o, j, a)`
+	andRelease  = `,
 waiting AS (SELECT id FROM commerce_quarantine WHERE order_key = ANY($1) AND (state = 'open') IS TRUE FOR UPDATE SKIP LOCKED),` + release
+)
 
 const releaseKnown = `
 WITH waiting AS (SELECT q.id FROM commerce_quarantine q
@@ -60,11 +67,11 @@ func countByOrder(rows pgx.Rows, counts map[string]int) error {
 }
 
 // setReleased notes in the result of one event of each order how many invoices it has released.
-func (t *transaction) setReleased(accepted []*item, released map[string]int) {
-	for _, it := range accepted {
-		if key := it.ref.Key(); it.order != nil && released[key] > 0 {
-			it.result.Released = released[key]
-			delete(released, key)
+func (t *transaction) setReleased(released map[string]int) {
+	for _, it := range t.accepted {
+		if it.order != nil && released[it.key] > 0 {
+			it.result.Released = released[it.key]
+			delete(released, it.key)
 		}
 	}
 }

@@ -15,12 +15,14 @@ func Identity(source, eventID string) [sha256.Size]byte {
 // that is a look into an index (not the one of open entries: see storeAndRelease). An entry that an operator is sending is skipped, as in
 // release: that transaction takes the gate next.
 // One that was discarded stays: it tells who decided what.
-func resolve(b *pgx.Batch, accepted []*item) {
-	identities := make([][]byte, len(accepted))
-	for i, it := range accepted {
+func resolve(b *pgx.Batch, events []accepted) {
+	identities := make([][]byte, len(events))
+	for i, it := range events {
 		identity := Identity(it.event.Source, it.event.EventID)
 		identities[i] = identity[:]
 	}
-	b.Queue(`DELETE FROM commerce_quarantine WHERE id = ANY(ARRAY(
-		SELECT id FROM commerce_quarantine WHERE identity = ANY($1::bytea[]) AND (state = 'open') IS TRUE FOR UPDATE SKIP LOCKED))`, identities)
+	b.Queue(resolveAccepted, identities)
 }
+
+const resolveAccepted = `DELETE FROM commerce_quarantine WHERE id = ANY(ARRAY(
+	SELECT id FROM commerce_quarantine WHERE identity = ANY($1::bytea[]) AND (state = 'open') IS TRUE FOR UPDATE SKIP LOCKED))`

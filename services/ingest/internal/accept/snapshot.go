@@ -13,6 +13,7 @@ type snapshot struct {
 	orderID *int64
 	at      *time.Time // the newest that is known of the order; see domain.NewestSnapshot
 	remarks *domain.Remarks
+	stored  bool // there is a row of the order
 	changed bool
 }
 
@@ -26,13 +27,14 @@ func (s *snapshot) remarksOn() domain.Remarks {
 }
 
 // keepSnapshot replaces the order's snapshot, unless a newer one is known. A known order_id is never lost.
-func (t *transaction) keepSnapshot(it *item, key string) (older bool) {
+func (t *transaction) keepSnapshot(it *item) (older bool) {
 	if it.order == nil {
 		return false
 	}
 	next := &snapshot{order: it.event.Order, orderID: it.order.OrderID, remarks: &it.remarks, changed: true}
 	next.at = domain.SnapshotTime(it.order.UpdatedAt, it.event.OccurredAt, t.now)
-	if stored := t.snapshots[key]; stored != nil {
+	if stored := t.snapshots[it.key]; stored != nil {
+		next.stored = stored.stored
 		next.at, older = domain.NewestSnapshot(stored.time(t.now), next.at)
 		if older {
 			next.order, next.remarks = stored.order, stored.remarks
@@ -42,7 +44,7 @@ func (t *transaction) keepSnapshot(it *item, key string) (older bool) {
 			next.orderID = stored.orderID
 		}
 	}
-	t.snapshots[key] = next
+	t.snapshots[it.key] = next
 	return older
 }
 
