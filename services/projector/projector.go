@@ -47,7 +47,7 @@ const (
 	// as with 50 orders a second, the rests become longer: then several orders share a transaction.
 	restTimes = 2. // what the batch took
 	minRest   = 15 * time.Millisecond
-	maxRest   = 50 * time.Millisecond
+	maxRest   = 150 * time.Millisecond
 	waited    = 2 * time.Millisecond // a poll that takes longer found nothing at first
 )
 
