@@ -16,8 +16,13 @@ func TestRestsGrowWhileRecordsWait(t *testing.T) {
 		busy bool
 		then time.Duration
 	}{
-		{took: 0, then: 2 * minRest}, {took: waited, then: 4 * minRest}, {took: 0, then: 8 * minRest}, {took: 0, then: maxRest},
-		{took: 0, busy: true, then: busyRest}, {took: waited + 1, then: minRest}, {took: 0, busy: true, then: 2 * minRest},
+		{took: 0, then: 2 * minRest},
+		{took: waited, then: 4 * minRest},
+		{took: 0, then: 8 * minRest},
+		{took: 0, then: maxRest},
+		{took: 0, busy: true, then: busyRest},
+		{took: waited + 1, then: minRest},
+		{took: 0, busy: true, then: 2 * minRest},
 	} {
 		rest = restAfter(rest, mostRest(one.busy), one.took)
 		require.Equal(t, one.then, rest)
