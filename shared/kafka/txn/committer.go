@@ -47,7 +47,8 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		case <-done:
 			return
 		}
-		batch := append(offsetsOnly, s.finished.take(s.cfg.BatchTasks, s.cfg.BatchBytes, s.waits)...)
+		taken, full := s.finished.take(s.cfg.BatchTasks, s.cfg.BatchBytes, s.waits)
+		batch := append(offsetsOnly, taken...)
 		offsetsOnly = nil
 		if !flush && !writes(batch) {
 			offsetsOnly = batch
@@ -56,7 +57,7 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		idle.Reset(s.cfg.IdleCommit)
 		began := time.Now()
 		s.commit(batch)
-		if len(batch) >= least && len(batch) < s.cfg.BatchTasks {
+		if len(batch) >= least && !full {
 			pace.Worked(began)
 		}
 	}
