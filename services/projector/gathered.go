@@ -50,13 +50,16 @@ func (g *gathered) add(entries []*entry, now time.Time) {
 	}
 }
 
+// isBusy reports whether records come fast.
+func (g *gathered) isBusy(now time.Time) bool { return now.Before(g.rate.busyUntil) }
+
 // due takes the entries that are to be applied now, those of a partition in their order.
 func (g *gathered) due(now time.Time) []*entry {
 	byNumber := map[int32][]kafka.TopicPartition{}
 	for at := range g.queues {
 		byNumber[at.Partition] = append(byNumber[at.Partition], at)
 	}
-	everything := !now.Before(g.rate.busyUntil) || g.bytes >= maxGathered
+	everything := !g.isBusy(now) || g.bytes >= maxGathered
 	var due []*entry
 	for _, number := range slices.Sorted(maps.Keys(byNumber)) {
 		ats := slices.SortedFunc(slices.Values(byNumber[number]), func(a, b kafka.TopicPartition) int { return cmp.Compare(a.Topic, b.Topic) })

@@ -44,11 +44,12 @@ const (
 
 	// After a batch the projector rests, unless more wait than it takes at once. So the next one is larger, and an order's row is
 	// written less often: what follows on an order's first record mostly comes within minRest. While records wait at the end of each rest,
-	// as with 50 orders a second, the rests become longer: then several orders share a transaction.
+	// as with 50 orders a second, the rests become longer: then several orders share a transaction. Under load many do so anyway.
 	restTimes = 2. // what the batch took
 	minRest   = 15 * time.Millisecond
-	maxRest   = 50 * time.Millisecond
-	waited    = 2 * time.Millisecond // a poll that takes longer found nothing at first
+	maxRest   = 150 * time.Millisecond
+	busyRest  = 50 * time.Millisecond // maxRest under load
+	waited    = 2 * time.Millisecond  // a poll that takes longer found nothing at first
 )
 
 // errPositions means that the log does not hold the record that comes next by the table's positions.
@@ -107,14 +108,15 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 		return err
 	}
 	caughtUp, read := time.Now(), newGathered()
-	pace := run.Pace{Rest: restTimes, Min: minRest, Max: maxRest}
+	pace := run.Pace{Rest: restTimes, Min: minRest}
 	for pace.Sleep(ctx) {
 		asked := time.Now()
 		n, began, err := p.read(ctx, client, read)
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		pace.Min = restAfter(pace.Min, began.Sub(asked))
+		pace.Max = mostRest(read.isBusy(time.Now()))
+		pace.Min = restAfter(pace.Min, pace.Max, began.Sub(asked))
 		if err := p.apply(ctx, client, positions, read.due(time.Now())); err != nil {
 			return err
 		}
@@ -133,11 +135,18 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 }
 
 // restAfter returns the least rest after a poll that took so long.
-func restAfter(last, took time.Duration) time.Duration {
+func restAfter(last, most, took time.Duration) time.Duration {
 	if took > waited {
 		return minRest
 	}
-	return min(2*last, maxRest)
+	return min(2*last, most)
+}
+
+func mostRest(busy bool) time.Duration {
+	if busy {
+		return busyRest
+	}
+	return maxRest
 }
 
 // catchUp does what earlier batches left out, also those of a process that was killed: gates and orders that were locked, counts that
@@ -206,7 +215,7 @@ func (p *Projector) read(ctx context.Context, client *kgo.Client, into *gathered
 func (p *Projector) wait(gathered *gathered) time.Duration {
 	switch {
 	case len(gathered.queues) > 0:
-		return maxRest
+		return busyRest
 	case p.store.skipped:
 		return p.catchUpInterval
 	}

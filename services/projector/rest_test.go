@@ -11,10 +11,20 @@ import (
 func TestRestsGrowWhileRecordsWait(t *testing.T) {
 	t.Parallel()
 	rest := minRest
-	for _, one := range []struct{ took, then time.Duration }{
-		{0, 30 * time.Millisecond}, {waited, maxRest}, {0, maxRest}, {waited + 1, minRest}, {0, 30 * time.Millisecond},
+	for _, one := range []struct {
+		took time.Duration
+		busy bool
+		then time.Duration
+	}{
+		{took: 0, then: 2 * minRest},
+		{took: waited, then: 4 * minRest},
+		{took: 0, then: 8 * minRest},
+		{took: 0, then: maxRest},
+		{took: 0, busy: true, then: busyRest},
+		{took: waited + 1, then: minRest},
+		{took: 0, busy: true, then: 2 * minRest},
 	} {
-		rest = restAfter(rest, one.took)
+		rest = restAfter(rest, mostRest(one.busy), one.took)
 		require.Equal(t, one.then, rest)
 	}
 }

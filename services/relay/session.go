@@ -120,7 +120,8 @@ func (s *session) run(ctx context.Context) error {
 				return err
 			}
 		}
-		looked, s.source.woken = time.Now(), false
+		looked = time.Now()
+		s.source.setWoken(false)
 		batch, next, err := s.next(ctx, read)
 		if pending != nil {
 			if failed := s.await(pending, read); failed != nil {

@@ -41,6 +41,7 @@ const (
 	commitTasks   = 500
 	commitBytes   = 8 << 20
 	idleCommit    = time.Second
+	commitRest    = 100 * time.Millisecond
 	queuePerCall  = 8 // how many tasks of each class may wait for each call at once
 	intentTimeout = 2 * time.Second
 )
@@ -115,7 +116,7 @@ func New(p Params) *Syncer {
 		Kafka: p.Kafka, Name: "syncer", TransactionalID: p.LeaseID, MarkerTopic: event.TopicPosition,
 		Group: string(event.GroupSyncer), Topics: event.TopicsOf(event.GroupSyncer),
 		FlowOf:      func(r *kgo.Record) txn.Flow { return txn.FlowOf(domain.SourceOfKey(string(r.Key))) }, // the audit knows it too
-		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, IdleCommit: idleCommit,
+		PollRecords: pollRecords, BatchTasks: commitTasks, BatchBytes: commitBytes, Grace: revokeGrace, Rest: commitRest, IdleCommit: idleCommit,
 		Log: p.Log, Activity: p.Activity, Outage: kafkaOutage, OnCommit: func(d time.Duration) { commitSeconds.Observe(d.Seconds()) },
 	}, handler)
 	s.caller = &caller{

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,13 +25,29 @@ var waking = struct {
 	pools map[*pgxpool.Pool]*wakeUp
 }{pools: map[*pgxpool.Pool]*wakeUp{}}
 
-type wakeUp struct{ sending, waiting sync.Mutex }
+type wakeUp struct {
+	sending, waiting sync.Mutex
+
+	here atomic.Pointer[func()] // of a relay that leads in this process
+}
+
+// OnWake lets Wake with this pool call f in place of a notification, until stop is called. A relay uses it while it leads: then the
+// writers of its own process need not go by way of Postgres. f must not block.
+func OnWake(pool *pgxpool.Pool, f func()) (stop func()) {
+	w := wakeUpOf(pool)
+	w.here.Store(&f)
+	return func() { w.here.CompareAndSwap(&f, nil) }
+}
 
 // Wake tells the relay that rows were committed. Call it after the commit. For each pool at most one wake-up is in
 // flight and one waits. When one waits already, Wake returns at once: that one starts after this commit too. Wake
 // reports no failure, as the relay also finds the rows by polling.
 func Wake(ctx context.Context, pool *pgxpool.Pool) {
 	w := wakeUpOf(pool)
+	if wake := w.here.Load(); wake != nil {
+		(*wake)()
+		return
+	}
 	if !w.waiting.TryLock() {
 		return
 	}

@@ -17,7 +17,8 @@ import (
 const maxRefused = 2
 
 // After a transaction of some tasks the session rests, unless more wait than one takes. So the next one takes more: a transaction costs
-// the broker about the same for ten tasks as for fifty. Nobody works on a task that waits for its transaction.
+// the broker about the same for ten tasks as for fifty. Nobody works on a task that waits for its transaction. With Config.Rest it rests
+// after every transaction, for that long.
 const (
 	restTasks = 8
 	restTimes = 4. // what the transaction took
@@ -27,7 +28,10 @@ const (
 // commitFinished commits finished tasks, batch after batch: the records and the consumed offsets of a batch are one Kafka
 // transaction. While one batch commits, and in a rest after it, the next one collects.
 func (s *Session) commitFinished(done <-chan struct{}) {
-	pace := run.Pace{Rest: restTimes, Max: maxRest}
+	pace, least := run.Pace{Rest: restTimes, Max: maxRest}, restTasks
+	if s.cfg.Rest > 0 {
+		pace, least = run.Pace{Min: s.cfg.Rest, Max: s.cfg.Rest}, 1
+	}
 	var offsetsOnly []*Task // they have no records to write, so they wait for others that have
 	idle := time.NewTimer(s.cfg.IdleCommit)
 	defer idle.Stop()
@@ -43,7 +47,8 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		case <-done:
 			return
 		}
-		batch := append(offsetsOnly, s.finished.take(s.cfg.BatchTasks, s.cfg.BatchBytes, s.waits)...)
+		taken, full := s.finished.take(s.cfg.BatchTasks, s.cfg.BatchBytes, s.waits)
+		batch := append(offsetsOnly, taken...)
 		offsetsOnly = nil
 		if !flush && !writes(batch) {
 			offsetsOnly = batch
@@ -52,7 +57,7 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		idle.Reset(s.cfg.IdleCommit)
 		began := time.Now()
 		s.commit(batch)
-		if len(batch) >= restTasks && len(batch) < s.cfg.BatchTasks {
+		if len(batch) >= least && !full {
 			pace.Worked(began)
 		}
 	}

@@ -33,11 +33,12 @@ func (f *finished) wake() {
 	}
 }
 
-// take removes and returns the oldest tasks, up to the limits but at least one. Tasks that must wait stay.
-func (f *finished) take(maxTasks, maxBytes int, waits func(*Task) bool) (taken []*Task) {
+// take removes and returns the oldest tasks, up to the limits but at least one. Tasks that must wait stay. full reports whether
+// others stay too.
+func (f *finished) take(maxTasks, maxBytes int, waits func(*Task) bool) (taken []*Task, full bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	left, bytes, full := f.tasks[:0:0], 0, false
+	left, bytes := f.tasks[:0:0], 0
 	for _, t := range f.tasks {
 		switch size := t.size(); {
 		case waits(t):
@@ -54,5 +55,5 @@ func (f *finished) take(maxTasks, maxBytes int, waits func(*Task) bool) (taken [
 	if full {
 		f.wake()
 	}
-	return taken
+	return taken, full
 }

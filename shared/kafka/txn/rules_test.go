@@ -378,7 +378,9 @@ func TestWhatABatchTakes(t *testing.T) {
 		if c.waits == nil {
 			c.waits = nothing
 		}
-		require.Equal(t, c.take, offsetsOf(f.take(c.maxTasks, c.maxBytes, c.waits)), name)
+		taken, full := f.take(c.maxTasks, c.maxBytes, c.waits)
+		require.Equal(t, c.take, offsetsOf(taken), name)
+		require.Equal(t, c.signal, full, name)
 		require.Equal(t, c.rest, offsetsOf(f.tasks), name)
 		require.Equal(t, c.signal, len(f.signal) == 1, "%s: who takes is told of the rest", name)
 	}
@@ -390,7 +392,9 @@ func TestWhatABatchTakes(t *testing.T) {
 	<-f.signal
 	f.putFirst(tasks[:2])
 	require.Empty(t, f.signal)
-	require.Equal(t, []int64{0, 1, 2}, offsetsOf(f.take(9, 9, nothing)))
+	taken, full := f.take(9, 9, nothing)
+	require.Equal(t, []int64{0, 1, 2}, offsetsOf(taken))
+	require.False(t, full)
 }
 
 func TestATaskKnowsWhatItWrites(t *testing.T) {

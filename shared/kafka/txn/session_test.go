@@ -286,3 +286,31 @@ func TestAddedPartitionsAreNoLoss(t *testing.T) {
 		require.Len(b, b.copied(3), 3)
 	})
 }
+
+// With a rest after each transaction, the first task is committed at once, and those that finish in the rest share a transaction. A stop
+// ends the rest: it lasts for an hour here.
+func TestTasksThatFinishInARestShareATransaction(t *testing.T) {
+	onBrokers(t, func(b *bench) {
+		prepared(b)
+		c, _, stop := copySession(b.Bench, quiet, func(c *Config, _ *copier) { c.Rest = time.Hour })
+		b.send("1")
+		b.Within("the first committed", func() bool { return c.committed() == 1 })
+		b.send("2", "3")
+		b.Within("all taken", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return len(c.taken) == 3
+		})
+		stop()
+		end := int64(0)
+		b.Within("the second transaction has its marker", func() bool {
+			ends, err := kadm.NewClient(b.Client).ListCommittedOffsets(b.Ctx, b.Cfg.Topic("out"))
+			require.NoError(b, err)
+			at, _ := ends.Lookup(b.Cfg.Topic("out"), 0)
+			end = at.Offset
+			return end > 3
+		})
+		require.Equal(b, int64(3+2), end, "three records, and the markers of two transactions")
+		require.Equal(b, []string{"1", "2", "3"}, b.copied(3))
+	})
+}
