@@ -22,7 +22,7 @@ type fact struct {
 
 // read makes the fact of a record. It fails when the record is none of a sync.
 func read(tp kafka.TopicPartition, offset int64, record event.View) (fact, error) {
-	v, err := record.Sync()
+	v, err := record.Facts()
 	if err != nil {
 		return fact{}, err
 	}

@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	morePatience    = 500 * time.Millisecond // how long a record waits, under load, for what follows on it
+	morePatience    = 2 * time.Second        // how long a record waits, under load, for what follows on it
+	otherPatience   = 500 * time.Millisecond // how long an answer waits for its terminal event, or that for the answer
 	outcomePatience = 100 * time.Millisecond // how long an order on which nothing follows waits for others
 	busyRate        = 1000                   // records a second that are load
 	busyWindow      = 100 * time.Millisecond // in which so many come
-	busyFor         = time.Second            // from then on
-	maxGathered     = 8 << 20                // bytes of records that wait
+	busyFor         = 2 * time.Second        // from then on
+	maxGathered     = 16 << 20               // bytes of records that wait
 )
 
 // gathered are the entries that were read and are not applied yet. Under load those of an order wait for each other, so that its row is
@@ -25,7 +26,8 @@ const (
 // looks for a status, as the gate tells it.
 //
 // An order's records have the same partition in each topic, and positions move along a partition. So an order that has its outcome waits
-// for those before it, for a shorter time.
+// for those before it, for a shorter time. A terminal event may be read before the answer that is in the same transaction: they wait for
+// each other.
 type gathered struct {
 	queues map[kafka.TopicPartition][]waiting
 	bytes  int
@@ -59,7 +61,8 @@ func (g *gathered) due(now time.Time) []*entry {
 	for at := range g.queues {
 		byNumber[at.Partition] = append(byNumber[at.Partition], at)
 	}
-	everything := !g.isBusy(now) || g.bytes >= maxGathered
+	everything := !g.isBusy(now)
+	patience := g.patience(now)
 	var due []*entry
 	for _, number := range slices.Sorted(maps.Keys(byNumber)) {
 		ats := slices.SortedFunc(slices.Values(byNumber[number]), func(a, b kafka.TopicPartition) int { return cmp.Compare(a.Topic, b.Topic) })
@@ -68,7 +71,7 @@ func (g *gathered) due(now time.Time) []*entry {
 			cuts[i] = len(g.queues[at])
 		}
 		if !everything {
-			g.cut(ats, cuts, now)
+			g.cut(ats, cuts, now, patience)
 		}
 		for i, at := range ats {
 			due = append(due, g.take(at, cuts[i])...)
@@ -77,9 +80,21 @@ func (g *gathered) due(now time.Time) []*entry {
 	return due
 }
 
+// patience is how long a record waits for what follows on it: while too much waits, half as long as the first has waited by now.
+func (g *gathered) patience(now time.Time) time.Duration {
+	if g.bytes < maxGathered {
+		return morePatience
+	}
+	var longest time.Duration
+	for _, queue := range g.queues {
+		longest = max(longest, now.Sub(queue[0].since))
+	}
+	return min(longest/2, morePatience)
+}
+
 // cut shortens what is taken of the partitions of one number, so that no order that waits is among it.
-func (g *gathered) cut(ats []kafka.TopicPartition, cuts []int, now time.Time) {
-	waits, floors := g.patient(ats, now)
+func (g *gathered) cut(ats []kafka.TopicPartition, cuts []int, now time.Time, patience time.Duration) {
+	waits, floors := g.patient(ats, now, patience)
 	for again := true; again; {
 		again = false
 		for i, at := range ats {
@@ -97,22 +112,26 @@ func (g *gathered) cut(ats []kafka.TopicPartition, cuts []int, now time.Time) {
 }
 
 // patient are the syncs that wait for more, and how many entries of each partition have waited for long enough.
-func (g *gathered) patient(ats []kafka.TopicPartition, now time.Time) (waits map[int64]bool, floors []int) {
-	waits, overdue := map[int64]bool{}, map[int64]bool{}
-	settled := map[int64]bool{0: true} // 0: no fact
+func (g *gathered) patient(ats []kafka.TopicPartition, now time.Time, patience time.Duration) (waits map[int64]bool, floors []int) {
+	parts := map[int64]part{}
 	for _, at := range ats {
 		for _, w := range g.queues[at] {
-			id, waited := w.fact.Sync.SyncID, now.Sub(w.since)
-			settled[id] = settled[id] || settles(w.fact)
-			overdue[id] = overdue[id] || waited >= morePatience || (waited >= outcomePatience && settles(w.fact))
-			waits[id] = true
+			parts[w.fact.Sync.SyncID] |= partOf(w.fact)
 		}
 	}
-	maps.DeleteFunc(waits, func(id int64, _ bool) bool { return settled[id] || overdue[id] })
-	floors = make([]int, len(ats))
+	waits, floors = map[int64]bool{}, make([]int, len(ats))
+	overdue := map[int64]bool{0: true} // 0: no fact
+	for _, at := range ats {
+		for _, w := range g.queues[at] {
+			id := w.fact.Sync.SyncID
+			waits[id] = !parts[id].whole()
+			overdue[id] = overdue[id] || now.Sub(w.since) >= min(patience, partOf(w.fact).patience(parts[id]))
+		}
+	}
+	maps.DeleteFunc(waits, func(id int64, waits bool) bool { return !waits || overdue[id] })
 	for i, at := range ats {
 		for n, w := range g.queues[at] {
-			if overdue[w.fact.Sync.SyncID] {
+			if id := w.fact.Sync.SyncID; id != 0 && overdue[id] {
 				floors[i] = n + 1
 			}
 		}
@@ -120,17 +139,47 @@ func (g *gathered) patient(ats []kafka.TopicPartition, now time.Time) (waits map
 	return waits, floors
 }
 
-// settles reports whether nothing is to follow on the fact soon.
-func settles(f fact) bool {
+// part is what a record says about what else is to come, or several records of a sync together.
+type part int
+
+const (
+	answered part = 1 << iota // an attempt has ended: the terminal event comes in the same transaction
+	ended                     // so does the answer of the terminal event, which may be read first
+	alone                     // nothing follows soon
+)
+
+func partOf(f fact) part {
 	switch f.at.Topic {
 	case event.TopicRequested:
-		return f.Sync.Status != domain.Queued
+		if f.Sync.Status == domain.Queued {
+			return 0
+		}
 	case event.TopicBeforeSend:
-		return false
-	case event.TopicAfterSend: // with a retry, or else with the terminal event, in one transaction
-		return f.Sync.Status == domain.Queued
+		return 0
+	case event.TopicAfterSend:
+		if f.Sync.Status != domain.Queued { // with a retry nothing follows soon
+			return answered
+		}
+	case event.TopicSuccess, event.TopicFailed:
+		if f.Sync.ClosedBy == "" {
+			return ended
+		}
 	}
-	return true
+	return alone
+}
+
+// whole reports whether nothing is to follow soon on the records of a sync.
+func (p part) whole() bool { return p&alone != 0 || p == answered|ended }
+
+// patience is how long a record waits of a sync that has these parts.
+func (p part) patience(of part) time.Duration {
+	switch {
+	case p == 0:
+		return morePatience
+	case of.whole():
+		return outcomePatience
+	}
+	return otherPatience
 }
 
 // take takes the first n entries of a partition.

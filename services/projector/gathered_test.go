@@ -74,6 +74,30 @@ func TestRecordsWaitForTheirOrdersOutcomeUnderLoadOnly(t *testing.T) {
 	require.ElementsMatch(t, before, g.due(began.Add(busyFor)), "the load is over")
 }
 
+// While the projector is behind, topics with small records are read before those with large ones.
+func TestATerminalEventAndItsAnswerWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	l := inLog{}
+	g := underLoad(l)
+	outcome := l.answered(0, 1)
+	g.add(outcome[1:], began)
+	require.Empty(t, g.due(began.Add(outcomePatience)))
+	g.add(outcome[:1], began.Add(outcomePatience))
+	require.ElementsMatch(t, outcome, g.due(began.Add(outcomePatience)))
+
+	g = underLoad(l)
+	first, second := l.answered(0, 1), l.answered(1, 2)
+	g.add([]*entry{first[0], second[1]}, began)
+	require.Empty(t, g.due(began.Add(otherPatience-1)))
+	require.ElementsMatch(t, []*entry{first[0], second[1]}, g.due(began.Add(otherPatience)), "the others were applied before")
+
+	g = underLoad(l)
+	byHand := l.entry(event.TopicSuccess, 0, 3, domain.Success)
+	byHand.fact.Sync.ClosedBy = domain.ClosedByHand
+	g.add([]*entry{byHand}, began)
+	require.Equal(t, []*entry{byHand}, g.due(began), "no answer is to come")
+}
+
 func TestNothingFollowsSoonOnARetryOrAHeldRequest(t *testing.T) {
 	t.Parallel()
 	l := inLog{}
@@ -100,10 +124,19 @@ func TestAnOutcomeWaitsForAShortTimeForOrdersBeforeIt(t *testing.T) {
 	require.Equal(t, []*entry{late}, g.due(began.Add(morePatience)))
 }
 
-func TestRecordsThatFillTheMemoryDoNotWait(t *testing.T) {
+func TestRecordsThatFillTheMemoryWaitHalfAsLong(t *testing.T) {
 	t.Parallel()
 	l := inLog{}
 	g := underLoad(l)
+	early, late := l.requested(0, 1), l.requested(0, 2)
+	early.record.Value, late.record.Value = make([]byte, maxGathered/2), make([]byte, maxGathered/2)
+	g.add([]*entry{early}, began)
+	require.Empty(t, g.due(began.Add(outcomePatience)))
+	g.add([]*entry{late}, began.Add(outcomePatience))
+	require.Equal(t, []*entry{early}, g.due(began.Add(outcomePatience)))
+	require.Empty(t, g.due(began.Add(outcomePatience)))
+
+	g = underLoad(l)
 	large := l.requested(0, 1)
 	large.record.Value = make([]byte, maxGathered)
 	g.add([]*entry{large}, began)
@@ -119,6 +152,7 @@ func TestGatheredGivesEachRecordOnceInItsPartitionsOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := inLog{}
 		g, now := underLoad(l), began
+		g.rate.busyUntil = began.Add(time.Hour)
 		read, given := map[*entry]time.Time{}, map[kafka.TopicPartition]int64{{Topic: event.TopicCallback}: l[kafka.TopicPartition{Topic: event.TopicCallback}]}
 		for range rapid.IntRange(1, 30).Draw(t, "polls") {
 			now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, outcomePatience / 2, morePatience / 2}).Draw(t, "passes"))
@@ -141,7 +175,7 @@ func TestGatheredGivesEachRecordOnceInItsPartitionsOrder(t *testing.T) {
 				require.Less(t, now.Sub(since), morePatience)
 			}
 		}
-		g.due(now.Add(busyFor))
+		g.due(began.Add(time.Hour))
 		require.Empty(t, g.queues)
 		require.Zero(t, g.bytes)
 	})

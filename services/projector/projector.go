@@ -34,9 +34,11 @@ import (
 )
 
 const (
-	maxPollRecords  = 2000                  // read for one batch
+	manyRead        = 2000                  // records, enough for one batch
 	manyRecords     = 100                   // read at once; then there may be more
 	moreWait        = 5 * time.Millisecond  // for them
+	fetchBytes      = 4 << 20               // of a fetch, compressed: some of each partition, so that no topic is read far ahead of the others
+	partitionBytes  = 128 << 10             // of these
 	applyTimeout    = 10 * time.Second      // of one transaction, with the dead letters before it
 	minWait         = 50 * time.Millisecond // between two sessions, after a failure
 	maxWait         = 2 * time.Second
@@ -99,7 +101,8 @@ func (p *Projector) Run(ctx context.Context) error {
 // session reads from the stored positions until something fails; the next session begins from there. It calls works after
 // each batch that was applied.
 func (p *Projector) session(ctx context.Context, works func()) error {
-	client, positions, err := p.reader(ctx, p.cfg.PatientFetch()...)
+	more := append(p.cfg.PatientFetch(), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes))
+	client, positions, err := p.reader(ctx, more...)
 	if err != nil {
 		return err
 	}
@@ -120,7 +123,7 @@ func (p *Projector) session(ctx context.Context, works func()) error {
 		if err := p.apply(ctx, client, positions, read.due(time.Now())); err != nil {
 			return err
 		}
-		if n < maxPollRecords {
+		if n < manyRead {
 			pace.Worked(began)
 		}
 		works()
@@ -192,7 +195,7 @@ func (p *Projector) reader(ctx context.Context, more ...kgo.Opt) (*kgo.Client, m
 // When that is much, there is more: topics with small records come faster than those with large ones.
 func (p *Projector) read(ctx context.Context, client *kgo.Client, into *gathered) (n int, began time.Time, err error) {
 	for wait := p.wait(into); ; wait = moreWait {
-		fetches := poll(ctx, client, wait, maxPollRecords-n)
+		fetches := poll(ctx, client, wait)
 		if ctx.Err() != nil {
 			return n, began, nil
 		}
@@ -205,7 +208,7 @@ func (p *Projector) read(ctx context.Context, client *kgo.Client, into *gathered
 		entries := entriesOf(p.cfg, fetches)
 		into.add(entries, time.Now())
 		n += len(entries)
-		if len(entries) < manyRecords || n >= maxPollRecords {
+		if len(entries) < manyRecords || n >= manyRead {
 			return n, began, nil
 		}
 	}
@@ -222,13 +225,14 @@ func (p *Projector) wait(gathered *gathered) time.Duration {
 	return 0
 }
 
-func poll(ctx context.Context, client *kgo.Client, wait time.Duration, most int) kgo.Fetches {
+// poll returns all that has been fetched: a part of it would be some topics only.
+func poll(ctx context.Context, client *kgo.Client, wait time.Duration) kgo.Fetches {
 	if wait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
 	}
-	return client.PollRecords(ctx, most)
+	return client.PollFetches(ctx)
 }
 
 // positions reads the stored position of every partition of the log. A partition that was never read has position 0. It

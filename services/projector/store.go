@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -99,7 +101,7 @@ func (s *store) apply(ctx context.Context, b batch) error {
 		if err != nil {
 			return err
 		}
-		if err := s.writeRows(ctx, tx, rows); err != nil {
+		if err := s.writeRows(ctx, tx, before, rows); err != nil {
 			return err
 		}
 		if s.into == live {
@@ -197,25 +199,39 @@ func (s *store) fold(ctx context.Context, tx pgx.Tx, facts []fact) (before, rows
 	return before, rows, nil
 }
 
-// writeRows writes folded rows, with one statement.
-func (s *store) writeRows(ctx context.Context, tx pgx.Tx, rows map[int64]*domain.Row) error {
-	out := make([]row, 0, len(rows))
-	for _, d := range rows {
-		out = append(out, rowOf(*d))
+// writeRows writes folded rows, with a statement for those that are new and one for the others. As only the holder of the positions' lock
+// writes rows, what had none before has none now. ON CONFLICT would look for each row again, and lock it.
+func (s *store) writeRows(ctx context.Context, tx pgx.Tx, before, rows map[int64]*domain.Row) error {
+	var added, changed []row
+	for _, id := range slices.Sorted(maps.Keys(rows)) {
+		if before[id] == nil {
+			added = append(added, rowOf(*rows[id]))
+		} else {
+			changed = append(changed, rowOf(*rows[id]))
+		}
 	}
-	names, from, arrays := columnsOf(out)
-	_, err := tx.Exec(ctx, `
-		INSERT INTO `+s.into.rows+` (`+names+`) SELECT * FROM `+from+` AS r (`+names+`) ORDER BY sync_id
-		ON CONFLICT (sync_id) DO UPDATE SET
-			order_id = excluded.order_id, status = excluded.status, attempts = excluded.attempts, max_attempts = excluded.max_attempts,
-			last_attempt_at = excluded.last_attempt_at, next_attempt_at = excluded.next_attempt_at, last_error = excluded.last_error,
-			erp_reference = excluded.erp_reference, idempotency_key = excluded.idempotency_key, payload = excluded.payload,
-			response = excluded.response, created_at = excluded.created_at, updated_at = excluded.updated_at,
-			generation = excluded.generation, attempt_version = excluded.attempt_version,
-			attempt_version_at = excluded.attempt_version_at, version = excluded.version, version_at = excluded.version_at,
-			reference_version = excluded.reference_version, reference_version_at = excluded.reference_version_at`, arrays...)
-	if err != nil {
-		return fmt.Errorf("writing %d syncs: %w", len(out), err)
+	names, from, arrays := columnsOf(added)
+	if err := s.write(ctx, tx, len(added), `INSERT INTO `+s.into.rows+` (`+names+`) SELECT * FROM `+from, arrays); err != nil {
+		return err
+	}
+	names, from, arrays = columnsOf(changed)
+	return s.write(ctx, tx, len(changed), `UPDATE `+s.into.rows+` v SET
+			order_id = r.order_id, status = r.status, attempts = r.attempts, max_attempts = r.max_attempts,
+			last_attempt_at = r.last_attempt_at, next_attempt_at = r.next_attempt_at, last_error = r.last_error,
+			erp_reference = r.erp_reference, idempotency_key = r.idempotency_key, payload = r.payload,
+			response = r.response, created_at = r.created_at, updated_at = r.updated_at,
+			generation = r.generation, attempt_version = r.attempt_version,
+			attempt_version_at = r.attempt_version_at, version = r.version, version_at = r.version_at,
+			reference_version = r.reference_version, reference_version_at = r.reference_version_at
+		FROM `+from+` AS r (`+names+`) WHERE v.sync_id = r.sync_id`, arrays)
+}
+
+func (s *store) write(ctx context.Context, tx pgx.Tx, n int, sql string, arrays []any) error {
+	if n == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, sql, arrays...); err != nil {
+		return fmt.Errorf("writing %d syncs: %w", n, err)
 	}
 	return nil
 }

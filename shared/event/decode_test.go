@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -69,8 +70,24 @@ func TestDecodeSyncReadsWhatWasWritten(t *testing.T) {
 	}
 }
 
+func TestFactsAreASyncWithoutTheOrder(t *testing.T) {
+	t.Parallel()
+	var fields []reflect.StructField
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[event.Sync]()) {
+		if f.Name != "Order" {
+			fields = append(fields, f)
+		}
+	}
+	facts := reflect.VisibleFields(reflect.TypeFor[event.Facts]())
+	require.Len(t, facts, len(fields))
+	for i, f := range facts {
+		require.Equal(t, []any{fields[i].Name, fields[i].Type, fields[i].Tag}, []any{f.Name, f.Type, f.Tag})
+	}
+}
+
 // FuzzDecodeSync holds that what decodes is written and read again as the same value, so that a record that goes
-// through the retry topics or the dead letters stays what it was. It also holds that encoding/json reads the same.
+// through the retry topics or the dead letters stays what it was. It also holds that encoding/json reads the same, and DecodeFacts the
+// same but for the order.
 func FuzzDecodeSync(f *testing.F) {
 	f.Add([]byte(smallestSync))
 	for _, g := range goldens(f) {
@@ -78,6 +95,11 @@ func FuzzDecodeSync(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		v, err := event.DecodeSync(value)
+		facts, factsErr := event.DecodeFacts(value)
+		require.Equal(t, err == nil, factsErr == nil, "%v, %v", err, factsErr)
+		require.Equal(t, event.Facts{
+			Sync: v.Sync, Warnings: v.Warnings, NotSent: v.NotSent, Payload: v.Payload, Response: v.Response, TookMS: v.TookMS, Error: v.Error,
+		}, facts)
 		var standard event.Sync
 		if standardErr := json.Unmarshal(value, &standard); err != nil {
 			require.True(t, standardErr != nil || !strings.HasPrefix(err.Error(), "decoding"), "encoding/json reads it: %v", err)

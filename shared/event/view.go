@@ -96,5 +96,8 @@ func (v View) Version() (version domain.Version, ok bool) {
 // Sync is the record's value, which every topic of syncs has; see DecodeSync.
 func (v View) Sync() (Sync, error) { return DecodeSync(v.Value) }
 
+// Facts are the record's value without the order; see DecodeFacts.
+func (v View) Facts() (Facts, error) { return DecodeFacts(v.Value) }
+
 // SyncOnly is the sync of the record's value, without what goes with it; see DecodeSyncOnly.
 func (v View) SyncOnly() (domain.Sync, error) { return DecodeSyncOnly(v.Value) }
