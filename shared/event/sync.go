@@ -94,12 +94,19 @@ func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 // it reads once what is JSON already: the order, in each of its records.
 var encoding = jsonv2.JoinOptions(fastjson.DefaultOptionsV1(), jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false))
 
+// decoding is as encoding/json reads, but for the words of errors, and for what is left of a value that cannot be read. For these two
+// encoding/json looks through the value before it reads it, which is a third of the time.
+var decoding = jsonv2.JoinOptions(fastjson.DefaultOptionsV1(), fastjson.ReportErrorsWithLegacySemantics(false))
+
 // DecodeSync reads the value of a record about a sync and checks what every consumer relies on. Each consumer reads each record, so it
-// takes the decoder that encoding/json is to have one day, with today's rules: it needs two thirds of the time, as it reads the value once.
+// takes the decoder that encoding/json is to have one day, with today's rules: it needs half of the time, as it reads the value once.
 func DecodeSync(value []byte) (Sync, error) {
 	var v Sync
-	if err := fastjson.Unmarshal(value, &v); err != nil {
-		return Sync{}, decodingError(err)
+	if jsonv2.Unmarshal(value, &v, decoding) != nil {
+		v = Sync{}
+		if err := fastjson.Unmarshal(value, &v); err != nil { // in the words of encoding/json
+			return Sync{}, decodingError(err)
+		}
 	}
 	if err := check(v.Sync); err != nil {
 		return Sync{}, err
