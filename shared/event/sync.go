@@ -83,7 +83,7 @@ func newUnversioned(v Sync, text string, c Context) (Record, error) {
 // newSync is the record of a sync on a topic; the ce_type is another one only for retries.
 func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 	key := v.Sync.Ref().Key()
-	value, err := jsonv2.Marshal(v, encoding)
+	value, err := jsonv2.Marshal(&v, encoding) // by its address: the library would copy it
 	if err != nil {
 		return Record{}, fmt.Errorf("encoding %s of order %s: %w", ceType, key, err)
 	}
