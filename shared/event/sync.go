@@ -42,6 +42,7 @@ type Response struct {
 type Context struct {
 	Traceparent string
 	At          time.Time // becomes ce_time
+	OrderIsRead bool      // the order is that of a record which DecodeSync has read, so it is copied as it is
 }
 
 // NewSync is the record of a fact about a sync on the given topic; its ce_type is the topic's name.
@@ -83,7 +84,7 @@ func newUnversioned(v Sync, text string, c Context) (Record, error) {
 // newSync is the record of a sync on a topic; the ce_type is another one only for retries.
 func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 	key := v.Sync.Ref().Key()
-	value, err := jsonv2.Marshal(&v, encoding) // by its address: the library would copy it
+	value, err := encode(v, c.OrderIsRead)
 	if err != nil {
 		return Record{}, fmt.Errorf("encoding %s of order %s: %w", ceType, key, err)
 	}
