@@ -50,9 +50,15 @@ func arrayPlans(element uint32, value any) (plan pgtype.EncodePlan, ok bool) {
 	case [][]byte:
 		return arrayPlan[[]byte]{element, bytesSize, putBytes}, element == pgtype.ByteaOID
 	case []int64:
-		return arrayPlan[int64]{element, int64Size, putInt64}, element == pgtype.Int8OID
+		return arrayPlan[int64]{element, intSize[int64], putInt[int64]}, element == pgtype.Int8OID
 	case []*int64:
-		return arrayPlan[*int64]{element, orNull(int64Size), ofPointer(putInt64)}, element == pgtype.Int8OID
+		return arrayPlan[*int64]{element, orNull(intSize[int64]), ofPointer(putInt[int64])}, element == pgtype.Int8OID
+	case []int:
+		return arrayPlan[int]{element, intSize[int], putInt[int]}, element == pgtype.Int8OID
+	case []*int:
+		return arrayPlan[*int]{element, orNull(intSize[int]), ofPointer(putInt[int])}, element == pgtype.Int8OID
+	case []int32:
+		return arrayPlan[int32]{element, intSize[int32], putInt[int32]}, element == pgtype.Int8OID
 	case []time.Time:
 		return arrayPlan[time.Time]{element, timeSize, putTime}, element == pgtype.TimestamptzOID
 	case []*time.Time:
@@ -110,13 +116,18 @@ func ofPointer[T any](put func([]byte, T) []byte) func([]byte, *T) []byte {
 	return func(buf []byte, v *T) []byte { return put(buf, *v) }
 }
 
-func textSize(s string) int                  { return len(s) }
-func putText(buf []byte, s string) []byte    { return append(buf, s...) }
-func putBytes(buf, b []byte) []byte          { return append(buf, b...) }
-func int64Size(int64) int                    { return 8 }
-func putInt64(buf []byte, n int64) []byte    { return binary.BigEndian.AppendUint64(buf, uint64(n)) } //nolint:gosec // the same bits
+func textSize(s string) int               { return len(s) }
+func putText(buf []byte, s string) []byte { return append(buf, s...) }
+func putBytes(buf, b []byte) []byte       { return append(buf, b...) }
+
+func intSize[T int | int32 | int64](T) int { return 8 }
+
+func putInt[T int | int32 | int64](buf []byte, n T) []byte {
+	return binary.BigEndian.AppendUint64(buf, uint64(n)) //nolint:gosec // the same bits
+}
+
 func timeSize(time.Time) int                 { return 8 }
-func putTime(buf []byte, t time.Time) []byte { return putInt64(buf, t.UnixMicro()-y2k) }
+func putTime(buf []byte, t time.Time) []byte { return putInt(buf, t.UnixMicro()-y2k) }
 
 // y2k is Postgres' epoch, in microseconds of Unix.
 var y2k = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()

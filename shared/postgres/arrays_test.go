@@ -20,7 +20,7 @@ func TestArraysAreThoseOfPgx(t *testing.T) {
 			[]fmt.Stringer{at}, []any{"a", nil},
 		},
 		pgtype.ByteaArrayOID:       {[][]byte{{1, 2}, {}, nil, make([]byte, 3000)}, [][]byte{}, [][]byte(nil)},
-		pgtype.Int8ArrayOID:        {[]int64{0, -1, 1 << 62}, []*int64{new(int64(7)), nil}, []int{3}, []int32{-4}},
+		pgtype.Int8ArrayOID:        {[]int64{0, -1, 1 << 62}, []*int64{new(int64(7)), nil}, []int{3, -3}, []*int{new(5), nil}, []int32{-4}, []uint8{4}, []int16{2}},
 		pgtype.TimestamptzArrayOID: {[]time.Time{at, {}, time.Unix(0, 0), time.Unix(-1, 999)}, []*time.Time{&at, nil}},
 		pgtype.JSONBArrayOID:       {[]string{`{"a":1}`}},
 		pgtype.Int4ArrayOID:        {[]int64{5}, []int{6}},
