@@ -16,8 +16,13 @@ func TestArraysAreThoseOfPgx(t *testing.T) {
 	at := time.Date(2024, 1, 15, 10, 30, 0, 123456789, time.FixedZone("", 7200))
 	for oid, lists := range map[uint32][]any{
 		pgtype.TextArrayOID: {
-			[]string{"a", "", "ü", strings.Repeat("x", 5000)}, []string{}, []string(nil), []*string{new("a"), nil, new("")}, []*string{nil},
-			[]fmt.Stringer{at}, []any{"a", nil},
+			[]string{"a", "", "ü", strings.Repeat("x", 5000)},
+			[]string{},
+			[]string(nil),
+			[]*string{new("a"), nil, new("")},
+			[]*string{nil},
+			[]fmt.Stringer{at},
+			[]any{"a", nil},
 		},
 		pgtype.ByteaArrayOID:       {[][]byte{{1, 2}, {}, nil, make([]byte, 3000)}, [][]byte{}, [][]byte(nil)},
 		pgtype.Int8ArrayOID:        {[]int64{0, -1, 1 << 62}, []*int64{new(int64(7)), nil}, []int{3, -3}, []*int{new(5), nil}, []int32{-4}, []uint8{4}, []int16{2}},
