@@ -26,6 +26,5 @@ func TestThePercentageFollowsWhatIsInUse(t *testing.T) { //nolint:paralleltest /
 	large := make([]byte, 300<<20)
 	require.Eventually(t, func() bool { runtime.GC(); return readMetric(percent) == minGCPercent }, 10*time.Second, 10*time.Millisecond)
 	runtime.KeepAlive(large)
-	large = nil
 	require.Eventually(t, func() bool { runtime.GC(); return readMetric(percent) == maxGCPercent }, 10*time.Second, 10*time.Millisecond)
 }
