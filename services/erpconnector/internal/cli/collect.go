@@ -7,7 +7,7 @@ import (
 )
 
 // How much is allocated before memory is collected, in percent of what is in use; GOGC says another number. Go's own is 100. Services
-// have 10 to 60 MB in use and allocate fast: at 400 a burst of orders takes 5 to 10 % less CPU than at 200. A process that has more in use
+// have 10 to 60 MB in use and allocate fast: at 400 a burst of orders takes about a twentieth less CPU than at 200. A process that has more in use
 // collects sooner, so that this takes at most 128 MB more than 200 would.
 const (
 	minGCPercent = 200
