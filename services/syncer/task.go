@@ -129,7 +129,7 @@ func (t *task) last() *domain.Sync {
 }
 
 func (t *task) context(at time.Time) event.Context {
-	return event.Context{Traceparent: t.trace, At: at}
+	return event.Context{Traceparent: t.trace, At: at, OrderIsRead: true}
 }
 
 func topicOf(s domain.Status) string {

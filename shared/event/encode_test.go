@@ -40,3 +40,29 @@ func TestARecordsBytesAreThoseOfEncodingJSON(t *testing.T) {
 	_, err := event.NewSync(event.TopicAfterSend, event.Sync{Order: json.RawMessage(`{"a":`)}, event.Context{At: at})
 	require.Error(t, err)
 }
+
+// TestAnOrderThatWasReadIsCopied holds that a record with the order of another one has the bytes that it has anyway.
+func TestAnOrderThatWasReadIsCopied(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2024, 1, 15, 10, 30, 0, 120e6, time.UTC)
+	orders := []string{``, `{}`, `null`, `0`, ` { "a" : [ 1 , 2.50 ] , "b" : 1E3 } `, "{\"a\":\"\u2028 & <\\u003c\\/ \"}", `{"a":1,"a":2}`, "\"\xff\"", `{"order":0}`}
+	for _, text := range []string{"", "a", `,"order":0`, `"},"order":0`, "\u2028 \xff \\"} {
+		for _, order := range orders {
+			v := event.Sync{
+				Sync: domain.Sync{
+					SyncID: 1, Generation: 1, Version: domain.Version(1 << 28), Status: domain.Queued, Source: "default", OrderIncrementID: "1", Cause: text,
+				},
+				Order: json.RawMessage(order), Payload: &text, Error: &text, NotSent: []string{text, order},
+			}
+			first, err := event.NewSync(event.TopicRequested, v, event.Context{At: at})
+			require.NoError(t, err)
+			read, err := event.DecodeSync(first.Value)
+			require.NoError(t, err)
+			want, err := event.NewSync(event.TopicAfterSend, read, event.Context{At: at})
+			require.NoError(t, err)
+			got, err := event.NewSync(event.TopicAfterSend, read, event.Context{At: at, OrderIsRead: true})
+			require.NoError(t, err)
+			require.Equal(t, string(want.Value), string(got.Value))
+		}
+	}
+}

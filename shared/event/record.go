@@ -3,7 +3,6 @@ package event
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -89,7 +88,7 @@ func CommerceID(source, eventID string) string { return source + ":" + eventID }
 
 // ID is the ce_id of a fact of a sync: key/version/type.
 func ID(key string, v domain.Version, ceType string) string {
-	return fmt.Sprintf("%s/%d/%s", key, int64(v), ceType)
+	return key + "/" + strconv.FormatInt(int64(v), 10) + "/" + ceType
 }
 
 // VersionOf is the version in the ce_id of a fact; ok is false when it is not the id of a fact of this order and type.

@@ -53,6 +53,7 @@ type Response struct {
 type Context struct {
 	Traceparent string
 	At          time.Time // becomes ce_time
+	OrderIsRead bool      // the order is that of a record which DecodeSync has read, so it is copied as it is
 }
 
 // NewSync is the record of a fact about a sync on the given topic; its ce_type is the topic's name.
@@ -94,7 +95,7 @@ func newUnversioned(v Sync, text string, c Context) (Record, error) {
 // newSync is the record of a sync on a topic; the ce_type is another one only for retries.
 func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 	key := v.Sync.Ref().Key()
-	value, err := jsonv2.Marshal(v, encoding)
+	value, err := encode(v, c.OrderIsRead)
 	if err != nil {
 		return Record{}, fmt.Errorf("encoding %s of order %s: %w", ceType, key, err)
 	}
@@ -105,8 +106,12 @@ func newSync(topic, ceType string, v Sync, c Context) (Record, error) {
 // it reads once what is JSON already: the order, in each of its records.
 var encoding = jsonv2.JoinOptions(fastjson.DefaultOptionsV1(), jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false))
 
+// decoding is as encoding/json reads, but for the words of errors, and for what is left of a value that cannot be read. For these two
+// encoding/json looks through the value before it reads it, which is a third of the time.
+var decoding = jsonv2.JoinOptions(fastjson.DefaultOptionsV1(), fastjson.ReportErrorsWithLegacySemantics(false))
+
 // DecodeSync reads the value of a record about a sync and checks what every consumer relies on. Each consumer reads each record, so it
-// takes the decoder that encoding/json is to have one day, with today's rules: it needs two thirds of the time, as it reads the value once.
+// takes the decoder that encoding/json is to have one day, with today's rules: it needs half of the time, as it reads the value once.
 func DecodeSync(value []byte) (Sync, error) {
 	var v Sync
 	if err := decode(value, &v, &v.Sync); err != nil {
@@ -125,9 +130,12 @@ func DecodeFacts(value []byte) (Facts, error) {
 }
 
 // decode reads a value; s is the sync in it.
-func decode(value []byte, into any, s *domain.Sync) error {
-	if err := fastjson.Unmarshal(value, into); err != nil {
-		return decodingError(err)
+func decode[T any](value []byte, into *T, s *domain.Sync) error {
+	if jsonv2.Unmarshal(value, into, decoding) != nil {
+		*into = *new(T)
+		if err := fastjson.Unmarshal(value, into); err != nil { // in the words of encoding/json
+			return decodingError(err)
+		}
 	}
 	return check(*s)
 }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -12,14 +11,24 @@ import (
 
 // Record returns an event's record as it goes to the cluster, with headers in the order of their names.
 func (c Config) Record(r event.Record) *kgo.Record {
-	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+1)
-	names := slices.AppendSeq(make([]string, 0, len(r.Headers)), maps.Keys(r.Headers))
-	slices.Sort(names)
-	for _, name := range names {
-		headers = append(headers, kgo.RecordHeader{Key: name, Value: []byte(r.Headers[name])})
+	size := len(r.Key) + len(r.UUID)
+	names := make([]string, 0, 12) // more than a record has
+	for name, value := range r.Headers {
+		names, size = append(names, name), size+len(value)
 	}
-	headers = append(headers, kgo.RecordHeader{Key: event.HeaderUUID, Value: []byte(r.UUID)})
-	return &kgo.Record{Topic: c.Topic(r.Topic), Key: []byte(r.Key), Value: r.Value, Headers: headers}
+	slices.Sort(names)
+	texts := make([]byte, 0, size) // key and headers have one allocation
+	bytesOf := func(s string) []byte {
+		begin := len(texts)
+		texts = append(texts, s...)
+		return texts[begin:len(texts):len(texts)]
+	}
+	headers := make([]kgo.RecordHeader, 0, len(names)+1)
+	for _, name := range names {
+		headers = append(headers, kgo.RecordHeader{Key: name, Value: bytesOf(r.Headers[name])})
+	}
+	headers = append(headers, kgo.RecordHeader{Key: event.HeaderUUID, Value: bytesOf(r.UUID)})
+	return &kgo.Record{Topic: c.Topic(r.Topic), Key: bytesOf(r.Key), Value: r.Value, Headers: headers}
 }
 
 // Event is a record of the cluster as its consumers read it. It copies and parses nothing.

@@ -42,6 +42,7 @@ func configure(c *pgxpool.Config) {
 	// Postgres estimates a last choice at 10,000,000,000, and compiles expensive plans first. So a scan of an empty
 	// table, or reading a sequence, took 30 to 900 ms.
 	params["jit"] = "off"
+	c.AfterConnect = registerArrays
 	if c.ConnConfig.ConnectTimeout == 0 { // the URL names none
 		c.ConnConfig.ConnectTimeout = 5 * time.Second
 	}

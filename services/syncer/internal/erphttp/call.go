@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -61,6 +62,7 @@ func (c *call) traced(ctx context.Context) context.Context {
 			c.connected.Store(true)
 			c.wasIdle.Store(info.WasIdle && info.IdleTime >= c.minIdle)
 		},
+		WroteHeaders:         c.body.headWritten,
 		GotFirstResponseByte: func() { c.answered.Store(true) },
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			if c.interim.Add(1) > maxInterim {
@@ -192,6 +194,8 @@ type orderBody struct {
 	order *bytes.Reader
 	size  int
 	left  atomic.Int64
+
+	isWhole bool // it goes out in one write together with the head
 }
 
 func newOrderBody(order []byte) *orderBody {
@@ -205,6 +209,22 @@ func (b *orderBody) Read(p []byte) (int, error) {
 	n, err := b.order.Read(p)
 	b.left.Add(-int64(n))
 	return n, err
+}
+
+// reader is the body for the transport. Head and body go out in one write if the transport knows the type of the reader, and finds room in
+// its buffer. Then no bytes can be counted, and until headWritten all of them are unsent.
+func (b *orderBody) reader() io.Reader {
+	if b.isWhole {
+		return b.order
+	}
+	return b
+}
+
+// headWritten notes that the transport has put the head into its buffer. The body follows at once.
+func (b *orderBody) headWritten() {
+	if b.isWhole {
+		b.left.Store(0)
+	}
 }
 
 func (b *orderBody) unsent() int { return int(b.left.Load()) }

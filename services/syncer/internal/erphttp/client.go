@@ -71,6 +71,7 @@ func newTransport(cfg Config) *http.Transport {
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = cfg.InFlight, cfg.InFlight
 	transport.IdleConnTimeout = 30 * time.Second
 	transport.MaxResponseHeaderBytes = maxHeaderBytes
+	transport.WriteBufferSize = writeBuffer
 	transport.Proxy = nil
 	if cfg.UseProxy {
 		transport.Proxy = http.ProxyFromEnvironment
@@ -200,7 +201,8 @@ func Target(s setting.Settings) string { return redact(erpURL(s, domain.SyncPath
 func (c *Client) request(ctx context.Context, method, target string, r Request, made *call) (*http.Request, error) {
 	// The type of the reader is hidden, so that GetBody stays nil. Otherwise, with an idempotency header, net/http
 	// would send the request again, as often as it finds a kept connection broken. See repeats for what is repeated.
-	req, err := http.NewRequestWithContext(ctx, method, target, io.NopCloser(made.body))
+	made.body.isWhole = goesWhole(target, r, c.cfg.Settings.Current())
+	req, err := http.NewRequestWithContext(ctx, method, target, io.NopCloser(made.body.reader()))
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +221,19 @@ func (c *Client) request(ctx context.Context, method, target string, r Request, 
 		sign(h, r, secrets.HMAC)
 	}
 	return req, nil
+}
+
+// maxWhole is the largest order that goes out in one write with the head. The buffer of a connection has room for both.
+const (
+	maxWhole    = 8 << 10
+	writeBuffer = 2 * maxWhole
+)
+
+// goesWhole reports whether it does not matter how many bytes of the order were sent, where something goes wrong. It matters over HTTP/2,
+// where a stream may wait in the middle of a small order too, and where an order in doubt is looked up: there a call is repeated only if
+// a part of the order was not sent.
+func goesWhole(target string, r Request, s setting.Settings) bool {
+	return len(r.Payload) <= maxWhole && s.ErpLookup == "" && strings.HasPrefix(target, "http://")
 }
 
 // logIn adds what the ERP knows its caller by.
