@@ -17,8 +17,8 @@ import (
 const maxRefused = 2
 
 // After a transaction of some tasks the session rests, unless more wait than one takes. So the next one takes more: a transaction costs
-// the broker about the same for ten tasks as for fifty. Nobody works on a task that waits for its transaction. With Config.Rest it rests
-// after every transaction, for that long.
+// the broker about the same for ten tasks as for fifty. Nobody works on a task that waits for its transaction. After one of fewer tasks it
+// rests for Config.Rest.
 const (
 	restTasks = 8
 	restTimes = 4. // what the transaction took
@@ -28,10 +28,7 @@ const (
 // commitFinished commits finished tasks, batch after batch: the records and the consumed offsets of a batch are one Kafka
 // transaction. While one batch commits, and in a rest after it, the next one collects.
 func (s *Session) commitFinished(done <-chan struct{}) {
-	pace, least := run.Pace{Rest: restTimes, Max: maxRest}, restTasks
-	if s.cfg.Rest > 0 {
-		pace, least = run.Pace{Min: s.cfg.Rest, Max: s.cfg.Rest}, 1
-	}
+	pace := run.Pace{Rest: restTimes}
 	var offsetsOnly []*Task // they have no records to write, so they wait for others that have
 	idle := time.NewTimer(s.cfg.IdleCommit)
 	defer idle.Stop()
@@ -57,10 +54,19 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		idle.Reset(s.cfg.IdleCommit)
 		began := time.Now()
 		s.commit(batch)
-		if len(batch) >= least && !full {
+		if !full {
+			pace.Min, pace.Max = s.restAfter(len(batch))
 			pace.Worked(began)
 		}
 	}
+}
+
+// restAfter returns the least and the longest rest after a transaction of so many tasks.
+func (s *Session) restAfter(tasks int) (least, most time.Duration) {
+	if tasks < restTasks {
+		return s.cfg.Rest, s.cfg.Rest
+	}
+	return 0, maxRest
 }
 
 // rest waits for that long, or until the tasks that have finished shall be committed now.

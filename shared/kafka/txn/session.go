@@ -64,7 +64,7 @@ type Config struct {
 	BatchTasks  int           // maximum of one transaction
 	BatchBytes  int           // maximum of one transaction, roughly; a single task may have more
 	Grace       time.Duration // for tasks under way when their partition is taken away
-	Rest        time.Duration // after each transaction; 0: a short one after a transaction of some tasks
+	Rest        time.Duration // after a transaction of a few tasks; default none
 	IdleCommit  time.Duration // after it, offsets are committed even when no task has records to write
 
 	Log      *slog.Logger
