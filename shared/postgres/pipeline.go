@@ -2,14 +2,11 @@ package postgres
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Pipeline sends batches of statements without waiting for answers: Postgres works on one while the caller makes the next. (pgx makes all
@@ -70,46 +67,25 @@ func (p *Pipeline) queue(ctx context.Context, q *pgx.QueuedQuery) error {
 	return nil
 }
 
-// encode writes an argument in Postgres's binary form. Lists of texts and of bytes, which may be long, get their room at once: pgx lets it
-// grow, value by value.
+// encode writes an argument in Postgres's binary form; NULL is nil.
 func (p *Pipeline) encode(oid uint32, argument any) ([]byte, error) {
-	switch list := argument.(type) {
-	case []string:
-		return appendList(p.room, pgtype.TextOID, list), nil
-	case [][]byte:
-		return appendList(p.room, pgtype.ByteaOID, list), nil
-	default:
-		return p.conn.TypeMap().Encode(oid, pgx.BinaryFormatCode, argument, nil)
+	begin := len(*p.room)
+	out, err := p.conn.TypeMap().Encode(oid, pgx.BinaryFormatCode, argument, *p.room)
+	if err != nil || out == nil {
+		return nil, err
 	}
+	*p.room = out
+	return out[begin:], nil
 }
 
 // rooms keeps room for parameters for the next pipeline.
-var rooms = sync.Pool{New: func() any { return new([]byte) }}
+var rooms = sync.Pool{New: func() any {
+	room := make([]byte, 0, 4096) // not nil: the encoding of an empty text at its beginning would be
+	return &room
+}}
 
 // maxKeptRoom is how much room is kept: that of a usual batch.
 const maxKeptRoom = 1 << 20
-
-// appendList writes an array: the number of its dimensions, whether it has nulls, the type of its elements, and for the one dimension its
-// length and first index; then each element after its length. A nil list is NULL, and a nil element is empty.
-func appendList[T string | []byte](room *[]byte, element uint32, list []T) []byte {
-	if list == nil {
-		return nil
-	}
-	size := 20
-	for _, value := range list {
-		size += 4 + len(value)
-	}
-	out := slices.Grow(*room, size)
-	begin := len(out)
-	for _, header := range []uint32{1, 0, element, uint32(len(list)), 1} { //nolint:gosec // far below 2^32
-		out = binary.BigEndian.AppendUint32(out, header)
-	}
-	for _, value := range list {
-		out = append(binary.BigEndian.AppendUint32(out, uint32(len(value))), value...) //nolint:gosec // as above
-	}
-	*room = out
-	return out[begin:]
-}
 
 // Close waits for the results, and calls the callbacks in the order of the statements.
 func (p *Pipeline) Close() error {
