@@ -14,7 +14,6 @@ const (
 	restIntents   = 6
 	restWrites    = 4 // the wait, in times of what the last write took
 	maxIntentRest = 5 * time.Millisecond
-	enoughIntents = 20 // for one request: so many do not wait for more
 )
 
 // intents writes the records before_send, by a plain idempotent producer. Those that come at the same time share a request.
@@ -38,11 +37,11 @@ type intent struct {
 // write returns once the brokers have the record, have refused it, or ctx has ended.
 func (w *intents) write(ctx context.Context, r *kgo.Record) error {
 	one := intent{ctx: ctx, record: r, result: make(chan error, 1)}
-	rest, waiting := w.put(one)
+	rest, isFirst := w.put(one)
 	switch {
-	case rest <= 0, waiting == enoughIntents:
+	case rest <= 0:
 		w.flush()
-	case waiting == 1:
+	case isFirst:
 		time.AfterFunc(rest, w.flush)
 	}
 	err := <-one.result
@@ -52,13 +51,13 @@ func (w *intents) write(ctx context.Context, r *kgo.Record) error {
 	return err
 }
 
-// put adds an intent to those that wait, and says for how long, and how many they are.
-func (w *intents) put(one intent) (rest time.Duration, waiting int) {
+// put adds an intent to those that wait, and says for how long.
+func (w *intents) put(one intent) (rest time.Duration, isFirst bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = append(w.waiting, one)
 	w.underWay++
-	return time.Until(w.next), len(w.waiting)
+	return time.Until(w.next), len(w.waiting) == 1
 }
 
 // flush writes all that wait.
