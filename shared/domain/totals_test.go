@@ -34,7 +34,7 @@ func TestTotalsAddUpAsRationalsDo(t *testing.T) {
 		}
 		right, err := ParseAmount(sum.FloatString(MaxAmountFractionDigits))
 		if err != nil {
-			t.Skip("more digits than an amount has")
+			return // more digits than an amount has
 		}
 		totals.GrandTotal = right
 		require.NoError(t, totals.CheckTotals())
