@@ -32,7 +32,7 @@ const (
 	batched  = 10_000
 	calm     = 50 // events a second
 	calmTime = 30 * time.Second
-	rest     = 20 * time.Second // after the start: a burst leaves the database work for a while
+	rest     = 20 * time.Second // from the start on: a burst leaves the database work for a while
 )
 
 // orders measures events from POST to the ERP's answer written down.
@@ -133,7 +133,7 @@ func (f connectorFigures) beside(naive connectorFigures, on string) (figures []F
 		{"single events, 64 connections", f.single, naive.single},
 		{"batches of 100, 8 connections", f.batches, naive.batches},
 		{"50 events a second", f.calm, naive.calm},
-		{"at rest", f.rest, naive.rest},
+		{"at rest, in the first 20 s after the start", f.rest, naive.rest},
 	} {
 		for i, figure := range part.ours {
 			figure.Case, figure.On = part.what, on
