@@ -20,6 +20,7 @@ func (c class) String() string { return [classes]string{"due", "requested"}[c] }
 // the next call is for the shop whose turn it is then.
 type queue struct {
 	retryWeight func() int
+	more        func() // has tasks pushed that found no room; it must not block
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -27,11 +28,12 @@ type queue struct {
 	callers int                // that wait for their right to call, each with a ready task in view
 	waiting map[string][]*task // tasks of busy orders, by key; the key exists, perhaps with no tasks, while the order is busy
 	held    map[int32][]*task  // tasks that callers gave back, by lane, until the lane resumes
+	low     [classes]int       // after a task found no room: with so few ready ones more is called; 0: none did
 	closed  bool
 }
 
-func newQueue(retryWeight func() int) *queue {
-	q := &queue{retryWeight: retryWeight, turns: newTurns(), waiting: map[string][]*task{}, held: map[int32][]*task{}}
+func newQueue(retryWeight func() int, more func()) *queue {
+	q := &queue{retryWeight: retryWeight, more: more, turns: newTurns(), waiting: map[string][]*task{}, held: map[int32][]*task{}}
 	q.changed = sync.NewCond(&q.mu)
 	return q
 }
@@ -88,18 +90,32 @@ func (q *queue) take(isHeld func(*task) bool) (t *task, ok bool) {
 	for t = q.turns.next(q.retryWeight()); t != nil && isHeld(t); t = q.turns.next(q.retryWeight()) {
 		q.held[t.Lane()] = append(q.held[t.Lane()], t)
 	}
+	for c, low := range q.low {
+		if low > 0 && q.turns.ready[c] <= low {
+			q.low[c] = 0
+			q.more()
+		}
+	}
 	return t, t != nil
 }
 
 // ready returns how many tasks are ready. The lock is held.
 func (q *queue) ready() int { return q.turns.ready[classDue] + q.turns.ready[classRequested] }
 
-// hasRoom reports whether a task of a shop and class may be pushed.
+// hasRoom reports whether a task of a shop and class may be pushed. After a task that may not, more is called before the callers
+// have nothing to do.
 func (q *queue) hasRoom(shop string, c class, room int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.turns.hasRoom(shop, c, room)
+	has := q.turns.hasRoom(shop, c, room)
+	if !has {
+		q.low[c] = max(1, room/lowRoom)
+	}
+	return has
 }
+
+// lowRoom is the part of the room that is left when more tasks are asked for: with 8 tasks for each call, those of two calls.
+const lowRoom = 4
 
 // giveBack takes a task back that its caller does not bring to an end. It is the next of its shop, once its lane is not
 // held. Its order stays busy. When its partition is taken away, giveBack is false.

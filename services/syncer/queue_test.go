@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // newTestQueue returns a queue that gives three retries of a shop for each request.
-func newTestQueue() *queue { return newQueue(func() int { return 3 }) }
+func newTestQueue() *queue { return newQueue(func() int { return 3 }, func() {}) }
 
 // next waits for a task and takes it.
 func (q *queue) next() (t *task, ok bool) {
@@ -56,6 +57,36 @@ func TestCallersLeaveWhenTheirTasksAreTakenAway(t *testing.T) {
 	require.False(t, q.isShort())
 	q.push(&task{key: "3"})
 	require.Equal(t, "3", nextOf(t, q).key)
+}
+
+// A task finds no room, and its shop's others are taken. More is asked for before the last one, and once: callers do not wait for the next
+// transaction, which would offer tasks too.
+func TestMoreIsAskedForBeforeCallersHaveNothingToDo(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	q := newQueue(func() int { return 3 }, func() { asked++ })
+	fill := func() (n int) {
+		for ; q.hasRoom("a", classRequested, 16); n++ {
+			q.push(&task{key: fmt.Sprint(n, asked), shop: "a", class: classRequested})
+		}
+		return n
+	}
+	takeUntil := func(left int) {
+		for q.length(classRequested) > left {
+			nextOf(t, q)
+		}
+	}
+	require.Equal(t, 8, fill())
+	takeUntil(5)
+	require.Zero(t, asked, "there is enough to do")
+	takeUntil(4)
+	require.Equal(t, 1, asked)
+	takeUntil(0)
+	require.Equal(t, 1, asked, "nothing has found no room since")
+	require.Equal(t, 8, fill())
+	require.True(t, q.hasRoom("a", classDue, 16))
+	takeUntil(0)
+	require.Equal(t, 2, asked)
 }
 
 func TestDrainReturnsWhatNoCallerHas(t *testing.T) {

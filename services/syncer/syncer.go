@@ -98,7 +98,8 @@ func New(p Params) *Syncer {
 	kafkaOutage := dependency("kafka")
 	postgresOutage := dependency("postgres")
 	inFlight := func() int { return p.Settings.Current().MaxInFlight }
-	s := &Syncer{queue: newQueue(func() int { return p.Settings.Current().RetryWeight }), callers: callers{want: inFlight}}
+	s := &Syncer{callers: callers{want: inFlight}}
+	s.queue = newQueue(func() int { return p.Settings.Current().RetryWeight }, func() { s.session.OfferAgain() })
 	s.regulator = regulator.New(regulator.Params{
 		ID: p.LeaseID + "/" + strings.ToLower(rand.Text()[:6]), Store: p.Pace, Settings: p.Settings, Probe: p.ERP.Probe, Log: p.Log,
 		Now: p.Now, Random: mathrand.Float64,

@@ -226,6 +226,20 @@ func TestARecordThatIsNotTakenIsOfferedAgain(t *testing.T) {
 	})
 }
 
+// A handler that has room again need not wait for the next poll, commit or second.
+func TestARecordIsOfferedAgainWhenTheHandlerAsks(t *testing.T) {
+	onEmbedded(t, func(b *bench) {
+		prepared(b)
+		h, session, _ := stubbornSession(b, func(string) (bool, time.Duration) { return false, 0 }, nil)
+		b.send("1")
+		b.Within("offered", func() bool { return h.offers.Load() > 0 })
+		b.Within("offered whenever it asks", func() bool {
+			session.OfferAgain()
+			return h.offers.Load() > 100
+		})
+	})
+}
+
 // Symptom it guards against: a record that the brokers refuse, and so do they what the handler gives in its place, would be tried for
 // ever, and with it all that is behind it. Its lane waits, and goes on once the topic takes it.
 func TestARecordThatIsRefusedAgainAndAgainHoldsItsLane(t *testing.T) {

@@ -12,6 +12,26 @@ import (
 // maxOfferWait is the longest time until a record is offered again.
 const maxOfferWait = time.Second
 
+// OfferAgain has what was not taken offered again. It is for a handler that has room now. It does not block, so Take may call it.
+func (s *Session) OfferAgain() {
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+}
+
+// offerWhenAsked offers what was not taken when the handler asks for it.
+func (s *Session) offerWhenAsked(done <-chan struct{}) {
+	for {
+		select {
+		case <-s.room:
+			s.offerAgain()
+		case <-done:
+			return
+		}
+	}
+}
+
 // offerAgain offers what was not taken.
 func (s *Session) offerAgain() {
 	if a := s.current.Load(); a != nil {

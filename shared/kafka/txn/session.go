@@ -26,8 +26,8 @@ const (
 // Handler does the work of a session. Its methods are called by several goroutines, but none of them twice at once.
 type Handler interface {
 	// Take gets the first record of a partition that is not taken yet, or of a flow that is behind. False leaves the
-	// record there. It is offered again after the next poll, after the next commit, and after retryIn, or after a second
-	// if retryIn is zero or longer. Take must not block. It may finish the task at once.
+	// record there. It is offered again after the next poll, after the next commit, after OfferAgain, and after retryIn, or after
+	// a second if retryIn is zero or longer. Take must not block. It may finish the task at once.
 	Take(t *Task) (taken bool, retryIn time.Duration)
 	// Prepare is called before each try to commit, with the tasks of the transaction. It may give them other records.
 	Prepare(ctx context.Context, tasks []*Task)
@@ -85,6 +85,7 @@ type Session struct {
 	finished *finished
 	flush    chan struct{}
 	toRead   chan struct{} // records of flows that are behind must be read
+	room     chan struct{} // the handler has room for what it did not take
 	current  atomic.Pointer[assignment]
 	stirred  atomic.Int64    // when records came last, or a partition went on
 	stopped  context.Context //nolint:containedctx // ends when results that cannot be committed are given up
@@ -95,7 +96,7 @@ type Session struct {
 func New(cfg Config, handler Handler) *Session {
 	return &Session{
 		cfg: cfg, handler: handler, producer: NewProducer(cfg.Kafka, cfg.TransactionalID), lanes: NewLanes[int32](cfg.Log),
-		finished: newFinished(), flush: make(chan struct{}, 1), toRead: make(chan struct{}, 1),
+		finished: newFinished(), flush: make(chan struct{}, 1), toRead: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 }
 
@@ -119,6 +120,7 @@ func (s *Session) Run(ctx context.Context) error {
 	workers.Go(func() { s.commitFinished(done) })
 	workers.Go(func() { s.watchLanes(done) })
 	workers.Go(func() { s.catchUp(done) })
+	workers.Go(func() { s.offerWhenAsked(done) })
 
 	err := s.poll(ctx)
 	if a := s.current.Load(); a != nil {
