@@ -12,9 +12,11 @@ import (
 // Pipeline sends batches of statements without waiting for answers: Postgres works on one while the caller makes the next. (pgx makes all
 // statements of a batch before it sends the first.) The connection is for nothing else until Close.
 type Pipeline struct {
+	tx      pgx.Tx
 	conn    *pgx.Conn
 	pipe    *pgconn.Pipeline
 	queries []*pgx.QueuedQuery
+	commits bool
 	room    *[]byte // for the parameters of one statement
 	err     error
 }
@@ -22,12 +24,12 @@ type Pipeline struct {
 // StartPipeline starts a pipeline in the transaction. Its statements must be among those that are named here.
 func StartPipeline(ctx context.Context, tx pgx.Tx, statements ...string) (*Pipeline, error) {
 	conn := tx.Conn()
-	for _, sql := range statements {
+	for _, sql := range append(statements, commit) {
 		if _, err := conn.Prepare(ctx, sql, sql); err != nil { // once for a connection
 			return nil, fmt.Errorf("preparing a statement: %w", err)
 		}
 	}
-	return &Pipeline{conn: conn, pipe: conn.PgConn().StartPipeline(ctx), room: rooms.Get().(*[]byte)}, nil //nolint:forcetypeassert // it holds nothing else
+	return &Pipeline{tx: tx, conn: conn, pipe: conn.PgConn().StartPipeline(ctx), room: rooms.Get().(*[]byte)}, nil //nolint:forcetypeassert // it holds nothing else
 }
 
 // Send sends a batch. Its callbacks, which may be those of Query and Exec, are called by Close. So are errors returned.
@@ -40,6 +42,18 @@ func (p *Pipeline) Send(ctx context.Context, b *pgx.Batch) {
 	if p.err == nil {
 		p.err = p.pipe.Flush()
 	}
+}
+
+// commit is the statement of Commit.
+const commit = "commit"
+
+// Commit has the transaction, which must be one of InTx, commit after what was sent, in the same round trip. If a statement fails, it does
+// not commit. Callbacks come too late to prevent it, and nothing else may be sent.
+func (p *Pipeline) Commit(ctx context.Context) {
+	var last pgx.Batch
+	last.Queue(commit)
+	p.commits = true
+	p.Send(ctx, &last)
 }
 
 func (p *Pipeline) queue(ctx context.Context, q *pgx.QueuedQuery) error {
@@ -107,6 +121,9 @@ func (p *Pipeline) Close() error {
 	}
 	if err := p.pipe.Close(); p.err == nil {
 		p.err = err
+	}
+	if late, ok := p.tx.(*lateTx); ok && p.commits && p.err == nil {
+		late.ended = true
 	}
 	return p.err
 }

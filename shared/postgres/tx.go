@@ -17,10 +17,11 @@ import (
 const maxTxTries = 8
 
 // InTx runs work in a transaction. It runs it again, from the start, after a serialization failure or a deadlock
-// (40001, 40P01), and when another transaction was first with a unique key (23505).
+// (40001, 40P01), and when another transaction was first with a unique key (23505). BEGIN goes to Postgres together with the first batch, if
+// work begins with one.
 func InTx(ctx context.Context, pool *pgxpool.Pool, work func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
-		err := pgx.BeginFunc(ctx, pool, work)
+		err := inLateTx(ctx, pool, work)
 		var pgErr *pgconn.PgError
 		if err == nil || try == maxTxTries || !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01" && pgErr.Code != "23505") {
 			return err

@@ -85,7 +85,7 @@ func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, err
 func (a *Accepter) commit(ctx context.Context, batch []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.take(ctx, tx, batch) })
+	err := postgres.InTx(ctx, a.pool, func(tx pgx.Tx) error { return a.take(ctx, tx, batch, true) })
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,9 @@ func (a *Accepter) commit(ctx context.Context, batch []*item) error {
 // outbox.Wake and Log.
 func (a *Accepter) AcceptIn(ctx context.Context, tx pgx.Tx, events []Incoming) ([]Result, error) {
 	results, batch := a.check(events)
-	err := a.take(ctx, tx, batch)
+	err := a.take(ctx, tx, batch, false)
 	if err == nil {
-		err = a.take(ctx, tx, early(batch))
+		err = a.take(ctx, tx, early(batch), false)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("accepting %d events: %w", len(batch), err)
@@ -140,11 +140,12 @@ func (a *Accepter) check(events []Incoming) ([]Result, []*item) {
 	return results, slices.DeleteFunc(batch, func(it *item) bool { return it == nil })
 }
 
-// take is one try at the events that have passed the checks. It reads the settings once, so that one batch has one policy.
-func (a *Accepter) take(ctx context.Context, tx pgx.Tx, batch []*item) error {
+// take is one try at the events that have passed the checks. It reads the settings once, so that one batch has one policy. isLast: the
+// transaction ends with them.
+func (a *Accepter) take(ctx context.Context, tx pgx.Tx, batch []*item, isLast bool) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	t := transaction{tx: tx, admit: a.settings.Current().RequestPolicy(), now: domain.NormalizeTime(a.now()), batch: batch}
+	t := transaction{tx: tx, isLast: isLast, admit: a.settings.Current().RequestPolicy(), now: domain.NormalizeTime(a.now()), batch: batch}
 	return t.run(ctx)
 }

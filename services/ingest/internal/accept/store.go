@@ -12,16 +12,18 @@ import (
 
 	"github.com/erpconnector/erpconnector/shared/domain"
 	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/failpoint"
 	"github.com/erpconnector/erpconnector/shared/gate"
 	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/postgres"
 )
 
-// store writes what decide has decided. The records for the outbox are made while Postgres stores the rest.
+// store writes what decide has decided. The records for the outbox are made while Postgres stores the rest. If the transaction is to end
+// with that, it commits in the same round trip; not so after gates were saved, as then the number of their rows is looked at first.
 func (t *transaction) store(ctx context.Context) error {
 	released := map[string]int{}
 	var rest, records pgx.Batch
-	t.queueRest(&rest, released)
+	saves := t.queueRest(&rest, released)
 	if rest.Len() == 0 {
 		return nil
 	}
@@ -33,6 +35,10 @@ func (t *transaction) store(ctx context.Context) error {
 	made, err := t.records()
 	outbox.Queue(&records, made)
 	p.Send(ctx, &records)
+	failpoint.Hit("accept.before_commit")
+	if t.isLast && !saves && err == nil {
+		p.Commit(ctx)
+	}
 	if closing := p.Close(); err == nil {
 		err = closing
 	}
@@ -43,8 +49,8 @@ func (t *transaction) store(ctx context.Context) error {
 	return nil
 }
 
-// queueRest queues all but the records. It fills in the number of released invoices by order.
-func (t *transaction) queueRest(b *pgx.Batch, released map[string]int) {
+// queueRest queues all but the records. It fills in the number of released invoices by order, and reports whether gates are saved.
+func (t *transaction) queueRest(b *pgx.Batch, released map[string]int) (saves bool) {
 	var gates []domain.Gate
 	for _, key := range slices.Sorted(maps.Keys(t.gates)) {
 		if t.gates[key] != t.written[key] {
@@ -57,6 +63,7 @@ func (t *transaction) queueRest(b *pgx.Batch, released map[string]int) {
 		resolve(b, t.accepted)
 	}
 	t.queueSnapshots(b, released)
+	return len(gates) > 0
 }
 
 // Two orders may come with one event id at the same time, under different gates. The later one finds the id taken; the next try of its

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/erpconnector/erpconnector/shared/domain"
-	"github.com/erpconnector/erpconnector/shared/failpoint"
 )
 
 // item is one checked event of a batch.
@@ -23,10 +22,11 @@ type item struct {
 
 // transaction is one try at a batch. After a rollback only the results are left, and the next try overwrites them.
 type transaction struct {
-	tx    pgx.Tx
-	admit domain.RequestPolicy
-	now   time.Time
-	batch []*item
+	tx     pgx.Tx
+	isLast bool // the transaction ends with it
+	admit  domain.RequestPolicy
+	now    time.Time
+	batch  []*item
 
 	gates     map[string]domain.Gate
 	written   map[string]domain.Gate // the gates as they stand in the database
@@ -43,9 +43,5 @@ func (t *transaction) run(ctx context.Context) error {
 	if err := t.decide(ctx, seen); err != nil {
 		return err
 	}
-	if err := t.store(ctx); err != nil {
-		return err
-	}
-	failpoint.Hit("accept.before_commit")
-	return nil
+	return t.store(ctx)
 }
