@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,7 +19,7 @@ const maxRefused = 2
 
 // After a transaction of some tasks the session rests, unless more wait than one takes. So the next one takes more: a transaction costs
 // the broker about the same for ten tasks as for fifty. Nobody works on a task that waits for its transaction. After one of fewer tasks it
-// rests for Config.Rest.
+// rests for Config.Rest, or until as many have finished: so a process that is killed leaves few outcomes uncommitted.
 const (
 	restTasks = 8
 	restTimes = 4. // what the transaction took
@@ -28,7 +29,7 @@ const (
 // commitFinished commits finished tasks, batch after batch: the records and the consumed offsets of a batch are one Kafka
 // transaction. While one batch commits, and in a rest after it, the next one collects.
 func (s *Session) commitFinished(done <-chan struct{}) {
-	pace := run.Pace{Rest: restTimes}
+	pace, enough := run.Pace{Rest: restTimes}, math.MaxInt
 	var offsetsOnly []*Task // they have no records to write, so they wait for others that have
 	idle := time.NewTimer(s.cfg.IdleCommit)
 	defer idle.Stop()
@@ -36,7 +37,7 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		flush := false
 		select {
 		case <-s.finished.signal:
-			flush = s.rest(pace.Left(), done)
+			flush = s.rest(pace.Left(), enough, done)
 		case <-idle.C:
 			flush = true
 		case <-s.flush:
@@ -55,35 +56,43 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		began := time.Now()
 		s.commit(batch)
 		if !full {
-			pace.Min, pace.Max = s.restAfter(len(batch))
+			pace.Min, pace.Max, enough = s.restAfter(len(batch))
 			pace.Worked(began)
 		}
 	}
 }
 
-// restAfter returns the least and the longest rest after a transaction of so many tasks.
-func (s *Session) restAfter(tasks int) (least, most time.Duration) {
+// restAfter returns the least and the longest rest after a transaction of so many tasks, and how many that finish are enough to end it.
+func (s *Session) restAfter(tasks int) (least, most time.Duration, enough int) {
 	if tasks < restTasks {
-		return s.cfg.Rest, s.cfg.Rest
+		return s.cfg.Rest, s.cfg.Rest, restTasks
 	}
-	return 0, maxRest
+	return 0, maxRest, math.MaxInt
 }
 
-// rest waits for that long, or until the tasks that have finished shall be committed now.
-func (s *Session) rest(d time.Duration, done <-chan struct{}) (flush bool) {
+// rest waits for that long, or until enough tasks have finished, or until those that have shall be committed now.
+func (s *Session) rest(d time.Duration, enough int, done <-chan struct{}) (flush bool) {
 	if d == 0 {
 		return false
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return false
-	case <-s.flush:
-		return true
-	case <-done:
-		return false
+	more := s.finished.signal
+	if enough == math.MaxInt {
+		more = nil
 	}
+	for !s.finished.has(enough, s.waits) {
+		select {
+		case <-timer.C:
+			return false
+		case <-more:
+		case <-s.flush:
+			return true
+		case <-done:
+			return false
+		}
+	}
+	return false
 }
 
 // waits reports whether a task must wait for its lane. At a hand-over nothing waits: each task gets one last try.

@@ -33,6 +33,21 @@ func (f *finished) wake() {
 	}
 }
 
+// has reports whether so many tasks could be taken.
+func (f *finished) has(n int, waits func(*Task) bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.tasks) < n {
+		return false
+	}
+	for _, t := range f.tasks {
+		if !waits(t) {
+			n--
+		}
+	}
+	return n <= 0
+}
+
 // take removes and returns the oldest tasks, up to the limits but at least one. Tasks that must wait stay. full reports whether
 // others stay too.
 func (f *finished) take(maxTasks, maxBytes int, waits func(*Task) bool) (taken []*Task, full bool) {

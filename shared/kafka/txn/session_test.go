@@ -314,3 +314,17 @@ func TestTasksThatFinishInARestShareATransaction(t *testing.T) {
 		require.Equal(b, []string{"1", "2", "3"}, b.copied(3))
 	})
 }
+
+// When enough tasks have finished, they do not wait for the end of the rest. It lasts for an hour here.
+func TestEnoughTasksEndARest(t *testing.T) {
+	onEmbedded(t, func(b *bench) {
+		prepared(b)
+		c, _, _ := copySession(b.Bench, quiet, func(c *Config, _ *copier) { c.Rest = time.Hour })
+		b.send("1")
+		b.Within("the first committed", func() bool { return c.committed() == 1 })
+		for i := range restTasks {
+			b.send(fmt.Sprint("in the rest ", i))
+		}
+		require.Len(b, b.copied(1+restTasks), 1+restTasks)
+	})
+}
