@@ -76,7 +76,7 @@ func refusesContent(err error) bool {
 func (p *Projector) applyOnce(ctx context.Context, client *kgo.Client, positions map[kafka.TopicPartition]int64, entries []*entry) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	b := batch{before: map[kafka.TopicPartition]int64{}, after: map[kafka.TopicPartition]int64{}}
+	b := batch{before: map[kafka.TopicPartition]int64{}, after: map[kafka.TopicPartition]int64{}, facts: make([]fact, 0, len(entries))}
 	for _, e := range entries {
 		b.before[e.at], b.after[e.at] = positions[e.at], e.record.Offset+1
 		switch {

@@ -31,7 +31,7 @@ func newGateReads(g gates) *gateReads {
 		}
 		return err
 	}
-	return &gateReads{coalesce.Group[*gateRead]{Work: work, Running: 2, SlowRunning: 4, MaxWait: 50 * time.Millisecond, MaxItems: commitTasks}}
+	return &gateReads{coalesce.Group[*gateRead]{Work: work, Running: 1, SlowRunning: 4, MaxWait: 50 * time.Millisecond, MaxItems: commitTasks}}
 }
 
 // advise is gates.Advise of one order.

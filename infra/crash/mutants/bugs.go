@@ -119,7 +119,7 @@ var All = []Mutant{
 		Edits: []Edit{
 			{"shared/outbox/reader.go", `			fresh = append(fresh, Range{first, row.ID - 1})
 `, ``},
-			{"services/ingest/internal/accept/transaction.go", `	failpoint.Hit("accept.before_commit")
+			{"services/ingest/internal/accept/store.go", `	failpoint.Hit("accept.before_commit")
 `, `	failpoint.Hit("accept.before_commit")
 	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
 `},
@@ -175,7 +175,7 @@ var All = []Mutant{
 `, `	if _, err := s.conn.Exec(ctx, "SELECT '"+outbox.Channel+"'"); err != nil {
 `},
 			{"shared/outbox/server.go", "`SELECT system, timeline FROM erp_server()`", "`SELECT system_identifier::text, 1 FROM pg_control_system()`"},
-			{"services/ingest/internal/accept/transaction.go", `	failpoint.Hit("accept.before_commit")
+			{"services/ingest/internal/accept/store.go", `	failpoint.Hit("accept.before_commit")
 `, `	failpoint.Hit("accept.before_commit")
 	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
 `},
