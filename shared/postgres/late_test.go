@@ -117,6 +117,14 @@ func TestATransactionBeginsWithAnyStatement(t *testing.T) {
 			_, err := tx.CopyFrom(t.Context(), pgx.Identifier{"note"}, []string{"text"}, pgx.CopyFromRows([][]any{{"a"}}))
 			return err
 		},
+		"pipeline": func(tx pgx.Tx) error {
+			p, err := postgres.StartPipeline(t.Context(), tx, insertNote)
+			require.NoError(t, err)
+			var b pgx.Batch
+			b.Queue(insertNote, "a")
+			p.Send(t.Context(), &b)
+			return p.Close()
+		},
 		"savepoint": func(tx pgx.Tx) error {
 			sub, err := tx.Begin(t.Context())
 			require.NoError(t, err)

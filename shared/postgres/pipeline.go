@@ -23,6 +23,11 @@ type Pipeline struct {
 
 // StartPipeline starts a pipeline in the transaction. Its statements must be among those that are named here.
 func StartPipeline(ctx context.Context, tx pgx.Tx, statements ...string) (*Pipeline, error) {
+	if late, ok := tx.(*lateTx); ok { // its statements would be in no transaction
+		if _, err := late.begun(ctx); err != nil {
+			return nil, fmt.Errorf("beginning a transaction: %w", err)
+		}
+	}
 	conn := tx.Conn()
 	for _, sql := range append(statements, commit) {
 		if _, err := conn.Prepare(ctx, sql, sql); err != nil { // once for a connection
@@ -48,10 +53,15 @@ func (p *Pipeline) Send(ctx context.Context, b *pgx.Batch) {
 const commit = "commit"
 
 // Commit has the transaction, which must be one of InTx, commit after what was sent, in the same round trip. If a statement fails, it does
-// not commit. Callbacks come too late to prevent it, and nothing else may be sent.
+// not commit. Callbacks come too late to prevent it: none of them may find an error that Postgres has not. Nothing else may be sent.
 func (p *Pipeline) Commit(ctx context.Context) {
 	var last pgx.Batch
-	last.Queue(commit)
+	last.Queue(commit).Exec(func(tag pgconn.CommandTag) error {
+		if tag.String() == "ROLLBACK" { // an earlier statement of the transaction has failed
+			return pgx.ErrTxCommitRollback
+		}
+		return nil
+	})
 	p.commits = true
 	p.Send(ctx, &last)
 }

@@ -55,7 +55,7 @@ func (s *Session) commitFinished(done <-chan struct{}) {
 		idle.Reset(s.cfg.IdleCommit)
 		began := time.Now()
 		s.commit(batch)
-		if !full {
+		if !full && len(batch) > 0 {
 			pace.Min, pace.Max, enough = s.restAfter(len(batch))
 			pace.Worked(began)
 		}
@@ -70,7 +70,8 @@ func (s *Session) restAfter(tasks int) (least, most time.Duration, enough int) {
 	return 0, maxRest, math.MaxInt
 }
 
-// rest waits for that long, or until enough tasks have finished, or until those that have shall be committed now.
+// rest waits for that long, or until enough tasks have finished, or until those that have shall be committed now. There is none while the
+// partitions are handed over: that waits for these tasks.
 func (s *Session) rest(d time.Duration, enough int, done <-chan struct{}) (flush bool) {
 	if d == 0 {
 		return false
@@ -81,7 +82,7 @@ func (s *Session) rest(d time.Duration, enough int, done <-chan struct{}) (flush
 	if enough == math.MaxInt {
 		more = nil
 	}
-	for !s.finished.has(enough, s.waits) {
+	for !s.isHandingOver() && !s.finished.has(enough, s.waits) {
 		select {
 		case <-timer.C:
 			return false

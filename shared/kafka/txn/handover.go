@@ -26,7 +26,7 @@ func (s *Session) lost() {
 		a.stop()
 		a.cancel()
 		s.handler.Revoked()
-		s.finished.wake()
+		s.flushNow()
 		<-a.drained()
 	}
 }
@@ -57,6 +57,13 @@ func (s *Session) handOver(a *assignment) {
 	a.cancel()
 }
 
+// isHandingOver reports whether the partitions are taken away, or there are none.
+func (s *Session) isHandingOver() bool {
+	a := s.current.Load()
+	return a == nil || a.stopping.Load()
+}
+
+// flushNow has what has finished committed or dropped, also in a rest.
 func (s *Session) flushNow() {
 	select {
 	case s.flush <- struct{}{}:

@@ -170,11 +170,12 @@ func stubbornSession(b *bench, takes func(value string) (bool, time.Duration), c
 
 func always(string) (bool, time.Duration) { return true, 0 }
 
-// At a stop a task under way gets its grace. Then its context ends, it is left to the next owner, and what has finished is committed.
+// At a stop a task under way gets its grace. Then its context ends, it is left to the next owner, and what has finished is committed: no rest
+// is taken, which lasts for an hour here.
 func TestATaskThatDoesNotEndIsLeftToTheNextOwner(t *testing.T) {
 	onEmbedded(t, func(b *bench) {
 		prepared(b)
-		h, session, stop := stubbornSession(b, always, func(c *Config) { c.Grace = 50 * time.Millisecond })
+		h, session, stop := stubbornSession(b, always, func(c *Config) { c.Grace, c.Rest = 50*time.Millisecond, time.Hour })
 		b.send("slow", "quick", "late")
 		slow, quick, late := testkit.Receive(b.Bench, h.kept, "the first"), testkit.Receive(b.Bench, h.kept, "the second"), testkit.Receive(b.Bench, h.kept, "the third")
 		b.Within("the partitions are ours", session.Owns)

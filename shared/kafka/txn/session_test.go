@@ -328,3 +328,15 @@ func TestEnoughTasksEndARest(t *testing.T) {
 		require.Len(b, b.copied(1+restTasks), 1+restTasks)
 	})
 }
+
+// A session looks at intervals whether offsets are to be committed. When there are none it has done nothing, and rests for nothing: the
+// first task does not wait. The rest lasts for an hour here.
+func TestNoRestFollowsALookThatFindsNothing(t *testing.T) {
+	onEmbedded(t, func(b *bench) {
+		prepared(b)
+		c, session, _ := copySession(b.Bench, quiet, func(c *Config, _ *copier) { c.Rest, c.IdleCommit = time.Hour, time.Millisecond })
+		b.Within("a member", func() bool { return session.current.Load() != nil && session.Owns() })
+		b.send("1")
+		b.Within("committed", func() bool { return c.committed() == 1 })
+	})
+}

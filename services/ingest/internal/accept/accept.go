@@ -67,8 +67,8 @@ const (
 )
 
 // Accept checks the events, and takes those that pass in one transaction, in their order. Requests that come at the same time may share
-// it. It deduplicates them, and writes gates, snapshots and outbox rows, with a handful of statements however many events there are. An
-// error means that none was taken.
+// it. It deduplicates them, and writes gates, snapshots and outbox rows, with a handful of statements however many events there are. After an
+// error none was taken, or that is not known: the caller sends them again.
 func (a *Accepter) Accept(ctx context.Context, events []Incoming) ([]Result, error) {
 	results, batch := a.check(events)
 	if len(batch) == 0 {
