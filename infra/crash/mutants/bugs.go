@@ -177,7 +177,7 @@ var All = []Mutant{
 			{"shared/outbox/server.go", "`SELECT system, timeline FROM erp_server()`", "`SELECT system_identifier::text, 1 FROM pg_control_system()`"},
 			{"services/ingest/internal/accept/store.go", `	failpoint.Hit("accept.before_commit")
 `, `	failpoint.Hit("accept.before_commit")
-	<-time.After(time.Duration(time.Now().UnixNano()%40) * time.Millisecond)
+	<-time.After(time.Duration(time.Now().UnixNano()%200) * time.Millisecond)
 `},
 		},
 	},
