@@ -49,7 +49,7 @@ const (
 	// as with 50 orders a second, the rests become longer: then several orders share a transaction. Under load many do so anyway.
 	restTimes = 2. // what the batch took
 	minRest   = 15 * time.Millisecond
-	maxRest   = 150 * time.Millisecond
+	maxRest   = 200 * time.Millisecond
 	busyRest  = 50 * time.Millisecond // maxRest under load
 	waited    = 2 * time.Millisecond  // a poll that takes longer found nothing at first
 )
@@ -192,9 +192,11 @@ func (p *Projector) reader(ctx context.Context, more ...kgo.Opt) (*kgo.Client, m
 }
 
 // read waits for records and gathers them; n is how many came, and began when the first did. A poll returns what one fetch has brought.
-// When that is much, there is more: topics with small records come faster than those with large ones.
+// When that is much, there is more: topics with small records come faster than those with large ones. There is more, too, when the poll
+// returns at once: the client has fetched these at the last read, and what came in the rest since then takes another fetch.
 func (p *Projector) read(ctx context.Context, client *kgo.Client, into *gathered) (n int, began time.Time, err error) {
 	for wait := p.wait(into); ; wait = moreWait {
+		asked, isFirst := time.Now(), n == 0
 		fetches := poll(ctx, client, wait)
 		if ctx.Err() != nil {
 			return n, began, nil
@@ -208,7 +210,8 @@ func (p *Projector) read(ctx context.Context, client *kgo.Client, into *gathered
 		entries := entriesOf(p.cfg, fetches)
 		into.add(entries, time.Now())
 		n += len(entries)
-		if len(entries) < manyRecords || n >= manyRead {
+		fetchedBefore := isFirst && n > 0 && began.Sub(asked) <= waited
+		if n >= manyRead || len(entries) < manyRecords && !fetchedBefore {
 			return n, began, nil
 		}
 	}

@@ -2,9 +2,16 @@ package projector
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/erpconnector/erpconnector/shared/event"
+	"github.com/erpconnector/erpconnector/shared/kafka"
 )
 
 // The rests grow while records wait at the end of each, and are short again once a poll had to wait.
@@ -27,4 +34,45 @@ func TestRestsGrowWhileRecordsWait(t *testing.T) {
 		rest = restAfter(rest, mostRest(one.busy), one.took)
 		require.Equal(t, one.then, rest)
 	}
+}
+
+// Symptom: a status was seen two rests after the answer. The client fetches when it is asked, so a read after a rest got what had come by
+// the last read.
+func TestAReadAfterARestGetsWhatCameInIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen))
+		require.NoError(t, err)
+		defer cluster.Close()
+		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Dial: network.DialContext}
+		client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(event.TopicSuccess))...)
+		require.NoError(t, err)
+		defer client.Close()
+		_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, event.TopicSuccess)
+		require.NoError(t, err)
+		come := func(records int) {
+			for range records {
+				require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: event.TopicSuccess}).FirstErr())
+			}
+		}
+		p := &Projector{cfg: cfg, store: &store{}}
+		reads := func() int {
+			n, _, err := p.read(t.Context(), client, newGathered())
+			require.NoError(t, err)
+			return n
+		}
+		come(1)
+		require.Equal(t, 1, reads())
+		come(2)
+		time.Sleep(maxRest)
+		require.Positive(t, client.BufferedFetchRecords(), "these are fetched, before the others come")
+		come(3)
+		time.Sleep(maxRest)
+		require.Equal(t, 5, reads())
+		began := time.Now()
+		time.AfterFunc(time.Second, func() { come(1) })
+		require.Equal(t, 1, reads())
+		require.Equal(t, time.Second, time.Since(began).Truncate(moreWait), "after a poll that had to wait, none follows")
+	})
 }

@@ -41,7 +41,7 @@ const (
 	commitTasks   = 500
 	commitBytes   = 8 << 20
 	idleCommit    = time.Second
-	commitRest    = 100 * time.Millisecond
+	commitRest    = 150 * time.Millisecond
 	queuePerCall  = 8 // how many tasks of each class may wait for each call at once
 	intentTimeout = 2 * time.Second
 )

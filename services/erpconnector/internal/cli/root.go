@@ -11,12 +11,19 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/erpconnector/erpconnector/services/app"
+	"github.com/erpconnector/erpconnector/services/erpconnector/internal/timerslack"
 	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/spelling"
 )
 
+// longRunning are the commands that run services.
+var longRunning = []string{"up", "run"}
+
 // Main carries out the process's command line and returns its exit code.
 func Main() int {
+	if len(os.Args) > 1 && slices.Contains(longRunning, os.Args[1]) {
+		timerslack.Widen()
+	}
 	return runProgram(Root(), os.Stderr)
 }
 

@@ -302,6 +302,16 @@ func TestAVariableThatCannotBe(t *testing.T) {
 	}
 }
 
+func TestLongRunningCommandsAreThere(t *testing.T) {
+	t.Parallel()
+	for _, name := range longRunning {
+		cmd, rest, err := Root().Find([]string{name})
+		require.NoError(t, err)
+		require.Equal(t, name, cmd.Name())
+		require.Empty(t, rest)
+	}
+}
+
 func TestServicesAreKnownByName(t *testing.T) {
 	t.Parallel()
 	for _, names := range [][]string{nil, app.Names(), app.DefaultNames(), {"api", "projector"}} {

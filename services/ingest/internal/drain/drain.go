@@ -35,7 +35,7 @@ const (
 
 	pollBusy  = 10 * time.Millisecond  // while events come
 	pollIdle  = 50 * time.Millisecond  // after busyFor without any
-	pollQuiet = 500 * time.Millisecond // after idleFor without any
+	pollQuiet = 500 * time.Millisecond // after idleFor without any, and before the first ones
 	busyFor   = time.Second
 	idleFor   = time.Minute
 
@@ -117,7 +117,8 @@ func (d *Drainer) drain(ctx context.Context) (progress bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	last, sweepAt := time.Now(), time.Time{}
+	var last time.Time // when events came; before the first ones it looks as after a quiet minute
+	var sweepAt time.Time
 	for ctx.Err() == nil {
 		rows, more, err := f.next(ctx)
 		if err == nil {
