@@ -44,7 +44,7 @@ const (
 	// about the same for ten orders as for fifty. While orders come one by one it does not rest.
 	restRows  = 16
 	restTimes = 3. // what the transaction took
-	maxRest   = 30 * time.Millisecond
+	maxRest   = 22 * time.Millisecond
 
 	// manyRows in one batch: the relay does not rest, and reads the next ones while these commit.
 	manyRows = 1000
