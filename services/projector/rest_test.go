@@ -2,16 +2,15 @@ package projector
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 // The rests grow while records wait at the end of each, and are short again once a poll had to wait.
@@ -40,20 +39,16 @@ func TestRestsGrowWhileRecordsWait(t *testing.T) {
 // the last read.
 func TestAReadAfterARestGetsWhatCameInIt(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		network := &kfake.VirtualNetwork{}
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen))
-		require.NoError(t, err)
-		defer cluster.Close()
-		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Dial: network.DialContext}
-		client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(event.TopicSuccess))...)
+	testkit.Virtually(t, func(t *testing.T, cfg kafka.Config) {
+		topic := cfg.Topic(event.TopicSuccess)
+		client, err := kgo.NewClient(append(cfg.Options(), kgo.ConsumeTopics(topic))...)
 		require.NoError(t, err)
 		defer client.Close()
-		_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, event.TopicSuccess)
+		_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, topic)
 		require.NoError(t, err)
 		come := func(records int) {
 			for range records {
-				require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: event.TopicSuccess}).FirstErr())
+				require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: topic}).FirstErr())
 			}
 		}
 		p := &Projector{cfg: cfg, store: &store{}}

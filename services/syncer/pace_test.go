@@ -57,7 +57,7 @@ func (e *away) Probe(context.Context) domain.Answer {
 // Symptom: each order of the time in which the ERP was away used up its attempts, and had failed when it was back.
 func TestAnOutageOfTheERPUsesAnAttemptOfFewOrdersAndFailsNone(t *testing.T) {
 	t.Parallel()
-	virtually(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.Virtually(t, func(t *testing.T, cfg kafka.Config) {
 		const orders = 300 // more than callers and their queue hold
 		b := setup(t, cfg)
 		erp := &away{scriptedERP: b.erp}
@@ -108,7 +108,7 @@ func TestAnOutageOfTheERPUsesAnAttemptOfFewOrdersAndFailsNone(t *testing.T) {
 // Symptom: look-ups told the pace nothing, so an ERP that was away was asked about each order in doubt, again and again.
 func TestLookUpsThatFailAreAnOutageToo(t *testing.T) {
 	t.Parallel()
-	virtually(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.Virtually(t, func(t *testing.T, cfg kafka.Config) {
 		const orders = 100
 		b := setup(t, cfg)
 		erp := &away{scriptedERP: b.erp}

@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/services/delayer"
@@ -25,6 +23,7 @@ import (
 	"github.com/erpconnector/erpconnector/shared/run"
 	"github.com/erpconnector/erpconnector/shared/setting"
 	"github.com/erpconnector/erpconnector/shared/setting/settingtest"
+	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
 var (
@@ -113,18 +112,6 @@ func (e *troubledERP) Probe(context.Context) domain.Answer {
 	default:
 		return domain.Answer{StatusCode: t.status}
 	}
-}
-
-// virtually runs a test in virtual time, with the embedded broker on a network in memory.
-func virtually(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		network := &kfake.VirtualNetwork{}
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen))
-		require.NoError(t, err)
-		t.Cleanup(cluster.Close)
-		test(t, kafka.Config{Brokers: cluster.ListenAddrs(), Prefix: "v.", Dial: network.DialContext})
-	})
 }
 
 // installation is two syncers, a delayer and an ERP.
@@ -253,7 +240,7 @@ func (i *installation) openTimes() (all []period) {
 
 // The ERP is away for a long time. What comes meanwhile waits, and uses no attempt; what was under way uses one.
 func TestALongOutageCostsAnAttemptAtMost(t *testing.T) {
-	virtually(t, func(t *testing.T, cfg kafka.Config) {
+	testkit.Virtually(t, func(t *testing.T, cfg kafka.Config) {
 		i := install(t, cfg, 1, trouble{from: time.Minute, to: time.Minute + *longOutage})
 		var times []time.Duration
 		for at := 10 * time.Second; at < *longOutage; at += 4 * time.Second {
@@ -280,7 +267,7 @@ func TestTheERPInTrouble(t *testing.T) {
 	for seed := *troubleSeed; seed < *troubleSeed+*troubleSeeds; seed++ {
 		t.Run(fmt.Sprint("seed_", seed), func(t *testing.T) {
 			t.Parallel()
-			virtually(t, func(t *testing.T, cfg kafka.Config) { playTroubles(t, cfg, seed) })
+			testkit.Virtually(t, func(t *testing.T, cfg kafka.Config) { playTroubles(t, cfg, seed) })
 		})
 	}
 }

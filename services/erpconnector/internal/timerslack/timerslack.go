@@ -2,7 +2,7 @@
 //
 // While anything goes on, a thread of Go's runtime (sysmon) looks at it every 20 µs, which Linux makes 70 µs: it may end each wait of a
 // thread 50 µs late, its timer slack. At 50 orders a second these looks took a fifth of the process's CPU. With a wider slack there are
-// fewer. Other waits lose nothing: those of Go's timers are whole milliseconds.
+// fewer. Other waits may end that late, too; Go's timers count in whole milliseconds anyway.
 package timerslack
 
 import "time"
@@ -10,5 +10,5 @@ import "time"
 // kernels is the slack that Linux gives a process. Another one was chosen by somebody, and stays: systemd has TimerSlackNSec.
 const kernels = 50 * time.Microsecond
 
-// Wide is the slack that Widen gives this process, and the programs that it starts.
-const Wide = 500 * time.Microsecond
+// wide is the slack that Widen gives this process, and the programs that it starts.
+const wide = 500 * time.Microsecond

@@ -39,7 +39,7 @@ func slacks() map[time.Duration]bool {
 			started.Wait() // so each has a thread of its own
 			mu.Lock()
 			defer mu.Unlock()
-			all[Now()] = true
+			all[current()] = true
 		})
 	}
 	ended.Wait()
@@ -48,7 +48,7 @@ func slacks() map[time.Duration]bool {
 
 func TestEveryThreadHasTheWideSlack(t *testing.T) {
 	t.Parallel()
-	requireSlack(t, kernels, Wide)
+	requireSlack(t, kernels, wide)
 }
 
 func TestASlackThatSomebodyChoseStays(t *testing.T) {
