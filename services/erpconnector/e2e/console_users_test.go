@@ -55,7 +55,7 @@ func TestUsersInTheConsole(t *testing.T) {
 	b.clickOn("main button", "Password …")
 	b.fill("password", "short")
 	b.press(kb.Enter)
-	b.reads("12")
+	b.reads("password has 5 bytes; it must have 12 to 256")
 	b.fill("password", "a longer password")
 	b.press(kb.Enter)
 	b.reads("jane has another password.")
