@@ -40,12 +40,6 @@ const (
 	measureInterval      = time.Second      // between two readings of the sequence, for the lag's metric
 	quietMeasureInterval = 10 * time.Second // the same while no row comes
 
-	// After a transaction of some rows the relay rests, unless many more wait. So the next one takes more: a transaction costs the broker
-	// about the same for ten orders as for fifty. While orders come one by one it does not rest.
-	restRows  = 16
-	restTimes = 3. // what the transaction took
-	maxRest   = 22 * time.Millisecond
-
 	// manyRows in one batch: the relay does not rest, and reads the next ones while these commit.
 	manyRows = 1000
 

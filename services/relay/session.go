@@ -36,8 +36,7 @@ type session struct {
 	measured   time.Time
 	quiet      bool // no row waited when it was measured last, and none came since
 	waiting    bool // rows wait behind too many gaps, and the log says so
-	pace       run.Pace
-	underWay   int               // rows of the transaction that is under way, or was last
+	pace       pace
 	topics     map[string]string // with the prefix
 }
 
@@ -45,7 +44,7 @@ func openSession(ctx context.Context, r *Relay) (*session, error) {
 	if err := openProducer(ctx, r.producer); err != nil {
 		return nil, err
 	}
-	s := &session{r: r, pace: run.Pace{Rest: restTimes, Max: maxRest}, topics: map[string]string{}}
+	s := &session{r: r, pace: newPace(), topics: map[string]string{}}
 	if err := s.begin(ctx); err != nil {
 		s.close(ctx)
 		return nil, err
@@ -137,7 +136,8 @@ func (s *session) run(ctx context.Context) error {
 		var rows []outbox.Row
 		if rows, read = s.split(batch, next); len(rows) > 0 {
 			failpoint.Hit("relay.read")
-			pending, s.underWay = s.commit(ctx, rows, read), len(rows)
+			s.pace.begins(len(rows), looked)
+			pending = s.commit(ctx, rows, read)
 		}
 		if len(batch.Rows) > 0 {
 			lastRows = time.Now()
@@ -155,7 +155,7 @@ func (s *session) rest(ctx context.Context, manyWait bool, read checkpoint.Posit
 	switch {
 	case manyWait:
 		return nil
-	case !s.pace.Sleep(ctx):
+	case !s.pace.sleep(ctx):
 		return ctx.Err()
 	case s.anyLane(read):
 		return nil
@@ -202,9 +202,7 @@ func (s *session) await(pending <-chan error, at checkpoint.Position) error {
 		return err
 	}
 	s.last, s.committed = at, true
-	if s.underWay >= restRows {
-		s.pace.Worked(at.At)
-	}
+	s.pace.ended()
 	return nil
 }
 
