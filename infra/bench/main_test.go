@@ -5,23 +5,36 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/erpconnector/erpconnector/shared/kafka"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
-// A process with these variables is the naive connector and no test.
+// A process with these variables is the naive connector, or another relay, and no test.
 const (
 	naiveAddr = "ERPCONNECTOR_NAIVE_ADDR"
 	naiveERP  = "ERPCONNECTOR_NAIVE_ERP"
+
+	otherRelay = "ERPCONNECTOR_OTHER_RELAY"
+	bareLoop   = "bare loop"
+	stockPath  = "Watermill"
 )
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(naiveAddr); addr != "" {
 		fmt.Fprintln(os.Stderr, "naive connector:", runNaive(context.Background(), addr))
 		os.Exit(1)
+	}
+	if relay := os.Getenv(otherRelay); relay != "" {
+		if err := runOtherRelay(context.Background(), relay); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", relay, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	testkit.Main(m)
 }
@@ -38,4 +51,17 @@ func runNaive(ctx context.Context, addr string) error {
 	}
 	naive := &Naive{Pool: pool, ERP: os.Getenv(naiveERP), Workers: 32}
 	return naive.Run(ctx, listener)
+}
+
+func runOtherRelay(ctx context.Context, relay string) error {
+	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	other := OtherRelay{Pool: pool, Kafka: kafka.Config{Brokers: strings.Split(os.Getenv("KAFKA_BROKERS"), ","), Prefix: os.Getenv("KAFKA_TOPIC_PREFIX")}}
+	if relay == stockPath {
+		return other.Watermill(ctx)
+	}
+	return other.Bare(ctx)
 }

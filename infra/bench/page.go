@@ -149,7 +149,7 @@ Each figure is %s. Measured on %s: %s; %s.
 **naive connector**: one row an event, a call of the ERP, the row marked as done. It publishes nothing, keeps no log, has no gate
 against a second booking, and a crash after the ERP's answer books twice. **bare loop**: reads rows of the outbox and produces them
 in Kafka transactions of 1,000, nothing else. **Watermill**: its stock SQL subscriber, router and our publisher. **COPY**: the same
-rows into the same tables.
+rows into the same tables. Connector, loop and Watermill are each a process of their own, as the product is.
 `
 
 const peer = `

@@ -4,24 +4,18 @@ package bench
 
 import (
 	"context"
-	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/erpconnector/erpconnector/shared/event"
 	"github.com/erpconnector/erpconnector/shared/kafka"
-	"github.com/erpconnector/erpconnector/shared/kafka/pubsub"
-	"github.com/erpconnector/erpconnector/shared/outbox"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -49,8 +43,8 @@ func relayOf(t *testing.T, r *rig, on, number string) []Figure {
 	d.fill(t, rows)
 	var ours, bare, watermill drained
 	t.Run("relay", func(t *testing.T) { ours = d.run(t, on, rows, runRelay) })
-	t.Run("bare loop", func(t *testing.T) { bare = d.run(t, on, rows, runBareLoop) })
-	t.Run("Watermill", func(t *testing.T) { watermill = d.run(t, on, min(rows, stock), runWatermill) })
+	t.Run("bare loop", func(t *testing.T) { bare = d.run(t, on, rows, runOther(bareLoop)) })
+	t.Run("Watermill", func(t *testing.T) { watermill = d.run(t, on, min(rows, stock), runOther(stockPath)) })
 	what := "relay, " + text(float64(rows)) + " rows of 1 KiB"
 	return append([]Figure{
 		{Case: what, On: on, What: "rows/s", Ours: ours.rate, Base: bare.rate, Beside: "bare loop"},
@@ -78,13 +72,13 @@ type drained struct {
 }
 
 // run starts a way, and waits for the rows.
-func (d *drain) run(t *testing.T, on string, rows int, begin func(*testing.T, *drain) (memory func() float64)) (of drained) {
+func (d *drain) run(t *testing.T, on string, rows int, begin func(*testing.T, *drain) *program) (of drained) {
 	t.Helper()
 	d.at(t, on)
 	reader := d.reader(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*testkit.Patience)
 	defer cancel()
-	peak := begin(t, d)
+	process := begin(t, d)
 	read := func(at int) int {
 		fetches := reader.PollFetches(ctx)
 		require.NoError(t, fetches.Err(), "%d of %d", at, rows)
@@ -101,7 +95,9 @@ func (d *drain) run(t *testing.T, on string, rows int, begin func(*testing.T, *d
 	took, use := time.Since(first), used(t).Since(before)
 	t.Logf("%d rows in %s, seconds of CPU: %+v", rows, took, use)
 	moved := float64(rows - early)
-	return drained{rate: moved / took.Seconds(), cpu: (use.All() + use.Self) * 1e6 / moved, memory: peak()}
+	peak, err := PeakMemory(process.cmd.Process.Pid)
+	require.NoError(t, err)
+	return drained{rate: moved / took.Seconds(), cpu: (use.All() + use.Self) * 1e6 / moved, memory: peak}
 }
 
 // at starts a broker for a way.
@@ -138,89 +134,17 @@ func (d *drain) fill(t *testing.T, rows int) {
 	}
 }
 
-func runRelay(t *testing.T, d *drain) (memory func() float64) {
+func runRelay(t *testing.T, d *drain) *program {
 	t.Helper()
-	process := start(t, d.env, d.rig.binary, "run", "relay")
-	return func() float64 {
-		peak, err := PeakMemory(process.cmd.Process.Pid)
+	return start(t, d.env, d.rig.binary, "run", "relay")
+}
+
+// runOther starts this program again, as that relay.
+func runOther(relay string) func(*testing.T, *drain) *program {
+	return func(t *testing.T, d *drain) *program {
+		t.Helper()
+		self, err := os.Executable()
 		require.NoError(t, err)
-		return peak
+		return start(t, append(d.env, otherRelay+"="+relay), self)
 	}
-}
-
-// bareRows is how many rows a transaction of the bare loop has.
-const bareRows = 1000
-
-// runBareLoop does what any relay must, and nothing else: it forgets its position, and does not know who else relays.
-func runBareLoop(t *testing.T, d *drain) (memory func() float64) {
-	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.brokers.Brokers...), kgo.TransactionalID(d.brokers.Prefix+"bare"))
-	require.NoError(t, err)
-	t.Cleanup(client.Close)
-	running(t, func(ctx context.Context) error {
-		for last := int64(-1); ; {
-			records, newest, err := bareRead(ctx, d, last)
-			if err != nil || len(records) == 0 {
-				return err
-			}
-			if err := client.BeginTransaction(); err != nil {
-				return err
-			}
-			if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-				return err
-			}
-			if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
-				return err
-			}
-			last = newest
-		}
-	})
-	return func() float64 { return 0 }
-}
-
-func bareRead(ctx context.Context, d *drain, after int64) (records []*kgo.Record, newest int64, err error) {
-	rows, err := d.pool.Query(ctx, `SELECT id, topic, key, payload FROM erp_outbox WHERE id > $1 ORDER BY id LIMIT $2`, after, bareRows)
-	if err != nil {
-		return nil, 0, err
-	}
-	records, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*kgo.Record, error) {
-		var topic, key string
-		record := &kgo.Record{}
-		err := row.Scan(&newest, &topic, &key, &record.Value)
-		record.Topic, record.Key = d.brokers.Prefix+topic, []byte(key)
-		return record, err
-	})
-	return records, newest, err
-}
-
-// runWatermill sends the rows on by Watermill's stock subscriber and router.
-func runWatermill(t *testing.T, d *drain) (memory func() float64) {
-	t.Helper()
-	db := stdlib.OpenDBFromPool(d.pool)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	publisher, err := pubsub.NewPublisher(pubsub.PublisherConfig{Config: d.brokers})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, publisher.Close()) })
-	subscriber, err := outbox.NewSubscriber(db, outbox.SubscriberConfig{Group: "router", PollInterval: 10 * time.Millisecond}, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	router, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
-	require.NoError(t, err)
-	router.AddHandler("relay", event.TopicRequested, subscriber, event.TopicRequested, publisher, message.PassthroughHandler)
-	running(t, router.Run)
-	t.Cleanup(func() { require.NoError(t, router.Close()) })
-	return func() float64 { return 0 }
-}
-
-// running runs beside the test until it ends.
-func running(t *testing.T, work func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- work(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; ctx.Err() == nil {
-			require.NoError(t, err)
-		}
-	})
 }
