@@ -52,7 +52,7 @@ func TestDeadLettersInTheConsole(t *testing.T) {
 		press(row("000000124", stopped), "Send back …")
 		b.fill("reason", "a new release")
 		b.press(kb.Enter)
-		b.reads("Dead letter")
+		b.until(`/Dead letter \d+: /.test(document.body.innerText)`)
 		b.clickOn("main a", "Sent back")
 		b.until(row("000000124", "a new release"))
 		b.open("/console/dead-letters")
