@@ -155,19 +155,19 @@ rows into the same tables. Connector, loop and Watermill are each a process of t
 const peer = `
 ## A peer, quoted
 
-hookdeck/outpost f67ae01 (Redis with its log on, RabbitMQ, Postgres, concurrency 100), measured on 2026-11-30 in turns with this
+hookdeck/outpost f67ae01 (Redis with its log on, RabbitMQ, Postgres, concurrency 100), measured on 2026-12-01 in turns with this
 product: 8,000 single events, 64 connections, 2 cores, an endpoint that answers at once; medians of three. 2,000 others came
 before outpost's, and 8,000 before ours on Apache Kafka, as a broker that has just started is still being compiled. Outpost keeps no order
 per key and writes no answer to a log, so it does less. This page's command cannot run it.
 
 | what | outpost | ours, embedded broker | ratio | ours, Apache Kafka | ratio |
 |---|---|---|---|---|---|
-| events/s, to the endpoint | 2,062 | 3,098 | **1.50** | 2,539 | **1.23** |
-| CPU seconds per 1,000 | 0.81 | 0.52 | **0.64** | 0.64 | **0.79** |
-| POST p50, ms | 28.0 | 16.3 | **0.58** | 18.6 | **0.66** |
-| POST p99, ms | 62.8 | 46.6 | **0.74** | 52.5 | **0.84** |
-| accepted to the endpoint, p50, ms | 242 | 290 | **1.20** | 579 | **2.39** |
+| events/s, to the endpoint | 1,901 | 3,236 | **1.70** | 2,475 | **1.30** |
+| CPU seconds per 1,000 | 0.86 | 0.50 | **0.58** | 0.69 | **0.80** |
+| POST p50, ms | 30.4 | 16.0 | **0.53** | 18.0 | **0.59** |
+| POST p99, ms | 68.1 | 39.8 | **0.58** | 48.1 | **0.71** |
+| accepted to the endpoint, p50, ms | 244 | 349 | **1.43** | 889 | **3.64** |
 
-Events are accepted faster than they are called, here 3,400 and 3,100 a second, so a burst gets ahead of the calls: in single runs the median from
-accepted to the endpoint was 119 to 804 ms with ours. At 50 a second it is 1 to 4 ms (above).
+Events are accepted faster than they are called, here 3,700 and 3,200 a second, so a burst gets ahead of the calls: in single runs the median from
+accepted to the endpoint was 317 to 1,167 ms with ours. At 50 a second it is 1 to 4 ms (above).
 `
