@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/erpconnector/erpconnector/shared/kafka"
+	"github.com/erpconnector/erpconnector/shared/config"
 	"github.com/erpconnector/erpconnector/shared/testkit"
 )
 
@@ -53,13 +52,18 @@ func runNaive(ctx context.Context, addr string) error {
 	return naive.Run(ctx, listener)
 }
 
+// runOtherRelay has the product's environment.
 func runOtherRelay(ctx context.Context, relay string) error {
-	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
+	cfg, err := config.FromEnv(os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	pool, err := pgxpool.New(ctx, cfg.DatabaseURL)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	other := OtherRelay{Pool: pool, Kafka: kafka.Config{Brokers: strings.Split(os.Getenv("KAFKA_BROKERS"), ","), Prefix: os.Getenv("KAFKA_TOPIC_PREFIX")}}
+	other := OtherRelay{Pool: pool, Kafka: cfg.Kafka()}
 	if relay == stockPath {
 		return other.Watermill(ctx)
 	}

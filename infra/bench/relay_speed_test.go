@@ -43,14 +43,14 @@ func relayOf(t *testing.T, r *rig, on, number string) []Figure {
 	d.fill(t, rows)
 	var ours, bare, watermill drained
 	t.Run("relay", func(t *testing.T) { ours = d.run(t, on, rows, runRelay) })
-	t.Run("bare loop", func(t *testing.T) { bare = d.run(t, on, rows, runOther(bareLoop)) })
-	t.Run("Watermill", func(t *testing.T) { watermill = d.run(t, on, min(rows, stock), runOther(stockPath)) })
+	t.Run(bareLoop, func(t *testing.T) { bare = d.run(t, on, rows, runOther(bareLoop)) })
+	t.Run(stockPath, func(t *testing.T) { watermill = d.run(t, on, min(rows, stock), runOther(stockPath)) })
 	what := "relay, " + text(float64(rows)) + " rows of 1 KiB"
 	return append([]Figure{
-		{Case: what, On: on, What: "rows/s", Ours: ours.rate, Base: bare.rate, Beside: "bare loop"},
-		{Case: what, On: on, What: "rows/s, Watermill's of " + text(stock), Ours: ours.rate, Base: watermill.rate, Beside: "Watermill"},
+		{Case: what, On: on, What: "rows/s", Ours: ours.rate, Base: bare.rate, Beside: bareLoop},
+		{Case: what, On: on, What: "rows/s, Watermill's of " + text(stock), Ours: ours.rate, Base: watermill.rate, Beside: stockPath},
 	}, ofUse(
-		Figure{Case: what, On: on, What: "CPU seconds per million, with Postgres, broker and reader", Lower: true, Ours: ours.cpu, Base: bare.cpu, Beside: "bare loop"},
+		Figure{Case: what, On: on, What: "CPU seconds per million, with Postgres, broker and reader", Lower: true, Ours: ours.cpu, Base: bare.cpu, Beside: bareLoop},
 		Figure{Case: what, On: on, What: "peak memory, MB", Lower: true, Ours: ours.memory},
 	)...)
 }

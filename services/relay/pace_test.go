@@ -26,31 +26,35 @@ func TestThePaceFollowsFromTheRate(t *testing.T) {
 		for _, backlog := range []int{0, 15, 500} {
 			t.Run(fmt.Sprintf("%d rows a second, %s, %d first", c.rate, c.took, backlog), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					p, began, done := newPace(), time.Now(), -backlog
-					const seconds = 4
-					transactions := 0
-					for time.Since(began) < seconds*time.Second {
-						looked := time.Now()
-						rows := int(time.Since(began)*time.Duration(c.rate)/time.Second) - done
-						if rows == 0 {
-							time.Sleep(time.Second / time.Duration(c.rate))
-							continue
-						}
-						if time.Since(began) >= seconds*time.Second/2 {
-							transactions++
-						}
-						p.begins(rows, looked)
-						time.Sleep(c.took)
-						p.ended()
-						require.True(t, p.sleep(t.Context()))
-						done += rows
-					}
-					between := seconds * time.Second / 2 / time.Duration(transactions)
-					require.InDelta(t, c.between, between, float64(c.between)/20)
+					require.InDelta(t, c.between, relaysFor(t, c.rate, c.took, backlog), float64(c.between)/20)
 				})
 			})
 		}
 	}
+}
+
+// relaysFor some seconds rows that come at a rate, after a backlog. It gives the time between two transactions in the second half.
+func relaysFor(t *testing.T, rate int, took time.Duration, backlog int) time.Duration {
+	t.Helper()
+	const half = 2 * time.Second
+	p, began, done, transactions := newPace(), time.Now(), -backlog, 0
+	for time.Since(began) < 2*half {
+		looked := time.Now()
+		rows := int(looked.Sub(began)*time.Duration(rate)/time.Second) - done
+		if rows == 0 {
+			time.Sleep(time.Second / time.Duration(rate))
+			continue
+		}
+		if looked.Sub(began) >= half {
+			transactions++
+		}
+		p.begins(rows, looked)
+		time.Sleep(took)
+		p.ended()
+		require.True(t, p.sleep(t.Context()))
+		done += rows
+	}
+	return half / time.Duration(transactions)
 }
 
 // After a pause even a large batch is not a rate.
