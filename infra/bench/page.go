@@ -77,7 +77,7 @@ func (r Report) Page() string {
 		if f.Case != section {
 			section = f.Case
 			fmt.Fprintf(&b, "\n## %s\n\n", upper(section))
-			if f.Date != "" {
+			if f.Date != "" && (f.Date != r.Date || f.Runs != r.Runs) {
 				fmt.Fprintf(&b, "Measured on %s, %s.\n\n", f.Date, runs(f.Runs))
 			}
 			b.WriteString("| on | what | ours | beside | | ratio |\n|---|---|---|---|---|---|\n")
